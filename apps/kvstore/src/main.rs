@@ -1,0 +1,2 @@
+//! A Redis-protocol store.
+fn main() {}

@@ -1,0 +1,2 @@
+//! Threads, channels and time.
+fn main() {}

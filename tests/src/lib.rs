@@ -1,0 +1,1 @@
+//! Boots images and looks at them from outside.
