@@ -1,0 +1,92 @@
+//! The battery-backed clock: what time it is at boot.
+//!
+//! Owns the CMOS index and data ports. Never: keeps time (that is `time`, which this sets twice).
+//!
+//! The clock tells whole seconds. Waiting for its next tick would delay the boot by up to a second, so [`init`] sets the
+//! wall clock to the beginning of the current second, and a short-lived thread then watches for a tick and sets it
+//! exactly. The first value is never ahead of the clock, so the second never moves the wall clock backwards.
+
+pub mod calendar;
+pub mod cmos;
+
+#[cfg(target_os = "hermit")]
+pub use machine::init;
+
+#[cfg(target_os = "hermit")]
+mod machine {
+    use core::sync::atomic::{AtomicU8, Ordering};
+
+    use crate::arch::port::{inb, outb};
+    use crate::drivers::rtc::cmos::{Cmos, RtcError, unix_seconds};
+    use crate::sync::IrqLock;
+    use crate::{kprintln, task, time};
+
+    const NS_PER_SECOND: u64 = 1_000_000_000;
+
+    /// How often the thread looks at the clock: the wall clock is exact to half of it.
+    const POLL_NS: u64 = 4_000_000;
+
+    /// A clock that has not ticked for this long has stopped.
+    const LONGEST_SECOND_NS: u64 = 3 * NS_PER_SECOND;
+
+    /// The register that holds the century; 0 if none does.
+    static CENTURY: AtomicU8 = AtomicU8::new(0);
+
+    struct Ports;
+
+    /// Keeps the two halves of a CMOS access together.
+    static PORTS: IrqLock<()> = IrqLock::new(());
+
+    impl Cmos for Ports {
+        fn read(&mut self, register: u8) -> u8 {
+            let _together = PORTS.lock();
+            // SAFETY: 0x70 and 0x71 are the CMOS index and data ports of every PC, and reading a register below 0x80
+            // changes neither memory nor, but for the interrupt flags in status C, the clock. Bit 7 of the index
+            // stays clear, so NMIs stay enabled.
+            unsafe {
+                outb(0x70, register & 0x7f);
+                inb(0x71)
+            }
+        }
+    }
+
+    fn read() -> Result<u64, RtcError> {
+        let century = Some(CENTURY.load(Ordering::Relaxed)).filter(|register| *register != 0);
+        unix_seconds(&mut Ports, century)
+    }
+
+    /// Sets the wall clock, and has it set more exactly within the next second. `century` is the FADT's register.
+    pub fn init(century: Option<u8>) -> Result<(), RtcError> {
+        CENTURY.store(century.unwrap_or(0), Ordering::Relaxed);
+        time::set_wall_clock((read()? * NS_PER_SECOND).into());
+        task::spawn_kernel("rtc", watch_for_tick);
+        Ok(())
+    }
+
+    fn watch_for_tick() {
+        if let Err(error) = set_at_next_tick() {
+            kprintln!("holdfast: {error}; the wall clock may be up to a second late");
+        }
+    }
+
+    fn set_at_next_tick() -> Result<(), RtcError> {
+        let first = read()?;
+        let mut before = time::now_ns();
+        let give_up = before + LONGEST_SECOND_NS;
+        while before < give_up {
+            task::sleep_until(before + POLL_NS);
+            let seconds = read()?;
+            let after = time::now_ns();
+            if seconds != first {
+                // The tick was between the two looks: halfway is right to half their distance.
+                let unix_ns = seconds * NS_PER_SECOND + (after - before) / 2;
+                if i128::from(unix_ns) > i128::from(time::unix_ns()) {
+                    time::set_wall_clock(unix_ns.into());
+                }
+                return Ok(());
+            }
+            before = after;
+        }
+        Err(RtcError::Stopped)
+    }
+}
