@@ -1,1 +1,29 @@
 //! Persistent memory for programs.
+//!
+//! A program opens a [`Device`] (an NVDIMM on the guest, a mapped file on the host) and keeps a [`Pool`] in it: a
+//! crash-safe map from keys to values, log-structured, with its index in DRAM. Persistent bytes are reached only in
+//! scopes ([`Medium::read`], [`Medium::write`], [`ReadLock::read`], [`ReadLock::write`]), and a committed
+//! [`Pool::turn`] yields a [`Durable`] receipt, without which a program has nothing to acknowledge with.
+//!
+//! The crate knows no sockets, no commands and no clock. Its on-media format is `docs/pool-format.md`.
+//!
+//! Layers, arrows down: [`pool`] (log, index, recovery) -> [`medium`] (scopes, copies, fences) -> [`device`] (NVDIMM,
+//! or a file on the host).
+#![no_std]
+
+extern crate alloc;
+#[cfg(not(target_os = "hermit"))]
+extern crate std;
+
+pub mod crc32c;
+pub mod device;
+mod error;
+pub mod medium;
+pub mod pool;
+mod tally;
+pub mod view;
+
+pub use device::{Device, ReadGrant, ReadLock, WriteGrant};
+pub use error::Error;
+pub use medium::{Counters, Load, Medium, OutOfRange, Store};
+pub use pool::{Durable, FormatOptions, Meta, Op, OpenReport, Pool, Stats, Turn};

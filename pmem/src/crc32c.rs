@@ -1,0 +1,81 @@
+//! CRC32C (Castagnoli, reflected polynomial 0x82F63B78, as in RFC 3720), by eight table look-ups for eight bytes.
+//!
+//! The tables are used on purpose where the CPU has a `crc32` instruction too: an emulated CPU works the instruction
+//! bit by bit and is several times slower with it.
+
+/// A CRC32C being computed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Crc32c(u32);
+
+impl Default for Crc32c {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Crc32c {
+    /// The checksum of no bytes.
+    pub const fn new() -> Self {
+        Crc32c(!0)
+    }
+
+    /// The checksum of the bytes so far followed by `bytes`.
+    #[must_use]
+    pub fn update(self, bytes: &[u8]) -> Self {
+        Crc32c(update_tables(self.0, bytes))
+    }
+
+    /// The checksum of the bytes so far.
+    pub const fn value(self) -> u32 {
+        !self.0
+    }
+}
+
+/// The CRC32C of `bytes`.
+pub fn crc32c(bytes: &[u8]) -> u32 {
+    Crc32c::new().update(bytes).value()
+}
+
+/// `TABLES[k][b]` is the effect of byte `b` followed by `k` zero bytes.
+static TABLES: [[u32; 256]; 8] = tables();
+
+const fn tables() -> [[u32; 256]; 8] {
+    let mut tables = [[0u32; 256]; 8];
+    let mut byte = 0;
+    while byte < 256 {
+        let mut crc = byte as u32;
+        let mut bit = 0;
+        while bit < 8 {
+            crc = if crc & 1 == 1 { (crc >> 1) ^ 0x82F6_3B78 } else { crc >> 1 };
+            bit += 1;
+        }
+        tables[0][byte] = crc;
+        byte += 1;
+    }
+    let mut table = 1;
+    while table < 8 {
+        let mut byte = 0;
+        while byte < 256 {
+            let previous = tables[table - 1][byte];
+            tables[table][byte] = (previous >> 8) ^ tables[0][(previous & 0xFF) as usize];
+            byte += 1;
+        }
+        table += 1;
+    }
+    tables
+}
+
+fn update_tables(mut crc: u32, bytes: &[u8]) -> u32 {
+    let (words, rest) = bytes.as_chunks::<8>();
+    for word in words {
+        let word = u64::from_le_bytes(*word) ^ u64::from(crc);
+        crc = 0;
+        for (table, byte) in TABLES.iter().rev().zip(word.to_le_bytes()) {
+            crc ^= table[usize::from(byte)];
+        }
+    }
+    for byte in rest {
+        crc = (crc >> 8) ^ TABLES[0][((crc ^ u32::from(*byte)) & 0xFF) as usize];
+    }
+    crc
+}

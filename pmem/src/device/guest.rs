@@ -1,0 +1,171 @@
+//! A device on the guest: an NVDIMM that `libos` mapped under its own protection key.
+//!
+//! A thin adapter: names, lengths, liveness, grants and copies are all `libos::dax`'s. This adds views (through
+//! [`Load`] and [`Store`]) and counters, and needs no `unsafe`.
+
+use alloc::string::String;
+use core::fmt;
+use core::ops::Range;
+
+use libos::dax;
+
+use crate::medium::{Counters, Gone, Load, Medium, OutOfRange, Store};
+use crate::tally::Tally;
+
+/// A persistent-memory device: on the guest, an NVDIMM.
+#[derive(Debug)]
+pub struct Device {
+    inner: &'static dax::Device,
+    tally: Tally,
+}
+
+/// Why a device could not be opened.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// There is no device of that name.
+    NotFound(String),
+}
+
+impl fmt::Display for OpenError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let OpenError::NotFound(name) = self;
+        write!(f, "no persistent-memory device {name}; this machine has")?;
+        match dax::devices() {
+            [] => f.write_str(" none"),
+            devices => devices.iter().try_for_each(|device| write!(f, " {}", device.name())),
+        }
+    }
+}
+
+impl core::error::Error for OpenError {}
+
+impl Device {
+    /// Opens the device of that name, such as `pmem0`.
+    pub fn open(name: impl AsRef<str>) -> Result<Device, OpenError> {
+        let name = name.as_ref();
+        match dax::devices().iter().find(|device| device.name() == name) {
+            Some(inner) => Ok(Device { inner, tally: Tally::default() }),
+            None => Err(OpenError::NotFound(name.into())),
+        }
+    }
+
+    /// The name that people know the device by.
+    pub fn name(&self) -> String {
+        self.inner.name().into()
+    }
+
+    /// The device's length in bytes.
+    pub fn size(&self) -> u64 {
+        self.inner.len()
+    }
+
+    /// Holds the device in place: it cannot go away while the lock lives. Grants are taken inside it.
+    pub fn read_lock(&self) -> Result<ReadLock<'_>, Gone> {
+        let inner = self.inner.read_lock().map_err(|_| Gone)?;
+        Ok(ReadLock { inner, device: self })
+    }
+}
+
+/// Liveness of a device: while this lives the device stays. It permits nothing by itself; see [`ReadLock::read`].
+pub struct ReadLock<'d> {
+    inner: dax::ReadLock<'d>,
+    device: &'d Device,
+}
+
+impl ReadLock<'_> {
+    /// Runs `f` with read access.
+    pub fn read<R>(&self, f: impl FnOnce(&ReadGrant<'_>) -> R) -> R {
+        self.device.tally.read_grant();
+        self.inner.read(|inner| f(&ReadGrant { inner, device: self.device }))
+    }
+
+    /// Runs `f` with read and write access.
+    pub fn write<R>(&self, f: impl FnOnce(&WriteGrant<'_>) -> R) -> Result<R, Gone> {
+        self.device.tally.write_grant();
+        Ok(self.inner.write(|inner| f(&WriteGrant { inner, device: self.device })))
+    }
+}
+
+/// Read access to a device for one scope and one thread.
+pub struct ReadGrant<'d> {
+    inner: &'d dax::ReadGrant<'d>,
+    device: &'d Device,
+}
+
+/// Read and write access to a device for one scope and one thread.
+pub struct WriteGrant<'d> {
+    inner: &'d dax::WriteGrant<'d>,
+    device: &'d Device,
+}
+
+impl Load for ReadGrant<'_> {
+    fn size(&self) -> u64 {
+        self.device.size()
+    }
+
+    fn load(&self, offset: u64, into: &mut [u8]) -> Result<(), OutOfRange> {
+        let len = into.len() as u64;
+        self.inner.load(offset, into).map_err(|_| out_of_range(self.device, offset, len))
+    }
+}
+
+impl Load for WriteGrant<'_> {
+    fn size(&self) -> u64 {
+        self.device.size()
+    }
+
+    fn load(&self, offset: u64, into: &mut [u8]) -> Result<(), OutOfRange> {
+        let len = into.len() as u64;
+        self.inner.load(offset, into).map_err(|_| out_of_range(self.device, offset, len))
+    }
+}
+
+impl Store for WriteGrant<'_> {
+    fn store(&self, offset: u64, from: &[u8]) -> Result<(), OutOfRange> {
+        self.device.tally.stored(from.len() as u64);
+        self.inner.store(offset, from).map_err(|_| out_of_range(self.device, offset, from.len() as u64))
+    }
+
+    fn fill(&self, offset: u64, len: u64, byte: u8) -> Result<(), OutOfRange> {
+        self.device.tally.stored(len);
+        self.inner.fill(offset, len, byte).map_err(|_| out_of_range(self.device, offset, len))
+    }
+
+    fn write_back(&self, range: Range<u64>) -> Result<(), OutOfRange> {
+        OutOfRange::check(range.start, range.end.saturating_sub(range.start), self.device.size())?;
+        self.device.tally.written_back(&range);
+        self.inner.write_back(range);
+        Ok(())
+    }
+
+    fn fence(&self) {
+        self.device.tally.fence();
+        self.inner.fence();
+    }
+}
+
+fn out_of_range(device: &Device, offset: u64, bytes: u64) -> OutOfRange {
+    OutOfRange { range: offset..offset.saturating_add(bytes), len: device.size() }
+}
+
+impl Medium for Device {
+    type Reader<'g> = &'g ReadGrant<'g>;
+    type Writer<'g> = &'g WriteGrant<'g>;
+
+    fn len(&self) -> u64 {
+        self.size()
+    }
+
+    fn read<R>(&self, f: impl for<'g> FnOnce(Self::Reader<'g>) -> R) -> Result<R, Gone> {
+        Ok(self.read_lock()?.read(|grant| f(grant)))
+    }
+
+    fn write<R>(&self, f: impl for<'g> FnOnce(Self::Writer<'g>) -> R) -> Result<R, Gone> {
+        self.read_lock()?.write(|grant| f(grant))
+    }
+
+    fn counters(&self) -> Counters {
+        self.tally.snapshot()
+    }
+}

@@ -1,0 +1,138 @@
+//! What can go wrong with a pool, each with its place and what to do about it.
+
+use core::fmt;
+
+use crate::medium::{Gone, OutOfRange};
+use crate::pool::FORMAT_VERSION;
+
+/// Why an operation on a pool failed. Nothing was changed unless the variant says so.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Error {
+    /// The medium is all zero where a pool has its superblocks: there is no pool yet.
+    Blank,
+    /// A power cut ended a format before it was done. The medium held nothing else of ours.
+    FormatInterrupted,
+    /// The medium holds something, but no pool.
+    Foreign {
+        /// The first eight bytes found.
+        found: [u8; 8],
+    },
+    /// The pool was made by a newer version of the format.
+    NewerVersion {
+        /// The version found.
+        found: u32,
+    },
+    /// The pool uses features that this version does not know.
+    UnknownFeatures {
+        /// The feature bits that are not known.
+        bits: u64,
+    },
+    /// The medium is shorter than the pool in it.
+    Truncated {
+        /// The pool's length in bytes.
+        recorded: u64,
+        /// The medium's length in bytes.
+        actual: u64,
+    },
+    /// The medium is longer than the pool in it.
+    Grown {
+        /// The pool's length in bytes.
+        recorded: u64,
+        /// The medium's length in bytes.
+        actual: u64,
+    },
+    /// No superblock is readable, but there was one.
+    SuperblockDamaged,
+    /// The medium is too small for a pool.
+    TooSmall {
+        /// The medium's length in bytes.
+        actual: u64,
+        /// The least that a pool needs, in bytes.
+        least: u64,
+    },
+    /// The format options cannot be met.
+    BadOption(&'static str),
+    /// Data that was there is not readable any more. Other keys are not affected.
+    Damaged {
+        /// Where, in bytes from the medium's start.
+        offset: u64,
+    },
+    /// A key, a value or an atomic record is longer than the pool takes.
+    TooLarge {
+        /// Which of them.
+        what: &'static str,
+        /// Its length in bytes.
+        len: u64,
+        /// The most that the pool takes, in bytes.
+        limit: u64,
+    },
+    /// There is no room. Removing and clearing still work, and make room.
+    Full,
+    /// The device is gone. Staged writes of the turn were not committed.
+    Gone,
+    /// The pool computed a place outside its medium: a defect in this crate, reported rather than acted on.
+    OutOfRange(OutOfRange),
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Error::Blank => f.write_str("the medium is blank: there is no pool yet; format it first"),
+            Error::FormatInterrupted => {
+                f.write_str("a format of this medium was interrupted; it holds no data; format it again")
+            }
+            Error::Foreign { found } => {
+                write!(f, "the medium holds no pool (it begins with {}); it was left as it is", found.escape_ascii())
+            }
+            Error::NewerVersion { found } => write!(
+                f,
+                "the pool has format version {found}, this program knows up to {FORMAT_VERSION}; use a newer program"
+            ),
+            Error::UnknownFeatures { bits } => {
+                write!(
+                    f,
+                    "the pool uses features that this program does not know (bits {bits:#x}); use a newer program"
+                )
+            }
+            Error::Truncated { recorded, actual } => write!(
+                f,
+                "the pool is {recorded} bytes long, but the medium only {actual}: it was truncated; \
+                 restore the missing end before opening it"
+            ),
+            Error::Grown { recorded, actual } => write!(
+                f,
+                "the pool is {recorded} bytes long, but the medium {actual}: pools do not grow yet; \
+                 give the medium its former length"
+            ),
+            Error::SuperblockDamaged => {
+                f.write_str("both superblocks of the pool are damaged; restore one from a copy of the image")
+            }
+            Error::TooSmall { actual, least } => {
+                write!(f, "the medium has {actual} bytes, a pool needs at least {least}")
+            }
+            Error::BadOption(why) => write!(f, "cannot format: {why}"),
+            Error::Damaged { offset } => write!(f, "damaged data at byte {offset:#x} of the medium"),
+            Error::TooLarge { what, len, limit } => {
+                write!(f, "{what} of {len} bytes is too large: the limit is {limit} bytes")
+            }
+            Error::Full => f.write_str("the pool is full; remove something"),
+            Error::Gone => f.write_str("the persistent-memory device is gone"),
+            Error::OutOfRange(out_of_range) => write!(f, "defect: {out_of_range}"),
+        }
+    }
+}
+
+impl core::error::Error for Error {}
+
+impl From<Gone> for Error {
+    fn from(_: Gone) -> Self {
+        Error::Gone
+    }
+}
+
+impl From<OutOfRange> for Error {
+    fn from(out_of_range: OutOfRange) -> Self {
+        Error::OutOfRange(out_of_range)
+    }
+}

@@ -1,0 +1,191 @@
+//! The persistence interface: what the pool asks of the memory that it lives in.
+//!
+//! A [`Medium`] is a run of bytes that survives a power cut. It is reached only inside a *scope*: a closure that gets
+//! a read or a write handle and cannot keep it. On the guest a scope is a protection-key grant (two register writes),
+//! so callers take one for a batch of work, not one for a field. Scopes nest: the inner one's end restores what the
+//! outer one had.
+//!
+//! Bytes move by copy only. Nothing here hands out a Rust reference into the medium: the compiler may move an access
+//! through a reference across the register write that opens or closes the scope, and takes the memory behind it for
+//! always readable. Both would be wrong.
+
+use core::fmt;
+use core::ops::Range;
+
+use crate::view::{View, ViewMut};
+
+/// Bytes in a cache line: what one write-back moves, and what persists or is lost as a unit of 8-byte words.
+pub const LINE: u64 = 64;
+
+/// An access outside the medium. Nothing was read or written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OutOfRange {
+    /// The byte range asked for, from the start of the medium.
+    pub range: Range<u64>,
+    /// The medium's length in bytes.
+    pub len: u64,
+}
+
+impl fmt::Display for OutOfRange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "access to bytes {:#x}..{:#x} of a medium of {:#x} bytes", self.range.start, self.range.end, self.len)
+    }
+}
+
+impl core::error::Error for OutOfRange {}
+
+impl OutOfRange {
+    /// Checks that `bytes` bytes at `offset` lie within a medium of `len` bytes.
+    pub(crate) fn check(offset: u64, bytes: u64, len: u64) -> Result<(), OutOfRange> {
+        match offset.checked_add(bytes) {
+            Some(end) if end <= len => Ok(()),
+            _ => Err(OutOfRange { range: offset..offset.saturating_add(bytes), len }),
+        }
+    }
+}
+
+/// The medium is gone: its device was removed or shut down. No data was touched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Gone;
+
+impl fmt::Display for Gone {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the persistent-memory device is gone")
+    }
+}
+
+impl core::error::Error for Gone {}
+
+/// What a read scope permits: copies out of the medium.
+pub trait Load {
+    /// The medium's length in bytes.
+    fn size(&self) -> u64;
+
+    /// Copies the bytes at `offset` into `into`.
+    fn load(&self, offset: u64, into: &mut [u8]) -> Result<(), OutOfRange>;
+
+    /// A window on a byte range, checked once. It borrows the scope's handle and so cannot outlive the scope.
+    fn view(&self, range: Range<u64>) -> Result<View<'_, Self>, OutOfRange> {
+        View::new(self, range)
+    }
+}
+
+/// What a write scope permits: copies into the medium, and making them durable.
+///
+/// A store is durable once the lines that it touched were written back and a fence followed. Before that any subset
+/// of the 8-byte words stored may be what a power cut leaves behind; lines may also persist early, by themselves.
+pub trait Store: Load {
+    /// Copies `from` to `offset`. Eight bytes at a multiple of eight are stored in one piece.
+    fn store(&self, offset: u64, from: &[u8]) -> Result<(), OutOfRange>;
+
+    /// Stores `len` times `byte` from `offset` on.
+    fn fill(&self, offset: u64, len: u64, byte: u8) -> Result<(), OutOfRange>;
+
+    /// Starts writing back every cache line that `range` touches. Returns without waiting.
+    fn write_back(&self, range: Range<u64>) -> Result<(), OutOfRange>;
+
+    /// Waits until every line written back before is durable.
+    fn fence(&self);
+
+    /// A writable window on a byte range, checked once.
+    fn view_mut(&self, range: Range<u64>) -> Result<ViewMut<'_, Self>, OutOfRange> {
+        ViewMut::new(self, range)
+    }
+}
+
+/// A run of persistent bytes, reached in scopes.
+///
+/// The handles are `Copy` values that live as long as the scope (`'g`) and no longer; implementations make them
+/// neither `Send` nor `Sync`, for a grant belongs to the thread that took it.
+pub trait Medium {
+    /// The handle of a read scope.
+    type Reader<'g>: Load + Copy;
+    /// The handle of a write scope.
+    type Writer<'g>: Store + Copy;
+
+    /// The medium's length in bytes. It never changes while the medium is open.
+    fn len(&self) -> u64;
+
+    /// Whether the medium has no bytes at all.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Runs `f` with read access.
+    fn read<R>(&self, f: impl for<'g> FnOnce(Self::Reader<'g>) -> R) -> Result<R, Gone>;
+
+    /// Runs `f` with read and write access.
+    fn write<R>(&self, f: impl for<'g> FnOnce(Self::Writer<'g>) -> R) -> Result<R, Gone>;
+
+    /// What was done to the medium since it was opened.
+    fn counters(&self) -> Counters;
+}
+
+impl<T: Load + ?Sized> Load for &T {
+    fn size(&self) -> u64 {
+        (**self).size()
+    }
+
+    fn load(&self, offset: u64, into: &mut [u8]) -> Result<(), OutOfRange> {
+        (**self).load(offset, into)
+    }
+}
+
+impl<T: Store + ?Sized> Store for &T {
+    fn store(&self, offset: u64, from: &[u8]) -> Result<(), OutOfRange> {
+        (**self).store(offset, from)
+    }
+
+    fn fill(&self, offset: u64, len: u64, byte: u8) -> Result<(), OutOfRange> {
+        (**self).fill(offset, len, byte)
+    }
+
+    fn write_back(&self, range: Range<u64>) -> Result<(), OutOfRange> {
+        (**self).write_back(range)
+    }
+
+    fn fence(&self) {
+        (**self).fence();
+    }
+}
+
+impl<M: Medium> Medium for &M {
+    type Reader<'g> = M::Reader<'g>;
+    type Writer<'g> = M::Writer<'g>;
+
+    fn len(&self) -> u64 {
+        (**self).len()
+    }
+
+    fn read<R>(&self, f: impl for<'g> FnOnce(Self::Reader<'g>) -> R) -> Result<R, Gone> {
+        (**self).read(f)
+    }
+
+    fn write<R>(&self, f: impl for<'g> FnOnce(Self::Writer<'g>) -> R) -> Result<R, Gone> {
+        (**self).write(f)
+    }
+
+    fn counters(&self) -> Counters {
+        (**self).counters()
+    }
+}
+
+/// Counts of what was done to a medium since it was opened. Exact where times are noisy.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Read scopes entered.
+    pub read_grants: u64,
+    /// Write scopes entered.
+    pub write_grants: u64,
+    /// Bytes stored.
+    pub bytes_stored: u64,
+    /// Cache lines written back.
+    pub lines_written_back: u64,
+    /// Fences.
+    pub fences: u64,
+}
+
+/// The number of cache lines that a byte range touches.
+pub(crate) fn lines_touched(range: &Range<u64>) -> u64 {
+    if range.start >= range.end { 0 } else { (range.end - 1) / LINE - range.start / LINE + 1 }
+}

@@ -1,0 +1,115 @@
+//! What a pool says of itself: the report of its opening and its running statistics.
+
+use alloc::vec::Vec;
+use core::fmt;
+
+use crate::medium::Counters;
+
+/// What opening a pool found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct OpenReport {
+    /// Segments in the pool.
+    pub segments: u32,
+    /// Segments that hold records.
+    pub segments_used: u32,
+    /// Bytes of records read and checked.
+    pub bytes_scanned: u64,
+    /// Valid records met, live or not.
+    pub records: u64,
+    /// Keys that the pool holds.
+    pub keys: u64,
+    /// How the log ended.
+    pub tail: Tail,
+    /// What is not readable any more, in the order of the medium.
+    pub damage: Vec<Damage>,
+}
+
+/// How the log ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Tail {
+    /// By a clean shutdown, or nothing was ever written: every record of the log was accounted for.
+    #[default]
+    Clean,
+    /// Without a clean shutdown, after the last complete batch. Everything acknowledged is there, provided that the
+    /// medium did not damage the very end of the log.
+    Unclean,
+    /// In a batch that was being written and was never acknowledged. What precedes the first unreadable byte is kept,
+    /// what follows was cut off.
+    Torn {
+        /// Where the cut is, in bytes from the medium's start.
+        offset: u64,
+        /// Valid records of the torn batch that lay behind the cut.
+        discarded: u64,
+    },
+}
+
+/// A byte range of the medium that is not what it was written as.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Damage {
+    /// What the range held.
+    pub kind: DamageKind,
+    /// First byte, from the medium's start.
+    pub offset: u64,
+    /// Bytes affected at most.
+    pub len: u64,
+}
+
+/// What a damaged range held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum DamageKind {
+    /// One of the two superblocks; the other one was used.
+    Superblock,
+    /// One of the two headers of a segment; the other one was used.
+    SegmentHeader,
+    /// Both headers of a segment: what the segment held is not readable.
+    Segment,
+    /// One or more records.
+    Records,
+    /// Parts of a large value: the key is there, its value is not readable.
+    Value,
+}
+
+impl fmt::Display for Damage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let what = match self.kind {
+            DamageKind::Superblock => "one of the two superblocks (the other one is used)",
+            DamageKind::SegmentHeader => "one of the two headers of a segment (the other one is used)",
+            DamageKind::Segment => "both headers of a segment: its records are not readable",
+            DamageKind::Records => "records",
+            DamageKind::Value => "parts of a large value",
+        };
+        write!(f, "bytes {:#x}..{:#x}: {what}", self.offset, self.offset + self.len)
+    }
+}
+
+/// A pool's running statistics. Counts are since the pool was opened, sizes are of now.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// The most bytes of live records (keys, values and their headers) that the pool takes.
+    pub capacity_bytes: u64,
+    /// Bytes of the medium in segments that hold records.
+    pub used_bytes: u64,
+    /// Bytes of live records.
+    pub live_bytes: u64,
+    /// Bytes of the medium in free segments and behind the log's head.
+    pub free_bytes: u64,
+    /// Bytes that are set aside because they are damaged.
+    pub quarantined_bytes: u64,
+    /// Keys.
+    pub keys: u64,
+    /// DRAM that the index takes, in bytes.
+    pub index_bytes: u64,
+    /// DRAM that the pool takes for everything else that grows, in bytes.
+    pub other_bytes: u64,
+    /// Turns.
+    pub turns: u64,
+    /// Batches committed, those of cleaning among them.
+    pub commits: u64,
+    /// Segments cleaned and freed.
+    pub segments_cleaned: u64,
+    /// Bytes of live records that cleaning moved.
+    pub bytes_moved: u64,
+    /// What was done to the medium: grants, bytes stored, lines written back, fences.
+    pub medium: Counters,
+}

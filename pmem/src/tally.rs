@@ -1,0 +1,48 @@
+//! The counters behind [`Counters`], as media keep them: shared by the scopes of one medium.
+
+use core::ops::Range;
+use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use crate::medium::{Counters, lines_touched};
+
+/// Running totals. They order nothing, so every access is relaxed.
+#[derive(Debug, Default)]
+pub(crate) struct Tally {
+    read_grants: AtomicU64,
+    write_grants: AtomicU64,
+    bytes_stored: AtomicU64,
+    lines_written_back: AtomicU64,
+    fences: AtomicU64,
+}
+
+impl Tally {
+    pub(crate) fn read_grant(&self) {
+        self.read_grants.fetch_add(1, Relaxed);
+    }
+
+    pub(crate) fn write_grant(&self) {
+        self.write_grants.fetch_add(1, Relaxed);
+    }
+
+    pub(crate) fn stored(&self, bytes: u64) {
+        self.bytes_stored.fetch_add(bytes, Relaxed);
+    }
+
+    pub(crate) fn written_back(&self, range: &Range<u64>) {
+        self.lines_written_back.fetch_add(lines_touched(range), Relaxed);
+    }
+
+    pub(crate) fn fence(&self) {
+        self.fences.fetch_add(1, Relaxed);
+    }
+
+    pub(crate) fn snapshot(&self) -> Counters {
+        Counters {
+            read_grants: self.read_grants.load(Relaxed),
+            write_grants: self.write_grants.load(Relaxed),
+            bytes_stored: self.bytes_stored.load(Relaxed),
+            lines_written_back: self.lines_written_back.load(Relaxed),
+            fences: self.fences.load(Relaxed),
+        }
+    }
+}
