@@ -3,7 +3,7 @@
 //! Durable means here what the host's kernel can promise: a fence is `msync` of what was written back since the last
 //! one. There is no protection key, so a stray store by this process is not caught.
 
-use alloc::string::String;
+use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::cell::RefCell;
 use core::fmt;
