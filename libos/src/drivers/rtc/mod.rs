@@ -5,6 +5,9 @@
 //! The clock tells whole seconds. Waiting for its next tick would delay the boot by up to a second, so [`init`] sets the
 //! wall clock to the beginning of the current second, and a short-lived thread then watches for a tick and sets it
 //! exactly. The first value is never ahead of the clock, so the second never moves the wall clock backwards.
+//!
+//! Exact means: as the clock has it. QEMU's begins with the host's time without its fraction, so under QEMU it, and the
+//! wall clock with it, is up to a second late, by the same amount for as long as the machine runs.
 
 pub mod calendar;
 pub mod cmos;
