@@ -83,7 +83,7 @@ mod machine {
             if seconds != first {
                 // The tick was between the two looks: halfway is right to half their distance.
                 let unix_ns = seconds * NS_PER_SECOND + (after - before) / 2;
-                if i128::from(unix_ns) > i128::from(time::unix_ns()) {
+                if i128::from(unix_ns) > time::unix_ns() {
                     time::set_wall_clock(unix_ns.into());
                 }
                 return Ok(());
