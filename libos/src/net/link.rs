@@ -1,0 +1,145 @@
+//! One interface and its device, and the ways frames go in and out of them one socket at a time.
+
+use alloc::vec::Vec;
+
+use smoltcp::iface::{Config, Interface, PollResult, SocketSet};
+use smoltcp::phy::{Device, DeviceCapabilities, Medium, RxToken, TxToken};
+use smoltcp::time::Instant;
+use smoltcp::wire::{EthernetAddress, HardwareAddress, IpAddress};
+
+/// Which interface a socket's packets take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Via {
+    /// The network interface card.
+    Nic,
+    /// This machine itself.
+    Loopback,
+}
+
+/// An interface with its device.
+pub struct Link<D: Device> {
+    pub interface: Interface,
+    pub device: D,
+    pub medium: Medium,
+    /// The Ethernet address; all zero on a link without such addresses.
+    pub mac: EthernetAddress,
+    /// For frames that belong to no socket (address resolution, echo requests, strangers' segments) and for DHCP.
+    pub shared: SocketSet<'static>,
+    /// The device had no room for a frame that was to be sent.
+    pub full: bool,
+}
+
+impl<D: Device> Link<D> {
+    /// A link over `device`. `seed` makes its sequence numbers hard to guess.
+    pub fn new(mut device: D, mac: EthernetAddress, seed: u64, now: Instant) -> Self {
+        let medium = device.capabilities().medium;
+        let mut config = Config::new(match medium {
+            Medium::Ethernet => HardwareAddress::Ethernet(mac),
+            Medium::Ip => HardwareAddress::Ip,
+        });
+        config.random_seed = seed;
+        let interface = Interface::new(config, &mut device, now);
+        Self { interface, device, medium, mac, shared: SocketSet::new(Vec::new()), full: false }
+    }
+
+    /// Whether `address` is this interface's own.
+    pub fn has_address(&self, address: IpAddress) -> bool {
+        self.interface.has_ip_addr(address)
+    }
+
+    /// Sends one packet of the sockets in `set`, if they have one to send. `false`: nothing was sent; [`Link::full`] says
+    /// whether for want of room.
+    pub fn transmit(&mut self, now: Instant, set: &mut SocketSet<'static>) -> bool {
+        let mut outlet = Outlet { device: &mut self.device, full: false };
+        let sent = self.interface.poll_egress(now, &mut outlet, set) == PollResult::SocketStateChanged;
+        self.full |= outlet.full;
+        sent
+    }
+
+    /// The same for the sockets of the link itself.
+    pub fn transmit_shared(&mut self, now: Instant) -> bool {
+        let mut outlet = Outlet { device: &mut self.device, full: false };
+        let sent = self.interface.poll_egress(now, &mut outlet, &mut self.shared) == PollResult::SocketStateChanged;
+        self.full |= outlet.full;
+        sent
+    }
+}
+
+/// Gives `frame` to the sockets in `set`, with room for one answer.
+pub fn inject<T: TxToken>(
+    interface: &mut Interface,
+    now: Instant,
+    frame: &[u8],
+    answer: T,
+    set: &mut SocketSet<'static>,
+) {
+    interface.poll_ingress_single(now, &mut Inlet { frame: Some(frame), answer: Some(answer) }, set);
+}
+
+/// A device that has received exactly one frame.
+struct Inlet<'f, T> {
+    frame: Option<&'f [u8]>,
+    answer: Option<T>,
+}
+
+impl<'f, T: TxToken> Device for Inlet<'f, T> {
+    type RxToken<'a>
+        = Borrowed<'f>
+    where
+        Self: 'a;
+    type TxToken<'a>
+        = T
+    where
+        Self: 'a;
+
+    fn receive(&mut self, _now: Instant) -> Option<(Borrowed<'f>, T)> {
+        Some((Borrowed(self.frame.take()?), self.answer.take()?))
+    }
+
+    fn transmit(&mut self, _now: Instant) -> Option<T> {
+        None
+    }
+
+    fn capabilities(&self) -> DeviceCapabilities {
+        DeviceCapabilities::default()
+    }
+}
+
+struct Borrowed<'f>(&'f [u8]);
+
+impl RxToken for Borrowed<'_> {
+    fn consume<R, F: FnOnce(&[u8]) -> R>(self, f: F) -> R {
+        f(self.0)
+    }
+}
+
+/// A device that only sends, and remembers whether it ran out of room.
+struct Outlet<'d, D> {
+    device: &'d mut D,
+    full: bool,
+}
+
+impl<D: Device> Device for Outlet<'_, D> {
+    type RxToken<'a>
+        = D::RxToken<'a>
+    where
+        Self: 'a;
+    type TxToken<'a>
+        = D::TxToken<'a>
+    where
+        Self: 'a;
+
+    fn receive(&mut self, _now: Instant) -> Option<(D::RxToken<'_>, D::TxToken<'_>)> {
+        None
+    }
+
+    fn transmit(&mut self, now: Instant) -> Option<D::TxToken<'_>> {
+        let token = self.device.transmit(now);
+        self.full |= token.is_none();
+        token
+    }
+
+    fn capabilities(&self) -> DeviceCapabilities {
+        self.device.capabilities()
+    }
+}

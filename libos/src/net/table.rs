@@ -1,0 +1,447 @@
+//! The tables of sockets: who listens, which connections there are, and which of them want to be looked at and when.
+//!
+//! A connection is *queued* when it may have something to send or to tell, and *armed* when time alone may give it
+//! something. Nothing walks over all connections, except when an address was resolved or changed.
+
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use smoltcp::iface::{Interface, SocketSet};
+use smoltcp::phy::{Device, Medium, TxToken};
+use smoltcp::socket::tcp::State;
+use smoltcp::time::{Duration, Instant};
+use smoltcp::wire::{EthernetAddress, IpAddress};
+
+use super::connection::{Cause, Connection, HANDSHAKE_TIMEOUT, ORPHAN_TIMEOUT, Owner};
+use super::error::Error;
+use super::frame::{self, Kind, Tuple};
+use super::link::{Link, Via, inject};
+use super::slab::{Id, Slab};
+use super::udp::Datagrams;
+use crate::io::{Ready, Signal};
+
+/// There is never more than this many connections: what is left of memory belongs to the program.
+pub const MAX_CONNECTIONS: usize = 4096;
+/// Segments that one connection may send before the next one's turn.
+const BURST: usize = 32;
+/// Handshakes under way per listener. More SYNs are ignored, and their senders try again.
+const MAX_HANDSHAKES: usize = 512;
+/// Connections in TIME-WAIT. The oldest go first: what they guard against is rare, their buffers are not small.
+const MAX_TIME_WAIT: usize = 32;
+
+/// A port on which connections are accepted.
+pub struct Listener<S: Signal> {
+    /// The address, or any of this machine's.
+    pub address: Option<IpAddress>,
+    pub port: u16,
+    /// Connections that may wait to be accepted.
+    backlog: usize,
+    handshakes: usize,
+    queue: VecDeque<Id>,
+    signal: Arc<S>,
+}
+
+impl<S: Signal> Listener<S> {
+    fn publish(&self) {
+        self.signal.publish(if self.queue.is_empty() { Ready::empty() } else { Ready::IN });
+    }
+}
+
+/// A received frame and where it came in.
+pub struct Arrival<'a> {
+    pub frame: &'a [u8],
+    pub via: Via,
+    pub medium: Medium,
+    pub mac: EthernetAddress,
+    /// The device has not checked the checksums.
+    pub verify: bool,
+    pub now: Instant,
+}
+
+/// All sockets.
+pub struct Table<S: Signal> {
+    pub connections: Slab<Connection<S>>,
+    by_tuple: BTreeMap<Tuple, Id>,
+    pub listeners: Slab<Listener<S>>,
+    pub datagrams: Datagrams<S>,
+    queue: VecDeque<Id>,
+    timers: BTreeSet<(Instant, Id)>,
+    time_wait: VecDeque<Id>,
+    /// An address was resolved: whoever waits for one may go on.
+    resolved: bool,
+}
+
+impl<S: Signal> Table<S> {
+    pub const fn new() -> Self {
+        Self {
+            connections: Slab::new(),
+            by_tuple: BTreeMap::new(),
+            listeners: Slab::new(),
+            datagrams: Datagrams::new(),
+            queue: VecDeque::new(),
+            timers: BTreeSet::new(),
+            time_wait: VecDeque::new(),
+            resolved: false,
+        }
+    }
+
+    /// Bytes of buffer each way for one more connection: generous while there are few, so that a thousand fit as well.
+    pub fn capacity(&self) -> usize {
+        match self.connections.len() {
+            0..128 => 64 * 1024,
+            128..512 => 32 * 1024,
+            _ => 16 * 1024,
+        }
+    }
+
+    /// Whether a connection with these two ends exists.
+    pub fn is_taken(&self, tuple: &Tuple) -> bool {
+        self.by_tuple.contains_key(tuple)
+    }
+
+    /// Adds a connection, found from now on by the frames that name its tuple.
+    pub fn insert(&mut self, connection: Connection<S>) -> Id {
+        let tuple = connection.tuple;
+        let id = self.connections.insert(connection);
+        self.by_tuple.insert(tuple, id);
+        id
+    }
+
+    /// Asks for `id` to be looked at in the next round.
+    pub fn enqueue(&mut self, id: Id) {
+        if let Some(connection) = self.connections.get_mut(id)
+            && !connection.queued
+        {
+            connection.queued = true;
+            self.queue.push_back(id);
+        }
+    }
+
+    /// Asks for every connection to be looked at: the addresses of this machine or of its neighbours changed.
+    pub fn enqueue_all(&mut self) {
+        let ids: Vec<Id> = self.connections.iter().map(|(id, _)| id).collect();
+        for id in ids {
+            self.enqueue(id);
+        }
+    }
+
+    /// Whether any connection waits for a round.
+    pub fn has_work(&self) -> bool {
+        !self.queue.is_empty()
+    }
+
+    /// When the next timer fires.
+    pub fn next_timer(&self) -> Option<Instant> {
+        let connections = self.timers.first().map(|(at, _)| *at);
+        match (connections, self.datagrams.retry_at()) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        }
+    }
+
+    // ---- frames in ----
+
+    /// Takes one received frame. `answer` is room for one frame in reply.
+    pub fn ingress<T: TxToken>(
+        &mut self,
+        interface: &mut Interface,
+        shared: &mut SocketSet<'static>,
+        arrival: &Arrival<'_>,
+        answer: T,
+    ) {
+        let (frame, now) = (arrival.frame, arrival.now);
+        match frame::classify(arrival.medium, arrival.mac, frame) {
+            Kind::Junk => {}
+            Kind::Segment { tuple, opens } => {
+                let known = self.by_tuple.get(&tuple).copied().filter(|&id| self.still_there(id, opens));
+                let listener = if known.is_none() && opens && interface.has_ip_addr(tuple.local.addr) {
+                    self.listener_for(&tuple)
+                } else {
+                    None
+                };
+                let id = match listener {
+                    None => known,
+                    Some(_) if arrival.verify && !frame::checksums_are_right(arrival.medium, frame) => return,
+                    Some(listener) => match self.open_passively(listener, tuple, arrival.via, now) {
+                        Some(id) => Some(id),
+                        // No room: say nothing, the peer will ask again.
+                        None => return,
+                    },
+                };
+                match id.and_then(|id| Some((id, self.connections.get_mut(id)?))) {
+                    Some((id, connection)) => {
+                        inject(interface, now, frame, answer, &mut connection.set);
+                        self.enqueue(id);
+                    }
+                    None => inject(interface, now, frame, answer, shared),
+                }
+            }
+            Kind::Datagram(to) => match self.datagrams.receiver(to) {
+                Some(set) => inject(interface, now, frame, answer, set.of(arrival.via)),
+                None => inject(interface, now, frame, answer, shared),
+            },
+            Kind::Arp => {
+                inject(interface, now, frame, answer, shared);
+                self.resolved = true;
+            }
+            Kind::Other => inject(interface, now, frame, answer, shared),
+        }
+    }
+
+    /// Whether the connection `id` still takes segments. One that is over gives way to a new one between the same ends.
+    fn still_there(&mut self, id: Id, opens: bool) -> bool {
+        let Some(connection) = self.connections.get(id) else { return false };
+        match connection.socket().state() {
+            State::Closed | State::Listen => {
+                self.settle(id, Cause::Segment);
+                false
+            }
+            State::TimeWait if opens => {
+                match connection.owner {
+                    Owner::Nobody { .. } => self.discard(id),
+                    _ => self.forget_tuple(id),
+                }
+                false
+            }
+            _ => true,
+        }
+    }
+
+    fn listener_for(&self, tuple: &Tuple) -> Option<Id> {
+        let fits = |listener: &Listener<S>| {
+            listener.port == tuple.local.port && listener.address.is_none_or(|address| address == tuple.local.addr)
+        };
+        self.listeners.iter().find(|(_, listener)| fits(listener)).map(|(id, _)| id)
+    }
+
+    /// Makes the socket that will answer a SYN.
+    fn open_passively(&mut self, listener: Id, tuple: Tuple, via: Via, now: Instant) -> Option<Id> {
+        let capacity = self.capacity();
+        let entry = self.listeners.get_mut(listener)?;
+        if entry.handshakes >= MAX_HANDSHAKES
+            || entry.handshakes + entry.queue.len() >= entry.backlog
+            || self.connections.len() >= MAX_CONNECTIONS
+        {
+            return None;
+        }
+        let owner = Owner::Listener(listener);
+        let mut connection = Connection::new(tuple, via, owner, Arc::new(S::default()), capacity, now)?;
+        connection.socket_mut().listen(tuple.local).ok()?;
+        connection.seen = State::SynReceived;
+        entry.handshakes += 1;
+        Some(self.insert(connection))
+    }
+
+    // ---- rounds ----
+
+    /// Looks at every queued connection, and at those whose time has come: sends what they have to send.
+    pub fn serve<D: Device, L: Device>(&mut self, nic: &mut Option<Link<D>>, loopback: &mut Link<L>, now: Instant) {
+        if core::mem::take(&mut self.resolved) {
+            self.enqueue_all();
+            self.datagrams.retry();
+        }
+        while let Some(&(at, id)) = self.timers.first()
+            && at <= now
+        {
+            self.timers.pop_first();
+            if let Some(connection) = self.connections.get_mut(id) {
+                connection.armed = None;
+                self.enqueue(id);
+            }
+        }
+        for _ in 0..self.queue.len() {
+            let Some(id) = self.queue.pop_front() else { break };
+            let Some(connection) = self.connections.get_mut(id) else { continue };
+            connection.queued = false;
+            let more = match connection.via {
+                Via::Loopback => self.serve_one(id, loopback, now),
+                Via::Nic => match nic {
+                    Some(link) => self.serve_one(id, link, now),
+                    None => false,
+                },
+            };
+            if more {
+                self.enqueue(id);
+            }
+        }
+        self.datagrams.serve(nic, loopback, now);
+    }
+
+    /// Sends what one connection has to send, notes what became of it, and says whether it wants another turn.
+    pub fn serve_one<D: Device>(&mut self, id: Id, link: &mut Link<D>, now: Instant) -> bool {
+        self.settle(id, Cause::Segment);
+        let Some(connection) = self.connections.get_mut(id) else { return false };
+        // smoltcp forgets unread data when it leaves TIME-WAIT; it stays there until the program has read it.
+        let unread = connection.socket().state() == State::TimeWait
+            && connection.owner == Owner::Program
+            && connection.socket().can_recv();
+        let mut more = false;
+        if !unread {
+            let full = core::mem::take(&mut link.full);
+            let sent = (0..BURST).take_while(|_| link.transmit(now, &mut connection.set)).count();
+            more = link.full || sent == BURST;
+            link.full |= full;
+        }
+        self.settle(id, Cause::Timer);
+        self.expire(id, now);
+        let Some(connection) = self.connections.get_mut(id) else { return false };
+        connection.publish();
+        if unread || more {
+            return more;
+        }
+        let by_stack = link.interface.poll_at(now, &connection.set);
+        let by_owner = match connection.owner {
+            Owner::Listener(_) if connection.is_opening() => Some(connection.born + HANDSHAKE_TIMEOUT),
+            Owner::Nobody { deadline, .. } => Some(deadline),
+            _ => None,
+        };
+        if let Some(at) = by_stack.into_iter().chain(by_owner).min() {
+            // What is due but could not be done now (a neighbour's address is unknown) is tried again soon, not at once.
+            let at = at.max(now + Duration::from_millis(1));
+            if connection.armed.is_none_or(|armed| at < armed) {
+                if let Some(armed) = connection.armed.replace(at) {
+                    self.timers.remove(&(armed, id));
+                }
+                self.timers.insert((at, id));
+            }
+        }
+        false
+    }
+
+    /// Cuts off what has had its time: unfinished handshakes, and closed connections that make no progress.
+    fn expire(&mut self, id: Id, now: Instant) {
+        let Some(connection) = self.connections.get_mut(id) else { return };
+        match connection.owner {
+            Owner::Listener(_) if connection.is_opening() && now >= connection.born + HANDSHAKE_TIMEOUT => {
+                self.discard(id);
+            }
+            Owner::Nobody { deadline, unsent } if now >= deadline => {
+                let left = connection.socket().send_queue();
+                if left < unsent {
+                    connection.owner = Owner::Nobody { deadline: now + ORPHAN_TIMEOUT, unsent: left };
+                } else {
+                    self.discard(id);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Draws the conclusions from a change of a connection's state.
+    fn settle(&mut self, id: Id, cause: Cause) {
+        let Some(connection) = self.connections.get_mut(id) else { return };
+        let (before, state) = (connection.seen, connection.socket().state());
+        if connection.read_shutdown {
+            // Nobody will read it, but the peer must not stand before a closed window.
+            while matches!(connection.socket_mut().recv(|bytes| (bytes.len(), bytes.len())), Ok(1..)) {}
+        }
+        if before == state {
+            return;
+        }
+        connection.seen = state;
+        let opened = !connection.is_opening() && matches!(before, State::SynSent | State::SynReceived);
+        if let Owner::Listener(listener) = connection.owner
+            && opened
+            && let Some(entry) = self.listeners.get_mut(listener)
+        {
+            entry.handshakes -= 1;
+            if state != State::Closed {
+                entry.queue.push_back(id);
+                entry.publish();
+            }
+        }
+        if opened && state != State::Closed {
+            connection.established();
+        }
+        match (state, connection.owner) {
+            // A reset during the handshake puts smoltcp's socket back to listening; this listener makes another.
+            (State::Listen, _) => self.discard(id),
+            (State::Closed, Owner::Program) => {
+                if connection.error.is_none() {
+                    connection.error = match (before, cause) {
+                        (State::LastAck | State::TimeWait | State::Closing, _) => None,
+                        (State::SynSent, Cause::Segment) => Some(Error::Refused),
+                        (_, Cause::Segment) => Some(Error::Reset),
+                        (_, Cause::Timer) => Some(Error::TimedOut),
+                    };
+                }
+                self.forget_tuple(id);
+            }
+            // Accepted later, it reports what happened; a failed handshake is nobody's.
+            (State::Closed, Owner::Listener(_)) if !opened => {
+                connection.error = Some(Error::Reset);
+                self.forget_tuple(id);
+            }
+            (State::Closed, _) => self.discard(id),
+            (State::TimeWait, _) => {
+                self.time_wait.push_back(id);
+                while self.time_wait.len() > MAX_TIME_WAIT {
+                    let Some(oldest) = self.time_wait.pop_front() else { break };
+                    let leaves =
+                        |c: &Connection<S>| c.seen == State::TimeWait && matches!(c.owner, Owner::Nobody { .. });
+                    if self.connections.get(oldest).is_some_and(leaves) {
+                        self.discard(oldest);
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Frames with this connection's tuple are no longer its.
+    fn forget_tuple(&mut self, id: Id) {
+        if let Some(connection) = self.connections.get(id)
+            && self.by_tuple.get(&connection.tuple) == Some(&id)
+        {
+            self.by_tuple.remove(&connection.tuple);
+        }
+    }
+
+    /// Removes a connection without a word to its peer.
+    pub fn discard(&mut self, id: Id) {
+        self.forget_tuple(id);
+        let Some(connection) = self.connections.remove(id) else { return };
+        if let Some(armed) = connection.armed {
+            self.timers.remove(&(armed, id));
+        }
+        if let Owner::Listener(listener) = connection.owner
+            && let Some(entry) = self.listeners.get_mut(listener)
+        {
+            if matches!(connection.seen, State::SynReceived | State::Listen) {
+                entry.handshakes -= 1;
+            } else {
+                entry.queue.retain(|&waiting| waiting != id);
+                entry.publish();
+            }
+        }
+    }
+
+    // ---- listeners ----
+
+    /// Accepts connections to `port`, at most `backlog` of them waiting.
+    pub fn listen(&mut self, address: Option<IpAddress>, port: u16, backlog: usize, signal: Arc<S>) -> Id {
+        let listener = Listener { address, port, backlog, handshakes: 0, queue: VecDeque::new(), signal };
+        self.listeners.insert(listener)
+    }
+
+    /// The oldest connection that waits to be accepted. It belongs to the caller from now on.
+    pub fn accept(&mut self, listener: Id) -> Result<Id, Error> {
+        let entry = self.listeners.get_mut(listener).ok_or(Error::Invalid)?;
+        let id = entry.queue.pop_front().ok_or(Error::WouldBlock)?;
+        entry.publish();
+        let connection = self.connections.get_mut(id).ok_or(Error::Aborted)?;
+        connection.owner = Owner::Program;
+        connection.publish();
+        Ok(id)
+    }
+
+    /// Ends a listener. Returns the connections that nobody will accept, for the caller to abort.
+    pub fn unlisten(&mut self, listener: Id) -> Vec<Id> {
+        if self.listeners.remove(listener).is_none() {
+            return Vec::new();
+        }
+        let orphaned = |connection: &Connection<S>| connection.owner == Owner::Listener(listener);
+        self.connections.iter().filter(|(_, connection)| orphaned(connection)).map(|(id, _)| id).collect()
+    }
+}

@@ -1,0 +1,141 @@
+//! Peers that mean no good.
+
+use std::vec;
+use std::vec::Vec;
+
+use proptest::prelude::*;
+use smoltcp::phy::ChecksumCapabilities;
+use smoltcp::time::Duration;
+use smoltcp::wire::{
+    EthernetFrame, EthernetProtocol, IpProtocol, Ipv4Packet, Ipv4Repr, TcpControl, TcpPacket, TcpRepr, TcpSeqNumber,
+};
+
+use super::*;
+
+/// A frame from the client's machine with one TCP segment.
+fn segment(port: u16, control: TcpControl, seq: i32, ack: Option<i32>) -> Vec<u8> {
+    let tcp = TcpRepr {
+        src_port: port,
+        dst_port: PORT,
+        control,
+        seq_number: TcpSeqNumber(seq),
+        ack_number: ack.map(TcpSeqNumber),
+        window_len: 1000,
+        window_scale: None,
+        max_seg_size: None,
+        sack_permitted: false,
+        sack_ranges: [None; 3],
+        timestamp: None,
+        payload: &[],
+    };
+    let ip = Ipv4Repr {
+        src_addr: CLIENT,
+        dst_addr: SERVER,
+        next_header: IpProtocol::Tcp,
+        payload_len: tcp.buffer_len(),
+        hop_limit: 64,
+    };
+    let mut frame = vec![0; 14 + ip.buffer_len() + tcp.buffer_len()];
+    let mut ethernet = EthernetFrame::new_unchecked(&mut frame[..]);
+    ethernet.set_dst_addr(SERVER_MAC);
+    ethernet.set_src_addr(CLIENT_MAC);
+    ethernet.set_ethertype(EthernetProtocol::Ipv4);
+    let mut packet = Ipv4Packet::new_unchecked(ethernet.payload_mut());
+    ip.emit(&mut packet, &ChecksumCapabilities::default());
+    let mut segment = TcpPacket::new_unchecked(packet.payload_mut());
+    tcp.emit(&mut segment, &CLIENT.into(), &SERVER.into(), &ChecksumCapabilities::default());
+    frame
+}
+
+fn deliver(net: &mut Net, frame: Vec<u8>) {
+    net.to_server.borrow_mut().push_back(frame);
+    net.server.poll(net.now);
+}
+
+#[test]
+fn a_flood_of_syns_is_bounded_and_ends() {
+    let mut net = Net::new();
+    net.listen();
+    for port in 1..5000 {
+        deliver(&mut net, segment(port, TcpControl::Syn, 1, None));
+    }
+    assert!(net.server.connections() <= 512, "{}", net.server.connections());
+    net.cut();
+    net.pass(Duration::from_secs(30));
+    assert_eq!(net.server.connections(), 0);
+    assert_eq!(net.server.next_deadline(), None);
+}
+
+#[test]
+fn a_damaged_syn_makes_no_connection() {
+    let mut net = Net::new();
+    net.listen();
+    let mut frame = segment(4000, TcpControl::Syn, 1, None);
+    *frame.last_mut().unwrap() ^= 1;
+    deliver(&mut net, frame);
+    assert_eq!(net.server.connections(), 0);
+}
+
+#[test]
+fn a_reset_during_the_handshake_leaves_nothing() {
+    let mut net = Net::new();
+    net.listen();
+    deliver(&mut net, segment(4000, TcpControl::Syn, 1, None));
+    assert_eq!(net.server.connections(), 1);
+    deliver(&mut net, segment(4000, TcpControl::Rst, 2, None));
+    assert_eq!(net.server.connections(), 0);
+    // And both in one batch, with the next attempt right behind.
+    for (control, seq) in [(TcpControl::Syn, 1), (TcpControl::Rst, 2), (TcpControl::Syn, 9)] {
+        net.to_server.borrow_mut().push_back(segment(4000, control, seq, None));
+    }
+    net.server.poll(net.now);
+    assert_eq!(net.server.connections(), 1);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn no_sequence_of_segments_confuses_the_tables(
+        steps in proptest::collection::vec(
+            (4000u16..4004, 0u8..5, -3i32..4, proptest::option::of(-3i32..4), 0u64..3000), 1..60)
+    ) {
+        let mut net = Net::new();
+        let (listener, _) = net.listen();
+        let mut accepted = Vec::new();
+        for (port, control, seq, ack, wait) in steps {
+            let control = match control {
+                0 | 1 => TcpControl::Syn,
+                2 => TcpControl::Fin,
+                3 => TcpControl::Rst,
+                _ => TcpControl::None,
+            };
+            deliver(&mut net, segment(port, control, seq, ack));
+            while let Ok((id, _, _)) = net.server.accept(listener) {
+                accepted.push(id);
+            }
+            net.to_client.borrow_mut().clear();
+            net.now += Duration::from_millis(wait);
+            net.server.poll(net.now);
+        }
+        net.cut();
+        for id in accepted {
+            net.server.close(id, crate::net::stack::Linger::Background, net.now);
+        }
+        net.pass(Duration::from_secs(120));
+        prop_assert_eq!(net.server.connections(), 0);
+    }
+
+    #[test]
+    fn no_bytes_stop_the_stack(frames in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 0..100), 0..20)) {
+        let mut net = Net::new();
+        net.listen();
+        for mut frame in frames {
+            if frame.len() > 14 {
+                frame[..6].copy_from_slice(&SERVER_MAC.0);
+                frame[12..14].copy_from_slice(&[8, 0]);
+            }
+            deliver(&mut net, frame);
+        }
+    }
+}

@@ -1,0 +1,216 @@
+//! Two stacks on a wire, with a clock that the test moves.
+
+mod datagrams;
+mod endings;
+mod hostile;
+mod streams;
+
+use alloc::collections::VecDeque;
+use alloc::rc::Rc;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::cell::RefCell;
+use core::sync::atomic::{AtomicU16, Ordering};
+
+use smoltcp::phy::{self, Device, DeviceCapabilities, Medium};
+use smoltcp::time::{Duration, Instant};
+use smoltcp::wire::{EthernetAddress, IpAddress, IpEndpoint, IpListenEndpoint, Ipv4Address, Ipv4Cidr};
+
+use super::error::Error;
+use super::slab::Id;
+use super::stack::Stack;
+use crate::io::{Ready, Signal};
+
+pub const SERVER: Ipv4Address = Ipv4Address::new(10, 0, 2, 15);
+pub const CLIENT: Ipv4Address = Ipv4Address::new(10, 0, 2, 2);
+pub const SERVER_MAC: EthernetAddress = EthernetAddress([2, 0, 0, 0, 0, 1]);
+pub const CLIENT_MAC: EthernetAddress = EthernetAddress([2, 0, 0, 0, 0, 2]);
+pub const PORT: u16 = 6379;
+
+/// Remembers what was published.
+#[derive(Default)]
+pub struct Seen(AtomicU16);
+
+impl Signal for Seen {
+    fn publish(&self, ready: Ready) {
+        self.0.store(ready.bits(), Ordering::Relaxed);
+    }
+}
+
+impl Seen {
+    pub fn ready(&self) -> Ready {
+        Ready::from_bits_retain(self.0.load(Ordering::Relaxed))
+    }
+}
+
+type Lane = Rc<RefCell<VecDeque<Vec<u8>>>>;
+
+/// One end of the wire.
+pub struct Port {
+    pub incoming: Lane,
+    pub outgoing: Lane,
+    /// Frames that the wire holds; a full wire takes no more.
+    pub capacity: usize,
+    /// Every frame for which this says so is lost.
+    pub loses: fn(u64) -> bool,
+    sent: u64,
+}
+
+pub struct Received(Vec<u8>);
+pub struct Sender<'a>(&'a mut Port);
+
+impl phy::RxToken for Received {
+    fn consume<R, F: FnOnce(&[u8]) -> R>(self, f: F) -> R {
+        f(&self.0)
+    }
+}
+
+impl phy::TxToken for Sender<'_> {
+    fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, len: usize, f: F) -> R {
+        let mut frame = std::vec![0; len];
+        let result = f(&mut frame);
+        self.0.sent += 1;
+        if !(self.0.loses)(self.0.sent) {
+            self.0.outgoing.borrow_mut().push_back(frame);
+        }
+        result
+    }
+}
+
+impl Device for Port {
+    type RxToken<'a> = Received;
+    type TxToken<'a> = Sender<'a>;
+
+    fn receive(&mut self, _now: Instant) -> Option<(Received, Sender<'_>)> {
+        let frame = self.incoming.borrow_mut().pop_front()?;
+        Some((Received(frame), Sender(self)))
+    }
+
+    fn transmit(&mut self, _now: Instant) -> Option<Sender<'_>> {
+        let room = self.outgoing.borrow().len() < self.capacity;
+        room.then_some(Sender(self))
+    }
+
+    fn capabilities(&self) -> DeviceCapabilities {
+        let mut capabilities = DeviceCapabilities::default();
+        capabilities.medium = Medium::Ethernet;
+        capabilities.max_transmission_unit = 1514;
+        capabilities
+    }
+}
+
+pub type TestStack = Stack<Port, Seen>;
+
+/// A server and a client on one wire.
+pub struct Net {
+    pub server: TestStack,
+    pub client: TestStack,
+    pub now: Instant,
+    pub to_server: Lane,
+    pub to_client: Lane,
+}
+
+fn stack(incoming: &Lane, outgoing: &Lane, mac: EthernetAddress, address: Ipv4Address) -> TestStack {
+    let now = Instant::from_secs(1);
+    let mut stack = Stack::new(u64::from(mac.0[5]) * 0x1234_5678_9abc_def1, now);
+    let port = Port {
+        incoming: incoming.clone(),
+        outgoing: outgoing.clone(),
+        capacity: usize::MAX,
+        loses: |_| false,
+        sent: 0,
+    };
+    stack.attach(port, mac, 7 * u64::from(mac.0[5]), now);
+    stack.use_address(Ipv4Cidr::new(address, 24), None);
+    stack
+}
+
+impl Net {
+    pub fn new() -> Self {
+        let (to_server, to_client) = (Lane::default(), Lane::default());
+        Self {
+            server: stack(&to_server, &to_client, SERVER_MAC, SERVER),
+            client: stack(&to_client, &to_server, CLIENT_MAC, CLIENT),
+            now: Instant::from_secs(1),
+            to_server,
+            to_client,
+        }
+    }
+
+    /// Lets both sides talk until neither has anything to say at this time.
+    pub fn run(&mut self) {
+        for _ in 0..100_000 {
+            let more = self.server.poll(self.now) | self.client.poll(self.now);
+            if !more && self.to_server.borrow().is_empty() && self.to_client.borrow().is_empty() {
+                return;
+            }
+        }
+        panic!("the two stacks never fall silent");
+    }
+
+    /// Moves the clock through every deadline of the next `time`, and lets both sides talk at each.
+    pub fn pass(&mut self, time: Duration) {
+        let end = self.now + time;
+        loop {
+            self.run();
+            let next = self.server.next_deadline().into_iter().chain(self.client.next_deadline()).min();
+            match next {
+                Some(at) if at < end => self.now = at.max(self.now + Duration::from_micros(100)),
+                _ => break,
+            }
+        }
+        self.now = end;
+        self.run();
+    }
+
+    /// What the client sends from now on is lost.
+    pub fn cut(&mut self) {
+        self.client.device().unwrap().loses = |_| true;
+        self.server.device().unwrap().loses = |_| true;
+    }
+
+    pub fn listen(&mut self) -> (Id, Arc<Seen>) {
+        let signal = Arc::new(Seen::default());
+        let listener = self.server.listen(IpListenEndpoint::from(PORT), 128, signal.clone()).unwrap();
+        (listener, signal)
+    }
+
+    pub fn connect(&mut self) -> (Id, Arc<Seen>) {
+        let signal = Arc::new(Seen::default());
+        let server = IpEndpoint::new(IpAddress::Ipv4(SERVER), PORT);
+        let id = self.client.connect(server, None, signal.clone(), self.now).unwrap();
+        (id, signal)
+    }
+
+    /// A connection that is up: the server's end and the client's.
+    pub fn connected(&mut self) -> ((Id, Arc<Seen>), (Id, Arc<Seen>)) {
+        let (listener, _) = self.listen();
+        let client = self.connect();
+        self.run();
+        let (id, signal, _) = self.server.accept(listener).unwrap();
+        ((id, signal), client)
+    }
+
+    pub fn server_sends(&mut self, id: Id, bytes: &[u8]) -> Result<usize, Error> {
+        self.server.send(id, [bytes].into_iter(), self.now)
+    }
+
+    pub fn client_sends(&mut self, id: Id, bytes: &[u8]) -> Result<usize, Error> {
+        self.client.send(id, [bytes].into_iter(), self.now)
+    }
+
+    pub fn server_reads(&mut self, id: Id) -> Result<Vec<u8>, Error> {
+        read(&mut self.server, id, self.now)
+    }
+
+    pub fn client_reads(&mut self, id: Id) -> Result<Vec<u8>, Error> {
+        read(&mut self.client, id, self.now)
+    }
+}
+
+pub fn read(stack: &mut TestStack, id: Id, now: Instant) -> Result<Vec<u8>, Error> {
+    let mut bytes = std::vec![0; 100_000];
+    let len = stack.receive(id, [&mut bytes[..]].into_iter(), false, now)?;
+    bytes.truncate(len);
+    Ok(bytes)
+}
