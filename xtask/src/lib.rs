@@ -1,1 +1,23 @@
-//! Builds, runs, tests and checks Holdfast.
+//! Builds, runs, tests and checks Holdfast: the work behind `cargo xtask`.
+//!
+//! It is a library so that the tests that boot images start them exactly as `cargo xtask run` does. What such a test needs:
+//!
+//! - [`guest::image`] finds the image of a guest program that `cargo xtask test` has built;
+//! - [`image::PmemImage`] makes, checks and locks the file behind an NVDIMM;
+//! - [`qemu::Machine`] starts QEMU, keeps the console, carries connections, presses the power button, kills, and says how
+//!   the guest ended ([`qemu::Exit`]);
+//! - [`symbols::Symbols`] turns addresses on the console into functions, files and lines.
+
+pub mod check;
+pub mod forward;
+pub mod guest;
+pub mod image;
+pub mod qemu;
+pub mod run;
+pub mod setup;
+pub mod signals;
+pub mod size;
+pub mod symbols;
+pub mod tap;
+pub mod test;
+pub mod workspace;

@@ -1,2 +1,37 @@
-//! The command line.
-fn main() {}
+//! `cargo xtask`: the one entry point to build, run, test and check Holdfast.
+
+mod cli;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::Parser;
+
+use cli::{Cli, Command};
+use xtask::setup::toolchain::Choice;
+use xtask::{check, run, setup, test};
+
+fn main() -> ExitCode {
+    match execute(Cli::parse().command) {
+        Ok(code) => ExitCode::from(code),
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Carries out `command` and returns the exit status.
+fn execute(command: Command) -> Result<u8> {
+    match command {
+        Command::Setup { toolchain } => {
+            let tools = [setup::QEMU, setup::REDIS_CLI, setup::REDIS_BENCHMARK];
+            let toolchain = setup::ensure(Choice::resolve(toolchain.toolchain)?, &tools)?;
+            println!("everything is there; the guest is built by {}", toolchain.description());
+            Ok(0)
+        }
+        Command::Run(arguments) => run::run(arguments.options()?),
+        Command::Test { filter, toolchain } => test::test(filter.as_deref(), Choice::resolve(toolchain.toolchain)?),
+        Command::Check { toolchain } => check::check(Choice::resolve(toolchain.toolchain)?),
+    }
+}

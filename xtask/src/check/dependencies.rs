@@ -1,0 +1,291 @@
+//! What the workspace depends on: licences, sources, versions, and whether it is used.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, Result, bail};
+use serde_json::Value;
+
+use super::tracked_files;
+use crate::test::host_cargo;
+use crate::workspace;
+
+/// Licences that a dependency may have; an expression needs one of its alternatives made of these alone.
+const ALLOWED_LICENCES: [&str; 9] =
+    ["MIT", "Apache-2.0", "0BSD", "BSD-2-Clause", "BSD-3-Clause", "ISC", "Unlicense", "Unicode-3.0", "Zlib"];
+
+/// Checks the dependencies of all members, those of their tests included.
+pub(super) fn check() -> Result<()> {
+    let metadata = metadata()?;
+    let packages = Package::all(&metadata)?;
+    let mut findings = Vec::new();
+    for package in &packages {
+        package.judge(&mut findings);
+    }
+    find_duplicates(&packages, &reachable(&metadata)?, &mut findings);
+    for package in packages.iter().filter(|package| package.is_member()) {
+        find_unused(package, &mut findings)?;
+    }
+    if !findings.is_empty() {
+        bail!("{}", findings.join("\n"));
+    }
+    println!("{} packages have allowed licences and known sources", packages.len());
+    Ok(())
+}
+
+/// The names of the packages that cargo means when none is named.
+pub(super) fn default_members() -> Result<Vec<String>> {
+    let metadata = metadata()?;
+    let ids = metadata["workspace_default_members"].as_array().context("cargo metadata names no default members")?;
+    let packages = Package::all(&metadata)?;
+    Ok(packages
+        .into_iter()
+        .filter(|package| ids.iter().any(|id| id == package.id))
+        .map(|package| package.name.to_owned())
+        .collect())
+}
+
+fn metadata() -> Result<Value> {
+    let output =
+        host_cargo("metadata").args(["--format-version", "1", "--locked"]).output().context("cannot run cargo")?;
+    if !output.status.success() {
+        bail!("cargo metadata failed: {}", String::from_utf8_lossy(&output.stderr).trim());
+    }
+    serde_json::from_slice(&output.stdout).context("cargo metadata says no JSON")
+}
+
+struct Package<'a> {
+    id: &'a str,
+    name: &'a str,
+    version: &'a str,
+    licence: Option<&'a str>,
+    source: Option<&'a str>,
+    manifest: &'a Path,
+    dependencies: Vec<&'a str>,
+}
+
+impl<'a> Package<'a> {
+    fn all(metadata: &'a Value) -> Result<Vec<Self>> {
+        let packages = metadata["packages"].as_array().context("cargo metadata names no packages")?;
+        packages
+            .iter()
+            .map(|package| Self::new(package).context("a package without a name in cargo metadata"))
+            .collect()
+    }
+
+    fn new(package: &'a Value) -> Option<Self> {
+        let dependencies = package["dependencies"].as_array()?.iter();
+        Some(Self {
+            id: package["id"].as_str()?,
+            name: package["name"].as_str()?,
+            version: package["version"].as_str()?,
+            licence: package["license"].as_str(),
+            source: package["source"].as_str(),
+            manifest: Path::new(package["manifest_path"].as_str()?),
+            dependencies: dependencies
+                .filter_map(|dependency| dependency["rename"].as_str().or(dependency["name"].as_str()))
+                .collect(),
+        })
+    }
+
+    fn is_member(&self) -> bool {
+        self.source.is_none()
+    }
+
+    fn judge(&self, findings: &mut Vec<String>) {
+        match self.licence {
+            Some(licence) if is_allowed(licence) => {}
+            Some(licence) => {
+                findings.push(format!("{} {}: the licence {licence} is not allowed", self.name, self.version))
+            }
+            None => findings.push(format!("{} {}: has no licence", self.name, self.version)),
+        }
+        if self.source.is_some_and(|source| !source.starts_with("registry+") && !source.starts_with("sparse+")) {
+            findings.push(format!(
+                "{} {}: comes from {}, not from a registry",
+                self.name,
+                self.version,
+                self.source.unwrap_or_default()
+            ));
+        }
+    }
+}
+
+/// Whether an SPDX expression allows the use under allowed licences. `/` is the old way to write OR.
+fn is_allowed(expression: &str) -> bool {
+    let expression = expression.replace('/', " OR ").replace('(', " ( ").replace(')', " ) ");
+    let mut words = expression.split_whitespace().peekable();
+    let allowed = alternatives(&mut words);
+    allowed && words.next().is_none()
+}
+
+type Words<'a> = std::iter::Peekable<std::str::SplitWhitespace<'a>>;
+
+/// `term OR term …`: one of the terms has to be allowed.
+fn alternatives(words: &mut Words<'_>) -> bool {
+    let mut allowed = conjunction(words);
+    while words.next_if_eq(&"OR").is_some() {
+        allowed |= conjunction(words);
+    }
+    allowed
+}
+
+/// `licence AND licence …`: all of them have to be allowed.
+fn conjunction(words: &mut Words<'_>) -> bool {
+    let mut allowed = licence(words);
+    while words.next_if_eq(&"AND").is_some() {
+        allowed &= licence(words);
+    }
+    allowed
+}
+
+/// One licence, with an exception (which only ever permits more), or an expression in parentheses.
+fn licence(words: &mut Words<'_>) -> bool {
+    match words.next() {
+        Some("(") => alternatives(words) && words.next() == Some(")"),
+        Some(name) => {
+            if words.next_if_eq(&"WITH").is_some() {
+                words.next();
+            }
+            ALLOWED_LICENCES.contains(&name)
+        }
+        None => false,
+    }
+}
+
+/// The packages that are compiled for the host or the guest; the lock file also has those of other systems.
+fn reachable(metadata: &Value) -> Result<BTreeSet<&str>> {
+    let nodes = metadata["resolve"]["nodes"].as_array().context("cargo metadata has no dependency graph")?;
+    let edges: BTreeMap<&str, Vec<&str>> = nodes
+        .iter()
+        .filter_map(|node| {
+            let dependencies = node["deps"].as_array()?.iter().filter(|dependency| is_ours(dependency));
+            Some((node["id"].as_str()?, dependencies.filter_map(|dependency| dependency["pkg"].as_str()).collect()))
+        })
+        .collect();
+    let members = metadata["workspace_members"].as_array().context("cargo metadata names no members")?;
+    let mut todo: Vec<&str> = members.iter().filter_map(Value::as_str).collect();
+    let mut reached = BTreeSet::new();
+    while let Some(id) = todo.pop() {
+        if reached.insert(id) {
+            todo.extend(edges.get(id).into_iter().flatten());
+        }
+    }
+    Ok(reached)
+}
+
+/// Whether a dependency is compiled for Linux or the guest, as far as its condition tells.
+fn is_ours(dependency: &Value) -> bool {
+    let kinds = dependency["dep_kinds"].as_array().into_iter().flatten();
+    kinds.into_iter().any(|kind| {
+        kind["target"].as_str().is_none_or(|target| {
+            ["windows", "macos", "apple", "wasm", "wasi", "redox", "android", "ios", "uefi", "aarch64", "loom"]
+                .iter()
+                .all(|other| !target.contains(other))
+        })
+    })
+}
+
+fn find_duplicates(packages: &[Package<'_>], reachable: &BTreeSet<&str>, findings: &mut Vec<String>) {
+    let mut versions: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+    for package in packages.iter().filter(|package| reachable.contains(package.id)) {
+        versions.entry(package.name).or_default().insert(package.version);
+    }
+    for (name, versions) in versions.iter().filter(|(_, versions)| versions.len() > 1) {
+        let list: Vec<_> = versions.iter().copied().collect();
+        findings.push(format!("{name}: {} versions are linked: {}", list.len(), list.join(", ")));
+    }
+}
+
+/// Finds dependencies of a member that no source file of it mentions.
+fn find_unused(package: &Package<'_>, findings: &mut Vec<String>) -> Result<()> {
+    let directory = package.manifest.parent().context("a manifest without a directory")?;
+    let directory = directory.strip_prefix(workspace::root()).context("a member outside the checkout")?;
+    let mut sources = String::new();
+    for name in tracked_files()?.iter().filter(|name| name.ends_with(".rs") && Path::new(name).starts_with(directory)) {
+        // A file that is staged for removal is listed and not there.
+        sources.push_str(&fs::read_to_string(workspace::root().join(name)).unwrap_or_default());
+    }
+    for dependency in &package.dependencies {
+        if !uses(&sources, &dependency.replace('-', "_")) {
+            findings.push(format!("{}: the dependency {dependency} is not used", package.name));
+        }
+    }
+    Ok(())
+}
+
+/// Whether Rust source mentions a crate: as the beginning of a path, or by its name after `use` or `crate`.
+fn uses(source: &str, name: &str) -> bool {
+    source.match_indices(name).any(|(at, _)| {
+        let before = source[..at].chars().next_back();
+        let after = &source[at + name.len()..];
+        let whole = before.is_none_or(|character| !(character.is_alphanumeric() || character == '_'));
+        let path = after.starts_with("::");
+        let named = ["use ", "crate ", "use ::"].iter().any(|word| source[..at].ends_with(word))
+            && !after.starts_with(|character: char| character.is_alphanumeric() || character == '_');
+        whole && (path || named)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn licence_expressions_are_judged_as_spdx_means_them() {
+        for good in [
+            "MIT",
+            "MIT OR GPL-3.0-only",
+            "GPL-3.0-only OR (MIT AND Zlib)",
+            "MIT/Apache-2.0",
+            "(MIT OR Apache-2.0) AND Unicode-3.0",
+            "Apache-2.0 WITH LLVM-exception OR Apache-2.0 OR MIT",
+        ] {
+            assert!(is_allowed(good), "{good}");
+        }
+        for bad in [
+            "GPL-3.0-only",
+            "MIT AND GPL-2.0-only",
+            "",
+            "OR MIT",
+            "MIT MIT",
+            "(MIT",
+            "(GPL-2.0-only OR MPL-2.0) AND MIT",
+        ] {
+            assert!(!is_allowed(bad), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_crate_is_used_when_a_path_begins_with_it() {
+        assert!(uses("use libos as _;", "libos"));
+        assert!(uses("let x = serde_json::Value::Null;", "serde_json"));
+        assert!(uses("extern crate alloc;", "alloc"));
+        assert!(!uses("// talc is an allocator", "talc"));
+        assert!(!uses("use mytalc::Talc;", "talc"));
+        assert!(!uses("use talc2;", "talc"));
+    }
+
+    #[test]
+    fn two_versions_of_one_crate_are_reported_once() {
+        let package = |id, version| Package {
+            id,
+            name: "a",
+            version,
+            licence: None,
+            source: None,
+            manifest: Path::new(""),
+            dependencies: vec![],
+        };
+        let mut findings = Vec::new();
+        let packages = [package("1", "1.0.0"), package("2", "2.0.0"), package("3", "3.0.0")];
+        find_duplicates(&packages, &BTreeSet::from(["1", "2"]), &mut findings);
+        assert_eq!(findings, ["a: 2 versions are linked: 1.0.0, 2.0.0"]);
+    }
+
+    #[test]
+    fn the_default_members_include_this_package() {
+        assert!(default_members().unwrap().contains(&"xtask".to_owned()));
+    }
+}

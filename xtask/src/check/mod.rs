@@ -1,0 +1,142 @@
+//! `cargo xtask check`: everything that can be judged without running the program.
+//!
+//! Each check is one step with a name. All of them run, whatever the earlier ones found, so that one run tells everything.
+
+mod dependencies;
+mod sources;
+
+use std::process::Command;
+use std::time::Instant;
+
+use anyhow::{Context, Result, anyhow, bail};
+
+use crate::setup::toolchain::{Choice, Toolchain, find_program};
+use crate::test::{BOOTING_TESTS, GUEST_PACKAGES, host_cargo};
+use crate::{setup, workspace};
+
+/// Runs every check, prints what each found, and returns the exit status: 0 if all is well.
+///
+/// # Errors
+/// When something is missing that cannot be installed from here.
+pub fn check(choice: Choice) -> Result<u8> {
+    let toolchain = setup::ensure(choice, &[])?;
+    ensure_component("cargo-fmt", "rustfmt")?;
+    ensure_component("cargo-clippy", "clippy")?;
+    let steps: [(&str, &dyn Fn() -> Result<()>); 7] = [
+        ("format", &format),
+        ("lints, host", &clippy_host),
+        ("lints, guest", &|| clippy_guest(&toolchain)),
+        ("documentation, host", &document_host),
+        ("documentation, guest", &|| document_guest(&toolchain)),
+        ("dependencies", &dependencies::check),
+        ("sources", &sources::check),
+    ];
+    let mut failed = Vec::new();
+    for (name, step) in steps {
+        println!("== {name} ==");
+        let began = Instant::now();
+        match step() {
+            Ok(()) => println!("== {name}: ok in {:.1} s ==\n", began.elapsed().as_secs_f64()),
+            Err(error) => {
+                println!("{error:#}\n== {name}: FAILED ==\n");
+                failed.push(name);
+            }
+        }
+    }
+    match failed.as_slice() {
+        [] => println!("check: {} of {} steps are clean", steps.len(), steps.len()),
+        _ => println!("check: FAILED: {}", failed.join("; ")),
+    }
+    Ok(u8::from(!failed.is_empty()))
+}
+
+/// Makes sure that rustup's component for a cargo command is there.
+fn ensure_component(program: &str, component: &str) -> Result<()> {
+    let works =
+        || host_cargo(&program["cargo-".len()..]).arg("--version").output().is_ok_and(|output| output.status.success());
+    if works() {
+        return Ok(());
+    }
+    if find_program("rustup").is_some() {
+        println!("setup: rustup component add {component}");
+        let status = Command::new("rustup").args(["component", "add", component]).status()?;
+        if status.success() && works() {
+            return Ok(());
+        }
+    }
+    bail!("`{program}` is missing; type this, and start again:\n\n    rustup component add {component}")
+}
+
+fn succeed(mut command: Command) -> Result<()> {
+    let status = command.status().with_context(|| format!("cannot run {:?}", command.get_program()))?;
+    if status.success() { Ok(()) } else { Err(anyhow!("cargo's messages are above")) }
+}
+
+fn format() -> Result<()> {
+    let mut command = host_cargo("fmt");
+    command.args(["--all", "--check"]);
+    succeed(command)
+}
+
+/// Selects what runs on the host: the default members, and the tests that boot images.
+fn host_packages(command: &mut Command) -> Result<()> {
+    for name in dependencies::default_members()? {
+        command.args(["--package", &name]);
+    }
+    command.args(["--package", BOOTING_TESTS]);
+    Ok(())
+}
+
+fn clippy_host() -> Result<()> {
+    let mut command = host_cargo("clippy");
+    host_packages(&mut command)?;
+    command.args(["--all-targets", "--", "--deny", "warnings"]);
+    succeed(command)
+}
+
+/// Clippy is a compiler of its own, and has to be of the version that the library source belongs to.
+fn clippy_guest(toolchain: &Toolchain) -> Result<()> {
+    if !toolchain.is_host() {
+        bail!("clippy can only check the guest with rustup's library source: rustup component add rust-src");
+    }
+    let mut command = toolchain.guest_cargo("clippy");
+    for package in guest_packages() {
+        command.args(["--package", package]);
+    }
+    command.args(["--", "--deny", "warnings"]);
+    succeed(command)
+}
+
+fn document_host() -> Result<()> {
+    let mut command = host_cargo("doc");
+    host_packages(&mut command)?;
+    command.args(["--no-deps", "--document-private-items"]).env("RUSTDOCFLAGS", "--deny warnings");
+    succeed(command)
+}
+
+fn document_guest(toolchain: &Toolchain) -> Result<()> {
+    let mut command = toolchain.guest_cargo("doc");
+    for package in guest_packages() {
+        command.args(["--package", package]);
+    }
+    command.args(["--no-deps", "--document-private-items"]).env("RUSTDOCFLAGS", "--deny warnings");
+    succeed(command)
+}
+
+fn guest_packages() -> impl Iterator<Item = &'static str> {
+    ["libos", "pmem"].into_iter().chain(GUEST_PACKAGES)
+}
+
+/// The files of the repository, relative to its root.
+fn tracked_files() -> Result<Vec<String>> {
+    let output = Command::new("git")
+        .current_dir(workspace::root())
+        .args(["ls-files", "-z", "--cached", "--others", "--exclude-standard"])
+        .output()
+        .context("cannot run git")?;
+    if !output.status.success() {
+        bail!("`git ls-files` failed: {}", String::from_utf8_lossy(&output.stderr).trim());
+    }
+    let names = String::from_utf8_lossy(&output.stdout);
+    Ok(names.split('\0').filter(|name| !name.is_empty()).map(str::to_owned).collect())
+}

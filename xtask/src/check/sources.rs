@@ -1,0 +1,94 @@
+//! The form of the repository's files.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Result, bail};
+
+use super::tracked_files;
+use crate::workspace;
+
+/// A Rust file that is longer than this has more than one purpose.
+const LONGEST_FILE: usize = 800;
+/// Directories in which people have their own files on their own machines.
+const PERSONAL_DIRECTORIES: [&str; 3] = ["/home/", "/root/", "/Users/"];
+
+/// Looks at every file of the repository: none is too long, none mentions a path of somebody's machine.
+pub(super) fn check() -> Result<()> {
+    let mut findings = Vec::new();
+    for name in tracked_files()? {
+        // A file that is staged for removal is listed and not there.
+        let Ok(bytes) = fs::read(workspace::root().join(&name)) else { continue };
+        // What is not text has no lines to look at.
+        let Ok(text) = String::from_utf8(bytes) else { continue };
+        look_at(&name, &text, &mut findings);
+    }
+    if !findings.is_empty() {
+        bail!("{}", findings.join("\n"));
+    }
+    Ok(())
+}
+
+fn look_at(name: &str, text: &str, findings: &mut Vec<String>) {
+    let lines = text.lines().count();
+    if name.ends_with(".rs") && lines > LONGEST_FILE {
+        findings.push(format!("{name}: {lines} lines are more than {LONGEST_FILE}; divide it by purpose"));
+    }
+    // This file has to name the directories that it looks for.
+    if Path::new(name).ends_with("check/sources.rs") {
+        return;
+    }
+    let root = format!("{}/", workspace::root().display());
+    let checkout = [root.as_str()];
+    // A checkout directly below the root directory, as in a container, has a name that says nothing.
+    let own: &[&str] = if workspace::root().components().count() > 2 { &checkout } else { &[] };
+    for (number, line) in text.lines().enumerate() {
+        if let Some(path) = PERSONAL_DIRECTORIES.iter().chain(own).find(|path| mentions(line, path)) {
+            findings.push(format!("{name}:{}: mentions the path {path} of one machine", number + 1));
+        }
+    }
+}
+
+/// Whether `line` has `path` as the beginning of a path, not within a longer one.
+fn mentions(line: &str, path: &str) -> bool {
+    line.match_indices(path).any(|(at, _)| {
+        let before = line[..at].chars().next_back();
+        before.is_none_or(|character| !(character.is_alphanumeric() || "._-*}>)".contains(character)))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn findings(name: &str, text: &str) -> Vec<String> {
+        let mut findings = Vec::new();
+        look_at(name, text, &mut findings);
+        findings
+    }
+
+    #[test]
+    fn long_rust_files_are_found_and_others_may_be_long() {
+        let long = "//\n".repeat(LONGEST_FILE + 1);
+        assert!(findings("a.rs", &long)[0].contains("801 lines"));
+        assert!(findings("a.md", &long).is_empty());
+        assert!(findings("a.rs", &"//\n".repeat(LONGEST_FILE)).is_empty());
+    }
+
+    #[test]
+    fn paths_of_machines_are_found_with_their_line() {
+        let text = format!("one\nsee {}jo/file\n", PERSONAL_DIRECTORIES[0]);
+        assert_eq!(findings("README.md", &text), ["README.md:2: mentions the path /home/ of one machine"]);
+        let own = format!("in {}/Cargo.toml", workspace::root().display());
+        if workspace::root().components().count() > 2 {
+            assert_eq!(findings("a.rs", &own).len(), 1);
+        }
+    }
+
+    #[test]
+    fn the_end_of_a_longer_path_is_no_path_of_a_machine() {
+        assert!(!mentions("docs/home/page", "/home/"));
+        assert!(mentions("\"/home/jo\"", "/home/"));
+        assert!(mentions("/home/jo", "/home/"));
+    }
+}

@@ -1,0 +1,252 @@
+//! The command line: what can be typed, and what is not supported yet.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+
+use anyhow::{Result, bail};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use xtask::qemu::{Accelerator, FaultPolicy, MachineOptions, Network, Protection};
+use xtask::run::RunOptions;
+use xtask::setup::toolchain::Choice;
+use xtask::size;
+
+/// Builds, runs, tests and checks Holdfast.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", disable_help_subcommand = true)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Install what is missing to build, run and test (the other commands do it by themselves)
+    Setup {
+        #[command(flatten)]
+        toolchain: ToolchainArgument,
+    },
+    /// Build the store and run it in a virtual machine
+    Run(Box<RunArguments>),
+    /// Run every test, from unit tests to booted images
+    Test {
+        /// Run only the stages (host, guest) or tests whose name contains this
+        filter: Option<String>,
+        #[command(flatten)]
+        toolchain: ToolchainArgument,
+    },
+    /// Check format, lints, documentation, dependencies and the sources' form
+    Check {
+        #[command(flatten)]
+        toolchain: ToolchainArgument,
+    },
+}
+
+/// The choice of the guest's compiler.
+#[derive(Debug, Args)]
+pub struct ToolchainArgument {
+    /// The compiler for the guest: rustup's with rust-src, Debian's matched set, or whichever there is (also: HOLDFAST_TOOLCHAIN)
+    #[arg(long, value_name = "rustup|debian|auto")]
+    pub toolchain: Option<Choice>,
+}
+
+/// The options of `run`.
+#[derive(Debug, Args)]
+pub struct RunArguments {
+    /// The image behind the NVDIMM [default: var/pmem0.img, created when it is not there]
+    #[arg(long, value_name = "FILE")]
+    pmem: Option<PathBuf>,
+    /// The size of an image that is to be created, e.g. 64M or 2G [default for var/pmem0.img: 1G]
+    #[arg(long, value_name = "SIZE", value_parser = size::parse)]
+    pmem_size: Option<u64>,
+    /// The port that clients connect to; 0 takes a free one
+    #[arg(long, default_value_t = 6379)]
+    port: u16,
+    /// The address that clients connect to
+    #[arg(long, value_name = "ADDRESS", default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST))]
+    listen: IpAddr,
+    /// Processors of the guest
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=255))]
+    smp: u32,
+    /// RAM of the guest
+    #[arg(long, value_name = "SIZE", default_value = "256M", value_parser = size::parse)]
+    memory: u64,
+    /// What executes the guest
+    #[arg(long, value_enum, default_value_t = AcceleratorArgument::Tcg)]
+    accel: AcceleratorArgument,
+    /// What protects pmem from stray accesses
+    #[arg(long, value_enum, default_value_t = ProtectionArgument::Pks)]
+    protection: ProtectionArgument,
+    /// What follows a stray access
+    #[arg(long, value_enum, default_value_t = FaultPolicyArgument::Strict)]
+    fault_policy: FaultPolicyArgument,
+    /// How the guest reaches the network
+    #[arg(long, value_enum, default_value_t = NetworkArgument::User)]
+    net: NetworkArgument,
+    /// Wait for a debugger on port 1234 before the guest starts
+    #[arg(long)]
+    gdb: bool,
+    #[command(flatten)]
+    toolchain: ToolchainArgument,
+    /// Arguments of the store
+    #[arg(last = true, value_name = "ARGS")]
+    arguments: Vec<String>,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum AcceleratorArgument {
+    Tcg,
+    Kvm,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum ProtectionArgument {
+    Pks,
+    Pku,
+    None,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum FaultPolicyArgument {
+    Strict,
+    Relaxed,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum NetworkArgument {
+    User,
+    Tap,
+}
+
+/// The least RAM that a guest can do anything with.
+const LEAST_MEMORY: u64 = 64 * size::MIB;
+
+impl RunArguments {
+    /// The options that these arguments ask for.
+    ///
+    /// # Errors
+    /// When one of them is wrong or not supported yet.
+    pub fn options(self) -> Result<RunOptions> {
+        let protection = match self.protection {
+            ProtectionArgument::Pks => Protection::Pks,
+            ProtectionArgument::None => Protection::None,
+            ProtectionArgument::Pku => bail!("--protection pku is not yet supported; there are pks and none"),
+        };
+        let fault_policy = match self.fault_policy {
+            FaultPolicyArgument::Strict => FaultPolicy::Strict,
+            FaultPolicyArgument::Relaxed => bail!("--fault-policy relaxed is not yet supported; there is strict"),
+        };
+        if self.memory < LEAST_MEMORY {
+            bail!(
+                "--memory {} is too little: the guest needs at least {}",
+                size::display(self.memory),
+                size::display(LEAST_MEMORY)
+            );
+        }
+        let machine = MachineOptions {
+            arguments: self.arguments,
+            memory: self.memory,
+            smp: self.smp,
+            accelerator: match self.accel {
+                AcceleratorArgument::Tcg => Accelerator::Tcg,
+                AcceleratorArgument::Kvm => Accelerator::Kvm,
+            },
+            protection,
+            fault_policy,
+            network: match self.net {
+                NetworkArgument::User => Network::User,
+                NetworkArgument::Tap => Network::Tap,
+            },
+            gdb: self.gdb,
+            ..MachineOptions::default()
+        };
+        Ok(RunOptions {
+            pmem: self.pmem,
+            pmem_size: self.pmem_size,
+            listen: SocketAddr::new(self.listen, self.port),
+            toolchain: Choice::resolve(self.toolchain.toolchain)?,
+            machine,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn options(arguments: &[&str]) -> Result<RunOptions> {
+        let words = ["xtask", "run"].iter().chain(arguments);
+        match Cli::try_parse_from(words)?.command {
+            Command::Run(run) => run.options(),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn the_definition_is_consistent() {
+        use clap::CommandFactory;
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn without_options_the_defaults_of_the_manual_hold() {
+        let options = options(&[]).unwrap();
+        assert_eq!(options.listen, "127.0.0.1:6379".parse().unwrap());
+        assert_eq!((options.pmem, options.pmem_size), (None, None));
+        assert_eq!(options.machine.memory, 256 * size::MIB);
+        assert_eq!((options.machine.smp, options.machine.protection), (1, Protection::Pks));
+    }
+
+    #[test]
+    fn options_reach_the_machine_and_the_rest_reaches_the_store() {
+        let options = options(&[
+            "--pmem",
+            "a.img",
+            "--pmem-size",
+            "64M",
+            "--net",
+            "tap",
+            "--protection",
+            "none",
+            "--smp",
+            "2",
+            "--",
+            "--port",
+            "7",
+        ])
+        .unwrap();
+        assert_eq!(options.pmem_size, Some(64 * size::MIB));
+        assert_eq!(options.machine.network, Network::Tap);
+        assert_eq!(options.machine.protection, Protection::None);
+        assert_eq!(options.machine.smp, 2);
+        assert_eq!(options.machine.arguments, ["--port", "7"]);
+    }
+
+    #[test]
+    fn what_comes_later_is_refused_by_name() {
+        for (arguments, name) in
+            [(["--protection", "pku"], "--protection pku"), (["--fault-policy", "relaxed"], "--fault-policy relaxed")]
+        {
+            let error = options(&arguments).unwrap_err().to_string();
+            assert!(error.contains(name) && error.contains("not yet supported"), "{error}");
+        }
+    }
+
+    #[test]
+    fn bad_values_are_refused_with_the_option_in_the_message() {
+        for arguments in [
+            ["--pmem-size", "lots"],
+            ["--port", "70000"],
+            ["--smp", "0"],
+            ["--memory", "1M"],
+            ["--net", "wifi"],
+            ["--toolchain", "nightly"],
+            ["--listen", "somewhere"],
+        ] {
+            let error = options(&arguments).unwrap_err().to_string();
+            assert!(error.contains(arguments[0]), "{error}");
+        }
+    }
+}

@@ -1,0 +1,220 @@
+//! The file behind an NVDIMM: made sparse, checked, and locked as long as anyone uses it.
+//!
+//! The lock is a `flock` on the open file. QEMU inherits that open file (see [`crate::qemu`]), so the image stays locked until the last of both is
+//! gone, even if xtask is killed. The kvstore that runs on the host takes the same lock.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+
+use crate::size::{self, MIB};
+use crate::workspace;
+
+/// Sizes are multiples of this: libos maps pmem by pages of 2 MiB or more.
+pub const ALIGNMENT: u64 = 2 * MIB;
+/// The smallest image that is worth a pool.
+pub const SMALLEST: u64 = 16 * MIB;
+
+/// An image that this process has locked.
+#[derive(Debug)]
+pub struct PmemImage {
+    path: PathBuf,
+    length: u64,
+    lock: File,
+}
+
+impl PmemImage {
+    /// Opens and locks the image at `path`.
+    ///
+    /// With a `size` a file that does not exist is created with it; one that exists has to be of that size.
+    ///
+    /// # Errors
+    /// When there is no file and no size, the size is contradictory, misaligned or too small, or the image is in use.
+    pub fn open(path: &Path, size: Option<u64>) -> Result<Self> {
+        if let Some(size) = size {
+            check_size(size).context("bad size for the image")?;
+        }
+        match path.metadata() {
+            Ok(metadata) if !metadata.is_file() => {
+                bail!("the image {} is not a regular file", workspace::display(path))
+            }
+            Ok(metadata) => Self::open_existing(path, metadata.len(), size),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => match size {
+                Some(size) => Self::create(path, size),
+                None => {
+                    bail!("there is no image {}; to create it, say how large: --pmem-size 1G", workspace::display(path))
+                }
+            },
+            Err(error) => Err(error).with_context(|| format!("cannot look at the image {}", workspace::display(path))),
+        }
+    }
+
+    /// Opens the image that `run` uses by default, and creates it when it is not there yet.
+    ///
+    /// # Errors
+    /// As [`PmemImage::open`].
+    pub fn open_default(size: Option<u64>) -> Result<Self> {
+        let path = workspace::default_pmem_image();
+        let size = if path.exists() { size } else { size.or(Some(size::GIB)) };
+        Self::open(&path, size)
+    }
+
+    fn open_existing(path: &Path, length: u64, size: Option<u64>) -> Result<Self> {
+        let name = workspace::display(path);
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .open(path)
+            .with_context(|| format!("cannot open the image {name}"))?;
+        lock(&file, &name)?;
+        if let Some(size) = size.filter(|&size| size != length) {
+            bail!(
+                "the image {name} has {} ({length} bytes), but --pmem-size says {} ({size} bytes); leave --pmem-size out, or name another file with --pmem",
+                size::display(length),
+                size::display(size),
+            );
+        }
+        check_size(length).with_context(|| {
+            format!("the image {name} cannot be used as it is; name another file with --pmem, or move it away to have a new one created")
+        })?;
+        Ok(Self { path: path.to_owned(), length, lock: file })
+    }
+
+    fn create(path: &Path, size: u64) -> Result<Self> {
+        let name = workspace::display(path);
+        if let Some(directory) = path.parent() {
+            std::fs::create_dir_all(directory)
+                .with_context(|| format!("cannot create the directory of the image {name}"))?;
+        }
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create_new(true)
+            .open(path)
+            .with_context(|| format!("cannot create the image {name}"))?;
+        lock(&file, &name)?;
+        // Sparse: the file takes room on the disk as data comes in.
+        if let Err(error) = file.set_len(size) {
+            // An image of no size would only be in the way of the next attempt; the first error is the one to tell.
+            let _ = std::fs::remove_file(path);
+            return Err(error).with_context(|| format!("cannot make the image {name} {} large", size::display(size)));
+        }
+        println!("created {name} ({}, sparse)", size::display(size));
+        Ok(Self { path: path.to_owned(), length: size, lock: file })
+    }
+
+    /// The file's path.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The image's length in bytes.
+    pub fn length(&self) -> u64 {
+        self.length
+    }
+
+    /// The open file that holds the lock.
+    pub(crate) fn lock_file(&self) -> &File {
+        &self.lock
+    }
+}
+
+fn lock(file: &File, name: &str) -> Result<()> {
+    match file.try_lock() {
+        Ok(()) => Ok(()),
+        Err(TryLockError::WouldBlock) => {
+            bail!(
+                "the image {name} is in use by another QEMU or kvstore; stop that one first, or name another file with --pmem"
+            )
+        }
+        Err(TryLockError::Error(error)) => Err(error).with_context(|| format!("cannot lock the image {name}")),
+    }
+}
+
+fn check_size(size: u64) -> Result<()> {
+    if size == 0 {
+        bail!("it is empty");
+    }
+    if size < SMALLEST {
+        bail!("{size} bytes are too small: at least {} are needed", size::display(SMALLEST));
+    }
+    if !size.is_multiple_of(ALIGNMENT) {
+        bail!("{size} bytes are not a multiple of {}", size::display(ALIGNMENT));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn message(result: Result<PmemImage>) -> String {
+        format!("{:#}", result.unwrap_err())
+    }
+
+    #[test]
+    fn a_new_image_is_sparse_and_of_the_size_asked_for() {
+        use std::os::unix::fs::MetadataExt;
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("deeper/pmem0.img");
+        let image = PmemImage::open(&path, Some(64 * MIB)).unwrap();
+        assert_eq!(image.length(), 64 * MIB);
+        let metadata = path.metadata().unwrap();
+        assert_eq!(metadata.len(), 64 * MIB);
+        assert!(metadata.blocks() * 512 < MIB);
+    }
+
+    #[test]
+    fn an_existing_image_keeps_its_size_and_a_contradiction_is_an_error() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("pmem0.img");
+        drop(PmemImage::open(&path, Some(64 * MIB)).unwrap());
+        assert_eq!(PmemImage::open(&path, None).unwrap().length(), 64 * MIB);
+        assert_eq!(PmemImage::open(&path, Some(64 * MIB)).unwrap().length(), 64 * MIB);
+        let error = message(PmemImage::open(&path, Some(128 * MIB)));
+        assert!(error.contains("64.0 MiB") && error.contains("--pmem-size"), "{error}");
+        assert_eq!(path.metadata().unwrap().len(), 64 * MIB);
+    }
+
+    #[test]
+    fn a_missing_image_without_a_size_is_an_error_that_says_how_to_create_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("none.img");
+        let error = message(PmemImage::open(&path, None));
+        assert!(error.contains("none.img") && error.contains("--pmem-size"), "{error}");
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn an_image_in_use_is_refused_and_free_again_afterwards() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("pmem0.img");
+        let first = PmemImage::open(&path, Some(SMALLEST)).unwrap();
+        let error = message(PmemImage::open(&path, None));
+        assert!(error.contains("in use"), "{error}");
+        drop(first);
+        assert!(PmemImage::open(&path, None).is_ok());
+    }
+
+    #[test]
+    fn empty_small_and_misaligned_images_are_refused_and_left_alone() {
+        let directory = tempfile::tempdir().unwrap();
+        for (length, word) in [(0, "empty"), (MIB, "too small"), (SMALLEST + MIB, "multiple")] {
+            let path = directory.path().join("odd.img");
+            File::create(&path).unwrap().set_len(length).unwrap();
+            let error = message(PmemImage::open(&path, None));
+            assert!(error.contains(word) && error.contains("--pmem"), "{error}");
+            assert_eq!(path.metadata().unwrap().len(), length);
+        }
+        let error = message(PmemImage::open(&directory.path().join("new.img"), Some(SMALLEST + 1)));
+        assert!(error.contains("multiple"), "{error}");
+        assert!(!directory.path().join("new.img").exists());
+    }
+
+    #[test]
+    fn a_directory_is_no_image() {
+        let directory = tempfile::tempdir().unwrap();
+        assert!(message(PmemImage::open(directory.path(), None)).contains("regular file"));
+    }
+}

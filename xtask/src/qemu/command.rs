@@ -1,0 +1,321 @@
+//! QEMU's command line and the guest's.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Result, bail};
+
+use crate::image::{ALIGNMENT, PmemImage};
+use crate::size::{GIB, MIB};
+
+/// What executes the guest's instructions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Accelerator {
+    /// QEMU's own translator, which knows protection keys for supervisor pages.
+    #[default]
+    Tcg,
+    /// The host's processor.
+    Kvm,
+}
+
+/// What protects pmem from stray accesses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Protection {
+    /// Protection keys for supervisor pages.
+    #[default]
+    Pks,
+    /// Nothing: the control group of experiments.
+    None,
+}
+
+/// What follows a stray access.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum FaultPolicy {
+    /// Report and stop.
+    #[default]
+    Strict,
+}
+
+/// How the guest reaches the network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Network {
+    /// QEMU's user network: needs no rights, gives an address by DHCP.
+    #[default]
+    User,
+    /// The tap device of [`crate::tap::Tap`], which has to exist, with the static addresses of that module.
+    Tap,
+    /// No network device.
+    None,
+}
+
+/// Everything about a machine that is to be started. The default is a machine as `run` starts it, without pmem and without an image.
+#[derive(Debug)]
+pub struct MachineOptions {
+    /// The guest image, an ELF file.
+    pub image: PathBuf,
+    /// The program's name, its `argv[0]`.
+    pub name: String,
+    /// The program's further arguments.
+    pub arguments: Vec<String>,
+    /// Variables of the program's environment.
+    pub environment: Vec<(String, String)>,
+    /// The images of the NVDIMMs, in order: `pmem0`, `pmem1` and so on.
+    pub pmem: Vec<PmemImage>,
+    /// RAM in bytes.
+    pub memory: u64,
+    /// Processors.
+    pub smp: u32,
+    /// What executes the guest.
+    pub accelerator: Accelerator,
+    /// Changes to the processor's features, each as QEMU writes it: `-pks` takes protection keys away.
+    pub cpu_features: Vec<String>,
+    /// What protects pmem.
+    pub protection: Protection,
+    /// What follows a stray access.
+    pub fault_policy: FaultPolicy,
+    /// How the guest reaches the network.
+    pub network: Network,
+    /// Whether QEMU waits for a debugger on port 1234 before it starts the guest.
+    pub gdb: bool,
+    /// Further words of the kernel's command line, before ` -- `.
+    pub kernel_options: Vec<String>,
+}
+
+impl Default for MachineOptions {
+    fn default() -> Self {
+        Self {
+            image: PathBuf::new(),
+            name: "app".to_owned(),
+            arguments: Vec::new(),
+            environment: Vec::new(),
+            pmem: Vec::new(),
+            memory: 256 * MIB,
+            smp: 1,
+            accelerator: Accelerator::default(),
+            cpu_features: Vec::new(),
+            protection: Protection::default(),
+            fault_policy: FaultPolicy::default(),
+            network: Network::default(),
+            gdb: false,
+            kernel_options: Vec::new(),
+        }
+    }
+}
+
+impl MachineOptions {
+    /// QEMU's arguments; QMP connects to the Unix socket `qmp`.
+    ///
+    /// # Errors
+    /// When something cannot be said on the kernel's command line.
+    pub(super) fn qemu_arguments(&self, qmp: &Path) -> Result<Vec<OsString>> {
+        let mut arguments = Arguments(Vec::new());
+        arguments.option("-name", &format!("holdfast-{}", escape_commas(&self.name)));
+        arguments.option("-machine", "q35,nvdimm=on");
+        match self.accelerator {
+            Accelerator::Tcg => arguments.option("-accel", "tcg"),
+            Accelerator::Kvm => arguments.option("-accel", "kvm"),
+        }
+        let features: String = self.cpu_features.iter().map(|feature| format!(",{feature}")).collect();
+        arguments.option("-cpu", &format!("max{features}"));
+        arguments.option("-smp", &self.smp.to_string());
+        arguments.option("-m", &self.memory_option());
+        arguments.flags(&["-nodefaults", "-no-user-config", "-no-reboot"]);
+        arguments.option("-display", "none");
+        arguments.option("-chardev", "stdio,id=console,signal=off");
+        arguments.option("-serial", "chardev:console");
+        arguments.path_option("-chardev", "socket,id=qmp,path=", qmp, "");
+        arguments.option("-mon", "chardev=qmp,mode=control");
+        arguments.option("-device", "isa-debug-exit,iobase=0xf4,iosize=4");
+        for (index, image) in self.pmem.iter().enumerate() {
+            let prefix = format!("memory-backend-file,id=pmem{index},share=on,mem-path=");
+            let suffix = format!(",size={},align={ALIGNMENT}", image.length());
+            arguments.path_option("-object", &prefix, image.path(), &suffix);
+            arguments.option("-device", &format!("nvdimm,id=nvdimm{index},memdev=pmem{index}"));
+        }
+        match self.network {
+            Network::User => arguments.option("-netdev", "user,id=n0"),
+            Network::Tap => {
+                arguments.option("-netdev", &format!("tap,id=n0,ifname={},script=no,downscript=no", crate::tap::NAME));
+            }
+            Network::None => {}
+        }
+        if self.network != Network::None {
+            arguments.option("-device", "virtio-net-pci,disable-legacy=on,netdev=n0");
+        }
+        if self.gdb {
+            arguments.option("-gdb", "tcp:127.0.0.1:1234");
+            arguments.flags(&["-S"]);
+        }
+        arguments.path_option("-kernel", "", &self.image, "");
+        arguments.option("-append", &self.kernel_command_line()?);
+        Ok(arguments.0)
+    }
+
+    /// `-m`: the RAM, and room in the address space for the NVDIMMs, each aligned to a gibibyte by QEMU.
+    fn memory_option(&self) -> String {
+        let mut option = format!("{}M", self.memory.div_ceil(MIB));
+        if !self.pmem.is_empty() {
+            let devices: u64 = self.pmem.iter().map(|image| image.length().next_multiple_of(GIB) + GIB).sum();
+            let most = (self.memory + devices).div_ceil(MIB);
+            option.push_str(&format!(",slots={},maxmem={most}M", self.pmem.len().max(4)));
+        }
+        option
+    }
+
+    /// The kernel's command line: `protection=… fault-policy=… ip=… name=… [env.NAME=VALUE …] -- ARGUMENT …`.
+    fn kernel_command_line(&self) -> Result<String> {
+        let mut words = vec![
+            match self.protection {
+                Protection::Pks => "protection=pks".to_owned(),
+                Protection::None => "protection=none".to_owned(),
+            },
+            match self.fault_policy {
+                FaultPolicy::Strict => "fault-policy=strict".to_owned(),
+            },
+        ];
+        match self.network {
+            Network::User => words.push("ip=dhcp".to_owned()),
+            Network::Tap => words.push(crate::tap::guest_option()),
+            Network::None => {}
+        }
+        words.push(format!("name={}", encode(&self.name)));
+        for (name, value) in &self.environment {
+            if name.is_empty() || name.contains('=') {
+                bail!("`{name}` is no name of an environment variable");
+            }
+            words.push(format!("env.{}={}", encode(name), encode(value)));
+        }
+        words.extend(self.kernel_options.iter().cloned());
+        if !self.arguments.is_empty() {
+            words.push("--".to_owned());
+            for argument in &self.arguments {
+                if argument.is_empty() {
+                    bail!("an empty argument cannot be passed to the guest's program");
+                }
+                words.push(encode(argument));
+            }
+        }
+        Ok(words.join(" "))
+    }
+}
+
+/// Percent-encodes what would end a word of the kernel's command line: every byte up to the space, DEL, and `%` itself. libos decodes it.
+fn encode(word: &str) -> String {
+    let mut encoded = String::with_capacity(word.len());
+    for character in word.chars() {
+        if character.is_ascii() && (character <= ' ' || character == '\x7f' || character == '%') {
+            encoded.push_str(&format!("%{:02X}", u32::from(character)));
+        } else {
+            encoded.push(character);
+        }
+    }
+    encoded
+}
+
+/// QEMU's option values are lists at commas; a comma inside a value is written twice.
+fn escape_commas(value: &str) -> String {
+    value.replace(',', ",,")
+}
+
+struct Arguments(Vec<OsString>);
+
+impl Arguments {
+    fn option(&mut self, name: &str, value: &str) {
+        self.0.push(name.into());
+        self.0.push(value.into());
+    }
+
+    fn flags(&mut self, flags: &[&str]) {
+        self.0.extend(flags.iter().map(OsString::from));
+    }
+
+    /// An option whose value has a path in it. `-kernel` takes the path as it is, the list-valued options want commas doubled.
+    fn path_option(&mut self, name: &str, prefix: &str, path: &Path, suffix: &str) {
+        use std::os::unix::ffi::{OsStrExt, OsStringExt};
+        let mut value = prefix.as_bytes().to_vec();
+        for &byte in path.as_os_str().as_bytes() {
+            value.push(byte);
+            if byte == b',' && !prefix.is_empty() {
+                value.push(byte);
+            }
+        }
+        value.extend_from_slice(suffix.as_bytes());
+        self.0.push(name.into());
+        self.0.push(OsString::from_vec(value));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(options: &MachineOptions) -> String {
+        let arguments = options.qemu_arguments(Path::new("/run/qmp")).unwrap();
+        arguments.iter().map(|argument| argument.to_string_lossy().into_owned()).collect::<Vec<_>>().join("\n")
+    }
+
+    #[test]
+    fn words_are_encoded_so_that_they_stay_one_word() {
+        assert_eq!(encode("plain"), "plain");
+        assert_eq!(encode("two words"), "two%20words");
+        assert_eq!(encode("100%"), "100%25");
+        assert_eq!(encode("a\tb\nc\x7f"), "a%09b%0Ac%7F");
+        assert_eq!(encode("größe"), "größe");
+    }
+
+    #[test]
+    fn the_guests_arguments_follow_the_dashes() {
+        let options = MachineOptions {
+            name: "kvstore".into(),
+            arguments: vec!["--port".into(), "6379".into(), "a b".into()],
+            environment: vec![("RUST_BACKTRACE".into(), "1 2".into())],
+            ..MachineOptions::default()
+        };
+        assert_eq!(
+            options.kernel_command_line().unwrap(),
+            "protection=pks fault-policy=strict ip=dhcp name=kvstore env.RUST_BACKTRACE=1%202 -- --port 6379 a%20b"
+        );
+    }
+
+    #[test]
+    fn what_the_guest_could_not_read_back_is_refused() {
+        let empty = MachineOptions { arguments: vec![String::new()], ..MachineOptions::default() };
+        assert!(empty.kernel_command_line().unwrap_err().to_string().contains("empty argument"));
+        let bad = MachineOptions { environment: vec![("A=B".into(), "c".into())], ..MachineOptions::default() };
+        assert!(bad.kernel_command_line().unwrap_err().to_string().contains("A=B"));
+    }
+
+    #[test]
+    fn a_machine_without_pmem_has_no_memory_slots() {
+        let line = line(&MachineOptions::default());
+        assert!(line.contains("-m\n256M\n"), "{line}");
+        assert!(!line.contains("nvdimm,"), "{line}");
+    }
+
+    #[test]
+    fn an_nvdimm_gets_its_file_its_size_and_room_in_the_address_space() {
+        let directory = tempfile::tempdir().unwrap();
+        let image = PmemImage::open(&directory.path().join("a,b.img"), Some(64 * MIB)).unwrap();
+        let line = line(&MachineOptions { pmem: vec![image], ..MachineOptions::default() });
+        assert!(line.contains("-m\n256M,slots=4,maxmem=2304M\n"), "{line}");
+        assert!(line.contains("a,,b.img,size=67108864,align=2097152\n"), "{line}");
+        assert!(line.contains("nvdimm,id=nvdimm0,memdev=pmem0"), "{line}");
+    }
+
+    #[test]
+    fn features_network_and_debugger_reach_qemu() {
+        let options = MachineOptions {
+            cpu_features: vec!["-pks".into()],
+            network: Network::Tap,
+            protection: Protection::None,
+            gdb: true,
+            ..MachineOptions::default()
+        };
+        let line = line(&options);
+        assert!(line.contains("-cpu\nmax,-pks\n"), "{line}");
+        assert!(line.contains("ifname=holdfast0"), "{line}");
+        assert!(line.contains("protection=none"), "{line}");
+        assert!(line.contains("ip=10.77.0.2/24,10.77.0.1"), "{line}");
+        assert!(line.contains("\n-S\n"), "{line}");
+    }
+}

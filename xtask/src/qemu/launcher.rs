@@ -1,0 +1,95 @@
+//! Starts QEMU so that it never outlives this process.
+//!
+//! `PR_SET_PDEATHSIG` makes Linux kill a child when its parent dies, and the parent it means is the *thread* that
+//! forked. A test starts machines from threads of its own, which may end earlier than the machine. So one
+//! thread starts them all, and it lives as long as the process.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
+use std::os::unix::process::CommandExt;
+use std::process::{Child, Command};
+use std::sync::LazyLock;
+use std::sync::mpsc::{self, Sender, SyncSender};
+use std::thread;
+
+use rustix::io::{FdFlags, fcntl_setfd};
+use rustix::process::{Signal, set_parent_process_death_signal};
+
+type Request = (Command, SyncSender<io::Result<Child>>);
+
+static LAUNCHER: LazyLock<Sender<Request>> = LazyLock::new(|| {
+    let (requests, inbox) = mpsc::channel::<Request>();
+    thread::spawn(move || {
+        for (mut command, reply) in inbox {
+            // The asker waits for the reply; should it be gone, so is its interest in the child.
+            let _ = reply.send(command.spawn());
+        }
+    });
+    requests
+});
+
+/// Spawns `command`, which is killed when this process ends, in a process group of its own, so that Ctrl-C in the
+/// terminal reaches only xtask. The child inherits the open files `inherited` and with them their locks.
+pub(super) fn spawn(mut command: Command, inherited: &[&File]) -> io::Result<Child> {
+    let descriptors: Vec<RawFd> = inherited.iter().map(|file| file.as_raw_fd()).collect();
+    command.process_group(0);
+    let in_child = move || {
+        set_parent_process_death_signal(Some(Signal::KILL))?;
+        for &descriptor in &descriptors {
+            // SAFETY: the child has a copy of every descriptor of this process as it was at the fork. The files are borrowed
+            // by `spawn` until the child has executed its program, so each number names the open file it was taken from.
+            let descriptor = unsafe { BorrowedFd::borrow_raw(descriptor) };
+            fcntl_setfd(descriptor, FdFlags::empty())?;
+        }
+        Ok(())
+    };
+    // SAFETY: the closure runs between fork and exec, where only async-signal-safe work is allowed: it makes two kinds of system
+    // calls (prctl, fcntl), reads memory that it owns, and neither allocates, locks nor panics.
+    unsafe { command.pre_exec(in_child) };
+    let (reply, answer) = mpsc::sync_channel(1);
+    let gone = || io::Error::other("the thread that starts machines is gone");
+    LAUNCHER.send((command, reply)).map_err(|_| gone())?;
+    answer.recv().map_err(|_| gone())?
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::process::Stdio;
+
+    #[test]
+    fn a_child_outlives_the_thread_that_asked_for_it() {
+        let child = thread::spawn(|| {
+            let mut command = Command::new("cat");
+            command.stdin(Stdio::piped()).stdout(Stdio::null());
+            spawn(command, &[]).unwrap()
+        });
+        let mut child = child.join().unwrap();
+        drop(child.stdin.take());
+        // `cat` ends by itself at the end of its input; a kill at the thread's end would show as a signal.
+        assert!(child.wait().unwrap().success());
+    }
+
+    #[test]
+    fn the_child_keeps_the_lock_of_an_inherited_file() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let locked = File::open(file.path()).unwrap();
+        locked.try_lock().unwrap();
+        let mut command = Command::new("cat");
+        command.stdin(Stdio::piped()).stdout(Stdio::null());
+        let mut child = spawn(command, &[&locked]).unwrap();
+        drop(locked);
+        let other = File::open(file.path()).unwrap();
+        assert!(other.try_lock().is_err());
+        drop(child.stdin.take());
+        child.wait().unwrap();
+        assert!(other.try_lock().is_ok());
+    }
+
+    #[test]
+    fn a_program_that_is_not_there_is_an_error() {
+        let error = spawn(Command::new("holdfast-has-no-such-program"), &[]).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::NotFound);
+    }
+}

@@ -1,0 +1,16 @@
+//! One virtual machine: how QEMU is called, watched, asked and ended.
+//!
+//! This room owns the QEMU process and its three channels: the guest's console (QEMU's standard output), QEMU's own messages (its standard
+//! error) and QMP (a Unix socket). It never decides what a console line means; `run` and the tests do that.
+
+mod command;
+mod console;
+mod exit;
+mod launcher;
+mod process;
+mod qmp;
+
+pub use command::{Accelerator, FaultPolicy, MachineOptions, Network, Protection};
+pub use console::{Console, Event};
+pub use exit::Exit;
+pub use process::Machine;

@@ -1,0 +1,243 @@
+//! A machine from its start to its end.
+
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::UnixListener;
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::Sender;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use anyhow::{Context, Result, anyhow, bail};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+use serde_json::json;
+
+use super::console::read_lines;
+use super::qmp::{Qmp, host_port};
+use super::{Console, Event, Exit, MachineOptions, Network, launcher};
+use crate::forward::{Forwarder, Target};
+use crate::image::PmemImage;
+use crate::setup::QEMU;
+
+/// How long QEMU may take from its start to its monitor. A loaded machine may be slow to load the program.
+const START_PATIENCE: Duration = Duration::from_secs(60);
+
+/// A virtual machine. Dropping it kills QEMU and waits for its end, so that its images are free afterwards.
+#[derive(Debug)]
+pub struct Machine {
+    console: Arc<Console>,
+    qmp: Mutex<Qmp>,
+    process: OwnedFd,
+    process_id: u32,
+    network: Network,
+    /// Held until the machine is gone.
+    _pmem: Vec<PmemImage>,
+}
+
+impl Machine {
+    /// Starts QEMU. News go to `events` as they come, when there is one, and to [`Machine::console`] in any case.
+    ///
+    /// # Errors
+    /// When QEMU is missing or does not like its options; the message has what it said.
+    pub fn start(options: MachineOptions, events: Option<Sender<Event>>) -> Result<Self> {
+        let directory =
+            tempfile::Builder::new().prefix("holdfast-").tempdir().context("cannot make a temporary directory")?;
+        let socket = directory.path().join("qmp");
+        let listener = UnixListener::bind(&socket).context("cannot listen for QEMU's monitor")?;
+
+        let mut command = Command::new(QEMU.program);
+        command.args(options.qemu_arguments(&socket)?);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let locks: Vec<_> = options.pmem.iter().map(PmemImage::lock_file).collect();
+        let child = launcher::spawn(command, &locks)
+            .with_context(|| format!("cannot run {} (`cargo xtask setup` installs it)", QEMU.program))?;
+        let process_id = child.id();
+        let process = i32::try_from(process_id)
+            .ok()
+            .and_then(Pid::from_raw)
+            .ok_or_else(|| anyhow!("QEMU has no process id"))
+            .and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).context("cannot watch QEMU"));
+        let (process, child) = match process {
+            Ok(process) => (process, child),
+            Err(error) => return Err(discard(child, error)),
+        };
+
+        let console = Arc::new(Console::default());
+        watch(child, &console, events);
+        // From here on QEMU has a watcher that reaps it; on an error it is enough to kill it.
+        let qmp = accept(&listener, &process).and_then(Qmp::new);
+        let qmp = match qmp {
+            Ok(qmp) => qmp,
+            Err(error) => return Err(start_failure(&process, &console, error)),
+        };
+        Ok(Self { console, qmp: Mutex::new(qmp), process, process_id, network: options.network, _pmem: options.pmem })
+    }
+
+    /// What the guest prints, and the machine's end.
+    pub fn console(&self) -> &Console {
+        &self.console
+    }
+
+    /// QEMU's process id.
+    pub fn process_id(&self) -> u32 {
+        self.process_id
+    }
+
+    /// Carries the connections that arrive at `listener` to `guest_port` of the guest, until the forwarder is dropped.
+    ///
+    /// # Errors
+    /// When the machine has no network, or QEMU refuses to forward.
+    pub fn forward(&self, listener: TcpListener, guest_port: u16) -> Result<Forwarder> {
+        let target = match self.network {
+            Network::User => Target::Paced(self.user_network_port(guest_port)?),
+            Network::Tap => Target::Direct(SocketAddr::V4(SocketAddrV4::new(crate::tap::GUEST_ADDRESS, guest_port))),
+            Network::None => bail!("the machine has no network to forward to"),
+        };
+        Forwarder::start(listener, target).context("cannot start the forwarder")
+    }
+
+    /// Forwards a free port of the host's loopback to `guest_port`; see [`Machine::forward`].
+    ///
+    /// # Errors
+    /// As [`Machine::forward`], or when there is no free port.
+    pub fn forward_any(&self, guest_port: u16) -> Result<Forwarder> {
+        let listener = crate::forward::listen(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))?;
+        self.forward(listener, guest_port)
+    }
+
+    /// Lets QEMU's user network forward a port of its own to `guest_port`, and says which.
+    fn user_network_port(&self, guest_port: u16) -> Result<SocketAddrV4> {
+        let mut qmp = self.qmp();
+        let complaint = qmp.human(&format!("hostfwd_add n0 tcp:127.0.0.1:0-:{guest_port}"))?;
+        if !complaint.trim().is_empty() {
+            bail!("QEMU cannot forward to port {guest_port}: {}", complaint.trim());
+        }
+        let usernet = qmp.human("info usernet")?;
+        let port = host_port(&usernet, guest_port)
+            .with_context(|| format!("QEMU does not say which port it forwards:\n{usernet}"))?;
+        Ok(SocketAddrV4::new(Ipv4Addr::LOCALHOST, port))
+    }
+
+    /// Presses the power button: the guest shuts down cleanly by itself.
+    ///
+    /// # Errors
+    /// When QEMU cannot be reached.
+    pub fn press_power_button(&self) -> Result<()> {
+        self.qmp().execute("system_powerdown", json!({})).map(drop)
+    }
+
+    /// Runs a command of QEMU's machine protocol, for what has no method of its own here (`system_reset`, `inject-nmi` and the like).
+    ///
+    /// # Errors
+    /// When QEMU refuses it or cannot be reached.
+    pub fn qmp_command(&self, command: &str, arguments: serde_json::Value) -> Result<serde_json::Value> {
+        self.qmp().execute(command, arguments)
+    }
+
+    /// Kills QEMU by SIGKILL, as a power cut would end the machine, and waits until it is gone. What has been stored in an image
+    /// stays: the image's pages belong to the host.
+    pub fn kill(&self) -> Exit {
+        kill(&self.process);
+        self.wait(Duration::MAX).unwrap_or(Exit::Killed(9))
+    }
+
+    /// Waits for the machine's end, and says how it ended; `None` after `timeout`.
+    pub fn wait(&self, timeout: Duration) -> Option<Exit> {
+        self.console.wait_for_exit(timeout.min(Duration::from_secs(365 * 24 * 3600)))
+    }
+
+    fn qmp(&self) -> std::sync::MutexGuard<'_, Qmp> {
+        // A panic between two messages leaves the connection usable; one within a message shows as an error of the next.
+        self.qmp.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Machine {
+    fn drop(&mut self) {
+        if self.console.exit().is_none() {
+            self.kill();
+        }
+    }
+}
+
+/// Reads the machine's two pipes on threads of their own, and reaps QEMU when both have ended.
+fn watch(mut child: Child, console: &Arc<Console>, events: Option<Sender<Event>>) {
+    let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
+    let (lines, lines_out) = (Arc::clone(console), events.clone());
+    let lines = thread::spawn(move || {
+        let Some(stdout) = stdout else { return };
+        read_lines(stdout, |line| {
+            lines.push_line(line.clone());
+            tell(lines_out.as_ref(), Event::Line(line));
+        });
+    });
+    let (diagnostics, diagnostics_out) = (Arc::clone(console), events.clone());
+    let diagnostics = thread::spawn(move || {
+        let Some(stderr) = stderr else { return };
+        read_lines(stderr, |line| {
+            diagnostics.push_diagnostic(line.clone());
+            tell(diagnostics_out.as_ref(), Event::Diagnostic(line));
+        });
+    });
+    let console = Arc::clone(console);
+    thread::spawn(move || {
+        // A reader can only fail by a panic in it, and then there is nothing more to come from it.
+        let _ = lines.join();
+        let _ = diagnostics.join();
+        // Waiting for a child of one's own fails only when it has been reaped elsewhere, which nothing here does.
+        let exit = child.wait().map_or(Exit::Qemu(-1), Exit::from_status);
+        console.set_exit(exit);
+        tell(events.as_ref(), Event::Exited(exit));
+    });
+}
+
+fn tell(events: Option<&Sender<Event>>, event: Event) {
+    if let Some(events) = events {
+        // A receiver that is gone has lost interest.
+        let _ = events.send(event);
+    }
+}
+
+/// Waits until QEMU connects to its monitor's socket, or is gone.
+fn accept(listener: &UnixListener, process: &OwnedFd) -> Result<std::os::unix::net::UnixStream> {
+    let timeout = Timespec::try_from(START_PATIENCE)?;
+    let mut watched = [PollFd::new(listener, PollFlags::IN), PollFd::from_borrowed_fd(process.as_fd(), PollFlags::IN)];
+    let ready = rustix::io::retry_on_intr(|| poll(&mut watched, Some(&timeout)))?;
+    if ready == 0 {
+        bail!("QEMU does not start within {} s", START_PATIENCE.as_secs());
+    }
+    if watched[0].revents().is_empty() {
+        bail!("QEMU ended before it started the machine");
+    }
+    Ok(listener.accept()?.0)
+}
+
+fn kill(process: &OwnedFd) {
+    // The one thing that can go wrong is that the process is gone already.
+    let _ = pidfd_send_signal(process, Signal::KILL);
+}
+
+/// Ends a QEMU that did not come up, and makes one error of what is known about it.
+fn start_failure(process: &OwnedFd, console: &Console, error: anyhow::Error) -> anyhow::Error {
+    kill(process);
+    let exit = console.wait_for_exit(START_PATIENCE);
+    let said = console.diagnostics();
+    let mut message = "QEMU cannot start the machine".to_owned();
+    if let Some(exit) = exit.filter(|exit| !matches!(exit, Exit::Killed(9))) {
+        message.push_str(&format!(" ({exit})"));
+    }
+    for line in said {
+        message.push_str("\n    ");
+        message.push_str(&line);
+    }
+    error.context(message)
+}
+
+fn discard(mut child: Child, error: anyhow::Error) -> anyhow::Error {
+    // The child may be gone already; the error at hand is the one to tell.
+    let _ = child.kill();
+    let _ = child.wait();
+    error
+}

@@ -1,0 +1,203 @@
+//! Which compiler builds the guest, and where its library source comes from.
+//!
+//! The guest's std is built from source, and that source has to be exactly the compiler's own. Two toolchains have it:
+//! the one that cargo runs here, after `rustup component add rust-src`; and Debian's `rustc-web`, `cargo-web` and
+//! `rust-web-src`, which are one matched set of their own and are used side by side with the host's toolchain.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+
+/// The variable that forces one kind of toolchain, as `--toolchain` does.
+pub const TOOLCHAIN_VARIABLE: &str = "HOLDFAST_TOOLCHAIN";
+
+/// Debian's packages of the matched set, and the linker that rustup's toolchains bring along and Debian's does not.
+pub const DEBIAN_PACKAGES: [&str; 4] = ["rustc-web", "cargo-web", "rust-web-src", "lld"];
+
+/// The variable by which cargo takes another linker for the guest.
+const LINKER_VARIABLE: &str = "CARGO_TARGET_X86_64_UNKNOWN_HERMIT_LINKER";
+
+/// What the user asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Choice {
+    /// Whatever is there; else rustup; else Debian.
+    #[default]
+    Auto,
+    /// The toolchain that cargo runs here, with rustup's `rust-src`.
+    Rustup,
+    /// Debian's matched set.
+    Debian,
+}
+
+impl std::str::FromStr for Choice {
+    type Err = anyhow::Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        match text {
+            "auto" | "" => Ok(Self::Auto),
+            "rustup" => Ok(Self::Rustup),
+            "debian" => Ok(Self::Debian),
+            _ => bail!("`{text}` is no toolchain: choose rustup, debian or auto"),
+        }
+    }
+}
+
+impl Choice {
+    /// The choice of the command line, else of `HOLDFAST_TOOLCHAIN`, else [`Choice::Auto`].
+    ///
+    /// # Errors
+    /// When the variable is set to something unknown.
+    pub fn resolve(option: Option<Self>) -> Result<Self> {
+        match (option, std::env::var(TOOLCHAIN_VARIABLE)) {
+            (Some(choice), _) => Ok(choice),
+            (None, Ok(value)) => value.parse().with_context(|| format!("in the variable {TOOLCHAIN_VARIABLE}")),
+            (None, Err(_)) => Ok(Self::Auto),
+        }
+    }
+}
+
+/// A compiler whose own library source is at hand: everything needed to build the guest.
+#[derive(Clone, Debug)]
+pub struct Toolchain {
+    cargo: OsString,
+    rustc: OsString,
+    rustdoc: Option<OsString>,
+    linker: Option<&'static str>,
+    is_host: bool,
+    description: String,
+}
+
+impl Toolchain {
+    /// The toolchain that cargo runs here, if its library source is present.
+    pub fn host() -> Option<Self> {
+        let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
+        let sysroot = sysroot(&rustc)?;
+        if !has_library_source(&sysroot) {
+            return None;
+        }
+        // Rustup's toolchains carry their own lld; where there is none, the system's has to serve.
+        let own_linker = sysroot.join("lib/rustlib").join(host_triple(&rustc)?).join("bin/rust-lld");
+        let linker = if own_linker.is_file() { None } else { Some(find_program("ld.lld").map(|_| "ld.lld")?) };
+        Some(Self {
+            cargo: std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()),
+            description: format!("{} with its own library source", version(&rustc)?),
+            rustc,
+            rustdoc: None,
+            linker,
+            is_host: true,
+        })
+    }
+
+    /// Debian's matched set, if all of it is installed.
+    pub fn debian() -> Option<Self> {
+        let rustc = OsString::from("/usr/bin/rustc");
+        let cargo = Path::new("/usr/bin/cargo");
+        if !has_library_source(&sysroot(&rustc)?) || !cargo.is_file() || find_program("ld.lld").is_none() {
+            return None;
+        }
+        Some(Self {
+            cargo: cargo.into(),
+            description: format!("Debian's {} with rust-web-src", version(&rustc)?),
+            rustc,
+            rustdoc: Some("/usr/bin/rustdoc".into()),
+            linker: Some("ld.lld"),
+            is_host: false,
+        })
+    }
+
+    /// A cargo command for the guest's target, to which the caller adds packages and options:
+    /// `cargo SUBCOMMAND --target … -Zbuild-std=…`, run in the root of the checkout.
+    pub fn guest_cargo(&self, subcommand: &str) -> Command {
+        let mut command = Command::new(&self.cargo);
+        command
+            .current_dir(crate::workspace::root())
+            .arg(subcommand)
+            .args(["--target", crate::workspace::GUEST_TARGET, "-Zbuild-std=std,panic_abort"])
+            .arg("--target-dir")
+            .arg(crate::workspace::guest_target_directory())
+            // build-std is a nightly option; the variable allows it on the stable compiler that the source belongs to.
+            .env("RUSTC_BOOTSTRAP", "1")
+            .env("RUSTC", &self.rustc)
+            // Either of these would replace the flags that .cargo/config.toml gives the guest, and the image would not boot.
+            .env_remove("RUSTFLAGS")
+            .env_remove("CARGO_ENCODED_RUSTFLAGS")
+            // `cargo run` points it into the host's toolchain, which is not always the guest's.
+            .env_remove("LD_LIBRARY_PATH");
+        if let Some(rustdoc) = &self.rustdoc {
+            command.env("RUSTDOC", rustdoc);
+        }
+        if let Some(linker) = self.linker {
+            command.env(LINKER_VARIABLE, linker);
+        }
+        command
+    }
+
+    /// Whether this is the toolchain that cargo runs here.
+    pub fn is_host(&self) -> bool {
+        self.is_host
+    }
+
+    /// One line for people: which compiler, and whose source.
+    pub fn description(&self) -> &str {
+        &self.description
+    }
+}
+
+/// Where `program` is on the `PATH`, if it is.
+pub fn find_program(program: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH")?;
+    std::env::split_paths(&path).map(|directory| directory.join(program)).find(|candidate| is_executable(candidate))
+}
+
+fn is_executable(path: &Path) -> bool {
+    use std::os::unix::fs::PermissionsExt;
+    path.metadata().is_ok_and(|metadata| metadata.is_file() && metadata.permissions().mode() & 0o111 != 0)
+}
+
+fn has_library_source(sysroot: &Path) -> bool {
+    sysroot.join("lib/rustlib/src/rust/library/Cargo.lock").is_file()
+}
+
+fn sysroot(rustc: &OsString) -> Option<PathBuf> {
+    output(rustc, &["--print", "sysroot"]).map(PathBuf::from)
+}
+
+fn version(rustc: &OsString) -> Option<String> {
+    let text = output(rustc, &["--version"])?;
+    Some(text.split_whitespace().take(2).collect::<Vec<_>>().join(" "))
+}
+
+fn host_triple(rustc: &OsString) -> Option<String> {
+    output(rustc, &["-vV"])?.lines().find_map(|line| line.strip_prefix("host: ").map(str::to_owned))
+}
+
+fn output(program: &OsString, arguments: &[&str]) -> Option<String> {
+    let output = Command::new(program).args(arguments).env_remove("LD_LIBRARY_PATH").output().ok()?;
+    output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn toolchain_names_parse() {
+        assert_eq!("rustup".parse::<Choice>().unwrap(), Choice::Rustup);
+        assert_eq!("debian".parse::<Choice>().unwrap(), Choice::Debian);
+        assert_eq!("auto".parse::<Choice>().unwrap(), Choice::Auto);
+        assert!("nightly".parse::<Choice>().unwrap_err().to_string().contains("nightly"));
+    }
+
+    #[test]
+    fn the_command_line_wins_over_the_variable() {
+        assert_eq!(Choice::resolve(Some(Choice::Debian)).unwrap(), Choice::Debian);
+    }
+
+    #[test]
+    fn a_program_is_found_on_the_path_or_not_at_all() {
+        assert!(find_program("sh").is_some());
+        assert!(find_program("holdfast-has-no-such-program").is_none());
+    }
+}

@@ -1,0 +1,194 @@
+//! Turns code addresses in console lines into functions, files and lines.
+
+use std::fmt::Write;
+use std::ops::Range;
+use std::path::Path;
+
+use addr2line::Loader;
+use anyhow::{Context, Result, anyhow};
+use object::{Object, ObjectSection};
+
+/// Digits of an address as the guest prints it: `0x%016x`.
+const DIGITS: usize = 16;
+
+/// The symbols and line numbers of one guest image.
+pub struct Symbols {
+    loader: Loader,
+    text: Range<u64>,
+}
+
+impl Symbols {
+    /// Reads the image's symbols.
+    ///
+    /// # Errors
+    /// When the file cannot be read or is no ELF image with code in it.
+    pub fn load(image: &Path) -> Result<Self> {
+        let reading = || -> Result<Self> {
+            let bytes = std::fs::read(image)?;
+            let file = object::File::parse(&*bytes)?;
+            let text = file.section_by_name(".text").context("it has no section .text")?;
+            let text = text.address()..text.address() + text.size();
+            let loader = Loader::new(image).map_err(|error| anyhow!("{error}"))?;
+            Ok(Self { loader, text })
+        };
+        reading().with_context(|| format!("cannot read the symbols of {}", image.display()))
+    }
+
+    /// `line` with ` function (file:line)` after the addresses in it that lie in the image's code, innermost inlined function first. A
+    /// line without such addresses comes back as it is.
+    pub fn annotate(&self, line: &str) -> String {
+        let mut annotated = String::with_capacity(line.len());
+        let mut rest = line;
+        while let Some((start, address)) = next_address(rest) {
+            let end = start + 2 + DIGITS;
+            annotated.push_str(&rest[..end]);
+            if self.text.contains(&address) {
+                // A return address names the instruction after the call, which may belong to the next line or function.
+                let call = if is_return_address(line) { address - 1 } else { address };
+                annotated.push_str(&self.describe(call));
+            }
+            rest = &rest[end..];
+        }
+        annotated.push_str(rest);
+        annotated
+    }
+
+    fn describe(&self, address: u64) -> String {
+        let mut description = String::new();
+        if let Ok(mut frames) = self.loader.find_frames(address) {
+            while let Ok(Some(frame)) = frames.next() {
+                let name = frame.function.as_ref().and_then(|function| function.demangle().ok());
+                let name = name.unwrap_or_else(|| "?".into());
+                let separator = if description.is_empty() { "" } else { ", inlined into" };
+                push(&mut description, separator, without_hash(&name), frame.location.as_ref());
+            }
+        }
+        if description.is_empty()
+            && let Some(symbol) = self.loader.find_symbol(address)
+        {
+            push(&mut description, "", without_hash(&addr2line::demangle_auto(symbol.into(), None)), None);
+        }
+        description
+    }
+}
+
+fn push(description: &mut String, separator: &str, name: &str, location: Option<&addr2line::Location<'_>>) {
+    let _infallible = write!(description, "{separator} {name}");
+    if let Some((file, line)) = location.and_then(|location| Some((location.file?, location.line?))) {
+        let _infallible = write!(description, " ({}:{line})", short_path(file));
+    }
+}
+
+/// Where the first address in `text` starts, and which one it is.
+fn next_address(text: &str) -> Option<(usize, u64)> {
+    text.match_indices("0x").find_map(|(start, _)| {
+        let digits = text.get(start + 2..start + 2 + DIGITS)?;
+        let ended = !text[start + 2 + DIGITS..].starts_with(|c: char| c.is_ascii_hexdigit());
+        let hexadecimal = digits.bytes().all(|byte| byte.is_ascii_hexdigit());
+        (ended && hexadecimal).then(|| u64::from_str_radix(digits, 16).ok().map(|address| (start, address))).flatten()
+    })
+}
+
+/// Whether `line` is one of a backtrace's callers. libos prints a backtrace as numbered lines, `#0` being the place itself.
+fn is_return_address(line: &str) -> bool {
+    let Some((_, number)) = line.split_once('#') else { return false };
+    let digits = number.find(|c: char| !c.is_ascii_digit()).unwrap_or(number.len());
+    number[..digits].parse::<u32>().is_ok_and(|number| number > 0)
+}
+
+/// A demangled name without the hash that older mangling adds.
+fn without_hash(name: &str) -> &str {
+    match name.rsplit_once("::h") {
+        Some((name, hash)) if hash.len() == 16 && hash.bytes().all(|byte| byte.is_ascii_hexdigit()) => name,
+        _ => name,
+    }
+}
+
+/// A source path without what depends on the machine: from the checkout, from the library source or from a crate on.
+fn short_path(path: &str) -> &str {
+    if let Ok(inside) = Path::new(path).strip_prefix(crate::workspace::root()) {
+        return inside.to_str().unwrap_or(path);
+    }
+    // …/lib/rustlib/src/rust/library/core/src/…, or Debian's …/rustc-1.96.0/library/…
+    if let Some(at) = path.find("/library/") {
+        return &path[at + 1..];
+    }
+    // …/registry/src/<registry>/<crate>-<version>/src/…
+    match path.split_once("/registry/src/").and_then(|(_, rest)| rest.split_once('/')) {
+        Some((_, in_crate)) => in_crate,
+        None => path,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[inline(never)]
+    fn landmark() -> u64 {
+        let place = landmark as fn() -> u64;
+        place as usize as u64
+    }
+
+    /// The address of [`landmark`] in the test program's file, from its symbol table: the program is loaded elsewhere.
+    fn landmark_in_file(image: &Path) -> u64 {
+        use object::ObjectSymbol;
+        assert_ne!(landmark(), 0);
+        let bytes = std::fs::read(image).unwrap();
+        let file = object::File::parse(&*bytes).unwrap();
+        let symbol = file
+            .symbols()
+            .find(|symbol| symbol.name().is_ok_and(|name| name.contains("landmark") && !name.contains("in_file")));
+        symbol.unwrap().address()
+    }
+
+    #[test]
+    fn an_address_of_this_program_gets_its_function_file_and_line() {
+        let program = std::env::current_exe().unwrap();
+        let symbols = Symbols::load(&program).unwrap();
+        let address = landmark_in_file(&program);
+        let line = symbols.annotate(&format!("  #0 {address:#018x} then 0x0000000000000001 end"));
+        assert!(line.contains("landmark (xtask/src/symbols.rs:"), "{line}");
+        assert!(line.ends_with(" then 0x0000000000000001 end"), "{line}");
+        assert_eq!(symbols.annotate("no address: 0x12"), "no address: 0x12");
+    }
+
+    #[test]
+    fn a_file_that_is_no_image_is_an_error() {
+        assert!(format!("{:#}", Symbols::load(Path::new("Cargo.toml")).err().unwrap()).contains("Cargo.toml"));
+        assert!(Symbols::load(Path::new("no-such-image")).is_err());
+    }
+
+    #[test]
+    fn addresses_are_sixteen_digits() {
+        assert_eq!(next_address("rip 0x0000000000201000 x"), Some((4, 0x20_1000)));
+        assert_eq!(next_address("0x1 0x00000000002010000 0xg000000000201000"), None);
+        assert_eq!(next_address("ends 0x"), None);
+        assert_eq!(next_address("ü0x000000000020100é"), None);
+        assert_eq!(next_address("0xX0x00000000002010ff"), Some((3, 0x20_10ff)));
+    }
+
+    #[test]
+    fn callers_in_a_backtrace_are_return_addresses() {
+        assert!(is_return_address("  #1 0x0000000000201000"));
+        assert!(is_return_address("  #12 0x0000000000201000"));
+        assert!(!is_return_address("  #0 0x0000000000201000"));
+        assert!(!is_return_address("rip 0x0000000000201000"));
+        assert!(!is_return_address("#PF at 0x0000000000201000"));
+    }
+
+    #[test]
+    fn paths_lose_what_is_the_machines() {
+        let own = format!("{}/libos/src/lib.rs", crate::workspace::root().display());
+        assert_eq!(short_path(&own), "libos/src/lib.rs");
+        assert_eq!(short_path("/x/lib/rustlib/src/rust/library/core/src/a.rs"), "library/core/src/a.rs");
+        assert_eq!(short_path("/x/registry/src/index-1/talc-5.1.1/src/lib.rs"), "talc-5.1.1/src/lib.rs");
+        assert_eq!(short_path("libos/src/lib.rs"), "libos/src/lib.rs");
+    }
+
+    #[test]
+    fn names_lose_their_hash() {
+        assert_eq!(without_hash("a::b::h0123456789abcdef"), "a::b");
+        assert_eq!(without_hash("a::hello"), "a::hello");
+    }
+}

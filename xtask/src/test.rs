@@ -1,0 +1,196 @@
+//! `cargo xtask test`: the stages of testing, and their totals.
+//!
+//! The stage `host` tests what runs without an emulator. The stage `guest` builds the guest programs and boots them. A stage in which no test ran
+//! has not tested anything, and counts as a failure.
+
+use std::io::{BufRead, BufReader};
+use std::ops::AddAssign;
+use std::process::{Command, Stdio};
+use std::time::Instant;
+
+use anyhow::{Context, Result};
+
+use crate::guest::{self, IMAGES_VARIABLE};
+use crate::setup::toolchain::{Choice, Toolchain};
+use crate::{setup, workspace};
+
+/// The packages whose binaries are guest images.
+pub(crate) const GUEST_PACKAGES: [&str; 2] = ["kvstore", "test-programs"];
+/// The package whose tests boot images.
+pub(crate) const BOOTING_TESTS: &str = "holdfast-tests";
+
+/// What a number of tests came to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Totals {
+    passed: u64,
+    failed: u64,
+}
+
+impl AddAssign for Totals {
+    fn add_assign(&mut self, other: Self) {
+        self.passed += other.passed;
+        self.failed += other.failed;
+    }
+}
+
+/// One part of the whole, which a filter can name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    Host,
+    Guest,
+}
+
+impl Stage {
+    const ALL: [Self; 2] = [Self::Host, Self::Guest];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Host => "host",
+            Self::Guest => "guest",
+        }
+    }
+}
+
+/// Runs the tests whose name, or the name of whose stage, contains `filter`, or all. Prints the totals as the last line and returns
+/// the exit status: 0 if every test passed.
+///
+/// # Errors
+/// When something is missing that cannot be installed from here, or cargo cannot be run.
+pub fn test(filter: Option<&str>, choice: Choice) -> Result<u8> {
+    let (stages, test_filter) = select(filter);
+    let toolchain = setup::ensure(choice, &[setup::QEMU, setup::REDIS_CLI, setup::REDIS_BENCHMARK])?;
+    let began = Instant::now();
+    let mut totals = Totals::default();
+    let mut broken = Vec::new();
+    for stage in stages {
+        println!("\n== {} ==", stage.name());
+        let stage_began = Instant::now();
+        let (stage_totals, succeeded) = run(stage, test_filter, &toolchain)?;
+        println!(
+            "== {}: {} passed, {} failed in {:.1} s ==",
+            stage.name(),
+            stage_totals.passed,
+            stage_totals.failed,
+            stage_began.elapsed().as_secs_f64()
+        );
+        if !succeeded {
+            broken.push(format!("the stage {} failed", stage.name()));
+        } else if test_filter.is_none() && stage_totals == Totals::default() {
+            broken.push(format!("the stage {} ran no test", stage.name()));
+        }
+        totals += stage_totals;
+    }
+    if totals == Totals::default() && broken.is_empty() {
+        broken.push(format!("no test's name contains `{}`", filter.unwrap_or_default()));
+    }
+    println!("\ntested in {:.1} s", began.elapsed().as_secs_f64());
+    for reason in &broken {
+        println!("error: {reason}");
+    }
+    println!("{} passed, {} failed", totals.passed, totals.failed);
+    Ok(u8::from(totals.failed > 0 || !broken.is_empty()))
+}
+
+/// The stages to run, and the filter for the tests in them. A filter that names a stage selects all of it.
+fn select(filter: Option<&str>) -> (Vec<Stage>, Option<&str>) {
+    let Some(filter) = filter else { return (Stage::ALL.to_vec(), None) };
+    let named: Vec<Stage> = Stage::ALL.into_iter().filter(|stage| stage.name().contains(filter)).collect();
+    if named.is_empty() { (Stage::ALL.to_vec(), Some(filter)) } else { (named, None) }
+}
+
+/// Runs one stage and says whether every command of it succeeded.
+fn run(stage: Stage, filter: Option<&str>, toolchain: &Toolchain) -> Result<(Totals, bool)> {
+    let mut cargo = host_cargo("test");
+    // One failing program does not keep the others from running.
+    cargo.arg("--no-fail-fast");
+    match stage {
+        Stage::Host => {}
+        Stage::Guest => {
+            let images = match guest::build(toolchain, &GUEST_PACKAGES) {
+                Ok(images) => images,
+                Err(error) => {
+                    eprintln!("error: {error:#}");
+                    return Ok((Totals::default(), false));
+                }
+            };
+            cargo.args(["--package", BOOTING_TESTS]).env(IMAGES_VARIABLE, images);
+        }
+    }
+    if let Some(filter) = filter {
+        cargo.args(["--", filter]);
+    }
+    show_and_count(cargo)
+}
+
+/// A cargo command for the host, run in the root of the checkout.
+pub(crate) fn host_cargo(subcommand: &str) -> Command {
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.current_dir(workspace::root()).arg(subcommand);
+    command
+}
+
+/// Runs `command`, shows what it prints as it comes, and adds up the results in it.
+fn show_and_count(mut command: Command) -> Result<(Totals, bool)> {
+    let mut child =
+        command.stdout(Stdio::piped()).spawn().with_context(|| format!("cannot run {:?}", command.get_program()))?;
+    let mut totals = Totals::default();
+    if let Some(stdout) = child.stdout.take() {
+        let mut reader = BufReader::new(stdout);
+        let mut line = Vec::new();
+        while reader.read_until(b'\n', &mut line)? > 0 {
+            let text = String::from_utf8_lossy(&line);
+            print!("{text}");
+            if let Some(result) = parse_result(&text) {
+                totals += result;
+            }
+            line.clear();
+        }
+    }
+    Ok((totals, child.wait()?.success()))
+}
+
+/// Reads the line that every test program ends with: `test result: ok. 5 passed; 0 failed; 1 ignored; …`.
+fn parse_result(line: &str) -> Option<Totals> {
+    let counts = line.trim().strip_prefix("test result: ")?.split_once(". ")?.1;
+    let count = |what: &str| counts.split("; ").find_map(|part| part.strip_suffix(what)?.trim().parse().ok());
+    Some(Totals { passed: count("passed")?, failed: count("failed")? })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn results_of_test_programs_are_read() {
+        let line = "test result: ok. 12 passed; 0 failed; 1 ignored; 0 measured; 3 filtered out; finished in 0.00s\n";
+        assert_eq!(parse_result(line), Some(Totals { passed: 12, failed: 0 }));
+        let line = "test result: FAILED. 1 passed; 2 failed; 0 ignored; 0 measured; 0 filtered out; finished in 1.23s";
+        assert_eq!(parse_result(line), Some(Totals { passed: 1, failed: 2 }));
+    }
+
+    #[test]
+    fn other_lines_are_no_results() {
+        for line in [
+            "",
+            "test a::b ... ok",
+            "test result: ok. many passed; 0 failed",
+            "error: test result: ok. 1 passed; 0 failed;",
+        ] {
+            assert_eq!(parse_result(line), None, "{line}");
+        }
+    }
+
+    #[test]
+    fn a_filter_names_stages_or_tests() {
+        assert_eq!(select(None), (vec![Stage::Host, Stage::Guest], None));
+        assert_eq!(select(Some("guest")), (vec![Stage::Guest], None));
+        assert_eq!(select(Some("stray")), (vec![Stage::Host, Stage::Guest], Some("stray")));
+    }
+
+    #[test]
+    fn output_is_counted_and_the_status_is_kept() {
+        let mut command = Command::new("sh");
+        command.args(["-c", "echo 'test result: ok. 2 passed; 0 failed; 0 ignored'; echo 'test result: FAILED. 1 passed; 3 failed; 0 ignored'; exit 7"]);
+        assert_eq!(show_and_count(command).unwrap(), (Totals { passed: 3, failed: 3 }, false));
+    }
+}
