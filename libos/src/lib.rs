@@ -1,2 +1,50 @@
-//! Holdfast's library operating system.
+//! Holdfast's library operating system: a unikernel that a `std` program links as a crate.
+//!
+//! A program for `x86_64-unknown-hermit` that says `use libos as _;` becomes a bootable image: this crate brings the PVH
+//! entry, memory, threads, drivers, the network and the `sys_*` functions that `std` calls on that target. What makes it
+//! worth choosing is [`dax`]: persistent memory is mapped once, under a supervisor protection key that is closed by
+//! default, and opened only by scoped grants.
+//!
+//! Rooms, and which may call which (arrows point down):
+//!
+//! ```text
+//! abi                     what std calls: translation only
+//!  |        \        \
+//! net       dax      power
+//!  |         |        |
+//! drivers (ACPI, NFIT, PCI, virtio, RTC)
+//!  |
+//! task (threads, wait queues, timers)     mm (frames, mappings, heap)
+//!  |
+//! arch/x86_64 (the machine: the only inline assembly)      sync, time, cmdline, console, fatal
+//! ```
+//!
+//! Logic that needs no machine (parsers, allocators, page-table arithmetic, the socket layer) is compiled on the host too
+//! and tested there by `cargo test -p libos`.
 #![cfg_attr(not(test), no_std)]
+
+extern crate alloc;
+#[cfg(test)]
+extern crate std;
+
+#[cfg(target_os = "hermit")]
+pub mod arch;
+pub mod cmdline;
+#[cfg(target_os = "hermit")]
+pub mod console;
+pub mod dax;
+pub mod drivers;
+#[cfg(target_os = "hermit")]
+pub mod fatal;
+pub mod mm;
+pub mod sync;
+#[cfg(target_os = "hermit")]
+pub mod task;
+#[cfg(target_os = "hermit")]
+pub mod time;
+pub mod units;
+
+#[cfg(target_os = "hermit")]
+mod abi;
+#[cfg(target_os = "hermit")]
+mod start;

@@ -1,0 +1,50 @@
+//! The program as a whole: its end, its identity, and random numbers for it.
+
+use core::slice;
+
+use super::errno::{Errno, result};
+use crate::arch::entropy;
+use crate::{fatal, start};
+
+/// Ends the program and the machine with this status.
+#[unsafe(no_mangle)]
+extern "C" fn sys_exit(status: i32) -> ! {
+    start::shut_down(status)
+}
+
+/// Ends the program after a failure that it has reported.
+#[unsafe(no_mangle)]
+extern "C" fn sys_abort() -> ! {
+    fatal::abort()
+}
+
+/// The number of the only process.
+#[unsafe(no_mangle)]
+extern "C" fn sys_getpid() -> i32 {
+    1
+}
+
+/// Fills the buffer with random bytes; how many (all of them), or a negative error number.
+///
+/// # Safety
+/// `buffer` points to `length` writable bytes.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn sys_read_entropy(buffer: *mut u8, length: usize, _flags: u32) -> isize {
+    if buffer.is_null() && length != 0 {
+        return result::<i32>(Err(Errno::EFAULT)) as isize;
+    }
+    // A whole reply at once, but no more than the return value can say.
+    let length = length.min(isize::MAX as usize);
+    if length == 0 {
+        return 0;
+    }
+    // SAFETY: the caller's; the memory is only written.
+    let bytes = unsafe { slice::from_raw_parts_mut(buffer, length) };
+    for chunk in bytes.chunks_mut(8) {
+        let Some(random) = entropy::random() else {
+            fatal::fatal!(fatal::FATAL_EXCEPTION, "the CPU's random number generator gives nothing");
+        };
+        chunk.copy_from_slice(&random.to_ne_bytes()[..chunk.len()]);
+    }
+    length as isize
+}

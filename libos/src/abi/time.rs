@@ -1,0 +1,55 @@
+//! Clocks and sleeping.
+
+use hermit_abi::{CLOCK_MONOTONIC, CLOCK_REALTIME, timespec};
+
+use super::errno::{Errno, result};
+use crate::{task, time};
+
+const NS_PER_SECOND: i128 = 1_000_000_000;
+
+/// A span in nanoseconds; 0 if it is negative.
+pub(super) fn nanoseconds(span: &timespec) -> u64 {
+    let total = i128::from(span.tv_sec) * NS_PER_SECOND + i128::from(span.tv_nsec);
+    u64::try_from(total.max(0)).unwrap_or(u64::MAX)
+}
+
+/// Reads a clock.
+///
+/// # Safety
+/// `out` is null or points to a time.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn sys_clock_gettime(clock: i32, out: *mut timespec) -> i32 {
+    let now = match clock {
+        CLOCK_MONOTONIC => i128::from(time::now_ns()),
+        CLOCK_REALTIME => time::unix_ns(),
+        _ => return result(Err(Errno::EINVAL)),
+    };
+    // SAFETY: the caller's.
+    let Some(out) = (unsafe { out.as_mut() }) else {
+        return result(Err(Errno::EFAULT));
+    };
+    // The quotient of nanoseconds in 64 bits and the remainder below 10^9 both fit.
+    out.tv_sec = now.div_euclid(NS_PER_SECOND) as i64;
+    out.tv_nsec = now.rem_euclid(NS_PER_SECOND) as i32;
+    0
+}
+
+/// Sleeps for at least this many microseconds.
+#[unsafe(no_mangle)]
+extern "C" fn sys_usleep(microseconds: u64) {
+    task::sleep_until(time::now_ns().saturating_add(microseconds.saturating_mul(1000)));
+}
+
+/// Sleeps for at least this span.
+///
+/// # Safety
+/// `span` is null or points to a time.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn sys_nanosleep(span: *const timespec) -> i32 {
+    // SAFETY: the caller's.
+    let Some(span) = (unsafe { span.as_ref() }) else {
+        return result(Err(Errno::EFAULT));
+    };
+    task::sleep_until(time::now_ns().saturating_add(nanoseconds(span)));
+    0
+}

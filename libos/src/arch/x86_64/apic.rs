@@ -1,0 +1,133 @@
+//! The local APIC, through its registers in memory or, where the CPU has x2APIC, through MSRs (SDM volume 3A, chapter 11).
+
+use core::ptr::NonNull;
+use core::sync::atomic::{AtomicU64, Ordering};
+
+use spin::Once;
+use volatile::VolatilePtr;
+use x86_64::registers::model_specific::{ApicBase, ApicBaseFlags, Msr};
+
+use super::interrupts::{SPURIOUS_VECTOR, TIMER_VECTOR};
+use super::{cpu, pit};
+
+/// Registers, by their offset in memory; the MSR's number is 0x800 + offset / 16.
+mod register {
+    pub const ID: u32 = 0x20;
+    pub const TASK_PRIORITY: u32 = 0x80;
+    pub const END_OF_INTERRUPT: u32 = 0xb0;
+    pub const SPURIOUS: u32 = 0xf0;
+    pub const LVT_TIMER: u32 = 0x320;
+    pub const LVT_LINT0: u32 = 0x350;
+    pub const TIMER_INITIAL_COUNT: u32 = 0x380;
+    pub const TIMER_CURRENT_COUNT: u32 = 0x390;
+    pub const TIMER_DIVIDE: u32 = 0x3e0;
+}
+
+const IA32_TSC_DEADLINE: u32 = 0x6e0;
+const SOFTWARE_ENABLE: u32 = 1 << 8;
+const LVT_MASKED: u32 = 1 << 16;
+const LVT_TSC_DEADLINE: u32 = 0b10 << 17;
+/// Divide by 16.
+const DIVIDE: u32 = 0b0011;
+
+enum Access {
+    Memory(NonNull<u8>),
+    Msr,
+}
+
+// SAFETY: the registers at this address are each CPU's own; any thread may use them.
+unsafe impl Send for Access {}
+// SAFETY: as for `Send`.
+unsafe impl Sync for Access {}
+
+static ACCESS: Once<Access> = Once::new();
+
+/// How the timer is armed: by a TSC value, or by a count at this frequency in Hz.
+static COUNT_FREQUENCY: AtomicU64 = AtomicU64::new(0);
+
+fn read(register: u32) -> u32 {
+    match ACCESS.get() {
+        Some(Access::Memory(base)) => {
+            // SAFETY: the base is the mapped page of the local APIC; the offset is one of its aligned 32-bit registers.
+            unsafe { VolatilePtr::new(base.byte_add(register as usize).cast::<u32>()) }.read()
+        }
+        // SAFETY: x2APIC mode is on, so the MSR exists; none of the registers that are read has side effects.
+        Some(Access::Msr) => unsafe { Msr::new(0x800 + register / 16).read() as u32 },
+        None => 0,
+    }
+}
+
+fn write(register: u32, value: u32) {
+    match ACCESS.get() {
+        Some(Access::Memory(base)) => {
+            // SAFETY: as in `read`; the APIC changes interrupts, not memory.
+            unsafe { VolatilePtr::new(base.byte_add(register as usize).cast::<u32>()) }.write(value);
+        }
+        // SAFETY: as in `read`.
+        Some(Access::Msr) => unsafe { Msr::new(0x800 + register / 16).write(u64::from(value)) },
+        None => {}
+    }
+}
+
+/// Enables this CPU's local APIC and finds the timer's frequency.
+pub(super) fn init() {
+    let (frame, flags) = ApicBase::read();
+    let x2apic = cpu::has_x2apic();
+    ACCESS.call_once(|| {
+        if x2apic { Access::Msr } else { Access::Memory(crate::mm::map_mmio(frame.start_address().as_u64(), 4096)) }
+    });
+    let mut flags = flags | ApicBaseFlags::LAPIC_ENABLE;
+    flags.set(ApicBaseFlags::X2APIC_ENABLE, x2apic);
+    // SAFETY: the base stays where it is, outside all RAM; only the mode changes.
+    unsafe { ApicBase::write(frame, flags) };
+    write(register::TASK_PRIORITY, 0);
+    write(register::LVT_LINT0, LVT_MASKED);
+    write(register::SPURIOUS, SOFTWARE_ENABLE | u32::from(SPURIOUS_VECTOR));
+    if cpu::has_tsc_deadline() {
+        write(register::LVT_TIMER, LVT_TSC_DEADLINE | u32::from(TIMER_VECTOR));
+    } else {
+        write(register::TIMER_DIVIDE, DIVIDE);
+        write(register::LVT_TIMER, LVT_MASKED);
+        write(register::TIMER_INITIAL_COUNT, u32::MAX);
+        pit::wait_calibration_interval();
+        let elapsed = u64::from(u32::MAX - read(register::TIMER_CURRENT_COUNT));
+        COUNT_FREQUENCY.store((elapsed * pit::CALIBRATIONS_PER_SECOND).max(1), Ordering::Relaxed);
+        write(register::TIMER_INITIAL_COUNT, 0);
+        write(register::LVT_TIMER, u32::from(TIMER_VECTOR));
+    }
+}
+
+/// This CPU's identifier, as messages and the I/O APIC address it.
+pub(super) fn id() -> u8 {
+    let id = read(register::ID);
+    // In memory the identifier stands in bits 31:24; messages without interrupt remapping reach 8 bits.
+    (if matches!(ACCESS.get(), Some(Access::Msr)) { id } else { id >> 24 }) as u8
+}
+
+/// Tells the APIC that the interrupt in service was served.
+pub(super) fn end_of_interrupt() {
+    write(register::END_OF_INTERRUPT, 0);
+}
+
+/// Raises the timer interrupt once, at a TSC value that is `nanoseconds` away; sooner if that is too far for the counter.
+pub(super) fn arm_timer(tsc_deadline: u64, nanoseconds: u64) {
+    match COUNT_FREQUENCY.load(Ordering::Relaxed) {
+        0 => {
+            // SAFETY: the CPU has the TSC deadline mode (`init` chose it); the MSR only arms the timer. Zero would disarm.
+            unsafe { Msr::new(IA32_TSC_DEADLINE).write(tsc_deadline.max(1)) };
+        }
+        frequency => {
+            let count = u128::from(nanoseconds) * u128::from(frequency) / 1_000_000_000;
+            write(register::TIMER_INITIAL_COUNT, count.clamp(1, u128::from(u32::MAX)) as u32);
+        }
+    }
+}
+
+/// Cancels a raised timer that has not come yet.
+pub(super) fn disarm_timer() {
+    match COUNT_FREQUENCY.load(Ordering::Relaxed) {
+        // SAFETY: as in `arm_timer`; zero disarms.
+        0 => unsafe { Msr::new(IA32_TSC_DEADLINE).write(0) },
+        _ => write(register::TIMER_INITIAL_COUNT, 0),
+    }
+}

@@ -1,0 +1,81 @@
+//! Moving bytes to and from persistent memory, writing cache lines back, and ordering stores.
+//!
+//! All of it is assembly that the compiler cannot see into: it moves neither these accesses nor anything else across the
+//! register writes that open and close a key, and it knows no reference into persistent memory that it could read early.
+
+use core::arch::asm;
+use core::fmt;
+
+/// The size of a cache line in bytes, the unit of write-back.
+pub const CACHE_LINE: u64 = 64;
+
+/// The instruction that writes a cache line back to memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WriteBack {
+    /// Writes back, may keep the line cached; weakly ordered.
+    Clwb,
+    /// Writes back and evicts; weakly ordered.
+    ClflushOpt,
+    /// Writes back and evicts; ordered with other stores.
+    Clflush,
+}
+
+impl fmt::Display for WriteBack {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Clwb => "clwb",
+            Self::ClflushOpt => "clflushopt",
+            Self::Clflush => "clflush",
+        })
+    }
+}
+
+unsafe extern "C" {
+    fn dax_copy(to: *mut u8, from: *const u8, bytes: usize) -> *mut u8;
+    fn dax_fill(to: *mut u8, byte: i32, bytes: usize) -> *mut u8;
+}
+
+/// Copies `bytes` bytes; one of the two sides is persistent memory.
+///
+/// # Safety
+/// `from` is readable and `to` writable for `bytes` bytes, under the running context's rights too.
+pub unsafe fn copy(to: *mut u8, from: *const u8, bytes: usize) {
+    // SAFETY: the caller's; the function is in `memory_functions` and does no more than that.
+    unsafe { dax_copy(to, from, bytes) };
+}
+
+/// Sets `bytes` bytes of persistent memory to `byte`.
+///
+/// # Safety
+/// `to` is writable for `bytes` bytes, under the running context's rights too.
+pub unsafe fn fill(to: *mut u8, byte: u8, bytes: usize) {
+    // SAFETY: the caller's; the function is in `memory_functions` and does no more than that.
+    unsafe { dax_fill(to, i32::from(byte), bytes) };
+}
+
+/// Writes the cache lines of `start..end` back; durable after the next [`fence`]. Returns how many lines these are.
+///
+/// # Safety
+/// The range is mapped, and readable under the running context's rights: a write-back is checked like a load.
+pub unsafe fn write_back(instruction: WriteBack, start: u64, end: u64) -> u64 {
+    let first = start / CACHE_LINE * CACHE_LINE;
+    let lines = end.saturating_sub(first).div_ceil(CACHE_LINE);
+    for line in 0..lines {
+        let at = first + line * CACHE_LINE;
+        // SAFETY: the caller says that the line may be read; the CPU has the instruction (`cpu::write_back_instruction`).
+        unsafe {
+            match instruction {
+                WriteBack::Clwb => asm!("clwb [{}]", in(reg) at, options(nostack, preserves_flags)),
+                WriteBack::ClflushOpt => asm!("clflushopt [{}]", in(reg) at, options(nostack, preserves_flags)),
+                WriteBack::Clflush => asm!("clflush [{}]", in(reg) at, options(nostack, preserves_flags)),
+            }
+        }
+    }
+    lines
+}
+
+/// Waits until every store and write-back before it has reached the persistence domain (SFENCE).
+pub fn fence() {
+    // SAFETY: SFENCE touches no memory and exists since SSE.
+    unsafe { asm!("sfence", options(nostack, preserves_flags)) };
+}

@@ -1,0 +1,75 @@
+//! The interrupt descriptor table: 256 interrupt gates to the stubs in [`super::trap`].
+
+use core::cell::UnsafeCell;
+
+use x86_64::VirtAddr;
+use x86_64::instructions::tables::lidt;
+use x86_64::structures::DescriptorTablePointer;
+
+use super::gdt::{OwnStack, code_selector};
+use super::trap::{STUB_SIZE, stubs, vector};
+
+/// A 64-bit gate descriptor (SDM volume 3A, section 6.14.1).
+#[derive(Clone, Copy)]
+#[repr(C)]
+struct Gate {
+    offset_low: u16,
+    selector: u16,
+    stack: u8,
+    kind: u8,
+    offset_middle: u16,
+    offset_high: u32,
+    reserved: u32,
+}
+
+/// Present, ring 0, 64-bit interrupt gate: interrupts are disabled on entry.
+const INTERRUPT_GATE: u8 = 0x8e;
+
+impl Gate {
+    const EMPTY: Self =
+        Self { offset_low: 0, selector: 0, stack: 0, kind: 0, offset_middle: 0, offset_high: 0, reserved: 0 };
+
+    fn new(handler: u64, stack: Option<OwnStack>) -> Self {
+        Self {
+            offset_low: handler as u16,
+            selector: code_selector(),
+            // The field counts from 1; 0 means the interrupted stack.
+            stack: stack.map_or(0, |stack| stack as u8 + 1),
+            kind: INTERRUPT_GATE,
+            offset_middle: (handler >> 16) as u16,
+            offset_high: (handler >> 32) as u32,
+            reserved: 0,
+        }
+    }
+}
+
+#[repr(align(16))]
+struct Table(UnsafeCell<[Gate; 256]>);
+
+// SAFETY: written only by `init`, before the table is loaded.
+unsafe impl Sync for Table {}
+
+static TABLE: Table = Table(UnsafeCell::new([Gate::EMPTY; 256]));
+
+/// Fills and loads the table.
+///
+/// # Safety
+/// Called once, after the GDT is loaded, with interrupts disabled.
+pub(super) unsafe fn init() {
+    // SAFETY: nobody else uses the table before it is loaded.
+    let table = unsafe { &mut *TABLE.0.get() };
+    for (number, gate) in table.iter_mut().enumerate() {
+        let stack = match number as u64 {
+            vector::DOUBLE_FAULT => Some(OwnStack::DoubleFault),
+            vector::NON_MASKABLE => Some(OwnStack::NonMaskable),
+            vector::MACHINE_CHECK => Some(OwnStack::MachineCheck),
+            vector::PAGE_FAULT => Some(OwnStack::PageFault),
+            _ => None,
+        };
+        *gate = Gate::new(stubs() + number as u64 * STUB_SIZE, stack);
+    }
+    let pointer =
+        DescriptorTablePointer { limit: (size_of::<Table>() - 1) as u16, base: VirtAddr::from_ptr(TABLE.0.get()) };
+    // SAFETY: the table is static and each gate leads to a stub for its vector.
+    unsafe { lidt(&pointer) };
+}

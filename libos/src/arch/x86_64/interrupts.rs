@@ -1,0 +1,114 @@
+//! Interrupts: enabling them, and which handler runs for which vector.
+
+use core::sync::atomic::{AtomicUsize, Ordering};
+
+use super::io_apic::{IoApic, Trigger};
+use super::{apic, port};
+use crate::sync::IrqLock;
+
+/// The local APIC timer's vector.
+pub(super) const TIMER_VECTOR: u8 = 0x20;
+/// The first vector for devices.
+const FIRST_DEVICE_VECTOR: u8 = 0x30;
+/// The vector of spurious interrupts, which want no end-of-interrupt.
+pub(super) const SPURIOUS_VECTOR: u8 = 0xff;
+
+const DEVICE_VECTORS: usize = (SPURIOUS_VECTOR - FIRST_DEVICE_VECTOR) as usize;
+
+/// A device's handler: the address of a `fn(usize)`, 0 if there is none, and its argument.
+struct Handler {
+    function: AtomicUsize,
+    argument: AtomicUsize,
+}
+
+static HANDLERS: [Handler; DEVICE_VECTORS] =
+    [const { Handler { function: AtomicUsize::new(0), argument: AtomicUsize::new(0) } }; DEVICE_VECTORS];
+static ALLOCATED: AtomicUsize = AtomicUsize::new(0);
+static IO_APICS: IrqLock<[Option<IoApic>; 4]> = IrqLock::new([const { None }; 4]);
+
+/// Disables interrupts on this CPU; whether they were enabled.
+pub fn disable() -> bool {
+    let enabled = x86_64::instructions::interrupts::are_enabled();
+    x86_64::instructions::interrupts::disable();
+    enabled
+}
+
+/// Enables interrupts if `enabled`, which [`disable`] returned.
+pub fn restore(enabled: bool) {
+    if enabled {
+        x86_64::instructions::interrupts::enable();
+    }
+}
+
+/// Whether interrupts are enabled on this CPU.
+pub fn are_enabled() -> bool {
+    x86_64::instructions::interrupts::are_enabled()
+}
+
+/// Takes a free vector and runs `handler(argument)` in interrupt context, interrupts disabled, whenever it comes. `None`
+/// when no vector is left.
+pub fn allocate_vector(handler: fn(usize), argument: usize) -> Option<u8> {
+    let place = ALLOCATED.fetch_add(1, Ordering::Relaxed);
+    let slot = HANDLERS.get(place)?;
+    slot.argument.store(argument, Ordering::Relaxed);
+    slot.function.store(handler as usize, Ordering::Release);
+    Some(FIRST_DEVICE_VECTOR + place as u8)
+}
+
+/// The address and the data that a device writes to raise this vector on this CPU (SDM volume 3A, section 11.11).
+pub fn message_address_data(vector: u8) -> (u64, u32) {
+    (0xfee0_0000 | u64::from(apic::id()) << 12, u32::from(vector))
+}
+
+/// Says where an I/O APIC is: its registers' physical address and the first global system interrupt that it serves.
+pub fn add_io_apic(physical: u64, first_gsi: u32) {
+    let mut all = IO_APICS.lock();
+    if let Some(free) = all.iter_mut().find(|slot| slot.is_none()) {
+        *free = Some(IoApic::new(physical, first_gsi));
+    }
+}
+
+/// Routes a global system interrupt to a vector on this CPU; whether an I/O APIC serves it.
+pub fn route_gsi(gsi: u32, vector: u8, level: bool, active_low: bool) -> bool {
+    let trigger = Trigger { level, active_low };
+    IO_APICS.lock().iter_mut().flatten().any(|io_apic| io_apic.route(gsi, vector, apic::id(), trigger))
+}
+
+/// Runs the handler of an interrupt, then tells the local APIC that it was served.
+pub(super) fn dispatch(vector: u8) {
+    match vector {
+        SPURIOUS_VECTOR => return,
+        TIMER_VECTOR => crate::task::timer_interrupt(),
+        _ => {
+            let slot = vector.checked_sub(FIRST_DEVICE_VECTOR).and_then(|place| HANDLERS.get(usize::from(place)));
+            let function = slot.map_or(0, |slot| slot.function.load(Ordering::Acquire));
+            if let (Some(slot), true) = (slot, function != 0) {
+                // SAFETY: only `allocate_vector` stores there, and what it stores is a `fn(usize)`.
+                let handler: fn(usize) = unsafe { core::mem::transmute(function) };
+                handler(slot.argument.load(Ordering::Relaxed));
+            }
+        }
+    }
+    apic::end_of_interrupt();
+}
+
+/// Masks the two 8259 controllers, after moving their vectors out of the way of exceptions.
+pub(super) fn mask_legacy_controller() {
+    // ICW1 to ICW4 as every PC expects, then all lines masked.
+    let sequence: [(u16, u8); 10] = [
+        (0x20, 0x11),
+        (0xa0, 0x11),
+        (0x21, 0xf0),
+        (0xa1, 0xf8),
+        (0x21, 0x04),
+        (0xa1, 0x02),
+        (0x21, 0x01),
+        (0xa1, 0x01),
+        (0x21, 0xff),
+        (0xa1, 0xff),
+    ];
+    for (port, value) in sequence {
+        // SAFETY: the controllers' registers; masking them only silences interrupts that nobody handles.
+        unsafe { port::outb(port, value) };
+    }
+}

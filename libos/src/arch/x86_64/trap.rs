@@ -1,0 +1,210 @@
+//! Trap entry and exit: what every interrupt and exception goes through.
+//!
+//! A stub for each vector pushes the vector's number (and a zero where the CPU pushes no error code) and joins the common
+//! path, which builds a [`TrapFrame`] on the stack: all general registers, and below it all vector state. Interrupts use
+//! the interrupted thread's own stack (there is no red zone), so a handler may switch to another thread and come back
+//! later. #DF, NMI, #MC and #PF have stacks of their own.
+//!
+//! Protection keys: the first thing that the Rust part does is to note the interrupted context's rights in the frame and
+//! to close all keys; the last thing is to restore them. What the handler opens meanwhile is its own. The frame, and not a
+//! local variable, keeps the rights, so that reports and handlers can see them and nested traps nest.
+
+use core::arch::global_asm;
+use core::fmt;
+use core::sync::atomic::Ordering;
+
+use super::{fpu, interrupts, percpu, pks};
+use crate::dax::Rights;
+
+/// Vector numbers of exceptions (SDM volume 3A, table 6-1).
+pub mod vector {
+    /// Non-maskable interrupt.
+    pub const NON_MASKABLE: u64 = 2;
+    /// Double fault.
+    pub const DOUBLE_FAULT: u64 = 8;
+    /// Page fault.
+    pub const PAGE_FAULT: u64 = 14;
+    /// Machine check.
+    pub const MACHINE_CHECK: u64 = 18;
+    /// The first vector that is not an exception.
+    pub const FIRST_INTERRUPT: u64 = 32;
+}
+
+/// The interrupted context, as the entry code left it on the stack.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct TrapFrame {
+    /// IA32_PKRS of the interrupted context in the low 32 bits; above them a mark of [`pks`]'s.
+    pub pkrs: u64,
+    /// General registers in the order R15 to R8, RBP, RDI, RSI, RDX, RCX, RBX, RAX.
+    pub general: [u64; 15],
+    /// The vector's number.
+    pub vector: u64,
+    /// The error code; 0 for vectors without one.
+    pub error_code: u64,
+    /// The interrupted instruction's address.
+    pub rip: u64,
+    /// The code segment's selector.
+    pub cs: u64,
+    /// The flags.
+    pub rflags: u64,
+    /// The stack pointer.
+    pub rsp: u64,
+    /// The stack segment's selector.
+    pub ss: u64,
+}
+
+/// Names of [`TrapFrame::general`], in order.
+const GENERAL_NAMES: [&str; 15] =
+    ["r15", "r14", "r13", "r12", "r11", "r10", "r9", "r8", "rbp", "rdi", "rsi", "rdx", "rcx", "rbx", "rax"];
+
+impl TrapFrame {
+    /// The interrupted context's frame pointer.
+    pub fn rbp(&self) -> u64 {
+        self.general[8]
+    }
+
+    /// The interrupted context's rights to keyed pages.
+    pub fn rights(&self) -> Rights {
+        Rights::from_bits(self.pkrs as u32)
+    }
+}
+
+impl fmt::Display for TrapFrame {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "  rip {:#018x} rsp {:#018x} rflags {:#x} error code {:#x}",
+            self.rip, self.rsp, self.rflags, self.error_code
+        )?;
+        for (number, (name, value)) in GENERAL_NAMES.iter().zip(self.general).rev().enumerate() {
+            f.write_str(if number % 4 == 0 { "\n  " } else { "  " })?;
+            write!(f, "{name:3} {value:#018x}")?;
+        }
+        Ok(())
+    }
+}
+
+/// The distance between two stubs, in bytes.
+pub(super) const STUB_SIZE: u64 = 16;
+
+unsafe extern "C" {
+    static trap_stubs: u8;
+}
+
+/// The address of the stub for vector 0.
+pub(super) fn stubs() -> u64 {
+    (&raw const trap_stubs).addr() as u64
+}
+
+global_asm!(
+    r#"
+    .section .text.trap, "ax", @progbits
+    .balign 16
+    .global trap_stubs
+    trap_stubs:
+    .set trap_vector, 0
+    .rept 256
+        .balign 16
+        // Vectors for which the CPU pushes an error code itself: 8, 10-14, 17, 21, 29, 30.
+        .if (trap_vector < 32) && ((0x60227d00 >> trap_vector) & 1)
+        .else
+        pushq $0
+        .endif
+        pushq $trap_vector
+        jmp trap_common
+        .set trap_vector, trap_vector + 1
+    .endr
+
+    trap_common:
+        cld
+        pushq %rax
+        pushq %rbx
+        pushq %rcx
+        pushq %rdx
+        pushq %rsi
+        pushq %rdi
+        pushq %rbp
+        pushq %r8
+        pushq %r9
+        pushq %r10
+        pushq %r11
+        pushq %r12
+        pushq %r13
+        pushq %r14
+        pushq %r15
+        pushq $0
+        movq %rsp, %rdi
+        movq %rsp, %rbx
+        // XSAVE writes only part of the area's header, and XRSTOR demands that the rest of it be zero.
+        subq ${area}, %rsp
+        andq $-64, %rsp
+        xorl %eax, %eax
+        movq %rax, 512(%rsp)
+        movq %rax, 520(%rsp)
+        movq %rax, 528(%rsp)
+        movq %rax, 536(%rsp)
+        movq %rax, 544(%rsp)
+        movq %rax, 552(%rsp)
+        movq %rax, 560(%rsp)
+        movq %rax, 568(%rsp)
+        movl ${mask}, %eax
+        xorl %edx, %edx
+        xsave64 (%rsp)
+        call {handler}
+        movl ${mask}, %eax
+        xorl %edx, %edx
+        xrstor64 (%rsp)
+        movq %rbx, %rsp
+        addq $8, %rsp
+        popq %r15
+        popq %r14
+        popq %r13
+        popq %r12
+        popq %r11
+        popq %r10
+        popq %r9
+        popq %r8
+        popq %rbp
+        popq %rdi
+        popq %rsi
+        popq %rdx
+        popq %rcx
+        popq %rbx
+        popq %rax
+        addq $16, %rsp
+        iretq
+    .text
+    "#,
+    area = const fpu::XSAVE_AREA,
+    mask = const fpu::XSAVE_MASK,
+    handler = sym handle,
+    options(att_syntax)
+);
+
+/// The Rust part of every trap.
+extern "C" fn handle(frame: &mut TrapFrame) {
+    frame.pkrs = pks::enter_trap();
+    let cpu = percpu::this();
+    cpu.trap_depth.fetch_add(1, Ordering::Relaxed);
+
+    if frame.vector >= vector::FIRST_INTERRUPT {
+        interrupts::dispatch(frame.vector as u8);
+    } else if frame.vector == vector::PAGE_FAULT {
+        crate::dax::fault::page_fault(frame, x86_64::registers::control::Cr2::read_raw());
+    } else {
+        crate::fatal::exception(frame);
+    }
+
+    cpu.trap_depth.fetch_sub(1, Ordering::Relaxed);
+    // A thread is preempted here, on its own stack, its rights safe in its frame.
+    if frame.vector >= vector::FIRST_INTERRUPT {
+        crate::task::preempt();
+    }
+    pks::leave_trap(frame.pkrs);
+}
+
+/// Whether this CPU is handling a trap. What may sleep asks this first.
+pub fn in_trap() -> bool {
+    percpu::this().trap_depth.load(Ordering::Relaxed) != 0
+}

@@ -1,0 +1,49 @@
+//! The time-stamp counter and its conversion to nanoseconds.
+
+use core::arch::x86_64::{__cpuid, __cpuid_count, _rdtsc};
+use core::sync::atomic::{AtomicU64, Ordering};
+
+use super::pit;
+
+/// The counter's value when time began.
+static EPOCH: AtomicU64 = AtomicU64::new(0);
+/// Nanoseconds per count, times 2^32.
+static SCALE: AtomicU64 = AtomicU64::new(0);
+
+/// The counter.
+pub fn read() -> u64 {
+    // SAFETY: RDTSC is available in ring 0 always.
+    unsafe { _rdtsc() }
+}
+
+/// Finds the counter's frequency: from CPUID leaf 15H where it says so, else by comparison with the interval timer.
+pub(super) fn calibrate() {
+    let start = read();
+    let frequency = from_cpuid().unwrap_or_else(|| {
+        pit::wait_calibration_interval();
+        (read() - start) * pit::CALIBRATIONS_PER_SECOND
+    });
+    SCALE.store(((1_000_000_000u128 << 32) / u128::from(frequency.max(1))) as u64, Ordering::Relaxed);
+    EPOCH.store(start, Ordering::Relaxed);
+}
+
+fn from_cpuid() -> Option<u64> {
+    if __cpuid(0).eax < 0x15 {
+        return None;
+    }
+    let leaf = __cpuid_count(0x15, 0);
+    let frequency = u64::from(leaf.ecx) * u64::from(leaf.ebx) / u64::from(leaf.eax).max(1);
+    (frequency != 0).then_some(frequency)
+}
+
+/// Nanoseconds since [`calibrate`]; 0 before it.
+pub fn nanoseconds() -> u64 {
+    let counts = read().saturating_sub(EPOCH.load(Ordering::Relaxed));
+    (u128::from(counts) * u128::from(SCALE.load(Ordering::Relaxed)) >> 32) as u64
+}
+
+/// The counter's value at this time.
+pub(super) fn at_nanoseconds(nanoseconds: u64) -> u64 {
+    let counts = (u128::from(nanoseconds) << 32) / u128::from(SCALE.load(Ordering::Relaxed).max(1));
+    EPOCH.load(Ordering::Relaxed).saturating_add(counts as u64)
+}

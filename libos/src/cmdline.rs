@@ -1,0 +1,221 @@
+//! The kernel command line: what the person who boots the image decides.
+//!
+//! ```text
+//! protection=pks|none  fault-policy=strict  ip=dhcp|ADDRESS/PREFIX,GATEWAY[,DNS]  name=NAME  env.KEY=VALUE … -- ARG …
+//! ```
+//!
+//! Words are separated by spaces; `%20` is a space within a word and `%25` a percent sign. What follows ` -- ` are the
+//! program's arguments. A word that is not understood stops the boot: a misspelt protection must not go unnoticed.
+
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use core::fmt;
+use core::net::Ipv4Addr;
+
+use spin::Once;
+
+use crate::dax::Protection;
+
+/// What to do with a stray access to persistent memory.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum FaultPolicy {
+    /// Report it and stop the machine; nothing is stored.
+    #[default]
+    Strict,
+}
+
+/// How the network interface gets its address.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum IpConfig {
+    /// Ask a DHCP server.
+    #[default]
+    Dhcp,
+    /// Use this address.
+    Static {
+        /// The interface's own address.
+        address: Ipv4Addr,
+        /// The number of leading one bits in the network mask, 0 to 32.
+        prefix_len: u8,
+        /// The router for everything outside the network.
+        gateway: Ipv4Addr,
+        /// The name server, if one was named.
+        dns: Option<Ipv4Addr>,
+    },
+}
+
+/// The decoded command line.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Options {
+    /// The backend that guards persistent memory.
+    pub protection: Protection,
+    /// What a stray access leads to.
+    pub fault_policy: FaultPolicy,
+    /// The network address.
+    pub ip: IpConfig,
+    /// The program's name, its `argv[0]`.
+    pub name: String,
+    /// The program's environment, each `KEY=VALUE`.
+    pub environment: Vec<String>,
+    /// The program's arguments after its name.
+    pub arguments: Vec<String>,
+}
+
+/// A word of the command line that was not understood.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CmdlineError {
+    word: String,
+    expected: &'static str,
+}
+
+impl fmt::Display for CmdlineError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "command line: '{}' is not understood; expected {}", self.word, self.expected)
+    }
+}
+
+static OPTIONS: Once<Options> = Once::new();
+
+/// The options of this boot.
+///
+/// # Panics
+/// Before [`init`], which the boot does first.
+pub fn options() -> &'static Options {
+    OPTIONS.get().expect("the command line is parsed at boot")
+}
+
+/// Parses the boot's command line and keeps it for [`options`].
+pub fn init(line: &str) -> Result<&'static Options, CmdlineError> {
+    let parsed = parse(line)?;
+    Ok(OPTIONS.call_once(|| parsed))
+}
+
+/// Parses a command line.
+pub fn parse(line: &str) -> Result<Options, CmdlineError> {
+    let mut options = Options { name: "program".to_string(), ..Options::default() };
+    let mut words = line.split_ascii_whitespace();
+    for word in words.by_ref() {
+        if word == "--" {
+            break;
+        }
+        parse_option(word, &mut options)?;
+    }
+    for word in words {
+        options.arguments.push(decode(word)?);
+    }
+    Ok(options)
+}
+
+fn parse_option(word: &str, options: &mut Options) -> Result<(), CmdlineError> {
+    let error = |expected| CmdlineError { word: word.to_string(), expected };
+    let (key, value) = word.split_once('=').ok_or_else(|| error("KEY=VALUE, or -- before the program's arguments"))?;
+    match key {
+        "protection" => {
+            options.protection = match value {
+                "pks" => Protection::Pks,
+                "none" => Protection::None,
+                _ => return Err(error("protection=pks or protection=none")),
+            }
+        }
+        "fault-policy" => {
+            options.fault_policy = match value {
+                "strict" => FaultPolicy::Strict,
+                _ => return Err(error("fault-policy=strict")),
+            }
+        }
+        "ip" => {
+            options.ip = parse_ip(value).ok_or_else(|| error("ip=dhcp or ip=ADDRESS/PREFIX,GATEWAY[,DNS]"))?;
+        }
+        "name" => options.name = decode(value)?,
+        _ if key.len() > 4 && key.starts_with("env.") => options.environment.push(decode(&word[4..])?),
+        _ => return Err(error("protection=, fault-policy=, ip=, name= or env.KEY=")),
+    }
+    Ok(())
+}
+
+fn parse_ip(value: &str) -> Option<IpConfig> {
+    if value == "dhcp" {
+        return Some(IpConfig::Dhcp);
+    }
+    let mut parts = value.split(',');
+    let (address, prefix) = parts.next()?.split_once('/')?;
+    let prefix_len: u8 = prefix.parse().ok().filter(|&n| n <= 32)?;
+    let gateway = parts.next()?.parse().ok()?;
+    let dns = parts.next().map(|dns| dns.parse().map_err(|_| ())).transpose().ok()?;
+    if parts.next().is_some() {
+        return None;
+    }
+    Some(IpConfig::Static { address: address.parse().ok()?, prefix_len, gateway, dns })
+}
+
+/// Turns `%XX` into the byte with that hexadecimal value.
+fn decode(word: &str) -> Result<String, CmdlineError> {
+    let error = || CmdlineError { word: word.to_string(), expected: "UTF-8 text with % as %25" };
+    let bytes = word.as_bytes();
+    let mut decoded = Vec::with_capacity(bytes.len());
+    let mut at = 0;
+    while let Some(&byte) = bytes.get(at) {
+        if byte == b'%' {
+            let digits = word.get(at + 1..at + 3).ok_or_else(error)?;
+            let value = u8::from_str_radix(digits, 16).map_err(|_| error())?;
+            // A zero byte would end the C string that carries the word to the program.
+            decoded.push(if value == 0 { return Err(error()) } else { value });
+            at += 3;
+        } else {
+            decoded.push(byte);
+            at += 1;
+        }
+    }
+    String::from_utf8(decoded).map_err(|_| error())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_empty_line_means_protection_and_dhcp() {
+        let options = parse("").unwrap();
+        assert_eq!(options.protection, Protection::Pks);
+        assert_eq!(options.ip, IpConfig::Dhcp);
+        assert!(options.arguments.is_empty());
+    }
+
+    #[test]
+    fn every_option_is_read() {
+        let line =
+            "protection=none fault-policy=strict ip=10.0.2.15/24,10.0.2.2,10.0.2.3 name=kv env.A=b%20c -- --port 1%25";
+        let options = parse(line).unwrap();
+        assert_eq!(options.protection, Protection::None);
+        assert_eq!(
+            options.ip,
+            IpConfig::Static {
+                address: Ipv4Addr::new(10, 0, 2, 15),
+                prefix_len: 24,
+                gateway: Ipv4Addr::new(10, 0, 2, 2),
+                dns: Some(Ipv4Addr::new(10, 0, 2, 3)),
+            }
+        );
+        assert_eq!(options.name, "kv");
+        assert_eq!(options.environment, ["A=b c"]);
+        assert_eq!(options.arguments, ["--port", "1%"]);
+    }
+
+    #[test]
+    fn a_misspelt_option_is_an_error_that_names_it() {
+        for line in [
+            "protection=pkz",
+            "protect=pks",
+            "quiet",
+            "ip=10.0.2.15",
+            "ip=10.0.2.15/33,10.0.2.2",
+            "ip=a/8,b",
+            "name=%0",
+            "name=%00",
+            "fault-policy=lax",
+            "env.=x%zz",
+        ] {
+            let error = parse(line).unwrap_err();
+            assert!(error.to_string().contains(line.split('=').next().unwrap()) || line.contains('%'), "{error}");
+        }
+    }
+}

@@ -1,0 +1,184 @@
+//! Sections and grants.
+//!
+//! A grant is a *scope*, a closure, and not a guard object: a guard can be leaked, or two guards can be dropped in the
+//! wrong order, and either would leave memory open that nobody holds a grant for. Scopes nest by construction, and the end
+//! of each restores exactly the rights before it, whatever way it ends.
+//!
+//! Inside, memory is reached by copying in and out. There are no references into persistent memory: the compiler may move
+//! an access through a reference across the register write, since it believes that a reference is always valid.
+
+use core::fmt;
+use core::marker::PhantomData;
+use core::ops::Range;
+use core::sync::atomic::{AtomicU64, Ordering};
+
+use super::device::Device;
+use super::rights::{Access, Rights};
+use crate::arch::{dax_copy, pks};
+
+/// A section in which the device cannot go away; permission to touch it comes with [`Self::read`] or [`Self::write`].
+/// It may be held while sleeping. It stays on its thread.
+#[derive(Debug)]
+pub struct ReadLock<'d> {
+    device: &'d Device,
+    /// Neither `Send` nor `Sync`.
+    thread_bound: PhantomData<*const ()>,
+}
+
+/// Permission to read a device, on this thread, within a scope.
+#[derive(Debug)]
+pub struct ReadGrant<'g> {
+    device: &'g Device,
+    thread_bound: PhantomData<*const ()>,
+}
+
+/// Permission to read and write a device, on this thread, within a scope.
+#[derive(Debug)]
+pub struct WriteGrant<'g> {
+    reader: ReadGrant<'g>,
+}
+
+/// A range that is not wholly inside the device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OutOfRange {
+    /// Where the range begins, in bytes from the device's start.
+    pub offset: u64,
+    /// The range's length in bytes.
+    pub length: u64,
+}
+
+impl fmt::Display for OutOfRange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} bytes at offset {:#x} are not inside the device", self.length, self.offset)
+    }
+}
+
+impl core::error::Error for OutOfRange {}
+
+static GRANTS_READ: AtomicU64 = AtomicU64::new(0);
+static GRANTS_WRITE: AtomicU64 = AtomicU64::new(0);
+
+/// How many grants were given since boot: for reading, and for writing.
+pub fn grant_counts() -> (u64, u64) {
+    (GRANTS_READ.load(Ordering::Relaxed), GRANTS_WRITE.load(Ordering::Relaxed))
+}
+
+/// An open window: the register is changed when it begins and restored when it ends. Never leaves this module, so it can
+/// neither be leaked nor dropped out of order.
+struct Window {
+    before: Option<Rights>,
+}
+
+impl Window {
+    fn open(device: &Device, access: Access) -> Self {
+        Self { before: device.protection_key().map(|key| pks::update(|rights| rights.with(key, access))) }
+    }
+}
+
+impl Drop for Window {
+    fn drop(&mut self) {
+        if let Some(before) = self.before {
+            pks::update(|_| before);
+        }
+    }
+}
+
+impl<'d> ReadLock<'d> {
+    pub(super) fn new(device: &'d Device) -> Self {
+        Self { device, thread_bound: PhantomData }
+    }
+
+    /// Runs `scope` with permission to read the device. Inside a write grant of the same device it takes the permission to
+    /// write away until it ends.
+    pub fn read<R>(&self, scope: impl FnOnce(&ReadGrant<'_>) -> R) -> R {
+        GRANTS_READ.fetch_add(1, Ordering::Relaxed);
+        let _window = Window::open(self.device, Access::Read);
+        scope(&ReadGrant { device: self.device, thread_bound: PhantomData })
+    }
+
+    /// Runs `scope` with permission to read and write the device.
+    pub fn write<R>(&self, scope: impl FnOnce(&WriteGrant<'_>) -> R) -> R {
+        GRANTS_WRITE.fetch_add(1, Ordering::Relaxed);
+        let _window = Window::open(self.device, Access::Write);
+        scope(&WriteGrant { reader: ReadGrant { device: self.device, thread_bound: PhantomData } })
+    }
+}
+
+impl Drop for ReadLock<'_> {
+    fn drop(&mut self) {
+        self.device.leave_section();
+    }
+}
+
+impl ReadGrant<'_> {
+    /// The address of `length` bytes at `offset`, if they are inside the device.
+    fn address(&self, offset: u64, length: u64) -> Result<u64, OutOfRange> {
+        match offset.checked_add(length) {
+            Some(end) if end <= self.device.len() => Ok(self.device.address_range().start + offset),
+            _ => Err(OutOfRange { offset, length }),
+        }
+    }
+
+    /// Copies the bytes at `offset` out.
+    pub fn load(&self, offset: u64, into: &mut [u8]) -> Result<(), OutOfRange> {
+        let from = self.address(offset, into.len() as u64)?;
+        // SAFETY: the source is inside the device's mapping, which lasts as long as the section that this grant borrows
+        // from, and this thread's window is open while a grant exists; the target is the caller's exclusive slice, which
+        // is ordinary memory.
+        unsafe { dax_copy::copy(into.as_mut_ptr(), from as *const u8, into.len()) };
+        Ok(())
+    }
+
+    /// Writes the cache lines of this range of offsets back; durable after the next fence. Returns how many lines.
+    pub fn write_back(&self, range: Range<u64>) -> Result<u64, OutOfRange> {
+        let length = range.end.saturating_sub(range.start);
+        let start = self.address(range.start, length)?;
+        // SAFETY: the lines are inside the device's mapping (its ends are page-aligned), and the window is open (as in
+        // `load`).
+        Ok(unsafe { dax_copy::write_back(self.device.write_back_instruction(), start, start + length) })
+    }
+
+    /// Waits until all stores and write-backs of this thread have reached the persistence domain.
+    pub fn fence(&self) {
+        dax_copy::fence();
+    }
+}
+
+impl<'g> WriteGrant<'g> {
+    /// The permission to read that is part of this one.
+    pub fn as_read(&self) -> &ReadGrant<'g> {
+        &self.reader
+    }
+
+    /// Copies the bytes at `offset` out.
+    pub fn load(&self, offset: u64, into: &mut [u8]) -> Result<(), OutOfRange> {
+        self.reader.load(offset, into)
+    }
+
+    /// Copies `from` to `offset`.
+    pub fn store(&self, offset: u64, from: &[u8]) -> Result<(), OutOfRange> {
+        let to = self.reader.address(offset, from.len() as u64)?;
+        // SAFETY: as in `ReadGrant::load` with the roles exchanged; this window permits writing, and nobody has a
+        // reference into the device.
+        unsafe { dax_copy::copy(to as *mut u8, from.as_ptr(), from.len()) };
+        Ok(())
+    }
+
+    /// Sets `length` bytes from `offset` on to `byte`.
+    pub fn fill(&self, offset: u64, length: u64, byte: u8) -> Result<(), OutOfRange> {
+        let to = self.reader.address(offset, length)?;
+        // SAFETY: as in `store`.
+        unsafe { dax_copy::fill(to as *mut u8, byte, length as usize) };
+        Ok(())
+    }
+
+    /// Writes the cache lines of this range of offsets back; durable after the next fence. Returns how many lines.
+    pub fn write_back(&self, range: Range<u64>) -> Result<u64, OutOfRange> {
+        self.reader.write_back(range)
+    }
+
+    /// Waits until all stores and write-backs of this thread have reached the persistence domain.
+    pub fn fence(&self) {
+        self.reader.fence();
+    }
+}

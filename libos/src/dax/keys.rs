@@ -1,0 +1,61 @@
+//! Protection keys 1 to 15, handed out one per device.
+
+use core::fmt;
+
+/// A protection key, 1 to 15. Key 0 belongs to all other memory and is never handed out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Key(u8);
+
+impl Key {
+    /// The key's number, as it stands in bits 62:59 of a leaf entry.
+    pub const fn number(self) -> u8 {
+        self.0
+    }
+}
+
+/// Every key is taken: the hardware has fifteen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NoKeyLeft;
+
+impl fmt::Display for NoKeyLeft {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("all 15 protection keys are in use")
+    }
+}
+
+/// Hands out keys, each once.
+#[derive(Debug, Default)]
+pub struct KeyAllocator {
+    taken: u16,
+}
+
+impl KeyAllocator {
+    /// An allocator with all fifteen keys.
+    pub const fn new() -> Self {
+        Self { taken: 0 }
+    }
+
+    /// Takes the lowest free key.
+    pub fn allocate(&mut self) -> Result<Key, NoKeyLeft> {
+        let key = (1..16).find(|&key| self.taken & 1 << key == 0).ok_or(NoKeyLeft)?;
+        self.taken |= 1 << key;
+        Ok(Key(key))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fifteen_different_keys_then_an_error() {
+        let mut keys = KeyAllocator::new();
+        let mut seen = [false; 16];
+        for _ in 0..15 {
+            let key = keys.allocate().unwrap();
+            assert!(!core::mem::replace(&mut seen[key.number() as usize], true));
+        }
+        assert!(!seen[0]);
+        assert_eq!(keys.allocate(), Err(NoKeyLeft));
+    }
+}

@@ -1,0 +1,121 @@
+//! The value of a protection-key register, as pure arithmetic.
+//!
+//! IA32_PKRS has 32 bits, two for each key: bit 2i is ADi (no access), bit 2i+1 is WDi (no write; it counts only while
+//! CR0.WP = 1). Intel SDM volume 3A, section 4.6.2.
+
+use core::fmt;
+
+use super::Key;
+
+/// What a context may do with the pages of one key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// Neither read nor write: AD = 1.
+    Closed,
+    /// Read only: AD = 0, WD = 1.
+    Read,
+    /// Read and write: AD = 0, WD = 0.
+    Write,
+}
+
+/// The rights of one context to the pages of every key.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Rights(u32);
+
+impl Rights {
+    /// The rights that every context starts with: key 0 open, keys 1 to 15 closed.
+    pub const CLOSED: Self = Self(0x5555_5554);
+
+    /// The rights that a register value stands for.
+    pub const fn from_bits(bits: u32) -> Self {
+        Self(bits)
+    }
+
+    /// The register's value.
+    pub const fn bits(self) -> u32 {
+        self.0
+    }
+
+    /// These rights with `access` to `key`'s pages; every other key's are unchanged.
+    #[must_use]
+    pub const fn with(self, key: Key, access: Access) -> Self {
+        let shift = key.number() as u32 * 2;
+        let bits = match access {
+            Access::Closed => 0b01,
+            Access::Read => 0b10,
+            Access::Write => 0b00,
+        };
+        Self(self.0 & !(0b11 << shift) | bits << shift)
+    }
+
+    /// The access to the pages of the key with this number, 0 to 15.
+    pub const fn access(self, key_number: u8) -> Access {
+        match self.0 >> ((key_number & 15) as u32 * 2) & 0b11 {
+            0b00 => Access::Write,
+            0b10 => Access::Read,
+            _ => Access::Closed,
+        }
+    }
+}
+
+impl fmt::Display for Rights {
+    /// The raw value and the keys that are open, as a fault report shows them.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:#010x} (key 0 always open", self.0)?;
+        for key in 1..16 {
+            match self.access(key) {
+                Access::Closed => {}
+                Access::Read => write!(f, ", key {key} read")?,
+                Access::Write => write!(f, ", key {key} write")?,
+            }
+        }
+        f.write_str(", the others closed)")
+    }
+}
+
+impl fmt::Debug for Rights {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dax::KeyAllocator;
+
+    #[test]
+    fn closed_rights_close_all_keys_but_zero() {
+        assert_eq!(Rights::CLOSED.access(0), Access::Write);
+        for key in 1..16 {
+            assert_eq!(Rights::CLOSED.access(key), Access::Closed);
+        }
+    }
+
+    #[test]
+    fn opening_one_key_leaves_every_other_as_it_was() {
+        let mut keys = KeyAllocator::new();
+        while let Ok(key) = keys.allocate() {
+            for access in [Access::Closed, Access::Read, Access::Write] {
+                let rights = Rights::CLOSED.with(key, access);
+                for other in 0..16 {
+                    let expected = if other == key.number() { access } else { Rights::CLOSED.access(other) };
+                    assert_eq!(rights.access(other), expected);
+                }
+                assert_eq!(rights.with(key, Access::Closed), Rights::CLOSED);
+            }
+        }
+    }
+
+    #[test]
+    fn bits_are_placed_as_the_manual_says() {
+        let key = KeyAllocator::new().allocate().unwrap();
+        assert_eq!(key.number(), 1);
+        assert_eq!(Rights::CLOSED.with(key, Access::Read).bits(), 0x5555_5558);
+        assert_eq!(Rights::CLOSED.with(key, Access::Write).bits(), 0x5555_5550);
+        assert_eq!(
+            alloc::format!("{}", Rights::CLOSED.with(key, Access::Write)),
+            "0x55555550 (key 0 always open, key 1 write, the others closed)"
+        );
+    }
+}

@@ -1,0 +1,136 @@
+//! A fake configuration space.
+
+use core::cell::RefCell;
+use std::collections::BTreeMap;
+use std::vec;
+use std::vec::Vec;
+
+use proptest::prelude::*;
+
+use super::config::{Address, Bar, Capability, ConfigSpace, Function};
+use super::msix::MsixCapability;
+use super::scan;
+
+#[derive(Default)]
+struct Fake {
+    functions: RefCell<BTreeMap<Address, [u32; 64]>>,
+    /// For each BAR register of a function, the bits that can be written.
+    writable: BTreeMap<(Address, u8), u32>,
+}
+
+impl ConfigSpace for Fake {
+    fn read(&self, address: Address, offset: u8) -> u32 {
+        self.functions.borrow().get(&address).map_or(0xffff_ffff, |registers| registers[usize::from(offset / 4)])
+    }
+
+    fn write(&self, address: Address, offset: u8, value: u32) {
+        if let Some(registers) = self.functions.borrow_mut().get_mut(&address) {
+            let register = &mut registers[usize::from(offset / 4)];
+            *register = match self.writable.get(&(address, offset)) {
+                Some(mask) => value & mask | *register & !mask & 0xf,
+                None => value,
+            };
+        }
+    }
+}
+
+fn at(bus: u8, device: u8, function: u8) -> Address {
+    Address { bus, device, function }
+}
+
+impl Fake {
+    fn add(&mut self, address: Address, id: u32, registers: &[(u8, u32)]) {
+        let mut all = [0; 64];
+        all[0] = id;
+        for &(offset, value) in registers {
+            all[usize::from(offset / 4)] = value;
+        }
+        self.functions.get_mut().insert(address, all);
+    }
+
+    fn function(&self, address: Address) -> Function<'_, Self> {
+        Function::find(self, address).unwrap()
+    }
+
+    fn found(&self) -> Vec<Address> {
+        let mut found = Vec::new();
+        scan(self, |function| found.push(function.address));
+        found
+    }
+}
+
+#[test]
+fn functions_behind_bridges_are_found_once() {
+    let mut fake = Fake::default();
+    let bridge = |to: u32| [(0x08, 0x0604_0000), (0x0c, 1 << 16), (0x18, to << 8)];
+    fake.add(at(0, 0, 0), 0x29c0_8086, &[]);
+    fake.add(at(0, 3, 0), 0x1041_1af4, &[(0x0c, 1 << 23)]);
+    fake.add(at(0, 3, 5), 0x1042_1af4, &[]);
+    fake.add(at(0, 4, 0), 0x000c_1b36, &bridge(2));
+    fake.add(at(2, 0, 0), 0x000c_1b36, &bridge(0));
+    fake.add(at(2, 1, 0), 0x1041_1af4, &[]);
+    fake.add(at(2, 2, 1), 0x1041_1af4, &[]);
+    assert_eq!(fake.found(), [at(0, 0, 0), at(0, 3, 0), at(0, 3, 5), at(0, 4, 0), at(2, 0, 0), at(2, 1, 0)]);
+    assert_eq!(fake.function(at(2, 1, 0)).vendor_device(), (0x1af4, 0x1041));
+}
+
+#[test]
+fn regions_have_an_address_and_a_length() {
+    let mut fake = Fake::default();
+    let function = at(0, 1, 0);
+    let regions = [(0x10, 0xfebf_1000), (0x14, 0xc001), (0x18, 0xc), (0x1c, 0x80), (0x20, 0), (0x24, 4)];
+    fake.add(function, 0x1041_1af4, &regions);
+    for (offset, mask) in [(0x10, !0xfff), (0x18, !0x3fff), (0x1c, !0), (0x20, 0), (0x24, !0xfff)] {
+        fake.writable.insert((function, offset), mask);
+    }
+    let function = fake.function(function);
+    assert_eq!(function.bar(0), Some(Bar { address: 0xfebf_1000, len: 0x1000 }));
+    assert_eq!(function.bar(1), None, "I/O ports");
+    assert_eq!(function.bar(2), Some(Bar { address: 0x80_0000_0000, len: 0x4000 }));
+    assert_eq!(function.bar(3), None, "an address half is not a region of its own: {:?}", function.bar(3));
+    assert_eq!(function.bar(4), None, "absent");
+    assert_eq!(function.bar(5), None, "half of a 64-bit region");
+    assert_eq!(function.bar(6), None);
+    assert_eq!(function.read(0x10), 0xfebf_1000, "measuring changes nothing");
+    function.enable();
+    assert_eq!(function.read(4), 0x406);
+}
+
+#[test]
+fn capabilities_are_walked_and_msi_x_is_read() {
+    let mut fake = Fake::default();
+    let function = at(0, 1, 0);
+    let list = [(4, 1 << 20), (0x34, 0x98), (0x98, 0x8003_8411), (0x9c, 0x803), (0x84, 0x0014_7009), (0x70, 0x0009)];
+    fake.add(function, 0x1041_1af4, &list);
+    let function = fake.function(function);
+    let ids: Vec<_> = function.capabilities().collect();
+    let wanted = [(0x11, 0x98), (0x09, 0x84), (0x09, 0x70)].map(|(id, offset)| Capability { id, offset });
+    assert_eq!(ids, wanted);
+    let msix = MsixCapability::find(&function).unwrap();
+    assert_eq!((msix.entries, msix.table_bar, msix.table_offset), (4, 3, 0x800));
+    msix.enable(&function);
+    assert_eq!(function.read(0x98) >> 30, 2);
+}
+
+#[test]
+fn a_list_that_bites_its_tail_ends() {
+    let mut fake = Fake::default();
+    fake.add(at(0, 1, 0), 1, &[(4, 1 << 20), (0x34, 0x40), (0x40, 0x4009)]);
+    assert_eq!(fake.function(at(0, 1, 0)).capabilities().count(), 48);
+}
+
+proptest! {
+    #[test]
+    fn any_configuration_space_is_read_to_the_end(registers in proptest::collection::vec(any::<u32>(), 64)) {
+        let mut fake = Fake::default();
+        let mut all = vec![0; 64];
+        all.copy_from_slice(&registers);
+        fake.add(at(0, 0, 0), registers[0], &(0..64).map(|i| (i as u8 * 4, registers[i])).collect::<Vec<_>>());
+        scan(&fake, |function| {
+            for index in 0..6 {
+                function.bar(index);
+            }
+            MsixCapability::find(function);
+        });
+    }
+}

@@ -1,0 +1,122 @@
+//! The end of everything: a report on the console, then a distinct exit status.
+//!
+//! Needs nothing that may be broken: no heap, no locks but the console's (which it breaks), no scheduler.
+
+use core::fmt;
+use core::sync::atomic::{AtomicBool, Ordering};
+
+use crate::arch::trap::TrapFrame;
+use crate::arch::{backtrace, interrupts, percpu};
+use crate::drivers::power;
+use crate::{console, kprintln, task};
+
+/// Exit status after a panic, as `std` programs have it elsewhere.
+pub const PANIC: i32 = 101;
+/// Exit status after an exception that nothing handles.
+pub const FATAL_EXCEPTION: i32 = 102;
+/// Exit status after a stray access to persistent memory.
+pub const PROTECTION_FAULT: i32 = 103;
+/// Exit status when the machine or the command line do not allow to boot.
+pub const BOOT_REFUSED: i32 = 104;
+
+/// Whether a report is being made already.
+static FAILING: AtomicBool = AtomicBool::new(false);
+
+/// Silences everything else on this CPU and makes the console usable. A failure within the report ends at once.
+fn begin() {
+    interrupts::disable();
+    if FAILING.swap(true, Ordering::Relaxed) {
+        power::exit(FATAL_EXCEPTION);
+    }
+    // SAFETY: interrupts stay disabled on the only CPU, so whoever holds the console never continues.
+    unsafe { console::break_lock() };
+}
+
+/// Prints who was running: thread and CPU.
+fn print_context() {
+    let thread = task::current_id();
+    kprintln!("  thread {thread} \"{}\" on cpu {}", task::current_name(), percpu::this().id);
+}
+
+fn print_backtrace(rip: Option<u64>, rbp: u64) {
+    kprintln!("  backtrace:");
+    for (depth, address) in rip.into_iter().chain(backtrace::from_frame_pointer(rbp)).enumerate() {
+        kprintln!("    #{depth} {address:#018x}");
+    }
+}
+
+/// Stops the machine with this exit status after a report of why and where; see [`fatal!`].
+pub fn stop(status: i32, reason: fmt::Arguments<'_>) -> ! {
+    begin();
+    kprintln!("holdfast: FATAL {reason}");
+    print_context();
+    print_backtrace(None, backtrace::frame_pointer());
+    power::exit(status)
+}
+
+/// Stops the machine because the boot cannot go on; the person who booted it can do something about the reason.
+pub(crate) fn refuse(reason: fmt::Arguments<'_>) -> ! {
+    begin();
+    kprintln!("holdfast: cannot boot: {reason}");
+    power::exit(BOOT_REFUSED)
+}
+
+/// Stops the machine because of an exception, with a report whose first line is `what`.
+pub(crate) fn fault(status: i32, frame: &TrapFrame, what: fmt::Arguments<'_>) -> ! {
+    begin();
+    kprintln!("holdfast: FAULT {what}");
+    print_context();
+    kprintln!("  rights {}", frame.rights());
+    kprintln!("{frame}");
+    print_backtrace(Some(frame.rip), frame.rbp());
+    power::exit(status)
+}
+
+/// Names of the exceptions (SDM volume 3A, table 6-1).
+const EXCEPTIONS: [&str; 22] = [
+    "#DE divide error",
+    "#DB debug exception",
+    "NMI non-maskable interrupt",
+    "#BP breakpoint",
+    "#OF overflow",
+    "#BR bound range exceeded",
+    "#UD invalid opcode",
+    "#NM device not available",
+    "#DF double fault",
+    "coprocessor segment overrun",
+    "#TS invalid TSS",
+    "#NP segment not present",
+    "#SS stack-segment fault",
+    "#GP general protection",
+    "#PF page fault",
+    "reserved exception 15",
+    "#MF x87 floating-point error",
+    "#AC alignment check",
+    "#MC machine check",
+    "#XM SIMD floating-point exception",
+    "#VE virtualization exception",
+    "#CP control protection exception",
+];
+
+/// The end of every exception that nothing handles.
+pub(crate) fn exception(frame: &TrapFrame) -> ! {
+    let name = EXCEPTIONS.get(frame.vector as usize).unwrap_or(&"reserved exception");
+    fault(FATAL_EXCEPTION, frame, format_args!("{name} (vector {})", frame.vector))
+}
+
+/// The end of a program that gave up: `std` has printed why.
+pub(crate) fn abort() -> ! {
+    begin();
+    kprintln!("holdfast: the program aborted");
+    print_context();
+    print_backtrace(None, backtrace::frame_pointer());
+    power::exit(PANIC)
+}
+
+/// Stops the machine: `fatal!(status, "format", arguments…)`.
+macro_rules! fatal {
+    ($status:expr, $($argument:tt)*) => {
+        $crate::fatal::stop($status, format_args!($($argument)*))
+    };
+}
+pub(crate) use fatal;

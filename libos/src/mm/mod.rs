@@ -1,0 +1,33 @@
+//! Memory: physical frames, the one address space, the heap and thread stacks.
+//!
+//! Owns every page-table entry: attributes (permissions, key, cacheability) are computed for each leaf when it is made.
+//! RAM is mapped at its physical address; thread stacks and persistent memory have windows of their own (see [`layout`]).
+//! Never: an alias of persistent memory, or a page both writable and executable.
+
+pub mod attributes;
+pub mod frames;
+pub mod layout;
+pub mod page_table;
+
+#[cfg(target_os = "hermit")]
+mod device_memory;
+#[cfg(target_os = "hermit")]
+mod heap;
+#[cfg(target_os = "hermit")]
+mod ram;
+#[cfg(target_os = "hermit")]
+mod space;
+#[cfg(target_os = "hermit")]
+mod stack;
+
+#[cfg(target_os = "hermit")]
+pub use device_memory::{DmaRegion, allocate_dma, map_firmware, map_mmio};
+#[cfg(target_os = "hermit")]
+pub use ram::free_bytes;
+#[cfg(target_os = "hermit")]
+pub(crate) use {
+    heap::HEAP,
+    ram::{init, ram_ranges},
+    space::{is_mapped, map_pmem, translate, with_leaves},
+    stack::{Stack, StackError},
+};

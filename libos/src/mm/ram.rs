@@ -1,0 +1,95 @@
+//! All RAM: which physical ranges it has, and who uses which frame.
+
+use core::ops::Range;
+use core::slice;
+
+use spin::Once;
+
+use super::frames::FrameBitmap;
+use super::layout::{PAGE, image};
+use crate::sync::IrqLock;
+
+/// The most ranges of RAM that are kept; firmware reports two or three.
+const MAX_RANGES: usize = 32;
+
+/// Memory below 1 MiB belongs to the firmware and to start-up code of other CPUs.
+const LOW_MEMORY_END: u64 = 1 << 20;
+
+/// What the boot mapping covers: until the real tables are loaded, nothing above is reachable.
+const BOOT_MAPPING_END: u64 = 1 << 30;
+
+static RANGES: Once<([Range<u64>; MAX_RANGES], usize)> = Once::new();
+static FRAMES: IrqLock<Option<FrameBitmap<'static>>> = IrqLock::new(None);
+
+/// Takes charge of the RAM in `usable`, except what lies in `reserved`, then builds and loads the page tables.
+///
+/// # Safety
+/// `usable` is RAM that nobody else uses, apart from the image itself and `reserved`. Called once, on the boot mapping.
+pub(crate) unsafe fn init(usable: impl Iterator<Item = Range<u64>>, reserved: &[Range<u64>]) {
+    let mut ranges = [const { 0..0 }; MAX_RANGES];
+    let mut count = 0;
+    for range in usable {
+        let range = range.start.max(LOW_MEMORY_END).next_multiple_of(PAGE)..range.end / PAGE * PAGE;
+        if range.start < range.end && count < MAX_RANGES {
+            ranges[count] = range;
+            count += 1;
+        }
+    }
+    let (ranges, count) = RANGES.call_once(|| (ranges, count));
+    let ranges = &ranges[..*count];
+
+    let top = ranges.iter().map(|range| range.end).max().unwrap_or(0);
+    let words = top.div_ceil(PAGE * 64);
+    let after_image = image().end;
+    let place = ranges
+        .iter()
+        .map(|range| range.start.max(after_image)..range.end.min(BOOT_MAPPING_END))
+        .find(|range| range.start + words * 8 <= range.end && reserved.iter().all(|r| !overlap(r, range)));
+    let Some(place) = place else {
+        crate::fatal::fatal!(crate::fatal::BOOT_REFUSED, "no RAM after the image for the bitmap of frames");
+    };
+    let bitmap = place.start..place.start + words * 8;
+    // SAFETY: the range is RAM that `init`'s caller gives us, behind the image, mapped by the boot mapping, aligned to a
+    // page; it is reserved below, so nobody else gets it.
+    let words = unsafe { slice::from_raw_parts_mut(bitmap.start as *mut u64, words as usize) };
+    let mut frames = FrameBitmap::new(words);
+    for range in ranges {
+        frames.release(range.start / PAGE, (range.end - range.start) / PAGE);
+    }
+    for range in [image(), bitmap].iter().chain(reserved) {
+        frames.reserve(range.start / PAGE, range.end.div_ceil(PAGE) - range.start / PAGE);
+    }
+    *FRAMES.lock() = Some(frames);
+    super::space::init(ranges);
+}
+
+fn overlap(a: &Range<u64>, b: &Range<u64>) -> bool {
+    a.start < b.end && b.start < a.end
+}
+
+/// The physical ranges of RAM.
+pub(crate) fn ram_ranges() -> impl Iterator<Item = Range<u64>> {
+    RANGES.get().into_iter().flat_map(|(ranges, count)| ranges[..*count].iter().cloned())
+}
+
+/// Whether any byte of this physical range is RAM.
+pub(super) fn is_ram(range: &Range<u64>) -> bool {
+    ram_ranges().any(|ram| overlap(&ram, range))
+}
+
+/// Takes `count` contiguous frames; the physical address of the first. Their contents are whatever was there.
+pub(super) fn allocate_frames(count: u64) -> Option<u64> {
+    FRAMES.lock().as_mut()?.allocate(count).map(|frame| frame * PAGE)
+}
+
+/// Gives `count` frames from this physical address on back.
+pub(super) fn release_frames(physical: u64, count: u64) {
+    if let Some(frames) = FRAMES.lock().as_mut() {
+        frames.release(physical / PAGE, count);
+    }
+}
+
+/// How much RAM is in no use at all, in bytes (the heap's own free memory does not count).
+pub fn free_bytes() -> u64 {
+    FRAMES.lock().as_ref().map_or(0, |frames| frames.free() * PAGE)
+}

@@ -1,0 +1,143 @@
+//! From the boot loader's hand-over to the program's `main`, and from its end to power-off: every stage in order.
+
+use alloc::ffi::CString;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::ffi::c_char;
+use core::ptr;
+
+use crate::arch::pvh::StartInfo;
+use crate::arch::{cpu, interrupts, pks};
+use crate::cmdline::Options;
+use crate::dax::{self, Protection};
+use crate::drivers::acpi::{self, AcpiInfo};
+use crate::drivers::{nfit, power, rtc};
+use crate::fatal::refuse;
+use crate::{arch, cmdline, console, kprintln, mm, task, time};
+
+/// The size of the main thread's stack, in bytes.
+const MAIN_STACK: usize = 4 << 20;
+
+/// How long open connections and sections of persistent memory may take at the end, in nanoseconds.
+const SHUTDOWN_LIMIT: u64 = 2_000_000_000;
+
+unsafe extern "C" {
+    /// `std`'s start: sets itself up and calls `main`.
+    fn runtime_entry(argc: i32, argv: *const *const c_char, env: *const *const c_char) -> !;
+    static init_array_start: extern "C" fn();
+    static init_array_end: extern "C" fn();
+}
+
+/// The first Rust function, on the boot stack and the boot mapping, with interrupts disabled. `start_info` is the physical
+/// address of PVH's start info.
+pub(crate) extern "C" fn start(start_info: u64) -> ! {
+    console::init();
+    // SAFETY: the boot CPU, once, with interrupts disabled.
+    unsafe { arch::init_traps() };
+    if let Some(feature) = cpu::missing_feature() {
+        refuse(format_args!("this CPU lacks {feature}; under QEMU, choose one that has it, such as -cpu max"));
+    }
+    // SAFETY: no feature is missing.
+    unsafe { cpu::enable_features() };
+
+    // SAFETY: the loader handed the address over; the boot mapping covers the first GiB, where it lies.
+    let Some(info) = (unsafe { StartInfo::at(start_info) }) else {
+        refuse(format_args!("the boot loader passed no PVH start info with a memory map"));
+    };
+    let (command_line, rsdp) = (info.command_line(), info.rsdp());
+    // SAFETY: the loader's map says what is RAM; what the start info occupies is kept out.
+    unsafe { mm::init(info.ram(), &info.occupied()) };
+    if let Err(error) = arch::init_stacks() {
+        refuse(format_args!("{error}"));
+    }
+    // The start info lies low in memory, which is not mapped any more; its text is needed once more.
+    mm::map_firmware(command_line.as_ptr().addr() as u64, command_line.len());
+    let options = cmdline::init(command_line).unwrap_or_else(|error| refuse(format_args!("{error}")));
+    close_keys(options.protection);
+    arch::init_interrupts();
+    find_devices(rsdp, options);
+    if task::spawn("main", run_program, 0, MAIN_STACK).is_err() {
+        refuse(format_args!("no memory for the program's main thread"));
+    }
+    task::become_idle()
+}
+
+/// Turns protection keys on before anything is mapped under one.
+fn close_keys(protection: Protection) {
+    match protection {
+        Protection::Pks if !cpu::has_pks() => refuse(format_args!(
+            "this CPU has no protection keys for supervisor pages (PKS), so nothing could guard persistent memory; run on \
+             one that has them (under QEMU: -cpu max), or give protection=none to run without protection"
+        )),
+        // SAFETY: the CPU has PKS; interrupts are disabled; no keyed page is mapped yet.
+        Protection::Pks => unsafe { pks::enable() },
+        Protection::None => {
+            kprintln!("holdfast: WARNING: protection none: any stray store can corrupt persistent memory");
+        }
+    }
+}
+
+/// Finds what the firmware describes and takes it into use.
+fn find_devices(rsdp: Option<u64>, options: &Options) {
+    let acpi = acpi::init(rsdp).unwrap_or_else(|error| refuse(format_args!("{error}")));
+    for io_apic in &acpi.io_apics {
+        interrupts::add_io_apic(io_apic.address, io_apic.gsi_base);
+    }
+    if let Err(error) = rtc::init(acpi.fadt.century) {
+        kprintln!("holdfast: {error}; the wall clock starts in 1970");
+    }
+    if let Err(error) = power::init(&acpi, || shut_down(0)) {
+        kprintln!("holdfast: {error}");
+    }
+    find_persistent_memory(&acpi, options.protection);
+}
+
+fn find_persistent_memory(acpi: &AcpiInfo, protection: Protection) {
+    let Some(table) = &acpi.nfit else { return };
+    let memory: Vec<_> = mm::ram_ranges().collect();
+    let nfit = nfit::parse(table, &memory).unwrap_or_else(|error| refuse(format_args!("{error}")));
+    for refused in &nfit.refused {
+        kprintln!("holdfast: {refused}");
+    }
+    let devices = dax::register(&nfit.ranges, protection).unwrap_or_else(|error| refuse(format_args!("{error}")));
+    for device in devices {
+        kprintln!("holdfast: {device}");
+    }
+    // A mistake in the mappings must not go unnoticed for as long as nobody makes a stray access.
+    if let Err(error) = dax::audit() {
+        refuse(format_args!("page table audit: {error}"));
+    }
+}
+
+/// The main thread: constructors, then `std`.
+extern "C" fn run_program(_: usize) {
+    let mut constructor = &raw const init_array_start;
+    while constructor < &raw const init_array_end {
+        // SAFETY: the linker script puts the image's constructors between the two symbols.
+        unsafe { constructor.read()() };
+        constructor = constructor.wrapping_add(1);
+    }
+    let options = cmdline::options();
+    let arguments = c_strings(core::iter::once(&options.name).chain(&options.arguments));
+    let environment = c_strings(&options.environment);
+    let count = i32::try_from(arguments.len() - 1).unwrap_or(i32::MAX);
+    // SAFETY: a thread of its own with an aligned stack and TLS, interrupts enabled; both arrays end with null and live
+    // for ever, as `std` reads them whenever it is asked.
+    unsafe { runtime_entry(count, arguments.as_ptr(), environment.as_ptr()) }
+}
+
+/// C strings that live for ever, with a null pointer at the end.
+fn c_strings<'a>(words: impl IntoIterator<Item = &'a String>) -> &'static [*const c_char] {
+    // The command line has no zero bytes, since it was one C string and `%00` is refused.
+    let text = |word: &String| CString::new(word.as_str()).unwrap_or_default().into_raw().cast_const();
+    let mut all: Vec<_> = words.into_iter().map(text).collect();
+    all.push(ptr::null());
+    all.leak()
+}
+
+/// Ends the machine in good order with this status: connections are drained, and nobody is in the middle of a change of
+/// persistent memory.
+pub(crate) fn shut_down(status: i32) -> ! {
+    dax::retire_all(time::now_ns() + SHUTDOWN_LIMIT);
+    power::exit(status)
+}

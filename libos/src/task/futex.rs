@@ -1,0 +1,86 @@
+//! Futexes: waiting for a word to change.
+
+use core::sync::atomic::{AtomicU32, Ordering};
+
+use intrusive_collections::LinkedList;
+
+use super::scheduler;
+use super::thread::{State, WaitAdapter, current};
+use crate::sync::IrqLock;
+
+/// How many lists the waiters are spread over.
+const BUCKETS: usize = 256;
+
+static TABLE: [IrqLock<LinkedList<WaitAdapter>>; BUCKETS] =
+    [const { IrqLock::new(LinkedList::new(WaitAdapter::NEW)) }; BUCKETS];
+
+fn bucket(address: usize) -> &'static IrqLock<LinkedList<WaitAdapter>> {
+    // Fibonacci hashing: words of neighbouring objects spread over the table.
+    let hash = (address as u64 >> 2).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    &TABLE[(hash >> 56) as usize % BUCKETS]
+}
+
+/// Why a wait ended without a wake.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FutexError {
+    /// The word did not have the expected value.
+    ValueDiffers,
+    /// The deadline passed.
+    TimedOut,
+}
+
+/// Waits for [`futex_wake`] on the word's address if the word has the `expected` value, until `deadline` in nanoseconds
+/// since boot. Looking at the word and going to sleep are one step as seen by a waker.
+pub fn futex_wait(word: &AtomicU32, expected: u32, deadline: Option<u64>) -> Result<(), FutexError> {
+    let address = (&raw const *word).addr();
+    let bucket = bucket(address);
+    let thread = current();
+    {
+        let mut waiters = bucket.lock();
+        if word.load(Ordering::SeqCst) != expected {
+            return Err(FutexError::ValueDiffers);
+        }
+        thread.futex.store(address, Ordering::Relaxed);
+        thread.set(State::Waiting);
+        waiters.push_back(thread.clone());
+    }
+    if let Some(deadline) = deadline {
+        thread.timer.arm(deadline);
+    }
+    scheduler::block();
+    if deadline.is_some() {
+        thread.timer.cancel();
+    }
+    let mut waiters = bucket.lock();
+    if thread.wait_link.is_linked() {
+        // SAFETY: the thread waits in this bucket, whose lock is held.
+        unsafe { waiters.cursor_mut_from_ptr(&*thread) }.remove();
+        return Err(FutexError::TimedOut);
+    }
+    Ok(())
+}
+
+/// Wakes up to `count` threads that wait for this address; how many. The address is only compared, never read: what was
+/// there may be gone.
+pub fn futex_wake(address: usize, count: usize) -> usize {
+    let mut woken = LinkedList::new(WaitAdapter::NEW);
+    let mut number = 0;
+    {
+        let mut waiters = bucket(address).lock();
+        let mut cursor = waiters.front_mut();
+        while let Some(thread) = cursor.get()
+            && number < count
+        {
+            if thread.futex.load(Ordering::Relaxed) == address {
+                woken.push_back(cursor.remove().expect("the cursor is on a thread"));
+                number += 1;
+            } else {
+                cursor.move_next();
+            }
+        }
+    }
+    while let Some(thread) = woken.pop_front() {
+        thread.wake();
+    }
+    number
+}

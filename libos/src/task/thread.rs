@@ -1,0 +1,258 @@
+//! What a thread is, and how one begins and ends.
+
+use alloc::collections::BTreeMap;
+use alloc::sync::{Arc, Weak};
+use core::cell::UnsafeCell;
+use core::fmt;
+use core::num::NonZeroU32;
+use core::sync::atomic::{AtomicI32, AtomicU8, AtomicU32, AtomicUsize, Ordering};
+
+use intrusive_collections::{LinkedListAtomicLink, intrusive_adapter};
+
+use super::scheduler;
+use super::timer::Timer;
+use super::tls::Tls;
+use super::wait::WaitQueue;
+use crate::arch::{percpu, switch};
+use crate::dax::Rights;
+use crate::mm::{Stack, StackError};
+use crate::sync::IrqLock;
+
+/// A thread's identifier, never reused.
+pub type ThreadId = NonZeroU32;
+
+/// Whether a thread wants to run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(super) enum State {
+    /// It runs or is in the run queue.
+    Ready,
+    /// It is about to wait, or waits, for somebody to wake it.
+    Waiting,
+    /// Its function has returned.
+    Finished,
+}
+
+/// What a thread keeps while it does not run. Only the scheduler touches it, with interrupts disabled.
+#[derive(Debug)]
+pub(super) struct Saved {
+    pub(super) stack_pointer: u64,
+    pub(super) rights: Rights,
+}
+
+/// A thread.
+#[derive(Debug)]
+pub struct Thread {
+    id: ThreadId,
+    name: &'static str,
+    stack: Option<Stack>,
+    tls: Tls,
+    pub(super) saved: UnsafeCell<Saved>,
+    state: AtomicU8,
+    /// In the run queue, or after its end in the list of the dead.
+    pub(super) run_link: LinkedListAtomicLink,
+    /// In the wait queue or futex bucket that it waits in.
+    pub(super) wait_link: LinkedListAtomicLink,
+    /// The futex that it waits for.
+    pub(super) futex: AtomicUsize,
+    /// Wakes it when a wait has lasted long enough.
+    pub(super) timer: Arc<Timer>,
+    exited: WaitQueue,
+    /// The last error that a call of this thread returned, positive.
+    pub(crate) errno: AtomicI32,
+}
+
+// SAFETY: `saved` is the scheduler's, which touches it only with interrupts disabled and only while the thread is either
+// running on that CPU or in no queue; everything else is `Sync` by itself.
+unsafe impl Sync for Thread {}
+// SAFETY: as for `Sync`; nothing in it belongs to a CPU.
+unsafe impl Send for Thread {}
+
+intrusive_adapter!(pub(super) RunAdapter = Arc<Thread>: Thread { run_link => LinkedListAtomicLink });
+intrusive_adapter!(pub(super) WaitAdapter = Arc<Thread>: Thread { wait_link => LinkedListAtomicLink });
+
+/// Why no thread could be started: memory is full.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SpawnError;
+
+impl fmt::Display for SpawnError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("no memory is left for a thread")
+    }
+}
+
+impl From<StackError> for SpawnError {
+    fn from(_: StackError) -> Self {
+        Self
+    }
+}
+
+/// The size of the stack of the library's own threads, in bytes.
+const KERNEL_STACK: usize = 64 << 10;
+
+/// Every thread that has not ended.
+static THREADS: IrqLock<BTreeMap<ThreadId, Arc<Thread>>> = IrqLock::new(BTreeMap::new());
+static NEXT_ID: AtomicU32 = AtomicU32::new(1);
+
+/// A new thread's function and its argument, handed over on the heap.
+struct Start {
+    function: extern "C" fn(usize),
+    argument: usize,
+}
+
+impl Thread {
+    pub(super) fn new(name: &'static str, stack: Option<Stack>) -> Result<Arc<Self>, SpawnError> {
+        let id = ThreadId::new(NEXT_ID.fetch_add(1, Ordering::Relaxed)).ok_or(SpawnError)?;
+        let tls = Tls::new().ok_or(SpawnError)?;
+        Ok(Arc::new_cyclic(|this: &Weak<Self>| Self {
+            id,
+            name,
+            stack,
+            tls,
+            saved: UnsafeCell::new(Saved { stack_pointer: 0, rights: Rights::CLOSED }),
+            state: AtomicU8::new(State::Ready as u8),
+            run_link: LinkedListAtomicLink::new(),
+            wait_link: LinkedListAtomicLink::new(),
+            futex: AtomicUsize::new(0),
+            timer: Timer::new(wake_by_timer, this.as_ptr().addr()),
+            exited: WaitQueue::new(),
+            errno: AtomicI32::new(0),
+        }))
+    }
+
+    /// The thread's identifier.
+    pub fn id(&self) -> ThreadId {
+        self.id
+    }
+
+    /// The thread's name.
+    pub fn name(&self) -> &'static str {
+        self.name
+    }
+
+    pub(super) fn thread_pointer(&self) -> u64 {
+        self.tls.thread_pointer()
+    }
+
+    /// Whether the address lies just below this thread's stack.
+    pub(crate) fn stack_guards(&self, address: u64) -> bool {
+        self.stack.as_ref().is_some_and(|stack| stack.guards(address))
+    }
+
+    pub(super) fn is(&self, state: State) -> bool {
+        self.state.load(Ordering::Acquire) == state as u8
+    }
+
+    pub(super) fn set(&self, state: State) -> bool {
+        self.state.swap(state as u8, Ordering::AcqRel) == State::Waiting as u8
+    }
+
+    /// Makes a waiting thread ready; does nothing to one that is.
+    pub(super) fn wake(self: &Arc<Self>) {
+        if self.set(State::Ready) {
+            scheduler::ready(self);
+        }
+    }
+}
+
+/// The timer of a thread that waits.
+fn wake_by_timer(thread: usize) {
+    // SAFETY: the argument is the address of the thread that owns the timer; the timer is cancelled before the thread
+    // ends, so the thread is alive, and it was made by `Arc::new_cyclic`.
+    let thread = unsafe {
+        Arc::increment_strong_count(thread as *const Thread);
+        Arc::from_raw(thread as *const Thread)
+    };
+    thread.wake();
+}
+
+/// The running thread.
+pub(crate) fn current() -> Arc<Thread> {
+    let pointer = percpu::current_thread().cast_const();
+    // SAFETY: the scheduler keeps the running thread's pointer there, which came from an `Arc` that `THREADS` (or, for the
+    // idle thread, a leak) keeps alive.
+    unsafe {
+        Arc::increment_strong_count(pointer);
+        Arc::from_raw(pointer)
+    }
+}
+
+/// The running thread, borrowed for as long as the caller runs; `None` before there are threads.
+pub(crate) fn current_ref<'a>() -> Option<&'a Thread> {
+    // SAFETY: as in `current`; the thread lives as long as it runs this code.
+    unsafe { percpu::current_thread().as_ref() }
+}
+
+/// The name of the running thread.
+pub fn current_name() -> &'static str {
+    current_ref().map_or("boot", Thread::name)
+}
+
+/// The number of the running thread; 0 before there are threads.
+pub fn current_id() -> u32 {
+    current_ref().map_or(0, |thread| thread.id.get())
+}
+
+/// Starts a thread on a stack of its own.
+pub(crate) fn spawn(
+    name: &'static str,
+    function: extern "C" fn(usize),
+    argument: usize,
+    stack_bytes: usize,
+) -> Result<ThreadId, SpawnError> {
+    scheduler::bury_the_dead();
+    let stack = Stack::new(stack_bytes.max(KERNEL_STACK))?;
+    let top = stack.top();
+    let thread = Thread::new(name, Some(stack))?;
+    let start = alloc::boxed::Box::new(Start { function, argument });
+    // SAFETY: the stack is new, mapped and ends at the aligned `top`; nobody else has the thread yet.
+    unsafe {
+        (*thread.saved.get()).stack_pointer = switch::prepare(top, begin, alloc::boxed::Box::into_raw(start).addr());
+    }
+    let id = thread.id;
+    THREADS.lock().insert(id, thread.clone());
+    scheduler::ready(&thread);
+    Ok(id)
+}
+
+/// Starts one of the library's own threads.
+///
+/// # Panics
+/// If memory is full: these threads are started at boot.
+pub fn spawn_kernel(name: &'static str, entry: fn()) -> ThreadId {
+    extern "C" fn call(entry: usize) {
+        // SAFETY: the argument is the `fn()` that was cast below.
+        let entry: fn() = unsafe { core::mem::transmute(entry) };
+        entry();
+    }
+    spawn(name, call, entry as usize, KERNEL_STACK).expect("memory for a thread at boot")
+}
+
+/// The first function on a new stack; interrupts are still disabled from the switch.
+extern "C" fn begin(start: usize) -> ! {
+    crate::arch::interrupts::restore(true);
+    // SAFETY: `spawn` made the box and gave its address to this thread alone.
+    let start = unsafe { alloc::boxed::Box::from_raw(start as *mut Start) };
+    let Start { function, argument } = *start;
+    drop(start);
+    function(argument);
+    exit()
+}
+
+/// Ends the running thread.
+pub(super) fn exit() -> ! {
+    let thread = current();
+    thread.timer.cancel();
+    THREADS.lock().remove(&thread.id);
+    thread.set(State::Finished);
+    thread.exited.wake_all();
+    scheduler::leave(thread)
+}
+
+/// Waits until the thread has ended; returns at once if there is no such thread any more.
+pub fn join(id: ThreadId) {
+    let thread = THREADS.lock().get(&id).cloned();
+    if let Some(thread) = thread {
+        thread.exited.wait(|| thread.is(State::Finished).then_some(()));
+    }
+}

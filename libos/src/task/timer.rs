@@ -1,0 +1,95 @@
+//! Timers: a function that runs in interrupt context at a given time.
+
+use alloc::sync::Arc;
+use core::sync::atomic::{AtomicU64, Ordering};
+
+use intrusive_collections::{KeyAdapter, RBTree, RBTreeAtomicLink, intrusive_adapter};
+
+use crate::sync::IrqLock;
+use crate::time;
+
+/// A function that can be armed to run once at a time, in interrupt context with interrupts disabled: it must not sleep or
+/// allocate.
+#[derive(Debug)]
+pub struct Timer {
+    link: RBTreeAtomicLink,
+    /// Nanoseconds since boot. Changes only while the timer is not linked.
+    deadline: AtomicU64,
+    function: fn(usize),
+    argument: usize,
+}
+
+intrusive_adapter!(ByDeadline = Arc<Timer>: Timer { link => RBTreeAtomicLink });
+
+impl<'a> KeyAdapter<'a> for ByDeadline {
+    type Key = u64;
+    fn get_key(&self, timer: &'a Timer) -> u64 {
+        timer.deadline.load(Ordering::Relaxed)
+    }
+}
+
+/// The armed timers.
+static ARMED: IrqLock<RBTree<ByDeadline>> = IrqLock::new(RBTree::new(ByDeadline::NEW));
+/// The earliest deadline among them, or `u64::MAX`.
+static EARLIEST: AtomicU64 = AtomicU64::new(u64::MAX);
+
+fn note_earliest(armed: &RBTree<ByDeadline>) {
+    let earliest = armed.front().get().map_or(u64::MAX, |timer| timer.deadline.load(Ordering::Relaxed));
+    EARLIEST.store(earliest, Ordering::Relaxed);
+}
+
+impl Timer {
+    /// A timer that is not armed.
+    pub fn new(function: fn(usize), argument: usize) -> Arc<Self> {
+        Arc::new(Self { link: RBTreeAtomicLink::new(), deadline: AtomicU64::new(0), function, argument })
+    }
+
+    /// Runs the function at `deadline`, in nanoseconds since boot; replaces an earlier arming.
+    pub fn arm(self: &Arc<Self>, deadline: u64) {
+        {
+            let mut armed = ARMED.lock();
+            self.remove_from(&mut armed);
+            self.deadline.store(deadline, Ordering::Relaxed);
+            armed.insert(self.clone());
+            note_earliest(&armed);
+        }
+        super::scheduler::arm_cpu_timer();
+    }
+
+    /// Disarms the timer; does nothing if it has run or was not armed.
+    pub fn cancel(&self) {
+        if self.link.is_linked() {
+            let mut armed = ARMED.lock();
+            self.remove_from(&mut armed);
+            note_earliest(&armed);
+        }
+    }
+
+    fn remove_from(&self, armed: &mut RBTree<ByDeadline>) {
+        if self.link.is_linked() {
+            // SAFETY: timers are linked only into `ARMED`, whose lock the caller holds, and this one is linked.
+            unsafe { armed.cursor_mut_from_ptr(self) }.remove();
+        }
+    }
+}
+
+/// The earliest deadline of all armed timers.
+pub(super) fn earliest() -> u64 {
+    EARLIEST.load(Ordering::Relaxed)
+}
+
+/// Runs every timer whose time has come.
+pub(super) fn run_expired() {
+    while earliest() <= time::now_ns() {
+        let timer = {
+            let mut armed = ARMED.lock();
+            let expired =
+                armed.front().get().is_some_and(|timer| timer.deadline.load(Ordering::Relaxed) <= time::now_ns());
+            let timer = if expired { armed.front_mut().remove() } else { None };
+            note_earliest(&armed);
+            timer
+        };
+        let Some(timer) = timer else { return };
+        (timer.function)(timer.argument);
+    }
+}

@@ -1,0 +1,118 @@
+//! Waiting for a condition.
+
+use core::fmt;
+use core::sync::atomic::{AtomicU64, Ordering};
+
+use intrusive_collections::LinkedList;
+
+use super::scheduler;
+use super::thread::{State, Thread, WaitAdapter, current};
+use crate::sync::IrqLock;
+use crate::time;
+
+/// The deadline passed and the condition is still false.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TimedOut;
+
+/// Threads that wait for the same thing. Waking is possible from everywhere, interrupt handlers included.
+pub struct WaitQueue {
+    /// Counts wakes, so that one between looking at the condition and joining the queue is not lost.
+    wakes: AtomicU64,
+    waiters: IrqLock<LinkedList<WaitAdapter>>,
+}
+
+impl WaitQueue {
+    /// A queue with nobody in it.
+    pub const fn new() -> Self {
+        Self { wakes: AtomicU64::new(0), waiters: IrqLock::new(LinkedList::new(WaitAdapter::NEW)) }
+    }
+
+    /// Waits until `condition` gives a value. It is evaluated at first and after each wake, with no lock held.
+    pub fn wait<R>(&self, condition: impl FnMut() -> Option<R>) -> R {
+        match self.wait_until(None, condition) {
+            Ok(value) => value,
+            Err(TimedOut) => unreachable!("there is no deadline"),
+        }
+    }
+
+    /// As [`Self::wait`], but not longer than until `deadline`, in nanoseconds since boot.
+    pub fn wait_until<R>(
+        &self,
+        deadline: Option<u64>,
+        mut condition: impl FnMut() -> Option<R>,
+    ) -> Result<R, TimedOut> {
+        loop {
+            let seen = self.wakes.load(Ordering::Acquire);
+            if let Some(value) = condition() {
+                return Ok(value);
+            }
+            if deadline.is_some_and(|deadline| deadline <= time::now_ns()) {
+                return Err(TimedOut);
+            }
+            assert!(!crate::arch::trap::in_trap(), "an interrupt handler must not wait");
+            let thread = current();
+            {
+                let mut waiters = self.waiters.lock();
+                if self.wakes.load(Ordering::Acquire) != seen {
+                    continue;
+                }
+                thread.set(State::Waiting);
+                waiters.push_back(thread.clone());
+            }
+            if let Some(deadline) = deadline {
+                thread.timer.arm(deadline);
+            }
+            scheduler::block();
+            if deadline.is_some() {
+                thread.timer.cancel();
+            }
+            self.remove(&thread);
+        }
+    }
+
+    fn remove(&self, thread: &Thread) {
+        if thread.wait_link.is_linked() {
+            let mut waiters = self.waiters.lock();
+            if thread.wait_link.is_linked() {
+                // SAFETY: the thread waits in this queue and in no other, and the queue's lock is held.
+                unsafe { waiters.cursor_mut_from_ptr(thread) }.remove();
+            }
+        }
+    }
+
+    /// Wakes the thread that has waited longest.
+    pub fn wake_one(&self) {
+        let first = {
+            let mut waiters = self.waiters.lock();
+            self.wakes.fetch_add(1, Ordering::Release);
+            waiters.pop_front()
+        };
+        if let Some(thread) = first {
+            thread.wake();
+        }
+    }
+
+    /// Wakes every thread that waits.
+    pub fn wake_all(&self) {
+        let mut all = {
+            let mut waiters = self.waiters.lock();
+            self.wakes.fetch_add(1, Ordering::Release);
+            waiters.take()
+        };
+        while let Some(thread) = all.pop_front() {
+            thread.wake();
+        }
+    }
+}
+
+impl Default for WaitQueue {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for WaitQueue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("WaitQueue")
+    }
+}
