@@ -37,6 +37,8 @@ pub mod drivers;
 #[cfg(target_os = "hermit")]
 pub mod fatal;
 pub mod mm;
+#[cfg(target_os = "hermit")]
+pub mod power;
 pub mod sync;
 #[cfg(target_os = "hermit")]
 pub mod task;

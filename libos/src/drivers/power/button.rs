@@ -6,6 +6,7 @@ use super::PowerError;
 use crate::arch::interrupts;
 use crate::arch::port::{inw, outb, outw};
 use crate::drivers::acpi::{AcpiInfo, EventBlock, Fadt};
+use crate::kprintln;
 use crate::sync::Once;
 use crate::task::{self, WaitQueue};
 
@@ -69,6 +70,7 @@ pub fn init(acpi: &AcpiInfo, unattended: fn()) -> Result<(), PowerError> {
 fn end_unattended() {
     wait();
     if let (false, Some(end)) = (ATTENDED.load(Ordering::SeqCst), UNATTENDED.get()) {
+        kprintln!("holdfast: the power button was pressed: shutting down");
         end();
     }
 }
