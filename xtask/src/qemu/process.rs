@@ -228,11 +228,15 @@ fn start_failure(process: &OwnedFd, console: &Console, error: anyhow::Error) -> 
     if let Some(exit) = exit.filter(|exit| !matches!(exit, Exit::Killed(9))) {
         message.push_str(&format!(" ({exit})"));
     }
+    if said.is_empty() {
+        return error.context(message);
+    }
+    // What QEMU says is the reason; that it then did not answer is only what followed from it.
     for line in said {
         message.push_str("\n    ");
         message.push_str(&line);
     }
-    error.context(message)
+    anyhow!(message)
 }
 
 fn discard(mut child: Child, error: anyhow::Error) -> anyhow::Error {
