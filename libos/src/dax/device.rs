@@ -60,7 +60,7 @@ impl core::error::Error for DeviceGone {}
 pub(crate) enum RegisterError {
     NoKeyLeft(NoKeyLeft),
     Map(MapError),
-    TooLarge,
+    TooHigh(u64),
 }
 
 impl fmt::Display for RegisterError {
@@ -68,7 +68,7 @@ impl fmt::Display for RegisterError {
         match self {
             Self::NoKeyLeft(error) => error.fmt(f),
             Self::Map(error) => error.fmt(f),
-            Self::TooLarge => f.write_str("a device has at most 3 TiB, and there are at most 15"),
+            Self::TooHigh(base) => write!(f, "persistent memory at {base:#x} is beyond 64 TiB"),
         }
     }
 }
@@ -78,16 +78,15 @@ pub(crate) fn register(ranges: &[SpaRange], protection: Protection) -> Result<&'
     let mut keys = KeyAllocator::new();
     let mut devices = Vec::with_capacity(ranges.len());
     for (index, range) in ranges.iter().enumerate() {
-        let index = index as u64;
-        if index >= layout::PMEM_WINDOWS || range.length > layout::PMEM_STRIDE - layout::GIB {
-            return Err(RegisterError::TooLarge);
+        if range.base + range.length > layout::PMEM_PHYSICAL_END {
+            return Err(RegisterError::TooHigh(range.base));
         }
         let key = match protection {
             Protection::Pks => Some(keys.allocate().map_err(RegisterError::NoKeyLeft)?),
             Protection::None => None,
         };
         let physical = range.base..range.base + range.length;
-        let start = map_pmem(index, physical.clone(), key, range.read_only).map_err(RegisterError::Map)?;
+        let start = map_pmem(physical.clone(), key, range.read_only).map_err(RegisterError::Map)?;
         devices.push(Device {
             name: format!("pmem{index}"),
             physical,

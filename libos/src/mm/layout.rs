@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! 0x0000_0000_0000_0000  RAM, firmware tables and device registers, each at its physical address; page 0 unmapped
-//! 0x0000_1000_0000_0000  persistent memory, one window of 4 TiB for each device, congruent to its physical address
+//! 0x0000_1000_0000_0000  persistent memory, each device at this plus its physical address
 //! 0x0000_6000_0000_0000  stacks, one slot of 1 GiB for each; a stack ends at the slot's end, what is below it is unmapped
 //! ```
 
@@ -12,14 +12,12 @@ pub const PAGE: u64 = 4096;
 /// The size of a 1 GiB page, in bytes.
 pub const GIB: u64 = 1 << 30;
 
-/// Where the windows of persistent memory begin.
+/// Where persistent memory begins: the device at physical address P is mapped at `PMEM_BASE + P`, so addresses are aligned
+/// alike and the largest pages fit.
 pub const PMEM_BASE: u64 = 0x0000_1000_0000_0000;
 
-/// The distance between two windows of persistent memory, in bytes.
-pub const PMEM_STRIDE: u64 = 1 << 42;
-
-/// How many windows of persistent memory there are: one for each protection key.
-pub const PMEM_WINDOWS: u64 = 15;
+/// The end of what can be mapped as persistent memory, a physical address: 64 TiB.
+pub const PMEM_PHYSICAL_END: u64 = 1 << 46;
 
 /// Where the stacks begin.
 pub const STACKS_BASE: u64 = 0x0000_6000_0000_0000;
@@ -29,12 +27,6 @@ pub const STACK_STRIDE: u64 = GIB;
 
 /// How many stacks there can be at once.
 pub const STACK_SLOTS: usize = 16384;
-
-/// The virtual address for the device with this index at this physical address: in its window, and congruent modulo
-/// 1 GiB, so that the largest pages fit.
-pub const fn pmem_window(index: u64, physical: u64) -> u64 {
-    PMEM_BASE + index * PMEM_STRIDE + physical % GIB
-}
 
 #[cfg(target_os = "hermit")]
 pub(crate) use image::{image, in_text, sections};
@@ -96,9 +88,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn windows_do_not_meet_and_keep_the_offset_in_a_gigabyte() {
-        assert!(PMEM_BASE + PMEM_WINDOWS * PMEM_STRIDE <= STACKS_BASE);
+    fn the_windows_do_not_meet() {
+        assert_eq!(PMEM_BASE % GIB, 0);
+        assert!(PMEM_BASE + PMEM_PHYSICAL_END <= STACKS_BASE);
         assert!(STACKS_BASE + STACK_SLOTS as u64 * STACK_STRIDE <= 1 << 47);
-        assert_eq!(pmem_window(3, 0x1_4020_0000) % GIB, 0x1_4020_0000 % GIB);
     }
 }

@@ -6,7 +6,7 @@ use core::ptr;
 use x86_64::structures::paging::PageTable;
 
 use super::attributes::Attributes;
-use super::layout::{PAGE, image, pmem_window, sections};
+use super::layout::{PAGE, PMEM_BASE, image, sections};
 use super::page_table::{AddressSpace, Leaf, MapError, TableMemory};
 use super::ram::{allocate_frames, release_frames};
 use crate::arch;
@@ -77,12 +77,11 @@ pub(super) fn map_identity(range: Range<u64>, attributes: Attributes) -> Result<
     })
 }
 
-/// Maps a pmem device's physical range into the window with this index, once; where it begins.
-pub(crate) fn map_pmem(index: u64, physical: Range<u64>, key: Option<Key>, read_only: bool) -> Result<u64, MapError> {
-    let start = pmem_window(index, physical.start);
-    let length = physical.end - physical.start;
-    with_space(|space| space.map(start..start + length, physical.start, Attributes::pmem(key, read_only)))?;
-    Ok(start)
+/// Maps a pmem device's physical range, which ends below [`super::layout::PMEM_PHYSICAL_END`]; where it begins.
+pub(crate) fn map_pmem(physical: Range<u64>, key: Option<Key>, read_only: bool) -> Result<u64, MapError> {
+    let range = PMEM_BASE + physical.start..PMEM_BASE + physical.end;
+    with_space(|space| space.map(range.clone(), physical.start, Attributes::pmem(key, read_only)))?;
+    Ok(range.start)
 }
 
 /// Maps new frames of RAM at `range`; on an error nothing stays mapped.

@@ -1,0 +1,51 @@
+//! Ends in the ways in which a program can end: `crash WAY`.
+
+fn main() {
+    #[cfg(target_os = "hermit")]
+    guest::main();
+    #[cfg(not(target_os = "hermit"))]
+    eprintln!("crash runs in the guest");
+}
+
+#[cfg(target_os = "hermit")]
+mod guest {
+    use libos as _;
+    use std::{process, ptr, thread};
+
+    pub(crate) fn main() {
+        let way = std::env::args().nth(1).unwrap_or_default();
+        println!("crash: {way}");
+        match way.as_str() {
+            "return" => {}
+            "exit" => process::exit(7),
+            "exit-in-thread" => drop(thread::spawn(|| process::exit(9)).join()),
+            "panic" => panic!("as told"),
+            "panic-in-thread" => drop(thread::spawn(|| panic!("as told, in a thread")).join()),
+            "abort" => process::abort(),
+            "null" => {
+                // SAFETY: none: the test wants the fault.
+                unsafe { ptr::null_mut::<u8>().with_addr(8).write_volatile(1) }
+            }
+            "code" => {
+                // SAFETY: none: the test wants the fault of a store to read-only code.
+                unsafe { (main as fn() as usize as *mut u8).write_volatile(1) }
+            }
+            "execute" => {
+                let instructions = Box::new([0xc3u8; 16]);
+                // SAFETY: none: the test wants the fault of executing data.
+                unsafe { std::mem::transmute::<*const u8, extern "C" fn()>(instructions.as_ptr())() }
+            }
+            "overflow" => println!("{}", overflow(0)),
+            "overflow-in-thread" => drop(thread::spawn(|| println!("{}", overflow(0))).join()),
+            _ => panic!("no such way"),
+        }
+    }
+
+    /// Needs more stack than there is.
+    #[inline(never)]
+    #[allow(unconditional_recursion, reason = "the test wants the overflow")]
+    fn overflow(depth: u64) -> u64 {
+        let frame = [depth; 64];
+        overflow(depth + 1) + std::hint::black_box(frame).iter().sum::<u64>()
+    }
+}
