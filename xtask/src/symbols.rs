@@ -1,6 +1,5 @@
 //! Turns code addresses in console lines into functions, files and lines.
 
-use std::fmt::Write;
 use std::ops::Range;
 use std::path::Path;
 
@@ -34,8 +33,8 @@ impl Symbols {
         reading().with_context(|| format!("cannot read the symbols of {}", image.display()))
     }
 
-    /// `line` with ` function (file:line)` after the addresses in it that lie in the image's code, innermost inlined function first. A
-    /// line without such addresses comes back as it is.
+    /// `line` with ` function (file:line)` after the addresses in it that lie in the image's code. Functions that the compiler has inlined there
+    /// come first, and who has taken them in follows on lines of its own. A line without such addresses comes back as it is.
     pub fn annotate(&self, line: &str) -> String {
         let mut annotated = String::with_capacity(line.len());
         let mut rest = line;
@@ -44,8 +43,12 @@ impl Symbols {
             annotated.push_str(&rest[..end]);
             if self.text.contains(&address) {
                 // A return address names the instruction after the call, which may belong to the next line or function.
-                let call = if is_return_address(line) { address - 1 } else { address };
-                annotated.push_str(&self.describe(call));
+                let exact = if is_return_address(line) { address - 1 } else { address };
+                let description = self.describe(exact).or_else(|| self.describe(address - 1));
+                let column = line.len() - rest.len() + end;
+                let separator = format!("\n{:column$} inlined into ", "");
+                annotated.push(' ');
+                annotated.push_str(&description.map_or("?".to_owned(), |frames| frames.join(&separator)));
             }
             rest = &rest[end..];
         }
@@ -53,29 +56,42 @@ impl Symbols {
         annotated
     }
 
-    fn describe(&self, address: u64) -> String {
-        let mut description = String::new();
-        if let Ok(mut frames) = self.loader.find_frames(address) {
-            while let Ok(Some(frame)) = frames.next() {
-                let name = frame.function.as_ref().and_then(|function| function.demangle().ok());
-                let name = name.unwrap_or_else(|| "?".into());
-                let separator = if description.is_empty() { "" } else { ", inlined into" };
-                push(&mut description, separator, without_hash(&name), frame.location.as_ref());
+    /// The function at `address`, and below it those that it was inlined into; `None` outside of all functions.
+    fn describe(&self, address: u64) -> Option<Vec<String>> {
+        // The symbol table has the full name of the outermost function, the line table only the last part of each.
+        let symbol = self.loader.find_symbol(address)?;
+        let symbol = addr2line::demangle_auto(symbol.into(), None);
+        let mut frames = Vec::new();
+        if let Ok(mut found) = self.loader.find_frames(address) {
+            while let Ok(Some(frame)) = found.next() {
+                let name =
+                    frame.function.as_ref().and_then(|function| function.demangle().ok().map(|name| name.into_owned()));
+                frames.push((name, place(frame.location.as_ref())));
             }
         }
-        if description.is_empty()
-            && let Some(symbol) = self.loader.find_symbol(address)
-        {
-            push(&mut description, "", without_hash(&addr2line::demangle_auto(symbol.into(), None)), None);
-        }
-        description
+        let outermost = frames.pop().map_or_else(String::new, |(_, place)| place);
+        let mut lines: Vec<String> = frames
+            .into_iter()
+            .map(|(name, place)| format!("{}{place}", name.as_deref().map_or("?", without_generics)))
+            .collect();
+        lines.push(format!("{}{outermost}", without_hash(&symbol)));
+        Some(lines)
     }
 }
 
-fn push(description: &mut String, separator: &str, name: &str, location: Option<&addr2line::Location<'_>>) {
-    let _infallible = write!(description, "{separator} {name}");
-    if let Some((file, line)) = location.and_then(|location| Some((location.file?, location.line?))) {
-        let _infallible = write!(description, " ({}:{line})", short_path(file));
+/// ` (file:line)`, or nothing when that is not known.
+fn place(location: Option<&addr2line::Location<'_>>) -> String {
+    match location.and_then(|location| Some((location.file?, location.line?))) {
+        Some((file, line)) => format!(" ({}:{line})", short_path(file)),
+        None => String::new(),
+    }
+}
+
+/// The name of an inlined function without its type arguments, which can be longer than everything else in the report.
+fn without_generics(name: &str) -> &str {
+    match name.find('<') {
+        Some(at) if at > 0 => name[..at].trim_end_matches("::"),
+        _ => name,
     }
 }
 
@@ -148,7 +164,7 @@ mod tests {
         let symbols = Symbols::load(&program).unwrap();
         let address = landmark_in_file(&program);
         let line = symbols.annotate(&format!("  #0 {address:#018x} then 0x0000000000000001 end"));
-        assert!(line.contains("landmark (xtask/src/symbols.rs:"), "{line}");
+        assert!(line.contains(" xtask::symbols::tests::landmark (xtask/src/symbols.rs:"), "{line}");
         assert!(line.ends_with(" then 0x0000000000000001 end"), "{line}");
         assert_eq!(symbols.annotate("no address: 0x12"), "no address: 0x12");
     }
@@ -184,6 +200,14 @@ mod tests {
         assert_eq!(short_path("/x/lib/rustlib/src/rust/library/core/src/a.rs"), "library/core/src/a.rs");
         assert_eq!(short_path("/x/registry/src/index-1/talc-5.1.1/src/lib.rs"), "talc-5.1.1/src/lib.rs");
         assert_eq!(short_path("libos/src/lib.rs"), "libos/src/lib.rs");
+    }
+
+    #[test]
+    fn names_lose_their_type_arguments() {
+        assert_eq!(without_generics("open<pmem::Device>"), "open");
+        assert_eq!(without_generics("Pool::<M>::open"), "Pool");
+        assert_eq!(without_generics("<T as Trait>::call"), "<T as Trait>::call");
+        assert_eq!(without_generics("{closure#0}"), "{closure#0}");
     }
 
     #[test]
