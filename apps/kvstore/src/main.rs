@@ -1,2 +1,129 @@
-//! A Redis-protocol store.
-fn main() {}
+//! A Redis-protocol store whose data lives in protected persistent memory.
+//!
+//! An ordinary std program: a server of one thread on mio. On the guest it is linked with `libos` into an image that
+//! boots, and keeps its pool on an NVDIMM; on the host it runs unchanged over a mapped file. Layers, arrows down:
+//! `server` (sockets, the loop) -> `commands` (what Redis means) -> the crate `pmem` (what is durable); `resp` and
+//! `number`, `glob` beside them are pure.
+#![forbid(unsafe_code)]
+
+mod clock;
+mod commands;
+mod expire;
+mod glob;
+mod number;
+mod options;
+mod resp;
+mod server;
+mod session;
+mod state;
+mod store;
+#[cfg(test)]
+mod testing;
+
+use std::net::SocketAddr;
+use std::process::ExitCode;
+
+// The whole operating system: its entry point is the image's.
+#[cfg(target_os = "hermit")]
+use libos as _;
+use pmem::pool::Tail;
+use pmem::{Device, OpenReport};
+
+use crate::options::{Options, Request};
+use crate::server::Server;
+use crate::state::{ClientLimits, Facts, State};
+
+/// The command line was wrong.
+const USAGE: u8 = 2;
+
+fn main() -> ExitCode {
+    let options = match options::parse(std::env::args_os().skip(1)) {
+        Ok(Request::Serve(options)) => options,
+        Ok(Request::Help) => {
+            print!("{}", options::HELP);
+            return ExitCode::SUCCESS;
+        }
+        Ok(Request::Version) => {
+            println!("kvstore {}", env!("CARGO_PKG_VERSION"));
+            return ExitCode::SUCCESS;
+        }
+        Err(error) => {
+            eprintln!("kvstore: {error}\n\n{}", options::HELP);
+            return ExitCode::from(USAGE);
+        }
+    };
+    match serve(&options) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("kvstore: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Serves until a client or the machine asks for an end. The error is for people.
+fn serve(options: &Options) -> Result<(), String> {
+    let store = store::open(options)?;
+    let report = store.pool.report();
+    for damage in &report.damage {
+        eprintln!("kvstore: damage in the pool: {damage}");
+    }
+    let facts = Facts {
+        port: options.port,
+        bind: options.bind.to_string(),
+        device: store.pool.medium().name(),
+        device_bytes: store.pool.medium().size(),
+        protection: store.protection,
+        opening: opening(report),
+        run_id: format!("{:016x}{:016x}{:08x}", store::random(), store::random(), store::random() as u32),
+        started_ms: clock::unix_micros() / 1000,
+    };
+    let ready = format!("{} {}, protection {}", facts.device, gibibytes(facts.device_bytes), facts.protection);
+    let limits = ClientLimits::new(store.pool.value_limit(), options.clients);
+    let address = SocketAddr::new(options.bind, options.port);
+    let server = Server::bind(address, store.pool, State::new(facts, limits, store::random()))
+        .map_err(|error| format!("cannot listen on {address}: {error}"))?;
+    stop_with_the_machine(&server)?;
+    println!("kvstore: ready on port {} ({ready})", server.port());
+    let pool = server.run().map_err(|error| format!("the server failed: {error}"))?;
+    pool.close().map_err(|error| format!("the pool could not be closed: {error}"))?;
+    println!("kvstore: stopped");
+    Ok(())
+}
+
+/// On the guest, the power button ends the server in good order.
+#[cfg(target_os = "hermit")]
+fn stop_with_the_machine(server: &Server<Device>) -> Result<(), String> {
+    let stopper = server.stopper().map_err(|error| format!("cannot wake the loop: {error}"))?;
+    std::thread::spawn(move || {
+        libos::power::wait_for_shutdown();
+        if let Err(error) = stopper.wake() {
+            eprintln!("kvstore: cannot wake the loop: {error}");
+        }
+    });
+    Ok(())
+}
+
+/// On the host a process can be killed at any time, and nothing that was acknowledged is lost.
+#[cfg(not(target_os = "hermit"))]
+fn stop_with_the_machine(_: &Server<Device>) -> Result<(), String> {
+    Ok(())
+}
+
+/// What the opening of the pool found, in one line.
+fn opening(report: &OpenReport) -> String {
+    let tail = match report.tail {
+        Tail::Clean => "after a clean shutdown".to_string(),
+        Tail::Unclean => "after an unclean shutdown".to_string(),
+        Tail::Torn { offset, .. } => format!("with a torn end at byte {offset:#x}"),
+    };
+    format!("{} keys in {} records {tail}, {} places damaged", report.keys, report.records, report.damage.len())
+}
+
+/// A length for people: `1.0 GiB`.
+fn gibibytes(bytes: u64) -> String {
+    match bytes {
+        0x4000_0000.. => format!("{:.1} GiB", bytes as f64 / f64::from(1 << 30)),
+        _ => format!("{:.1} MiB", bytes as f64 / f64::from(1 << 20)),
+    }
+}

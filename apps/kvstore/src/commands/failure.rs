@@ -1,0 +1,70 @@
+//! Why a command failed, in Redis's words.
+
+use std::borrow::Cow;
+
+use crate::resp::Reply;
+
+/// The result of a command that writes its own reply.
+pub type Outcome = Result<(), Failure>;
+
+/// An error reply: whatever the command had written before is taken back.
+#[derive(Debug)]
+pub struct Failure(Cow<'static, [u8]>);
+
+/// Something in a request is not where or what it should be.
+pub const SYNTAX: Failure = Failure::text("ERR syntax error");
+/// A number is no integer, or does not fit.
+pub const NOT_AN_INTEGER: Failure = Failure::text("ERR value is not an integer or out of range");
+/// A number is no floating-point number.
+pub const NOT_A_FLOAT: Failure = Failure::text("ERR value is not a valid float");
+/// There is one database, number 0.
+pub const NO_SUCH_DATABASE: Failure = Failure::text("ERR DB index is out of range");
+/// A command needs a key that is not there.
+pub const NO_SUCH_KEY: Failure = Failure::text("ERR no such key");
+/// A value would become, or an argument is, longer than the pool takes.
+pub const TOO_LONG: Failure = Failure::text("ERR string exceeds maximum allowed size (proto-max-bulk-len)");
+/// The pool has no room for another record.
+pub const FULL: Failure = Failure::text("OOM command not allowed when used memory > 'maxmemory'.");
+/// A request is longer than is buffered. Redis would close the connection.
+pub const REQUEST_TOO_LONG: Failure =
+    Failure::text("ERR request exceeds maximum allowed size (client-query-buffer-limit)");
+/// A reply is longer than is buffered. Redis would close the connection.
+pub const REPLY_TOO_LONG: Failure =
+    Failure::text("ERR reply exceeds maximum allowed size (client-output-buffer-limit)");
+
+impl Failure {
+    /// A fixed error: a code, a space and a text.
+    pub const fn text(text: &'static str) -> Self {
+        Self(Cow::Borrowed(text.as_bytes()))
+    }
+
+    /// An error that quotes something.
+    pub fn owned(text: impl Into<Vec<u8>>) -> Self {
+        Self(Cow::Owned(text.into()))
+    }
+
+    /// The expiry of a command is not in the range of time.
+    pub fn expire_time(command: &str) -> Self {
+        Self::owned(format!("ERR invalid expire time in '{command}' command"))
+    }
+
+    /// Wrong number of arguments.
+    pub fn arity(command: &str) -> Self {
+        Self::owned(format!("ERR wrong number of arguments for '{command}' command"))
+    }
+
+    /// Writes the error reply.
+    pub fn write(&self, reply: &mut Reply<'_>) {
+        reply.error(&self.0);
+    }
+}
+
+impl From<pmem::Error> for Failure {
+    fn from(error: pmem::Error) -> Self {
+        match error {
+            pmem::Error::Full => FULL,
+            pmem::Error::TooLarge { .. } => TOO_LONG,
+            other => Self::owned(format!("ERR the pool failed: {other}")),
+        }
+    }
+}

@@ -1,0 +1,196 @@
+//! `COMMAND`: the table, told to clients.
+
+use pmem::Medium;
+
+use super::arguments::is;
+use super::failure::{Failure, Outcome, SYNTAX};
+use super::flags::Flags;
+use super::table::Command;
+use super::{Context, Request};
+use crate::glob;
+use crate::resp::Reply;
+
+/// `COMMAND`
+pub fn command<M: Medium + 'static>(context: &mut Context<'_, '_, M>, _: Request<'_>) -> Outcome {
+    context.reply.array(Command::<M>::TABLE.len());
+    for command in Command::<M>::TABLE {
+        describe(&mut context.reply, command);
+    }
+    Ok(())
+}
+
+/// `COMMAND COUNT`
+pub fn count<M: Medium + 'static>(context: &mut Context<'_, '_, M>, _: Request<'_>) -> Outcome {
+    context.reply.integer(Command::<M>::TABLE.len() as i64);
+    Ok(())
+}
+
+/// `COMMAND INFO [command ...]`
+pub fn info<M: Medium + 'static>(context: &mut Context<'_, '_, M>, request: Request<'_>) -> Outcome {
+    if request.len() == 2 {
+        return command(context, request);
+    }
+    context.reply.array(request.len() - 2);
+    for name in request.from(2) {
+        match Command::<M>::named(name) {
+            Some(command) => describe(&mut context.reply, command),
+            None => context.reply.null(),
+        }
+    }
+    Ok(())
+}
+
+/// `COMMAND DOCS [command ...]`
+pub fn docs<M: Medium + 'static>(context: &mut Context<'_, '_, M>, request: Request<'_>) -> Outcome {
+    let found: Vec<&Command<M>> = match request.len() {
+        2 => Command::<M>::TABLE.iter().collect(),
+        _ => request.from(2).filter_map(Command::<M>::named).collect(),
+    };
+    document(&mut context.reply, &found);
+    Ok(())
+}
+
+/// `COMMAND LIST [FILTERBY MODULE name | ACLCAT category | PATTERN pattern]`
+pub fn list<M: Medium + 'static>(context: &mut Context<'_, '_, M>, request: Request<'_>) -> Outcome {
+    let filter = match request.len() {
+        2 => Filter::None,
+        5 if is(request.get(2), "FILTERBY") => Filter::parse(request.get(3), request.get(4))?,
+        _ => return Err(SYNTAX),
+    };
+    let every = Command::<M>::TABLE.iter().flat_map(|command| std::iter::once(command).chain(command.subcommands));
+    let found: Vec<&Command<M>> = every.filter(|command| filter.admits(command)).collect();
+    context.reply.set(found.len());
+    for command in found {
+        context.reply.bulk(command.full_name.as_bytes());
+    }
+    Ok(())
+}
+
+/// Which commands `COMMAND LIST` shows.
+enum Filter {
+    None,
+    /// Those of a module: there are no modules.
+    Module,
+    /// Those of a category, named without its `@`.
+    Category(Vec<u8>),
+    /// Those whose name matches, in lower case.
+    Pattern(Vec<u8>),
+}
+
+impl Filter {
+    fn parse(kind: &[u8], argument: &[u8]) -> Result<Self, Failure> {
+        match kind {
+            _ if is(kind, "MODULE") => Ok(Self::Module),
+            _ if is(kind, "ACLCAT") => Ok(Self::Category(argument.to_ascii_lowercase())),
+            _ if is(kind, "PATTERN") => Ok(Self::Pattern(argument.to_ascii_lowercase())),
+            _ => Err(SYNTAX),
+        }
+    }
+
+    fn admits<M: Medium>(&self, command: &Command<M>) -> bool {
+        match self {
+            Self::None => true,
+            Self::Module => false,
+            Self::Category(category) => command.flags.categories().any(|name| name.as_bytes()[1..] == category[..]),
+            Self::Pattern(pattern) => glob::matches(pattern, command.full_name.as_bytes()),
+        }
+    }
+}
+
+/// `COMMAND GETKEYS command [argument ...]`
+pub fn getkeys<M: Medium + 'static>(context: &mut Context<'_, '_, M>, request: Request<'_>) -> Outcome {
+    let command = Command::<M>::named(request.get(2)).ok_or(Failure::text("ERR Invalid command specified"))?;
+    let count = request.len() - 2;
+    if command.keys.first == 0 {
+        return Err(Failure::text("ERR The command has no key arguments"));
+    }
+    if !command.takes(count) {
+        return Err(Failure::text("ERR Invalid number of arguments specified for command"));
+    }
+    let last = if command.keys.last < 0 { count - 1 } else { command.keys.last as usize };
+    let keys = (command.keys.first..=last).step_by(command.keys.step);
+    context.reply.array(keys.clone().count());
+    for at in keys {
+        context.reply.bulk(request.get(2 + at));
+    }
+    Ok(())
+}
+
+/// `COMMAND HELP`
+pub fn help<M: Medium>(context: &mut Context<'_, '_, M>, _: Request<'_>) -> Outcome {
+    reply_help(
+        &mut context.reply,
+        "COMMAND",
+        &[
+            ("(no subcommand)", "Return details about all commands."),
+            ("COUNT", "Return the total number of commands."),
+            ("DOCS [<command-name> ...]", "Return documentation about commands."),
+            ("GETKEYS <full-command>", "Return the keys from a full command."),
+            ("INFO [<command-name> ...]", "Return details about commands."),
+            ("LIST [FILTERBY <filter>]", "Return a list of all commands."),
+        ],
+    );
+    Ok(())
+}
+
+/// The reply of a container's `HELP`, in Redis's form.
+pub fn reply_help(reply: &mut Reply<'_>, container: &str, lines: &[(&str, &str)]) {
+    let help = [("HELP", "Print this help.")];
+    reply.array(1 + 2 * (lines.len() + 1));
+    reply.status(&format!("{container} <subcommand> [<arg> [value] [opt] ...]. Subcommands are:"));
+    for (name, text) in lines.iter().chain(&help) {
+        reply.status(name);
+        reply.status(&format!("    {text}"));
+    }
+}
+
+/// One command as `COMMAND INFO` shows it. Tips and key specifications, which Redis has in the eighth and the ninth
+/// place, are left empty: the three numbers before say where the keys are for every command that we have.
+fn describe<M: Medium>(reply: &mut Reply<'_>, command: &Command<M>) {
+    reply.array(10);
+    reply.bulk(command.full_name.as_bytes());
+    reply.integer(command.arity.into());
+    statuses(reply, command.flags.names());
+    reply.integer(command.keys.first as i64);
+    reply.integer(command.keys.last.into());
+    reply.integer(command.keys.step as i64);
+    statuses(reply, command.flags.categories());
+    reply.array(0);
+    reply.array(0);
+    reply.array(command.subcommands.len());
+    for subcommand in command.subcommands {
+        describe(reply, subcommand);
+    }
+}
+
+fn statuses(reply: &mut Reply<'_>, names: impl Iterator<Item = &'static str> + Clone) {
+    reply.set(names.clone().count());
+    names.for_each(|name| reply.status(name));
+}
+
+/// Commands as `COMMAND DOCS` shows them.
+fn document<M: Medium>(reply: &mut Reply<'_>, commands: &[&Command<M>]) {
+    reply.map(commands.len());
+    for command in commands {
+        let deprecated = command.flags.has(Flags::DEPRECATED);
+        reply.bulk(command.full_name.as_bytes());
+        reply.map(4 + usize::from(deprecated) + usize::from(!command.subcommands.is_empty()));
+        for (name, value) in [
+            ("summary", command.summary),
+            ("since", command.since),
+            ("group", command.group),
+            ("complexity", command.complexity),
+        ] {
+            reply.bulk(name.as_bytes());
+            reply.bulk(value.as_bytes());
+        }
+        if deprecated {
+            reply.bulk(b"doc_flags");
+            statuses(reply, std::iter::once("deprecated"));
+        }
+        if !command.subcommands.is_empty() {
+            reply.bulk(b"subcommands");
+            document(reply, &command.subcommands.iter().collect::<Vec<_>>());
+        }
+    }
+}

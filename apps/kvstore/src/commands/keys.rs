@@ -1,0 +1,130 @@
+//! Commands on whole keys.
+
+use pmem::{Medium, Meta, Op};
+
+use super::arguments::{Options, is, small_integer};
+use super::failure::{Failure, NO_SUCH_DATABASE, NO_SUCH_KEY, Outcome, SYNTAX};
+use super::{Context, Request};
+
+/// `DEL key [key ...]`, `UNLINK key [key ...]`
+pub fn del<M: Medium>(context: &mut Context<'_, '_, M>, request: Request<'_>) -> Outcome {
+    let mut removed = 0;
+    for key in request.from(1) {
+        removed += i64::from(context.remove(key)?);
+    }
+    context.reply.integer(removed);
+    Ok(())
+}
+
+/// `EXISTS key [key ...]`, `TOUCH key [key ...]`
+pub fn exists<M: Medium>(context: &mut Context<'_, '_, M>, request: Request<'_>) -> Outcome {
+    let mut found = 0;
+    for key in request.from(1) {
+        found += i64::from(context.look(key)?.is_some());
+    }
+    context.reply.integer(found);
+    Ok(())
+}
+
+/// `TYPE key`
+pub fn r#type<M: Medium>(context: &mut Context<'_, '_, M>, request: Request<'_>) -> Outcome {
+    let found = context.exists(request.get(1))?;
+    context.reply.status(if found { "string" } else { "none" });
+    Ok(())
+}
+
+/// `RENAME key newkey`
+pub fn rename<M: Medium>(context: &mut Context<'_, '_, M>, request: Request<'_>) -> Outcome {
+    let (from, to) = (request.get(1), request.get(2));
+    let meta = context.read(from)?.ok_or(NO_SUCH_KEY)?;
+    if from != to {
+        move_value(context, from, to, meta)?;
+    }
+    context.reply.ok();
+    Ok(())
+}
+
+/// `RENAMENX key newkey`
+pub fn renamenx<M: Medium>(context: &mut Context<'_, '_, M>, request: Request<'_>) -> Outcome {
+    let (from, to) = (request.get(1), request.get(2));
+    let meta = context.read(from)?.ok_or(NO_SUCH_KEY)?;
+    let free = !context.exists(to)?;
+    if free {
+        move_value(context, from, to, meta)?;
+    }
+    context.reply.flag(free);
+    Ok(())
+}
+
+/// Stores what was read of `from` under `to`, and `from` is gone: in one step.
+fn move_value<M: Medium>(context: &mut Context<'_, '_, M>, from: &[u8], to: &[u8], meta: Meta) -> Outcome {
+    let value = &context.state.value;
+    let put = Op::Put { key: to, value, expires_at_ms: meta.expires_at_ms };
+    Ok(context.turn.atomically(&[put, Op::Remove { key: from }])?)
+}
+
+/// `COPY source destination [DB index] [REPLACE]`
+pub fn copy<M: Medium>(context: &mut Context<'_, '_, M>, request: Request<'_>) -> Outcome {
+    let (from, to) = (request.get(1), request.get(2));
+    let (mut options, mut replace) = (Options::new(request, 3), false);
+    while let Some(option) = options.next() {
+        if is(option, "REPLACE") {
+            replace = true;
+        } else if is(option, "DB") {
+            if small_integer(options.value()?)? != 0 {
+                return Err(NO_SUCH_DATABASE);
+            }
+        } else {
+            return Err(SYNTAX);
+        }
+    }
+    if from == to {
+        return Err(Failure::text("ERR source and destination objects are the same"));
+    }
+    let copied = match context.read(from)? {
+        Some(meta) if replace || !context.exists(to)? => {
+            context.put_value(to, meta.expires_at_ms)?;
+            true
+        }
+        _ => false,
+    };
+    context.reply.flag(copied);
+    Ok(())
+}
+
+/// `RANDOMKEY`
+pub fn randomkey<M: Medium>(context: &mut Context<'_, '_, M>, _: Request<'_>) -> Outcome {
+    let mut key = Vec::new();
+    loop {
+        key.clear();
+        let seed = context.state.random();
+        match context.turn.random(seed, &mut key)? {
+            // Ends, because an expired key is removed on the way.
+            Some(_) if !context.exists(&key)? => {}
+            Some(_) => {
+                context.reply.bulk(&key);
+                return Ok(());
+            }
+            None => {
+                context.reply.null();
+                return Ok(());
+            }
+        }
+    }
+}
+
+/// `DBSIZE`
+pub fn dbsize<M: Medium>(context: &mut Context<'_, '_, M>, _: Request<'_>) -> Outcome {
+    context.reply.integer(context.turn.len()? as i64);
+    Ok(())
+}
+
+/// `FLUSHDB [ASYNC | SYNC]`, `FLUSHALL [ASYNC | SYNC]`
+pub fn flush<M: Medium>(context: &mut Context<'_, '_, M>, request: Request<'_>) -> Outcome {
+    if request.len() > 2 || request.len() == 2 && !is(request.get(1), "ASYNC") && !is(request.get(1), "SYNC") {
+        return Err(SYNTAX);
+    }
+    context.turn.clear()?;
+    context.reply.ok();
+    Ok(())
+}

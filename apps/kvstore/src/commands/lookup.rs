@@ -1,0 +1,91 @@
+//! Finding keys, with expiry: an expired key is never seen, and is removed by whoever comes upon it.
+
+use pmem::{Medium, Meta};
+
+use super::{Context, Failure};
+
+impl<M: Medium> Context<'_, '_, M> {
+    /// The key's properties, if it exists.
+    pub fn find(&mut self, key: &[u8]) -> Result<Option<Meta>, Failure> {
+        let found = self.turn.meta(key)?;
+        self.live(key, found)
+    }
+
+    /// As [`Self::find`], for a command that only reads: counted as a hit or a miss.
+    pub fn look(&mut self, key: &[u8]) -> Result<Option<Meta>, Failure> {
+        let found = self.find(key)?;
+        self.state.counters.looked(found.is_some());
+        Ok(found)
+    }
+
+    /// Whether the key exists.
+    pub fn exists(&mut self, key: &[u8]) -> Result<bool, Failure> {
+        Ok(self.find(key)?.is_some())
+    }
+
+    /// The key's value, left in `state.value`, and its properties.
+    pub fn read(&mut self, key: &[u8]) -> Result<Option<Meta>, Failure> {
+        self.state.value.clear();
+        let found = self.turn.get(key, &mut self.state.value)?;
+        self.live(key, found)
+    }
+
+    /// Replies with the key's value; writes nothing if there is none.
+    pub fn reply_value(&mut self, key: &[u8]) -> Result<Option<Meta>, Failure> {
+        let start = self.reply.position();
+        let found = self.reply.bulk_with(|out| self.turn.get(key, out))?;
+        let live = self.live(key, found)?;
+        self.state.counters.looked(live.is_some());
+        if live.is_none() {
+            self.reply.rewind(start);
+        }
+        Ok(live)
+    }
+
+    /// Replies with the key's value or null.
+    pub fn reply_value_or_null(&mut self, key: &[u8]) -> Result<Option<Meta>, Failure> {
+        let found = self.reply_value(key)?;
+        if found.is_none() {
+            self.reply.null();
+        }
+        Ok(found)
+    }
+
+    /// Stores a value. One that has expired already is not stored: the key is gone.
+    pub fn put(&mut self, key: &[u8], value: &[u8], expires_at_ms: Option<u64>) -> Result<(), Failure> {
+        match expires_at_ms {
+            Some(at) if at <= self.state.now_ms => {
+                self.turn.remove(key)?;
+            }
+            at => {
+                self.turn.put(key, value, at)?;
+                self.state.expiry.expect(at);
+            }
+        }
+        Ok(())
+    }
+
+    /// Stores what is in `state.value`.
+    pub fn put_value(&mut self, key: &[u8], expires_at_ms: Option<u64>) -> Result<(), Failure> {
+        let value = std::mem::take(&mut self.state.value);
+        let stored = self.put(key, &value, expires_at_ms);
+        self.state.value = value;
+        stored
+    }
+
+    /// Removes a key; says whether it existed.
+    pub fn remove(&mut self, key: &[u8]) -> Result<bool, Failure> {
+        Ok(self.exists(key)? && self.turn.remove(key)?)
+    }
+
+    fn live(&mut self, key: &[u8], found: Option<Meta>) -> Result<Option<Meta>, Failure> {
+        match found {
+            Some(meta) if self.state.expired(meta) => {
+                self.turn.remove(key)?;
+                self.state.counters.expired += 1;
+                Ok(None)
+            }
+            found => Ok(found),
+        }
+    }
+}

@@ -1,0 +1,73 @@
+//! The commands: Redis 7.0's syntax, semantics and words, for keys that hold strings.
+//!
+//! Owns the command table and every command. A command reads and stages through the [`Turn`] that it is lent, and writes
+//! its reply behind a seal that only the turn's receipt breaks. Nothing here knows sockets, and nothing waits.
+
+mod arguments;
+mod client;
+mod config;
+mod connection;
+mod counters;
+mod expiry;
+mod failure;
+mod flags;
+mod info;
+mod introspection;
+mod keys;
+mod lookup;
+mod scan;
+mod server;
+mod set;
+mod strings;
+mod table;
+#[cfg(test)]
+mod tests;
+
+use pmem::{Medium, Turn};
+
+use crate::resp::{Reply, Request};
+use crate::session::{Closing, Session};
+use crate::state::State;
+
+use failure::Failure;
+pub use failure::{REQUEST_TOO_LONG, TOO_LONG};
+use table::Command;
+
+/// What a command works on.
+pub struct Context<'a, 't, M: Medium> {
+    /// The pool, for this turn.
+    pub turn: &'a mut Turn<'t, M>,
+    /// What all clients share.
+    pub state: &'a mut State,
+    /// The client that asks.
+    pub session: &'a mut Session,
+    /// Where the answer goes.
+    pub reply: Reply<'a>,
+}
+
+/// Executes one request: one reply is written, unless the client is to be closed without one.
+pub fn execute<M: Medium + 'static>(context: &mut Context<'_, '_, M>, request: Request<'_>) {
+    let start = context.reply.position();
+    context.state.counters.commands += 1;
+    let outcome = match Command::<M>::find(request) {
+        Ok((command, run)) => {
+            context.session.command = command.full_name;
+            run(context, request)
+        }
+        // A browser that was lured into sending us a form must not get far: Redis closes on its first word, too.
+        Err(_) if is_http(request.get(0)) => {
+            context.session.closing = Some(Closing::Now);
+            return;
+        }
+        Err(failure) => Err(failure),
+    };
+    if let Err(failure) = outcome {
+        context.reply.rewind(start);
+        context.state.counters.errors += 1;
+        failure.write(&mut context.reply);
+    }
+}
+
+fn is_http(name: &[u8]) -> bool {
+    name.eq_ignore_ascii_case(b"post") || name.eq_ignore_ascii_case(b"host:")
+}

@@ -1,0 +1,141 @@
+//! Reading and writing strings.
+
+use pmem::{Medium, Op};
+
+use super::arguments::integer;
+use super::failure::{Failure, Outcome, REPLY_TOO_LONG, TOO_LONG};
+use super::{Context, Request};
+
+/// `GET key`
+pub fn get<M: Medium>(context: &mut Context<'_, '_, M>, request: Request<'_>) -> Outcome {
+    context.reply_value_or_null(request.get(1))?;
+    Ok(())
+}
+
+/// `GETDEL key`
+pub fn getdel<M: Medium>(context: &mut Context<'_, '_, M>, request: Request<'_>) -> Outcome {
+    if context.reply_value_or_null(request.get(1))?.is_some() {
+        context.turn.remove(request.get(1))?;
+    }
+    Ok(())
+}
+
+/// `GETSET key value`
+pub fn getset<M: Medium>(context: &mut Context<'_, '_, M>, request: Request<'_>) -> Outcome {
+    context.reply_value_or_null(request.get(1))?;
+    context.put(request.get(1), request.get(2), None)
+}
+
+/// `SETNX key value`
+pub fn setnx<M: Medium>(context: &mut Context<'_, '_, M>, request: Request<'_>) -> Outcome {
+    let missing = !context.exists(request.get(1))?;
+    if missing {
+        context.put(request.get(1), request.get(2), None)?;
+    }
+    context.reply.flag(missing);
+    Ok(())
+}
+
+/// `MGET key [key ...]`
+pub fn mget<M: Medium>(context: &mut Context<'_, '_, M>, request: Request<'_>) -> Outcome {
+    context.reply.array(request.len() - 1);
+    for key in request.from(1) {
+        context.reply_value_or_null(key)?;
+        if context.reply.position() > context.state.limits.reply {
+            return Err(REPLY_TOO_LONG);
+        }
+    }
+    Ok(())
+}
+
+/// `MSET key value [key value ...]`, all or nothing
+pub fn mset<M: Medium>(context: &mut Context<'_, '_, M>, request: Request<'_>) -> Outcome {
+    set_pairs(context, request, "mset")?;
+    context.reply.ok();
+    Ok(())
+}
+
+/// `MSETNX key value [key value ...]`, all or nothing
+pub fn msetnx<M: Medium>(context: &mut Context<'_, '_, M>, request: Request<'_>) -> Outcome {
+    if request.len().is_multiple_of(2) {
+        return Err(Failure::arity("msetnx"));
+    }
+    for key in request.from(1).step_by(2) {
+        if context.exists(key)? {
+            context.reply.flag(false);
+            return Ok(());
+        }
+    }
+    set_pairs(context, request, "msetnx")?;
+    context.reply.flag(true);
+    Ok(())
+}
+
+fn set_pairs<M: Medium>(context: &mut Context<'_, '_, M>, request: Request<'_>, name: &str) -> Outcome {
+    if request.len().is_multiple_of(2) {
+        return Err(Failure::arity(name));
+    }
+    let pairs = request.from(1).step_by(2).zip(request.from(2).step_by(2));
+    let puts: Vec<Op<'_>> = pairs.map(|(key, value)| Op::Put { key, value, expires_at_ms: None }).collect();
+    Ok(context.turn.atomically(&puts)?)
+}
+
+/// `APPEND key value`
+pub fn append<M: Medium>(context: &mut Context<'_, '_, M>, request: Request<'_>) -> Outcome {
+    let (key, suffix) = (request.get(1), request.get(2));
+    let expires = context.read(key)?.and_then(|meta| meta.expires_at_ms);
+    if context.state.value.len() + suffix.len() > context.state.limits.parser.argument {
+        return Err(TOO_LONG);
+    }
+    context.state.value.extend_from_slice(suffix);
+    context.reply.integer(context.state.value.len() as i64);
+    context.put_value(key, expires)
+}
+
+/// `STRLEN key`
+pub fn strlen<M: Medium>(context: &mut Context<'_, '_, M>, request: Request<'_>) -> Outcome {
+    let length = context.look(request.get(1))?.map_or(0, |meta| meta.len);
+    context.reply.integer(length as i64);
+    Ok(())
+}
+
+/// `GETRANGE key start end`
+pub fn getrange<M: Medium>(context: &mut Context<'_, '_, M>, request: Request<'_>) -> Outcome {
+    let key = request.get(1);
+    let (start, end) = (integer(request.get(2))?, integer(request.get(3))?);
+    let length = context.look(key)?.map_or(0, |meta| meta.len) as i64;
+    // From the end, if negative; before the beginning is the beginning.
+    let place = |at: i64| if at < 0 { at.saturating_add(length).max(0) } else { at };
+    let (first, last) = (place(start), place(end).min(length - 1));
+    if start < 0 && end < 0 && start > end || first > last {
+        context.reply.bulk(b"");
+        return Ok(());
+    }
+    context.reply.bulk_with(|out| context.turn.get_range(key, first as u64, (last - first + 1) as u64, out))?;
+    Ok(())
+}
+
+/// `SETRANGE key offset value`
+pub fn setrange<M: Medium>(context: &mut Context<'_, '_, M>, request: Request<'_>) -> Outcome {
+    let (key, patch) = (request.get(1), request.get(3));
+    let Ok(offset) = usize::try_from(integer(request.get(2))?) else {
+        return Err(Failure::text("ERR offset is out of range"));
+    };
+    if patch.is_empty() {
+        let length = context.find(key)?.map_or(0, |meta| meta.len);
+        context.reply.integer(length as i64);
+        return Ok(());
+    }
+    let end = offset.saturating_add(patch.len());
+    if end > context.state.limits.parser.argument {
+        return Err(TOO_LONG);
+    }
+    let expires = context.read(key)?.and_then(|meta| meta.expires_at_ms);
+    let value = &mut context.state.value;
+    if value.len() < end {
+        value.resize(end, 0);
+    }
+    value[offset..end].copy_from_slice(patch);
+    context.reply.integer(value.len() as i64);
+    context.put_value(key, expires)
+}

@@ -1,0 +1,370 @@
+//! The commands as a client sees them. Expected replies are redis-server 7.0.15's.
+
+use proptest::prelude::*;
+
+use crate::testing::Harness;
+
+/// Sends each line and compares the reply.
+fn dialogue(lines: &[(&str, &str)]) {
+    let mut client = Harness::new();
+    for (line, reply) in lines {
+        assert_eq!(client.send(line), *reply, "{line}");
+    }
+}
+
+#[test]
+fn set_knows_its_options() {
+    dialogue(&[
+        ("set k v", "+OK|"),
+        ("set k w nx", "$-1|"),
+        ("set k w xx", "+OK|"),
+        ("set z w xx", "$-1|"),
+        ("set k x nx get", "$1|w|"),
+        ("set k x get", "$1|w|"),
+        ("set z y get", "$-1|"),
+        ("set k x ex 100", "+OK|"),
+        ("set k y keepttl", "+OK|"),
+        ("ttl k", ":100|"),
+        ("set k y", "+OK|"),
+        ("ttl k", ":-1|"),
+        ("set k v nx xx", "-ERR syntax error|"),
+        ("set k v ex", "-ERR syntax error|"),
+        ("set k v ex 1 px 1", "-ERR syntax error|"),
+        ("set k v keepttl ex 1", "-ERR syntax error|"),
+        ("set k v ex 0", "-ERR invalid expire time in 'set' command|"),
+        ("set k v ex x", "-ERR value is not an integer or out of range|"),
+        ("set k v px 9223372036854775807", "-ERR invalid expire time in 'set' command|"),
+        ("set k v exat 1", "+OK|"),
+        ("get k", "$-1|"),
+        ("setex k 10 v", "+OK|"),
+        ("psetex k 0 v", "-ERR invalid expire time in 'psetex' command|"),
+        ("pttl k", ":10000|"),
+        ("getex k persist", "$1|v|"),
+        ("ttl k", ":-1|"),
+        ("getex k px 1500", "$1|v|"),
+        ("ttl k", ":2|"),
+        ("getex k exat 1", "$1|v|"),
+        ("exists k", ":0|"),
+        ("getex k ex abc", "$-1|"),
+    ]);
+}
+
+#[test]
+fn strings_are_cut_and_joined() {
+    dialogue(&[
+        ("append k hello", ":5|"),
+        ("append k \" world\"", ":11|"),
+        ("strlen k", ":11|"),
+        ("getrange k 0 -1", "$11|hello world|"),
+        ("getrange k -5 -1", "$5|world|"),
+        ("getrange k -5 -10", "$0||"),
+        ("getrange k -100 3", "$4|hell|"),
+        ("getrange k 3 9223372036854775807", "$8|lo world|"),
+        ("getrange k 11 20", "$0||"),
+        ("getrange z 0 -1", "$0||"),
+        ("setrange k 6 there", ":11|"),
+        ("get k", "$11|hello there|"),
+        ("setrange z 2 x", ":3|"),
+        ("get z", "$3|\0\0x|"),
+        ("setrange k -1 x", "-ERR offset is out of range|"),
+        ("setrange k 536870912 x", "-ERR string exceeds maximum allowed size (proto-max-bulk-len)|"),
+        ("setrange nothing 5 \"\"", ":0|"),
+        ("exists nothing", ":0|"),
+        ("getset k 1", "$11|hello there|"),
+        ("getdel k", "$1|1|"),
+        ("getdel k", "$-1|"),
+        ("setnx k 1", ":1|"),
+        ("setnx k 2", ":0|"),
+    ]);
+}
+
+#[test]
+fn several_keys_are_set_at_once() {
+    dialogue(&[
+        ("mset a 1 b 2 a 3", "+OK|"),
+        ("mget a b c", "*3|$1|3|$1|2|$-1|"),
+        ("msetnx c 1 a 9", ":0|"),
+        ("exists c", ":0|"),
+        ("msetnx c 1 d 2", ":1|"),
+        ("mset a", "-ERR wrong number of arguments for 'mset' command|"),
+        ("mset a 1 b", "-ERR wrong number of arguments for 'mset' command|"),
+        ("del a b nothing a", ":2|"),
+        ("dbsize", ":2|"),
+        ("flushall sync", "+OK|"),
+        ("dbsize", ":0|"),
+    ]);
+}
+
+#[test]
+fn numbers_count() {
+    dialogue(&[
+        ("incr n", ":1|"),
+        ("incrby n 41", ":42|"),
+        ("decr n", ":41|"),
+        ("decrby n 50", ":-9|"),
+        ("decrby n -9223372036854775808", "-ERR decrement would overflow|"),
+        ("incrby n -9223372036854775808", "-ERR increment or decrement would overflow|"),
+        ("set n 9223372036854775807", "+OK|"),
+        ("incr n", "-ERR increment or decrement would overflow|"),
+        ("set n \"1 \"", "+OK|"),
+        ("incr n", "-ERR value is not an integer or out of range|"),
+        ("incrbyfloat n 1", "-ERR value is not a valid float|"),
+        ("set n 3.0", "+OK|"),
+        ("incrbyfloat n 1.1", "$3|4.1|"),
+        ("incrbyfloat n inf", "-ERR increment would produce NaN or Infinity|"),
+        ("pexpire n 5000", ":1|"),
+        ("incrbyfloat n 1e3", "$6|1004.1|"),
+        ("ttl n", ":5|"),
+    ]);
+}
+
+#[test]
+fn keys_move_with_their_expiry() {
+    dialogue(&[
+        ("rename a b", "-ERR no such key|"),
+        ("set a 1 ex 50", "+OK|"),
+        ("rename a a", "+OK|"),
+        ("rename a b", "+OK|"),
+        ("ttl b", ":50|"),
+        ("exists a", ":0|"),
+        ("set c 2", "+OK|"),
+        ("renamenx b c", ":0|"),
+        ("renamenx b d", ":1|"),
+        ("copy d c", ":0|"),
+        ("copy d c replace", ":1|"),
+        ("ttl c", ":50|"),
+        ("copy d d", "-ERR source and destination objects are the same|"),
+        ("copy d e db 1", "-ERR DB index is out of range|"),
+        ("copy d e db 0", ":1|"),
+        ("copy nothing e replace", ":0|"),
+        ("type e", "+string|"),
+        ("type a", "+none|"),
+    ]);
+}
+
+#[test]
+fn an_expired_key_is_not_there() {
+    let mut client = Harness::new();
+    client.send("set k v px 100");
+    client.send("set l v px 100");
+    client.send("set m v");
+    client.now_ms += 100;
+    assert_eq!(client.send("get k"), "$1|v|", "its last millisecond");
+    client.now_ms += 1;
+    for (line, reply) in [
+        ("keys *", "*1|$1|m|"),
+        ("scan 0", "*2|$1|0|*1|$1|m|"),
+        ("randomkey", "$1|m|"),
+        ("get k", "$-1|"),
+        ("exists k l m", ":1|"),
+        ("ttl k", ":-2|"),
+        ("persist k", ":0|"),
+        ("rename k x", "-ERR no such key|"),
+        ("del k", ":0|"),
+        ("set k w nx", "+OK|"),
+        ("append l x", ":1|"),
+        ("pttl l", ":-1|"),
+    ] {
+        assert_eq!(client.send(line), reply, "{line}");
+    }
+}
+
+#[test]
+fn an_expiry_changes_only_when_it_may() {
+    dialogue(&[
+        ("expire k 10", ":0|"),
+        ("set k v", "+OK|"),
+        ("expire k 10 xx", ":0|"),
+        ("expire k 10 gt", ":0|"),
+        ("expire k 100 lt", ":1|"),
+        ("expire k 50 nx", ":0|"),
+        ("expire k 50 gt", ":0|"),
+        ("expire k 200 gt", ":1|"),
+        ("expire k 50 lt", ":1|"),
+        ("ttl k", ":50|"),
+        ("expire k 10 nx gt", "-ERR NX and XX, GT or LT options at the same time are not compatible|"),
+        ("expire k 10 gt lt", "-ERR GT and LT options at the same time are not compatible|"),
+        ("expire k 10 soon", "-ERR Unsupported option soon|"),
+        ("expire k 9223372036854775807", "-ERR invalid expire time in 'expire' command|"),
+        ("pexpire k 9223372036854775807", "-ERR invalid expire time in 'pexpire' command|"),
+        ("persist k", ":1|"),
+        ("persist k", ":0|"),
+        ("expireat k 33177117420", ":1|"),
+        ("expiretime k", ":33177117420|"),
+        ("pexpiretime k", ":33177117420000|"),
+        ("expireat k -1", ":1|"),
+        ("exists k", ":0|"),
+    ]);
+}
+
+#[test]
+fn the_active_expiry_removes_what_nobody_asks_for() {
+    let mut client = Harness::new();
+    for n in 0..2000 {
+        client.send(&format!("set key:{n} v px {}", if n % 2 == 0 { 1000 } else { 9_000_000 }));
+    }
+    client.now_ms += 1001;
+    let mut steps = 0;
+    while client.state.expiry.due().is_some_and(|due| due <= client.now_ms + 100) {
+        client.now_ms += 100;
+        client.turn();
+        steps += 1;
+        assert!(steps < 100, "a pass must end");
+    }
+    assert_eq!(client.send("dbsize"), ":1000|");
+    assert_eq!(client.state.counters.expired, 1000);
+    assert_eq!(client.state.expiry.with_expiry, 1000);
+    assert!(client.state.expiry.due().is_some_and(|due| due > client.now_ms), "it rests until the next is due");
+}
+
+#[test]
+fn scan_visits_every_key() {
+    let mut client = Harness::new();
+    for n in 0..500 {
+        client.send(&format!("set key:{n} v"));
+    }
+    let (mut cursor, mut seen) = ("0".to_string(), std::collections::BTreeSet::new());
+    loop {
+        let reply = client.send(&format!("scan {cursor} count 7 match key:*"));
+        let mut parts = reply.split('|').skip(2);
+        cursor = parts.next().unwrap().to_string();
+        seen.extend(parts.filter(|part| part.starts_with("key:")).map(str::to_string));
+        if cursor == "0" {
+            break;
+        }
+    }
+    assert_eq!(seen.len(), 500);
+    assert_eq!(client.send("scan 0 match nothing count 1000"), "*2|$1|0|*0|");
+    assert_eq!(client.send("scan 0 type list count 1000"), "*2|$1|0|*0|");
+    for (line, error) in [
+        ("scan x", "-ERR invalid cursor|"),
+        ("scan 0 count 0", "-ERR syntax error|"),
+        ("scan 0 count x", "-ERR value is not an integer or out of range|"),
+        ("scan 0 match", "-ERR syntax error|"),
+    ] {
+        assert_eq!(client.send(line), error);
+    }
+}
+
+#[test]
+fn connections_introduce_themselves() {
+    let mut client = Harness::new();
+    for (line, reply) in [
+        ("ping", "+PONG|"),
+        ("ping \"a b\"", "$3|a b|"),
+        ("echo x", "$1|x|"),
+        ("select 0", "+OK|"),
+        ("select 1", "-ERR DB index is out of range|"),
+        ("auth default x", "+OK|"),
+        ("auth someone x", "-WRONGPASS invalid username-password pair or user is disabled.|"),
+        ("hello 4", "-NOPROTO unsupported protocol version|"),
+        ("hello x", "-ERR Protocol version is not an integer or out of range|"),
+        ("hello 3 setname", "-ERR Syntax error in HELLO option 'setname'|"),
+        ("get k", "$-1|"),
+        ("client setname \"a b\"", "-ERR Client names cannot contain spaces, newlines or special characters.|"),
+        ("client setinfo lib-name x", "+OK|"),
+        ("client getname", "$-1|"),
+        ("client nonsense", "-ERR unknown subcommand 'nonsense'. Try CLIENT HELP.|"),
+        ("client", "-ERR wrong number of arguments for 'client' command|"),
+        ("client id x", "-ERR wrong number of arguments for 'client|id' command|"),
+        ("nonsense a b", "-ERR unknown command 'nonsense', with args beginning with: 'a' 'b' |"),
+        ("get", "-ERR wrong number of arguments for 'get' command|"),
+        ("command getkeys mset a 1 b 2", "*2|$1|a|$1|b|"),
+    ] {
+        assert_eq!(client.send(line), reply, "{line}");
+    }
+    let hello = client.send("hello 3 auth default x setname me");
+    assert!(hello.starts_with("%7|$6|server|$5|redis|$7|version|"), "{hello}");
+    assert_eq!(client.send("client getname"), "$2|me|");
+    assert_eq!(client.send("get k"), "_|");
+    assert!(client.send("config get maxmemory").starts_with("%1|$9|maxmemory|"));
+    assert!(client.send("info server").starts_with("="));
+    assert_eq!(client.send("reset"), "+RESET|");
+    assert_eq!(client.send("get k"), "$-1|");
+    assert_eq!(client.send("quit"), "+OK|");
+    assert_eq!(client.send("ping"), "", "nothing is executed after QUIT");
+}
+
+#[test]
+fn info_tells_what_is_true() {
+    let mut client = Harness::new();
+    client.state.facts.protection = "none".into();
+    client.send("set a 1");
+    let all = client.send("info");
+    for line in ["# Server|", "|db0:keys=1,", "|protection:none|", "|pool_keys:1|", "|total_commands_processed:2|"] {
+        assert!(all.contains(line), "{line} in {all}");
+    }
+    assert!(!client.send("info clients").contains("# Server"));
+    assert_eq!(client.send("info nonsense"), "$0||");
+}
+
+#[test]
+fn shutdown_stops_the_server_without_a_reply() {
+    let mut client = Harness::new();
+    assert_eq!(client.send("shutdown save nosave"), "-ERR syntax error|");
+    assert_eq!(client.send("shutdown abort"), "-ERR No shutdown in progress.|");
+    assert!(!client.state.stopping);
+    assert_eq!(client.send("shutdown nosave now"), "");
+    assert!(client.state.stopping);
+}
+
+#[test]
+fn values_too_long_are_refused_and_the_connection_goes_on() {
+    let mut client = Harness::new();
+    let limit = client.state.limits.parser.argument;
+    let mut request = format!("*3\r\n$3\r\nset\r\n$1\r\nk\r\n${}\r\n", limit + 1).into_bytes();
+    request.resize(request.len() + limit + 1, b'x');
+    request.extend_from_slice(b"\r\nping\r\n");
+    let reply = client.bytes(&request);
+    assert_eq!(reply, b"-ERR string exceeds maximum allowed size (proto-max-bulk-len)\r\n+PONG\r\n");
+    assert!(client.client.memory() < 1 << 20);
+}
+
+#[test]
+fn a_full_pool_refuses_writes_and_still_serves() {
+    const OOM: &str = "-OOM command not allowed when used memory > 'maxmemory'.|";
+    let mut client = Harness::new();
+    let value = "x".repeat(50_000);
+    let mut stored = 0;
+    let refused = loop {
+        match client.send(&format!("set key:{stored} {value}")) {
+            reply if reply == "+OK|" => stored += 1,
+            reply => break reply,
+        }
+        assert!(stored < 1000, "8 MiB cannot hold 50 MB");
+    };
+    assert_eq!(refused, OOM);
+    assert!(stored > 50, "{stored}");
+    assert_eq!(client.send("strlen key:0"), ":50000|");
+    assert_eq!(client.send(&format!("exists key:{stored}")), ":0|");
+    assert_eq!(client.send(&format!("mset a 1 b {value}")), OOM);
+    assert_eq!(client.send("exists a b"), ":0|");
+    for n in 0..stored / 2 {
+        assert_eq!(client.send(&format!("del key:{n}")), ":1|");
+    }
+    assert_eq!(client.send(&format!("set again {value}")), "+OK|");
+}
+
+proptest! {
+    /// Whatever arrives, however it is split, is answered alike and harms nothing.
+    #[test]
+    fn any_bytes_do_no_harm(
+        data in prop::collection::vec(prop_oneof![
+            4 => "(get|set|append|incr|del|setrange|getrange|expire|mset) [ab] ?[0-9]{0,3} ?[a-z0-9]{0,3}\r\n",
+            1 => "[ -~]{0,30}\r\n",
+            1 => "\\*[0-9]\r\n\\$[0-9]\r\n",
+        ], 0..30),
+        sizes in prop::collection::vec(1..40usize, 1..10),
+    ) {
+        let data = data.concat().replace("quit", "").replace("shutdown", "").into_bytes();
+        let (mut whole, mut split) = (Harness::new(), Harness::new());
+        let expected = whole.bytes(&data);
+        let (mut rest, mut sizes, mut got) = (&data[..], sizes.iter().cycle(), Vec::new());
+        while !rest.is_empty() {
+            let (piece, next) = rest.split_at((*sizes.next().unwrap()).min(rest.len()));
+            got.extend(split.bytes(piece));
+            rest = next;
+        }
+        prop_assert_eq!(String::from_utf8_lossy(&got), String::from_utf8_lossy(&expected));
+    }
+}

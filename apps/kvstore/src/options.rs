@@ -1,0 +1,199 @@
+//! The command line.
+
+use std::ffi::OsString;
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr};
+
+/// What a person can choose.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Options {
+    /// The TCP port to listen on; 0 lets the system choose one.
+    pub port: u16,
+    /// The address to listen on.
+    pub bind: IpAddr,
+    /// The persistent memory: on the guest a device's name, on the host a file's path.
+    pub device: OsString,
+    /// The length in bytes that a file is created with, if the choice was made. Only on the host.
+    pub size: Option<u64>,
+    /// Most clients at a time.
+    pub clients: usize,
+}
+
+/// What the command line asks for.
+#[derive(PartialEq, Eq, Debug)]
+pub enum Request {
+    /// Run the server.
+    Serve(Options),
+    /// Print the help.
+    Help,
+    /// Print the version.
+    Version,
+}
+
+/// Why the command line cannot be followed.
+#[derive(PartialEq, Eq, Debug)]
+pub struct UsageError(String);
+
+impl fmt::Display for UsageError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Whether this program runs on the guest.
+const GUEST: bool = cfg!(target_os = "hermit");
+/// The option that names the persistent memory.
+const DEVICE: &str = if GUEST { "--device" } else { "--pmem" };
+/// Redis's default.
+const CLIENTS: usize = 10_000;
+
+/// The help.
+pub const HELP: &str = if GUEST {
+    "\
+kvstore: a Redis-protocol store in protected persistent memory
+
+usage: kvstore [--device NAME] [--port PORT] [--bind ADDRESS] [--maxclients COUNT]
+
+  --device NAME       the persistent-memory device that holds the pool (default: pmem0)
+  --port PORT         the TCP port to listen on (default: 6379)
+  --bind ADDRESS      the address to listen on (default: 0.0.0.0)
+  --maxclients COUNT  most clients at a time (default: 10000)
+  --help, --version   print this help, or the version
+"
+} else {
+    "\
+kvstore: a Redis-protocol store in persistent memory; on this system, in a mapped file
+
+usage: kvstore --pmem FILE [--size SIZE] [--port PORT] [--bind ADDRESS] [--maxclients COUNT]
+
+  --pmem FILE         the file that holds the pool; it is created if it does not exist
+  --size SIZE         the length of a file to be created, such as 512M or 1G (default: 1G)
+  --port PORT         the TCP port to listen on (default: 6379; 0 chooses a free one)
+  --bind ADDRESS      the address to listen on (default: 127.0.0.1)
+  --maxclients COUNT  most clients at a time (default: 10000)
+  --help, --version   print this help, or the version
+"
+};
+
+/// Reads the arguments that follow the program's name. An option's value is the next argument, or follows `=`.
+pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Request, UsageError> {
+    let mut options = Options {
+        port: 6379,
+        bind: if GUEST { Ipv4Addr::UNSPECIFIED } else { Ipv4Addr::LOCALHOST }.into(),
+        device: if GUEST { "pmem0".into() } else { OsString::new() },
+        size: None,
+        clients: CLIENTS,
+    };
+    let mut arguments = arguments.into_iter();
+    while let Some(argument) = arguments.next() {
+        let text = argument.to_string_lossy().into_owned();
+        let (name, inline) = match text.split_once('=') {
+            Some((name, value)) if name.starts_with("--") => (name, Some(OsString::from(value))),
+            _ => (&text[..], None),
+        };
+        match name {
+            "--help" | "-h" => return Ok(Request::Help),
+            "--version" | "-V" => return Ok(Request::Version),
+            _ => {}
+        }
+        let mut value =
+            || inline.clone().or_else(|| arguments.next()).ok_or_else(|| UsageError(format!("{name} needs a value")));
+        match name {
+            "--port" => options.port = number(name, value()?, "a port number, 0 to 65535")?,
+            "--bind" => options.bind = number(name, value()?, "an IP address")?,
+            "--maxclients" => {
+                options.clients = number(name, value()?, "a number of clients")?;
+                if options.clients == 0 {
+                    return Err(UsageError(format!("{name} needs a number of clients of at least 1")));
+                }
+            }
+            "--size" if !GUEST => {
+                let value = value()?.to_string_lossy().into_owned();
+                let bytes = size(&value);
+                options.size =
+                    Some(bytes.ok_or_else(|| {
+                        UsageError(format!("{name} needs a length such as 512M or 1G, not '{value}'"))
+                    })?);
+            }
+            _ if name == DEVICE => options.device = value()?,
+            _ => return Err(UsageError(format!("unknown argument '{text}'"))),
+        }
+    }
+    if options.device.is_empty() {
+        return Err(UsageError(format!("{DEVICE} is missing: where is the data to live?")));
+    }
+    Ok(Request::Serve(options))
+}
+
+fn number<T: std::str::FromStr>(name: &str, value: OsString, what: &str) -> Result<T, UsageError> {
+    let value = value.to_string_lossy();
+    value.parse().map_err(|_| UsageError(format!("{name} needs {what}, not '{value}'")))
+}
+
+/// A length in bytes: a whole number, in units of 1024 times K, M, G or T. Not 0.
+fn size(text: &str) -> Option<u64> {
+    let digits = text.trim_end_matches(['B', 'i']);
+    let (digits, shift) = match digits.char_indices().next_back()? {
+        (at, 'K' | 'k') => (&digits[..at], 10),
+        (at, 'M' | 'm') => (&digits[..at], 20),
+        (at, 'G' | 'g') => (&digits[..at], 30),
+        (at, 'T' | 't') => (&digits[..at], 40),
+        _ => (digits, 0),
+    };
+    let number: u64 = digits.parse().ok()?;
+    number.checked_mul(1 << shift).filter(|bytes| *bytes > 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(line: &str) -> Result<Request, String> {
+        parse(line.split_whitespace().map(OsString::from)).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn options_are_read() {
+        let Ok(Request::Serve(options)) = parsed("--pmem a=b --port=0 --size 2M --bind ::1 --maxclients 7") else {
+            panic!("a good command line is refused");
+        };
+        assert_eq!(options.device, "a=b");
+        assert_eq!((options.port, options.size, options.clients), (0, Some(2 << 20), 7));
+        assert_eq!(options.bind.to_string(), "::1");
+        assert_eq!(parsed("--pmem x --help"), Ok(Request::Help));
+        assert_eq!(parsed("--version"), Ok(Request::Version));
+    }
+
+    #[test]
+    fn mistakes_are_named() {
+        for (line, error) in [
+            ("", "--pmem is missing: where is the data to live?"),
+            ("--pmem", "--pmem needs a value"),
+            ("--pmem x --port 65536", "--port needs a port number, 0 to 65535, not '65536'"),
+            ("--pmem x --bind nowhere", "--bind needs an IP address, not 'nowhere'"),
+            ("--pmem x --size 0", "--size needs a length such as 512M or 1G, not '0'"),
+            ("--pmem x --maxclients 0", "--maxclients needs a number of clients of at least 1"),
+            ("--pmem x -p 1", "unknown argument '-p'"),
+            ("x", "unknown argument 'x'"),
+        ] {
+            assert_eq!(parsed(line), Err(error.into()), "{line}");
+        }
+    }
+
+    #[test]
+    fn sizes_have_units() {
+        for (text, bytes) in [
+            ("4096", Some(4096)),
+            ("64K", Some(64 << 10)),
+            ("512MiB", Some(512 << 20)),
+            ("1G", Some(1 << 30)),
+            ("1T", Some(1 << 40)),
+            ("", None),
+            ("G", None),
+            ("-1", None),
+            ("99999999999999T", None),
+        ] {
+            assert_eq!(size(text), bytes, "{text}");
+        }
+    }
+}

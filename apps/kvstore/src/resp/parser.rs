@@ -1,0 +1,495 @@
+//! The incremental request parser.
+//!
+//! It keeps its place between calls, so a request that arrives in many pieces is looked at once, and its arguments stay
+//! where they arrived: a request is a list of ranges in the input buffer. What a request may cost is bounded before it
+//! is buffered; a request beyond the bounds is read to its end, forgotten as it arrives, and answered with an error.
+
+use std::ops::Range;
+
+use super::inline;
+use super::input::Input;
+
+/// Redis's bound for inline requests and for the lines that announce lengths, in bytes.
+const MAX_LINE: usize = 64 * 1024;
+/// Redis's `proto-max-bulk-len`, in bytes: a longer announcement is a protocol error.
+const MAX_BULK: i64 = 512 * 1024 * 1024;
+/// Redis's bound for the number of arguments that may be announced.
+const MAX_ARGUMENTS_ANNOUNCED: i64 = i32::MAX as i64;
+
+/// Bytes of `\r\n`.
+const LINE_END: usize = 2;
+
+/// What one request may cost.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Longest argument, in bytes: the longest value that the pool takes.
+    pub argument: usize,
+    /// Longest request, in bytes as sent.
+    pub request: usize,
+    /// Most arguments in a request.
+    pub arguments: usize,
+}
+
+/// Where the parser stands after looking at the input.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Step {
+    /// More bytes are needed.
+    Incomplete,
+    /// A whole request is there: [`Parser::request`], then [`Parser::finish`].
+    Request,
+    /// A request has ended that had an argument beyond [`Limits::argument`]. [`Parser::finish`] goes on.
+    ArgumentTooLong,
+    /// A request has ended that was beyond [`Limits::request`] or [`Limits::arguments`]. [`Parser::finish`] goes on.
+    RequestTooLong,
+}
+
+/// The client does not speak the protocol: Redis's texts. The connection cannot go on.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ProtocolError {
+    /// No line end within the bound of an inline request.
+    InlineTooLong,
+    /// No line end within the bound of the line that announces the number of arguments.
+    CountTooLong,
+    /// No line end within the bound of the line that announces an argument's length.
+    LengthTooLong,
+    /// The number of arguments is no number or out of range.
+    InvalidCount,
+    /// An argument's length is no number or out of range.
+    InvalidLength,
+    /// Something else than `$` begins an argument.
+    ExpectedBulk(u8),
+    /// An inline request's quotes do not match.
+    UnbalancedQuotes,
+}
+
+impl ProtocolError {
+    /// The error as Redis words it, with its code.
+    pub fn text(self) -> Vec<u8> {
+        let text: &[u8] = match self {
+            Self::InlineTooLong => b"too big inline request",
+            Self::CountTooLong => b"too big mbulk count string",
+            Self::LengthTooLong => b"too big bulk count string",
+            Self::InvalidCount => b"invalid multibulk length",
+            Self::InvalidLength => b"invalid bulk length",
+            Self::UnbalancedQuotes => b"unbalanced quotes in request",
+            Self::ExpectedBulk(got) => &[&b"expected '$', got '"[..], &[got], b"'"].concat(),
+        };
+        [b"ERR Protocol error: ", text].concat()
+    }
+}
+
+/// A complete request: the command's name and its arguments, at least one.
+#[derive(Clone, Copy)]
+pub struct Request<'a> {
+    text: &'a [u8],
+    arguments: &'a [Range<usize>],
+}
+
+impl<'a> Request<'a> {
+    /// Number of arguments, the command's name included.
+    pub fn len(&self) -> usize {
+        self.arguments.len()
+    }
+
+    /// The argument at `index`; the command's name is 0. An argument that is not there is empty: arity has been checked
+    /// before anyone asks.
+    pub fn get(&self, index: usize) -> &'a [u8] {
+        self.arguments.get(index).map_or(&[], |range| &self.text[range.clone()])
+    }
+
+    /// The arguments from `index` on.
+    pub fn from(&self, index: usize) -> impl Iterator<Item = &'a [u8]> + use<'a> {
+        let text = self.text;
+        self.arguments.get(index..).unwrap_or(&[]).iter().map(move |range| &text[range.clone()])
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// Before a request's first byte.
+    Start,
+    /// Inside the line of an inline request.
+    Inline,
+    /// Inside the line `*<count>`.
+    Count,
+    /// Inside the line `$<length>`.
+    Length,
+    /// Inside an argument: bytes left, its line end included.
+    Body(usize),
+    /// The request is complete: what [`Parser::step`] says until [`Parser::finish`].
+    Complete(Step),
+    /// The client does not speak the protocol: what [`Parser::step`] says from now on.
+    Failed(ProtocolError),
+}
+
+/// The parser of one connection.
+pub struct Parser {
+    limits: Limits,
+    state: State,
+    /// Bytes of the input, from its start, that have been understood as part of the current request.
+    position: usize,
+    /// Bytes of the current line, from `position`, known to hold no line end.
+    scanned: usize,
+    /// Arguments still to come.
+    remaining: usize,
+    /// Where the arguments are: in the input, or for an inline request in `unquoted`.
+    arguments: Vec<Range<usize>>,
+    inline: bool,
+    unquoted: Vec<u8>,
+    /// Set when the request is beyond the limits: it is dropped as it arrives.
+    refused: Option<Step>,
+}
+
+impl Parser {
+    /// A parser before the first byte of a connection.
+    pub fn new(limits: Limits) -> Self {
+        Self {
+            limits,
+            state: State::Start,
+            position: 0,
+            scanned: 0,
+            remaining: 0,
+            arguments: Vec::new(),
+            inline: false,
+            unquoted: Vec::new(),
+            refused: None,
+        }
+    }
+
+    /// Looks at the input as far as it goes, at most to the end of one request. Asking again changes nothing until more
+    /// bytes arrive or [`Self::finish`] is called.
+    pub fn step(&mut self, input: &mut Input) -> Result<Step, ProtocolError> {
+        loop {
+            let progress = match self.state {
+                State::Start => Ok(self.start(input)),
+                State::Inline => self.inline(input),
+                State::Count => self.count(input),
+                State::Length => self.length(input),
+                State::Body(left) => Ok(self.body(input, left)),
+                State::Complete(step) => return Ok(step),
+                State::Failed(error) => return Err(error),
+            };
+            match progress {
+                Ok(true) => {}
+                Ok(false) => return Ok(Step::Incomplete),
+                Err(error) => self.state = State::Failed(error),
+            }
+        }
+    }
+
+    /// The request that [`Step::Request`] announced.
+    pub fn request<'a>(&'a self, input: &'a Input) -> Request<'a> {
+        let text = if self.inline { &self.unquoted } else { input.pending() };
+        Request { text, arguments: &self.arguments }
+    }
+
+    /// Forgets the complete request; the input goes on behind it.
+    pub fn finish(&mut self, input: &mut Input) {
+        self.restart(input);
+        self.arguments.clear();
+        if self.arguments.capacity() > 1024 {
+            self.arguments = Vec::new();
+        }
+        if self.inline {
+            self.inline = false;
+            self.unquoted = Vec::new();
+        }
+        self.refused = None;
+    }
+
+    /// How many more bytes the argument that is arriving needs, 0 if that is not known: a hint for the next read.
+    pub fn wanted(&self, input: &Input) -> usize {
+        match self.state {
+            State::Body(left) if self.refused.is_none() => left.saturating_sub(input.pending().len() - self.position),
+            _ => 0,
+        }
+    }
+
+    /// Bytes of memory that the parser holds beside the input.
+    pub fn memory(&self) -> usize {
+        self.arguments.capacity() * size_of::<Range<usize>>() + self.unquoted.capacity()
+    }
+
+    fn start(&mut self, input: &Input) -> bool {
+        let Some(&first) = input.pending().first() else { return false };
+        self.state = if first == b'*' { State::Count } else { State::Inline };
+        true
+    }
+
+    fn inline(&mut self, input: &mut Input) -> Result<bool, ProtocolError> {
+        let Some(end) = self.find(input, b'\n') else {
+            return match input.pending().len() > MAX_LINE {
+                true => Err(ProtocolError::InlineTooLong),
+                false => Ok(false),
+            };
+        };
+        if end > MAX_LINE {
+            return Err(ProtocolError::InlineTooLong);
+        }
+        let line = &input.pending()[..end];
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        if !inline::split(line, &mut self.unquoted, &mut self.arguments) {
+            return Err(ProtocolError::UnbalancedQuotes);
+        }
+        self.position = end + 1;
+        if self.arguments.is_empty() {
+            self.restart(input);
+        } else {
+            self.inline = true;
+            self.state = State::Complete(Step::Request);
+        }
+        Ok(true)
+    }
+
+    fn count(&mut self, input: &mut Input) -> Result<bool, ProtocolError> {
+        let Some(line) = self.line(input, ProtocolError::CountTooLong)? else { return Ok(false) };
+        let count = crate::number::integer(&input.pending()[line.start + 1..line.end])
+            .filter(|count| *count <= MAX_ARGUMENTS_ANNOUNCED)
+            .ok_or(ProtocolError::InvalidCount)?;
+        // A request of no arguments is nothing, as in Redis.
+        match usize::try_from(count) {
+            Ok(count @ 1..) => {
+                self.remaining = count;
+                self.state = State::Length;
+                if count > self.limits.arguments {
+                    self.refuse(input, Step::RequestTooLong);
+                }
+            }
+            _ => self.restart(input),
+        }
+        Ok(true)
+    }
+
+    fn length(&mut self, input: &mut Input) -> Result<bool, ProtocolError> {
+        // Redis waits for the whole line before it looks at its first byte.
+        let Some(line) = self.line(input, ProtocolError::LengthTooLong)? else { return Ok(false) };
+        let text = &input.pending()[line];
+        match text.split_first() {
+            Some((b'$', digits)) => {
+                let length = crate::number::integer(digits)
+                    .filter(|length| (0..=MAX_BULK).contains(length))
+                    .ok_or(ProtocolError::InvalidLength)? as usize;
+                self.state = State::Body(length + LINE_END);
+                if length > self.limits.argument {
+                    self.refuse(input, Step::ArgumentTooLong);
+                } else if self.position + length > self.limits.request {
+                    self.refuse(input, Step::RequestTooLong);
+                }
+                Ok(true)
+            }
+            Some((&other, _)) => Err(ProtocolError::ExpectedBulk(other)),
+            None => Err(ProtocolError::ExpectedBulk(b'\r')),
+        }
+    }
+
+    /// Redis does not look at the two bytes behind an argument, and neither do we.
+    fn body(&mut self, input: &mut Input, left: usize) -> bool {
+        let available = input.pending().len() - self.position;
+        if self.refused.is_some() {
+            let dropped = available.min(left);
+            input.consume(self.position + dropped);
+            self.position = 0;
+            if dropped < left {
+                self.state = State::Body(left - dropped);
+                return false;
+            }
+        } else {
+            if available < left {
+                return false;
+            }
+            self.arguments.push(self.position..self.position + left - LINE_END);
+            self.position += left;
+        }
+        self.remaining -= 1;
+        self.state = match self.remaining {
+            0 => State::Complete(self.refused.unwrap_or(Step::Request)),
+            _ => State::Length,
+        };
+        true
+    }
+
+    /// The line at `position`, without its end; moves behind it.
+    fn line(&mut self, input: &Input, too_long: ProtocolError) -> Result<Option<Range<usize>>, ProtocolError> {
+        let length = input.pending().len() - self.position;
+        match self.find(input, b'\r') {
+            Some(end) if end > MAX_LINE => Err(too_long),
+            // Redis waits for the byte behind the `\r`, and does not look at it.
+            Some(end) if end + 1 == length => {
+                self.scanned = end;
+                Ok(None)
+            }
+            Some(end) => {
+                let start = self.position;
+                self.position += end + LINE_END;
+                Ok(Some(start..start + end))
+            }
+            None if length > MAX_LINE => Err(too_long),
+            None => Ok(None),
+        }
+    }
+
+    /// Distance from `position` to the next `byte`; what has been searched is not searched again.
+    fn find(&mut self, input: &Input, byte: u8) -> Option<usize> {
+        let line = &input.pending()[self.position..];
+        match line[self.scanned..].iter().position(|&other| other == byte) {
+            Some(distance) => Some(std::mem::take(&mut self.scanned) + distance),
+            None => {
+                self.scanned = line.len();
+                None
+            }
+        }
+    }
+
+    /// From here on the request is dropped as it arrives.
+    fn refuse(&mut self, input: &mut Input, step: Step) {
+        input.consume(self.position);
+        self.position = 0;
+        self.arguments = Vec::new();
+        self.refused.get_or_insert(step);
+    }
+
+    fn restart(&mut self, input: &mut Input) {
+        input.consume(self.position);
+        self.position = 0;
+        self.state = State::Start;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const LIMITS: Limits = Limits { argument: 1000, request: 4000, arguments: 100 };
+
+    #[derive(Clone, PartialEq, Eq, Debug)]
+    enum Event {
+        Request(Vec<Vec<u8>>),
+        Refused(Step),
+        Error(ProtocolError),
+    }
+
+    /// Everything that a connection would see if `data` arrived in pieces of the given sizes, and the most memory held.
+    fn parse(data: &[u8], sizes: &[usize]) -> (Vec<Event>, usize) {
+        let (mut input, mut parser, mut events) = (Input::default(), Parser::new(LIMITS), Vec::new());
+        let (mut rest, mut sizes, mut memory) = (data, sizes.iter().cycle(), 0);
+        while !rest.is_empty() {
+            let (piece, next) = rest.split_at((*sizes.next().unwrap_or(&usize::MAX)).clamp(1, rest.len()));
+            input.push(piece);
+            rest = next;
+            loop {
+                match parser.step(&mut input) {
+                    Ok(Step::Incomplete) => break,
+                    Ok(Step::Request) => {
+                        let request = parser.request(&input);
+                        events.push(Event::Request(request.from(0).map(<[u8]>::to_vec).collect()));
+                    }
+                    Ok(refused) => events.push(Event::Refused(refused)),
+                    Err(error) => {
+                        assert_eq!(parser.step(&mut input), Err(error), "an error stays");
+                        events.push(Event::Error(error));
+                        return (events, memory);
+                    }
+                }
+                parser.finish(&mut input);
+            }
+            memory = memory.max(input.memory() + parser.memory());
+        }
+        (events, memory)
+    }
+
+    fn request(words: &[&str]) -> Event {
+        Event::Request(words.iter().map(|word| word.as_bytes().to_vec()).collect())
+    }
+
+    #[test]
+    fn reads_arrays_and_inline_requests() {
+        let data = b"*2\r\n$3\r\nGET\r\n$1\r\nk\r\n*0\r\n*-1\r\n\r\nset \"a b\" c\r\nPING\n*1\r\n$0\r\n\r\n";
+        let expected = [request(&["GET", "k"]), request(&["set", "a b", "c"]), request(&["PING"]), request(&[""])];
+        assert_eq!(parse(data, &[]).0, expected);
+        assert_eq!(parse(data, &[1]).0, expected);
+    }
+
+    #[test]
+    fn names_each_protocol_error() {
+        let long = vec![b'1'; MAX_LINE + 1];
+        for (data, error) in [
+            (&b"*a\r\n"[..], ProtocolError::InvalidCount),
+            (b"*2147483648\r\n", ProtocolError::InvalidCount),
+            (b"*1\r\n$a\r\n", ProtocolError::InvalidLength),
+            (b"*1\r\n$-1\r\n", ProtocolError::InvalidLength),
+            (b"*1\r\n$536870913\r\n", ProtocolError::InvalidLength),
+            (b"*1\r\nX1\r\n", ProtocolError::ExpectedBulk(b'X')),
+            (b"*1\r\n\r\n", ProtocolError::ExpectedBulk(b'\r')),
+            (b"get \"k\r\n", ProtocolError::UnbalancedQuotes),
+            (&long, ProtocolError::InlineTooLong),
+            (&[b"*", &long[..]].concat(), ProtocolError::CountTooLong),
+            (&[b"*1\r\n$", &long[..]].concat(), ProtocolError::LengthTooLong),
+        ] {
+            assert_eq!(parse(data, &[]).0, [Event::Error(error)]);
+            assert_eq!(parse(data, &[7]).0, [Event::Error(error)]);
+        }
+    }
+
+    #[test]
+    fn what_is_beyond_the_limits_is_dropped_as_it_arrives() {
+        let long = "x".repeat(3_000_000);
+        let data = format!("*3\r\n$3\r\nSET\r\n$1\r\nk\r\n${}\r\n{long}\r\nPING\r\n", long.len());
+        let (events, memory) = parse(data.as_bytes(), &[10_000]);
+        assert_eq!(events, [Event::Refused(Step::ArgumentTooLong), request(&["PING"])]);
+        assert!(memory < 64 * 1024, "{memory}");
+
+        let mut many = format!("*{}\r\n", 50);
+        many.extend(std::iter::repeat_n(format!("$500\r\n{}\r\n", "y".repeat(500)), 50));
+        let (events, memory) = parse(many.as_bytes(), &[100]);
+        assert_eq!(events, [Event::Refused(Step::RequestTooLong)]);
+        assert!(memory < 64 * 1024, "{memory}");
+
+        let mut count = String::from("*100000\r\n");
+        count.extend(std::iter::repeat_n("$0\r\n\r\n", 100_000));
+        let (events, memory) = parse(count.as_bytes(), &[1000]);
+        assert_eq!(events, [Event::Refused(Step::RequestTooLong)]);
+        assert!(memory < 64 * 1024, "{memory}");
+    }
+
+    /// Pieces of the protocol, glued at random: deeper into the parser than random bytes get.
+    fn fragments() -> impl Strategy<Value = Vec<u8>> {
+        let fragment = prop_oneof![
+            8 => "[a-z]{0,20}".prop_map(|word| format!("${}\r\n{word}\r\n", word.len())),
+            4 => (0..4i64).prop_map(|count| format!("*{count}\r\n")),
+            1 => any::<i64>().prop_map(|length| format!("${length}\r\n")),
+            1 => (900..1100usize).prop_map(|length| format!("${length}\r\n{}\r\n", "z".repeat(length))),
+            1 => any::<i64>().prop_map(|count| format!("*{count}\r\n")),
+            2 => "[a-z'\"\\\\ ]{0,20}\r\n",
+            1 => "[*$:\r\n0-9]{0,5}",
+        ];
+        prop::collection::vec(fragment, 0..40).prop_map(|fragments| fragments.concat().into_bytes())
+    }
+
+    proptest! {
+        #[test]
+        fn a_split_changes_nothing(data in fragments(), sizes in prop::collection::vec(1..50usize, 1..20)) {
+            prop_assert_eq!(parse(&data, &[]).0, parse(&data, &sizes).0);
+        }
+
+        #[test]
+        fn any_bytes_do_no_harm(data: Vec<u8>, sizes in prop::collection::vec(1..50usize, 1..20)) {
+            prop_assert_eq!(parse(&data, &[]).0, parse(&data, &sizes).0);
+        }
+
+        #[test]
+        fn a_request_comes_back_as_it_was(
+            words in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..30), 1..20),
+            sizes in prop::collection::vec(1..50usize, 1..20),
+        ) {
+            let mut data = format!("*{}\r\n", words.len()).into_bytes();
+            for word in &words {
+                data.extend_from_slice(format!("${}\r\n", word.len()).as_bytes());
+                data.extend_from_slice(word);
+                data.extend_from_slice(b"\r\n");
+            }
+            prop_assert_eq!(parse(&data, &sizes).0, [Event::Request(words)]);
+        }
+    }
+}

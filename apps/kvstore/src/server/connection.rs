@@ -1,0 +1,135 @@
+//! One client's socket.
+
+use std::io::{self, Read, Write};
+
+use mio::net::TcpStream;
+use mio::{Interest, Registry, Token};
+
+use super::client::Client;
+use crate::session::Closing;
+use crate::state::{ClientLimits, Counters};
+
+/// Most bytes read from one connection in one round.
+const READ: usize = 256 * 1024;
+
+/// A connection. Readiness is remembered here, because mio reports a change of it once.
+pub struct Connection {
+    /// The client behind it.
+    pub client: Client,
+    /// Whether it is in the queue of connections with something to do.
+    pub queued: bool,
+    /// What its client's buffers held when they were last counted, in bytes.
+    pub counted: usize,
+    stream: TcpStream,
+    token: Token,
+    /// There may be something to read.
+    readable: bool,
+    /// The client has shut its sending side down: what it asked for before is still answered.
+    ended: bool,
+    /// The last write did not take everything.
+    blocked: bool,
+    /// Whether readiness to write is being waited for.
+    watching_writes: bool,
+}
+
+impl Connection {
+    /// Takes over an accepted stream, which is now being waited for.
+    pub fn new(mut stream: TcpStream, token: Token, registry: &Registry, client: Client) -> io::Result<Self> {
+        stream.set_nodelay(true)?;
+        registry.register(&mut stream, token, Interest::READABLE)?;
+        Ok(Self {
+            client,
+            queued: false,
+            counted: 0,
+            stream,
+            token,
+            readable: false,
+            ended: false,
+            blocked: false,
+            watching_writes: false,
+        })
+    }
+
+    /// Remembers that the socket can be read from, or that trying will tell why not.
+    pub fn set_readable(&mut self) {
+        self.readable = true;
+    }
+
+    /// Remembers that the socket can be written to, or that trying will tell why not.
+    pub fn set_writable(&mut self) {
+        self.blocked = false;
+    }
+
+    /// Reads what has arrived, within bounds, if the client is to be heard now.
+    pub fn receive(&mut self, limits: &ClientLimits, counters: &mut Counters) -> io::Result<()> {
+        if !self.can_receive(limits) {
+            return Ok(());
+        }
+        let mut left = READ;
+        while left > 0 && self.readable {
+            let room = self.client.room();
+            let most = room.len().min(left);
+            match self.stream.read(&mut room[..most]) {
+                Ok(0) => {
+                    self.ended = true;
+                    self.readable = false;
+                }
+                Ok(count) => {
+                    self.client.input.filled(count);
+                    counters.input_bytes += count as u64;
+                    left -= count;
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.readable = false,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends what a receipt has released, as far as the socket takes it.
+    pub fn send(&mut self, registry: &Registry, counters: &mut Counters) -> io::Result<()> {
+        while !self.blocked && !self.client.outbox.sendable().is_empty() {
+            match self.stream.write(self.client.outbox.sendable()) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(count) => {
+                    self.client.outbox.sent(count);
+                    counters.output_bytes += count as u64;
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.blocked = true,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        if self.blocked != self.watching_writes {
+            // Writability is watched only while it is missed: mostly it is there, and would wake the loop for nothing.
+            let interest = if self.blocked { Interest::READABLE | Interest::WRITABLE } else { Interest::READABLE };
+            registry.reregister(&mut self.stream, self.token, interest)?;
+            self.watching_writes = self.blocked;
+        }
+        Ok(())
+    }
+
+    /// Whether the next round has something to do here without waiting for an event.
+    pub fn has_work(&mut self, limits: &ClientLimits) -> bool {
+        self.can_receive(limits) || self.client.has_request(limits)
+    }
+
+    /// Whether everything is said.
+    pub fn is_over(&mut self, limits: &ClientLimits) -> bool {
+        match self.client.session.closing {
+            Some(Closing::Now) => true,
+            Some(Closing::AfterReplies) => self.client.outbox.waiting() == 0,
+            None => self.ended && self.client.outbox.waiting() == 0 && !self.client.has_request(limits),
+        }
+    }
+
+    /// Whether there are replies that can still be sent.
+    pub fn owes(&self) -> bool {
+        self.client.session.closing != Some(Closing::Now) && !self.client.outbox.sendable().is_empty()
+    }
+
+    fn can_receive(&mut self, limits: &ClientLimits) -> bool {
+        self.readable && !self.ended && self.client.wants_input(limits)
+    }
+}

@@ -1,0 +1,299 @@
+//! The loop.
+
+use std::collections::VecDeque;
+use std::io::{self, Write};
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use mio::net::{TcpListener, TcpStream};
+use mio::{Events, Interest, Poll, Token};
+use pmem::{Medium, Pool};
+
+use super::client::{Budget, Client};
+use super::connection::Connection;
+use super::slab::Slab;
+use crate::clock;
+use crate::expire;
+use crate::session::Session;
+use crate::state::State;
+
+/// The listening socket's token; connections have their index.
+const LISTENER: Token = Token(usize::MAX);
+/// The token of a request to stop from outside the loop.
+const STOP: Token = Token(usize::MAX - 1);
+/// Most events taken in one round.
+const EVENTS: usize = 1024;
+/// Most connections accepted in one round.
+const ACCEPTS: usize = 256;
+/// Most requests executed in one turn.
+const REQUESTS: usize = 2048;
+/// How long accepting pauses when the system has no means for another connection.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// How long clients may take to read their last replies when the server stops.
+const GRACE: Duration = Duration::from_secs(2);
+
+/// The server.
+pub struct Server<M: Medium + 'static> {
+    poll: Poll,
+    listener: TcpListener,
+    pool: Pool<M>,
+    state: State,
+    connections: Slab<Connection>,
+    /// Connections with something to do, those that have waited longest first. No index is in it twice.
+    queue: VecDeque<usize>,
+    /// Those of them that take part in the current turn.
+    taking_part: Vec<usize>,
+    /// There may be connections to accept.
+    acceptable: bool,
+    /// Accepting pauses until then.
+    paused: Option<Instant>,
+    next_id: u64,
+}
+
+impl<M: Medium + 'static> Server<M> {
+    /// A server that listens on `address` for clients of `pool`. Fails if the address cannot be listened on.
+    pub fn bind(address: SocketAddr, pool: Pool<M>, mut state: State) -> io::Result<Self> {
+        let poll = Poll::new()?;
+        let mut listener = TcpListener::bind(address)?;
+        poll.registry().register(&mut listener, LISTENER, Interest::READABLE)?;
+        state.facts.port = listener.local_addr()?.port();
+        Ok(Self {
+            poll,
+            listener,
+            pool,
+            state,
+            connections: Slab::new(),
+            queue: VecDeque::new(),
+            taking_part: Vec::new(),
+            acceptable: true,
+            paused: None,
+            next_id: 1,
+        })
+    }
+
+    /// The TCP port that is listened on.
+    pub fn port(&self) -> u16 {
+        self.state.facts.port
+    }
+
+    /// What wakes the loop to stop it, from any thread. One per server.
+    #[cfg(target_os = "hermit")]
+    pub fn stopper(&self) -> io::Result<mio::Waker> {
+        mio::Waker::new(self.poll.registry(), STOP)
+    }
+
+    /// Serves until it is told to stop; then everything acknowledged is durable, and the pool is handed back.
+    pub fn run(mut self) -> io::Result<Pool<M>> {
+        let mut events = Events::with_capacity(EVENTS);
+        while !self.state.stopping {
+            let timeout = self.timeout();
+            self.wait(&mut events, timeout)?;
+            self.accept();
+            self.send();
+            self.receive();
+            self.turn();
+            self.send();
+            self.settle();
+        }
+        self.finish(&mut events)?;
+        Ok(self.pool)
+    }
+
+    /// How long to wait for events: not at all while there is something to do, else until something is due.
+    fn timeout(&self) -> Option<Duration> {
+        if !self.queue.is_empty() || self.acceptable && self.paused.is_none() {
+            return Some(Duration::ZERO);
+        }
+        let pause = self.paused.map(|until| until.saturating_duration_since(Instant::now()));
+        let expiry =
+            self.state.expiry.due().map(|due| Duration::from_millis(due.saturating_sub(clock::unix_micros() / 1000)));
+        pause.into_iter().chain(expiry).min()
+    }
+
+    /// Waits, and notes what has become ready.
+    fn wait(&mut self, events: &mut Events, timeout: Option<Duration>) -> io::Result<()> {
+        match self.poll.poll(events, timeout) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(()),
+            result => result?,
+        }
+        for event in events.iter() {
+            match event.token() {
+                LISTENER => self.acceptable = true,
+                STOP => self.state.stopping = true,
+                Token(index) => {
+                    let Some(connection) = self.connections.get_mut(index) else { continue };
+                    if event.is_readable() || event.is_read_closed() || event.is_error() {
+                        connection.set_readable();
+                    }
+                    if event.is_writable() || event.is_write_closed() || event.is_error() {
+                        connection.set_writable();
+                    }
+                    if !std::mem::replace(&mut connection.queued, true) {
+                        self.queue.push_back(index);
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn accept(&mut self) {
+        if self.paused.is_some_and(|until| until <= Instant::now()) {
+            self.paused = None;
+        }
+        if self.paused.is_some() {
+            return;
+        }
+        for _ in 0..ACCEPTS {
+            if !self.acceptable {
+                return;
+            }
+            match self.listener.accept() {
+                Ok((stream, address)) => self.welcome(stream, address),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.acceptable = false,
+                // The client has gone again.
+                Err(error) if matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::Interrupted) => {
+                }
+                Err(error) => {
+                    eprintln!("kvstore: cannot accept a connection, waiting a little: {error}");
+                    self.paused = Some(Instant::now() + ACCEPT_PAUSE);
+                    return;
+                }
+            }
+        }
+    }
+
+    fn welcome(&mut self, mut stream: TcpStream, address: SocketAddr) {
+        if self.state.clients >= self.state.limits.clients {
+            self.state.counters.rejected += 1;
+            // Whether it gets through is the client's concern.
+            let _ = stream.write(b"-ERR max number of clients reached\r\n");
+            return;
+        }
+        self.state.counters.connections += 1;
+        let session = Session::new(self.next_id, address, clock::unix_micros() / 1000);
+        self.next_id += 1;
+        let client = Client::new(session, &self.state.limits);
+        // A connection that fails already is none.
+        let token = Token(self.connections.next_index());
+        if let Ok(connection) = Connection::new(stream, token, self.poll.registry(), client) {
+            self.connections.insert(connection);
+            self.state.clients += 1;
+        }
+    }
+
+    /// Reads from every connection in the queue.
+    fn receive(&mut self) {
+        for &index in &self.queue {
+            let Some(connection) = self.connections.get_mut(index) else { continue };
+            if connection.receive(&self.state.limits, &mut self.state.counters).is_err() {
+                connection.client.abandon();
+            }
+        }
+    }
+
+    /// Executes what is complete, commits, and releases the replies.
+    fn turn(&mut self) {
+        self.taking_part.clear();
+        for &index in &self.queue {
+            if self.connections.get_mut(index).is_some_and(|it| it.client.has_request(&self.state.limits)) {
+                self.taking_part.push(index);
+            }
+        }
+        let now_us = clock::unix_micros();
+        let expiry_due = self.state.expiry.due().is_some_and(|due| due <= now_us / 1000);
+        if self.taking_part.is_empty() && !expiry_due {
+            return;
+        }
+        self.state.begin(now_us, self.pool.stats());
+        let (connections, state, taking_part) = (&mut self.connections, &mut self.state, &self.taking_part);
+        let result = self.pool.turn(|turn| {
+            let mut budget = Budget::new(REQUESTS);
+            for &index in taking_part {
+                if let Some(connection) = connections.get_mut(index) {
+                    connection.client.execute(turn, state, &mut budget);
+                }
+            }
+            expire::step(turn, state);
+        });
+        self.state.end();
+        match result {
+            Ok(((), receipt)) => self.for_taking_part(|client| client.outbox.release(&receipt)),
+            Err(error) => {
+                eprintln!("kvstore: a turn of {} clients failed, they are closed: {error}", self.taking_part.len());
+                self.for_taking_part(Client::fail);
+            }
+        }
+    }
+
+    fn for_taking_part(&mut self, mut act: impl FnMut(&mut Client)) {
+        for &index in &self.taking_part {
+            if let Some(connection) = self.connections.get_mut(index) {
+                act(&mut connection.client);
+            }
+        }
+    }
+
+    /// Sends what is released to every connection in the queue.
+    fn send(&mut self) {
+        for &index in &self.queue {
+            let Some(connection) = self.connections.get_mut(index) else { continue };
+            if connection.send(self.poll.registry(), &mut self.state.counters).is_err() {
+                connection.client.abandon();
+            }
+        }
+    }
+
+    /// Ends the round: closes what is over, and leaves in the queue what has more to do.
+    fn settle(&mut self) {
+        for _ in 0..self.queue.len() {
+            let Some(index) = self.queue.pop_front() else { break };
+            let Some(connection) = self.connections.get_mut(index) else { continue };
+            connection.queued = false;
+            if connection.is_over(&self.state.limits) {
+                self.close(index);
+                continue;
+            }
+            let memory = connection.client.memory();
+            self.state.client_memory = self.state.client_memory + memory - connection.counted;
+            connection.counted = memory;
+            connection.queued = connection.has_work(&self.state.limits);
+            if connection.queued {
+                self.queue.push_back(index);
+            }
+        }
+        while self.state.client_memory > self.state.limits.memory {
+            let largest = self.connections.iter().max_by_key(|(_, connection)| connection.counted);
+            let Some((index, _)) = largest else { break };
+            self.state.counters.evicted += 1;
+            self.close(index);
+        }
+    }
+
+    fn close(&mut self, index: usize) {
+        if let Some(connection) = self.connections.remove(index) {
+            self.state.clients -= 1;
+            self.state.client_memory -= connection.counted;
+            if connection.queued {
+                self.queue.retain(|other| *other != index);
+            }
+        }
+    }
+
+    /// Gives the clients a little time to read what they are owed.
+    fn finish(&mut self, events: &mut Events) -> io::Result<()> {
+        let deadline = Instant::now() + GRACE;
+        let indices: Vec<usize> = self.connections.iter().map(|(index, _)| index).collect();
+        self.queue = indices.into();
+        loop {
+            self.send();
+            let connections = &mut self.connections;
+            self.queue.retain(|&index| connections.get_mut(index).is_some_and(|it| it.owes()));
+            let left = deadline.saturating_duration_since(Instant::now());
+            if self.queue.is_empty() || left.is_zero() {
+                return Ok(());
+            }
+            self.wait(events, Some(left))?;
+        }
+    }
+}

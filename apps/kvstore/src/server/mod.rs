@@ -1,0 +1,13 @@
+//! The server: one thread, one loop.
+//!
+//! Owns the sockets and the order of events. Each round reads what has arrived on every ready connection, executes the
+//! complete requests of all of them in one turn of the pool, and sends the replies when the turn has returned its
+//! receipt. Never looks into a request or a reply. No step waits for a client: one that does not read is not read from.
+
+pub mod client;
+mod connection;
+mod events;
+mod outbox;
+mod slab;
+
+pub use events::Server;

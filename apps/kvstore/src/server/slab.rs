@@ -1,0 +1,63 @@
+//! A table whose entries keep their index while they live.
+
+/// Entries by index; the indices of removed ones are used again.
+pub struct Slab<T> {
+    entries: Vec<Option<T>>,
+    free: Vec<usize>,
+}
+
+impl<T> Slab<T> {
+    /// An empty table.
+    pub fn new() -> Self {
+        Self { entries: Vec::new(), free: Vec::new() }
+    }
+
+    /// The index that the next entry gets.
+    pub fn next_index(&self) -> usize {
+        self.free.last().copied().unwrap_or(self.entries.len())
+    }
+
+    /// Adds an entry at [`Self::next_index`].
+    pub fn insert(&mut self, entry: T) {
+        match self.free.pop() {
+            Some(index) => self.entries[index] = Some(entry),
+            None => self.entries.push(Some(entry)),
+        }
+    }
+
+    /// The entry at `index`, if there is one.
+    pub fn get_mut(&mut self, index: usize) -> Option<&mut T> {
+        self.entries.get_mut(index)?.as_mut()
+    }
+
+    /// Takes the entry at `index` out.
+    pub fn remove(&mut self, index: usize) -> Option<T> {
+        let entry = self.entries.get_mut(index)?.take()?;
+        self.free.push(index);
+        Some(entry)
+    }
+
+    /// All entries with their indices.
+    pub fn iter(&self) -> impl Iterator<Item = (usize, &T)> {
+        self.entries.iter().enumerate().filter_map(|(index, entry)| Some((index, entry.as_ref()?)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn indices_are_used_again() {
+        let mut slab = Slab::new();
+        for name in ["a", "b", "c"] {
+            slab.insert(name);
+        }
+        assert_eq!(slab.remove(1), Some("b"));
+        assert_eq!((slab.remove(1), slab.get_mut(1)), (None, None));
+        assert_eq!(slab.next_index(), 1);
+        slab.insert("d");
+        assert_eq!(slab.next_index(), 3);
+        assert_eq!(slab.iter().collect::<Vec<_>>(), [(0, &"a"), (1, &"d"), (2, &"c")]);
+    }
+}

@@ -1,0 +1,171 @@
+//! What all clients share, apart from the pool.
+
+use pmem::Meta;
+
+use crate::expire::Schedule;
+use crate::resp::Limits;
+
+/// Bounds on what clients may cost, in bytes unless it says otherwise.
+#[derive(Clone, Copy, Debug)]
+pub struct ClientLimits {
+    /// Bounds on one request.
+    pub parser: Limits,
+    /// Replies waiting for one client beyond which it is not served before it reads.
+    pub backlog: usize,
+    /// The longest reply.
+    pub reply: usize,
+    /// Requests and replies of all clients together: beyond it the client that holds most is closed.
+    pub memory: usize,
+    /// Connections.
+    pub clients: usize,
+}
+
+impl ClientLimits {
+    /// The bounds for a pool whose longest value has `value` bytes, and for so many clients.
+    pub fn new(value: u64, clients: usize) -> Self {
+        let argument = usize::try_from(value).unwrap_or(usize::MAX).min(512 << 20);
+        // A request can hold one value of the longest, and many of the usual ones.
+        let request = argument + (16 << 20);
+        Self {
+            parser: Limits { argument, request, arguments: 1 << 20 },
+            backlog: 1 << 20,
+            reply: request,
+            memory: 3 * request,
+            clients,
+        }
+    }
+}
+
+/// What does not change while the server runs.
+#[derive(Clone, Debug, Default)]
+pub struct Facts {
+    /// The TCP port that is listened on.
+    pub port: u16,
+    /// The address that is listened on.
+    pub bind: String,
+    /// The device's name: `pmem0`, or the file's path.
+    pub device: String,
+    /// The device's length in bytes.
+    pub device_bytes: u64,
+    /// What protects the device from stray stores.
+    pub protection: String,
+    /// What the pool's opening found, for people.
+    pub opening: String,
+    /// Identifies this run, 40 hexadecimal digits.
+    pub run_id: String,
+    /// When the server started, in Unix milliseconds.
+    pub started_ms: u64,
+}
+
+/// Counts since the server started or `CONFIG RESETSTAT`.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Counters {
+    /// Connections accepted.
+    pub connections: u64,
+    /// Connections refused because there were too many.
+    pub rejected: u64,
+    /// Clients closed because all together held too much memory.
+    pub evicted: u64,
+    /// Requests executed.
+    pub commands: u64,
+    /// Error replies.
+    pub errors: u64,
+    /// Bytes received.
+    pub input_bytes: u64,
+    /// Bytes sent.
+    pub output_bytes: u64,
+    /// Keys removed because they had expired.
+    pub expired: u64,
+    /// Keys that a reading command found.
+    pub hits: u64,
+    /// Keys that a reading command did not find.
+    pub misses: u64,
+}
+
+impl Counters {
+    /// Counts a reading command's look at a key.
+    pub fn looked(&mut self, found: bool) {
+        match found {
+            true => self.hits += 1,
+            false => self.misses += 1,
+        }
+    }
+}
+
+/// The server's state.
+pub struct State {
+    /// What does not change.
+    pub facts: Facts,
+    /// What clients may cost.
+    pub limits: ClientLimits,
+    /// What happened so far.
+    pub counters: Counters,
+    /// The time of the current turn, in Unix microseconds.
+    pub now_us: u64,
+    /// The same in milliseconds.
+    pub now_ms: u64,
+    /// When keys are to be looked at because they may have expired.
+    pub expiry: Schedule,
+    /// The pool's statistics before the current turn.
+    pub pool: pmem::Stats,
+    /// Clients connected.
+    pub clients: usize,
+    /// Bytes of requests and replies that are held for all of them.
+    pub client_memory: usize,
+    /// Set when the server is to stop.
+    pub stopping: bool,
+    /// The value that a command works on; kept for its memory.
+    pub value: Vec<u8>,
+    /// The state of the generator of random numbers, never 0.
+    seed: u64,
+}
+
+/// Above this size the memory for values is given back after each turn, in bytes.
+const KEEP: usize = 1 << 20;
+
+impl State {
+    /// The state of a server that starts. `seed` makes its random choices.
+    pub fn new(facts: Facts, limits: ClientLimits, seed: u64) -> Self {
+        Self {
+            facts,
+            limits,
+            counters: Counters::default(),
+            now_us: 0,
+            now_ms: 0,
+            expiry: Schedule::default(),
+            pool: pmem::Stats::default(),
+            clients: 0,
+            client_memory: 0,
+            stopping: false,
+            value: Vec::new(),
+            seed: seed | 1,
+        }
+    }
+
+    /// Begins a turn.
+    pub fn begin(&mut self, now_us: u64, pool: pmem::Stats) {
+        self.now_us = now_us;
+        self.now_ms = now_us / 1000;
+        self.pool = pool;
+    }
+
+    /// Ends a turn.
+    pub fn end(&mut self) {
+        if self.value.capacity() > KEEP {
+            self.value = Vec::new();
+        }
+    }
+
+    /// Whether a key with these properties has expired.
+    pub fn expired(&self, meta: Meta) -> bool {
+        meta.expires_at_ms.is_some_and(|at| at < self.now_ms)
+    }
+
+    /// A random number (xorshift64*).
+    pub fn random(&mut self) -> u64 {
+        self.seed ^= self.seed >> 12;
+        self.seed ^= self.seed << 25;
+        self.seed ^= self.seed >> 27;
+        self.seed.wrapping_mul(0x2545_f491_4f6c_dd1d)
+    }
+}

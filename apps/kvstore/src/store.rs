@@ -1,0 +1,67 @@
+//! Opening the persistent memory and the pool in it.
+
+use std::hash::{BuildHasher, Hasher, RandomState};
+
+use pmem::{Device, FormatOptions, Pool};
+
+use crate::options::Options;
+
+/// An opened store.
+pub struct Store {
+    /// The pool.
+    pub pool: Pool<Device>,
+    /// What protects it from stray stores, for people.
+    pub protection: String,
+}
+
+/// Opens the device and the pool in it; a blank device gets a new pool. The error is for people.
+pub fn open(options: &Options) -> Result<Store, String> {
+    let device = device(options)?;
+    let protection = protection(&device.name());
+    let name = device.name();
+    let mut uuid = [0; 16];
+    uuid[..8].copy_from_slice(&random().to_le_bytes());
+    uuid[8..].copy_from_slice(&random().to_le_bytes());
+    let pool = Pool::open_or_format(device, &FormatOptions::new(uuid)).map_err(|error| format!("{name}: {error}"))?;
+    Ok(Store { pool, protection })
+}
+
+/// On the guest the device is there or not.
+#[cfg(target_os = "hermit")]
+fn device(options: &Options) -> Result<Device, String> {
+    Device::open(options.device.to_string_lossy()).map_err(|error| error.to_string())
+}
+
+/// On the host it is a file, created when it does not exist.
+#[cfg(not(target_os = "hermit"))]
+fn device(options: &Options) -> Result<Device, String> {
+    const SIZE: u64 = 1 << 30;
+    let path = std::path::Path::new(&options.device);
+    let opened = match path.exists() {
+        true => Device::open(path),
+        false => Device::create(path, options.size.unwrap_or(SIZE)),
+    };
+    let device = opened.map_err(|error| error.to_string())?;
+    match options.size {
+        Some(size) if size != device.size() => {
+            Err(format!("{} has {} bytes, not the {size} of --size", device.name(), device.size()))
+        }
+        _ => Ok(device),
+    }
+}
+
+#[cfg(target_os = "hermit")]
+fn protection(name: &str) -> String {
+    let device = libos::dax::devices().iter().find(|device| device.name() == name);
+    device.map_or_else(|| "none".into(), |device| device.protection().to_string())
+}
+
+#[cfg(not(target_os = "hermit"))]
+fn protection(_: &str) -> String {
+    "none".into()
+}
+
+/// A random number: std seeds its hashers with the system's entropy.
+pub fn random() -> u64 {
+    RandomState::new().build_hasher().finish()
+}

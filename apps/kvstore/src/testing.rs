@@ -1,0 +1,143 @@
+//! What tests need: a pool in memory, and a client without a socket.
+
+use std::cell::RefCell;
+use std::ops::Range;
+
+use pmem::medium::Gone;
+use pmem::{Counters, FormatOptions, Load, Medium, OutOfRange, Pool, Store};
+
+use crate::server::client::{Budget, Client};
+use crate::session::Session;
+use crate::state::{ClientLimits, Facts, State};
+
+/// A medium in DRAM that forgets nothing.
+pub struct Memory(RefCell<Vec<u8>>);
+
+impl Memory {
+    fn checked(&self, offset: u64, bytes: u64) -> Result<Range<usize>, OutOfRange> {
+        let (range, len) = (offset..offset.saturating_add(bytes), self.size());
+        match range.end <= len {
+            true => Ok(range.start as usize..range.end as usize),
+            false => Err(OutOfRange { range, len }),
+        }
+    }
+}
+
+impl Load for Memory {
+    fn size(&self) -> u64 {
+        self.0.borrow().len() as u64
+    }
+
+    fn load(&self, offset: u64, into: &mut [u8]) -> Result<(), OutOfRange> {
+        let range = self.checked(offset, into.len() as u64)?;
+        into.copy_from_slice(&self.0.borrow()[range]);
+        Ok(())
+    }
+}
+
+impl Store for Memory {
+    fn store(&self, offset: u64, from: &[u8]) -> Result<(), OutOfRange> {
+        let range = self.checked(offset, from.len() as u64)?;
+        self.0.borrow_mut()[range].copy_from_slice(from);
+        Ok(())
+    }
+
+    fn fill(&self, offset: u64, len: u64, byte: u8) -> Result<(), OutOfRange> {
+        let range = self.checked(offset, len)?;
+        self.0.borrow_mut()[range].fill(byte);
+        Ok(())
+    }
+
+    fn write_back(&self, range: Range<u64>) -> Result<(), OutOfRange> {
+        self.checked(range.start, range.end.saturating_sub(range.start)).map(drop)
+    }
+
+    fn fence(&self) {}
+}
+
+impl Medium for Memory {
+    type Reader<'g> = &'g Memory;
+    type Writer<'g> = &'g Memory;
+
+    fn shorten<'short, 'long: 'short>(reader: Self::Reader<'long>) -> Self::Reader<'short> {
+        reader
+    }
+
+    fn len(&self) -> u64 {
+        self.size()
+    }
+
+    fn read<R>(&self, f: impl for<'g> FnOnce(Self::Reader<'g>) -> R) -> Result<R, Gone> {
+        Ok(f(self))
+    }
+
+    fn write<R>(&self, f: impl for<'g> FnOnce(Self::Writer<'g>) -> R) -> Result<R, Gone> {
+        Ok(f(self))
+    }
+
+    fn counters(&self) -> Counters {
+        Counters::default()
+    }
+}
+
+/// An empty pool of a few mebibytes.
+pub fn pool() -> Pool<Memory> {
+    Pool::format(Memory(RefCell::new(vec![0; 8 << 20])), &FormatOptions::new([7; 16])).unwrap()
+}
+
+/// A client and the server behind it, without sockets and with a clock of its own.
+pub struct Harness {
+    /// The pool.
+    pub pool: Pool<Memory>,
+    /// The server's state.
+    pub state: State,
+    /// The client.
+    pub client: Client,
+    /// The time in Unix milliseconds.
+    pub now_ms: u64,
+}
+
+impl Harness {
+    /// A server with an empty pool, and one client.
+    pub fn new() -> Self {
+        let pool = pool();
+        let limits = ClientLimits::new(pool.value_limit(), 100);
+        let state = State::new(Facts::default(), limits, 1);
+        let session = Session::new(1, ([127, 0, 0, 1], 1).into(), 0);
+        Self { pool, client: Client::new(session, &limits), state, now_ms: 1_700_000_000_000 }
+    }
+
+    /// Lets bytes arrive in one piece; returns the replies that were sent.
+    pub fn bytes(&mut self, data: &[u8]) -> Vec<u8> {
+        self.client.input.push(data);
+        let mut replies = Vec::new();
+        while self.client.has_request(&self.state.limits) {
+            self.turn();
+            let sendable = self.client.outbox.sendable();
+            replies.extend_from_slice(sendable);
+            let count = sendable.len();
+            self.client.outbox.sent(count);
+        }
+        replies
+    }
+
+    /// Runs one turn, the step of the active expiry among it.
+    pub fn turn(&mut self) {
+        self.state.begin(self.now_ms * 1000, self.pool.stats());
+        let (client, state) = (&mut self.client, &mut self.state);
+        let ((), receipt) = self
+            .pool
+            .turn(|turn| {
+                client.execute(turn, state, &mut Budget::new(100));
+                crate::expire::step(turn, state);
+            })
+            .unwrap();
+        self.client.outbox.release(&receipt);
+    }
+
+    /// Sends one inline request; the reply has `|` for its line ends.
+    pub fn send(&mut self, line: &str) -> String {
+        let reply = self.bytes(format!("{line}\r\n").as_bytes());
+        String::from_utf8(reply).unwrap().replace("\r\n", "|")
+    }
+}
