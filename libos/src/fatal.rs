@@ -32,25 +32,29 @@ fn begin() {
     unsafe { console::break_lock() };
 }
 
-/// Prints who was running: thread and CPU.
-fn print_context() {
-    let thread = task::current_id();
-    kprintln!("  thread {thread} \"{}\" on cpu {}", task::current_name(), percpu::this().id);
+/// Prints who was running: thread and CPU. `traps` is how many trap handlers were at work when it happened.
+fn print_context(traps: u32) {
+    let handler = if traps == 0 { "" } else { ", in a handler that interrupted it" };
+    kprintln!("  thread {} \"{}\" on cpu {}{handler}", task::current_id(), task::current_name(), percpu::this().id);
 }
 
-fn print_backtrace(rip: Option<u64>, rbp: u64) {
+fn print_backtrace(addresses: impl Iterator<Item = u64>) {
     kprintln!("  backtrace:");
-    for (depth, address) in rip.into_iter().chain(backtrace::from_frame_pointer(rbp)).enumerate() {
+    for (depth, address) in addresses.enumerate() {
         kprintln!("    #{depth} {address:#018x}");
     }
+}
+
+fn traps() -> u32 {
+    percpu::this().trap_depth.load(Ordering::Relaxed)
 }
 
 /// Stops the machine with this exit status after a report of why and where; see [`fatal!`].
 pub fn stop(status: i32, reason: fmt::Arguments<'_>) -> ! {
     begin();
     kprintln!("holdfast: FATAL {reason}");
-    print_context();
-    print_backtrace(None, backtrace::frame_pointer());
+    print_context(traps());
+    print_backtrace(backtrace::from_frame_pointer(backtrace::frame_pointer()));
     power::exit(status)
 }
 
@@ -65,10 +69,11 @@ pub(crate) fn refuse(reason: fmt::Arguments<'_>) -> ! {
 pub(crate) fn fault(status: i32, frame: &TrapFrame, what: fmt::Arguments<'_>) -> ! {
     begin();
     kprintln!("holdfast: FAULT {what}");
-    print_context();
+    // This exception's own handler is not what did it.
+    print_context(traps().saturating_sub(1));
     kprintln!("  rights {}", frame.rights());
     kprintln!("{frame}");
-    print_backtrace(Some(frame.rip), frame.rbp());
+    print_backtrace(backtrace::from_trap(frame));
     power::exit(status)
 }
 
@@ -108,8 +113,8 @@ pub(crate) fn exception(frame: &TrapFrame) -> ! {
 pub(crate) fn abort() -> ! {
     begin();
     kprintln!("holdfast: the program aborted");
-    print_context();
-    print_backtrace(None, backtrace::frame_pointer());
+    print_context(traps());
+    print_backtrace(backtrace::from_frame_pointer(backtrace::frame_pointer()));
     power::exit(PANIC)
 }
 

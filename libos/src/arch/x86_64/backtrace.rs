@@ -2,26 +2,36 @@
 
 use core::arch::asm;
 
+use super::memory_functions;
+use super::trap::TrapFrame;
 use crate::mm;
 
 /// The most frames that a backtrace shows.
 const MAX_DEPTH: usize = 48;
+
+/// The interrupted instruction and the callers of its function, innermost first.
+pub fn from_trap(frame: &TrapFrame) -> impl Iterator<Item = u64> {
+    let leaf_caller = memory_functions::contain(frame.rip).then(|| read_words(frame.rsp)).flatten().map(|[at, _]| at);
+    core::iter::once(frame.rip).chain(leaf_caller).chain(from_frame_pointer(frame.rbp()))
+}
 
 /// The return addresses above the frame record at `rbp`, innermost first. Stops at anything that is not a readable record
 /// further up the stack.
 pub fn from_frame_pointer(rbp: u64) -> impl Iterator<Item = u64> {
     let mut rbp = rbp;
     core::iter::from_fn(move || {
-        let readable = rbp != 0 && rbp.is_multiple_of(8) && mm::is_mapped(rbp) && mm::is_mapped(rbp + 15);
-        if !readable {
-            return None;
-        }
-        // SAFETY: the 16 bytes are mapped and not persistent memory; a wrong record yields a wrong number, no more.
-        let [next, return_address] = unsafe { (rbp as *const [u64; 2]).read_volatile() };
+        let [next, return_address] = read_words(rbp)?;
         rbp = if next > rbp { next } else { 0 };
         mm::layout::in_text(return_address).then_some(return_address)
     })
     .take(MAX_DEPTH)
+}
+
+/// Two words of the stack; `None` if they cannot be read.
+fn read_words(at: u64) -> Option<[u64; 2]> {
+    let readable = at != 0 && at.is_multiple_of(8) && mm::is_mapped(at) && mm::is_mapped(at.checked_add(15)?);
+    // SAFETY: the 16 bytes are mapped and not persistent memory; a wrong record yields a wrong number, no more.
+    readable.then(|| unsafe { (at as *const [u64; 2]).read_volatile() })
 }
 
 /// The frame pointer of the calling function.

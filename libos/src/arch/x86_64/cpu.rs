@@ -72,7 +72,9 @@ pub unsafe fn enable_features() {
         XCr0::write(state);
     }
     // WD in IA32_PKRS is void without CR0.WP (SDM 4.6.2): the boot code set it, and nothing ever clears it.
-    assert!(Cr0::read().contains(Cr0Flags::WRITE_PROTECT), "CR0.WP is set by the boot code");
+    if !Cr0::read().contains(Cr0Flags::WRITE_PROTECT) {
+        crate::fatal::fatal!(crate::fatal::BOOT_REFUSED, "CR0.WP is clear, so protection keys would not stop writes");
+    }
 }
 
 /// Makes the tables with this root the address space.

@@ -8,6 +8,8 @@ use core::arch::global_asm;
 global_asm!(
     r#"
     .section .text.memory_functions, "ax", @progbits
+    .global memory_functions_start
+    memory_functions_start:
 
     // memcpy and memmove: RDI to, RSI from, RDX bytes; returns RDI. dax_copy is the same under a name that the compiler
     // does not know, so that it makes no assumption about it.
@@ -191,6 +193,20 @@ global_asm!(
         inc rax
         jmp 50b
     51: ret
+    .global memory_functions_end
+    memory_functions_end:
     .text
     "#
 );
+
+unsafe extern "C" {
+    static memory_functions_start: u8;
+    static memory_functions_end: u8;
+}
+
+/// Whether the address is in one of these functions. They push nothing, so there the stack pointer is at the return
+/// address, and the frame pointer is the caller's.
+pub(super) fn contain(address: u64) -> bool {
+    let (start, end) = ((&raw const memory_functions_start).addr(), (&raw const memory_functions_end).addr());
+    (start as u64..end as u64).contains(&address)
+}
