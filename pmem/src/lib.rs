@@ -20,6 +20,8 @@ pub mod device;
 mod error;
 pub mod medium;
 pub mod pool;
+#[cfg(not(target_os = "hermit"))]
+pub mod sim;
 mod tally;
 pub mod view;
 

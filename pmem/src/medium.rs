@@ -103,6 +103,10 @@ pub trait Medium {
     /// The handle of a write scope.
     type Writer<'g>: Store + Copy;
 
+    /// Lets a reader pass for one of a shorter life, as a reference would. Implementations return `reader` as it is; the
+    /// compiler does not know by itself that this is sound for every handle type.
+    fn shorten<'short, 'long: 'short>(reader: Self::Reader<'long>) -> Self::Reader<'short>;
+
     /// The medium's length in bytes. It never changes while the medium is open.
     fn len(&self) -> u64;
 
@@ -152,6 +156,10 @@ impl<T: Store + ?Sized> Store for &T {
 impl<M: Medium> Medium for &M {
     type Reader<'g> = M::Reader<'g>;
     type Writer<'g> = M::Writer<'g>;
+
+    fn shorten<'short, 'long: 'short>(reader: Self::Reader<'long>) -> Self::Reader<'short> {
+        M::shorten(reader)
+    }
 
     fn len(&self) -> u64 {
         (**self).len()

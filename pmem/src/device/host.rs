@@ -245,6 +245,10 @@ impl Medium for Device {
     type Reader<'g> = &'g ReadGrant<'g>;
     type Writer<'g> = &'g WriteGrant<'g>;
 
+    fn shorten<'short, 'long: 'short>(reader: Self::Reader<'long>) -> Self::Reader<'short> {
+        reader
+    }
+
     fn len(&self) -> u64 {
         self.size()
     }

@@ -3,16 +3,30 @@
 //! Owns: the format of a pool's bytes, the log, its index in DRAM, recovery and cleaning. Never: what a value means,
 //! what time it is (expiry times are kept, not acted on), or how bytes become durable (that is the medium's).
 
+mod append;
+mod clean;
+mod index;
+mod log;
+mod record;
+mod recover;
 mod report;
+mod segment;
+mod stage;
+mod stale;
+mod superblock;
+mod turn;
+mod walk;
 
 pub use report::{Damage, DamageKind, OpenReport, Stats, Tail};
+pub use turn::Turn;
 
 use alloc::string::String;
-use alloc::vec::Vec;
-use core::marker::PhantomData;
 
 use crate::error::Error;
 use crate::medium::Medium;
+use crate::pool::log::Log;
+use crate::pool::record::Kind;
+use crate::pool::superblock::Superblock;
 
 /// The version of the on-media format that this crate writes, and the newest that it reads.
 pub const FORMAT_VERSION: u32 = 1;
@@ -85,38 +99,73 @@ impl Durable {
 #[derive(Debug)]
 pub struct Pool<M: Medium> {
     medium: M,
+    log: Log,
 }
 
 impl<M: Medium> Pool<M> {
     /// Makes an empty pool on `medium`. Whatever the medium held is lost.
-    pub fn format(_medium: M, _options: &FormatOptions) -> Result<Pool<M>, Error> {
-        todo!()
+    pub fn format(medium: M, options: &FormatOptions) -> Result<Pool<M>, Error> {
+        let superblock = medium.write(|store| Superblock::format(&store, options))??;
+        Ok(Pool { medium, log: Log::new(superblock) })
     }
 
     /// Opens the pool on `medium`: checks every record and rebuilds the index. [`Pool::report`] says what was found.
-    pub fn open(_medium: M) -> Result<Pool<M>, Error> {
-        todo!()
+    ///
+    /// Writes only what must be repaired before new records may follow; a pool that was shut down cleanly needs nothing.
+    pub fn open(medium: M) -> Result<Pool<M>, Error> {
+        let (mut log, repairs) = medium.read(|load| Log::recover(&load))??;
+        if !repairs.is_empty() {
+            medium.write(|store| log.repair(&store, repairs))??;
+        }
+        Ok(Pool { medium, log })
     }
 
     /// Opens the pool on `medium`, or makes one if the medium is blank or a format of it was interrupted. Anything else
     /// is an error, never overwritten.
-    pub fn open_or_format(_medium: M, _options: &FormatOptions) -> Result<Pool<M>, Error> {
-        todo!()
+    pub fn open_or_format(medium: M, options: &FormatOptions) -> Result<Pool<M>, Error> {
+        match medium.read(|load| Superblock::read(&load).map(|_| ()))? {
+            Err(Error::Blank | Error::FormatInterrupted) => Self::format(medium, options),
+            Err(error) => Err(error),
+            Ok(()) => Self::open(medium),
+        }
     }
 
-    /// What opening found.
+    /// What opening found. Damage that was met since is added.
     pub fn report(&self) -> &OpenReport {
-        todo!()
+        &self.log.report
     }
 
     /// Statistics of now.
     pub fn stats(&self) -> Stats {
-        todo!()
+        let log = &self.log;
+        let size = u64::from(log.geometry().segment_size);
+        let used = log.geometry().segments - log.free - log.quarantined;
+        let behind_head = log.head.map_or(0, |head| u64::from(log.batch_limit() - head.at));
+        Stats {
+            capacity_bytes: log.capacity(),
+            used_bytes: u64::from(used) * size,
+            live_bytes: log.live,
+            free_bytes: u64::from(log.free) * size + behind_head,
+            quarantined_bytes: u64::from(log.quarantined) * size,
+            keys: log.keys.len(),
+            index_bytes: log.keys.bytes() + log.chunks.bytes(),
+            other_bytes: log.stale.bytes() + log.stage.capacity() + size_of_val(&*log.segments) as u64,
+            turns: log.totals.turns,
+            commits: log.totals.commits,
+            segments_cleaned: log.totals.segments_cleaned,
+            bytes_moved: log.totals.bytes_moved,
+            medium: self.medium.counters(),
+        }
     }
 
     /// The pool's identity.
     pub fn uuid(&self) -> [u8; 16] {
-        todo!()
+        self.log.superblock.uuid
+    }
+
+    /// The pool's name for people.
+    pub fn label(&self) -> &str {
+        &self.log.superblock.label
     }
 
     /// The medium that the pool is on.
@@ -126,12 +175,12 @@ impl<M: Medium> Pool<M> {
 
     /// The longest key, in bytes.
     pub fn key_limit(&self) -> u64 {
-        todo!()
+        self.log.key_limit() as u64
     }
 
     /// The longest value, in bytes.
     pub fn value_limit(&self) -> u64 {
-        todo!()
+        record::VALUE_LIMIT
     }
 
     /// Runs one turn of an event loop: `f` reads and stages writes, then everything staged is made durable with one
@@ -140,82 +189,28 @@ impl<M: Medium> Pool<M> {
     /// `f` runs under one read grant. What it stages is visible to its own later reads. A turn that stages a lot may
     /// commit parts of it early, in order; the receipt still stands for all of it. After an error nothing that was
     /// staged since the last commit is kept.
-    pub fn turn<R>(&mut self, _f: impl FnOnce(&mut Turn<'_, M>) -> R) -> Result<(R, Durable), Error> {
-        todo!()
+    pub fn turn<R>(&mut self, f: impl FnOnce(&mut Turn<'_, M>) -> R) -> Result<(R, Durable), Error> {
+        let Pool { medium, log } = self;
+        // A turn that ended in a panic left what it had staged.
+        log.discard_staged();
+        log.totals.turns += 1;
+        let result = medium.read(|reader| f(&mut Turn::new(medium, log, M::shorten(reader))))?;
+        if !log.stage.is_empty() || log.clear_staged.is_some() {
+            let bytes = log.stage.bytes.len() as u64;
+            medium.write(|store| {
+                log.commit(&store)?;
+                log.maintain(&store, bytes)
+            })??;
+        }
+        Ok((result, Durable { commit: log.next_batch - 1 }))
     }
 
     /// Shuts the pool down cleanly, so that the next opening knows that the log is complete.
     pub fn close(self) -> Result<M, Error> {
-        todo!()
-    }
-}
-
-/// One turn of an event loop over a pool: reads, and writes staged until the turn's end. See [`Pool::turn`].
-#[derive(Debug)]
-pub struct Turn<'t, M: Medium> {
-    _pool: PhantomData<&'t M>,
-}
-
-impl<M: Medium> Turn<'_, M> {
-    /// Appends the key's value to `value`. `None`, and `value` untouched, if there is no such key.
-    pub fn get(&self, _key: &[u8], _value: &mut Vec<u8>) -> Result<Option<Meta>, Error> {
-        todo!()
-    }
-
-    /// Appends at most `len` bytes of the key's value from byte `offset` on to `value`; fewer where the value ends.
-    pub fn get_range(&self, _key: &[u8], _offset: u64, _len: u64, _value: &mut Vec<u8>) -> Result<Option<Meta>, Error> {
-        todo!()
-    }
-
-    /// The length and the expiry of the key's value.
-    pub fn meta(&self, _key: &[u8]) -> Result<Option<Meta>, Error> {
-        todo!()
-    }
-
-    /// Whether the key is there.
-    pub fn contains(&self, _key: &[u8]) -> Result<bool, Error> {
-        todo!()
-    }
-
-    /// Sets the key's value.
-    pub fn put(&mut self, _key: &[u8], _value: &[u8], _expires_at_ms: Option<u64>) -> Result<(), Error> {
-        todo!()
-    }
-
-    /// Removes the key. Says whether it was there.
-    pub fn remove(&mut self, _key: &[u8]) -> Result<bool, Error> {
-        todo!()
-    }
-
-    /// Does all of `ops`, in order, in one record: after a power cut all of them happened or none. An operation on a
-    /// key that an earlier one of them wrote sees its effect.
-    pub fn atomically(&mut self, _ops: &[Op<'_>]) -> Result<(), Error> {
-        todo!()
-    }
-
-    /// Removes every key.
-    pub fn clear(&mut self) -> Result<(), Error> {
-        todo!()
-    }
-
-    /// The number of keys.
-    pub fn len(&mut self) -> Result<u64, Error> {
-        todo!()
-    }
-
-    /// Visits some keys, at least `count` of them unless the end comes first, and returns the cursor to go on with;
-    /// 0 begins, and 0 returned means that everything was visited.
-    ///
-    /// The guarantees are those of Redis's `SCAN`: a key that is there from the first call to the last is visited at
-    /// least once, whatever else comes and goes in between; one that comes or goes may or may not be; a key may be
-    /// visited more than once. Cursors of any value are safe.
-    pub fn scan(&mut self, _cursor: u64, _count: usize, _f: impl FnMut(&[u8], Meta)) -> Result<u64, Error> {
-        todo!()
-    }
-
-    /// Appends some key to `key`, chosen by `seed`; `None` if the pool is empty. Equal seeds on an equal pool choose the
-    /// same key, and random seeds choose about evenly.
-    pub fn random(&mut self, _seed: u64, _key: &mut Vec<u8>) -> Result<Option<Meta>, Error> {
-        todo!()
+        let Pool { medium, mut log } = self;
+        if !log.closed && log.has_room_for_mark() {
+            medium.write(|store| log.write_mark(&store, Kind::Close, &[]))??;
+        }
+        Ok(medium)
     }
 }

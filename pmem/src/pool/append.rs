@@ -1,0 +1,295 @@
+//! Committing: from the staging buffer to durable records, and from there into the index.
+//!
+//! The order of every step is what makes it safe; `docs/pool-format.md` argues each. In short: a batch is stored,
+//! written back and fenced before the next one begins; a segment is sealed before another one is opened, and opened
+//! before it is written to; nothing enters the index before it is durable.
+
+use alloc::vec::Vec;
+
+use crate::error::Error;
+use crate::medium::{LINE, Load, Store};
+use crate::pool::index::Index;
+use crate::pool::log::{Found, Head, Log, Plan};
+use crate::pool::record::{FRAME_HEADER, Kind, OpHeader, Salt};
+use crate::pool::segment::{HEADER, Header, State};
+use crate::pool::stage::{Stage, StagedOp};
+
+impl Log {
+    /// Makes everything staged durable and puts it into the index.
+    pub(crate) fn commit(&mut self, store: &impl Store) -> Result<(), Error> {
+        let mut stage = core::mem::take(&mut self.stage);
+        let cleared = match self.clear_staged.take() {
+            Some(through) => self.clear_through(store, through),
+            None => Ok(()),
+        };
+        let result = cleared.and_then(|()| self.write_frames(store, &mut stage));
+        stage.clear();
+        self.stage = stage;
+        self.staged_growth = 0;
+        self.replan();
+        result
+    }
+
+    /// Forgets everything staged.
+    pub(crate) fn discard_staged(&mut self) {
+        self.stage.clear();
+        self.clear_staged = None;
+        self.staged_growth = 0;
+        self.replan();
+    }
+
+    /// Reckons anew where the staged frames will go.
+    pub(crate) fn replan(&mut self) {
+        self.plan = match (self.head, self.clear_staged) {
+            (Some(head), None) => Plan { segments: 0, at: head.at },
+            (None, None) => Plan { segments: 0, at: self.batch_limit() },
+            (_, Some(_)) => Plan { segments: 1, at: HEADER },
+        };
+        for frame in 0..self.stage.frames.len() {
+            self.plan = self.planned(self.stage.frames[frame].bytes.len());
+        }
+    }
+
+    /// The plan with one more frame.
+    pub(crate) fn planned(&self, frame_len: usize) -> Plan {
+        let Plan { segments, at } = self.plan;
+        let len = frame_len as u32;
+        if len <= self.batch_limit() - at {
+            Plan { segments, at: at + len }
+        } else {
+            Plan { segments: segments + 1, at: HEADER + len }
+        }
+    }
+
+    /// Writes frames in batches, one for each segment that they fall into, each durable before the next.
+    pub(crate) fn write_frames(&mut self, store: &impl Store, stage: &mut Stage) -> Result<(), Error> {
+        let mut first = 0;
+        while first < stage.frames.len() {
+            let head = self.head_with_room(store, stage.frames[first].bytes.len() as u32)?;
+            let from = stage.frames[first].bytes.start;
+            let room = (self.batch_limit() - head.at) as usize;
+            let fits = |frame: &&_| {
+                let frame: &crate::pool::stage::StagedFrame = frame;
+                frame.bytes.end - from <= room
+            };
+            let last = first + stage.frames[first..].iter().take_while(fits).count();
+            let to = stage.frames[last - 1].bytes.end;
+
+            let start = self.geometry().start_of(head.segment) + u64::from(head.at);
+            let salt = Salt::new(&self.superblock.uuid, self.segments[head.segment as usize].generation);
+            for frame in &stage.frames[first..last] {
+                let offset = start + (frame.bytes.start - from) as u64;
+                salt.seal(&mut stage.bytes[frame.bytes.clone()], offset, self.next_batch, start);
+            }
+            self.write_batch(store, &stage.bytes[from..to])?;
+            for op in stage.frames[first].ops.start..stage.frames[last - 1].ops.end {
+                let op = stage.ops[op];
+                self.settle(store, &stage.bytes, &op, start + (op.at - from) as u64);
+            }
+            first = last;
+        }
+        Ok(())
+    }
+
+    /// Stores one batch at the head, pads its last line, and makes it durable.
+    fn write_batch(&mut self, store: &impl Store, batch: &[u8]) -> Result<(), Error> {
+        let Some(head) = self.head else { return Err(Error::Full) };
+        let start = self.geometry().start_of(head.segment) + u64::from(head.at);
+        let len = batch.len() as u64;
+        let padded = len.next_multiple_of(LINE);
+        store.store(start, batch)?;
+        if padded > len {
+            store.fill(start + len, padded - len, 0)?;
+        }
+        store.write_back(start..start + padded)?;
+        store.fence();
+        self.next_batch += 1;
+        self.head = Some(Head { segment: head.segment, at: head.at + padded as u32 });
+        self.totals.commits += 1;
+        self.closed = false;
+        Ok(())
+    }
+
+    /// Writes a frame of one operation on nothing, as a batch of its own, at the head.
+    pub(crate) fn write_mark(&mut self, store: &impl Store, kind: Kind, value: &[u8]) -> Result<(), Error> {
+        let Some(head) = self.head else { return Err(Error::Full) };
+        let header =
+            OpHeader { kind, expires_at_ms: None, key_len: 0, value_len: value.len(), sequence: self.next_sequence };
+        self.next_sequence += 1;
+        let mut frame = Vec::from([0; FRAME_HEADER]);
+        crate::pool::record::encode_op(&mut frame, &header, &[], &[value]);
+        let start = self.geometry().start_of(head.segment) + u64::from(head.at);
+        let salt = Salt::new(&self.superblock.uuid, self.segments[head.segment as usize].generation);
+        salt.seal(&mut frame, start, self.next_batch, start);
+        self.write_batch(store, &frame)
+    }
+
+    /// The head, with room for a frame of `len` bytes: this one, or that of a segment opened now.
+    fn head_with_room(&mut self, store: &impl Store, len: u32) -> Result<Head, Error> {
+        loop {
+            match self.head {
+                Some(head) if len <= self.batch_limit() - head.at => return Ok(head),
+                Some(head) => self.seal(store, head.at)?,
+                None => self.open_segment(store)?,
+            }
+        }
+    }
+
+    /// Ends the head's segment: its records end at `valid_end`, and nothing follows. In the line kept for that, if all
+    /// others are full.
+    pub(crate) fn seal(&mut self, store: &impl Store, valid_end: u32) -> Result<(), Error> {
+        self.write_mark(store, Kind::End, &u64::from(valid_end).to_le_bytes())?;
+        self.head = None;
+        Ok(())
+    }
+
+    /// Takes the free segment that was used longest ago and makes it the head.
+    ///
+    /// The first header is durable before anything else is written, so that no record of this generation exists unless
+    /// the header does. The second one becomes durable with the first batch.
+    fn open_segment(&mut self, store: &impl Store) -> Result<(), Error> {
+        let free = self.segments.iter().enumerate().filter(|(_, segment)| segment.state == State::Free);
+        let Some((index, _)) = free.min_by_key(|(_, segment)| segment.generation) else { return Err(Error::Full) };
+        let header = Header {
+            used: true,
+            index: index as u32,
+            generation: self.next_generation,
+            first_sequence: self.next_sequence,
+            first_batch: self.next_batch,
+            cleared_through: self.cleared_through,
+        };
+        let places = Header::places(self.geometry(), header.index);
+        header.write_at(store, &self.superblock.uuid, places[0])?;
+        store.fence();
+        header.write_at(store, &self.superblock.uuid, places[1])?;
+
+        let segment = &mut self.segments[index];
+        segment.state = State::Used;
+        segment.generation = header.generation;
+        segment.live = 0;
+        segment.removals = 0;
+        self.next_generation += 1;
+        self.free -= 1;
+        self.head = Some(Head { segment: header.index, at: HEADER });
+        self.closed = false;
+        Ok(())
+    }
+
+    /// Makes every operation up to a sequence number void, by opening a segment that says so, and frees all others.
+    fn clear_through(&mut self, store: &impl Store, through: u64) -> Result<(), Error> {
+        if self.free == 0 {
+            return Err(Error::Full);
+        }
+        if let Some(head) = self.head {
+            self.seal(store, head.at)?;
+        }
+        self.cleared_through = through;
+        self.open_segment(store)?;
+
+        self.keys = Index::new();
+        self.chunks = Index::new();
+        self.stale.clear();
+        self.stale_uncertain = false;
+        self.cleaning = None;
+        self.live = 0;
+        self.removals = 0;
+        let void = |log: &Log, segment: u32| {
+            log.segments[segment as usize].state == State::Used && log.head.is_none_or(|head| head.segment != segment)
+        };
+        for segment in 0..self.geometry().segments {
+            if void(self, segment) {
+                self.release(store, segment)?;
+            }
+        }
+        store.fence();
+        Ok(())
+    }
+
+    /// Frees a segment. It may be used again after the next fence.
+    pub(crate) fn release(&mut self, store: &impl Store, segment: u32) -> Result<(), Error> {
+        Header::free(store, self.geometry(), segment)?;
+        let segment = &mut self.segments[segment as usize];
+        self.removals = self.removals.saturating_sub(segment.removals);
+        self.live = self.live.saturating_sub(segment.live);
+        segment.state = State::Free;
+        segment.live = 0;
+        segment.removals = 0;
+        self.free += 1;
+        Ok(())
+    }
+
+    /// Puts an operation that is durable at `place` into the index.
+    ///
+    /// It is too late to fail: what cannot be read any more of an older operation is left out of the accounts.
+    fn settle(&mut self, load: &impl Load, bytes: &[u8], op: &StagedOp, place: u64) {
+        let Some(header) = OpHeader::decode(&bytes[op.at..]) else { return };
+        let key = &bytes[op.at + header.key_at()..op.at + header.value_at()];
+        let cost = header.cost();
+        self.largest = self.largest.max(cost);
+        if let Some(from) = op.from {
+            return self.settle_move(op.hash, &header, from, place);
+        }
+        match header.kind {
+            Kind::Put | Kind::PutLarge => {
+                match self.find(load, op.hash, key).ok().flatten() {
+                    Some(old) => {
+                        self.retire(load, op.hash, &old);
+                        self.keys.replace(old.slot, place);
+                    }
+                    None => self.keys.insert(op.hash, place),
+                }
+                self.count_live(place, cost);
+            }
+            Kind::Remove => {
+                if let Some(old) = self.find(load, op.hash, key).ok().flatten() {
+                    self.retire(load, op.hash, &old);
+                    self.keys.remove(op.hash, old.slot);
+                }
+                self.count_removal(place, cost);
+            }
+            Kind::Chunk => {
+                self.chunks.insert(op.hash, place);
+                self.count_live(place, cost);
+            }
+            Kind::End | Kind::Cut | Kind::Close => {}
+        }
+    }
+
+    /// Lets the index follow an operation that was moved.
+    fn settle_move(&mut self, hash: u64, header: &OpHeader, from: u64, place: u64) {
+        let cost = header.cost();
+        let index = match header.kind {
+            Kind::Put | Kind::PutLarge => &mut self.keys,
+            Kind::Chunk => &mut self.chunks,
+            _ => return self.count_removal(place, cost),
+        };
+        if let Some(slot) = index.find_place(hash, from) {
+            index.replace(slot, place);
+            self.count_dead(from, cost);
+            self.count_live(place, cost);
+        }
+        self.totals.bytes_moved += cost;
+    }
+
+    /// Takes a superseded put, and its chunks, out of the accounts. Its entry in the index is the caller's.
+    pub(crate) fn retire(&mut self, load: &impl Load, hash: u64, old: &Found) {
+        self.count_dead(old.place, old.header.cost());
+        self.stale.add(self.stale.counter(hash));
+        if old.header.kind == Kind::PutLarge
+            && let Ok(large) = self.large(load, old)
+        {
+            self.drop_chunks(load, &large, large.chunks());
+        }
+    }
+
+    /// Takes the first `count` chunks of a large value out of the index and the accounts.
+    pub(crate) fn drop_chunks(&mut self, load: &impl Load, large: &crate::pool::record::Large, count: u32) {
+        for chunk in 0..count {
+            let key = large.chunk_key(chunk);
+            if let Ok(Some(found)) = self.find_chunk(load, &key) {
+                self.count_dead(found.place, found.header.cost());
+                self.chunks.remove(self.hash(&key), found.slot);
+            }
+        }
+    }
+}

@@ -1,0 +1,205 @@
+//! Cleaning: live operations move out of a segment that is mostly dead, and the segment becomes free.
+//!
+//! Operations keep their sequence numbers, so a copy and its original are the same to recovery, whichever of them a
+//! crash leaves. A segment is freed only after everything moved out of it is durable. Work is done in steps, so that no
+//! turn waits for a whole segment unless the pool is about to run out of room.
+
+use alloc::collections::BTreeMap;
+
+use crate::error::Error;
+use crate::medium::{Load, Store};
+use crate::pool::log::Log;
+use crate::pool::record::{FrameHeader, Kind, Ops};
+use crate::pool::report::DamageKind;
+use crate::pool::segment::{Found, Header, State};
+use crate::pool::stage::Stage;
+use crate::pool::walk::{Step, Walk};
+
+/// Free segments that puts leave alone: to clean with, to remove with, to clear with.
+pub(crate) const PUT_RESERVE: u32 = 3;
+/// Free segments that removals leave alone.
+pub(crate) const REMOVE_RESERVE: u32 = 2;
+/// A frame of moved operations ends when it is longer than this, in bytes.
+const MOVED_FRAME: usize = 32 << 10;
+/// How much is moved with one fence, in bytes.
+const MOVED_BATCH: usize = 64 << 10;
+
+/// A segment being cleaned.
+#[derive(Debug)]
+pub(crate) struct Cleaning {
+    segment: u32,
+    walk: Walk,
+    /// How many superseded puts were met, by their counter: gone when the segment is freed.
+    dropped: BTreeMap<u32, u64>,
+}
+
+/// How to choose what to clean.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Choice {
+    /// Where there is most to win.
+    Sparsest,
+    /// In turn, so that every superseded put goes sooner or later, and with it the need for its removal.
+    Oldest,
+}
+
+impl Log {
+    /// Cleans a little if free segments are getting few, in proportion to the bytes `written` just before.
+    pub(crate) fn maintain(&mut self, store: &impl Store, written: u64) -> Result<(), Error> {
+        let low = PUT_RESERVE + (self.geometry().segments / 64).max(1);
+        let mut budget = 16 * written;
+        while self.free <= low && budget > 0 {
+            let Some(walked) = self.clean_step(store, Choice::Sparsest, budget)? else { break };
+            budget = budget.saturating_sub(walked.max(1));
+        }
+        Ok(())
+    }
+
+    /// Cleans one segment to its end. `false` if there is none that is worth it.
+    pub(crate) fn clean_segment(&mut self, store: &impl Store, choice: Choice) -> Result<bool, Error> {
+        let before = self.totals.segments_cleaned;
+        while self.clean_step(store, choice, u64::MAX)?.is_some() {
+            if self.totals.segments_cleaned != before {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Cleans on: walks about `budget` bytes of a segment or moves one batch, whichever comes first. Returns the bytes
+    /// walked, or `None` if there is nothing worth cleaning.
+    pub(crate) fn clean_step(&mut self, store: &impl Store, choice: Choice, budget: u64) -> Result<Option<u64>, Error> {
+        let mut cleaning = match self.cleaning.take() {
+            Some(cleaning) => cleaning,
+            None => match self.begin_cleaning(store, choice)? {
+                Some(cleaning) => cleaning,
+                None => return Ok(None),
+            },
+        };
+        let begin = cleaning.walk.position();
+        let mut moved = Stage::default();
+        let mut ended = false;
+        let mut damaged = None;
+        while !ended && moved.bytes.len() < MOVED_BATCH && u64::from(cleaning.walk.position() - begin) < budget {
+            match cleaning.walk.step(store)? {
+                Step::Frame { at, header } => {
+                    ended = self.pick_live(store, &mut cleaning, at, &header, &mut moved);
+                }
+                Step::Gap { from, to, .. } => damaged = Some((from, to)),
+                Step::End { at, .. } => damaged = Some((at, self.batch_limit())),
+            }
+            if let Some((from, to)) = damaged {
+                let start = self.geometry().start_of(cleaning.segment);
+                self.note_damage(DamageKind::Records, start + u64::from(from), u64::from(to - from));
+                self.quarantine(cleaning.segment);
+                break;
+            }
+        }
+        let walked = u64::from(cleaning.walk.position() - begin);
+        if let Err(error) = self.write_frames(store, &mut moved) {
+            self.stale_uncertain = true;
+            return Err(error);
+        }
+        if damaged.is_some() {
+            // What was moved out of the segment is still there as well, and `stale` does not know it.
+            self.stale_uncertain = true;
+        } else if ended {
+            self.release(store, cleaning.segment)?;
+            store.fence();
+            self.totals.segments_cleaned += 1;
+            for (counter, count) in cleaning.dropped {
+                self.stale.subtract(counter, count);
+            }
+        } else {
+            self.cleaning = Some(cleaning);
+        }
+        self.replan();
+        Ok(Some(walked))
+    }
+
+    fn begin_cleaning(&mut self, load: &impl Load, choice: Choice) -> Result<Option<Cleaning>, Error> {
+        while let Some(segment) = self.choose_segment(choice) {
+            let uuid = self.superblock.uuid;
+            if let Found::Used { header, .. } = Header::read(load, &uuid, self.geometry(), segment)? {
+                let walk = Walk::new(&uuid, self.geometry(), &header);
+                return Ok(Some(Cleaning { segment, walk, dropped: BTreeMap::new() }));
+            }
+            let place = self.geometry().start_of(segment);
+            self.note_damage(DamageKind::Segment, place, u64::from(self.geometry().segment_size));
+            self.quarantine(segment);
+        }
+        Ok(None)
+    }
+
+    fn choose_segment(&self, choice: Choice) -> Option<u32> {
+        let head = self.head.map(|head| head.segment as usize);
+        let candidates = || {
+            let segments = self.segments.iter().enumerate();
+            segments.filter(|(index, segment)| segment.state == State::Used && Some(*index) != head)
+        };
+        // Half of the removals, for all we know, have nothing left to shadow.
+        let sparsest = candidates().min_by_key(|(_, segment)| segment.live + segment.removals / 2)?;
+        let size = u64::from(self.geometry().segment_size);
+        let gain = size.saturating_sub(sparsest.1.live + sparsest.1.removals / 2);
+        if choice == Choice::Sparsest && gain >= size / 32 {
+            return Some(sparsest.0 as u32);
+        }
+        (self.removals > 0)
+            .then(|| candidates().min_by_key(|(_, segment)| segment.generation))?
+            .map(|(index, _)| index as u32)
+    }
+
+    /// Copies the operations of a frame that are still needed to `moved`. Says whether the segment ends with the frame.
+    fn pick_live(
+        &self,
+        load: &impl Load,
+        cleaning: &mut Cleaning,
+        at: u32,
+        header: &FrameHeader,
+        moved: &mut Stage,
+    ) -> bool {
+        let start = self.geometry().start_of(cleaning.segment) + u64::from(at);
+        let mut ended = false;
+        let mut mark = moved.begin_frame();
+        let Cleaning { walk, dropped, .. } = cleaning;
+        for op in Ops::of(walk.frame(at, header)) {
+            let hash = self.hash(op.key);
+            let place = start + op.at as u64;
+            let needed = match op.header.kind {
+                Kind::Put | Kind::PutLarge => {
+                    let live = self.keys.find_place(hash, place).is_some();
+                    if !live {
+                        *dropped.entry(self.stale.counter(hash)).or_default() += 1;
+                    }
+                    live
+                }
+                Kind::Chunk => self.chunks.find_place(hash, place).is_some(),
+                Kind::Remove => self.removal_needed(load, hash, op.key, dropped),
+                Kind::End => {
+                    ended = true;
+                    false
+                }
+                Kind::Cut | Kind::Close => false,
+            };
+            if needed {
+                if moved.frame_len(&mark) > MOVED_FRAME {
+                    moved.end_frame(mark);
+                    mark = moved.begin_frame();
+                }
+                moved.push(hash, Some(place), &op.header, op.key, &[op.value]);
+            }
+        }
+        moved.end_frame(mark);
+        ended
+    }
+
+    /// Whether a put that a removal shadows may still be on the medium when the segment being cleaned is gone.
+    fn removal_needed(&self, load: &impl Load, hash: u64, key: &[u8], dropped: &BTreeMap<u32, u64>) -> bool {
+        // A newer put shadows whatever the removal does.
+        if matches!(self.find(load, hash, key), Ok(Some(_))) {
+            return false;
+        }
+        let counter = self.stale.counter(hash);
+        let leaving = dropped.get(&counter).copied().unwrap_or(0);
+        self.stale_uncertain || self.stale.count(counter) > leaving
+    }
+}

@@ -1,0 +1,315 @@
+//! The index in DRAM: from a key's hash to the places on the medium where such a key may be.
+//!
+//! A linear hash table: it grows and shrinks by one bucket at a time, so no operation ever waits for a rehash. A bucket
+//! is one cache line: seven entries and a link to an overflow bucket. An entry is eight bytes: 24 bits of the hash and
+//! the place in units of eight bytes. The low eight bits of the hash are those of the bucket's number (there are never
+//! fewer than 256 buckets), so an entry tells 32 bits of its hash, and a bucket splits without reading a key.
+//!
+//! The index never touches the medium: callers compare keys.
+
+use alloc::boxed::Box;
+use alloc::vec;
+use alloc::vec::Vec;
+
+/// Entries per bucket; the eighth word links to the next bucket of the chain.
+const SLOTS: usize = 7;
+/// Buckets per page of the table, and the least number of buckets.
+const PAGE: usize = 256;
+/// log2 of [`PAGE`].
+const LEAST_LEVEL: u32 = 8;
+/// The table stops growing at this many hash bits.
+const MOST_LEVEL: u32 = 31;
+/// The table splits a bucket when there are more than this many entries for two buckets, and merges two when there are
+/// fewer than [`SPARSE`].
+const DENSE: u64 = 9;
+/// See [`DENSE`].
+const SPARSE: u64 = 2;
+/// Bits of an entry that hold its place.
+const PLACE_BITS: u32 = 40;
+
+type Bucket = [u64; SLOTS + 1];
+
+/// One entry's position in the table. Valid until the table changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Slot {
+    bucket: BucketRef,
+    slot: usize,
+}
+
+/// A bucket of the table itself or of the overflow area.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum BucketRef {
+    Main(usize),
+    Overflow(usize),
+}
+
+/// See the module's documentation.
+#[derive(Debug)]
+pub(crate) struct Index {
+    pages: Vec<Box<[Bucket]>>,
+    overflow: Vec<Bucket>,
+    /// Overflow buckets that no chain uses.
+    spare: Vec<u32>,
+    /// Buckets below `split` and from `1 << level` on are of this round of splitting, the others of the last.
+    level: u32,
+    split: usize,
+    len: u64,
+}
+
+/// The bits of a hash that the index uses.
+fn short(hash: u64) -> u32 {
+    hash as u32
+}
+
+fn entry(hash: u32, place: u64) -> u64 {
+    debug_assert!(place.is_multiple_of(8) && place != 0 && place >> 3 < 1 << PLACE_BITS);
+    u64::from(hash >> 8) << PLACE_BITS | place >> 3
+}
+
+fn place_of(entry: u64) -> u64 {
+    (entry & ((1 << PLACE_BITS) - 1)) << 3
+}
+
+fn tag_of(entry: u64) -> u32 {
+    (entry >> PLACE_BITS) as u32
+}
+
+impl Index {
+    pub(crate) fn new() -> Index {
+        Index { pages: vec![new_page()], overflow: Vec::new(), spare: Vec::new(), level: LEAST_LEVEL, split: 0, len: 0 }
+    }
+
+    /// The number of entries.
+    pub(crate) fn len(&self) -> u64 {
+        self.len
+    }
+
+    /// DRAM that the index takes, in bytes.
+    pub(crate) fn bytes(&self) -> u64 {
+        let buckets = self.pages.len() * PAGE + self.overflow.capacity();
+        let lists = self.pages.capacity() * size_of::<Box<[Bucket]>>() + self.spare.capacity() * size_of::<u32>();
+        (buckets * size_of::<Bucket>() + lists) as u64
+    }
+
+    fn buckets(&self) -> usize {
+        (1 << self.level) + self.split
+    }
+
+    fn home(&self, hash: u32) -> usize {
+        let bucket = hash as usize & ((1 << self.level) - 1);
+        if bucket < self.split { hash as usize & ((2 << self.level) - 1) } else { bucket }
+    }
+
+    fn bucket(&self, at: BucketRef) -> &Bucket {
+        match at {
+            BucketRef::Main(bucket) => &self.pages[bucket / PAGE][bucket % PAGE],
+            BucketRef::Overflow(bucket) => &self.overflow[bucket],
+        }
+    }
+
+    fn bucket_mut(&mut self, at: BucketRef) -> &mut Bucket {
+        match at {
+            BucketRef::Main(bucket) => &mut self.pages[bucket / PAGE][bucket % PAGE],
+            BucketRef::Overflow(bucket) => &mut self.overflow[bucket],
+        }
+    }
+
+    fn next(&self, at: BucketRef) -> Option<BucketRef> {
+        (self.bucket(at)[SLOTS] as usize).checked_sub(1).map(BucketRef::Overflow)
+    }
+
+    /// The entries that may be of a key with this hash.
+    fn candidates(&self, hash: u32) -> impl Iterator<Item = (Slot, u64)> {
+        let tag = hash >> 8;
+        self.slots(BucketRef::Main(self.home(hash)))
+            .filter(move |(_, entry)| tag_of(*entry) == tag)
+            .map(|(slot, entry)| (slot, place_of(entry)))
+    }
+
+    /// All entries of a chain.
+    fn slots(&self, first: BucketRef) -> impl Iterator<Item = (Slot, u64)> {
+        core::iter::successors(Some(first), |at| self.next(*at)).flat_map(move |at| {
+            self.bucket(at)[..SLOTS]
+                .iter()
+                .enumerate()
+                .filter(|(_, entry)| **entry != 0)
+                .map(move |(slot, entry)| (Slot { bucket: at, slot }, *entry))
+        })
+    }
+
+    /// The first entry of this hash whose place `accept` takes.
+    pub(crate) fn find(&self, hash: u64, mut accept: impl FnMut(u64) -> bool) -> Option<(Slot, u64)> {
+        self.candidates(short(hash)).find(|(_, place)| accept(*place))
+    }
+
+    /// The entry of this hash and this place.
+    pub(crate) fn find_place(&self, hash: u64, place: u64) -> Option<Slot> {
+        self.find(hash, |candidate| candidate == place).map(|(slot, _)| slot)
+    }
+
+    /// Gives an entry another place.
+    pub(crate) fn replace(&mut self, slot: Slot, place: u64) {
+        let old = &mut self.bucket_mut(slot.bucket)[slot.slot];
+        *old = entry(tag_of(*old) << 8, place);
+    }
+
+    /// Adds an entry.
+    pub(crate) fn insert(&mut self, hash: u64, place: u64) {
+        let hash = short(hash);
+        self.add(self.home(hash), entry(hash, place));
+        self.len += 1;
+        if self.len * 2 > self.buckets() as u64 * DENSE && self.level < MOST_LEVEL {
+            self.split_one();
+        }
+    }
+
+    /// Takes an entry out.
+    pub(crate) fn remove(&mut self, hash: u64, slot: Slot) {
+        let mut before = None;
+        let mut last = BucketRef::Main(self.home(short(hash)));
+        while let Some(next) = self.next(last) {
+            before = Some(last);
+            last = next;
+        }
+        // The chain's last entry fills the hole, so chains stay dense and their ends come free.
+        let end = self.bucket(last)[..SLOTS].iter().rposition(|entry| *entry != 0).unwrap_or(slot.slot);
+        let moved = core::mem::take(&mut self.bucket_mut(last)[end]);
+        if (Slot { bucket: last, slot: end }) != slot {
+            self.bucket_mut(slot.bucket)[slot.slot] = moved;
+        }
+        if let (BucketRef::Overflow(bucket), Some(before), 0) = (last, before, end) {
+            self.bucket_mut(before)[SLOTS] = 0;
+            self.spare.push(bucket as u32);
+        }
+        self.len -= 1;
+        if self.len * 2 < self.buckets() as u64 * SPARSE && self.buckets() > PAGE {
+            self.merge_one();
+        }
+    }
+
+    /// Puts an entry into a bucket's chain.
+    fn add(&mut self, bucket: usize, entry: u64) {
+        let mut at = BucketRef::Main(bucket);
+        loop {
+            if let Some(free) = self.bucket_mut(at)[..SLOTS].iter_mut().find(|entry| **entry == 0) {
+                *free = entry;
+                return;
+            }
+            match self.next(at) {
+                Some(next) => at = next,
+                None => break,
+            }
+        }
+        let mut fresh = [0; SLOTS + 1];
+        fresh[0] = entry;
+        let link = match self.spare.pop() {
+            Some(spare) => {
+                self.overflow[spare as usize] = fresh;
+                spare as usize
+            }
+            None => {
+                self.overflow.push(fresh);
+                self.overflow.len() - 1
+            }
+        };
+        self.bucket_mut(at)[SLOTS] = link as u64 + 1;
+    }
+
+    /// Empties a bucket's chain.
+    fn drain(&mut self, bucket: usize) -> Vec<u64> {
+        let first = BucketRef::Main(bucket);
+        let entries = self.slots(first).map(|(_, entry)| entry).collect();
+        let mut next = self.next(first);
+        *self.bucket_mut(first) = [0; SLOTS + 1];
+        while let Some(BucketRef::Overflow(overflow)) = next {
+            next = self.next(BucketRef::Overflow(overflow));
+            self.spare.push(overflow as u32);
+        }
+        entries
+    }
+
+    fn split_one(&mut self) {
+        let (from, to) = (self.split, self.buckets());
+        if to.is_multiple_of(PAGE) {
+            self.pages.push(new_page());
+        }
+        let bit = 1 << self.level;
+        for entry in self.drain(from) {
+            let hash = tag_of(entry) << 8 | from as u32 & 0xFF;
+            self.add(if hash & bit == 0 { from } else { to }, entry);
+        }
+        self.split += 1;
+        if self.split == 1 << self.level {
+            self.level += 1;
+            self.split = 0;
+        }
+    }
+
+    fn merge_one(&mut self) {
+        if self.split == 0 {
+            self.level -= 1;
+            self.split = 1 << self.level;
+        }
+        self.split -= 1;
+        let from = self.buckets();
+        for entry in self.drain(from) {
+            self.add(self.split, entry);
+        }
+        if from.is_multiple_of(PAGE) {
+            self.pages.pop();
+        }
+    }
+
+    /// Visits the entries that one step of a scan covers, and returns the next cursor, 0 at the end.
+    ///
+    /// The cursor counts with its bits reversed, so that what a smaller table's bucket held is found in the buckets that
+    /// it split into, whenever it splits or merges: every entry that stays from a scan's begin to its end is visited.
+    pub(crate) fn scan(&self, cursor: u64, mut visit: impl FnMut(u64)) -> u64 {
+        let mask = (1u64 << self.level) - 1;
+        let bucket = (cursor & mask) as usize;
+        for (_, entry) in self.slots(BucketRef::Main(bucket)) {
+            visit(place_of(entry));
+        }
+        if bucket < self.split {
+            for (_, entry) in self.slots(BucketRef::Main(bucket + (1 << self.level))) {
+                visit(place_of(entry));
+            }
+        }
+        (cursor | !mask).reverse_bits().wrapping_add(1).reverse_bits()
+    }
+
+    /// An entry's place, chosen by `seed`, about evenly over random seeds. `None` if there is no entry.
+    pub(crate) fn random(&self, seed: u64) -> Option<u64> {
+        if self.len == 0 {
+            return None;
+        }
+        // Draw a bucket and a position in its chain, and draw again if there is no entry: a full bucket's entries are
+        // not less likely than a sparse one's. Chains longer than `REACH` are too rare to matter.
+        const REACH: u64 = 16;
+        let mut state = seed;
+        let mut bucket = 0;
+        for _ in 0..256 {
+            let draw = split_mix(&mut state);
+            bucket = (draw / REACH % self.buckets() as u64) as usize;
+            if let Some((_, entry)) = self.slots(BucketRef::Main(bucket)).nth((draw % REACH) as usize) {
+                return Some(place_of(entry));
+            }
+        }
+        // A table that is nearly empty: the next entry from there.
+        let order = (bucket..self.buckets()).chain(0..bucket);
+        order.flat_map(|bucket| self.slots(BucketRef::Main(bucket))).map(|(_, entry)| place_of(entry)).next()
+    }
+}
+
+fn new_page() -> Box<[Bucket]> {
+    vec![[0; SLOTS + 1]; PAGE].into_boxed_slice()
+}
+
+/// The generator of Steele, Lea and Flood, "Fast splittable pseudorandom number generators".
+fn split_mix(state: &mut u64) -> u64 {
+    *state = state.wrapping_add(0x9E37_79B9_7F4A_7C15);
+    let mut mixed = *state;
+    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    mixed ^ (mixed >> 31)
+}

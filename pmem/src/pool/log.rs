@@ -1,0 +1,384 @@
+//! The log's state in DRAM: what is where, what is free, and what comes next.
+//!
+//! Nothing here decides when bytes become durable; that is `append`'s. The index and the segment table always describe
+//! what is durable: staged operations enter them after the fence that makes them so.
+
+use alloc::vec::Vec;
+
+use siphasher::sip::SipHasher13;
+
+use crate::error::Error;
+use crate::medium::Load;
+use crate::pool::clean::Cleaning;
+use crate::pool::index::{Index, Slot};
+use crate::pool::record::{CHUNK_KEY, FRAME_HEADER, Kind, LARGE, Large, OP_HEADER, OpHeader};
+use crate::pool::report::{Damage, DamageKind, OpenReport};
+use crate::pool::segment::{HEADER, Segment, State, TRAILER};
+use crate::pool::stage::Stage;
+use crate::pool::stale::Stale;
+use crate::pool::superblock::{Geometry, Superblock};
+
+/// How much of an operation one look at it copies. Small keys and values fit.
+pub(crate) const PEEK: usize = 256;
+
+/// See the module's documentation.
+#[derive(Debug)]
+pub(crate) struct Log {
+    pub superblock: Superblock,
+    hasher: SipHasher13,
+    pub keys: Index,
+    /// The chunks of large values.
+    pub chunks: Index,
+    pub stale: Stale,
+    pub segments: Vec<Segment>,
+    pub free: u32,
+    pub quarantined: u32,
+    pub head: Option<Head>,
+    pub next_sequence: u64,
+    pub next_batch: u64,
+    pub next_generation: u64,
+    pub cleared_through: u64,
+    /// Bytes of live puts and chunks, of all segments.
+    pub live: u64,
+    /// Bytes of removals, of all segments.
+    pub removals: u64,
+    /// The longest operation that cleaning may have to move, in bytes, with its frame header.
+    pub largest: u64,
+    pub stage: Stage,
+    /// A clearing is staged before all that is in `stage`: operations up to this sequence number are to be void.
+    pub clear_staged: Option<u64>,
+    /// How many bytes the staged operations add to `live` and `removals` at most.
+    pub staged_growth: u64,
+    pub plan: Plan,
+    pub cleaning: Option<Cleaning>,
+    /// `stale` may have counted too little: no removal may be dropped until the next opening counts anew.
+    pub stale_uncertain: bool,
+    pub report: OpenReport,
+    /// Whether the log's last record says that the pool was shut down.
+    pub closed: bool,
+    pub totals: Totals,
+}
+
+/// Where the next batch goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Head {
+    pub segment: u32,
+    /// In bytes from the segment's start; a multiple of a cache line.
+    pub at: u32,
+}
+
+/// Where the staged frames will go: the same reckoning that committing does, kept up frame by frame.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Plan {
+    /// Free segments that will be taken.
+    pub segments: u32,
+    /// Where the next frame will go, in bytes from its segment's start.
+    pub at: u32,
+}
+
+/// Running totals for the statistics.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Totals {
+    pub turns: u64,
+    pub commits: u64,
+    pub segments_cleaned: u64,
+    pub bytes_moved: u64,
+}
+
+/// A key's live operation on the medium.
+#[derive(Debug)]
+pub(crate) struct Found {
+    pub slot: Slot,
+    /// Where the operation begins, in bytes from the medium's start.
+    pub place: u64,
+    pub header: OpHeader,
+    /// The operation's first bytes.
+    pub peek: [u8; PEEK],
+}
+
+impl Log {
+    /// The state of a pool with nothing in it.
+    pub(crate) fn new(superblock: Superblock) -> Log {
+        let geometry = superblock.geometry;
+        let free = Segment { state: State::Free, generation: 0, live: 0, removals: 0 };
+        Log {
+            // A secret per pool: a client cannot aim at one bucket.
+            hasher: SipHasher13::new_with_key(&superblock.uuid),
+            keys: Index::new(),
+            chunks: Index::new(),
+            stale: Stale::new(geometry.len),
+            segments: alloc::vec![free; geometry.segments as usize],
+            free: geometry.segments,
+            quarantined: 0,
+            head: None,
+            next_sequence: 1,
+            next_batch: 1,
+            next_generation: 1,
+            cleared_through: 0,
+            live: 0,
+            removals: 0,
+            largest: 0,
+            stage: Stage::default(),
+            clear_staged: None,
+            staged_growth: 0,
+            plan: Plan::default(),
+            cleaning: None,
+            stale_uncertain: false,
+            report: OpenReport { segments: geometry.segments, ..OpenReport::default() },
+            closed: true,
+            totals: Totals::default(),
+            superblock,
+        }
+    }
+
+    pub(crate) fn geometry(&self) -> &Geometry {
+        &self.superblock.geometry
+    }
+
+    pub(crate) fn hash(&self, key: &[u8]) -> u64 {
+        self.hasher.hash(key)
+    }
+
+    /// Where batches end at most, in bytes from a segment's start.
+    pub(crate) fn batch_limit(&self) -> u32 {
+        self.geometry().segment_size - TRAILER
+    }
+
+    /// The longest frame, in bytes.
+    pub(crate) fn frame_limit(&self) -> usize {
+        (self.geometry().segment_size / 2) as usize
+    }
+
+    /// The longest key, in bytes.
+    pub(crate) fn key_limit(&self) -> usize {
+        (self.geometry().segment_size as usize / 8).min(usize::from(u16::MAX))
+    }
+
+    /// Values longer than this lie in chunks of this length. In bytes.
+    pub(crate) fn chunk_size(&self) -> usize {
+        (self.geometry().segment_size as usize / 16).min(32 << 10)
+    }
+
+    /// The most bytes of live operations and removals that the pool takes, so that cleaning always gets on: some
+    /// segment then has at least a twentieth of its bytes to win.
+    pub(crate) fn capacity(&self) -> u64 {
+        const SET_ASIDE: u32 = 5;
+        let segments = u64::from((self.geometry().segments - self.quarantined).saturating_sub(SET_ASIDE));
+        let per_segment = u64::from(self.batch_limit() - HEADER).saturating_sub(self.largest.max(256));
+        segments * per_segment / 20 * 19
+    }
+
+    /// Looks at the operation at `place`. `None` if there is none that lies within its segment.
+    pub(crate) fn peek(
+        &self,
+        load: &impl Load,
+        place: u64,
+        want: usize,
+    ) -> Result<Option<(OpHeader, [u8; PEEK])>, Error> {
+        let geometry = self.geometry();
+        let mut peek = [0; PEEK];
+        let Some(segment) = geometry.segment_at(place) else { return Ok(None) };
+        let end = geometry.start_of(segment) + u64::from(geometry.segment_size);
+        let want = (want.clamp(OP_HEADER + 8, PEEK) as u64).min(end - place) as usize;
+        load.load(place, &mut peek[..want])?;
+        let header = OpHeader::decode(&peek).filter(|header| place + header.len() as u64 <= end);
+        Ok(header.map(|header| (header, peek)))
+    }
+
+    /// Finds the operation of a key that `index` holds.
+    pub(crate) fn find_in(
+        &self,
+        index: &Index,
+        load: &impl Load,
+        hash: u64,
+        key: &[u8],
+    ) -> Result<Option<Found>, Error> {
+        let mut found = None;
+        let mut failed = None;
+        let hit = index.find(hash, |place| {
+            match self.match_at(load, place, key) {
+                Ok(Some((header, peek))) => found = Some((header, peek)),
+                Ok(None) => {}
+                // Another entry may still be the one.
+                Err(error) => failed = Some(error),
+            }
+            found.is_some()
+        });
+        match (hit, found, failed) {
+            (Some((slot, place)), Some((header, peek)), _) => Ok(Some(Found { slot, place, header, peek })),
+            (_, _, Some(error)) => Err(error),
+            _ => Ok(None),
+        }
+    }
+
+    /// Whether the operation at `place` is on `key`.
+    fn match_at(&self, load: &impl Load, place: u64, key: &[u8]) -> Result<Option<(OpHeader, [u8; PEEK])>, Error> {
+        // Enough for the key and a small value behind it.
+        let Some((header, peek)) = self.peek(load, place, OP_HEADER + 8 + key.len() + 64)? else {
+            return Err(Error::Damaged { offset: place });
+        };
+        if header.key_len != key.len() {
+            return Ok(None);
+        }
+        let at = header.key_at();
+        let same = match peek.get(at..at + key.len()) {
+            Some(found) => found == key,
+            None => load.view(place + at as u64..place + (at + key.len()) as u64)?.equals(key)?,
+        };
+        Ok(same.then_some((header, peek)))
+    }
+
+    /// Finds a key's live operation.
+    pub(crate) fn find(&self, load: &impl Load, hash: u64, key: &[u8]) -> Result<Option<Found>, Error> {
+        self.find_in(&self.keys, load, hash, key)
+    }
+
+    /// Finds a chunk of a large value.
+    pub(crate) fn find_chunk(&self, load: &impl Load, key: &[u8; CHUNK_KEY]) -> Result<Option<Found>, Error> {
+        self.find_in(&self.chunks, load, self.hash(key), key)
+    }
+
+    /// Appends bytes of the value of the operation found to `out`: at most `len`, from byte `from` on.
+    pub(crate) fn read_value(
+        &self,
+        load: &impl Load,
+        found: &Found,
+        from: u64,
+        len: u64,
+        out: &mut Vec<u8>,
+    ) -> Result<u64, Error> {
+        if found.header.kind == Kind::PutLarge {
+            let large = self.large(load, found)?;
+            self.read_large(load, found.place, &large, from, len, out)?;
+            return Ok(large.len);
+        }
+        let total = found.header.value_len as u64;
+        let from = from.min(total);
+        let bytes = len.min(total - from) as usize;
+        let at = found.header.value_at() + from as usize;
+        // A peek may end within the segment's end, so what it did not copy is zero rather than missing.
+        let peeked = (OP_HEADER + 8 + found.header.key_len + 64).min(PEEK);
+        if at + bytes <= peeked {
+            out.extend_from_slice(&found.peek[at..at + bytes]);
+        } else {
+            append(load, found.place + at as u64, bytes, out)?;
+        }
+        Ok(total)
+    }
+
+    /// Appends bytes of a large value. `place` is what an error names, if a chunk is not there.
+    pub(crate) fn read_large(
+        &self,
+        load: &impl Load,
+        place: u64,
+        large: &Large,
+        from: u64,
+        len: u64,
+        out: &mut Vec<u8>,
+    ) -> Result<(), Error> {
+        let end = from.saturating_add(len).min(large.len);
+        let mut at = from;
+        while at < end {
+            let chunk = (at / u64::from(large.chunk_size)) as u32;
+            let within = at - u64::from(chunk) * u64::from(large.chunk_size);
+            let bytes = (large.chunk_len(chunk) - within).min(end - at);
+            let key = large.chunk_key(chunk);
+            let found = self.find_chunk(load, &key)?;
+            let whole = found.filter(|found| found.header.value_len as u64 == large.chunk_len(chunk));
+            let found = whole.ok_or(Error::Damaged { offset: place })?;
+            append(load, found.place + found.header.value_at() as u64 + within, bytes as usize, out)?;
+            at += bytes;
+        }
+        Ok(())
+    }
+
+    /// What a [`Kind::PutLarge`] operation says.
+    pub(crate) fn large(&self, load: &impl Load, found: &Found) -> Result<Large, Error> {
+        let mut bytes = [0; LARGE];
+        load.load(found.place + found.header.value_at() as u64, &mut bytes)?;
+        Large::decode(&bytes).ok_or(Error::Damaged { offset: found.place })
+    }
+
+    /// The length in bytes of the value of the operation found.
+    pub(crate) fn value_len(&self, load: &impl Load, found: &Found) -> Result<u64, Error> {
+        match found.header.kind {
+            Kind::PutLarge => Ok(self.large(load, found)?.len),
+            _ => Ok(found.header.value_len as u64),
+        }
+    }
+
+    /// What all of a key's live operations take, its chunks among them, in bytes.
+    pub(crate) fn cost_of(&self, load: &impl Load, found: &Found) -> Result<u64, Error> {
+        match found.header.kind {
+            Kind::PutLarge => Ok(found.header.cost() + large_cost(&self.large(load, found)?)),
+            _ => Ok(found.header.cost()),
+        }
+    }
+
+    /// Counts an operation as live at its place.
+    pub(crate) fn count_live(&mut self, place: u64, cost: u64) {
+        self.live += cost;
+        self.segment_mut(place).live += cost;
+    }
+
+    /// Counts an operation as no longer live at its place.
+    pub(crate) fn count_dead(&mut self, place: u64, cost: u64) {
+        self.live = self.live.saturating_sub(cost);
+        let segment = self.segment_mut(place);
+        segment.live = segment.live.saturating_sub(cost);
+    }
+
+    /// Counts a removal that lies at `place`.
+    pub(crate) fn count_removal(&mut self, place: u64, cost: u64) {
+        self.removals += cost;
+        self.segment_mut(place).removals += cost;
+    }
+
+    fn segment_mut(&mut self, place: u64) -> &mut Segment {
+        let segment = self.geometry().segment_at(place).unwrap_or(0);
+        &mut self.segments[segment as usize]
+    }
+
+    /// Sets a segment aside for ever, because of damage in it.
+    pub(crate) fn quarantine(&mut self, segment: u32) {
+        let segment = &mut self.segments[segment as usize];
+        if segment.state != State::Quarantined {
+            self.quarantined += 1;
+            if segment.state == State::Free {
+                self.free -= 1;
+            }
+            segment.state = State::Quarantined;
+        }
+    }
+
+    /// Whether the head has a line left for a mark in its segment.
+    pub(crate) fn has_room_for_mark(&self) -> bool {
+        self.head.is_some_and(|head| head.at < self.batch_limit())
+    }
+
+    /// Notes damage found.
+    pub(crate) fn note_damage(&mut self, kind: DamageKind, offset: u64, len: u64) {
+        self.report.damage.push(Damage { kind, offset, len });
+    }
+}
+
+/// What the chunks of a large value take, in bytes.
+pub(crate) fn large_cost(large: &Large) -> u64 {
+    let overhead = (FRAME_HEADER + OP_HEADER + CHUNK_KEY) as u64;
+    let chunk = |len: u64| (overhead + len).next_multiple_of(8);
+    match large.chunks() {
+        0 => 0,
+        chunks => u64::from(chunks - 1) * chunk(u64::from(large.chunk_size)) + chunk(large.chunk_len(chunks - 1)),
+    }
+}
+
+/// Appends bytes of the medium to `out`.
+pub(crate) fn append(load: &impl Load, place: u64, bytes: usize, out: &mut Vec<u8>) -> Result<(), Error> {
+    let start = out.len();
+    out.resize(start + bytes, 0);
+    if let Err(error) = load.load(place, &mut out[start..]) {
+        out.truncate(start);
+        return Err(error.into());
+    }
+    Ok(())
+}

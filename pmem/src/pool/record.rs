@@ -1,0 +1,296 @@
+//! Records: frames of operations, as they lie in a segment.
+//!
+//! A *frame* is a 16-byte header (checksum, length, batch) and one or more *operations*, each of a 16-byte header
+//! (kind, flags, lengths, sequence number), an expiry time if flagged, a key and a value, padded to eight bytes. One
+//! checksum covers all of a frame, so its operations persist together or not at all.
+
+use alloc::vec::Vec;
+
+use crate::crc32c::Crc32c;
+use crate::medium::LINE;
+
+/// Bytes of a frame's header.
+pub(crate) const FRAME_HEADER: usize = 16;
+/// Bytes of an operation's header, without the expiry time.
+pub(crate) const OP_HEADER: usize = 16;
+/// Bytes of the shortest frame.
+pub(crate) const LEAST_FRAME: usize = FRAME_HEADER + OP_HEADER;
+/// Sequence numbers from here on are taken for damage. Leaves room to count on for ever.
+pub(crate) const SEQUENCE_LIMIT: u64 = 1 << 62;
+/// Batch numbers from here on are taken for damage; 48 bits hold them.
+pub(crate) const BATCH_LIMIT: u64 = (1 << 48) - (1 << 40);
+/// The longest value, in bytes.
+pub(crate) const VALUE_LIMIT: u64 = 512 << 20;
+/// Bytes of the value of a [`Kind::PutLarge`].
+pub(crate) const LARGE: usize = 24;
+/// Bytes of the key of a [`Kind::Chunk`].
+pub(crate) const CHUNK_KEY: usize = 12;
+/// The smallest chunk that a large value may be divided into.
+const LEAST_CHUNK: u32 = 1024;
+
+/// Flag of an operation: an expiry time follows the header.
+const EXPIRES: u8 = 1;
+
+/// What an operation does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Kind {
+    /// Sets a key's value.
+    Put = 1,
+    /// Removes a key.
+    Remove = 2,
+    /// Sets a key's value, which lies in chunks.
+    PutLarge = 3,
+    /// A part of a large value.
+    Chunk = 4,
+    /// Nothing follows in this segment.
+    End = 5,
+    /// What lies between the byte named and this record was never acknowledged.
+    Cut = 6,
+    /// The pool was shut down cleanly.
+    Close = 7,
+}
+
+/// An operation's header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct OpHeader {
+    pub kind: Kind,
+    pub expires_at_ms: Option<u64>,
+    pub key_len: usize,
+    pub value_len: usize,
+    pub sequence: u64,
+}
+
+impl OpHeader {
+    /// Reads a header from the first bytes of an operation. `None` if they are none.
+    pub(crate) fn decode(bytes: &[u8]) -> Option<OpHeader> {
+        let fixed: &[u8; OP_HEADER] = bytes.first_chunk()?;
+        let kind = match fixed[0] {
+            1 => Kind::Put,
+            2 => Kind::Remove,
+            3 => Kind::PutLarge,
+            4 => Kind::Chunk,
+            5 => Kind::End,
+            6 => Kind::Cut,
+            7 => Kind::Close,
+            _ => return None,
+        };
+        let expires_at_ms = match fixed[1] {
+            0 => None,
+            EXPIRES => Some(u64::from_le_bytes(*bytes.get(OP_HEADER..)?.first_chunk()?)),
+            _ => return None,
+        };
+        let header = OpHeader {
+            kind,
+            expires_at_ms,
+            key_len: usize::from(u16::from_le_bytes([fixed[2], fixed[3]])),
+            value_len: u32::from_le_bytes([fixed[4], fixed[5], fixed[6], fixed[7]]) as usize,
+            sequence: u64::from_le_bytes(*fixed.last_chunk()?),
+        };
+        let sound = header.sequence < SEQUENCE_LIMIT
+            && match kind {
+                Kind::Put => true,
+                Kind::Remove => header.value_len == 0,
+                Kind::PutLarge => header.value_len == LARGE,
+                Kind::Chunk => header.key_len == CHUNK_KEY,
+                Kind::End | Kind::Cut => header.key_len == 0 && header.value_len == 8,
+                Kind::Close => header.key_len == 0 && header.value_len == 0,
+            };
+        sound.then_some(header)
+    }
+
+    /// Where the key begins, from the operation's start.
+    pub(crate) fn key_at(&self) -> usize {
+        OP_HEADER + if self.expires_at_ms.is_some() { 8 } else { 0 }
+    }
+
+    /// Where the value begins, from the operation's start.
+    pub(crate) fn value_at(&self) -> usize {
+        self.key_at() + self.key_len
+    }
+
+    /// The operation's length in bytes, its padding included.
+    pub(crate) fn len(&self) -> usize {
+        (self.value_at() + self.value_len).next_multiple_of(8)
+    }
+
+    /// What the operation takes in a frame of its own, in bytes: the unit of all accounting of space.
+    pub(crate) fn cost(&self) -> u64 {
+        (FRAME_HEADER + self.len()) as u64
+    }
+
+    /// Whether the operation is a key's value.
+    pub(crate) fn is_put(&self) -> bool {
+        matches!(self.kind, Kind::Put | Kind::PutLarge)
+    }
+}
+
+/// Appends an operation to `out`. The value is given in parts, to be joined.
+pub(crate) fn encode_op(out: &mut Vec<u8>, header: &OpHeader, key: &[u8], value: &[&[u8]]) {
+    let start = out.len();
+    let flags = if header.expires_at_ms.is_some() { EXPIRES } else { 0 };
+    out.extend_from_slice(&[header.kind as u8, flags]);
+    out.extend_from_slice(&(header.key_len as u16).to_le_bytes());
+    out.extend_from_slice(&(header.value_len as u32).to_le_bytes());
+    out.extend_from_slice(&header.sequence.to_le_bytes());
+    if let Some(expires_at_ms) = header.expires_at_ms {
+        out.extend_from_slice(&expires_at_ms.to_le_bytes());
+    }
+    out.extend_from_slice(key);
+    for part in value {
+        out.extend_from_slice(part);
+    }
+    debug_assert_eq!(out.len() - start, header.value_at() + header.value_len);
+    out.resize(start + header.len(), 0);
+}
+
+/// What the value of a [`Kind::PutLarge`] says: where the real value is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Large {
+    /// The number that all chunks of the value share and no other value's.
+    pub object: u64,
+    /// The value's length in bytes.
+    pub len: u64,
+    /// The length of every chunk but the last.
+    pub chunk_size: u32,
+}
+
+impl Large {
+    pub(crate) fn encode(&self) -> [u8; LARGE] {
+        let mut bytes = [0; LARGE];
+        bytes[..8].copy_from_slice(&self.object.to_le_bytes());
+        bytes[8..16].copy_from_slice(&self.len.to_le_bytes());
+        bytes[16..20].copy_from_slice(&self.chunk_size.to_le_bytes());
+        bytes
+    }
+
+    /// Reads the value of a [`Kind::PutLarge`]. `None` if it is none.
+    pub(crate) fn decode(bytes: &[u8]) -> Option<Large> {
+        let bytes: &[u8; LARGE] = bytes.try_into().ok()?;
+        let large = Large {
+            object: u64::from_le_bytes(*bytes.first_chunk()?),
+            len: u64::from_le_bytes(*bytes[8..].first_chunk()?),
+            chunk_size: u32::from_le_bytes(*bytes[16..].first_chunk()?),
+        };
+        let sound = large.len <= VALUE_LIMIT && large.chunk_size >= LEAST_CHUNK && large.object < SEQUENCE_LIMIT;
+        sound.then_some(large)
+    }
+
+    /// The number of chunks.
+    pub(crate) fn chunks(&self) -> u32 {
+        self.len.div_ceil(u64::from(self.chunk_size)) as u32
+    }
+
+    /// The length in bytes of one chunk.
+    pub(crate) fn chunk_len(&self, chunk: u32) -> u64 {
+        let size = u64::from(self.chunk_size);
+        (self.len - u64::from(chunk) * size).min(size)
+    }
+
+    /// The key under which one chunk is found.
+    pub(crate) fn chunk_key(&self, chunk: u32) -> [u8; CHUNK_KEY] {
+        let mut key = [0; CHUNK_KEY];
+        key[..8].copy_from_slice(&self.object.to_le_bytes());
+        key[8..].copy_from_slice(&chunk.to_le_bytes());
+        key
+    }
+}
+
+/// A frame's header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct FrameHeader {
+    pub checksum: u32,
+    /// Bytes of the frame, header included: a multiple of eight.
+    pub len: u32,
+    /// The batch that the frame was written with. A batch is written only after the one before it is durable.
+    pub batch: u64,
+    /// Cache lines from the one that the batch begins in to the one that the frame begins in.
+    pub line: u16,
+}
+
+impl FrameHeader {
+    /// Reads a frame's header. Says nothing about the frame's checksum.
+    pub(crate) fn decode(bytes: &[u8; FRAME_HEADER]) -> FrameHeader {
+        let word =
+            u64::from_le_bytes([bytes[8], bytes[9], bytes[10], bytes[11], bytes[12], bytes[13], bytes[14], bytes[15]]);
+        FrameHeader {
+            checksum: u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]),
+            len: u32::from_le_bytes([bytes[4], bytes[5], bytes[6], bytes[7]]),
+            batch: word & ((1 << 48) - 1),
+            line: (word >> 48) as u16,
+        }
+    }
+}
+
+/// What salts the checksums of one use of one segment: no frame of another pool, of another use of the segment or at
+/// another place is valid here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Salt(Crc32c);
+
+impl Salt {
+    pub(crate) fn new(uuid: &[u8; 16], generation: u64) -> Salt {
+        Salt(Crc32c::new().update(uuid).update(&generation.to_le_bytes()))
+    }
+
+    /// The checksum of a frame at byte `offset` of the medium.
+    pub(crate) fn checksum(&self, offset: u64, frame: &[u8]) -> u32 {
+        self.0.update(&offset.to_le_bytes()).update(&frame[4..]).value()
+    }
+
+    /// Fills in the header of a frame that is about to be stored at byte `offset` of the medium.
+    pub(crate) fn seal(&self, frame: &mut [u8], offset: u64, batch: u64, batch_start: u64) {
+        let line = (offset / LINE - batch_start / LINE) & 0xFFFF;
+        let len = frame.len() as u32;
+        frame[4..8].copy_from_slice(&len.to_le_bytes());
+        frame[8..16].copy_from_slice(&(batch | line << 48).to_le_bytes());
+        let checksum = self.checksum(offset, frame);
+        frame[..4].copy_from_slice(&checksum.to_le_bytes());
+    }
+}
+
+/// The operations of a frame, each with its position in it. Ends early, with [`Ops::is_whole`] false, at the first
+/// byte that is not as it should be.
+#[derive(Clone, Debug)]
+pub(crate) struct Ops<'a> {
+    frame: &'a [u8],
+    at: usize,
+}
+
+impl<'a> Ops<'a> {
+    pub(crate) fn of(frame: &'a [u8]) -> Ops<'a> {
+        Ops { frame, at: FRAME_HEADER }
+    }
+
+    /// Whether everything up to the frame's end was an operation.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.at == self.frame.len()
+    }
+}
+
+/// One operation of a frame.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct FrameOp<'a> {
+    /// From the frame's start, in bytes.
+    pub at: usize,
+    pub header: OpHeader,
+    pub key: &'a [u8],
+    pub value: &'a [u8],
+}
+
+impl<'a> Iterator for Ops<'a> {
+    type Item = FrameOp<'a>;
+
+    fn next(&mut self) -> Option<FrameOp<'a>> {
+        let bytes = self.frame.get(self.at..)?;
+        let header = OpHeader::decode(bytes)?;
+        let bytes = bytes.get(..header.len())?;
+        let op = FrameOp {
+            at: self.at,
+            header,
+            key: &bytes[header.key_at()..header.value_at()],
+            value: &bytes[header.value_at()..header.value_at() + header.value_len],
+        };
+        self.at += header.len();
+        Some(op)
+    }
+}

@@ -1,0 +1,363 @@
+//! Recovery: from the bytes of a medium to the log's state.
+//!
+//! Operations carry sequence numbers, so the order in which segments are read does not matter: the highest number of
+//! each key wins. What recovery must tell apart is a torn tail, which was never acknowledged and is cut off, from
+//! damage, which is reported and costs only what it covers. Batches decide that: a batch is written only after the one
+//! before it is durable, so only the very last one can be torn.
+//!
+//! Reading changes nothing; what has to be repaired first of all is returned and done by [`Log::repair`].
+
+use alloc::vec::Vec;
+
+use crate::error::Error;
+use crate::medium::{LINE, Load, Store};
+use crate::pool::index::Index;
+use crate::pool::log::{Head, Log};
+use crate::pool::record::{BATCH_LIMIT, FrameHeader, FrameOp, Kind, Large, Ops, SEQUENCE_LIMIT};
+use crate::pool::report::{DamageKind, Tail};
+use crate::pool::segment::{Found, HEADER, Header, State};
+use crate::pool::superblock::{self, Superblock};
+use crate::pool::walk::{Step, Walk};
+
+/// What must be written before anything else is.
+#[derive(Debug, Default)]
+pub(crate) struct Repairs {
+    /// Segment headers whose twin is readable, with their places.
+    headers: Vec<(Header, u64)>,
+    /// Segments whose operations are all void.
+    void: Vec<u32>,
+    /// The place in the head's segment behind which nothing was acknowledged, in bytes from the segment's start.
+    cut: Option<u32>,
+    /// The head's segment has damage and takes no more records.
+    seal: bool,
+}
+
+/// What one segment's walk found.
+#[derive(Debug, Default)]
+struct Scanned {
+    gaps: bool,
+    sealed: bool,
+    closed: bool,
+    end: u32,
+    untidy: bool,
+}
+
+/// What recovery gathers and forgets at its end.
+#[derive(Debug, Default)]
+struct Gathered {
+    /// The newest batch that left a valid record.
+    last_batch: u64,
+    /// Removals in the index, by hash and place.
+    removals: Vec<(u64, u64)>,
+    /// Large values, by hash, place and division.
+    larges: Vec<(u64, u64, u64, Large)>,
+}
+
+impl Repairs {
+    /// Whether there is nothing to do.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.headers.is_empty() && self.void.is_empty() && self.cut.is_none() && !self.seal
+    }
+}
+
+impl Log {
+    /// Reads a pool. Changes nothing on the medium.
+    pub(crate) fn recover(load: &impl Load) -> Result<(Log, Repairs), Error> {
+        let (superblock, damaged) = Superblock::read(load)?;
+        let mut log = Log::new(superblock);
+        let mut repairs = Repairs::default();
+        if let Some(place) = damaged {
+            log.note_damage(DamageKind::Superblock, place, superblock::AREA);
+        }
+        let used = log.read_headers(load, &mut repairs)?;
+        let mut gathered = Gathered { last_batch: log.next_batch - 1, ..Gathered::default() };
+        let mut tail = Tail::Clean;
+        let mut incomplete = Vec::new();
+        for (position, header) in used.iter().enumerate() {
+            let scanned = log.scan(load, header, &mut gathered)?;
+            let newest = position + 1 == used.len();
+            if scanned.sealed {
+                // Complete, gaps aside.
+            } else if newest {
+                log.head = Some(Head { segment: header.index, at: scanned.end.next_multiple_of(LINE as u32) });
+                tail = match scanned {
+                    Scanned { untidy: true, end, .. } => {
+                        let offset = log.geometry().start_of(header.index) + u64::from(end);
+                        // Bytes within a line that acknowledged records share are cut off, never written over.
+                        repairs.cut = (!end.is_multiple_of(LINE as u32)).then_some(end);
+                        Tail::Torn { offset, discarded: 0 }
+                    }
+                    Scanned { closed: true, .. } => Tail::Clean,
+                    _ => Tail::Unclean,
+                };
+                log.closed = tail == Tail::Clean;
+            } else {
+                log.damaged_records(header.index, scanned.end, log.batch_limit().max(scanned.end + 1));
+            }
+            if scanned.gaps {
+                incomplete.push((*header, newest && !scanned.sealed));
+            }
+        }
+        for (header, may_be_torn) in incomplete {
+            if let Some((cut, discarded)) = log.scan_gaps(load, &header, may_be_torn, &mut gathered)? {
+                let offset = log.geometry().start_of(header.index) + u64::from(cut);
+                tail = Tail::Torn { offset, discarded };
+                repairs.cut = Some(cut);
+                log.head = Some(Head { segment: header.index, at: cut.next_multiple_of(LINE as u32) });
+                log.closed = false;
+            }
+        }
+        if let Some(head) = log.head {
+            repairs.seal = log.segments[head.segment as usize].state == State::Quarantined;
+        }
+        log.next_batch = log.next_batch.max(gathered.last_batch + 1);
+        if log.next_sequence > SEQUENCE_LIMIT / 2 || log.next_batch > BATCH_LIMIT / 2 {
+            // Numbers that no pool ever reached; going on from them would end at ones that nobody reads.
+            return Err(Error::Damaged { offset: log.geometry().first_segment });
+        }
+        log.finish(load, gathered)?;
+        log.report.tail = tail;
+        log.report.keys = log.keys.len();
+        log.report.damage.sort_by_key(|damage| damage.offset);
+        log.replan();
+        Ok((log, repairs))
+    }
+
+    /// Writes what recovery found missing, so that the next recovery finds the same, whatever is written from now on.
+    pub(crate) fn repair(&mut self, store: &impl Store, repairs: Repairs) -> Result<(), Error> {
+        for (header, place) in &repairs.headers {
+            header.write_at(store, &self.superblock.uuid, *place)?;
+        }
+        for segment in repairs.void {
+            self.release(store, segment)?;
+        }
+        store.fence();
+        let Some(head) = self.head else { return Ok(()) };
+        let valid_end = repairs.cut.unwrap_or(head.at);
+        if repairs.seal || (repairs.cut.is_some() && self.batch_limit() - head.at < LINE as u32) {
+            self.seal(store, valid_end)?;
+        } else if repairs.cut.is_some() {
+            self.write_mark(store, Kind::Cut, &u64::from(valid_end).to_le_bytes())?;
+        }
+        self.replan();
+        Ok(())
+    }
+
+    /// Reads all segments' headers. Returns those of the segments whose records count, oldest first.
+    fn read_headers(&mut self, load: &impl Load, repairs: &mut Repairs) -> Result<Vec<Header>, Error> {
+        let uuid = self.superblock.uuid;
+        let mut used = Vec::new();
+        for index in 0..self.geometry().segments {
+            let header = match Header::read(load, &uuid, self.geometry(), index)? {
+                Found::Free(header) => header,
+                Found::Used { header, damaged } => {
+                    used.push((header, damaged));
+                    self.segments[index as usize].state = State::Used;
+                    self.free -= 1;
+                    header
+                }
+                Found::Damaged => {
+                    let place = self.geometry().start_of(index);
+                    self.note_damage(DamageKind::Segment, place, u64::from(self.geometry().segment_size));
+                    self.quarantine(index);
+                    continue;
+                }
+            };
+            self.segments[index as usize].generation = header.generation;
+            self.next_generation = self.next_generation.max(header.generation + 1);
+            self.next_sequence = self.next_sequence.max(header.first_sequence).max(header.cleared_through + 1);
+            self.next_batch = self.next_batch.max(header.first_batch);
+            if header.used {
+                self.cleared_through = self.cleared_through.max(header.cleared_through);
+            }
+        }
+        self.report.segments_used = used.len() as u32;
+        used.sort_by_key(|(header, _)| header.generation);
+        let newest = used.last().map(|(header, _)| header.generation);
+        let mut kept = Vec::new();
+        for (header, damaged) in used {
+            if header.cleared_through < self.cleared_through {
+                // Opened before the pool was cleared: everything in it is void.
+                repairs.void.push(header.index);
+                continue;
+            }
+            kept.push(header);
+            if let Some(place) = damaged {
+                // The second header of the newest segment may not have been durable yet.
+                if Some(header.generation) != newest || place == self.geometry().start_of(header.index) {
+                    self.note_damage(DamageKind::SegmentHeader, place, LINE);
+                }
+                repairs.headers.push((header, place));
+            }
+        }
+        Ok(kept)
+    }
+
+    /// Walks a segment and indexes its operations up to the first gap. Behind it, only numbers are taken note of:
+    /// whether the records there count is known when the newest batch is.
+    fn scan(&mut self, load: &impl Load, header: &Header, gathered: &mut Gathered) -> Result<Scanned, Error> {
+        let mut walk = Walk::new(&self.superblock.uuid, self.geometry(), header);
+        let mut scanned = Scanned::default();
+        loop {
+            match walk.step(load)? {
+                Step::Frame { at, header: frame } => {
+                    self.report.records += 1;
+                    self.report.bytes_scanned += u64::from(frame.len);
+                    gathered.last_batch = gathered.last_batch.max(frame.batch);
+                    scanned.closed = false;
+                    for op in Ops::of(walk.frame(at, &frame)) {
+                        scanned.closed |= op.header.kind == Kind::Close;
+                        scanned.sealed |= op.header.kind == Kind::End;
+                        self.next_sequence = self.next_sequence.max(op.header.sequence + 1);
+                        if !scanned.gaps {
+                            self.admit(load, header, at, &op, gathered);
+                        }
+                    }
+                    if scanned.sealed {
+                        return Ok(scanned);
+                    }
+                }
+                Step::Gap { .. } => scanned.gaps = true,
+                Step::End { at, untidy } => return Ok(Scanned { end: at, untidy, ..scanned }),
+            }
+        }
+    }
+
+    /// Walks a segment that has gaps again, now that the newest batch is known: judges each gap, and indexes what lies
+    /// behind those that are damage. A torn tail's place and the number of its valid records are returned.
+    fn scan_gaps(
+        &mut self,
+        load: &impl Load,
+        header: &Header,
+        may_be_torn: bool,
+        gathered: &mut Gathered,
+    ) -> Result<Option<(u32, u64)>, Error> {
+        let mut walk = Walk::new(&self.superblock.uuid, self.geometry(), header);
+        let mut counts = false;
+        let mut torn = None;
+        loop {
+            match walk.step(load)? {
+                Step::Frame { at, header: frame } => {
+                    if let Some((_, discarded)) = &mut torn {
+                        *discarded += 1;
+                        continue;
+                    }
+                    let mut sealed = false;
+                    for op in Ops::of(walk.frame(at, &frame)) {
+                        sealed |= op.header.kind == Kind::End;
+                        if counts {
+                            self.admit(load, header, at, &op, gathered);
+                        }
+                    }
+                    if sealed {
+                        return Ok(None);
+                    }
+                }
+                Step::Gap { from, to, tidy, next } if torn.is_none() => {
+                    if may_be_torn && is_torn(from, to, tidy, &next, gathered.last_batch) {
+                        torn = Some((from, 0));
+                    } else {
+                        self.damaged_records(header.index, from, to);
+                        counts = true;
+                    }
+                }
+                Step::Gap { .. } => {}
+                Step::End { .. } => return Ok(torn),
+            }
+        }
+    }
+
+    /// Notes records that are not readable, and sets their segment aside.
+    fn damaged_records(&mut self, segment: u32, from: u32, to: u32) {
+        let start = self.geometry().start_of(segment);
+        self.note_damage(DamageKind::Records, start + u64::from(from), u64::from(to - from));
+        self.quarantine(segment);
+    }
+
+    /// Puts a valid operation into the index, unless a newer one on its key is there.
+    fn admit(&mut self, load: &impl Load, segment: &Header, at: u32, op: &FrameOp<'_>, gathered: &mut Gathered) {
+        let place = self.geometry().start_of(segment.index) + u64::from(at) + op.at as u64;
+        let hash = self.hash(op.key);
+        let header = &op.header;
+        let cost = header.cost();
+        self.largest = self.largest.max(cost);
+        let index = match header.kind {
+            Kind::Put | Kind::PutLarge | Kind::Remove => &self.keys,
+            Kind::Chunk => &self.chunks,
+            Kind::End | Kind::Cut | Kind::Close => return,
+        };
+        let old = self.find_in(index, load, hash, op.key).ok().flatten();
+        if header.kind == Kind::Remove {
+            self.count_removal(place, cost);
+        }
+        if let Some(old) = &old {
+            // Equal numbers are an original and its copy; the copy lies in the younger segment.
+            let age = |sequence, generation| (sequence, generation);
+            let old_segment = self.geometry().segment_at(old.place).unwrap_or(segment.index);
+            let old_generation = self.segments[old_segment as usize].generation;
+            if age(old.header.sequence, old_generation) >= age(header.sequence, segment.generation) {
+                if header.is_put() {
+                    self.stale.add(self.stale.counter(hash));
+                }
+                return;
+            }
+            if old.header.is_put() {
+                self.count_dead(old.place, old.header.cost());
+                self.stale.add(self.stale.counter(hash));
+            }
+        }
+        let index = if header.kind == Kind::Chunk { &mut self.chunks } else { &mut self.keys };
+        match &old {
+            Some(old) => index.replace(old.slot, place),
+            None => index.insert(hash, place),
+        }
+        match header.kind {
+            Kind::Remove => gathered.removals.push((hash, place)),
+            Kind::Chunk => {}
+            _ => self.count_live(place, cost),
+        }
+        if header.kind == Kind::PutLarge
+            && let Some(large) = Large::decode(op.value)
+        {
+            self.next_sequence = self.next_sequence.max(large.object.saturating_add(1));
+            gathered.larges.push((hash, place, cost, large));
+        }
+    }
+
+    /// Takes removals out of the index again, and chunks whose value is not there any more.
+    fn finish(&mut self, load: &impl Load, gathered: Gathered) -> Result<(), Error> {
+        for (hash, place) in gathered.removals {
+            if let Some(slot) = self.keys.find_place(hash, place) {
+                self.keys.remove(hash, slot);
+            }
+        }
+        let mut kept = Index::new();
+        for (hash, place, cost, large) in gathered.larges {
+            if self.keys.find_place(hash, place).is_none() {
+                continue;
+            }
+            for chunk in 0..large.chunks() {
+                let key = large.chunk_key(chunk);
+                let Some(found) = self.find_chunk(load, &key)? else {
+                    self.note_damage(DamageKind::Value, place, cost);
+                    break;
+                };
+                let hash = self.hash(&key);
+                self.chunks.remove(hash, found.slot);
+                kept.insert(hash, found.place);
+                self.count_live(found.place, found.header.cost());
+            }
+        }
+        self.chunks = kept;
+        Ok(())
+    }
+}
+
+/// Whether bytes that are no record, with a valid record behind them, are of the batch that was being written when the
+/// power went: the newest one, if it begins no later than they do.
+fn is_torn(from: u32, to: u32, tidy: bool, next: &FrameHeader, last_batch: u64) -> bool {
+    let line = LINE as u32;
+    let batch_start = (to / line * line).saturating_sub(u32::from(next.line) * line).max(HEADER);
+    let begins_in_time = batch_start <= from || (tidy && batch_start == from.next_multiple_of(line));
+    next.batch == last_batch && begins_in_time
+}

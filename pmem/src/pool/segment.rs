@@ -1,0 +1,174 @@
+//! Segments: the units in which a pool's medium is filled, cleaned and reused.
+//!
+//! Each has two equal headers, in its first and in its last line. The generation in them is different for every use of
+//! any segment and salts the checksums of the segment's records, so that what a former use left behind is never taken
+//! for a record.
+
+use crate::crc32c::Crc32c;
+use crate::error::Error;
+use crate::medium::{LINE, Load, Store};
+use crate::pool::superblock::Geometry;
+
+/// First word of a header while the segment holds records.
+const USED: [u8; 8] = *b"HFSEGUSE";
+/// First word of a header while the segment is free.
+const FREE: [u8; 8] = *b"HFSEGFRE";
+/// Bytes of a header.
+pub(crate) const HEADER: u32 = LINE as u32;
+/// Bytes at a segment's end that records never take: a line for the record that ends the segment, and the second header.
+pub(crate) const TRAILER: u32 = 2 * LINE as u32;
+/// Generations from here on are taken for damage. Leaves room to count on for ever.
+const GENERATION_LIMIT: u64 = 1 << 56;
+
+/// What a segment's header says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Header {
+    pub used: bool,
+    pub index: u32,
+    /// Which use of a segment of this pool this is, counted over all of them.
+    pub generation: u64,
+    /// The next sequence number when the segment was opened.
+    pub first_sequence: u64,
+    /// The next batch number when the segment was opened. Records of the segment have this one or a later one.
+    pub first_batch: u64,
+    /// Operations up to this sequence number are void, wherever they lie: the pool was cleared after them.
+    pub cleared_through: u64,
+}
+
+/// The two headers of a segment, as found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Found {
+    /// Free, or its opening was interrupted before anything was written to it.
+    Free(Header),
+    /// Holds records. `damaged` is the place of the header that does not say so.
+    Used { header: Header, damaged: Option<u64> },
+    /// Neither header is readable.
+    Damaged,
+}
+
+impl Header {
+    /// The header of a segment that was never used.
+    pub(crate) fn unused(index: u32) -> Header {
+        Header { used: false, index, generation: 0, first_sequence: 0, first_batch: 0, cleared_through: 0 }
+    }
+
+    /// Whether eight bytes are how a header begins.
+    pub(crate) fn looks_like_one(word: &[u8]) -> bool {
+        word == USED || word == FREE
+    }
+
+    fn encode(&self, uuid: &[u8; 16]) -> [u8; LINE as usize] {
+        let mut bytes = [0; LINE as usize];
+        bytes[..8].copy_from_slice(if self.used { &USED } else { &FREE });
+        bytes[8..16].copy_from_slice(&self.generation.to_le_bytes());
+        bytes[16..24].copy_from_slice(&self.first_sequence.to_le_bytes());
+        bytes[24..32].copy_from_slice(&self.first_batch.to_le_bytes());
+        bytes[32..40].copy_from_slice(&self.cleared_through.to_le_bytes());
+        bytes[40..44].copy_from_slice(&self.index.to_le_bytes());
+        let checksum = Self::checksum(uuid, &bytes);
+        bytes[60..].copy_from_slice(&checksum.to_le_bytes());
+        bytes
+    }
+
+    /// The checksum leaves out the first word, so that freeing a segment is one 8-byte store.
+    fn checksum(uuid: &[u8; 16], bytes: &[u8; LINE as usize]) -> u32 {
+        Crc32c::new().update(uuid).update(&bytes[8..60]).value()
+    }
+
+    fn decode(bytes: &[u8; LINE as usize], uuid: &[u8; 16], index: u32) -> Option<Header> {
+        let u32_at = |at: usize| u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]);
+        let u64_at = |at: usize| u64::from(u32_at(at)) | u64::from(u32_at(at + 4)) << 32;
+        let header = Header {
+            used: bytes[..8] == USED,
+            index: u32_at(40),
+            generation: u64_at(8),
+            first_sequence: u64_at(16),
+            first_batch: u64_at(24),
+            cleared_through: u64_at(32),
+        };
+        let sound = Self::looks_like_one(&bytes[..8])
+            && u32_at(60) == Self::checksum(uuid, bytes)
+            && header.index == index
+            && header.generation < GENERATION_LIMIT
+            && header.first_sequence < crate::pool::record::SEQUENCE_LIMIT
+            && header.cleared_through < crate::pool::record::SEQUENCE_LIMIT
+            && header.first_batch < crate::pool::record::BATCH_LIMIT;
+        sound.then_some(header)
+    }
+
+    /// The places of a segment's two headers.
+    pub(crate) fn places(geometry: &Geometry, index: u32) -> [u64; 2] {
+        let start = geometry.start_of(index);
+        [start, start + u64::from(geometry.segment_size) - LINE]
+    }
+
+    /// Reads both headers of a segment.
+    ///
+    /// A crash leaves at most one of them unreadable: when a segment is opened, the second one is written after the
+    /// first one is durable, and freeing stores one word in each. So two unreadable ones are damage.
+    pub(crate) fn read(load: &impl Load, uuid: &[u8; 16], geometry: &Geometry, index: u32) -> Result<Found, Error> {
+        let places = Self::places(geometry, index);
+        let mut headers = [None; 2];
+        for (header, place) in headers.iter_mut().zip(places) {
+            let mut bytes = [0; LINE as usize];
+            load.load(place, &mut bytes)?;
+            *header = Self::decode(&bytes, uuid, index);
+        }
+        let (header, other) = match headers {
+            [None, None] => return Ok(Found::Damaged),
+            [Some(header), None] => (header, Some(places[1])),
+            [None, Some(header)] => (header, Some(places[0])),
+            [Some(first), Some(second)] if second.generation > first.generation => (second, Some(places[0])),
+            [Some(first), Some(second)] if first.generation > second.generation => (first, Some(places[1])),
+            // Freed in one of them is freed: every record that counts was moved before the first word changed.
+            [Some(first), Some(second)] => (if first.used { second } else { first }, None),
+        };
+        Ok(if header.used { Found::Used { header, damaged: other } } else { Found::Free(header) })
+    }
+
+    /// Writes both headers and starts writing them back.
+    pub(crate) fn write(&self, store: &impl Store, uuid: &[u8; 16], geometry: &Geometry) -> Result<(), Error> {
+        for place in Self::places(geometry, self.index) {
+            self.write_at(store, uuid, place)?;
+        }
+        Ok(())
+    }
+
+    /// Writes one of the headers and starts writing it back.
+    pub(crate) fn write_at(&self, store: &impl Store, uuid: &[u8; 16], place: u64) -> Result<(), Error> {
+        store.store(place, &self.encode(uuid))?;
+        store.write_back(place..place + LINE)?;
+        Ok(())
+    }
+
+    /// Marks a segment as free, by one 8-byte store in each header, and starts writing them back.
+    pub(crate) fn free(store: &impl Store, geometry: &Geometry, index: u32) -> Result<(), Error> {
+        for place in Self::places(geometry, index) {
+            store.store(place, &FREE)?;
+            store.write_back(place..place + LINE)?;
+        }
+        Ok(())
+    }
+}
+
+/// What the pool knows of a segment, in DRAM.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Segment {
+    pub state: State,
+    pub generation: u64,
+    /// Bytes of live puts and chunks, each with a frame header of its own.
+    pub live: u64,
+    /// Bytes of removals, likewise, needed still or not.
+    pub removals: u64,
+}
+
+/// What a segment is in use for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum State {
+    /// Nothing.
+    Free,
+    /// Records.
+    Used,
+    /// Records, some of which are damaged: never cleaned, so that nothing more is lost and the evidence stays.
+    Quarantined,
+}

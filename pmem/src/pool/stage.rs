@@ -1,0 +1,133 @@
+//! The staging buffer: what a turn wrote and has not yet committed, encoded as it will lie on the medium.
+
+use alloc::vec::Vec;
+use core::ops::Range;
+
+use hashbrown::HashTable;
+
+use crate::pool::record::{self, FRAME_HEADER, OpHeader};
+
+/// A frame in the staging buffer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct StagedFrame {
+    /// Its bytes in [`Stage::bytes`].
+    pub bytes: Range<usize>,
+    /// Its operations in [`Stage::ops`].
+    pub ops: Range<usize>,
+}
+
+/// An operation in the staging buffer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct StagedOp {
+    pub hash: u64,
+    /// Where its header begins in [`Stage::bytes`].
+    pub at: usize,
+    /// Where the operation lies on the medium now, if it is moved rather than new.
+    pub from: Option<u64>,
+}
+
+/// See the module's documentation.
+#[derive(Debug, Default)]
+pub(crate) struct Stage {
+    pub bytes: Vec<u8>,
+    pub frames: Vec<StagedFrame>,
+    pub ops: Vec<StagedOp>,
+    /// The newest staged operation of each key that has one, as a position in `ops`.
+    latest: HashTable<usize>,
+}
+
+/// Where a frame begins.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Mark {
+    bytes: usize,
+    ops: usize,
+}
+
+impl Stage {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.frames.is_empty()
+    }
+
+    /// Forgets everything, and returns DRAM that an unusually large turn took.
+    pub(crate) fn clear(&mut self) {
+        const KEEP: usize = 1 << 20;
+        self.bytes.clear();
+        self.bytes.shrink_to(KEEP);
+        self.frames.clear();
+        self.ops.clear();
+        if !self.latest.is_empty() {
+            self.latest.clear();
+            self.latest.shrink_to(1 << 12, |_| 0);
+        }
+    }
+
+    pub(crate) fn begin_frame(&mut self) -> Mark {
+        let mark = Mark { bytes: self.bytes.len(), ops: self.ops.len() };
+        self.bytes.resize(mark.bytes + FRAME_HEADER, 0);
+        mark
+    }
+
+    /// Bytes of the frame begun at `mark`, so far.
+    pub(crate) fn frame_len(&self, mark: &Mark) -> usize {
+        self.bytes.len() - mark.bytes
+    }
+
+    /// Adds an operation to the frame begun last.
+    pub(crate) fn push(&mut self, hash: u64, from: Option<u64>, header: &OpHeader, key: &[u8], value: &[&[u8]]) {
+        self.ops.push(StagedOp { hash, at: self.bytes.len(), from });
+        record::encode_op(&mut self.bytes, header, key, value);
+    }
+
+    /// Ends the frame begun at `mark`. Without operations it is as if it had not been begun.
+    pub(crate) fn end_frame(&mut self, mark: Mark) {
+        if self.ops.len() == mark.ops {
+            self.bytes.truncate(mark.bytes);
+            return;
+        }
+        self.frames.push(StagedFrame { bytes: mark.bytes..self.bytes.len(), ops: mark.ops..self.ops.len() });
+    }
+
+    /// Makes the operations of the last frame what later reads of the turn see.
+    pub(crate) fn publish_last_frame(&mut self) {
+        let Some(frame) = self.frames.last() else { return };
+        for op in frame.ops.clone() {
+            let StagedOp { hash, at, .. } = self.ops[op];
+            let key = key_of(&self.bytes, at);
+            let known = self.latest.find_mut(hash, |known| {
+                self.ops[*known].hash == hash && key_of(&self.bytes, self.ops[*known].at) == key
+            });
+            match known {
+                Some(known) => *known = op,
+                None => {
+                    self.latest.insert_unique(hash, op, |known| self.ops[*known].hash);
+                }
+            }
+        }
+    }
+
+    /// The newest staged operation on a key: its header and its value.
+    pub(crate) fn latest(&self, hash: u64, key: &[u8]) -> Option<(OpHeader, &[u8])> {
+        if self.latest.is_empty() {
+            return None;
+        }
+        let matches = |known: &usize| self.ops[*known].hash == hash && key_of(&self.bytes, self.ops[*known].at) == key;
+        let op = self.ops[*self.latest.find(hash, matches)?];
+        let bytes = &self.bytes[op.at..];
+        let header = OpHeader::decode(bytes)?;
+        Some((header, &bytes[header.value_at()..header.value_at() + header.value_len]))
+    }
+
+    /// DRAM that the buffer takes, in bytes.
+    pub(crate) fn capacity(&self) -> u64 {
+        let lists = self.frames.capacity() * size_of::<StagedFrame>() + self.ops.capacity() * size_of::<StagedOp>();
+        (self.bytes.capacity() + lists + self.latest.capacity() * size_of::<usize>()) as u64
+    }
+}
+
+/// The key of the operation that begins at `at`.
+fn key_of(bytes: &[u8], at: usize) -> &[u8] {
+    match OpHeader::decode(&bytes[at..]) {
+        Some(header) => &bytes[at + header.key_at()..at + header.value_at()],
+        None => &[],
+    }
+}

@@ -1,0 +1,230 @@
+//! The superblock: what a pool is, how long, and how it is divided. Written when the pool is formatted, twice: at the
+//! start and at the end of the medium.
+
+use alloc::string::String;
+
+use crate::crc32c::crc32c;
+use crate::error::Error;
+use crate::medium::{Load, Store};
+use crate::pool::{FORMAT_VERSION, FormatOptions, segment};
+
+/// First eight bytes of a superblock.
+pub(crate) const MAGIC: [u8; 8] = *b"HOLDFAST";
+/// In the place of the first superblock's magic while a format is under way.
+const FORMATTING: [u8; 8] = *b"HFFORMAT";
+/// Bytes of a superblock that mean something; the rest of its 4 KiB is zero.
+const LEN: usize = 128;
+/// Bytes set aside for each of the two.
+pub(crate) const AREA: u64 = 4096;
+/// Where the segments begin. What lies between the first superblock and here is reserved.
+const FIRST_SEGMENT: u64 = 64 << 10;
+/// The least and the most bytes per segment.
+pub(crate) const SEGMENT_SIZES: core::ops::RangeInclusive<u32> = 64 << 10..=4 << 20;
+/// Fewer segments leave no room to clean in.
+const LEAST_SEGMENTS: u64 = 8;
+/// The most segments. Bounds what opening a nonsensical superblock could ask of DRAM.
+const MOST_SEGMENTS: u64 = 1 << 24;
+
+/// A pool's identity and division.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Superblock {
+    pub uuid: [u8; 16],
+    pub label: String,
+    pub epoch: u64,
+    pub geometry: Geometry,
+}
+
+/// How a pool divides its medium. All in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Geometry {
+    /// The medium's length.
+    pub len: u64,
+    /// Where segment 0 begins.
+    pub first_segment: u64,
+    /// The length of every segment, a power of two.
+    pub segment_size: u32,
+    /// How many segments there are.
+    pub segments: u32,
+}
+
+impl Geometry {
+    /// Divides a medium of `len` bytes.
+    fn choose(len: u64, segment_size: Option<u32>) -> Result<Geometry, Error> {
+        let size = match segment_size {
+            Some(size) if size.is_power_of_two() && SEGMENT_SIZES.contains(&size) => size,
+            Some(_) => return Err(Error::BadOption("the segment size is not a power of two from 64 KiB to 4 MiB")),
+            // At least 64 segments where that is possible, of at most 2 MiB.
+            None => 1 << (len / 64).max(1).ilog2().clamp(16, 21),
+        };
+        let room = second_area(len).saturating_sub(FIRST_SEGMENT);
+        let segments = (room / u64::from(size)).min(MOST_SEGMENTS);
+        if segments < LEAST_SEGMENTS {
+            let least = FIRST_SEGMENT + LEAST_SEGMENTS * u64::from(size) + AREA;
+            return Err(Error::TooSmall { actual: len, least });
+        }
+        Ok(Geometry { len, first_segment: FIRST_SEGMENT, segment_size: size, segments: segments as u32 })
+    }
+
+    /// Whether the numbers fit each other, so that nothing computed from them leaves the medium.
+    fn is_sound(&self) -> bool {
+        self.segment_size.is_power_of_two()
+            && SEGMENT_SIZES.contains(&self.segment_size)
+            && (LEAST_SEGMENTS..=MOST_SEGMENTS).contains(&u64::from(self.segments))
+            && self.first_segment >= AREA
+            && self.first_segment.is_multiple_of(AREA)
+            && self.first_segment < self.len
+            && self.len < 1 << 43
+            && self.first_segment + u64::from(self.segments) * u64::from(self.segment_size) <= second_area(self.len)
+    }
+
+    /// The first byte of a segment.
+    pub(crate) fn start_of(&self, segment: u32) -> u64 {
+        self.first_segment + u64::from(segment) * u64::from(self.segment_size)
+    }
+
+    /// The segment that holds a byte, if one does.
+    pub(crate) fn segment_at(&self, offset: u64) -> Option<u32> {
+        let segment = offset.checked_sub(self.first_segment)? / u64::from(self.segment_size);
+        u32::try_from(segment).ok().filter(|segment| *segment < self.segments)
+    }
+}
+
+/// The second superblock's place in a medium of `len` bytes.
+fn second_area(len: u64) -> u64 {
+    (len / AREA * AREA).saturating_sub(AREA)
+}
+
+impl Superblock {
+    fn encode(&self) -> [u8; LEN] {
+        let mut bytes = [0; LEN];
+        bytes[..8].copy_from_slice(&MAGIC);
+        bytes[8..12].copy_from_slice(&FORMAT_VERSION.to_le_bytes());
+        bytes[12..16].copy_from_slice(&self.geometry.segment_size.to_le_bytes());
+        bytes[16..32].copy_from_slice(&self.uuid);
+        bytes[32..40].copy_from_slice(&self.geometry.len.to_le_bytes());
+        bytes[40..48].copy_from_slice(&self.geometry.first_segment.to_le_bytes());
+        bytes[48..52].copy_from_slice(&self.geometry.segments.to_le_bytes());
+        bytes[56..64].copy_from_slice(&self.epoch.to_le_bytes());
+        bytes[80..80 + self.label.len()].copy_from_slice(self.label.as_bytes());
+        let checksum = crc32c(&bytes[..124]);
+        bytes[124..].copy_from_slice(&checksum.to_le_bytes());
+        bytes
+    }
+
+    /// Reads one superblock. `Ok(None)`: not a superblock, or a damaged one.
+    fn decode(bytes: &[u8; LEN]) -> Result<Option<Superblock>, Error> {
+        let u32_at = |at: usize| u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]);
+        let u64_at = |at: usize| u64::from(u32_at(at)) | u64::from(u32_at(at + 4)) << 32;
+        if bytes[..8] != MAGIC || crc32c(&bytes[..124]) != u32_at(124) {
+            return Ok(None);
+        }
+        // The magic, the version and the checksum's place stay what they are in every version.
+        if u32_at(8) != FORMAT_VERSION {
+            return Err(Error::NewerVersion { found: u32_at(8) });
+        }
+        let features = u64_at(64) | u64_at(72);
+        if features != 0 {
+            return Err(Error::UnknownFeatures { bits: features });
+        }
+        let geometry =
+            Geometry { len: u64_at(32), first_segment: u64_at(40), segment_size: u32_at(12), segments: u32_at(48) };
+        let label = bytes[80..112].split(|byte| *byte == 0).next().unwrap_or_default();
+        let mut uuid = [0; 16];
+        uuid.copy_from_slice(&bytes[16..32]);
+        let label = String::from_utf8_lossy(label).into_owned();
+        Ok(geometry.is_sound().then_some(Superblock { uuid, label, epoch: u64_at(56), geometry }))
+    }
+
+    /// Finds the medium's superblock, and where the one of the two that is not readable lies.
+    pub(crate) fn read(load: &impl Load) -> Result<(Superblock, Option<u64>), Error> {
+        let len = load.size();
+        if len < FIRST_SEGMENT {
+            return Err(Error::TooSmall { actual: len, least: FIRST_SEGMENT + AREA });
+        }
+        let areas = [0, second_area(len)];
+        let mut raw = [[0; LEN]; 2];
+        for (bytes, area) in raw.iter_mut().zip(areas) {
+            load.load(area, bytes)?;
+        }
+        if raw[0][..8] == FORMATTING {
+            return Err(Error::FormatInterrupted);
+        }
+        let (superblock, damaged) = match raw.map(|bytes| Self::decode(&bytes)) {
+            [Ok(Some(first)), Ok(Some(second))] if second.epoch > first.epoch => (second, None),
+            // The second one of a longer or shorter medium is not where this one's length says: judged below.
+            [Ok(Some(first)), second] => {
+                let damaged = first.geometry.len == len && !matches!(second, Ok(Some(_)));
+                (first, damaged.then_some(areas[1]))
+            }
+            [_, Ok(Some(second))] => (second, Some(areas[0])),
+            [Err(error), _] | [_, Err(error)] => return Err(error),
+            [Ok(None), Ok(None)] => return Err(Self::explain_absence(load, &raw, areas)?),
+        };
+        let recorded = superblock.geometry.len;
+        match recorded.cmp(&len) {
+            core::cmp::Ordering::Greater => Err(Error::Truncated { recorded, actual: len }),
+            core::cmp::Ordering::Less => Err(Error::Grown { recorded, actual: len }),
+            core::cmp::Ordering::Equal => Ok((superblock, damaged)),
+        }
+    }
+
+    /// Why neither superblock is readable.
+    fn explain_absence(load: &impl Load, raw: &[[u8; LEN]; 2], areas: [u64; 2]) -> Result<Error, Error> {
+        if raw.iter().any(|bytes| bytes[..8] == MAGIC) {
+            return Ok(Error::SuperblockDamaged);
+        }
+        // Every pool has a segment header at `FIRST_SEGMENT`, so a pool whose superblocks were both zeroed is not taken
+        // for a blank medium.
+        let mut blank = true;
+        let mut page = [0; AREA as usize];
+        for (offset, bytes) in [(areas[0], AREA), (areas[1], AREA), (FIRST_SEGMENT, 64)] {
+            let page = &mut page[..bytes.min(load.size() - offset) as usize];
+            load.load(offset, page)?;
+            blank &= page.iter().all(|byte| *byte == 0);
+        }
+        let header = segment::Header::looks_like_one(&page[..8]);
+        let mut found = [0; 8];
+        found.copy_from_slice(&raw[0][..8]);
+        Ok(match (blank, header) {
+            (true, _) => Error::Blank,
+            (false, true) => Error::SuperblockDamaged,
+            (false, false) => Error::Foreign { found },
+        })
+    }
+
+    /// Formats the medium: no pool is recognised on it until every byte of the new one is durable.
+    pub(crate) fn format(store: &impl Store, options: &FormatOptions) -> Result<Superblock, Error> {
+        if options.label.len() > 32 || options.label.contains('\0') {
+            return Err(Error::BadOption("the label is longer than 32 bytes or has a zero byte"));
+        }
+        let geometry = Geometry::choose(store.size(), options.segment_size)?;
+        let superblock = Superblock { uuid: options.uuid, label: options.label.clone(), epoch: 1, geometry };
+        let second = second_area(geometry.len);
+        let durable = |from: u64, len: u64| store.write_back(from..from + len);
+
+        store.store(0, &FORMATTING)?;
+        durable(0, 8)?;
+        store.fence();
+
+        store.fill(8, FIRST_SEGMENT - 8, 0)?;
+        durable(8, FIRST_SEGMENT - 8)?;
+        store.fill(second, AREA, 0)?;
+        durable(second, AREA)?;
+        for index in 0..geometry.segments {
+            segment::Header::unused(index).write(store, &superblock.uuid, &geometry)?;
+        }
+        store.fence();
+
+        let bytes = superblock.encode();
+        store.store(second, &bytes)?;
+        store.store(8, &bytes[8..])?;
+        durable(second, LEN as u64)?;
+        durable(0, LEN as u64)?;
+        store.fence();
+
+        store.store(0, &MAGIC)?;
+        durable(0, 8)?;
+        store.fence();
+        Ok(superblock)
+    }
+}

@@ -1,0 +1,388 @@
+//! One turn of an event loop: reads under one read grant, and writes staged until the turn's end.
+
+use alloc::vec::Vec;
+
+use crate::error::Error;
+use crate::medium::Medium;
+use crate::pool::clean::{Choice, PUT_RESERVE, REMOVE_RESERVE};
+use crate::pool::log::{Found, Log, append, large_cost};
+use crate::pool::record::{FRAME_HEADER, Kind, LARGE, Large, OpHeader, VALUE_LIMIT};
+use crate::pool::{Meta, Op};
+
+/// A turn commits early when it has staged this much, in bytes.
+const STAGE_LIMIT: usize = 512 << 10;
+
+/// One turn of an event loop over a pool: reads, and writes staged until the turn's end. See
+/// [`Pool::turn`](crate::Pool::turn).
+pub struct Turn<'t, M: Medium> {
+    medium: &'t M,
+    log: &'t mut Log,
+    reader: M::Reader<'t>,
+}
+
+/// What a key has: staged in this turn, or on the medium. Large values are never found staged, see [`Turn::atomically`].
+enum Current<'a> {
+    Staged(OpHeader, &'a [u8]),
+    Stored(Found),
+}
+
+impl<'t, M: Medium> Turn<'t, M> {
+    pub(crate) fn new(medium: &'t M, log: &'t mut Log, reader: M::Reader<'t>) -> Self {
+        Turn { medium, log, reader }
+    }
+
+    /// Appends the key's value to `value`. `None`, and `value` untouched, if there is no such key.
+    pub fn get(&self, key: &[u8], value: &mut Vec<u8>) -> Result<Option<Meta>, Error> {
+        self.get_range(key, 0, u64::MAX, value)
+    }
+
+    /// Appends at most `len` bytes of the key's value from byte `offset` on to `value`; fewer where the value ends.
+    pub fn get_range(&self, key: &[u8], offset: u64, len: u64, value: &mut Vec<u8>) -> Result<Option<Meta>, Error> {
+        let start = value.len();
+        let result = self.read_range(key, offset, len, value);
+        if result.is_err() {
+            value.truncate(start);
+        }
+        result
+    }
+
+    fn read_range(&self, key: &[u8], offset: u64, len: u64, value: &mut Vec<u8>) -> Result<Option<Meta>, Error> {
+        let Some(current) = self.current(key)? else { return Ok(None) };
+        let (header, total) = match &current {
+            Current::Stored(found) => (&found.header, self.log.read_value(&self.reader, found, offset, len, value)?),
+            Current::Staged(header, staged) => {
+                let from = offset.min(staged.len() as u64) as usize;
+                let bytes = len.min((staged.len() - from) as u64) as usize;
+                value.extend_from_slice(&staged[from..from + bytes]);
+                (header, staged.len() as u64)
+            }
+        };
+        Ok(Some(Meta { len: total, expires_at_ms: header.expires_at_ms }))
+    }
+
+    /// The length and the expiry of the key's value.
+    pub fn meta(&self, key: &[u8]) -> Result<Option<Meta>, Error> {
+        let Some(current) = self.current(key)? else { return Ok(None) };
+        let (header, len) = match &current {
+            Current::Stored(found) => (&found.header, self.log.value_len(&self.reader, found)?),
+            Current::Staged(header, staged) => (header, staged.len() as u64),
+        };
+        Ok(Some(Meta { len, expires_at_ms: header.expires_at_ms }))
+    }
+
+    /// Whether the key is there.
+    pub fn contains(&self, key: &[u8]) -> Result<bool, Error> {
+        Ok(self.current(key)?.is_some())
+    }
+
+    /// Sets the key's value.
+    pub fn put(&mut self, key: &[u8], value: &[u8], expires_at_ms: Option<u64>) -> Result<(), Error> {
+        self.atomically(&[Op::Put { key, value, expires_at_ms }])
+    }
+
+    /// Removes the key. Says whether it was there.
+    pub fn remove(&mut self, key: &[u8]) -> Result<bool, Error> {
+        if self.current(key)?.is_none() {
+            return Ok(false);
+        }
+        self.atomically(&[Op::Remove { key }])?;
+        Ok(true)
+    }
+
+    /// Does all of `ops`, in order, in one record: after a power cut all of them happened or none. An operation on a
+    /// key that an earlier one of them wrote sees its effect.
+    pub fn atomically(&mut self, ops: &[Op<'_>]) -> Result<(), Error> {
+        let (frame_len, growth) = self.measure(ops)?;
+        let removes_only = ops.iter().all(|op| matches!(op, Op::Remove { .. }));
+        if !removes_only {
+            self.admit(ops, growth)?;
+        }
+        // Chunks first, in frames of their own: without the record that names them they are nothing.
+        let mut larges = Vec::new();
+        for op in ops {
+            if let Op::Put { value, .. } = op
+                && self.is_large(value)
+            {
+                match self.stage_chunks(value) {
+                    Ok(large) => larges.push(large),
+                    Err(error) => {
+                        self.abandon_chunks(&larges);
+                        return Err(error);
+                    }
+                }
+            }
+        }
+        let reserve = if removes_only { REMOVE_RESERVE } else { PUT_RESERVE };
+        if let Err(error) = self.make_room(frame_len, reserve) {
+            self.abandon_chunks(&larges);
+            return Err(error);
+        }
+        self.stage_record(ops, &larges);
+        self.log.staged_growth += growth;
+        // The chunks of a large value are partly committed by now; with the rest committed as well, reads need to know
+        // only one place for them.
+        if !larges.is_empty() || self.log.stage.bytes.len() >= self.stage_limit() { self.settle() } else { Ok(()) }
+    }
+
+    /// Removes every key.
+    pub fn clear(&mut self) -> Result<(), Error> {
+        let nothing = self.log.stage.is_empty() && self.log.keys.len() == 0 && self.log.chunks.len() == 0;
+        if nothing || self.log.clear_staged.is_some() && self.log.stage.is_empty() {
+            return Ok(());
+        }
+        self.log.discard_staged();
+        self.log.clear_staged = Some(self.log.next_sequence - 1);
+        self.log.replan();
+        Ok(())
+    }
+
+    /// The number of keys.
+    pub fn len(&mut self) -> Result<u64, Error> {
+        self.settle()?;
+        Ok(self.log.keys.len())
+    }
+
+    /// Whether there is no key.
+    pub fn is_empty(&mut self) -> Result<bool, Error> {
+        Ok(self.len()? == 0)
+    }
+
+    /// Visits some keys, at least `count` of them unless the end comes first, and returns the cursor to go on with;
+    /// 0 begins, and 0 returned means that everything was visited.
+    ///
+    /// The guarantees are those of Redis's `SCAN`: a key that is there from the first call to the last is visited at
+    /// least once, whatever else comes and goes in between; one that comes or goes may or may not be; a key may be
+    /// visited more than once. Cursors of any value are safe.
+    pub fn scan(&mut self, cursor: u64, count: usize, mut f: impl FnMut(&[u8], Meta)) -> Result<u64, Error> {
+        self.settle()?;
+        let mut cursor = cursor;
+        let mut visited = 0;
+        // Empty buckets count a little, so that a table that was large once does not make one call long.
+        let mut buckets = count.max(1).saturating_mul(10);
+        let mut key = Vec::new();
+        let mut places = Vec::new();
+        loop {
+            places.clear();
+            cursor = self.log.keys.scan(cursor, |place| places.push(place));
+            for place in &places {
+                key.clear();
+                let meta = self.key_at(*place, &mut key)?;
+                f(&key, meta);
+                visited += 1;
+            }
+            buckets -= 1;
+            if cursor == 0 || visited >= count || buckets == 0 {
+                return Ok(cursor);
+            }
+        }
+    }
+
+    /// Appends some key to `key`, chosen by `seed`; `None` if the pool is empty. Equal seeds on an equal pool choose the
+    /// same key, and random seeds choose about evenly.
+    pub fn random(&mut self, seed: u64, key: &mut Vec<u8>) -> Result<Option<Meta>, Error> {
+        self.settle()?;
+        let Some(place) = self.log.keys.random(seed) else { return Ok(None) };
+        self.key_at(place, key).map(Some)
+    }
+
+    /// What a key has now, this turn's own writes included.
+    fn current(&self, key: &[u8]) -> Result<Option<Current<'_>>, Error> {
+        let hash = self.log.hash(key);
+        if let Some((header, value)) = self.log.stage.latest(hash, key) {
+            return Ok((header.kind != Kind::Remove).then_some(Current::Staged(header, value)));
+        }
+        if self.log.clear_staged.is_some() {
+            return Ok(None);
+        }
+        Ok(self.log.find(&self.reader, hash, key)?.map(Current::Stored))
+    }
+
+    /// Appends the key of the live operation at `place` to `key`.
+    fn key_at(&self, place: u64, key: &mut Vec<u8>) -> Result<Meta, Error> {
+        let damaged = Error::Damaged { offset: place };
+        let Some((header, peek)) = self.log.peek(&self.reader, place, 128)? else { return Err(damaged) };
+        if header.value_at() <= 128 {
+            key.extend_from_slice(&peek[header.key_at()..header.value_at()]);
+        } else {
+            append(&self.reader, place + header.key_at() as u64, header.key_len, key)?;
+        }
+        let mut len = header.value_len as u64;
+        if header.kind == Kind::PutLarge {
+            let mut large = Vec::with_capacity(LARGE);
+            append(&self.reader, place + header.value_at() as u64, LARGE, &mut large)?;
+            len = Large::decode(&large).ok_or(damaged)?.len;
+        }
+        Ok(Meta { len, expires_at_ms: header.expires_at_ms })
+    }
+
+    /// Commits what is staged now.
+    fn settle(&mut self) -> Result<(), Error> {
+        if self.log.stage.is_empty() && self.log.clear_staged.is_none() {
+            return Ok(());
+        }
+        let bytes = self.log.stage.bytes.len() as u64;
+        self.medium.write(|store| {
+            self.log.commit(&store)?;
+            self.log.maintain(&store, bytes)
+        })?
+    }
+
+    fn stage_limit(&self) -> usize {
+        STAGE_LIMIT.min(self.log.frame_limit())
+    }
+
+    /// Whether a value lies in chunks.
+    fn is_large(&self, value: &[u8]) -> bool {
+        value.len() > self.log.chunk_size()
+    }
+
+    /// Checks the limits. Returns the length of the record and what all of it adds to the accounts, in bytes.
+    fn measure(&self, ops: &[Op<'_>]) -> Result<(usize, u64), Error> {
+        let mut frame_len = FRAME_HEADER;
+        let mut growth = 0;
+        for op in ops {
+            let (key, value, expires_at_ms) = match *op {
+                Op::Put { key, value, expires_at_ms } => (key, value, expires_at_ms),
+                Op::Remove { key } => (key, &[][..], None),
+            };
+            too_large("a key", key.len() as u64, self.log.key_limit() as u64)?;
+            too_large("a value", value.len() as u64, VALUE_LIMIT)?;
+            let large = self.is_large(value);
+            let value_len = if large { LARGE } else { value.len() };
+            let header = OpHeader { kind: Kind::Put, expires_at_ms, key_len: key.len(), value_len, sequence: 0 };
+            frame_len += header.len();
+            growth += header.cost();
+            if large {
+                growth += large_cost(&self.division(value));
+            }
+        }
+        too_large("an atomic record", frame_len as u64, self.log.frame_limit() as u64)?;
+        Ok((frame_len, growth))
+    }
+
+    fn division(&self, value: &[u8]) -> Large {
+        Large { object: self.log.next_sequence, len: value.len() as u64, chunk_size: self.log.chunk_size() as u32 }
+    }
+
+    /// Makes sure that the accounts have room for `growth` bytes more.
+    fn admit(&mut self, ops: &[Op<'_>], growth: u64) -> Result<(), Error> {
+        let over = |log: &Log, growth: u64| {
+            let kept = if log.clear_staged.is_some() { 0 } else { log.live + log.removals };
+            kept + log.staged_growth + growth > log.capacity()
+        };
+        if !over(self.log, growth) {
+            return Ok(());
+        }
+        // The exact reckoning: what the staged operations really add, and what these ones will replace.
+        self.settle()?;
+        let mut replaced = 0;
+        for op in ops {
+            if let Op::Put { key, .. } = op
+                && let Some(found) = self.log.find(&self.reader, self.log.hash(key), key)?
+            {
+                replaced += self.log.cost_of(&self.reader, &found)?;
+            }
+        }
+        let growth = growth.saturating_sub(replaced);
+        if self.log.live + growth > self.log.capacity() {
+            return Err(Error::Full);
+        }
+        // What is over the limit is removals that shadow something still. Cleaning every segment once ends that.
+        for _ in 0..2 * self.log.geometry().segments {
+            if !over(self.log, growth) {
+                return Ok(());
+            }
+            if !self.medium.write(|store| self.log.clean_segment(&store, Choice::Oldest))?? {
+                break;
+            }
+        }
+        if over(self.log, growth) { Err(Error::Full) } else { Ok(()) }
+    }
+
+    /// Makes sure that what is staged and one more frame fit into free segments, `reserve` of which stay free.
+    fn make_room(&mut self, frame_len: usize, reserve: u32) -> Result<(), Error> {
+        for _ in 0..2 * self.log.geometry().segments {
+            let plan = self.log.planned(frame_len);
+            let clears = self.log.clear_staged.is_some();
+            if plan.segments == 0 || clears || plan.segments + reserve <= self.log.free {
+                return Ok(());
+            }
+            if !self.medium.write(|store| self.log.clean_segment(&store, Choice::Sparsest))?? {
+                break;
+            }
+        }
+        Err(Error::Full)
+    }
+
+    /// Stages a large value's chunks, committing early as they come.
+    fn stage_chunks(&mut self, value: &[u8]) -> Result<Large, Error> {
+        let large = self.division(value);
+        for (chunk, part) in value.chunks(large.chunk_size as usize).enumerate() {
+            let key = large.chunk_key(chunk as u32);
+            let header = OpHeader {
+                kind: Kind::Chunk,
+                expires_at_ms: None,
+                key_len: key.len(),
+                value_len: part.len(),
+                sequence: self.log.next_sequence,
+            };
+            let staged = self.make_room(FRAME_HEADER + header.len(), PUT_RESERVE).and_then(|()| {
+                self.log.next_sequence += 1;
+                let hash = self.log.hash(&key);
+                self.log.plan = self.log.planned(FRAME_HEADER + header.len());
+                let mark = self.log.stage.begin_frame();
+                self.log.stage.push(hash, None, &header, &key, &[part]);
+                self.log.stage.end_frame(mark);
+                if self.log.stage.bytes.len() >= self.stage_limit() { self.settle() } else { Ok(()) }
+            });
+            if let Err(error) = staged {
+                self.abandon_chunks(&[large]);
+                return Err(error);
+            }
+        }
+        Ok(large)
+    }
+
+    /// Gives up chunks whose value will not come. Those on the medium are dead from now on, and so are those staged,
+    /// once they are committed: recovery finds no value that names them.
+    fn abandon_chunks(&mut self, larges: &[Large]) {
+        if self.settle().is_err() {
+            self.log.discard_staged();
+        }
+        for large in larges {
+            self.log.drop_chunks(&self.reader, large, large.chunks());
+        }
+    }
+
+    /// Stages one record. Everything was checked.
+    fn stage_record(&mut self, ops: &[Op<'_>], larges: &[Large]) {
+        let log = &mut *self.log;
+        let mut larges = larges.iter();
+        let chunk_size = log.chunk_size();
+        let mark = log.stage.begin_frame();
+        for op in ops {
+            let (kind, key, value, expires_at_ms) = match *op {
+                Op::Put { key, value, expires_at_ms } => (Kind::Put, key, value, expires_at_ms),
+                Op::Remove { key } => (Kind::Remove, key, &[][..], None),
+            };
+            let large = if value.len() > chunk_size { larges.next().map(Large::encode) } else { None };
+            let (kind, value) = match &large {
+                Some(large) => (Kind::PutLarge, &large[..]),
+                None => (kind, value),
+            };
+            let sequence = log.next_sequence;
+            log.next_sequence += 1;
+            let header = OpHeader { kind, expires_at_ms, key_len: key.len(), value_len: value.len(), sequence };
+            let hash = log.hash(key);
+            log.stage.push(hash, None, &header, key, &[value]);
+        }
+        let frame_len = log.stage.frame_len(&mark);
+        log.plan = log.planned(frame_len);
+        log.stage.end_frame(mark);
+        log.stage.publish_last_frame();
+    }
+}
+
+fn too_large(what: &'static str, len: u64, limit: u64) -> Result<(), Error> {
+    if len > limit { Err(Error::TooLarge { what, len, limit }) } else { Ok(()) }
+}

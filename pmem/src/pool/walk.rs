@@ -1,0 +1,178 @@
+//! Walking the records of one segment: what is valid, what is not, and where it goes on.
+//!
+//! Recovery, cleaning and inspection all read segments through this. It believes nothing that a checksum does not
+//! cover, and its work is bounded by a small multiple of the segment's length, whatever the bytes are.
+
+use alloc::vec::Vec;
+
+use crate::error::Error;
+use crate::medium::{LINE, Load};
+use crate::pool::record::{BATCH_LIMIT, FRAME_HEADER, FrameHeader, Kind, LEAST_FRAME, Large, Ops, Salt};
+use crate::pool::segment::{HEADER, Header};
+use crate::pool::superblock::Geometry;
+
+/// How much is copied out of the medium at once.
+const WINDOW: u32 = 64 << 10;
+
+/// A walk over one segment. Positions are in bytes from the segment's start.
+#[derive(Debug)]
+pub(crate) struct Walk {
+    /// The segment's place on the medium.
+    start: u64,
+    /// Where records end at most.
+    limit: u32,
+    salt: Salt,
+    window: Vec<u8>,
+    window_at: u32,
+    /// Where the walk is.
+    at: u32,
+    /// The newest batch met. Records never go back: an older batch further on is a leftover.
+    batch: u64,
+    /// Bytes that may still be checksummed in the search for records behind unreadable ones.
+    budget: u64,
+}
+
+/// What a walk met.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Step {
+    /// A valid frame.
+    Frame { at: u32, header: FrameHeader },
+    /// Bytes that are no frame, and a valid frame behind them. The walk stands before that frame. `tidy`: up to the next
+    /// line the bytes are those of a complete batch's end.
+    Gap { from: u32, to: u32, tidy: bool, next: FrameHeader },
+    /// No valid frame from here on. `untidy`: the bytes here are not those of a complete batch's end.
+    End { at: u32, untidy: bool },
+}
+
+impl Walk {
+    /// Begins at a segment's first record.
+    pub(crate) fn new(uuid: &[u8; 16], geometry: &Geometry, header: &Header) -> Walk {
+        Walk {
+            start: geometry.start_of(header.index),
+            limit: geometry.segment_size - LINE as u32,
+            salt: Salt::new(uuid, header.generation),
+            window: Vec::new(),
+            window_at: 0,
+            at: HEADER,
+            batch: header.first_batch,
+            budget: 8 * u64::from(geometry.segment_size),
+        }
+    }
+
+    /// Where the walk is.
+    pub(crate) fn position(&self) -> u32 {
+        self.at
+    }
+
+    /// The bytes of the frame that a step returned.
+    pub(crate) fn frame(&self, at: u32, header: &FrameHeader) -> &[u8] {
+        let from = (at - self.window_at) as usize;
+        &self.window[from..from + header.len as usize]
+    }
+
+    /// Goes on by one frame or gap.
+    pub(crate) fn step(&mut self, load: &impl Load) -> Result<Step, Error> {
+        let from = self.at;
+        if let Some(header) = self.check(load, from)? {
+            return Ok(self.accept(from, header));
+        }
+        let line = from.next_multiple_of(LINE as u32);
+        let tidy = line == from || self.is_zero(load, from, line)?;
+        // A batch that ends within a line is followed by zeros and the next batch.
+        if tidy
+            && line != from
+            && let Some(header) = self.check(load, line)?
+            && header.line == 0
+        {
+            return Ok(self.accept(line, header));
+        }
+        let mut to = from + 8;
+        while to + LEAST_FRAME as u32 <= self.limit {
+            if let Some(next) = self.check(load, to)? {
+                if self.closes(to, &next, from) {
+                    return Ok(self.accept(to, next));
+                }
+                self.at = to;
+                return Ok(Step::Gap { from, to, tidy, next });
+            }
+            to += 8;
+        }
+        // Something of this use of the segment, too damaged to be read, is not how a complete batch ends either.
+        let begun = tidy && line == from && self.looks_begun(load, from)?;
+        Ok(Step::End { at: from, untidy: !tidy || begun })
+    }
+
+    fn accept(&mut self, at: u32, header: FrameHeader) -> Step {
+        self.at = at + header.len;
+        self.batch = header.batch;
+        Step::Frame { at, header }
+    }
+
+    /// Whether the frame at `at` says that what lies between `from` and itself was never acknowledged.
+    fn closes(&self, at: u32, header: &FrameHeader, from: u32) -> bool {
+        Ops::of(self.frame(at, header))
+            .any(|op| matches!(op.header.kind, Kind::Cut | Kind::End) && op.value == u64::from(from).to_le_bytes())
+    }
+
+    /// Checks for a valid frame at `at`.
+    fn check(&mut self, load: &impl Load, at: u32) -> Result<Option<FrameHeader>, Error> {
+        let Some(header) = self.peek(load, at)? else { return Ok(None) };
+        let batch_start = u64::from(at) / LINE * LINE;
+        let sound = header.len as usize >= LEAST_FRAME
+            && header.len.is_multiple_of(8)
+            && header.len <= self.limit - at
+            && (self.batch..BATCH_LIMIT).contains(&header.batch)
+            && u64::from(header.line) * LINE + u64::from(HEADER) <= batch_start;
+        if !sound || u64::from(header.len) > self.budget {
+            return Ok(None);
+        }
+        self.fill(load, at, header.len)?;
+        let frame = self.frame(at, &header);
+        if self.salt.checksum(self.start + u64::from(at), frame) != header.checksum {
+            self.budget -= u64::from(header.len);
+            return Ok(None);
+        }
+        let mut ops = Ops::of(frame);
+        let sound = ops.by_ref().all(|op| op.header.kind != Kind::PutLarge || Large::decode(op.value).is_some());
+        Ok((sound && ops.is_whole()).then_some(header))
+    }
+
+    /// The frame header at `at`, if there is room for one.
+    fn peek(&mut self, load: &impl Load, at: u32) -> Result<Option<FrameHeader>, Error> {
+        if at + LEAST_FRAME as u32 > self.limit {
+            return Ok(None);
+        }
+        self.fill(load, at, FRAME_HEADER as u32)?;
+        let from = (at - self.window_at) as usize;
+        Ok(self.window[from..].first_chunk().map(FrameHeader::decode))
+    }
+
+    /// Whether the bytes look like a frame of this use of the segment that did not become whole.
+    fn looks_begun(&mut self, load: &impl Load, at: u32) -> Result<bool, Error> {
+        Ok(self.peek(load, at)?.is_some_and(|header| {
+            header.len as usize >= LEAST_FRAME
+                && header.len.is_multiple_of(8)
+                && header.len <= self.limit - at
+                && (self.batch..=self.batch + 1).contains(&header.batch)
+        }))
+    }
+
+    fn is_zero(&mut self, load: &impl Load, from: u32, to: u32) -> Result<bool, Error> {
+        self.fill(load, from, to - from)?;
+        let at = (from - self.window_at) as usize;
+        Ok(self.window[at..at + (to - from) as usize].iter().all(|byte| *byte == 0))
+    }
+
+    /// Makes sure that the window holds these bytes, which lie before the limit.
+    fn fill(&mut self, load: &impl Load, at: u32, len: u32) -> Result<(), Error> {
+        let end = self.window_at as usize + self.window.len();
+        if at >= self.window_at && (at + len) as usize <= end {
+            return Ok(());
+        }
+        let bytes = len.max(WINDOW).min(self.limit - at);
+        self.window.resize(bytes as usize, 0);
+        self.window_at = at;
+        load.load(self.start + u64::from(at), &mut self.window)?;
+        Ok(())
+    }
+}
