@@ -49,7 +49,7 @@ fn traps() -> u32 {
     percpu::this().trap_depth.load(Ordering::Relaxed)
 }
 
-/// Stops the machine with this exit status after a report of why and where; see [`fatal!`].
+/// Stops the machine with this exit status after a report of why and where.
 pub fn stop(status: i32, reason: fmt::Arguments<'_>) -> ! {
     begin();
     kprintln!("holdfast: FATAL {reason}");

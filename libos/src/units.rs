@@ -11,7 +11,7 @@ impl fmt::Display for Bytes {
         let units = [("TiB", 40), ("GiB", 30), ("MiB", 20), ("KiB", 10)];
         match units.iter().find(|(_, shift)| self.0 >> shift != 0) {
             Some((unit, shift)) => {
-                let tenths = (u128::from(self.0) * 10 >> shift) as u64;
+                let tenths = ((u128::from(self.0) * 10) >> shift) as u64;
                 write!(f, "{}.{} {unit}", tenths / 10, tenths % 10)
             }
             None => write!(f, "{} B", self.0),

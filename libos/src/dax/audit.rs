@@ -139,14 +139,18 @@ impl<'a> Auditor<'a> {
     }
 }
 
-/// Walks every page table and checks that exactly the leaves that map a device carry its key, that each byte of it is
-/// mapped once and whole, and that nothing is writable and executable.
+/// Checks that exactly the leaves that map one of the `regions` carry its key, that each byte of it is mapped once and
+/// whole, and that nothing is writable and executable. `walk` calls its argument for each present leaf.
+pub fn check(regions: &[Region], walk: impl FnOnce(&mut dyn FnMut(Leaf))) -> Result<Audit, AuditError> {
+    let mut auditor = Auditor::new(regions);
+    walk(&mut |leaf| auditor.see(leaf));
+    auditor.finish()
+}
+
+/// [`check`]s this machine's page tables, all of them, against its devices.
 #[cfg(target_os = "hermit")]
 pub fn audit() -> Result<Audit, AuditError> {
-    let regions = super::device::regions();
-    let mut auditor = Auditor::new(&regions);
-    crate::mm::with_leaves(|leaf| auditor.see(leaf));
-    auditor.finish()
+    check(&super::device::regions(), |see| crate::mm::with_leaves(see))
 }
 
 #[cfg(test)]
@@ -168,10 +172,7 @@ mod tests {
     }
 
     fn run(leaves: &[Leaf]) -> Result<Audit, AuditError> {
-        let regions = [region()];
-        let mut auditor = Auditor::new(&regions);
-        leaves.iter().for_each(|&leaf| auditor.see(leaf));
-        auditor.finish()
+        check(&[region()], |see| leaves.iter().for_each(|&leaf| see(leaf)))
     }
 
     fn keyed() -> Attributes {

@@ -19,7 +19,7 @@ mod rights;
 
 #[cfg(target_os = "hermit")]
 pub use audit::audit;
-pub use audit::{Audit, AuditError, Region};
+pub use audit::{Audit, AuditError, Region, check};
 #[cfg(target_os = "hermit")]
 pub use device::{Device, DeviceGone, devices};
 #[cfg(target_os = "hermit")]

@@ -92,7 +92,7 @@ impl<M: TableMemory> AddressSpace<M> {
     /// Maps `range` to the physical memory from `physical` on, with the largest pages that fit. On an error the pages
     /// before the one that it names are mapped.
     pub fn map(&mut self, range: Range<u64>, physical: u64, attributes: Attributes) -> Result<(), MapError> {
-        if (range.start | range.end | physical) % PAGE != 0 {
+        if !(range.start | range.end | physical).is_multiple_of(PAGE) {
             return Err(MapError::Misaligned);
         }
         let mut at = range.start;
@@ -109,7 +109,7 @@ impl<M: TableMemory> AddressSpace<M> {
     fn leaf_level(&self, addresses: u64, length: u64) -> u32 {
         let fits = |&level: &u32| {
             let size = coverage(level);
-            size <= self.largest_leaf && addresses % size == 0 && length >= size
+            size <= self.largest_leaf && addresses.is_multiple_of(size) && length >= size
         };
         (2..ROOT_LEVEL).rev().find(fits).unwrap_or(1)
     }

@@ -36,10 +36,10 @@ fn from_cpuid() -> Option<u64> {
     (frequency != 0).then_some(frequency)
 }
 
-/// Nanoseconds since [`calibrate`]; 0 before it.
+/// Nanoseconds since the boot found the counter's frequency; 0 before.
 pub fn nanoseconds() -> u64 {
     let counts = read().saturating_sub(EPOCH.load(Ordering::Relaxed));
-    (u128::from(counts) * u128::from(SCALE.load(Ordering::Relaxed)) >> 32) as u64
+    ((u128::from(counts) * u128::from(SCALE.load(Ordering::Relaxed))) >> 32) as u64
 }
 
 /// The counter's value at this time.
