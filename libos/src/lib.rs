@@ -36,7 +36,9 @@ pub mod dax;
 pub mod drivers;
 #[cfg(target_os = "hermit")]
 pub mod fatal;
+pub mod io;
 pub mod mm;
+pub mod net;
 #[cfg(target_os = "hermit")]
 pub mod power;
 pub mod sync;

@@ -11,9 +11,9 @@ use crate::arch::{cpu, interrupts, pks};
 use crate::cmdline::Options;
 use crate::dax::{self, Protection};
 use crate::drivers::acpi::{self, AcpiInfo};
-use crate::drivers::{nfit, power, rtc};
+use crate::drivers::{nfit, pci, power, rtc};
 use crate::fatal::refuse;
-use crate::{arch, cmdline, console, kprintln, mm, task, time};
+use crate::{arch, cmdline, console, kprintln, mm, net, task, time};
 
 /// The size of the main thread's stack, in bytes.
 const MAIN_STACK: usize = 4 << 20;
@@ -90,6 +90,8 @@ fn find_devices(rsdp: Option<u64>, options: &Options) {
         kprintln!("holdfast: {error}");
     }
     find_persistent_memory(&acpi, options.protection);
+    pci::init();
+    net::init();
 }
 
 fn find_persistent_memory(acpi: &AcpiInfo, protection: Protection) {
@@ -138,6 +140,7 @@ fn c_strings<'a>(words: impl IntoIterator<Item = &'a String>) -> &'static [*cons
 /// Ends the machine in good order with this status: connections are drained, and nobody is in the middle of a change of
 /// persistent memory.
 pub(crate) fn shut_down(status: i32) -> ! {
+    net::drain(time::now_ns() + SHUTDOWN_LIMIT);
     dax::retire_all(time::now_ns() + SHUTDOWN_LIMIT);
     power::exit(status)
 }

@@ -4,13 +4,15 @@
 //! back. A failed call returns the negative error number *and* leaves it in the thread's errno: `std` reads the former,
 //! `io::Error::last_os_error` and mio read the latter.
 
-mod early;
 mod errno;
+mod eventfd;
+mod fd;
 mod files;
 mod futex;
 mod memory;
+mod poll;
 mod process;
+mod socket;
+mod stdio;
 mod thread;
 mod time;
-
-pub(crate) use errno::{Errno, result, set_errno};

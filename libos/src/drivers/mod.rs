@@ -6,6 +6,8 @@
 
 pub mod acpi;
 pub mod nfit;
+pub mod pci;
 #[cfg(target_os = "hermit")]
 pub mod power;
 pub mod rtc;
+pub mod virtio;

@@ -1,7 +1,20 @@
 //! What programs' descriptors refer to, apart from the ABI's numbers for it.
 //!
-//! Owns readiness: what `poll` asks of an object, and how an object says that the answer has changed.
+//! Owns the table of open objects and readiness: what `poll` asks of an object, how an object says that the answer has
+//! changed, and who sleeps until it does. Never: what the objects are.
 
+mod counter;
+mod parts;
+#[cfg(target_os = "hermit")]
+pub mod pollers;
 mod readiness;
+mod table;
+#[cfg(target_os = "hermit")]
+mod watch;
 
+pub use counter::Counter;
+pub use parts::{Parts, PartsMut};
 pub use readiness::{Ready, Signal};
+pub use table::{Full, Table};
+#[cfg(target_os = "hermit")]
+pub use watch::Watch;

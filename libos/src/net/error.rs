@@ -1,8 +1,6 @@
 //! Why a socket call did not do what was asked.
 
-use hermit_abi::errno;
-
-/// The failures of the socket layer. Each is one `errno` value of the ABI.
+/// The failures of the socket layer. The ABI has an error number for each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Error {
     /// Nothing to read, no room to write, or nobody to accept right now.
@@ -41,30 +39,4 @@ pub enum Error {
     Invalid,
     /// This kind of socket cannot do that.
     NotSupported,
-}
-
-impl Error {
-    /// The ABI's number for this failure.
-    pub const fn errno(self) -> i32 {
-        match self {
-            Self::WouldBlock => errno::EAGAIN,
-            Self::InProgress => errno::EINPROGRESS,
-            Self::Already => errno::EALREADY,
-            Self::IsConnected => errno::EISCONN,
-            Self::NotConnected => errno::ENOTCONN,
-            Self::Refused => errno::ECONNREFUSED,
-            Self::Reset => errno::ECONNRESET,
-            Self::Aborted => errno::ECONNABORTED,
-            Self::TimedOut => errno::ETIMEDOUT,
-            Self::BrokenPipe => errno::EPIPE,
-            Self::AddressInUse => errno::EADDRINUSE,
-            Self::AddressNotAvailable => errno::EADDRNOTAVAIL,
-            Self::Unreachable => errno::ENETUNREACH,
-            Self::DestinationRequired => errno::EDESTADDRREQ,
-            Self::TooLong => errno::EMSGSIZE,
-            Self::NoBuffers => errno::ENOBUFS,
-            Self::Invalid => errno::EINVAL,
-            Self::NotSupported => errno::EOPNOTSUPP,
-        }
-    }
 }

@@ -22,7 +22,11 @@ mod error;
 mod frame;
 mod link;
 mod loopback;
+#[cfg(target_os = "hermit")]
+mod service;
 mod slab;
+#[cfg(target_os = "hermit")]
+mod socket;
 mod stack;
 mod table;
 #[cfg(test)]
@@ -30,3 +34,8 @@ mod tests;
 mod udp;
 
 pub use error::Error;
+#[cfg(target_os = "hermit")]
+pub use service::{drain, init, poll_returns, pump, settle};
+#[cfg(target_os = "hermit")]
+pub use socket::{Kind, Options, Socket};
+pub use stack::Halves;

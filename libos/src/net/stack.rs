@@ -558,6 +558,7 @@ impl<D: Device, S: Signal> Stack<D, S> {
     }
 
     /// The number of connections of any kind.
+    #[cfg(test)]
     pub fn connections(&self) -> usize {
         self.table.connections.len()
     }

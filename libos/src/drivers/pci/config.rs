@@ -121,6 +121,14 @@ impl<'a, C: ConfigSpace> Function<'a, C> {
             return None;
         }
         let offset = BAR0 + 4 * index;
+        // A 64-bit region takes the next register, too, so which registers begin a region is known only from the first on.
+        let mut first = 0;
+        while first < index {
+            first += if self.read(BAR0 + 4 * first) & 7 == 4 { 2 } else { 1 };
+        }
+        if first != index {
+            return None;
+        }
         let low = self.read(offset);
         // Bit 0: I/O ports. Bits 1 and 2: 0 for a 32-bit, 2 for a 64-bit address (section 6.2.5.1).
         let is_64 = match low & 7 {

@@ -18,12 +18,13 @@ pub use msix::{ENTRY_LEN, MsixCapability, entry};
 pub use ports::Ports;
 pub use scan::scan;
 
-/// Finds the devices and starts their drivers. A device that does not work is reported on the console and left alone.
+/// Finds the devices and shows them to their drivers. A device that does not work is reported on the console and left
+/// alone.
 #[cfg(target_os = "hermit")]
 pub fn init() {
     scan(&Ports, |function| {
         if super::virtio::net::is_network_card(function.vendor_device()) {
-            super::virtio::net::start(function);
+            super::virtio::net::found(function);
         }
     });
 }

@@ -225,7 +225,6 @@ pub mod fake {
             self.memory.store(used_at(self.size), if wanted { 0 } else { NO_NOTIFY }, Ordering::Relaxed);
         }
 
-
         pub fn interrupts_wanted(&self) -> bool {
             self.memory.load(available_at(self.size), Ordering::Relaxed) & NO_INTERRUPT == 0
         }

@@ -1,0 +1,74 @@
+//! Waiting for many descriptors at once.
+//!
+//! A call looks at each descriptor once per round, without allocating: readiness is kept up to date in the object, so
+//! a look is two loads. Before every look the network is served, so that one call returns all that has come in.
+
+use core::slice;
+
+use hermit_abi::pollfd;
+
+use super::errno::{Errno, set_errno};
+use super::fd::with_table;
+use crate::io::{Ready, pollers};
+use crate::net;
+use crate::time::now_ns;
+
+/// The most entries that one call may have.
+const MAX_ENTRIES: usize = 65536;
+
+/// Waits until a descriptor is ready, or for `timeout` milliseconds (negative: for ever). Returns the number of entries
+/// that are ready, 0 after the timeout, and exactly -1 with errno on failure: `std` takes every other number for success.
+///
+/// # Safety
+/// `entries` points to `number` entries that nobody else uses.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn sys_poll(entries: *mut pollfd, number: usize, timeout: i32) -> i32 {
+    let fault = entries.is_null() && number > 0;
+    if fault || number > MAX_ENTRIES {
+        set_errno(if fault { Errno::EFAULT } else { Errno::EINVAL });
+        return -1;
+    }
+    let entries = match number {
+        0 => &mut [],
+        // SAFETY: the caller's.
+        _ => unsafe { slice::from_raw_parts_mut(entries, number) },
+    };
+    poll(entries, timeout) as i32
+}
+
+fn poll(entries: &mut [pollfd], timeout: i32) -> usize {
+    let deadline = u64::try_from(timeout).ok().map(|ms| now_ns().saturating_add(ms * 1_000_000));
+    net::pump();
+    loop {
+        let seen = pollers::events();
+        let ready = look(entries);
+        if ready > 0 || timeout == 0 || deadline.is_some_and(|deadline| deadline <= now_ns()) {
+            net::poll_returns();
+            return ready;
+        }
+        let sleeper = pollers::announce();
+        // Whatever comes in from here on interrupts, and the interrupt wakes this thread.
+        let due = net::settle();
+        let until = deadline.unwrap_or(u64::MAX).min(due);
+        let _ = sleeper.sleep(seen, (until != u64::MAX).then_some(until));
+        drop(sleeper);
+        net::settle();
+    }
+}
+
+/// Fills in what every entry is ready for; how many are ready for anything.
+fn look(entries: &mut [pollfd]) -> usize {
+    with_table(|table| {
+        let mut ready = 0;
+        for entry in entries {
+            entry.revents = if entry.fd < 0 {
+                0
+            } else {
+                let now = table.get(entry.fd).map_or(Ready::NVAL, |object| object.look(Ready::asked(entry.events)));
+                now.answer(entry.events)
+            };
+            ready += usize::from(entry.revents != 0);
+        }
+        ready
+    })
+}

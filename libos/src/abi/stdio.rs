@@ -1,0 +1,47 @@
+//! The three descriptors that every program finds open.
+
+use hermit_abi::S_IFCHR;
+
+use super::errno::Errno;
+use super::fd::Object;
+use crate::console;
+use crate::io::{Parts, PartsMut, Ready};
+
+/// Standard input: there is none, so it is at its end.
+pub(super) struct Input;
+
+impl Object for Input {
+    fn read(&self, _into: &mut PartsMut<'_>) -> Result<usize, Errno> {
+        Ok(0)
+    }
+
+    fn look(&self, _interest: Ready) -> Ready {
+        Ready::IN
+    }
+
+    fn mode(&self) -> u32 {
+        S_IFCHR
+    }
+}
+
+/// Standard output and standard error: the console.
+pub(super) struct Output;
+
+impl Object for Output {
+    fn write(&self, from: &Parts<'_>) -> Result<usize, Errno> {
+        let mut written = 0;
+        for part in from.iter() {
+            console::write(part);
+            written += part.len();
+        }
+        Ok(written)
+    }
+
+    fn look(&self, _interest: Ready) -> Ready {
+        Ready::OUT
+    }
+
+    fn mode(&self) -> u32 {
+        S_IFCHR
+    }
+}

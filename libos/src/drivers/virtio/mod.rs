@@ -1,0 +1,10 @@
+//! virtio: the devices of virtual machines (VIRTIO 1.2), modern PCI transport only.
+//!
+//! Owns the queues and the buffers that it shares with devices: allocated once, never in persistent memory, never per
+//! packet. A device's answers are checked before they are used as an index or a length. Never: what the bytes mean.
+
+mod checksum;
+mod memory;
+pub mod net;
+mod queue;
+mod transport;

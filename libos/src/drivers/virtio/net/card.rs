@@ -1,0 +1,273 @@
+//! The card as a device for smoltcp.
+
+use alloc::vec::Vec;
+
+use smoltcp::phy::{self, Checksum, Device, DeviceCapabilities, Medium};
+use smoltcp::time::Instant;
+
+use super::super::checksum::{self, Place};
+use super::super::memory::SharedMemory;
+use super::super::queue::{InterruptSwitch, Queue};
+
+/// The header before every frame, with the modern transport (section 5.1.6).
+const HEADER_LEN: usize = 12;
+/// The largest Ethernet frame without a VLAN tag or checksum.
+const FRAME_LEN: usize = 1514;
+/// One buffer: header, frame, and room to keep buffers on their own cache lines.
+const BUFFER_LEN: usize = 1536;
+/// In the header's flags: the checksum is to be completed.
+const NEEDS_CHECKSUM: u8 = 1;
+/// In the header's flags: the device has checked the checksum.
+const CHECKSUM_VALID: u8 = 2;
+/// Receive buffers that are given back together.
+const REFILL: u16 = 16;
+
+/// How the device is told that a queue has new buffers.
+pub trait Doorbell {
+    /// Notifies the device of queue 0 (receive) or 1 (transmit).
+    fn ring(&mut self, queue: u16);
+}
+
+/// Which checksums the device takes care of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Offload {
+    /// It completes those of frames that are sent.
+    pub transmit: bool,
+    /// It says of received frames whether theirs are right.
+    pub receive: bool,
+}
+
+/// The card.
+pub struct Card<B: Doorbell> {
+    receive: Queue,
+    transmit: Queue,
+    receive_buffers: SharedMemory,
+    transmit_buffers: SharedMemory,
+    /// Transmit buffers that are ours.
+    free: Vec<u16>,
+    /// Receive buffers that were given back but not yet published.
+    refilled: u16,
+    ring_receive: bool,
+    ring_transmit: bool,
+    bell: B,
+    offload: Offload,
+}
+
+impl<B: Doorbell> Card<B> {
+    /// The bytes of shared memory for the buffers of a queue of `size`.
+    pub const fn buffer_bytes(size: u16) -> usize {
+        BUFFER_LEN * size as usize
+    }
+
+    /// A card whose queues the device knows already. The buffers' memory is [`Card::buffer_bytes`] long for each queue.
+    pub fn new(
+        mut receive: Queue,
+        transmit: Queue,
+        receive_buffers: SharedMemory,
+        transmit_buffers: SharedMemory,
+        bell: B,
+        offload: Offload,
+    ) -> Self {
+        for buffer in 0..receive.size() {
+            let at = receive_buffers.part(BUFFER_LEN * usize::from(buffer), BUFFER_LEN);
+            receive.describe(buffer, at.bus(), BUFFER_LEN as u32, true);
+            receive.offer(buffer);
+        }
+        let free = (0..transmit.size()).collect();
+        // Sent frames are collected when buffers run short; an interrupt for each of them would be for nothing.
+        transmit.interrupts().disable();
+        Self {
+            ring_receive: receive.publish(),
+            receive,
+            transmit,
+            receive_buffers,
+            transmit_buffers,
+            free,
+            refilled: 0,
+            ring_transmit: false,
+            bell,
+            offload,
+        }
+    }
+
+    /// Gives the device what it does not know of yet, and notifies it if it wants that.
+    pub fn flush(&mut self) {
+        self.ring_transmit |= self.transmit.publish();
+        if core::mem::take(&mut self.ring_transmit) {
+            self.bell.ring(1);
+        }
+        if self.refilled > 0 {
+            self.refilled = 0;
+            self.ring_receive |= self.receive.publish();
+        }
+        if core::mem::take(&mut self.ring_receive) {
+            self.bell.ring(0);
+        }
+    }
+
+    /// Whether a received frame waits.
+    pub fn has_received(&self) -> bool {
+        self.receive.has_used()
+    }
+
+    /// Whether the device has broken the rules of a queue; that direction is dead.
+    pub fn is_broken(&self) -> bool {
+        self.receive.is_broken() || self.transmit.is_broken()
+    }
+
+    /// The switches for the interrupts of the receive and the transmit queue.
+    pub fn interrupts(&self) -> [InterruptSwitch; 2] {
+        [self.receive.interrupts(), self.transmit.interrupts()]
+    }
+
+    fn reclaim(&mut self) {
+        while let Some(used) = self.transmit.take() {
+            self.free.push(used.buffer);
+        }
+    }
+
+    /// Makes sure that a frame can be sent, or that the device interrupts when one can.
+    fn has_room(&mut self) -> bool {
+        if self.free.is_empty() {
+            self.reclaim();
+        }
+        if self.free.is_empty() {
+            // The device must know of what it is to send, and what it sent until now raises no interrupt.
+            self.flush();
+            self.transmit.interrupts().enable();
+            self.reclaim();
+        }
+        if self.free.is_empty() {
+            return false;
+        }
+        self.transmit.interrupts().disable();
+        true
+    }
+}
+
+impl<B: Doorbell> Device for Card<B> {
+    type RxToken<'a>
+        = Received<'a>
+    where
+        Self: 'a;
+    type TxToken<'a>
+        = Sender<'a>
+    where
+        Self: 'a;
+
+    fn receive(&mut self, _now: Instant) -> Option<(Received<'_>, Sender<'_>)> {
+        if !self.has_room() {
+            return None;
+        }
+        if self.refilled >= REFILL {
+            self.flush();
+        }
+        let used = self.receive.take()?;
+        let received = Received {
+            len: (used.len as usize).clamp(HEADER_LEN, HEADER_LEN + FRAME_LEN),
+            memory: self.receive_buffers.part(BUFFER_LEN * usize::from(used.buffer), BUFFER_LEN),
+            queue: &mut self.receive,
+            refilled: &mut self.refilled,
+            buffer: used.buffer,
+            verify: self.offload.receive,
+        };
+        let sender = Sender {
+            queue: &mut self.transmit,
+            free: &mut self.free,
+            buffers: self.transmit_buffers,
+            complete: self.offload.transmit,
+        };
+        Some((received, sender))
+    }
+
+    fn transmit(&mut self, _now: Instant) -> Option<Sender<'_>> {
+        self.has_room().then_some(Sender {
+            queue: &mut self.transmit,
+            free: &mut self.free,
+            buffers: self.transmit_buffers,
+            complete: self.offload.transmit,
+        })
+    }
+
+    fn capabilities(&self) -> DeviceCapabilities {
+        let mut capabilities = DeviceCapabilities::default();
+        capabilities.medium = Medium::Ethernet;
+        capabilities.max_transmission_unit = FRAME_LEN;
+        let checksum = match (self.offload.transmit, self.offload.receive) {
+            (false, false) => Checksum::Both,
+            (true, false) => Checksum::Rx,
+            (false, true) => Checksum::Tx,
+            (true, true) => Checksum::None,
+        };
+        capabilities.checksum.tcp = checksum;
+        capabilities.checksum.udp = checksum;
+        capabilities
+    }
+}
+
+/// A received frame, whose buffer goes back to the device when it is dropped.
+pub struct Received<'a> {
+    queue: &'a mut Queue,
+    refilled: &'a mut u16,
+    memory: SharedMemory,
+    buffer: u16,
+    len: usize,
+    /// The stack relies on the device for checksums, so what the device has not checked is checked here.
+    verify: bool,
+}
+
+impl phy::RxToken for Received<'_> {
+    fn consume<R, F: FnOnce(&[u8]) -> R>(mut self, f: F) -> R {
+        let len = self.len;
+        // SAFETY: the device gave the buffer back and must not touch it until it is offered again, which happens when
+        // `self` is dropped; the buffer's number is in no other token, because the queue gives a number out once.
+        let bytes = unsafe { self.memory.bytes_mut() };
+        let (header, frame) = bytes[..len].split_at(HEADER_LEN);
+        let checked = header[0] & (NEEDS_CHECKSUM | CHECKSUM_VALID) != 0;
+        if self.verify && !checked && !checksum::is_right(frame) {
+            // smoltcp ignores an empty frame.
+            return f(&[]);
+        }
+        f(frame)
+    }
+}
+
+impl Drop for Received<'_> {
+    fn drop(&mut self) {
+        self.queue.offer(self.buffer);
+        *self.refilled += 1;
+    }
+}
+
+/// Room for one frame.
+pub struct Sender<'a> {
+    queue: &'a mut Queue,
+    free: &'a mut Vec<u16>,
+    buffers: SharedMemory,
+    complete: bool,
+}
+
+impl phy::TxToken for Sender<'_> {
+    fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, len: usize, f: F) -> R {
+        assert!(len <= FRAME_LEN, "the stack keeps to the device's frame length");
+        let buffer = self.free.pop().expect("a sender is made only when there is room");
+        let mut memory = self.buffers.part(BUFFER_LEN * usize::from(buffer), BUFFER_LEN);
+        let address = memory.bus();
+        // SAFETY: the buffer is free, so the device does not have it, and it left the list of free ones just now.
+        let bytes = unsafe { memory.bytes_mut() };
+        let (header, rest) = bytes.split_at_mut(HEADER_LEN);
+        let frame = &mut rest[..len];
+        let result = f(frame);
+        header.fill(0);
+        if self.complete
+            && let Some(Place { start, offset }) = checksum::prepare(frame)
+        {
+            header[0] = NEEDS_CHECKSUM;
+            header[6..8].copy_from_slice(&start.to_le_bytes());
+            header[8..10].copy_from_slice(&offset.to_le_bytes());
+        }
+        self.queue.describe(buffer, address, (HEADER_LEN + len) as u32, false);
+        self.queue.offer(buffer);
+        result
+    }
+}

@@ -1,0 +1,14 @@
+//! The network card (VIRTIO 1.2, section 5.1).
+//!
+//! Frames of up to 1514 bytes, each in one buffer that belongs to one descriptor for ever. All receive buffers are the
+//! device's, except while a frame is being read. Notifications are collected and given once, by [`Card::flush`].
+
+mod card;
+#[cfg(target_os = "hermit")]
+mod start;
+#[cfg(test)]
+mod tests;
+
+pub use card::{Card, Doorbell, Offload};
+#[cfg(target_os = "hermit")]
+pub use start::{Found, NetworkCard, Running, found, is_network_card, take};

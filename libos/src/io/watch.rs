@@ -1,0 +1,57 @@
+//! Readiness with somebody waiting for it.
+
+use core::sync::atomic::{AtomicU16, AtomicU32, Ordering};
+
+use super::pollers;
+use super::readiness::{Ready, Signal};
+use crate::task::{TimedOut, WaitQueue};
+
+/// An object's readiness, the threads that block on it, and whether a poller is interested in it.
+///
+/// Pollers are woken through one queue for all of them, but only by objects that they asked about: each notes the interest
+/// here when it looks, and a publication that matches takes the note away again.
+#[derive(Debug, Default)]
+pub struct Watch {
+    ready: AtomicU16,
+    interest: AtomicU16,
+    blocked: AtomicU32,
+    queue: WaitQueue,
+}
+
+impl Signal for Watch {
+    fn publish(&self, ready: Ready) {
+        // Sequentially consistent against `look`: either the poller sees the new readiness, or we see its interest.
+        self.ready.store(ready.bits(), Ordering::SeqCst);
+        if self.blocked.load(Ordering::SeqCst) > 0 {
+            self.queue.wake_all();
+        }
+        if self.interest.load(Ordering::SeqCst) & ready.bits() != 0 {
+            self.interest.store(0, Ordering::SeqCst);
+            pollers::notify();
+        }
+    }
+}
+
+impl Watch {
+    /// The readiness now.
+    pub fn ready(&self) -> Ready {
+        Ready::from_bits_retain(self.ready.load(Ordering::SeqCst))
+    }
+
+    /// The readiness now, for a poller that wants to be notified when it comes to contain any of `interest`.
+    pub fn look(&self, interest: Ready) -> Ready {
+        let wanted = (interest | Ready::ALWAYS).bits();
+        if self.interest.load(Ordering::SeqCst) & wanted != wanted {
+            self.interest.fetch_or(wanted, Ordering::SeqCst);
+        }
+        self.ready()
+    }
+
+    /// Blocks until the object is ready for any of `wanted`, or `deadline` in nanoseconds since boot has passed.
+    pub fn wait(&self, wanted: Ready, deadline: Option<u64>) -> Result<(), TimedOut> {
+        self.blocked.fetch_add(1, Ordering::SeqCst);
+        let outcome = self.queue.wait_until(deadline, || self.ready().intersects(wanted).then_some(()));
+        self.blocked.fetch_sub(1, Ordering::SeqCst);
+        outcome
+    }
+}

@@ -1,0 +1,215 @@
+//! The stack of this machine: its lock, its thread, and who runs it when.
+//!
+//! The card's interrupt masks itself (see `drivers::virtio`) and finds somebody to look: a thread that sleeps in `poll`,
+//! else the network thread. Masked, it stays so until somebody has found nothing more to receive and unmasks it, and one of
+//! these is always due to do so: a thread in `poll`, before it returns or sleeps; the network thread; or, while a program
+//! calls `poll` again and again, the network thread at the end of a nap of [`NAP`]. So a busy program is interrupted a
+//! few hundred times a second at most, whatever the traffic.
+
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use smoltcp::time::Instant;
+use smoltcp::wire::{EthernetAddress, Ipv4Cidr};
+
+use super::stack::{AddressChange, Stack};
+use crate::arch::entropy;
+use crate::cmdline::{IpConfig, options};
+use crate::drivers::virtio::net::{self as card, NetworkCard};
+use crate::io::{Watch, pollers};
+use crate::kprintln;
+use crate::sync::Mutex;
+use crate::task::{self, TimedOut, WaitQueue};
+use crate::time::now_ns;
+
+/// The network thread's sleep while a program polls by itself, in nanoseconds; as often a card without interrupts is
+/// looked at.
+const NAP: u64 = 2_000_000;
+/// A program that has called `poll` within this time is expected to call it again, in nanoseconds.
+const POLLS_OFTEN: u64 = 10_000_000;
+/// How long a connect waits for the machine to get an address, in nanoseconds.
+const ADDRESS_LIMIT: u64 = 10_000_000_000;
+
+/// The stack as it runs in the guest.
+pub type GuestStack = Stack<NetworkCard, Watch>;
+
+static STACK: Mutex<Option<GuestStack>> = Mutex::new(None);
+/// Wakes the network thread.
+static THREAD: WaitQueue = WaitQueue::new();
+/// The network thread is to look at the stack.
+static WANTED: AtomicBool = AtomicBool::new(false);
+/// When the network thread wakes by itself, in nanoseconds since boot; 0 while it is awake.
+static WAKES_AT: AtomicU64 = AtomicU64::new(0);
+/// When a program last returned from `poll`.
+static LAST_POLL: AtomicU64 = AtomicU64::new(0);
+static HAS_INTERRUPTS: AtomicBool = AtomicBool::new(false);
+/// Wakes those who wait for an address.
+static ADDRESS: WaitQueue = WaitQueue::new();
+
+/// smoltcp's clock.
+fn instant(ns: u64) -> Instant {
+    Instant::from_micros((ns / 1000) as i64)
+}
+
+/// From smoltcp's clock to nanoseconds since boot, rounded up so that nobody wakes too early.
+fn nanoseconds(at: Instant) -> u64 {
+    (at.total_micros().max(0) as u64 + 1) * 1000
+}
+
+/// Starts the card, if there is one, and the network thread.
+pub fn init() {
+    let seed = || entropy::random().unwrap_or_else(now_ns);
+    let now = instant(now_ns());
+    let mut stack = GuestStack::new(seed(), now);
+    match card::take().and_then(|found| found.start(interrupt)) {
+        None => kprintln!("holdfast: no network card; this machine can talk only to itself"),
+        Some(running) => {
+            HAS_INTERRUPTS.store(running.has_interrupts, Ordering::Relaxed);
+            if !running.has_interrupts {
+                kprintln!("holdfast: the network card has no interrupts and is polled");
+            }
+            stack.attach(running.card, EthernetAddress(running.mac), seed(), now);
+            match &options().ip {
+                IpConfig::Dhcp => stack.use_dhcp(now),
+                IpConfig::Static { address, prefix_len, gateway, .. } => {
+                    stack.use_address(Ipv4Cidr::new(*address, *prefix_len), Some(*gateway));
+                }
+            }
+        }
+    }
+    *STACK.lock() = Some(stack);
+    task::spawn_kernel("net", run);
+}
+
+/// The card's interrupt handler.
+fn interrupt(_: usize) {
+    let now = now_ns();
+    let looks_soon = || (1..=now + NAP).contains(&WAKES_AT.load(Ordering::Relaxed));
+    if !pollers::offer_device() && !(polls_often(now) && looks_soon()) {
+        wake_thread();
+    }
+}
+
+fn polls_often(now: u64) -> bool {
+    now.saturating_sub(LAST_POLL.load(Ordering::Relaxed)) < POLLS_OFTEN
+}
+
+fn wake_thread() {
+    WANTED.store(true, Ordering::SeqCst);
+    THREAD.wake_one();
+}
+
+/// Does something with the stack. What it gives the card to send is sent.
+pub fn with<R>(work: impl FnOnce(&mut GuestStack, Instant) -> R) -> R {
+    let mut guard = STACK.lock();
+    let stack = guard.as_mut().expect("the network is initialised at boot");
+    let result = work(stack, instant(now_ns()));
+    if let Some(card) = stack.device() {
+        card.flush();
+    }
+    let next = stack.next_deadline().map_or(u64::MAX, nanoseconds);
+    let change = stack.take_change();
+    drop(guard);
+    if let Some(change) = change {
+        announce(change);
+    }
+    if next < WAKES_AT.load(Ordering::Relaxed) {
+        wake_thread();
+    }
+    result
+}
+
+fn announce(change: AddressChange) {
+    match change {
+        AddressChange::Configured { address, by_dhcp: true } => kprintln!("holdfast: net {address} by DHCP"),
+        AddressChange::Configured { address, by_dhcp: false } => kprintln!("holdfast: net {address}"),
+        AddressChange::Lost => kprintln!("holdfast: net: the DHCP server took the address back"),
+    }
+    ADDRESS.wake_all();
+}
+
+/// Takes what has been received and sends what is due, as long as there is something, but not for ever.
+pub fn pump() {
+    for _ in 0..16 {
+        if !with(|stack, now| stack.poll(now)) {
+            return;
+        }
+    }
+}
+
+/// Wants interrupts again. `false`: a frame came in meanwhile, without one.
+fn listen_to_card() -> bool {
+    with(|stack, _| {
+        let Some(card) = stack.device() else { return true };
+        card.interrupts()[0].enable();
+        !card.has_received()
+    })
+}
+
+/// Pumps until nothing more is received, and wants interrupts from then on. Returns when the stack has to be looked at
+/// though nothing happens, in nanoseconds since boot.
+pub fn settle() -> u64 {
+    for _ in 0..16 {
+        pump();
+        if listen_to_card() {
+            break;
+        }
+    }
+    with(|stack, _| stack.next_deadline()).map_or(u64::MAX, nanoseconds)
+}
+
+/// A program returns from `poll` with something to do.
+pub fn poll_returns() {
+    LAST_POLL.store(now_ns(), Ordering::Relaxed);
+}
+
+/// The network thread.
+fn run() {
+    loop {
+        WANTED.store(false, Ordering::SeqCst);
+        let now = now_ns();
+        let next = if polls_often(now) {
+            // The program takes what comes in by itself; an interrupt would only disturb it.
+            pump();
+            let next = with(|stack, _| stack.next_deadline()).map_or(u64::MAX, nanoseconds);
+            next.min(now + NAP)
+        } else {
+            let next = settle();
+            if HAS_INTERRUPTS.load(Ordering::Relaxed) { next } else { next.min(now + NAP) }
+        };
+        WAKES_AT.store(next, Ordering::SeqCst);
+        // Whoever brought an earlier deadline before that store did not wake this thread; `with` looks again.
+        with(|_, _| ());
+        let deadline = (next != u64::MAX).then_some(next);
+        let _ = THREAD.wait_until(deadline, || WANTED.load(Ordering::SeqCst).then_some(()));
+        WAKES_AT.store(0, Ordering::Relaxed);
+    }
+}
+
+/// Waits until the machine has an address, but not for ever; whether it has one.
+pub fn wait_for_address() -> bool {
+    let has_address = || with(|stack, _| stack.address().is_some()).then_some(());
+    ADDRESS.wait_until(Some(now_ns() + ADDRESS_LIMIT), has_address).is_ok()
+}
+
+/// Closes every connection as the program's end does, and waits until what was sent has arrived, but not beyond
+/// `deadline`, in nanoseconds since boot.
+pub fn drain(deadline: u64) {
+    if STACK.try_lock().is_some_and(|stack| stack.is_none()) {
+        return;
+    }
+    with(|stack, now| stack.close_all(now));
+    while now_ns() < deadline {
+        pump();
+        if with(|stack, _| stack.is_drained()) {
+            return;
+        }
+        task::sleep_until((now_ns() + 1_000_000).min(deadline));
+    }
+}
+
+/// What a socket waited for has not happened in the time that it was given.
+impl From<TimedOut> for super::error::Error {
+    fn from(_: TimedOut) -> Self {
+        Self::WouldBlock
+    }
+}
