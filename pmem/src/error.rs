@@ -71,6 +71,8 @@ pub enum Error {
     Full,
     /// The device is gone. Staged writes of the turn were not committed.
     Gone,
+    /// The medium keeps no stores: it was opened for reading only, or its platform said so.
+    ReadOnly,
     /// The pool computed a place outside its medium: a defect in this crate, reported rather than acted on.
     OutOfRange(OutOfRange),
 }
@@ -118,6 +120,7 @@ impl fmt::Display for Error {
             }
             Error::Full => f.write_str("the pool is full; remove something"),
             Error::Gone => f.write_str("the persistent-memory device is gone"),
+            Error::ReadOnly => f.write_str("the persistent-memory device is read-only: it would not keep stores"),
             Error::OutOfRange(out_of_range) => write!(f, "defect: {out_of_range}"),
         }
     }

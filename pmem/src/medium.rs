@@ -115,6 +115,11 @@ pub trait Medium {
         self.len() == 0
     }
 
+    /// Whether the medium keeps no stores. Write scopes are then [`Gone`].
+    fn is_read_only(&self) -> bool {
+        false
+    }
+
     /// Runs `f` with read access.
     fn read<R>(&self, f: impl for<'g> FnOnce(Self::Reader<'g>) -> R) -> Result<R, Gone>;
 
@@ -163,6 +168,10 @@ impl<M: Medium> Medium for &M {
 
     fn len(&self) -> u64 {
         (**self).len()
+    }
+
+    fn is_read_only(&self) -> bool {
+        (**self).is_read_only()
     }
 
     fn read<R>(&self, f: impl for<'g> FnOnce(Self::Reader<'g>) -> R) -> Result<R, Gone> {

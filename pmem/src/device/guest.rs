@@ -3,7 +3,7 @@
 //! A thin adapter: names, lengths, liveness, grants and copies are all `libos::dax`'s. This adds views (through
 //! [`Load`] and [`Store`]) and counters, and needs no `unsafe`.
 
-use alloc::string::String;
+use alloc::string::{String, ToString};
 use core::fmt;
 use core::ops::Range;
 
@@ -60,6 +60,11 @@ impl Device {
         self.inner.len()
     }
 
+    /// What keeps stray stores out, such as `pks`.
+    pub fn protection(&self) -> String {
+        self.inner.protection().to_string()
+    }
+
     /// Holds the device in place: it cannot go away while the lock lives. Grants are taken inside it.
     pub fn read_lock(&self) -> Result<ReadLock<'_>, Gone> {
         let inner = self.inner.read_lock().map_err(|_| Gone)?;
@@ -80,8 +85,11 @@ impl ReadLock<'_> {
         self.inner.read(|inner| f(&ReadGrant { inner, device: self.device }))
     }
 
-    /// Runs `f` with read and write access.
+    /// Runs `f` with read and write access. [`Gone`] if the device is read-only.
     pub fn write<R>(&self, f: impl FnOnce(&WriteGrant<'_>) -> R) -> Result<R, Gone> {
+        if self.device.inner.is_read_only() {
+            return Err(Gone);
+        }
         self.device.tally.write_grant();
         Ok(self.inner.write(|inner| f(&WriteGrant { inner, device: self.device })))
     }
@@ -133,10 +141,9 @@ impl Store for WriteGrant<'_> {
     }
 
     fn write_back(&self, range: Range<u64>) -> Result<(), OutOfRange> {
-        OutOfRange::check(range.start, range.end.saturating_sub(range.start), self.device.size())?;
+        let (start, bytes) = (range.start, range.end.saturating_sub(range.start));
         self.device.tally.written_back(&range);
-        self.inner.write_back(range);
-        Ok(())
+        self.inner.write_back(range).map(drop).map_err(|_| out_of_range(self.device, start, bytes))
     }
 
     fn fence(&self) {
@@ -159,6 +166,10 @@ impl Medium for Device {
 
     fn len(&self) -> u64 {
         self.size()
+    }
+
+    fn is_read_only(&self) -> bool {
+        self.inner.is_read_only()
     }
 
     fn read<R>(&self, f: impl for<'g> FnOnce(Self::Reader<'g>) -> R) -> Result<R, Gone> {

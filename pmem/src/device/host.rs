@@ -64,8 +64,7 @@ impl Device {
         Self::map(path, file.map_err(|error| OpenError::Io(path.into(), error))?, true)
     }
 
-    /// Opens an existing file for reading only; several processes may do so at once. A write scope then finds the
-    /// device [`Gone`].
+    /// Opens an existing file for reading only; several processes may do so at once. Write scopes are [`Gone`].
     pub fn open_read_only(path: impl AsRef<Path>) -> Result<Device, OpenError> {
         let path = path.as_ref();
         let file = File::open(path);
@@ -109,6 +108,11 @@ impl Device {
         self.map.len() as u64
     }
 
+    /// What keeps stray stores out: nothing, on the host.
+    pub fn protection(&self) -> String {
+        "none".into()
+    }
+
     /// Holds the device in place: it cannot go away while the lock lives. Grants are taken inside it.
     pub fn read_lock(&self) -> Result<ReadLock<'_>, Gone> {
         Ok(ReadLock { device: self })
@@ -128,7 +132,7 @@ impl ReadLock<'_> {
         f(&ReadGrant { device: self.device, _thread: PhantomData })
     }
 
-    /// Runs `f` with read and write access. A device opened for reading only is [`Gone`] to writers.
+    /// Runs `f` with read and write access. [`Gone`] if the device is read-only.
     pub fn write<R>(&self, f: impl FnOnce(&WriteGrant<'_>) -> R) -> Result<R, Gone> {
         if !self.device.writable {
             return Err(Gone);
@@ -251,6 +255,10 @@ impl Medium for Device {
 
     fn len(&self) -> u64 {
         self.size()
+    }
+
+    fn is_read_only(&self) -> bool {
+        !self.writable
     }
 
     fn read<R>(&self, f: impl for<'g> FnOnce(Self::Reader<'g>) -> R) -> Result<R, Gone> {

@@ -105,6 +105,7 @@ pub struct Pool<M: Medium> {
 impl<M: Medium> Pool<M> {
     /// Makes an empty pool on `medium`. Whatever the medium held is lost.
     pub fn format(medium: M, options: &FormatOptions) -> Result<Pool<M>, Error> {
+        refuse_read_only(&medium)?;
         let superblock = medium.write(|store| Superblock::format(&store, options))??;
         Ok(Pool { medium, log: Log::new(superblock) })
     }
@@ -113,6 +114,7 @@ impl<M: Medium> Pool<M> {
     ///
     /// Writes only what must be repaired before new records may follow; a pool that was shut down cleanly needs nothing.
     pub fn open(medium: M) -> Result<Pool<M>, Error> {
+        refuse_read_only(&medium)?;
         let (mut log, repairs) = medium.read(|load| Log::recover(&load))??;
         if !repairs.is_empty() {
             medium.write(|store| log.repair(&store, repairs))??;
@@ -213,4 +215,9 @@ impl<M: Medium> Pool<M> {
         }
         Ok(medium)
     }
+}
+
+/// A pool writes even when it only serves reads: a torn tail is cut off first of all.
+fn refuse_read_only(medium: &impl Medium) -> Result<(), Error> {
+    if medium.is_read_only() { Err(Error::ReadOnly) } else { Ok(()) }
 }

@@ -20,6 +20,7 @@ pub struct Turn<'t, M: Medium> {
     reader: M::Reader<'t>,
 }
 
+#[expect(clippy::large_enum_variant, reason = "one at a time lives, briefly, on the stack")]
 /// What a key has: staged in this turn, or on the medium. Large values are never found staged, see [`Turn::atomically`].
 enum Current<'a> {
     Staged(OpHeader, &'a [u8]),
