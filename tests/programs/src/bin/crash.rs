@@ -17,6 +17,10 @@ mod guest {
         println!("crash: {way}");
         match way.as_str() {
             "return" => {}
+            "say" => say(),
+            "hang" => loop {
+                thread::park();
+            },
             "exit" => process::exit(7),
             "exit-in-thread" => drop(thread::spawn(|| process::exit(9)).join()),
             "panic" => panic!("as told"),
@@ -38,6 +42,14 @@ mod guest {
             "overflow" => println!("{}", overflow(0)),
             "overflow-in-thread" => drop(thread::spawn(|| println!("{}", overflow(0))).join()),
             _ => panic!("no such way"),
+        }
+    }
+
+    /// Prints what it was started with.
+    fn say() {
+        println!("arguments: {:?}", std::env::args().collect::<Vec<_>>());
+        for (name, value) in std::env::vars() {
+            println!("environment: {name}={value:?}");
         }
     }
 

@@ -1,0 +1,156 @@
+//! A guest program in a machine, from its start to its end, and the report that it may leave.
+
+use std::fmt;
+use std::path::Path;
+use std::time::Duration;
+
+use xtask::guest;
+use xtask::qemu::{Exit, Machine, MachineOptions, Network};
+use xtask::size::MIB;
+use xtask::symbols::Symbols;
+
+/// How long a machine may take for what it is to do. It is far longer than any needs, so that a slow host fails no test.
+pub const PATIENCE: Duration = Duration::from_secs(180);
+
+/// A small machine with this guest program, and without a network.
+pub fn machine(program: &str, arguments: &[&str]) -> MachineOptions {
+    MachineOptions {
+        image: guest::image(program).unwrap(),
+        name: program.to_owned(),
+        arguments: arguments.iter().map(|&argument| argument.to_owned()).collect(),
+        memory: 64 * MIB,
+        network: Network::None,
+        ..MachineOptions::default()
+    }
+}
+
+/// Starts a machine and waits for its end.
+pub fn run(options: MachineOptions) -> Outcome {
+    let image = options.image.clone();
+    let machine = Machine::start(options, None).unwrap();
+    outcome(&machine, &image)
+}
+
+/// Waits for a machine's end.
+pub fn outcome(machine: &Machine, image: &Path) -> Outcome {
+    let exit = machine.wait(PATIENCE);
+    let symbols = Symbols::load(image).unwrap();
+    // A line with names for inlined functions becomes several.
+    let printed: Vec<String> = machine.console().lines().iter().map(|line| symbols.annotate(line)).collect();
+    let lines = printed.iter().flat_map(|line| line.split('\n')).map(str::to_owned).collect();
+    let outcome = Outcome { exit, lines };
+    assert!(exit.is_some(), "the machine does not end:\n{outcome}");
+    outcome
+}
+
+/// How a machine ended, and what it printed until then, with names for the addresses.
+#[derive(Debug)]
+pub struct Outcome {
+    exit: Option<Exit>,
+    lines: Vec<String>,
+}
+
+impl Outcome {
+    /// Fails unless the guest ended with this exit code.
+    pub fn expect_exit(&self, code: u8) -> &Self {
+        assert_eq!(self.exit, Some(Exit::Guest(code)), "the console:\n{self}");
+        self
+    }
+
+    /// Fails unless the guest printed exactly this line.
+    pub fn expect_line(&self, line: &str) -> &Self {
+        assert!(self.lines.iter().any(|printed| printed == line), "there is no line `{line}`:\n{self}");
+        self
+    }
+
+    /// What follows `prefix` on the first line that starts with it.
+    pub fn after(&self, prefix: &str) -> &str {
+        let found = self.lines.iter().find_map(|line| line.strip_prefix(prefix));
+        found.unwrap_or_else(|| panic!("no line starts with `{prefix}`:\n{self}"))
+    }
+
+    /// How many lines start with `prefix`.
+    pub fn count(&self, prefix: &str) -> usize {
+        self.lines.iter().filter(|line| line.starts_with(prefix)).count()
+    }
+
+    /// The report of what went wrong in the guest, which fails the test if there is none.
+    pub fn report(&self) -> Report<'_> {
+        let is_headline =
+            |line: &String| line.starts_with("holdfast: FAULT ") || line.starts_with("holdfast: the program");
+        let Some(start) = self.lines.iter().position(is_headline) else { panic!("there is no report:\n{self}") };
+        let lines = &self.lines[start..];
+        let line_with = |prefix: &str| lines.iter().find_map(|line| line.strip_prefix(prefix)).unwrap_or_default();
+        let backtrace = lines.iter().position(|line| line == "  backtrace:").unwrap_or(lines.len());
+        Report {
+            outcome: self,
+            headline: &lines[0],
+            context: line_with("  thread "),
+            rights: line_with("  rights "),
+            backtrace: &lines[backtrace..],
+        }
+    }
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.lines.iter().try_for_each(|line| writeln!(f, "    {line}"))?;
+        match self.exit {
+            Some(exit) => write!(f, "    {exit}"),
+            None => write!(f, "    (still running)"),
+        }
+    }
+}
+
+/// A report of libos's, in its parts.
+#[derive(Clone, Copy, Debug)]
+pub struct Report<'a> {
+    outcome: &'a Outcome,
+    headline: &'a str,
+    context: &'a str,
+    rights: &'a str,
+    backtrace: &'a [String],
+}
+
+impl Report<'_> {
+    /// Fails unless the first line starts so.
+    pub fn expect_headline(self, expected: &str) -> Self {
+        assert!(self.headline.starts_with(expected), "the headline is not `{expected}`:\n{}", self.outcome);
+        self
+    }
+
+    /// Fails unless the first line has this in it.
+    pub fn expect_in_headline(self, expected: &str) -> Self {
+        assert!(self.headline.contains(expected), "the headline has no `{expected}`:\n{}", self.outcome);
+        self
+    }
+
+    /// Fails unless the line that names the thread ends so. The thread's number, in front, is not looked at.
+    pub fn expect_thread(self, expected: &str) -> Self {
+        let (number, thread) = self.context.split_once(' ').unwrap_or_default();
+        assert!(number.parse::<u32>().is_ok(), "the thread has no number:\n{}", self.outcome);
+        assert_eq!(thread, expected, "the console:\n{}", self.outcome);
+        self
+    }
+
+    /// Fails unless the rights are these.
+    pub fn expect_rights(self, expected: &str) -> Self {
+        assert_eq!(self.rights, expected, "the console:\n{}", self.outcome);
+        self
+    }
+
+    /// Fails unless the backtrace names each of these functions of the source file `file`, in this order from the innermost
+    /// one on. Others may be in between.
+    pub fn expect_backtrace(self, file: &str, functions: &[&str]) -> Self {
+        let place = format!(" ({file}:");
+        let mut named = self.backtrace.iter().filter_map(|line| {
+            let (name, _) = line.split_once(&place)?;
+            name.rsplit(|c: char| c == ' ' || c == ':').next()
+        });
+        for function in functions {
+            let found = named.by_ref().any(|name| name == *function);
+            assert!(found, "the backtrace does not name `{function}` of {file} where it should:\n{}", self.outcome);
+        }
+        self
+    }
+}

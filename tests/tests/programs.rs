@@ -1,0 +1,153 @@
+//! How programs end: each way with its exit status, and those that are nobody's wish with a report.
+
+use std::time::Duration;
+
+use holdfast_tests::machine::{Outcome, machine, outcome, run};
+use xtask::qemu::{Exit, Machine};
+
+const SOURCE: &str = "tests/programs/src/bin/crash.rs";
+const MAIN: &str = "\"main\" on cpu 0";
+const OTHER: &str = "\"std\" on cpu 0";
+
+fn crash(way: &str) -> Outcome {
+    let outcome = run(machine("crash", &[way]));
+    outcome.expect_line(&format!("crash: {way}"));
+    outcome
+}
+
+#[test]
+fn returning_from_main_is_success() {
+    crash("return").expect_exit(0);
+}
+
+#[test]
+fn an_exit_status_arrives() {
+    crash("exit").expect_exit(7);
+}
+
+#[test]
+fn an_exit_status_of_another_thread_arrives() {
+    crash("exit-in-thread").expect_exit(9);
+}
+
+#[test]
+fn a_panic_is_reported_with_its_place() {
+    let outcome = crash("panic");
+    outcome.expect_exit(101).expect_line("as told");
+    assert!(outcome.after("thread 'main' ").contains(&format!(" panicked at {SOURCE}:")), "{outcome}");
+    outcome
+        .report()
+        .expect_headline("holdfast: the program aborted")
+        .expect_thread(MAIN)
+        .expect_backtrace(SOURCE, &["main"]);
+}
+
+#[test]
+fn a_panic_in_a_thread_is_reported_with_its_thread() {
+    let outcome = crash("panic-in-thread");
+    outcome.expect_exit(101).expect_line("as told, in a thread");
+    outcome
+        .report()
+        .expect_headline("holdfast: the program aborted")
+        .expect_thread(OTHER)
+        .expect_backtrace(SOURCE, &["{closure#1}"]);
+}
+
+#[test]
+fn an_abort_is_reported() {
+    let outcome = crash("abort");
+    outcome.expect_exit(101);
+    outcome
+        .report()
+        .expect_headline("holdfast: the program aborted")
+        .expect_thread(MAIN)
+        .expect_backtrace(SOURCE, &["main"]);
+}
+
+#[test]
+fn a_store_through_a_null_pointer_is_reported() {
+    let outcome = crash("null");
+    outcome.expect_exit(102);
+    outcome
+        .report()
+        .expect_headline("holdfast: FAULT #PF page fault: write of 0x0000000000000008, nothing is mapped there")
+        .expect_thread(MAIN)
+        .expect_backtrace(SOURCE, &["main"]);
+}
+
+#[test]
+fn a_store_to_code_is_reported() {
+    let outcome = crash("code");
+    outcome.expect_exit(102);
+    outcome
+        .report()
+        .expect_headline("holdfast: FAULT #PF page fault: write of 0x")
+        .expect_in_headline(", not permitted there")
+        .expect_thread(MAIN)
+        .expect_backtrace(SOURCE, &["main"]);
+}
+
+#[test]
+fn executing_data_is_reported() {
+    let outcome = crash("execute");
+    outcome.expect_exit(102);
+    outcome
+        .report()
+        .expect_headline("holdfast: FAULT #PF page fault: execution of 0x")
+        .expect_in_headline(", not permitted there")
+        .expect_thread(MAIN);
+}
+
+#[test]
+fn a_stack_overflow_is_reported_with_its_thread() {
+    for (way, thread) in [("overflow", MAIN), ("overflow-in-thread", OTHER)] {
+        let outcome = crash(way);
+        outcome.expect_exit(102);
+        outcome
+            .report()
+            .expect_headline("holdfast: FAULT stack overflow: write of 0x")
+            .expect_thread(thread)
+            .expect_backtrace(SOURCE, &["overflow", "overflow", "overflow"]);
+    }
+}
+
+#[test]
+fn the_power_button_ends_a_program_that_does_not_listen() {
+    let options = machine("crash", &["hang"]);
+    let image = options.image.clone();
+    let machine = Machine::start(options, None).unwrap();
+    let hangs = machine.console().wait_for_line(Duration::from_secs(60), |line| (line == "crash: hang").then_some(()));
+    assert_eq!(hangs, Some(()), "{:?}", machine.console().lines());
+    assert_eq!(machine.wait(Duration::from_millis(500)), None, "the program ended by itself");
+    machine.press_power_button().unwrap();
+    outcome(&machine, &image).expect_exit(0);
+}
+
+#[test]
+fn arguments_and_environment_arrive_as_they_were_given() {
+    let mut options = machine("crash", &["say", "two words", "100%", "größe"]);
+    options.environment.push(("HOLDFAST_TEST".into(), "a b=c".into()));
+    let outcome = run(options);
+    outcome.expect_exit(0);
+    outcome.expect_line(r#"arguments: ["crash", "say", "two words", "100%", "größe"]"#);
+    outcome.expect_line(r#"environment: HOLDFAST_TEST="a b=c""#);
+}
+
+#[test]
+fn a_command_line_that_is_not_understood_stops_the_boot_and_is_named() {
+    for word in ["protection=pkz", "quiet", "ip=10.0.2.15/33,10.0.2.2", "fault-policy=lax", "name=%zz"] {
+        let mut options = machine("crash", &["return"]);
+        options.kernel_options.push(word.to_owned());
+        let outcome = run(options);
+        outcome.expect_exit(104);
+        let reason = outcome.after("holdfast: cannot boot: command line: ");
+        assert!(reason.contains(&format!("'{}'", word.trim_start_matches("name="))), "{outcome}");
+        assert_eq!(outcome.count("crash: "), 0, "the program has run:\n{outcome}");
+    }
+}
+
+#[test]
+fn a_killed_machine_is_told_from_one_that_ended() {
+    let machine = Machine::start(machine("crash", &["hang"]), None).unwrap();
+    assert_eq!(machine.kill(), Exit::Killed(9));
+}
