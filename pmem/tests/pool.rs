@@ -1,7 +1,7 @@
 //! The pool's operations, one by one.
 
 use pmem::sim::Memory;
-use pmem::{Error, FormatOptions, Medium, Meta, Op, Pool};
+use pmem::{Error, FormatOptions, Medium, Meta, Op, Pool, Turn};
 
 const MIB: u64 = 1 << 20;
 
@@ -13,13 +13,17 @@ fn fresh(len: u64) -> Pool<Memory> {
     Pool::format(Memory::new(len), &options()).unwrap()
 }
 
+fn turn<R>(pool: &mut Pool<Memory>, f: impl FnOnce(&mut Turn<'_, Memory>) -> R) -> R {
+    pool.turn(f).unwrap().0
+}
+
 fn put(pool: &mut Pool<Memory>, key: &[u8], value: &[u8]) {
-    pool.turn(|turn| turn.put(key, value, None)).unwrap().0.unwrap();
+    turn(pool, |turn| turn.put(key, value, None)).unwrap();
 }
 
 fn get(pool: &mut Pool<Memory>, key: &[u8]) -> Option<Vec<u8>> {
     let mut value = Vec::new();
-    let meta = pool.turn(|turn| turn.get(key, &mut value)).unwrap().0.unwrap();
+    let meta = turn(pool, |turn| turn.get(key, &mut value)).unwrap();
     if let Some(meta) = meta {
         assert_eq!(meta.len, value.len() as u64);
     }
@@ -54,7 +58,7 @@ fn values_are_read_back_before_and_after_reopening() {
 fn a_turn_sees_its_own_writes() {
     let mut pool = fresh(4 * MIB);
     put(&mut pool, b"old", b"old");
-    pool.turn(|turn| {
+    turn(&mut pool, |turn| {
         let mut value = Vec::new();
         turn.put(b"new", b"1", Some(77)).unwrap();
         turn.put(b"new", b"2", Some(78)).unwrap();
@@ -68,9 +72,7 @@ fn a_turn_sees_its_own_writes() {
         assert!(!turn.contains(b"new").unwrap());
         turn.put(b"late", b"3", None).unwrap();
         assert_eq!(turn.len().unwrap(), 1);
-    })
-    .unwrap()
-    .0;
+    });
     let mut pool = reopen(pool);
     assert_eq!(get(&mut pool, b"old"), None);
     assert_eq!(get(&mut pool, b"new"), None);
@@ -89,7 +91,7 @@ fn large_values_are_read_whole_and_in_parts() {
         assert_eq!(get(&mut pool, b"large").unwrap(), value);
         for (from, len) in [(0, 1), (32767, 2), (5_000_000, 100_000), (value.len() - 3, 10), (value.len() + 5, 10)] {
             let mut part = Vec::new();
-            let meta = pool.turn(|turn| turn.get_range(b"large", from as u64, len as u64, &mut part)).unwrap().0;
+            let meta = turn(&mut pool, |turn| turn.get_range(b"large", from as u64, len as u64, &mut part));
             assert_eq!(meta.unwrap().unwrap().len, value.len() as u64);
             let from = from.min(value.len());
             assert_eq!(part, value[from..(from + len).min(value.len())]);
@@ -97,7 +99,7 @@ fn large_values_are_read_whole_and_in_parts() {
         pool = reopen(pool);
         assert_eq!(pool.stats().live_bytes, live);
     }
-    pool.turn(|turn| turn.remove(b"large")).unwrap().0.unwrap();
+    turn(&mut pool, |turn| turn.remove(b"large")).unwrap();
     assert_eq!(pool.stats().live_bytes, 0);
     assert_eq!(reopen(pool).stats().live_bytes, 0);
 }
@@ -107,7 +109,7 @@ fn an_atomic_record_applies_its_operations_in_order() {
     let mut pool = fresh(8 * MIB);
     put(&mut pool, b"from", b"value");
     let large = vec![7; 300_000];
-    pool.turn(|turn| {
+    turn(&mut pool, |turn| {
         turn.atomically(&[
             Op::Remove { key: b"from" },
             Op::Put { key: b"to", value: b"first", expires_at_ms: None },
@@ -116,8 +118,6 @@ fn an_atomic_record_applies_its_operations_in_order() {
             Op::Remove { key: b"never there" },
         ])
     })
-    .unwrap()
-    .0
     .unwrap();
     for _ in 0..2 {
         assert_eq!(get(&mut pool, b"from"), None);
@@ -133,7 +133,7 @@ fn limits_are_errors_that_name_them() {
     let mut pool = fresh(64 * MIB);
     let limit = pool.key_limit();
     let key = vec![b'k'; limit as usize + 1];
-    let error = pool.turn(|turn| turn.put(&key, b"", None)).unwrap().0.unwrap_err();
+    let error = turn(&mut pool, |turn| turn.put(&key, b"", None)).unwrap_err();
     assert_eq!(error, Error::TooLarge { what: "a key", len: limit + 1, limit });
     put(&mut pool, &key[1..], b"fits");
     assert_eq!(get(&mut pool, &key[1..]).unwrap(), b"fits");
@@ -152,13 +152,11 @@ fn a_small_put_costs_two_lines_and_one_fence() {
     assert_eq!(alone.lines_written_back - before.lines_written_back, 2);
     assert_eq!(alone.fences - before.fences, 1);
     assert_eq!((alone.read_grants - before.read_grants, alone.write_grants - before.write_grants), (1, 1));
-    pool.turn(|turn| {
+    turn(&mut pool, |turn| {
         for number in 0..16u8 {
             turn.put(&[number; 16], &[number; 64], None).unwrap();
         }
-    })
-    .unwrap()
-    .0;
+    });
     let piped = pool.stats().medium;
     assert_eq!(piped.lines_written_back - alone.lines_written_back, 28);
     assert_eq!(piped.fences - alone.fences, 1);
@@ -178,18 +176,15 @@ fn a_scan_visits_every_key_that_stays_while_others_come_and_go() {
     let mut cursor = 0;
     let mut calls = 0;
     loop {
-        cursor = pool
-            .turn(|turn| {
-                turn.scan(cursor, 10, |key, meta| {
-                    assert_eq!(meta.len, 1);
-                    *seen.entry(key.to_vec()).or_insert(0) += 1;
-                })
+        cursor = turn(&mut pool, |turn| {
+            turn.scan(cursor, 10, |key, meta| {
+                assert_eq!(meta.len, 1);
+                *seen.entry(key.to_vec()).or_insert(0) += 1;
             })
-            .unwrap()
-            .0
-            .unwrap();
+        })
+        .unwrap();
         // First the table grows under the scan, then it shrinks.
-        pool.turn(|turn| {
+        turn(&mut pool, |turn| {
             for extra in 0..60 {
                 let number = 10_000 + calls % 100 * 60 + extra;
                 if calls < 100 {
@@ -198,29 +193,27 @@ fn a_scan_visits_every_key_that_stays_while_others_come_and_go() {
                     turn.remove(&key(number)).unwrap();
                 }
             }
-        })
-        .unwrap()
-        .0;
+        });
         calls += 1;
         if cursor == 0 {
             break;
         }
     }
     assert!((0..3000).all(|number| seen.contains_key(&key(number))));
-    assert!(pool.turn(|turn| turn.scan(u64::MAX, 10, |_, _| {})).unwrap().0.is_ok());
+    assert!(turn(&mut pool, |turn| turn.scan(u64::MAX, 10, |_, _| {})).is_ok());
 }
 
 #[test]
 fn random_keys_are_about_even() {
     let mut pool = fresh(4 * MIB);
-    assert_eq!(pool.turn(|turn| turn.random(1, &mut Vec::new())).unwrap().0.unwrap(), None);
+    assert_eq!(turn(&mut pool, |turn| turn.random(1, &mut Vec::new())).unwrap(), None);
     for number in 0..20u8 {
         put(&mut pool, &[number], b"v");
     }
     let mut counts = [0; 20];
     for seed in 0..4000 {
         let mut key = Vec::new();
-        pool.turn(|turn| turn.random(seed, &mut key)).unwrap().0.unwrap().unwrap();
+        turn(&mut pool, |turn| turn.random(seed, &mut key)).unwrap().unwrap();
         counts[usize::from(key[0])] += 1;
     }
     assert!(counts.iter().all(|count| (120..300).contains(count)), "{counts:?}");
@@ -230,14 +223,12 @@ fn random_keys_are_about_even() {
 fn clearing_survives_and_makes_room() {
     let mut pool = fresh(MIB);
     for round in 0..40u32 {
-        pool.turn(|turn| {
+        turn(&mut pool, |turn| {
             for number in 0..2000u32 {
                 turn.put(&number.to_le_bytes(), &round.to_le_bytes(), None).unwrap();
             }
-        })
-        .unwrap()
-        .0;
-        pool.turn(|turn| turn.clear()).unwrap().0.unwrap();
+        });
+        turn(&mut pool, |turn| turn.clear()).unwrap();
         assert_eq!(pool.stats().keys, 0);
         put(&mut pool, b"kept", &round.to_le_bytes());
         pool = reopen(pool);
@@ -253,7 +244,7 @@ fn a_full_pool_refuses_puts_and_recovers_by_removal() {
         let value = vec![1; value_len];
         let mut keys = 0u32;
         let error = loop {
-            if let Err(error) = pool.turn(|turn| turn.put(&keys.to_le_bytes(), &value, None)).unwrap().0 {
+            if let Err(error) = turn(&mut pool, |turn| turn.put(&keys.to_le_bytes(), &value, None)) {
                 break error;
             }
             keys += 1;
@@ -267,7 +258,7 @@ fn a_full_pool_refuses_puts_and_recovers_by_removal() {
         }
         for number in 0..keys {
             assert_eq!(get(&mut pool, &number.to_le_bytes()).unwrap(), value, "{number} of {keys}");
-            assert!(pool.turn(|turn| turn.remove(&number.to_le_bytes())).unwrap().0.unwrap());
+            assert!(turn(&mut pool, |turn| turn.remove(&number.to_le_bytes())).unwrap());
         }
         assert_eq!(pool.stats().live_bytes, 0);
         for number in 0..keys {
@@ -284,14 +275,12 @@ fn overwriting_goes_on_for_ever_at_a_steady_cost() {
     let rounds = 15;
     for round in 0..rounds {
         for first in (0..keys).step_by(16) {
-            pool.turn(|turn| {
+            turn(&mut pool, |turn| {
                 for number in first..first + 16 {
                     let key = number * 7919 % keys;
                     turn.put(&key.to_le_bytes(), &[round; 90], None).unwrap();
                 }
-            })
-            .unwrap()
-            .0;
+            });
         }
     }
     let stats = pool.stats();
@@ -312,7 +301,7 @@ fn removals_do_not_pile_up() {
     for number in 0..60_000u32 {
         let key = [b"short-lived".as_slice(), &number.to_le_bytes()].concat();
         put(&mut pool, &key, b"v");
-        assert!(pool.turn(|turn| turn.remove(&key)).unwrap().0.unwrap());
+        assert!(turn(&mut pool, |turn| turn.remove(&key)).unwrap());
     }
     let mut pool = reopen(pool);
     assert_eq!(pool.stats().keys, 3000);
@@ -349,7 +338,7 @@ fn a_refused_put_changes_nothing() {
     put(&mut pool, b"k", b"v");
     let huge = vec![1; 2 * MIB as usize];
     let live = pool.stats().live_bytes;
-    assert_eq!(pool.turn(|turn| turn.put(b"k", &huge, None)).unwrap().0, Err(Error::Full));
+    assert_eq!(turn(&mut pool, |turn| turn.put(b"k", &huge, None)), Err(Error::Full));
     assert_eq!(pool.stats().live_bytes, live);
     assert_eq!(get(&mut pool, b"k").unwrap(), b"v");
     assert_eq!(pool.medium().len(), MIB);
