@@ -79,7 +79,7 @@ fn serve(options: &Options) -> Result<(), String> {
         started_ms: clock::unix_micros() / 1000,
     };
     let ready = format!("{} {}, protection {}", facts.device, gibibytes(facts.device_bytes), facts.protection);
-    let limits = ClientLimits::new(store.pool.value_limit(), options.clients);
+    let limits = ClientLimits::new(store.pool.value_limit(), options.client_memory, options.clients);
     let address = SocketAddr::new(options.bind, options.port);
     let server = Server::bind(address, store.pool, State::new(facts, limits, store::random()))
         .map_err(|error| format!("cannot listen on {address}: {error}"))?;

@@ -17,6 +17,8 @@ pub struct Options {
     pub size: Option<u64>,
     /// Most clients at a time.
     pub clients: usize,
+    /// Most bytes that requests and replies of all clients take together.
+    pub client_memory: usize,
 }
 
 /// What the command line asks for.
@@ -46,6 +48,10 @@ const GUEST: bool = cfg!(target_os = "hermit");
 const DEVICE: &str = if GUEST { "--device" } else { "--pmem" };
 /// Redis's default.
 const CLIENTS: usize = 10_000;
+/// On the host enough for Redis's longest value, 512 MiB; on the guest fit for a machine of 256 MiB.
+const CLIENT_MEMORY: usize = if GUEST { 96 << 20 } else { 1536 << 20 };
+/// With less, not even small requests would be served well.
+const LEAST_CLIENT_MEMORY: u64 = 1 << 20;
 
 /// The help.
 pub const HELP: &str = if GUEST {
@@ -58,6 +64,9 @@ usage: kvstore [--device NAME] [--port PORT] [--bind ADDRESS] [--maxclients COUN
   --port PORT         the TCP port to listen on (default: 6379)
   --bind ADDRESS      the address to listen on (default: 0.0.0.0)
   --maxclients COUNT  most clients at a time (default: 10000)
+  --maxmemory-clients SIZE
+                      memory for the requests and replies of all clients; a value can have a third of it
+                      (default: 96M)
   --help, --version   print this help, or the version
 "
 } else {
@@ -71,6 +80,9 @@ usage: kvstore --pmem FILE [--size SIZE] [--port PORT] [--bind ADDRESS] [--maxcl
   --port PORT         the TCP port to listen on (default: 6379; 0 chooses a free one)
   --bind ADDRESS      the address to listen on (default: 127.0.0.1)
   --maxclients COUNT  most clients at a time (default: 10000)
+  --maxmemory-clients SIZE
+                      memory for the requests and replies of all clients; a value can have a third of it
+                      (default: 1536M)
   --help, --version   print this help, or the version
 "
 };
@@ -83,6 +95,7 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Request, U
         device: if GUEST { "pmem0".into() } else { OsString::new() },
         size: None,
         clients: CLIENTS,
+        client_memory: CLIENT_MEMORY,
     };
     let mut arguments = arguments.into_iter();
     while let Some(argument) = arguments.next() {
@@ -107,14 +120,11 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Request, U
                     return Err(UsageError(format!("{name} needs a number of clients of at least 1")));
                 }
             }
-            "--size" if !GUEST => {
-                let value = value()?.to_string_lossy().into_owned();
-                let bytes = size(&value);
-                options.size =
-                    Some(bytes.ok_or_else(|| {
-                        UsageError(format!("{name} needs a length such as 512M or 1G, not '{value}'"))
-                    })?);
+            "--maxmemory-clients" => {
+                let bytes = bytes(name, value()?)?.max(LEAST_CLIENT_MEMORY);
+                options.client_memory = usize::try_from(bytes).unwrap_or(usize::MAX);
             }
+            "--size" if !GUEST => options.size = Some(bytes(name, value()?)?),
             _ if name == DEVICE => options.device = value()?,
             _ => return Err(UsageError(format!("unknown argument '{text}'"))),
         }
@@ -128,6 +138,11 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Request, U
 fn number<T: std::str::FromStr>(name: &str, value: OsString, what: &str) -> Result<T, UsageError> {
     let value = value.to_string_lossy();
     value.parse().map_err(|_| UsageError(format!("{name} needs {what}, not '{value}'")))
+}
+
+fn bytes(name: &str, value: OsString) -> Result<u64, UsageError> {
+    let value = value.to_string_lossy();
+    size(&value).ok_or_else(|| UsageError(format!("{name} needs a length such as 512M or 1G, not '{value}'")))
 }
 
 /// A length in bytes: a whole number, in units of 1024 times K, M, G or T. Not 0.

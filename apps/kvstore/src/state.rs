@@ -21,16 +21,18 @@ pub struct ClientLimits {
 }
 
 impl ClientLimits {
-    /// The bounds for a pool whose longest value has `value` bytes, and for so many clients.
-    pub fn new(value: u64, clients: usize) -> Self {
-        let argument = usize::try_from(value).unwrap_or(usize::MAX).min(512 << 20);
-        // A request can hold one value of the longest, and many of the usual ones.
-        let request = argument + (16 << 20);
+    /// The bounds for so many clients in so many bytes of memory, and a pool whose longest value has `value` bytes.
+    ///
+    /// A value passes through memory in a request or in a reply, and its buffer is copied when it grows: the longest
+    /// takes a third of the memory at most.
+    pub fn new(value: u64, memory: usize, clients: usize) -> Self {
+        let argument = usize::try_from(value).unwrap_or(usize::MAX).min(memory / 3);
+        let request = argument + memory / 6;
         Self {
             parser: Limits { argument, request, arguments: 1 << 20 },
-            backlog: 1 << 20,
+            backlog: (1 << 20).min(memory / 16),
             reply: request,
-            memory: 3 * request,
+            memory,
             clients,
         }
     }
@@ -112,6 +114,8 @@ pub struct State {
     pub clients: usize,
     /// Bytes of requests and replies that are held for all of them.
     pub client_memory: usize,
+    /// Set when the medium has failed under a command: nothing of the current turn may be acknowledged.
+    pub turn_failed: bool,
     /// Set when the server is to stop.
     pub stopping: bool,
     /// The value that a command works on; kept for its memory.
@@ -136,6 +140,7 @@ impl State {
             pool: pmem::Stats::default(),
             clients: 0,
             client_memory: 0,
+            turn_failed: false,
             stopping: false,
             value: Vec::new(),
             seed: seed | 1,
@@ -147,6 +152,7 @@ impl State {
         self.now_us = now_us;
         self.now_ms = now_us / 1000;
         self.pool = pool;
+        self.turn_failed = false;
     }
 
     /// Ends a turn.

@@ -101,7 +101,7 @@ impl Harness {
     /// A server with an empty pool, and one client.
     pub fn new() -> Self {
         let pool = pool();
-        let limits = ClientLimits::new(pool.value_limit(), 100);
+        let limits = ClientLimits::new(pool.value_limit(), 12 << 20, 100);
         let state = State::new(Facts::default(), limits, 1);
         let session = Session::new(1, ([127, 0, 0, 1], 1).into(), 0);
         Self { pool, client: Client::new(session, &limits), state, now_ms: 1_700_000_000_000 }

@@ -9,7 +9,11 @@ pub type Outcome = Result<(), Failure>;
 
 /// An error reply: whatever the command had written before is taken back.
 #[derive(Debug)]
-pub struct Failure(Cow<'static, [u8]>);
+pub struct Failure {
+    text: Cow<'static, [u8]>,
+    /// The medium does not work as it should: what was staged before may be lost, too.
+    fatal: bool,
+}
 
 /// Something in a request is not where or what it should be.
 pub const SYNTAX: Failure = Failure::text("ERR syntax error");
@@ -35,12 +39,12 @@ pub const REPLY_TOO_LONG: Failure =
 impl Failure {
     /// A fixed error: a code, a space and a text.
     pub const fn text(text: &'static str) -> Self {
-        Self(Cow::Borrowed(text.as_bytes()))
+        Self { text: Cow::Borrowed(text.as_bytes()), fatal: false }
     }
 
     /// An error that quotes something.
     pub fn owned(text: impl Into<Vec<u8>>) -> Self {
-        Self(Cow::Owned(text.into()))
+        Self { text: Cow::Owned(text.into()), fatal: false }
     }
 
     /// The expiry of a command is not in the range of time.
@@ -55,7 +59,12 @@ impl Failure {
 
     /// Writes the error reply.
     pub fn write(&self, reply: &mut Reply<'_>) {
-        reply.error(&self.0);
+        reply.error(&self.text);
+    }
+
+    /// Whether nothing of the current turn may be acknowledged.
+    pub fn is_fatal(&self) -> bool {
+        self.fatal
     }
 }
 
@@ -63,8 +72,10 @@ impl From<pmem::Error> for Failure {
     fn from(error: pmem::Error) -> Self {
         match error {
             pmem::Error::Full => FULL,
-            pmem::Error::TooLarge { .. } => TOO_LONG,
-            other => Self::owned(format!("ERR the pool failed: {other}")),
+            pmem::Error::TooLarge { what: "a value", .. } => TOO_LONG,
+            // About this request or this key only.
+            pmem::Error::TooLarge { .. } | pmem::Error::Damaged { .. } => Self::owned(format!("ERR {error}")),
+            _ => Self { fatal: true, ..Self::owned(format!("ERR the pool failed: {error}")) },
         }
     }
 }

@@ -64,6 +64,7 @@ pub fn execute<M: Medium + 'static>(context: &mut Context<'_, '_, M>, request: R
     if let Err(failure) = outcome {
         context.reply.rewind(start);
         context.state.counters.errors += 1;
+        context.state.turn_failed |= failure.is_fatal();
         failure.write(&mut context.reply);
     }
 }

@@ -13,6 +13,9 @@ const STEP: usize = 1024;
 /// Most keys that one `SCAN` looks at, whatever its COUNT: the server has other clients.
 const MOST: usize = 1 << 20;
 
+/// Empty answers of the pool that one `SCAN` passes over.
+const EMPTY: usize = 16;
+
 /// `KEYS pattern`
 pub fn keys<M: Medium>(context: &mut Context<'_, '_, M>, request: Request<'_>) -> Outcome {
     let pattern = request.get(1);
@@ -54,7 +57,14 @@ pub fn scan<M: Medium>(context: &mut Context<'_, '_, M>, request: Request<'_>) -
     let count = usize::try_from(count).unwrap_or(MOST).min(MOST);
     let start = context.reply.position();
     let wanted = |key: &[u8]| strings && pattern.is_none_or(|pattern| glob::matches(pattern, key));
-    let (next, found) = walk(context, cursor, count, wanted)?;
+    // The pool may come back early from a part of its table that is empty: go on a little, to answer with something.
+    let (mut next, mut found) = walk(context, cursor, count, &wanted)?;
+    for _ in 0..EMPTY {
+        if found > 0 || next == 0 {
+            break;
+        }
+        (next, found) = walk(context, next, count, &wanted)?;
+    }
     if context.reply.position() > context.state.limits.reply {
         return Err(REPLY_TOO_LONG);
     }

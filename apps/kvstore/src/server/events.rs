@@ -217,13 +217,15 @@ impl<M: Medium + 'static> Server<M> {
             expire::step(turn, state);
         });
         self.state.end();
-        match result {
-            Ok(((), receipt)) => self.for_taking_part(|client| client.outbox.release(&receipt)),
-            Err(error) => {
-                eprintln!("kvstore: a turn of {} clients failed, they are closed: {error}", self.taking_part.len());
-                self.for_taking_part(Client::fail);
+        let why = match result {
+            Ok(((), receipt)) if !self.state.turn_failed => {
+                return self.for_taking_part(|client| client.outbox.release(&receipt));
             }
-        }
+            Ok(_) => "the medium failed under a command".to_string(),
+            Err(error) => error.to_string(),
+        };
+        eprintln!("kvstore: a turn of {} clients failed, they are closed: {why}", self.taking_part.len());
+        self.for_taking_part(Client::fail);
     }
 
     fn for_taking_part(&mut self, mut act: impl FnMut(&mut Client)) {

@@ -1,0 +1,99 @@
+//! Many clients, and inconsiderate ones.
+
+use std::io::{ErrorKind, Write};
+
+use crate::host::{Scratch, Server, request};
+
+#[test]
+fn three_hundred_clients_are_served() {
+    let scratch = Scratch::new();
+    let server = Server::start(&scratch.file("pool"));
+    let mut clients: Vec<_> = (0..300).map(|_| server.connect()).collect();
+    for round in 0..3 {
+        for (number, client) in clients.iter_mut().enumerate() {
+            client.write(&request(&["set", &format!("k{number}"), &format!("{number}.{round}")]));
+            client.write(&request(&["get", &format!("k{number}")]));
+        }
+        for (number, client) in clients.iter_mut().enumerate() {
+            assert_eq!(client.read(), "+OK");
+            assert_eq!(client.read(), format!("{number}.{round}"));
+        }
+    }
+    assert_eq!(clients[0].info("connected_clients"), 300);
+    clients.truncate(1);
+    while clients[0].info("connected_clients") > 1 {}
+}
+
+#[test]
+fn too_many_clients_are_told_so() {
+    let scratch = Scratch::new();
+    let server = Server::start_with(&scratch.file("pool"), &["--maxclients", "2"]);
+    let (mut first, mut second) = (server.connect(), server.connect());
+    assert_eq!((first.ask(&["ping"]), second.ask(&["ping"])), ("+PONG".into(), "+PONG".into()));
+    assert_eq!(server.connect().read_to_end(), b"-ERR max number of clients reached\r\n");
+    drop(second);
+    while first.info("connected_clients") > 1 {}
+    assert_eq!(server.connect().ask(&["ping"]), "+PONG");
+}
+
+/// A client asks for much and reads nothing: it is not read from, memory stays bounded, and others are served. When it
+/// reads at last, it gets every reply.
+#[test]
+fn a_client_that_does_not_read_is_not_served() {
+    const VALUE: usize = 100_000;
+    let scratch = Scratch::new();
+    let server = Server::start(&scratch.file("pool"));
+    let (mut slow, mut other) = (server.connect(), server.connect());
+    assert_eq!(other.ask(&["set", "k", &"x".repeat(VALUE)]), "+OK");
+    let ask = b"get k\r\n".repeat(1000);
+    let mut sent = 0;
+    slow.stream().set_nonblocking(true).unwrap();
+    // Full for good is what stays full while somebody else is served often.
+    let mut refusals = 0;
+    while refusals < 50 {
+        let from = sent % ask.len();
+        match slow.stream().write(&ask[from..]) {
+            Ok(count) => {
+                sent += count;
+                refusals = 0;
+            }
+            Err(error) if error.kind() == ErrorKind::WouldBlock => refusals += 1,
+            Err(error) => panic!("{error}"),
+        }
+        let held = other.info("used_memory_clients");
+        assert!(held < 4 << 20, "{held} bytes are held for a client that does not read");
+        assert!(sent < 64 << 20, "requests are taken in without end");
+    }
+    slow.stream().set_nonblocking(false).unwrap();
+    let requests = sent / b"get k\r\n".len();
+    // All of them would be gigabytes: a part is proof enough that none is missing or damaged.
+    for _ in 0..requests.min(300) {
+        assert_eq!(slow.read().len(), VALUE);
+    }
+    drop(slow);
+    while other.info("connected_clients") > 1 {}
+    assert_eq!(other.ask(&["strlen", "k"]), format!(":{VALUE}"));
+}
+
+#[test]
+fn clients_come_and_go() {
+    let scratch = Scratch::new();
+    let server = Server::start(&scratch.file("pool"));
+    let mut constant = server.connect();
+    std::thread::scope(|scope| {
+        for thread in 0..4 {
+            let server = &server;
+            scope.spawn(move || {
+                for n in 0..200 {
+                    let mut client = server.connect();
+                    assert_eq!(client.ask(&["incr", &format!("count:{thread}")]), format!(":{}", n + 1));
+                    if n % 3 == 0 {
+                        client.write(b"get half-a-requ");
+                    }
+                }
+            });
+        }
+    });
+    assert_eq!(constant.ask(&["mget", "count:0", "count:1", "count:2", "count:3"]), "200 200 200 200");
+    assert_eq!(constant.info("total_connections_received"), 801);
+}

@@ -1,0 +1,91 @@
+//! Starting and stopping.
+
+use std::io::{BufRead, BufReader};
+use std::net::TcpListener;
+use std::process::Stdio;
+
+use crate::host::{Scratch, Server, program};
+
+/// Runs the program, which is not to become ready; returns its exit code and what it wrote to standard error.
+fn run(arguments: &[&str]) -> (i32, String) {
+    let mut child = program(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut first = String::new();
+    BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut first).unwrap();
+    if first.contains("ready") {
+        child.kill().unwrap();
+        panic!("{arguments:?} is served: {first}");
+    }
+    let output = child.wait_with_output().unwrap();
+    (output.status.code().unwrap(), String::from_utf8(output.stderr).unwrap())
+}
+
+#[test]
+fn a_wrong_command_line_is_explained() {
+    for arguments in [&["--nonsense"][..], &[], &["--pmem", "x", "--port", "many"]] {
+        let (code, message) = run(arguments);
+        assert_eq!(code, 2, "{message}");
+        assert!(message.starts_with("kvstore: ") && message.contains("usage: kvstore --pmem FILE"), "{message}");
+    }
+    let help = program(&["--help"]).output().unwrap();
+    assert!(help.status.success() && help.stdout.starts_with(b"kvstore: "));
+}
+
+#[test]
+fn the_ready_line_says_what_serves() {
+    let scratch = Scratch::new();
+    let file = scratch.file("pool");
+    let server = Server::start(&file);
+    let expected = format!("kvstore: ready on port {} ({} 64.0 MiB, protection none)\n", server.port, file.display());
+    assert_eq!(server.ready, expected);
+    assert_eq!(server.connect().ask(&["ping"]), "+PONG");
+}
+
+#[test]
+fn what_cannot_be_opened_is_named() {
+    let scratch = Scratch::new();
+    let nowhere = scratch.file("no/such/place");
+    let (code, message) = run(&["--pmem", nowhere.to_str().unwrap()]);
+    assert_eq!(code, 1);
+    assert!(message.contains("no/such/place"), "{message}");
+
+    let foreign = scratch.file("foreign");
+    std::fs::write(&foreign, vec![b'x'; 8 << 20]).unwrap();
+    let (code, message) = run(&["--pmem", foreign.to_str().unwrap(), "--port", "0"]);
+    assert_eq!(code, 1, "{message}");
+    assert!(std::fs::read(&foreign).unwrap().iter().all(|byte| *byte == b'x'), "it was left as it is");
+
+    let file = scratch.file("pool");
+    let server = Server::start(&file);
+    let (code, message) = run(&["--pmem", file.to_str().unwrap(), "--port", "0"]);
+    assert_eq!(code, 1, "one server at a time");
+    assert!(message.contains("in use"), "{message}");
+    drop(server);
+    let (code, message) = run(&["--pmem", file.to_str().unwrap(), "--size", "1M", "--port", "0"]);
+    assert_eq!(code, 1, "{message}");
+}
+
+#[test]
+fn a_busy_port_is_named() {
+    let scratch = Scratch::new();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port().to_string();
+    let (code, message) = run(&["--pmem", scratch.file("pool").to_str().unwrap(), "--size", "8M", "--port", &port]);
+    assert_eq!(code, 1);
+    assert!(message.contains(&format!("cannot listen on 127.0.0.1:{port}")), "{message}");
+}
+
+#[test]
+fn shutdown_answers_others_and_ends_in_order() {
+    let scratch = Scratch::new();
+    let server = Server::start(&scratch.file("pool"));
+    let (mut first, mut second) = (server.connect(), server.connect());
+    assert_eq!(first.ask(&["set", "k", "v"]), "+OK");
+    assert_eq!(second.ask(&["get", "k"]), "v");
+    first.write(b"get k\r\nshutdown\r\nget k\r\n");
+    assert_eq!(first.read(), "v", "what was asked before is answered");
+    assert_eq!(first.read_to_end(), b"");
+    assert_eq!(second.read_to_end(), b"");
+    let (status, output) = server.wait();
+    assert!(status.success());
+    assert_eq!(output, "kvstore: stopped\n");
+}
