@@ -187,6 +187,9 @@ fn run() {
 
 /// Waits until the machine has an address, but not for ever; whether it has one.
 pub fn wait_for_address() -> bool {
+    if !with(|stack, _| stack.has_card()) {
+        return false;
+    }
     let has_address = || with(|stack, _| stack.address().is_some()).then_some(());
     ADDRESS.wait_until(Some(now_ns() + ADDRESS_LIMIT), has_address).is_ok()
 }

@@ -148,6 +148,11 @@ impl<D: Device, S: Signal> Stack<D, S> {
         if self.changes.is_empty() { None } else { Some(self.changes.remove(0)) }
     }
 
+    /// Whether there is a network card.
+    pub fn has_card(&self) -> bool {
+        self.nic.is_some()
+    }
+
     /// The network card's address, once it has one.
     pub fn address(&self) -> Option<Ipv4Address> {
         self.nic.as_ref()?.interface.ipv4_addr()
