@@ -34,14 +34,15 @@ impl Tap {
         if find_program("ip").is_none() {
             bail!("--net tap needs the program `ip` (Debian's package iproute2)");
         }
-        ip(&["tuntap", "add", "dev", NAME, "mode", "tap"]).with_context(|| {
+        // An xtask that was killed leaves its device behind. One that a machine uses cannot be removed.
+        add().or_else(|error| remove().and_then(|()| add()).map_err(|_| error)).with_context(|| {
             format!(
-                "--net tap cannot create the device {NAME}: it takes root (or CAP_NET_ADMIN) and /dev/net/tun, and only one machine \
-                 at a time can have it; --net user needs neither"
+                "--net tap cannot create the device {NAME}: it takes root (or CAP_NET_ADMIN) and /dev/net/tun, and only one \
+                 machine at a time can have it; --net user needs neither"
             )
         })?;
         let tap = Self(());
-        ip(&["address", "replace", &format!("{HOST_ADDRESS}/{PREFIX}"), "dev", NAME])?;
+        ip(&["address", "add", &format!("{HOST_ADDRESS}/{PREFIX}"), "dev", NAME])?;
         ip(&["link", "set", NAME, "up"])?;
         Ok(tap)
     }
@@ -49,10 +50,18 @@ impl Tap {
 
 impl Drop for Tap {
     fn drop(&mut self) {
-        if let Err(error) = ip(&["tuntap", "del", "dev", NAME, "mode", "tap"]) {
+        if let Err(error) = remove() {
             eprintln!("the tap device {NAME} stays behind: {error:#}");
         }
     }
+}
+
+fn add() -> Result<()> {
+    ip(&["tuntap", "add", "dev", NAME, "mode", "tap"])
+}
+
+fn remove() -> Result<()> {
+    ip(&["tuntap", "del", "dev", NAME, "mode", "tap"])
 }
 
 fn ip(arguments: &[&str]) -> Result<()> {
