@@ -79,3 +79,28 @@ fn update_tables(mut crc: u32, bytes: &[u8]) -> u32 {
     }
     crc
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Crc32c, crc32c};
+
+    /// Vectors of RFC 3720, appendix B.4, and the usual check value.
+    #[test]
+    fn known_vectors() {
+        let ascending: [u8; 32] = core::array::from_fn(|at| at as u8);
+        assert_eq!(crc32c(b""), 0);
+        assert_eq!(crc32c(b"123456789"), 0xE306_9283);
+        assert_eq!(crc32c(&[0; 32]), 0x8A91_36AA);
+        assert_eq!(crc32c(&[0xFF; 32]), 0x62A8_AB43);
+        assert_eq!(crc32c(&ascending), 0x46DD_794E);
+    }
+
+    #[test]
+    fn parts_make_the_same_as_the_whole() {
+        let bytes: [u8; 100] = core::array::from_fn(|at| (at * 37) as u8);
+        for split in 0..bytes.len() {
+            let (first, second) = bytes.split_at(split);
+            assert_eq!(Crc32c::new().update(first).update(second).value(), crc32c(&bytes));
+        }
+    }
+}

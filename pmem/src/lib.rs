@@ -28,4 +28,4 @@ pub mod view;
 pub use device::{Device, ReadGrant, ReadLock, WriteGrant};
 pub use error::Error;
 pub use medium::{Counters, Load, Medium, OutOfRange, Store};
-pub use pool::{Durable, FormatOptions, Meta, Op, OpenReport, Pool, Stats, Turn};
+pub use pool::{Durable, FormatOptions, Inspection, Meta, Op, OpenReport, Pool, Stats, Turn, inspect};

@@ -4,6 +4,86 @@
 //! key for one thread and one scope. On the host it is a mapped file, for the same programs, tools and tests. The two
 //! have the same names and the same rules; what differs is who enforces them. This folder never interprets what a
 //! device holds.
+//!
+//! # What does not compile
+//!
+//! A grant is a scope. What is read through it stays inside:
+//!
+//! ```
+//! use pmem::{Load, ReadLock};
+//!
+//! fn first_word(lock: &ReadLock<'_>) -> u64 {
+//!     lock.read(|grant| grant.view(0..8).unwrap().read_u64(0).unwrap())
+//! }
+//! ```
+//!
+//! A view cannot leave it:
+//!
+//! ```compile_fail
+//! use pmem::{Load, ReadLock};
+//!
+//! fn first_word(lock: &ReadLock<'_>) -> u64 {
+//!     let view = lock.read(|grant| grant.view(0..8).unwrap());
+//!     view.read_u64(0).unwrap()
+//! }
+//! ```
+//!
+//! Nor can the grant itself, by any variable outside:
+//!
+//! ```compile_fail
+//! use pmem::{ReadGrant, ReadLock};
+//!
+//! fn keep<'a>(lock: &'a ReadLock<'a>) {
+//!     let mut kept: Option<&ReadGrant<'a>> = None;
+//!     lock.read(|grant| kept = Some(grant));
+//! }
+//! ```
+//!
+//! It belongs to the thread that took it. This would compile if it did not, as it does with a plain number in the
+//! grant's place:
+//!
+//! ```compile_fail
+//! use pmem::{Load, ReadLock};
+//!
+//! fn elsewhere(lock: &ReadLock<'_>) {
+//!     lock.read(|grant| std::thread::scope(|scope| { scope.spawn(|| grant.size()); }));
+//! }
+//! ```
+//!
+//! ```
+//! use pmem::{Load, ReadLock};
+//!
+//! fn elsewhere(lock: &ReadLock<'_>) {
+//!     lock.read(|grant| { let size = grant.size(); std::thread::scope(|scope| { scope.spawn(move || size); }); });
+//! }
+//! ```
+//!
+//! A read grant does not write, neither by a store nor by a writable view; a write grant does both:
+//!
+//! ```compile_fail
+//! use pmem::{ReadLock, Store};
+//!
+//! fn write(lock: &ReadLock<'_>) {
+//!     lock.read(|grant| grant.store(0, b"stray").unwrap());
+//! }
+//! ```
+//!
+//! ```compile_fail
+//! use pmem::{ReadLock, Store};
+//!
+//! fn write(lock: &ReadLock<'_>) {
+//!     lock.read(|grant| grant.view_mut(0..8).unwrap().fill(0).unwrap());
+//! }
+//! ```
+//!
+//! ```
+//! use pmem::{ReadLock, Store};
+//!
+//! fn write(lock: &ReadLock<'_>) {
+//!     lock.write(|grant| grant.store(0, b"meant").unwrap()).unwrap();
+//!     lock.write(|grant| grant.view_mut(0..8).unwrap().fill(0).unwrap()).unwrap();
+//! }
+//! ```
 
 #[cfg(target_os = "hermit")]
 mod guest;

@@ -313,3 +313,85 @@ fn split_mix(state: &mut u64) -> u64 {
     mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
     mixed ^ (mixed >> 31)
 }
+
+#[cfg(test)]
+mod tests {
+    use alloc::collections::{BTreeMap, BTreeSet};
+    use alloc::vec::Vec;
+
+    use proptest::prelude::*;
+
+    use super::{Index, SLOTS, split_mix};
+
+    /// Hashes that collide a lot: few low bits, few tags.
+    fn hash() -> impl Strategy<Value = u64> {
+        prop_oneof![0..8u64, (0..40u64).prop_map(|high| high << 20), any::<u64>()]
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn agrees_with_a_map(ops in proptest::collection::vec((hash(), 1..200u64, 0..3u8), 0..600)) {
+            let mut index = Index::new();
+            let mut model = BTreeMap::new();
+            for (hash, number, op) in ops {
+                // The place stands for the key.
+                let place = number * 8;
+                let known = model.get(&place).copied();
+                match (known, op) {
+                    (None, _) => {
+                        index.insert(hash, place);
+                        model.insert(place, hash);
+                    }
+                    (Some(hash), 0) => {
+                        let slot = index.find_place(hash, place).unwrap();
+                        index.remove(hash, slot);
+                        model.remove(&place);
+                    }
+                    (Some(hash), _) => {
+                        let slot = index.find_place(hash, place).unwrap();
+                        let moved = place + 8 * 1000 * u64::from(op);
+                        if !model.contains_key(&moved) {
+                            index.replace(slot, moved);
+                            model.remove(&place);
+                            model.insert(moved, hash);
+                        }
+                    }
+                }
+            }
+            prop_assert_eq!(index.len(), model.len() as u64);
+            for (place, hash) in &model {
+                prop_assert!(index.find_place(*hash, *place).is_some());
+            }
+            let mut seen = BTreeSet::new();
+            let mut cursor = 0;
+            loop {
+                cursor = index.scan(cursor, |place| { seen.insert(place); });
+                if cursor == 0 { break }
+            }
+            prop_assert!(seen.iter().eq(model.keys()));
+            prop_assert_eq!(index.random(7).is_some(), !model.is_empty());
+        }
+    }
+
+    #[test]
+    fn grows_and_shrinks_by_buckets_and_stays_compact() {
+        let mut index = Index::new();
+        let mut state = 1;
+        let hashes: Vec<u64> = (0..200_000).map(|_| split_mix(&mut state)).collect();
+        for (number, hash) in hashes.iter().enumerate() {
+            index.insert(*hash, (number as u64 + 1) * 8);
+            if number > 20_000 {
+                let per_key = index.bytes() as f64 / index.len() as f64;
+                assert!(per_key < 8.0 * (SLOTS + 1) as f64 / 4.5 + 6.0, "{per_key} bytes per key at {number}");
+            }
+        }
+        for (number, hash) in hashes.iter().enumerate() {
+            let slot = index.find_place(*hash, (number as u64 + 1) * 8).unwrap();
+            index.remove(*hash, slot);
+        }
+        assert_eq!((index.len(), index.pages.len()), (0, 1));
+        assert_eq!(index.spare.len(), index.overflow.len());
+    }
+}

@@ -6,6 +6,7 @@
 mod append;
 mod clean;
 mod index;
+mod inspect;
 mod log;
 mod record;
 mod recover;
@@ -17,6 +18,7 @@ mod superblock;
 mod turn;
 mod walk;
 
+pub use inspect::{Inspection, inspect};
 pub use report::{Damage, DamageKind, OpenReport, Stats, Tail};
 pub use turn::Turn;
 
@@ -82,6 +84,17 @@ pub enum Op<'a> {
 ///
 /// Only a finished [`Pool::turn`] makes one. A program that can acknowledge a write only with a receipt in hand cannot
 /// acknowledge one that is not durable.
+/// There is no other way to come by one:
+///
+/// ```compile_fail
+/// let receipt = pmem::Durable { commit: 1 };
+/// ```
+///
+/// ```compile_fail
+/// fn twice(receipt: pmem::Durable) -> [pmem::Durable; 2] {
+///     [receipt.clone(), receipt]
+/// }
+/// ```
 #[derive(Debug, PartialEq, Eq)]
 #[must_use = "a receipt is what an acknowledgement needs"]
 pub struct Durable {

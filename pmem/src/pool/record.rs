@@ -294,3 +294,51 @@ impl<'a> Iterator for Ops<'a> {
         Some(op)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{FrameHeader, Kind, LEAST_FRAME, Large, OpHeader, Ops, Salt, encode_op};
+    use crate::pool::record::FRAME_HEADER;
+    use alloc::vec::Vec;
+
+    fn frame(salt: &Salt, offset: u64) -> Vec<u8> {
+        let header = OpHeader { kind: Kind::Put, expires_at_ms: Some(99), key_len: 3, value_len: 6, sequence: 12 };
+        let mut frame = Vec::from([0; FRAME_HEADER]);
+        encode_op(&mut frame, &header, b"key", &[b"val", b"ue!"]);
+        salt.seal(&mut frame, offset, 7, offset - 640);
+        frame
+    }
+
+    #[test]
+    fn a_frame_says_what_was_put_into_it() {
+        let frame = frame(&Salt::new(&[1; 16], 5), 6400);
+        let header = FrameHeader::decode(frame.first_chunk().unwrap());
+        assert_eq!((header.len as usize, header.batch, header.line), (frame.len(), 7, 10));
+        assert!(frame.len() >= LEAST_FRAME && frame.len().is_multiple_of(8));
+        let mut ops = Ops::of(&frame);
+        let op = ops.next().unwrap();
+        assert_eq!((op.at, op.key, op.value), (FRAME_HEADER, b"key".as_slice(), b"value!".as_slice()));
+        assert_eq!((op.header.expires_at_ms, op.header.sequence), (Some(99), 12));
+        assert!(ops.next().is_none() && ops.is_whole());
+    }
+
+    #[test]
+    fn a_checksum_is_of_one_pool_one_use_and_one_place() {
+        let salt = Salt::new(&[1; 16], 5);
+        let frame = frame(&salt, 6400);
+        let checksum = FrameHeader::decode(frame.first_chunk().unwrap()).checksum;
+        assert_eq!(salt.checksum(6400, &frame), checksum);
+        assert_ne!(salt.checksum(6464, &frame), checksum);
+        assert_ne!(Salt::new(&[1; 16], 6).checksum(6400, &frame), checksum);
+        assert_ne!(Salt::new(&[2; 16], 5).checksum(6400, &frame), checksum);
+    }
+
+    #[test]
+    fn chunks_cover_a_large_value() {
+        let large = Large { object: 3, len: 100_000, chunk_size: 32 << 10 };
+        assert_eq!(Large::decode(&large.encode()), Some(large));
+        assert_eq!((0..large.chunks()).map(|chunk| large.chunk_len(chunk)).sum::<u64>(), large.len);
+        assert_eq!(Large::decode(&Large { chunk_size: 0, ..large }.encode()), None);
+        assert_eq!(Large::decode(&Large { len: u64::MAX, ..large }.encode()), None);
+    }
+}

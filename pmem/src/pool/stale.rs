@@ -72,3 +72,25 @@ impl Stale {
         (self.counts.len() + self.large.len() * 2 * size_of::<(u32, u64)>()) as u64
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::Stale;
+
+    #[test]
+    fn counts_beyond_a_byte_come_back_down() {
+        let mut stale = Stale::new(1 << 20);
+        let counter = stale.counter(u64::MAX);
+        for count in 1..=1000 {
+            stale.add(counter);
+            assert_eq!(stale.count(counter), count);
+        }
+        stale.subtract(counter, 700);
+        assert_eq!(stale.count(counter), 300);
+        stale.subtract(counter, 100);
+        assert_eq!((stale.count(counter), stale.large.len()), (200, 0));
+        assert_eq!(stale.count(stale.counter(0)), 0);
+        stale.clear();
+        assert_eq!(stale.count(counter), 0);
+    }
+}

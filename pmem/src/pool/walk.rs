@@ -98,7 +98,7 @@ impl Walk {
             to += 8;
         }
         // Something of this use of the segment, too damaged to be read, is not how a complete batch ends either.
-        let begun = tidy && line == from && self.looks_begun(load, from)?;
+        let begun = tidy && self.looks_begun(load, line)?;
         Ok(Step::End { at: from, untidy: !tidy || begun })
     }
 

@@ -1,0 +1,100 @@
+//! Looking at a pool without changing it.
+
+use alloc::string::String;
+use core::fmt;
+
+use crate::error::Error;
+use crate::medium::Medium;
+use crate::pool::FORMAT_VERSION;
+use crate::pool::log::Log;
+use crate::pool::report::{OpenReport, Tail};
+
+/// A summary of a pool. [`Display`](fmt::Display) prints it for people.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Inspection {
+    /// The version of the format.
+    pub version: u32,
+    /// The pool's identity.
+    pub uuid: [u8; 16],
+    /// The pool's name for people.
+    pub label: String,
+    /// The pool's length in bytes.
+    pub len: u64,
+    /// Bytes per segment.
+    pub segment_size: u32,
+    /// Segments that are free.
+    pub segments_free: u32,
+    /// Segments that are set aside because of damage.
+    pub segments_quarantined: u32,
+    /// The most bytes of live records that the pool takes.
+    pub capacity_bytes: u64,
+    /// Bytes of live records.
+    pub live_bytes: u64,
+    /// What opening the pool would find.
+    pub report: OpenReport,
+}
+
+/// Reads all of the pool on `medium`, as opening it would, and changes nothing.
+pub fn inspect(medium: &impl Medium) -> Result<Inspection, Error> {
+    let (log, _repairs) = medium.read(|load| Log::recover(&load))??;
+    Ok(Inspection {
+        version: FORMAT_VERSION,
+        uuid: log.superblock.uuid,
+        label: log.superblock.label.clone(),
+        len: log.geometry().len,
+        segment_size: log.geometry().segment_size,
+        segments_free: log.free,
+        segments_quarantined: log.quarantined,
+        capacity_bytes: log.capacity(),
+        live_bytes: log.live,
+        report: log.report,
+    })
+}
+
+impl fmt::Display for Inspection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let report = &self.report;
+        write!(f, "format:    version {}, {} bytes, ", self.version, self.len)?;
+        writeln!(f, "{} segments of {} KiB", report.segments, self.segment_size >> 10)?;
+        f.write_str("uuid:      ")?;
+        for (position, byte) in self.uuid.iter().enumerate() {
+            let dash = if matches!(position, 4 | 6 | 8 | 10) { "-" } else { "" };
+            write!(f, "{dash}{byte:02x}")?;
+        }
+        writeln!(f)?;
+        if !self.label.is_empty() {
+            writeln!(f, "label:     {}", self.label.escape_debug())?;
+        }
+        writeln!(f, "keys:      {}", report.keys)?;
+        let percent = self.live_bytes.saturating_mul(100).checked_div(self.capacity_bytes).unwrap_or(0);
+        writeln!(f, "live:      {} of {} bytes ({percent} %)", self.live_bytes, self.capacity_bytes)?;
+        writeln!(
+            f,
+            "segments:  {} used, {} free, {} set aside because of damage",
+            report.segments_used, self.segments_free, self.segments_quarantined
+        )?;
+        writeln!(f, "records:   {} valid, {} bytes", report.records, report.bytes_scanned)?;
+        writeln!(f, "log end:   {}", report.tail)?;
+        match report.damage.len() {
+            0 => write!(f, "damage:    none"),
+            found => {
+                write!(f, "damage:    {found} places")?;
+                report.damage.iter().try_for_each(|damage| write!(f, "\n           {damage}"))
+            }
+        }
+    }
+}
+
+impl fmt::Display for Tail {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Tail::Clean => f.write_str("clean shutdown"),
+            Tail::Unclean => f.write_str("no clean shutdown; ends with a complete batch"),
+            Tail::Torn { offset, discarded } => write!(
+                f,
+                "no clean shutdown; an unacknowledged batch is cut off at byte {offset:#x} ({discarded} whole records discarded)"
+            ),
+        }
+    }
+}

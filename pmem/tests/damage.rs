@@ -1,0 +1,312 @@
+//! Damage: whatever happens to an image's bytes, opening it ends, says what it found, and keeps what is whole.
+
+use std::collections::BTreeMap;
+
+use pmem::pool::{DamageKind, Tail};
+use pmem::sim::Memory;
+use pmem::{Error, FormatOptions, Pool};
+use proptest::prelude::*;
+
+const LEN: usize = 1 << 20;
+const SEGMENT: usize = 64 << 10;
+const FIRST_SEGMENT: usize = 64 << 10;
+
+type Model = BTreeMap<Vec<u8>, Vec<u8>>;
+
+/// A pool with overwritten, removed, atomic and large records in many segments, and what it holds.
+fn sample(close: bool) -> (Vec<u8>, Model) {
+    let mut pool = Pool::format(Memory::new(LEN as u64), &FormatOptions::new([7; 16])).unwrap();
+    let mut model = Model::new();
+    for round in 0..120u32 {
+        let (result, _durable) = pool
+            .turn(|turn| {
+                for number in 0..10 {
+                    let key = format!("key-{}", (round * 10 + number) * 7919 % 900).into_bytes();
+                    if number == 9 && round % 3 == 0 {
+                        turn.remove(&key)?;
+                        model.remove(&key);
+                    } else {
+                        let len = if number == 0 && round % 20 == 0 { 12_000 } else { 40 + number * 30 };
+                        let value = vec![(round + number) as u8; len as usize];
+                        turn.put(&key, &value, None)?;
+                        model.insert(key, value);
+                    }
+                }
+                Ok::<(), Error>(())
+            })
+            .unwrap();
+        result.unwrap();
+    }
+    let image = if close { pool.close().unwrap().image() } else { pool.medium().image() };
+    (image, model)
+}
+
+/// What opening a damaged image gave.
+enum Outcome {
+    Refused(Error),
+    Opened { found: Model, unreadable: usize, wrong: usize, tail: Tail, damage: Vec<DamageKind> },
+}
+
+/// Opens an image, reads all of it, and writes to it, as a program would.
+fn exercise(image: Vec<u8>, model: &Model) -> Outcome {
+    let mut pool = match Pool::open(Memory::from(image)) {
+        Ok(pool) => pool,
+        Err(error) => {
+            assert!(!error.to_string().is_empty());
+            return Outcome::Refused(error);
+        }
+    };
+    let tail = pool.report().tail;
+    let damage: Vec<_> = pool.report().damage.iter().map(|damage| damage.kind).collect();
+    let mut found = Model::new();
+    let (mut unreadable, mut wrong) = (0, 0);
+    let (keys, _durable) = pool
+        .turn(|turn| {
+            let mut keys = Vec::new();
+            let mut cursor = 0;
+            loop {
+                cursor = turn.scan(cursor, 100, |key, _| keys.push(key.to_vec()))?;
+                if cursor == 0 {
+                    return Ok::<_, Error>(keys);
+                }
+            }
+        })
+        .unwrap();
+    for key in keys.unwrap() {
+        let mut value = Vec::new();
+        match pool.turn(|turn| turn.get(&key, &mut value)).unwrap().0 {
+            Ok(_) => {
+                wrong += usize::from(model.get(&key) != Some(&value));
+                found.insert(key, value);
+            }
+            Err(error) => {
+                assert!(matches!(error, Error::Damaged { .. }), "{error}");
+                unreadable += 1;
+            }
+        }
+    }
+    for number in 0..50u8 {
+        let (result, _durable) = pool.turn(|turn| turn.put(&[number], &[number; 300], None)).unwrap();
+        assert!(matches!(result, Ok(()) | Err(Error::Full)), "{result:?}");
+        if result.is_ok() {
+            let mut value = Vec::new();
+            pool.turn(|turn| turn.get(&[number], &mut value)).unwrap().0.unwrap();
+            assert_eq!(value, [number; 300]);
+        }
+    }
+    Outcome::Opened { found, unreadable, wrong, tail, damage }
+}
+
+/// Nothing was lost or changed in silence.
+fn assert_not_silent(outcome: Outcome, model: &Model) {
+    match outcome {
+        Outcome::Refused(error) => assert!(
+            matches!(
+                error,
+                Error::SuperblockDamaged
+                    | Error::Foreign { .. }
+                    | Error::NewerVersion { .. }
+                    | Error::Blank
+                    | Error::UnknownFeatures { .. }
+                    | Error::FormatInterrupted
+                    | Error::Damaged { .. }
+            ),
+            "{error}"
+        ),
+        Outcome::Opened { found, unreadable, wrong, tail, damage } => {
+            let complete = found == *model;
+            assert_eq!(complete, wrong == 0 && unreadable == 0 && found.len() == model.len());
+            assert!(complete || tail != Tail::Clean || !damage.is_empty(), "lost in silence: {wrong} wrong");
+            // A value is an old one or the right one, never another.
+            for (key, value) in &found {
+                assert!(value.windows(2).all(|pair| pair[0] == pair[1]), "{key:?} has a mixed value");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_flipped_bit_costs_one_record_at_most() {
+    let (image, model) = sample(true);
+    let mut random = 12345u64;
+    for _ in 0..300 {
+        random = random.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+        let bit = (random >> 20) as usize % (LEN * 8);
+        let mut damaged = image.clone();
+        damaged[bit / 8] ^= 1 << (bit % 8);
+        match exercise(damaged, &model) {
+            Outcome::Refused(error) => panic!("bit {bit}: {error}"),
+            Outcome::Opened { found, unreadable, wrong, damage, .. } => {
+                let lost = model.len().abs_diff(found.len()).max(wrong).max(unreadable);
+                assert!(lost <= 1, "bit {bit} cost {lost} keys");
+                assert!(lost == 0 || !damage.is_empty(), "bit {bit} cost a key in silence");
+            }
+        }
+    }
+}
+
+#[test]
+fn every_metadata_line_may_be_lost() {
+    let (image, model) = sample(true);
+    let headers = (0..(LEN - FIRST_SEGMENT) / SEGMENT).flat_map(|segment| {
+        let start = FIRST_SEGMENT + segment * SEGMENT;
+        [start, start + SEGMENT - 64]
+    });
+    for line in headers.filter(|line| line + 64 <= LEN).chain([0, 64, LEN - 4096]) {
+        let mut damaged = image.clone();
+        damaged[line..line + 64].fill(0xA5);
+        let Outcome::Opened { found, .. } = exercise(damaged, &model) else { panic!("line {line:#x}") };
+        assert!(found == model, "line {line:#x} cost {} keys", model.len() - found.len());
+    }
+}
+
+#[test]
+fn a_segment_without_headers_is_reported() {
+    let (mut image, model) = sample(true);
+    image[FIRST_SEGMENT..FIRST_SEGMENT + 64].fill(0);
+    image[FIRST_SEGMENT + SEGMENT - 64..FIRST_SEGMENT + SEGMENT].fill(0);
+    let Outcome::Opened { damage, wrong, .. } = exercise(image, &model) else { panic!() };
+    assert!(damage.contains(&DamageKind::Segment));
+    assert!(wrong < model.len() / 2);
+}
+
+#[test]
+fn an_unreadable_last_batch_is_a_torn_tail_unless_the_pool_was_shut_down() {
+    let (image, model) = sample(false);
+    let mut pool = Pool::open(Memory::from(image)).unwrap();
+    assert_eq!(pool.report().tail, Tail::Unclean);
+    assert_eq!(pool.stats().keys, model.len() as u64);
+    let marker = b"the very last value that was written";
+    pool.turn(|turn| turn.put(b"last", marker, None)).unwrap().0.unwrap();
+    let mut image = pool.medium().image();
+    let at = image.windows(marker.len()).rposition(|window| window == marker).unwrap();
+    image[at] ^= 1;
+    let pool = Pool::open(Memory::from(image)).unwrap();
+    assert!(matches!(pool.report().tail, Tail::Torn { .. }), "{:?}", pool.report());
+    assert_eq!(pool.stats().keys, model.len() as u64);
+
+    // After a clean shutdown the same is damage, for the shutdown's own record proves that the batch was complete.
+    let mut image = pool.close().unwrap().image();
+    let mut pool = Pool::open(Memory::from(image)).unwrap();
+    pool.turn(|turn| turn.put(b"last", marker, None)).unwrap().0.unwrap();
+    image = pool.close().unwrap().image();
+    let at = image.windows(marker.len()).rposition(|window| window == marker).unwrap();
+    image[at] ^= 1;
+    let pool = Pool::open(Memory::from(image)).unwrap();
+    assert_eq!(pool.report().damage[0].kind, DamageKind::Records);
+    assert!((pool.report().damage[0].offset..at as u64).contains(&(at as u64 - 1)));
+}
+
+#[test]
+fn swapped_segments_are_not_taken_for_each_other() {
+    let (mut image, model) = sample(true);
+    let (first, second) = (FIRST_SEGMENT, FIRST_SEGMENT + SEGMENT);
+    let copy = image[first..first + SEGMENT].to_vec();
+    image.copy_within(second..second + SEGMENT, first);
+    image[second..second + SEGMENT].copy_from_slice(&copy);
+    assert_not_silent(exercise(image, &model), &model);
+}
+
+#[test]
+fn an_older_copy_of_a_segment_does_not_bring_keys_back_in_silence() {
+    let (old, _) = sample(true);
+    let (mut image, model) = sample(true);
+    // The same pool with everything removed, and one segment of its past put back.
+    let mut pool = Pool::open(Memory::from(image.clone())).unwrap();
+    pool.turn(|turn| turn.clear()).unwrap().0.unwrap();
+    image = pool.close().unwrap().image();
+    image[FIRST_SEGMENT..FIRST_SEGMENT + SEGMENT].copy_from_slice(&old[FIRST_SEGMENT..FIRST_SEGMENT + SEGMENT]);
+    let Outcome::Opened { found, .. } = exercise(image, &model) else { panic!() };
+    assert_eq!(found.len(), 0);
+}
+
+/// A way to damage an image.
+#[derive(Clone, Debug)]
+enum Harm {
+    Flip(usize, u8),
+    Zero(usize, usize),
+    Noise(usize, usize, u64),
+    Copy(usize, usize, usize),
+    Swap(usize, usize, usize),
+    Truncate(usize),
+}
+
+impl Harm {
+    fn inflict(&self, image: &mut Vec<u8>) {
+        let clamp = |at: usize, len: usize| at.min(image.len())..(at + len).min(image.len());
+        match *self {
+            Harm::Flip(at, mask) => {
+                if let Some(byte) = image.get_mut(at) {
+                    *byte ^= mask;
+                }
+            }
+            Harm::Zero(at, len) => {
+                let range = clamp(at, len);
+                image[range].fill(0);
+            }
+            Harm::Noise(at, len, seed) => {
+                let range = clamp(at, len);
+                let mut state = seed | 1;
+                for byte in &mut image[range] {
+                    state ^= state << 13;
+                    state ^= state >> 7;
+                    state ^= state << 17;
+                    *byte = state as u8;
+                }
+            }
+            Harm::Copy(from, to, len) => {
+                let len = len.min(image.len() - from.min(image.len())).min(image.len() - to.min(image.len()));
+                if len > 0 {
+                    image.copy_within(from..from + len, to);
+                }
+            }
+            Harm::Swap(one, other, len) => {
+                for at in 0..len {
+                    if one + at < image.len() && other + at < image.len() {
+                        image.swap(one + at, other + at);
+                    }
+                }
+            }
+            Harm::Truncate(len) => image.truncate(len),
+        }
+    }
+}
+
+fn harm() -> impl Strategy<Value = Harm> {
+    let at = || prop_oneof![0..LEN, (0..LEN / 64).prop_map(|line| line * 64), 0..200usize, LEN - 5000..LEN];
+    let len = || prop_oneof![1..300usize, Just(64), Just(4096), Just(SEGMENT), 1..3 * SEGMENT];
+    prop_oneof![
+        4 => (at(), 1..=255u8).prop_map(|(at, mask)| Harm::Flip(at, mask)),
+        2 => (at(), len()).prop_map(|(at, len)| Harm::Zero(at, len)),
+        2 => (at(), len(), any::<u64>()).prop_map(|(at, len, seed)| Harm::Noise(at, len, seed)),
+        1 => (at(), at(), len()).prop_map(|(from, to, len)| Harm::Copy(from, to, len)),
+        1 => (at(), at(), len()).prop_map(|(one, other, len)| Harm::Swap(one, other, len)),
+        1 => (0..LEN).prop_map(Harm::Truncate),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 150, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_damage_is_survived_and_not_silent(harms in proptest::collection::vec(harm(), 1..6), close: bool) {
+        let (mut image, model) = sample(close);
+        harms.iter().for_each(|harm| harm.inflict(&mut image));
+        let length_changed = image.len() != LEN;
+        match exercise(image, &model) {
+            Outcome::Refused(Error::Truncated { .. } | Error::TooSmall { .. }) => prop_assert!(length_changed),
+            outcome => assert_not_silent(outcome, &model),
+        }
+    }
+
+    #[test]
+    fn any_bytes_are_refused_or_opened(seed: u64, magic: bool, len in 0..LEN) {
+        let mut image = vec![0; len];
+        Harm::Noise(0, len, seed).inflict(&mut image);
+        if magic && len > 8 {
+            image[..8].copy_from_slice(b"HOLDFAST");
+        }
+        let result = Pool::open(Memory::from(image));
+        prop_assert!(result.is_err());
+    }
+}
