@@ -2,6 +2,8 @@
 
 use std::cell::RefCell;
 use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use pmem::medium::Gone;
 use pmem::{Counters, FormatOptions, Load, Medium, OutOfRange, Pool, Store};
@@ -10,8 +12,11 @@ use crate::server::client::{Budget, Client};
 use crate::session::Session;
 use crate::state::{ClientLimits, Facts, State};
 
-/// A medium in DRAM that forgets nothing.
-pub struct Memory(RefCell<Vec<u8>>);
+/// A medium in DRAM that forgets nothing, and that can be taken away from writers.
+pub struct Memory {
+    bytes: RefCell<Vec<u8>>,
+    gone: Arc<AtomicBool>,
+}
 
 impl Memory {
     fn checked(&self, offset: u64, bytes: u64) -> Result<Range<usize>, OutOfRange> {
@@ -25,12 +30,12 @@ impl Memory {
 
 impl Load for Memory {
     fn size(&self) -> u64 {
-        self.0.borrow().len() as u64
+        self.bytes.borrow().len() as u64
     }
 
     fn load(&self, offset: u64, into: &mut [u8]) -> Result<(), OutOfRange> {
         let range = self.checked(offset, into.len() as u64)?;
-        into.copy_from_slice(&self.0.borrow()[range]);
+        into.copy_from_slice(&self.bytes.borrow()[range]);
         Ok(())
     }
 }
@@ -38,13 +43,13 @@ impl Load for Memory {
 impl Store for Memory {
     fn store(&self, offset: u64, from: &[u8]) -> Result<(), OutOfRange> {
         let range = self.checked(offset, from.len() as u64)?;
-        self.0.borrow_mut()[range].copy_from_slice(from);
+        self.bytes.borrow_mut()[range].copy_from_slice(from);
         Ok(())
     }
 
     fn fill(&self, offset: u64, len: u64, byte: u8) -> Result<(), OutOfRange> {
         let range = self.checked(offset, len)?;
-        self.0.borrow_mut()[range].fill(byte);
+        self.bytes.borrow_mut()[range].fill(byte);
         Ok(())
     }
 
@@ -72,7 +77,7 @@ impl Medium for Memory {
     }
 
     fn write<R>(&self, f: impl for<'g> FnOnce(Self::Writer<'g>) -> R) -> Result<R, Gone> {
-        Ok(f(self))
+        if self.gone.load(Ordering::SeqCst) { Err(Gone) } else { Ok(f(self)) }
     }
 
     fn counters(&self) -> Counters {
@@ -82,7 +87,13 @@ impl Medium for Memory {
 
 /// An empty pool of a few mebibytes.
 pub fn pool() -> Pool<Memory> {
-    Pool::format(Memory(RefCell::new(vec![0; 8 << 20])), &FormatOptions::new([7; 16])).unwrap()
+    pool_that_can_fail(Arc::default())
+}
+
+/// The same; while `gone` is set, no write reaches the medium.
+pub fn pool_that_can_fail(gone: Arc<AtomicBool>) -> Pool<Memory> {
+    let medium = Memory { bytes: RefCell::new(vec![0; 8 << 20]), gone };
+    Pool::format(medium, &FormatOptions::new([7; 16])).unwrap()
 }
 
 /// A client and the server behind it, without sockets and with a clock of its own.

@@ -58,12 +58,12 @@ pub fn scan<M: Medium>(context: &mut Context<'_, '_, M>, request: Request<'_>) -
     let start = context.reply.position();
     let wanted = |key: &[u8]| strings && pattern.is_none_or(|pattern| glob::matches(pattern, key));
     // The pool may come back early from a part of its table that is empty: go on a little, to answer with something.
-    let (mut next, mut found) = walk(context, cursor, count, &wanted)?;
+    let (mut next, mut found) = walk(context, cursor, count, wanted)?;
     for _ in 0..EMPTY {
         if found > 0 || next == 0 {
             break;
         }
-        (next, found) = walk(context, next, count, &wanted)?;
+        (next, found) = walk(context, next, count, wanted)?;
     }
     if context.reply.position() > context.state.limits.reply {
         return Err(REPLY_TOO_LONG);

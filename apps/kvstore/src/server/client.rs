@@ -19,6 +19,11 @@ impl Budget {
     pub fn new(requests: usize) -> Self {
         Self(requests)
     }
+
+    /// Whether nothing is left of it.
+    pub fn is_spent(&self) -> bool {
+        self.0 == 0
+    }
 }
 
 /// A client's buffers and state.

@@ -71,7 +71,7 @@ impl<M: Medium + 'static> Server<M> {
         })
     }
 
-    /// The TCP port that is listened on.
+    /// The TCP port.
     pub fn port(&self) -> u16 {
         self.state.facts.port
     }
@@ -207,9 +207,14 @@ impl<M: Medium + 'static> Server<M> {
         }
         self.state.begin(now_us, self.pool.stats());
         let (connections, state, taking_part) = (&mut self.connections, &mut self.state, &self.taking_part);
+        let mut left_out = None;
         let result = self.pool.turn(|turn| {
             let mut budget = Budget::new(REQUESTS);
             for &index in taking_part {
+                if budget.is_spent() {
+                    left_out = Some(index);
+                    break;
+                }
                 if let Some(connection) = connections.get_mut(index) {
                     connection.client.execute(turn, state, &mut budget);
                 }
@@ -217,6 +222,10 @@ impl<M: Medium + 'static> Server<M> {
             expire::step(turn, state);
         });
         self.state.end();
+        if let Some(first) = left_out.and_then(|index| self.queue.iter().position(|other| *other == index)) {
+            // Those that got nothing are the first next time.
+            self.queue.rotate_left(first);
+        }
         let why = match result {
             Ok(((), receipt)) if !self.state.turn_failed => {
                 return self.for_taking_part(|client| client.outbox.release(&receipt));

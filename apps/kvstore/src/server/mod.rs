@@ -9,5 +9,7 @@ mod connection;
 mod events;
 mod outbox;
 mod slab;
+#[cfg(test)]
+mod tests;
 
 pub use events::Server;

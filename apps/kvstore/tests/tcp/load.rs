@@ -97,3 +97,44 @@ fn clients_come_and_go() {
     assert_eq!(constant.ask(&["mget", "count:0", "count:1", "count:2", "count:3"]), "200 200 200 200");
     assert_eq!(constant.info("total_connections_received"), 801);
 }
+
+#[test]
+fn the_client_that_holds_most_memory_makes_room() {
+    let scratch = Scratch::new();
+    let server = Server::start_with(&scratch.file("pool"), &["--maxmemory-clients", "1M"]);
+    let mut other = server.connect();
+    let mut hoarders: Vec<_> = (0..6).map(|_| server.connect()).collect();
+    for (number, hoarder) in hoarders.iter_mut().enumerate() {
+        let part = format!("*3\r\n$3\r\nset\r\n$1\r\nk\r\n$300000\r\n{}", "x".repeat(200_000 + 1000 * number));
+        // One may be closed while it is still sending.
+        let _ = hoarder.stream().write_all(part.as_bytes());
+        assert_eq!(other.ask(&["ping"]), "+PONG");
+    }
+    while other.info("evicted_clients") == 0 {}
+    assert!(other.info("used_memory_clients") <= 1 << 20);
+    assert_eq!(other.ask(&["exists", "k"]), ":0");
+}
+
+/// More clients than fit into one turn, each with more requests than its share of one: all get on.
+#[test]
+fn everybody_has_a_turn() {
+    let scratch = Scratch::new();
+    let server = Server::start(&scratch.file("pool"));
+    let mut clients: Vec<_> = (0..24).map(|_| server.connect()).collect();
+    let pipeline = request(&["incr", "n"]).repeat(2000);
+    std::thread::scope(|scope| {
+        for client in &mut clients {
+            let pipeline = &pipeline;
+            scope.spawn(move || {
+                client.write(pipeline);
+                let mut last = 0;
+                for _ in 0..2000 {
+                    let count: u64 = client.read()[1..].parse().unwrap();
+                    assert!(count > last);
+                    last = count;
+                }
+            });
+        }
+    });
+    assert_eq!(clients[0].ask(&["get", "n"]), "48000");
+}
