@@ -42,6 +42,22 @@ pub enum Command {
         #[command(flatten)]
         toolchain: ToolchainArgument,
     },
+    /// Look into a pmem image from the host
+    Pool {
+        /// What to do with it.
+        #[command(subcommand)]
+        command: PoolCommand,
+    },
+}
+
+/// What can be done with an image.
+#[derive(Debug, Subcommand)]
+pub enum PoolCommand {
+    /// Show what the image holds; it is only read
+    Info {
+        /// The image
+        file: PathBuf,
+    },
 }
 
 /// The choice of the guest's compiler.

@@ -12,6 +12,7 @@ pub mod check;
 pub mod forward;
 pub mod guest;
 pub mod image;
+pub mod pool;
 pub mod qemu;
 pub mod run;
 pub mod setup;

@@ -7,9 +7,9 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::Parser;
 
-use cli::{Cli, Command};
+use cli::{Cli, Command, PoolCommand};
 use xtask::setup::toolchain::Choice;
-use xtask::{check, run, setup, test};
+use xtask::{check, pool, run, setup, test};
 
 fn main() -> ExitCode {
     match execute(Cli::parse().command) {
@@ -33,5 +33,9 @@ fn execute(command: Command) -> Result<u8> {
         Command::Run(arguments) => run::run(arguments.options()?),
         Command::Test { filter, toolchain } => test::test(filter.as_deref(), Choice::resolve(toolchain.toolchain)?),
         Command::Check { toolchain } => check::check(Choice::resolve(toolchain.toolchain)?),
+        Command::Pool { command: PoolCommand::Info { file } } => {
+            println!("{}", pool::info(&file)?);
+            Ok(0)
+        }
     }
 }
