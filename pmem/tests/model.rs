@@ -109,3 +109,35 @@ fn no_space_leaks() {
     assert_eq!(error, pmem::Error::Full);
     assert!(bytes * 10 > capacity * 9, "{bytes} of {capacity}");
 }
+
+/// A put in a segment that stays, superseded by one in a segment that is cleaned, and removed: the removal must stay as
+/// long as the first put does, even if that was counted by recovery and not by the turn that superseded it.
+#[test]
+fn a_removal_outlives_every_put_that_it_shadows() {
+    let put = |pool: &mut Pool<Memory>, key: &[u8], len: usize| {
+        pool.turn(|turn| turn.put(key, &vec![1; len], None)).unwrap().0.unwrap();
+    };
+    let reopen = |pool: Pool<Memory>| Pool::open(pool.close().unwrap()).unwrap();
+    for reopened in [false, true] {
+        let mut pool = Pool::format(Memory::new(700 << 10), &FormatOptions::new([5; 16])).unwrap();
+        // A segment of cold keys, with the first put of the victim among them.
+        put(&mut pool, b"victim", 10);
+        for number in 0..200u64 {
+            // Seven whole lines: the segment has nothing to win for cleaning.
+            put(&mut pool, &number.to_le_bytes(), 408);
+        }
+        put(&mut pool, b"victim", 20);
+        if reopened {
+            pool = reopen(pool);
+        }
+        assert!(pool.turn(|turn| turn.remove(b"victim")).unwrap().0.unwrap());
+        // Hot keys, until every segment but the cold ones was cleaned often.
+        let mut number = 0u64;
+        while pool.stats().segments_cleaned < 40 {
+            put(&mut pool, &(1000 + number % 20).to_le_bytes(), 900);
+            number += 1;
+        }
+        pool = reopen(pool);
+        assert!(!contents(&mut pool).contains_key(b"victim".as_slice()), "reopened in between: {reopened}");
+    }
+}
