@@ -83,10 +83,14 @@ pub fn init() {
 /// The card's interrupt handler.
 fn interrupt(_: usize) {
     let now = now_ns();
-    let looks_soon = || (1..=now + NAP).contains(&WAKES_AT.load(Ordering::Relaxed));
-    if !pollers::offer_device() && !(polls_often(now) && looks_soon()) {
+    if !pollers::offer_device() && !(polls_often(now) && looks_soon(now)) {
         wake_thread();
     }
+}
+
+/// Whether the network thread sleeps and will look at the stack within [`NAP`].
+fn looks_soon(now: u64) -> bool {
+    (1..=now + NAP).contains(&WAKES_AT.load(Ordering::Relaxed))
 }
 
 fn polls_often(now: u64) -> bool {
@@ -98,12 +102,22 @@ fn wake_thread() {
     THREAD.wake_one();
 }
 
-/// Does something with the stack. What it gives the card to send is sent.
+/// Does something with the stack. What it gives the card to send is sent at once, except from a program that polls again
+/// and again: it is about to come back, and to tell the card of twenty replies costs no more than of one. The network
+/// thread naps meanwhile and sees to it that nothing waits for longer than that.
 pub fn with<R>(work: impl FnOnce(&mut GuestStack, Instant) -> R) -> R {
+    let now = now_ns();
+    serve(now, polls_often(now) && looks_soon(now), work)
+}
+
+/// Does something with the stack; tells the card of what is to be sent, unless somebody will do so `later`.
+fn serve<R>(now: u64, later: bool, work: impl FnOnce(&mut GuestStack, Instant) -> R) -> R {
     let mut guard = STACK.lock();
     let stack = guard.as_mut().expect("the network is initialised at boot");
-    let result = work(stack, instant(now_ns()));
-    if let Some(card) = stack.device() {
+    let result = work(stack, instant(now));
+    if let Some(card) = stack.device()
+        && !later
+    {
         card.flush();
     }
     let next = stack.next_deadline().map_or(u64::MAX, nanoseconds);
@@ -130,7 +144,7 @@ fn announce(change: AddressChange) {
 /// Takes what has been received and sends what is due, as long as there is something, but not for ever.
 pub fn pump() {
     for _ in 0..16 {
-        if !with(|stack, now| stack.poll(now)) {
+        if !serve(now_ns(), false, |stack, now| stack.poll(now)) {
             return;
         }
     }
