@@ -122,19 +122,23 @@ fn a_removal_outlives_every_put_that_it_shadows() {
         let mut pool = Pool::format(Memory::new(700 << 10), &FormatOptions::new([5; 16])).unwrap();
         // A segment of cold keys, with the first put of the victim among them.
         put(&mut pool, b"victim", 10);
-        for number in 0..200u64 {
+        for number in 0..145u64 {
             // Seven whole lines: the segment has nothing to win for cleaning.
             put(&mut pool, &number.to_le_bytes(), 408);
         }
+        put(&mut pool, b"fills what is left of the segment", 400);
         put(&mut pool, b"victim", 20);
         if reopened {
             pool = reopen(pool);
         }
         assert!(pool.turn(|turn| turn.remove(b"victim")).unwrap().0.unwrap());
-        // Hot keys, until every segment but the cold ones was cleaned often.
+        assert!(pool.turn(|turn| turn.remove(b"fills what is left of the segment")).unwrap().0.unwrap());
+        // Hot keys, until every segment but the cold one was cleaned often.
         let mut number = 0u64;
         while pool.stats().segments_cleaned < 40 {
-            put(&mut pool, &(1000 + number % 20).to_le_bytes(), 900);
+            let key = (1000 + number % 20).to_le_bytes();
+            put(&mut pool, &key, 900);
+            assert!(pool.turn(|turn| turn.remove(&key)).unwrap().0.unwrap());
             number += 1;
         }
         pool = reopen(pool);
