@@ -220,7 +220,7 @@ unsafe extern "C" fn sys_ioctl(fd: i32, command: i32, argument: *mut c_void) -> 
 /// Nothing that is open can be positioned.
 #[unsafe(no_mangle)]
 extern "C" fn sys_lseek(fd: i32, _offset: isize, _whence: i32) -> isize {
-    count(object(fd).and_then(|_| Err(Errno::ESPIPE)))
+    count(object(fd).and(Err(Errno::ESPIPE)))
 }
 
 /// The kind of what is open; it has no size, owner or times.

@@ -11,7 +11,7 @@ static DEVICE: AtomicBool = AtomicBool::new(false);
 static SLEEPING: AtomicU32 = AtomicU32::new(0);
 static QUEUE: WaitQueue = WaitQueue::new();
 
-/// The number of publications until now, to be passed to [`sleep`] after looking at the objects.
+/// The number of publications until now, to be passed to [`Sleeper::sleep`] after looking at the objects.
 pub fn events() -> u64 {
     EVENTS.load(Ordering::SeqCst)
 }

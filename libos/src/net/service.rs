@@ -83,7 +83,8 @@ pub fn init() {
 /// The card's interrupt handler.
 fn interrupt(_: usize) {
     let now = now_ns();
-    if !pollers::offer_device() && !(polls_often(now) && looks_soon(now)) {
+    let taken = pollers::offer_device() || (polls_often(now) && looks_soon(now));
+    if !taken {
         wake_thread();
     }
 }

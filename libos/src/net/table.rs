@@ -25,8 +25,11 @@ use crate::io::{Ready, Signal};
 pub const MAX_CONNECTIONS: usize = 4096;
 /// Segments that one connection may send before the next one's turn.
 const BURST: usize = 32;
-/// Handshakes under way per listener. More SYNs are ignored, and their senders try again.
+/// Handshakes under way per listener. Beyond it the oldest gives way if it has had [`FAIR_TIME`]; else the new SYN is
+/// ignored, and its sender tries again. So a flood of SYNs that nobody follows up does not shut others out.
 const MAX_HANDSHAKES: usize = 512;
+/// An honest peer far away finishes a handshake within this time.
+const FAIR_TIME: Duration = Duration::from_millis(500);
 /// Connections in TIME-WAIT. The oldest go first: what they guard against is rare, their buffers are not small.
 const MAX_TIME_WAIT: usize = 32;
 
@@ -38,6 +41,8 @@ pub struct Listener<S: Signal> {
     /// Connections that may wait to be accepted.
     backlog: usize,
     handshakes: usize,
+    /// The connections whose handshake began, oldest first; some have finished it or are gone.
+    begun: VecDeque<Id>,
     queue: VecDeque<Id>,
     signal: Arc<S>,
 }
@@ -217,20 +222,43 @@ impl<S: Signal> Table<S> {
 
     /// Makes the socket that will answer a SYN.
     fn open_passively(&mut self, listener: Id, tuple: Tuple, via: Via, now: Instant) -> Option<Id> {
-        let capacity = self.capacity();
-        let entry = self.listeners.get_mut(listener)?;
-        if entry.handshakes >= MAX_HANDSHAKES
-            || entry.handshakes + entry.queue.len() >= entry.backlog
-            || self.connections.len() >= MAX_CONNECTIONS
+        let full = self.connections.len() >= MAX_CONNECTIONS;
+        let entry = self.listeners.get(listener)?;
+        if entry.queue.len() >= entry.backlog
+            || (entry.handshakes >= MAX_HANDSHAKES || full) && !self.evict_handshake(listener, now)
         {
             return None;
         }
+        let capacity = self.capacity();
         let owner = Owner::Listener(listener);
         let mut connection = Connection::new(tuple, via, owner, Arc::new(S::default()), capacity, now)?;
         connection.socket_mut().listen(tuple.local).ok()?;
         connection.seen = State::SynReceived;
+        let id = self.insert(connection);
+        let entry = self.listeners.get_mut(listener)?;
         entry.handshakes += 1;
-        Some(self.insert(connection))
+        if entry.begun.len() >= 2 * MAX_HANDSHAKES {
+            let connections = &self.connections;
+            entry.begun.retain(|&id| connections.get(id).is_some_and(|begun| begun.seen == State::SynReceived));
+        }
+        entry.begun.push_back(id);
+        Some(id)
+    }
+
+    /// Gives up the oldest unfinished handshake, unless it is too young for that.
+    fn evict_handshake(&mut self, listener: Id, now: Instant) -> bool {
+        let Some(entry) = self.listeners.get_mut(listener) else { return false };
+        while let Some(&oldest) = entry.begun.front() {
+            match self.connections.get(oldest).filter(|connection| connection.seen == State::SynReceived) {
+                None => _ = entry.begun.pop_front(),
+                Some(connection) if now < connection.born + FAIR_TIME => return false,
+                Some(_) => {
+                    self.discard(oldest);
+                    return true;
+                }
+            }
+        }
+        false
     }
 
     // ---- rounds ----
@@ -346,6 +374,9 @@ impl<S: Signal> Table<S> {
             && let Some(entry) = self.listeners.get_mut(listener)
         {
             entry.handshakes -= 1;
+            if entry.handshakes == 0 {
+                entry.begun.clear();
+            }
             if state != State::Closed {
                 entry.queue.push_back(id);
                 entry.publish();
@@ -421,7 +452,8 @@ impl<S: Signal> Table<S> {
 
     /// Accepts connections to `port`, at most `backlog` of them waiting.
     pub fn listen(&mut self, address: Option<IpAddress>, port: u16, backlog: usize, signal: Arc<S>) -> Id {
-        let listener = Listener { address, port, backlog, handshakes: 0, queue: VecDeque::new(), signal };
+        let listener =
+            Listener { address, port, backlog, handshakes: 0, begun: VecDeque::new(), queue: VecDeque::new(), signal };
         self.listeners.insert(listener)
     }
 
