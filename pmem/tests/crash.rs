@@ -256,12 +256,12 @@ fn turns(random: &mut Random, count: usize, keys: u64, largest: u64) -> Vec<Vec<
 #[test]
 fn acknowledged_writes_survive_a_power_cut_anywhere() {
     let mut images = 0;
-    for seed in 0..6 {
+    for seed in 0..4 {
         let mut random = Random(seed);
         let turns = turns(&mut random, 25, 12, 3000);
         images += explore(&run(formatted(640 << 10), Model::new(), &turns), &mut random, 5);
     }
-    assert!(images > 1000, "{images}");
+    assert!(images > 700, "{images}");
 }
 
 #[test]

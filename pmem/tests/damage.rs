@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 
 use pmem::pool::{DamageKind, Tail};
 use pmem::sim::Memory;
-use pmem::{Error, FormatOptions, Pool};
+use pmem::{Error, FormatOptions, Medium, Pool, Store};
 use proptest::prelude::*;
 
 const LEN: usize = 1 << 20;
@@ -135,7 +135,7 @@ fn assert_not_silent(outcome: Outcome, model: &Model) {
 fn a_flipped_bit_costs_one_record_at_most() {
     let (image, model) = sample(true);
     let mut random = 12345u64;
-    for _ in 0..300 {
+    for _ in 0..200 {
         random = random.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
         let bit = (random >> 20) as usize % (LEN * 8);
         let mut damaged = image.clone();
@@ -292,7 +292,7 @@ fn harm() -> impl Strategy<Value = Harm> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 150, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 60, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn any_damage_is_survived_and_not_silent(harms in proptest::collection::vec(harm(), 1..6), close: bool) {
@@ -302,6 +302,31 @@ proptest! {
         match exercise(image, &model) {
             Outcome::Refused(Error::Truncated { .. } | Error::TooSmall { .. }) => prop_assert!(length_changed),
             outcome => assert_not_silent(outcome, &model),
+        }
+    }
+
+    #[test]
+    fn damage_to_an_open_pool_is_survived(seed: u64, harms in proptest::collection::vec((0..LEN, 1..2000usize), 1..8)) {
+        let (image, model) = sample(true);
+        let mut pool = Pool::open(Memory::from(image)).unwrap();
+        let mut keys: Vec<_> = model.into_keys().collect();
+        for (round, (at, len)) in harms.into_iter().enumerate() {
+            let mut noise = vec![0; len.min(LEN - at)];
+            Harm::Noise(0, len, seed ^ at as u64).inflict(&mut noise);
+            pool.medium().write(|store| store.store(at as u64, &noise)).unwrap().unwrap();
+            for (number, key) in keys.iter().enumerate() {
+                let mut value = Vec::new();
+                let (result, _durable) = pool
+                    .turn(|turn| match (number + round) % 4 {
+                        0 => turn.put(key, &vec![1; 30 + number % 500], None),
+                        1 => turn.remove(key).map(drop),
+                        2 => turn.scan(seed ^ number as u64, 10, |_, _| {}).map(drop),
+                        _ => turn.get(key, &mut value).map(drop),
+                    })
+                    .unwrap();
+                prop_assert!(matches!(result, Ok(()) | Err(Error::Full | Error::Damaged { .. })), "{:?}", result);
+            }
+            keys.rotate_left(1);
         }
     }
 

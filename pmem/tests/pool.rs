@@ -239,8 +239,8 @@ fn clearing_survives_and_makes_room() {
 
 #[test]
 fn a_full_pool_refuses_puts_and_recovers_by_removal() {
-    for value_len in [10, 400, 9000, 100_000] {
-        let mut pool = fresh(4 * MIB);
+    for value_len in [10, 400, 9000, 70_000] {
+        let mut pool = fresh(2 * MIB);
         let value = vec![1; value_len];
         let mut keys = 0u32;
         let error = loop {

@@ -48,8 +48,12 @@ impl Log {
         let low = PUT_RESERVE + (self.geometry().segments / 64).max(1);
         let mut budget = 16 * written;
         while self.free <= low && budget > 0 {
-            let Some(walked) = self.clean_step(store, Choice::Sparsest, budget)? else { break };
-            budget = budget.saturating_sub(walked.max(1));
+            match self.clean_step(store, Choice::Sparsest, budget) {
+                Ok(Some(walked)) => budget = budget.saturating_sub(walked.max(1)),
+                // The turn that this follows is committed; that there is no room to clean in is the next one's error.
+                Ok(None) | Err(Error::Full) => break,
+                Err(error) => return Err(error),
+            }
         }
         Ok(())
     }

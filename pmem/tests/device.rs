@@ -1,0 +1,104 @@
+//! The host's device: a mapped file, locked for one process, with the same grants as the guest's.
+
+use std::path::PathBuf;
+
+use pmem::device::OpenError;
+use pmem::{Device, Error, FormatOptions, Load, Medium, Pool, Store, inspect};
+
+/// A path in the tests' own directory that is removed at the end.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn new(name: &str) -> Scratch {
+        let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-{}", std::process::id()));
+        let _ = std::fs::remove_file(&path);
+        Scratch(path)
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+#[test]
+fn a_pool_lives_in_a_file() {
+    let file = Scratch::new("pool");
+    let device = Device::create(&file.0, 4 << 20).unwrap();
+    let mut pool = Pool::open_or_format(device, &FormatOptions::new([1; 16])).unwrap();
+    pool.turn(|turn| turn.put(b"key", b"value", Some(5))).unwrap().0.unwrap();
+    // Dropped as if killed: nothing but the commit wrote it.
+    drop(pool);
+
+    let bytes = std::fs::read(&file.0).unwrap();
+    let summary = inspect(&Device::open_read_only(&file.0).unwrap()).unwrap();
+    assert_eq!((summary.report.keys, summary.uuid), (1, [1; 16]));
+    assert!(summary.to_string().contains("keys:      1\n"), "{summary}");
+    assert_eq!(std::fs::read(&file.0).unwrap(), bytes, "looking changed the image");
+
+    let mut pool = Pool::open(Device::open(&file.0).unwrap()).unwrap();
+    let mut value = Vec::new();
+    let meta = pool.turn(|turn| turn.get(b"key", &mut value)).unwrap().0.unwrap().unwrap();
+    assert_eq!((value.as_slice(), meta.expires_at_ms), (b"value".as_slice(), Some(5)));
+}
+
+#[test]
+fn an_image_belongs_to_one_process() {
+    let file = Scratch::new("lock");
+    let device = Device::create(&file.0, 1 << 20).unwrap();
+    assert!(matches!(Device::create(&file.0, 1 << 20), Err(OpenError::Exists(_))));
+    assert!(matches!(Device::open(&file.0), Err(OpenError::InUse(_))));
+    assert!(matches!(Device::open_read_only(&file.0), Err(OpenError::InUse(_))));
+    drop(device);
+    let readers = [Device::open_read_only(&file.0).unwrap(), Device::open_read_only(&file.0).unwrap()];
+    assert!(matches!(Device::open(&file.0), Err(OpenError::InUse(_))));
+    assert!(readers[0].is_read_only() && readers[0].write(|_| ()).is_err());
+    assert_eq!(Pool::open(&readers[1]).unwrap_err(), Error::ReadOnly);
+}
+
+#[test]
+fn errors_name_the_file() {
+    let missing = Scratch::new("missing");
+    let error = Device::open(&missing.0).unwrap_err().to_string();
+    assert!(error.contains("missing"), "{error}");
+    std::fs::write(&missing.0, b"").unwrap();
+    assert!(matches!(Device::open(&missing.0), Err(OpenError::Empty(_))));
+}
+
+#[test]
+fn views_copy_compare_checksum_and_check_bounds() {
+    let file = Scratch::new("views");
+    let device = Device::create(&file.0, 8192).unwrap();
+    let lock = device.read_lock().unwrap();
+    lock.write(|grant| {
+        let mut view = grant.view_mut(64..192).unwrap();
+        view.fill(7).unwrap();
+        view.copy_from(8, b"123456789").unwrap();
+        view.write_u64(120, 0x0102_0304_0506_0708).unwrap();
+        assert!(view.copy_from(120, b"123456789").is_err());
+        assert!(view.copy_from(u64::MAX, b"1").is_err());
+        view.write_back().unwrap();
+        grant.fence();
+        // A read grant nests within.
+        assert_eq!(lock.read(|grant| grant.view(64..72).unwrap().read_u8(7).unwrap()), 7);
+        assert!(grant.view_mut(8190..8193).is_err());
+    })
+    .unwrap();
+    lock.read(|grant| {
+        let view = grant.view(64..192).unwrap();
+        assert_eq!(view.slice(8..17).unwrap().crc32c().unwrap(), 0xE306_9283);
+        assert!(view.slice(8..17).unwrap().equals(b"123456789").unwrap());
+        assert!(!view.slice(8..17).unwrap().equals(b"12345678x").unwrap());
+        assert!(!view.slice(8..17).unwrap().equals(b"123").unwrap());
+        assert_eq!(view.read_u64(120).unwrap(), 0x0102_0304_0506_0708);
+        assert_eq!((view.read_u32(0).unwrap(), view.read_u16(126).unwrap()), (0x0707_0707, 0x0102));
+        assert!(view.read_u16(127).is_err() && view.slice(100..129).is_err());
+        #[expect(clippy::reversed_empty_ranges, reason = "that is what must be refused")]
+        let backwards = grant.view(10..5);
+        assert!(backwards.is_err() && grant.view(8192..8193).is_err() && grant.view(8192..8192).is_ok());
+    });
+    let counters = device.counters();
+    assert_eq!((counters.read_grants, counters.write_grants), (2, 1));
+    assert_eq!((counters.bytes_stored, counters.lines_written_back, counters.fences), (128 + 9 + 8, 2, 1));
+}
