@@ -145,7 +145,7 @@ impl Report<'_> {
         let place = format!(" ({file}:");
         let mut named = self.backtrace.iter().filter_map(|line| {
             let (name, _) = line.split_once(&place)?;
-            name.rsplit(|c: char| c == ' ' || c == ':').next()
+            name.rsplit([' ', ':']).next()
         });
         for function in functions {
             let found = named.by_ref().any(|name| name == *function);
