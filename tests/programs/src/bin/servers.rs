@@ -17,11 +17,14 @@ use libos as _;
 /// The stack of a connection's thread, in bytes: hundreds of them have to fit.
 const STACK: usize = 64 << 10;
 
+/// What a server does with a connection.
+type Serve = fn(TcpStream) -> io::Result<()>;
+
 /// Connections of the first three servers.
 static CONNECTIONS: AtomicUsize = AtomicUsize::new(0);
 
 fn main() {
-    let servers: [(u16, fn(TcpStream) -> io::Result<()>); 4] = [(7000, echo), (7001, sum), (7002, pour), (7003, count)];
+    let servers: [(u16, Serve); 4] = [(7000, echo), (7001, sum), (7002, pour), (7003, count)];
     let listening = servers.map(|(port, serve)| {
         let listener = TcpListener::bind(("0.0.0.0", port)).unwrap();
         thread::spawn(move || listen(&listener, serve))
@@ -30,7 +33,7 @@ fn main() {
     listening.into_iter().for_each(|thread| thread.join().unwrap());
 }
 
-fn listen(listener: &TcpListener, serve: fn(TcpStream) -> io::Result<()>) {
+fn listen(listener: &TcpListener, serve: Serve) {
     for stream in listener.incoming() {
         let stream = stream.unwrap();
         CONNECTIONS.fetch_add(1, Ordering::SeqCst);
