@@ -86,8 +86,8 @@ impl Walk {
         {
             return Ok(self.accept(line, header));
         }
-        let mut to = from + 8;
-        while to + LEAST_FRAME as u32 <= self.limit {
+        let mut search = from + 8;
+        while let Some(to) = self.next_candidate(load, search)? {
             if let Some(next) = self.check(load, to)? {
                 if self.closes(to, &next, from) {
                     return Ok(self.accept(to, next));
@@ -95,7 +95,7 @@ impl Walk {
                 self.at = to;
                 return Ok(Step::Gap { from, to, tidy, next });
             }
-            to += 8;
+            search = to + 8;
         }
         // Something of this use of the segment, too damaged to be read, is not how a complete batch ends either.
         let begun = tidy && self.looks_begun(load, line)?;
@@ -135,6 +135,26 @@ impl Walk {
         let mut ops = Ops::of(frame);
         let sound = ops.by_ref().all(|op| op.header.kind != Kind::PutLarge || Large::decode(op.value).is_some());
         Ok((sound && ops.is_whole()).then_some(header))
+    }
+
+    /// The next place, from `from` on, whose bytes could be a frame's header: what makes searching a whole segment cheap.
+    fn next_candidate(&mut self, load: &impl Load, from: u32) -> Result<Option<u32>, Error> {
+        let mut at = from;
+        while at + LEAST_FRAME as u32 <= self.limit {
+            self.fill(load, at, FRAME_HEADER as u32)?;
+            let bytes = &self.window[(at - self.window_at) as usize..];
+            let (words, _) = bytes.as_chunks::<8>();
+            let found = words.windows(2).position(|pair| {
+                let len = u64::from_le_bytes(pair[0]) >> 32;
+                let batch = u64::from_le_bytes(pair[1]) & ((1 << 48) - 1);
+                len >= LEAST_FRAME as u64 && len <= u64::from(self.limit) && batch >= self.batch && batch < BATCH_LIMIT
+            });
+            match found {
+                Some(position) => return Ok(Some(at + 8 * position as u32)),
+                None => at += 8 * (words.len() as u32 - 1),
+            }
+        }
+        Ok(None)
     }
 
     /// The frame header at `at`, if there is room for one.
