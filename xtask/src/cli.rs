@@ -63,7 +63,8 @@ pub enum PoolCommand {
 /// The choice of the guest's compiler.
 #[derive(Debug, Args)]
 pub struct ToolchainArgument {
-    /// The compiler for the guest: rustup's with rust-src, Debian's matched set, or whichever there is (also: HOLDFAST_TOOLCHAIN)
+    /// The compiler for the guest: rustup's with rust-src, Debian's matched set, or whichever there is (also:
+    /// HOLDFAST_TOOLCHAIN)
     #[arg(long, value_name = "rustup|debian|auto")]
     pub toolchain: Option<Choice>,
 }

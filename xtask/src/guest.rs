@@ -34,7 +34,10 @@ pub fn build(toolchain: &Toolchain, packages: &[&str]) -> Result<PathBuf> {
 /// When `HOLDFAST_IMAGES` does not name a directory with that image: the test was not started by `cargo xtask test`.
 pub fn image(name: &str) -> Result<PathBuf> {
     let directory = std::env::var_os(IMAGES_VARIABLE).with_context(|| {
-        format!("{IMAGES_VARIABLE} is not set: run the tests that boot images by `cargo xtask test`, which builds the images first")
+        format!(
+            "{IMAGES_VARIABLE} is not set: run the tests that boot images by `cargo xtask test`, \
+             which builds the images first"
+        )
     })?;
     let image = PathBuf::from(directory).join(name);
     if !image.is_file() {

@@ -1,7 +1,8 @@
 //! The file behind an NVDIMM: made sparse, checked, and locked as long as anyone uses it.
 //!
-//! The lock is a `flock` on the open file. QEMU inherits that open file (see [`crate::qemu`]), so the image stays locked until the last of both is
-//! gone, even if xtask is killed. The kvstore that runs on the host takes the same lock.
+//! The lock is a `flock` on the open file. QEMU inherits that open file (see [`crate::qemu`]), so the image stays
+//! locked until the last of both is gone, even if xtask is killed. The kvstore that runs on the host takes the same
+//! lock.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::path::{Path, PathBuf};
@@ -70,13 +71,17 @@ impl PmemImage {
         lock(&file, &name)?;
         if let Some(size) = size.filter(|&size| size != length) {
             bail!(
-                "the image {name} has {} ({length} bytes), but --pmem-size says {} ({size} bytes); leave --pmem-size out, or name another file with --pmem",
+                "the image {name} has {} ({length} bytes), but --pmem-size says {} ({size} bytes); \
+                 leave --pmem-size out, or name another file with --pmem",
                 size::display(length),
                 size::display(size),
             );
         }
         check_size(length).with_context(|| {
-            format!("the image {name} cannot be used as it is; name another file with --pmem, or move it away to have a new one created")
+            format!(
+                "the image {name} cannot be used as it is; name another file with --pmem, or move it \
+                 away to have a new one created"
+            )
         })?;
         Ok(Self { path: path.to_owned(), length, lock: file })
     }

@@ -1,6 +1,7 @@
 //! Builds, runs, tests and checks Holdfast: the work behind `cargo xtask`.
 //!
-//! It is a library so that the tests that boot images start them exactly as `cargo xtask run` does. What such a test needs:
+//! It is a library so that the tests that boot images start them exactly as `cargo xtask run` does. What such a test
+//! needs:
 //!
 //! - [`guest::image`] finds the image of a guest program that `cargo xtask test` has built;
 //! - [`image::PmemImage`] makes, checks and locks the file behind an NVDIMM;

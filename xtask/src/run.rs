@@ -169,7 +169,8 @@ impl Session {
     }
 }
 
-/// The line by which the store says that it accepts clients: `kvstore: ready on port 6379 (pmem0 1.0 GiB, protection pks)`.
+/// The line by which the store says that it accepts clients: `kvstore: ready on port 6379 (pmem0 1.0 GiB, protection
+/// pks)`.
 #[derive(Debug, PartialEq, Eq)]
 struct Ready {
     port: u16,
@@ -205,7 +206,8 @@ fn ask(address: SocketAddr) -> Result<()> {
             Ok(()) => return Ok(()),
             Err(error) => error,
         };
-        // The guest's network may come up a moment after its store: then the connection is reset, and another one is due.
+        // The guest's network may come up a moment after its store: then the connection is reset, and another one is
+        // due.
         let again =
             matches!(error.kind(), ErrorKind::ConnectionReset | ErrorKind::UnexpectedEof | ErrorKind::BrokenPipe);
         if !again || Instant::now() >= deadline {

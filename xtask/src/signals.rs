@@ -6,8 +6,8 @@ use anyhow::{Context, Result};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
-/// Calls `action` for every request to end: Ctrl-C, SIGTERM, or the terminal going away. From now on these no longer end this process by
-/// themselves.
+/// Calls `action` for every request to end: Ctrl-C, SIGTERM, or the terminal going away. From now on these no longer
+/// end this process by themselves.
 ///
 /// # Errors
 /// When the system refuses.

@@ -7,8 +7,8 @@ pub const MIB: u64 = 1 << 20;
 /// One gibibyte in bytes.
 pub const GIB: u64 = 1 << 30;
 
-/// Parses a size: a decimal number of bytes with an optional binary suffix `K`, `M`, `G` or `T` (upper or lower case, and
-/// `KiB`-style spellings too).
+/// Parses a size: a decimal number of bytes with an optional binary suffix `K`, `M`, `G` or `T` (upper or lower case,
+/// and `KiB`-style spellings too).
 ///
 /// # Errors
 /// When the text is no such size, or the size does not fit into 64 bits.

@@ -33,8 +33,9 @@ impl Symbols {
         reading().with_context(|| format!("cannot read the symbols of {}", image.display()))
     }
 
-    /// `line` with ` function (file:line)` after the addresses in it that lie in the image's code. Functions that the compiler has inlined there
-    /// come first, and who has taken them in follows on lines of its own. A line without such addresses comes back as it is.
+    /// `line` with ` function (file:line)` after the addresses in it that lie in the image's code. Functions that the
+    /// compiler has inlined there come first, and who has taken them in follows on lines of its own. A line without
+    /// such addresses comes back as it is.
     pub fn annotate(&self, line: &str) -> String {
         let mut annotated = String::with_capacity(line.len());
         let mut rest = line;
@@ -105,7 +106,8 @@ fn next_address(text: &str) -> Option<(usize, u64)> {
     })
 }
 
-/// Whether `line` is one of a backtrace's callers. libos prints a backtrace as numbered lines, `#0` being the place itself.
+/// Whether `line` is one of a backtrace's callers. libos prints a backtrace as numbered lines, `#0` being the place
+/// itself.
 fn is_return_address(line: &str) -> bool {
     let Some((_, number)) = line.split_once('#') else { return false };
     let digits = number.find(|c: char| !c.is_ascii_digit()).unwrap_or(number.len());

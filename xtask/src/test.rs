@@ -1,7 +1,7 @@
 //! `cargo xtask test`: the stages of testing, and their totals.
 //!
-//! The stage `host` tests what runs without an emulator. The stage `guest` builds the guest programs and boots them. A stage in which no test ran
-//! has not tested anything, and counts as a failure.
+//! The stage `host` tests what runs without an emulator. The stage `guest` builds the guest programs and boots them.
+//! A stage in which no test ran has not tested anything, and counts as a failure.
 
 use std::io::{BufRead, BufReader};
 use std::ops::AddAssign;
@@ -51,8 +51,8 @@ impl Stage {
     }
 }
 
-/// Runs the tests whose name, or the name of whose stage, contains `filter`, or all. Prints the totals as the last line and returns
-/// the exit status: 0 if every test passed.
+/// Runs the tests whose name, or the name of whose stage, contains `filter`, or all. Prints the totals as the last
+/// line and returns the exit status: 0 if every test passed.
 ///
 /// # Errors
 /// When something is missing that cannot be installed from here, or cargo cannot be run.
@@ -190,7 +190,10 @@ mod tests {
     #[test]
     fn output_is_counted_and_the_status_is_kept() {
         let mut command = Command::new("sh");
-        command.args(["-c", "echo 'test result: ok. 2 passed; 0 failed; 0 ignored'; echo 'test result: FAILED. 1 passed; 3 failed; 0 ignored'; exit 7"]);
+        let script = "echo 'test result: ok. 2 passed; 0 failed; 0 ignored'
+            echo 'test result: FAILED. 1 passed; 3 failed; 0 ignored'
+            exit 7";
+        command.args(["-c", script]);
         assert_eq!(show_and_count(command).unwrap(), (Totals { passed: 3, failed: 3 }, false));
     }
 }

@@ -1,5 +1,5 @@
-//! `cargo xtask setup` on machines that lack things: each is a directory of stand-ins for rustc, rustup, apt-get and QEMU, which is
-//! all that the command sees of a machine.
+//! `cargo xtask setup` on machines that lack things: each is a directory of stand-ins for rustc, rustup, apt-get and
+//! QEMU, which is all that the command sees of a machine.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;

@@ -15,7 +15,8 @@ use crate::workspace;
 const ALLOWED_LICENCES: [&str; 9] =
     ["MIT", "Apache-2.0", "0BSD", "BSD-2-Clause", "BSD-3-Clause", "ISC", "Unlicense", "Unicode-3.0", "Zlib"];
 
-/// Crates that are linked in more than one version, and who asks for the old one. To be gone through when dependencies are updated.
+/// Crates that are linked in more than one version, and who asks for the old one. To be gone through when
+/// dependencies are updated.
 const KNOWN_DUPLICATES: [(&str, &str); 2] = [("bitflags", "smoltcp 0.14"), ("volatile", "x86_64 0.15")];
 
 /// Checks the dependencies of all members, those of their tests included.

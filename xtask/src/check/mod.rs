@@ -1,6 +1,7 @@
 //! `cargo xtask check`: everything that can be judged without running the program.
 //!
-//! Each check is one step with a name. All of them run, whatever the earlier ones found, so that one run tells everything.
+//! Each check is one step with a name. All of them run, whatever the earlier ones found, so that one run tells
+//! everything.
 
 mod dependencies;
 mod sources;
@@ -93,7 +94,7 @@ fn host_packages(command: &mut Command) -> Result<()> {
 fn clippy_host() -> Result<()> {
     let mut command = host_cargo("clippy");
     host_packages(&mut command)?;
-    command.args(["--all-targets", "--", "--deny", "warnings"]);
+    command.args(["--all-targets", "--keep-going", "--", "--deny", "warnings"]);
     succeed(command)
 }
 
@@ -106,7 +107,7 @@ fn clippy_guest(toolchain: &Toolchain) -> Result<()> {
     for package in guest_packages() {
         command.args(["--package", package]);
     }
-    command.args(["--", "--deny", "warnings"]);
+    command.args(["--keep-going", "--", "--deny", "warnings"]);
     succeed(command)
 }
 

@@ -1,8 +1,8 @@
 //! How full the accept queue of a listener on this machine is.
 //!
-//! Linux drops what arrives at a full accept queue, and the client tries again after a second, then after three. Who asks
-//! first never runs into that. `sock_diag` answers for a single socket at the same small cost, however many there are;
-//! where it is not to be had, `/proc/net/tcp` is read instead.
+//! Linux drops what arrives at a full accept queue, and the client tries again after a second, then after three. Who
+//! asks first never runs into that. `sock_diag` answers for a single socket at the same small cost, however many
+//! there are; where it is not to be had, `/proc/net/tcp` is read instead.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddrV4};

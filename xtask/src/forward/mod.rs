@@ -1,9 +1,10 @@
 //! Carries TCP connections from a port of the host to a port of the guest.
 //!
-//! QEMU's user network can do that by itself, but it listens with a backlog of 1: of fifty clients that connect at once
-//! most wait for seconds. So xtask listens where the clients connect, with a queue for thousands, and
-//! makes connections to QEMU's port as fast as QEMU takes them ([`backlog`]). One thread with one event loop carries them all
-//! ([`reactor`]); between two connections nothing is shared but the loop, and each has bounded buffers ([`pipe`]).
+//! QEMU's user network can do that by itself, but it listens with a backlog of 1: of fifty clients that connect at
+//! once most wait for seconds. So xtask listens where the clients connect, with a queue for thousands, and makes
+//! connections to QEMU's port as fast as QEMU takes them ([`backlog`]). One thread with one event loop carries them
+//! all ([`reactor`]); between two connections nothing is shared but the loop, and each has bounded buffers
+//! ([`pipe`]).
 //!
 //! A forwarder changes nothing that its two ends can see: bytes, half-closes and resets arrive as they were sent.
 
@@ -29,7 +30,8 @@ const BACKLOG: i32 = 4096;
 pub enum Target {
     /// An ordinary listener.
     Direct(SocketAddr),
-    /// A listener on this machine whose accept queue is short: connections are made one at a time, and only while the queue has room.
+    /// A listener on this machine whose accept queue is short: connections are made one at a time, and only while the
+    /// queue has room.
     Paced(SocketAddrV4),
 }
 

@@ -22,8 +22,8 @@ pub(super) enum Progress {
     Finished,
 }
 
-/// The state of one direction. It holds at most one buffer's worth of bytes, and none while its reader keeps up; it does not read on before it has
-/// written what it holds, so a slow reader slows its writer and nobody else.
+/// The state of one direction. It holds at most one buffer's worth of bytes, and none while its reader keeps up; it
+/// does not read on before it has written what it holds, so a slow reader slows its writer and nobody else.
 #[derive(Debug)]
 pub(super) struct Pipe {
     held: Vec<u8>,
@@ -42,7 +42,8 @@ impl Pipe {
         Self { held: Vec::new(), written: 0, readable: true, writable: true, ended: false, finished: false }
     }
 
-    /// Moves bytes until an end blocks, the stream is over or the turn is. `scratch` is the buffer to read into; its contents mean nothing.
+    /// Moves bytes until an end blocks, the stream is over or the turn is. `scratch` is the buffer to read into; its
+    /// contents mean nothing.
     ///
     /// # Errors
     /// What reading or writing fails with. The connection is broken then.

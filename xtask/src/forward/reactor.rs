@@ -24,7 +24,8 @@ const FIRST_CONNECTION: usize = 2;
 const SCRATCH: usize = 64 << 10;
 /// How many accepted clients may wait for their connection to the target; the others wait in the listener's queue.
 const MOST_WAITING: usize = 1024;
-/// How soon a full accept queue of the target is looked at again. QEMU takes a connection in every round of its main loop.
+/// How soon a full accept queue of the target is looked at again. QEMU takes a connection in every round of its main
+/// loop.
 const QUEUE_PAUSE: Duration = Duration::from_millis(1);
 /// How soon accepting is tried again when the system has no more descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -121,7 +122,8 @@ impl Reactor {
         }
     }
 
-    /// Accepts clients and makes their connections to the target as far as both go now. Says when to go on if no event will.
+    /// Accepts clients and makes their connections to the target as far as both go now. Says when to go on if no
+    /// event will.
     fn admit(&mut self) -> Option<Duration> {
         loop {
             let accept_pause = self.accept();

@@ -48,7 +48,8 @@ pub enum Network {
     None,
 }
 
-/// Everything about a machine that is to be started. The default is a machine as `run` starts it, without pmem and without an image.
+/// Everything about a machine that is to be started. The default is a machine as `run` starts it, without pmem and
+/// without an image.
 #[derive(Debug)]
 pub struct MachineOptions {
     /// The guest image, an ELF file.
@@ -199,7 +200,8 @@ impl MachineOptions {
     }
 }
 
-/// Percent-encodes what would end a word of the kernel's command line: every byte up to the space, DEL, and `%` itself. libos decodes it.
+/// Percent-encodes what would end a word of the kernel's command line: every byte up to the space, DEL, and `%`
+/// itself. libos decodes it.
 fn encode(word: &str) -> String {
     let mut encoded = String::with_capacity(word.len());
     for character in word.chars() {
@@ -229,7 +231,8 @@ impl Arguments {
         self.0.extend(flags.iter().map(OsString::from));
     }
 
-    /// An option whose value has a path in it. `-kernel` takes the path as it is, the list-valued options want commas doubled.
+    /// An option whose value has a path in it. `-kernel` takes the path as it is, the list-valued options want commas
+    /// doubled.
     fn path_option(&mut self, name: &str, prefix: &str, path: &Path, suffix: &str) {
         use std::os::unix::ffi::{OsStrExt, OsStringExt};
         let mut value = prefix.as_bytes().to_vec();

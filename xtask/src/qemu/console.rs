@@ -60,8 +60,8 @@ impl Console {
         self.wait(timeout, |state| state.exit)
     }
 
-    /// Waits for the first line, past or future, that `wanted` makes something of. `None` when the machine ends without it, or after
-    /// `timeout`.
+    /// Waits for the first line, past or future, that `wanted` makes something of. `None` when the machine ends
+    /// without it, or after `timeout`.
     pub fn wait_for_line<T>(&self, timeout: Duration, mut wanted: impl FnMut(&str) -> Option<T>) -> Option<T> {
         let mut seen = 0;
         self.wait(timeout, |state| {

@@ -6,8 +6,8 @@ use std::process::ExitStatus;
 
 /// How a machine ended.
 ///
-/// The guest powers off by ACPI after success, and QEMU then exits with 0. It ends with a code of its own by writing it to the
-/// `isa-debug-exit` device, which makes QEMU exit with `(code << 1) | 1`.
+/// The guest powers off by ACPI after success, and QEMU then exits with 0. It ends with a code of its own by writing
+/// it to the `isa-debug-exit` device, which makes QEMU exit with `(code << 1) | 1`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {
     /// The guest ended with this exit code, which is 0 after a power-off.
@@ -32,7 +32,8 @@ impl Exit {
         }
     }
 
-    /// The exit code that xtask passes on: the guest's; 1 for a failure of QEMU; 128 and the signal's number, as shells do, when QEMU was killed.
+    /// The exit code that xtask passes on: the guest's; 1 for a failure of QEMU; 128 and the signal's number, as
+    /// shells do, when QEMU was killed.
     pub fn code(self) -> u8 {
         match self {
             Self::Guest(code) => code,

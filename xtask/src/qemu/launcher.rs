@@ -14,11 +14,15 @@ use std::sync::mpsc::{self, Sender, SyncSender};
 use std::thread;
 
 use rustix::io::{FdFlags, fcntl_setfd};
-use rustix::process::{Signal, set_parent_process_death_signal};
+use rustix::process::{Resource, Rlimit, Signal, getrlimit, set_parent_process_death_signal, setrlimit};
+
+/// Descriptors that a process may want at most.
+const DESCRIPTORS: u64 = 1 << 16;
 
 type Request = (Command, SyncSender<io::Result<Child>>);
 
 static LAUNCHER: LazyLock<Sender<Request>> = LazyLock::new(|| {
+    raise_descriptor_limit();
     let (requests, inbox) = mpsc::channel::<Request>();
     thread::spawn(move || {
         for (mut command, reply) in inbox {
@@ -29,6 +33,17 @@ static LAUNCHER: LazyLock<Sender<Request>> = LazyLock::new(|| {
     requests
 });
 
+/// Lets this process and the machines that it starts have enough descriptors for thousands of connections: a
+/// forwarder takes two for each, QEMU takes one, and the ordinary limit is 1024 in all.
+fn raise_descriptor_limit() {
+    let limit = getrlimit(Resource::Nofile);
+    let most = limit.maximum.map_or(DESCRIPTORS, |maximum| maximum.min(DESCRIPTORS));
+    if limit.current.is_some_and(|current| current < most) {
+        // With the limit as it is there are fewer connections at a time, and the others wait.
+        let _ = setrlimit(Resource::Nofile, Rlimit { current: Some(most), maximum: limit.maximum });
+    }
+}
+
 /// Spawns `command`, which is killed when this process ends, in a process group of its own, so that Ctrl-C in the
 /// terminal reaches only xtask. The child inherits the open files `inherited` and with them their locks.
 pub(super) fn spawn(mut command: Command, inherited: &[&File]) -> io::Result<Child> {
@@ -37,15 +52,16 @@ pub(super) fn spawn(mut command: Command, inherited: &[&File]) -> io::Result<Chi
     let in_child = move || {
         set_parent_process_death_signal(Some(Signal::KILL))?;
         for &descriptor in &descriptors {
-            // SAFETY: the child has a copy of every descriptor of this process as it was at the fork. The files are borrowed
-            // by `spawn` until the child has executed its program, so each number names the open file it was taken from.
+            // SAFETY: the child has a copy of every descriptor of this process as it was at the fork. The files are
+            // borrowed by `spawn` until the child has executed its program, so each number names the open file it was
+            // taken from.
             let descriptor = unsafe { BorrowedFd::borrow_raw(descriptor) };
             fcntl_setfd(descriptor, FdFlags::empty())?;
         }
         Ok(())
     };
-    // SAFETY: the closure runs between fork and exec, where only async-signal-safe work is allowed: it makes two kinds of system
-    // calls (prctl, fcntl), reads memory that it owns, and neither allocates, locks nor panics.
+    // SAFETY: the closure runs between fork and exec, where only async-signal-safe work is allowed: it makes two
+    // kinds of system calls (prctl, fcntl), reads memory that it owns, and neither allocates, locks nor panics.
     unsafe { command.pre_exec(in_child) };
     let (reply, answer) = mpsc::sync_channel(1);
     let gone = || io::Error::other("the thread that starts machines is gone");

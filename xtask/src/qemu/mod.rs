@@ -1,7 +1,8 @@
 //! One virtual machine: how QEMU is called, watched, asked and ended.
 //!
-//! This room owns the QEMU process and its three channels: the guest's console (QEMU's standard output), QEMU's own messages (its standard
-//! error) and QMP (a Unix socket). It never decides what a console line means; `run` and the tests do that.
+//! This room owns the QEMU process and its three channels: the guest's console (QEMU's standard output), QEMU's own
+//! messages (its standard error) and QMP (a Unix socket). It never decides what a console line means; `run` and the
+//! tests do that.
 
 mod command;
 mod console;

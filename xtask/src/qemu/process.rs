@@ -128,7 +128,8 @@ impl Machine {
         self.qmp().execute("system_powerdown", json!({})).map(drop)
     }
 
-    /// Runs a command of QEMU's machine protocol, for what has no method of its own here (`system_reset`, `inject-nmi` and the like).
+    /// Runs a command of QEMU's machine protocol, for what has no method of its own here (`system_reset`,
+    /// `inject-nmi` and the like).
     ///
     /// # Errors
     /// When QEMU refuses it or cannot be reached.
@@ -136,8 +137,8 @@ impl Machine {
         self.qmp().execute(command, arguments)
     }
 
-    /// Kills QEMU by SIGKILL, as a power cut would end the machine, and waits until it is gone. What has been stored in an image
-    /// stays: the image's pages belong to the host.
+    /// Kills QEMU by SIGKILL, as a power cut would end the machine, and waits until it is gone. What has been stored
+    /// in an image stays: the image's pages belong to the host.
     pub fn kill(&self) -> Exit {
         kill(&self.process);
         self.wait(Duration::MAX).unwrap_or(Exit::Killed(9))
@@ -149,7 +150,8 @@ impl Machine {
     }
 
     fn qmp(&self) -> std::sync::MutexGuard<'_, Qmp> {
-        // A panic between two messages leaves the connection usable; one within a message shows as an error of the next.
+        // A panic between two messages leaves the connection usable; one within a message shows as an error of the
+        // next.
         self.qmp.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,6 +1,6 @@
-//! Finds what a machine lacks to build and run Holdfast, and installs it by the ordinary means: rustup for Rust's library
-//! source, Debian's packages for the rest. Every step is said before it is taken. It never installs what is there already, and where it
-//! may not install it names the one command that a person types instead.
+//! Finds what a machine lacks to build and run Holdfast, and installs it by the ordinary means: rustup for Rust's
+//! library source, Debian's packages for the rest. Every step is said before it is taken. It never installs what is
+//! there already, and where it may not install it names the one command that a person types instead.
 
 pub mod apt;
 pub mod toolchain;

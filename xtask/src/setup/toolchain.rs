@@ -120,7 +120,8 @@ impl Toolchain {
             // build-std is a nightly option; the variable allows it on the stable compiler that the source belongs to.
             .env("RUSTC_BOOTSTRAP", "1")
             .env("RUSTC", &self.rustc)
-            // Either of these would replace the flags that .cargo/config.toml gives the guest, and the image would not boot.
+            // Either of these would replace the flags that .cargo/config.toml gives the guest, and the image would
+            // not boot.
             .env_remove("RUSTFLAGS")
             .env_remove("CARGO_ENCODED_RUSTFLAGS")
             // `cargo run` points it into the host's toolchain, which is not always the guest's.
