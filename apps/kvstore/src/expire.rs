@@ -5,6 +5,7 @@
 
 use pmem::{Medium, Turn};
 
+use crate::commands::Failure;
 use crate::state::State;
 
 /// Milliseconds between two steps of a pass.
@@ -64,6 +65,7 @@ pub fn step<M: Medium>(turn: &mut Turn<'_, M>, state: &mut State) {
         && let Err(error) = advance(turn, state)
     {
         eprintln!("kvstore: the search for expired keys failed: {error}");
+        state.turn_failed |= Failure::from(error).is_fatal();
         state.expiry = Schedule { earliest: None, with_expiry: state.expiry.with_expiry, ..Schedule::default() };
     }
 }

@@ -49,7 +49,7 @@ const DEVICE: &str = if GUEST { "--device" } else { "--pmem" };
 /// Redis's default.
 const CLIENTS: usize = 10_000;
 /// On the host enough for Redis's longest value, 512 MiB; on the guest fit for a machine of 256 MiB.
-const CLIENT_MEMORY: usize = if GUEST { 96 << 20 } else { 1536 << 20 };
+const CLIENT_MEMORY: usize = if GUEST { 64 << 20 } else { 1536 << 20 };
 /// With less, not even small requests would be served well.
 const LEAST_CLIENT_MEMORY: u64 = 1 << 20;
 
@@ -66,7 +66,7 @@ usage: kvstore [--device NAME] [--port PORT] [--bind ADDRESS] [--maxclients COUN
   --maxclients COUNT  most clients at a time (default: 10000)
   --maxmemory-clients SIZE
                       memory for the requests and replies of all clients; a value can have a third of it
-                      (default: 96M)
+                      (default: 64M)
   --help, --version   print this help, or the version
 "
 } else {

@@ -61,6 +61,18 @@ fn protection(_: &str) -> String {
     "none".into()
 }
 
+/// How often the register was written that opens and closes the device, since the machine started.
+#[cfg(target_os = "hermit")]
+pub fn protection_writes() -> Option<u64> {
+    Some(libos::arch::pks::counts().0)
+}
+
+/// On the host there is no such register.
+#[cfg(not(target_os = "hermit"))]
+pub fn protection_writes() -> Option<u64> {
+    None
+}
+
 /// A random number: std seeds its hashers with the system's entropy.
 pub fn random() -> u64 {
     RandomState::new().build_hasher().finish()

@@ -9,6 +9,7 @@ use super::connection::REDIS_VERSION;
 use super::failure::Outcome;
 use super::{Context, Request};
 use crate::state::State;
+use crate::store;
 
 /// Writes one section's lines.
 type Section = fn(&mut String, &State);
@@ -150,6 +151,9 @@ fn holdfast(text: &mut String, state: &State) {
         "lines_written_back": pool.medium.lines_written_back,
         "fences": pool.medium.fences,
     );
+    if let Some(writes) = store::protection_writes() {
+        lines!(text, "pkrs_writes": writes,);
+    }
 }
 
 /// A number of bytes for people, as Redis writes it: `1.50K`.

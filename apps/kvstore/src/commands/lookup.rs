@@ -1,8 +1,23 @@
 //! Finding keys, with expiry: an expired key is never seen, and is removed by whoever comes upon it.
 
-use pmem::{Medium, Meta};
+use pmem::{Medium, Meta, Turn};
 
 use super::{Context, Failure};
+
+/// How much of a value is read before its length is known, in bytes.
+const FIRST: u64 = 64 * 1024;
+
+/// Appends a key's value. A long one gets exactly the memory that it needs: a buffer that doubles as it grows could take
+/// three times as much.
+fn append_value<M: Medium>(turn: &Turn<'_, M>, key: &[u8], out: &mut Vec<u8>) -> Result<Option<Meta>, pmem::Error> {
+    let found = turn.get_range(key, 0, FIRST, out)?;
+    if let Some(Meta { len: len @ FIRST.., .. }) = found {
+        let rest = len - FIRST;
+        out.reserve_exact(rest as usize + FIRST as usize);
+        turn.get_range(key, FIRST, rest, out)?;
+    }
+    Ok(found)
+}
 
 impl<M: Medium> Context<'_, '_, M> {
     /// The key's properties, if it exists.
@@ -26,14 +41,14 @@ impl<M: Medium> Context<'_, '_, M> {
     /// The key's value, left in `state.value`, and its properties.
     pub fn read(&mut self, key: &[u8]) -> Result<Option<Meta>, Failure> {
         self.state.value.clear();
-        let found = self.turn.get(key, &mut self.state.value)?;
+        let found = append_value(self.turn, key, &mut self.state.value)?;
         self.live(key, found)
     }
 
     /// Replies with the key's value; writes nothing if there is none.
     pub fn reply_value(&mut self, key: &[u8]) -> Result<Option<Meta>, Failure> {
         let start = self.reply.position();
-        let found = self.reply.bulk_with(|out| self.turn.get(key, out))?;
+        let found = self.reply.bulk_with(|out| append_value(self.turn, key, out))?;
         let live = self.live(key, found)?;
         self.state.counters.looked(live.is_some());
         if live.is_none() {

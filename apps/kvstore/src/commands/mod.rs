@@ -29,8 +29,7 @@ use crate::resp::{Reply, Request};
 use crate::session::{Closing, Session};
 use crate::state::State;
 
-use failure::Failure;
-pub use failure::{REQUEST_TOO_LONG, TOO_LONG};
+pub use failure::{Failure, REQUEST_TOO_LONG, TOO_LONG};
 use table::Command;
 
 /// What a command works on.

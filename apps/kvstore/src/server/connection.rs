@@ -18,8 +18,6 @@ pub struct Connection {
     pub client: Client,
     /// Whether it is in the queue of connections with something to do.
     pub queued: bool,
-    /// What its client's buffers held when they were last counted, in bytes.
-    pub counted: usize,
     stream: TcpStream,
     token: Token,
     /// There may be something to read.
@@ -30,6 +28,8 @@ pub struct Connection {
     blocked: bool,
     /// Whether readiness to write is being waited for.
     watching_writes: bool,
+    /// What its client's buffers held when they were last counted, in bytes.
+    counted: usize,
 }
 
 impl Connection {
@@ -40,13 +40,13 @@ impl Connection {
         Ok(Self {
             client,
             queued: false,
-            counted: 0,
             stream,
             token,
             readable: false,
             ended: false,
             blocked: false,
             watching_writes: false,
+            counted: 0,
         })
     }
 
@@ -108,6 +108,18 @@ impl Connection {
             self.watching_writes = self.blocked;
         }
         Ok(())
+    }
+
+    /// Brings `total`, the memory that all clients' buffers hold in bytes, up to date with this one's.
+    pub fn count_memory(&mut self, total: &mut usize) {
+        let memory = self.client.memory();
+        *total = *total + memory - self.counted;
+        self.counted = memory;
+    }
+
+    /// This client's part of that total, in bytes.
+    pub fn counted(&self) -> usize {
+        self.counted
     }
 
     /// Whether the next round has something to do here without waiting for an event.

@@ -182,12 +182,16 @@ impl<M: Medium + 'static> Server<M> {
         }
     }
 
-    /// Reads from every connection in the queue.
+    /// Reads from every connection in the queue, as far as the memory for clients goes.
     fn receive(&mut self) {
         for &index in &self.queue {
             let Some(connection) = self.connections.get_mut(index) else { continue };
             if connection.receive(&self.state.limits, &mut self.state.counters).is_err() {
                 connection.client.abandon();
+            }
+            connection.count_memory(&mut self.state.client_memory);
+            if self.state.client_memory > self.state.limits.memory {
+                break;
             }
         }
     }
@@ -207,24 +211,27 @@ impl<M: Medium + 'static> Server<M> {
         }
         self.state.begin(now_us, self.pool.stats());
         let (connections, state, taking_part) = (&mut self.connections, &mut self.state, &self.taking_part);
-        let mut left_out = None;
+        let mut served = 0;
         let result = self.pool.turn(|turn| {
             let mut budget = Budget::new(REQUESTS);
             for &index in taking_part {
-                if budget.is_spent() {
-                    left_out = Some(index);
+                if budget.is_spent() || state.client_memory > state.limits.memory {
                     break;
                 }
+                served += 1;
                 if let Some(connection) = connections.get_mut(index) {
                     connection.client.execute(turn, state, &mut budget);
+                    connection.count_memory(&mut state.client_memory);
                 }
             }
             expire::step(turn, state);
         });
         self.state.end();
-        if let Some(first) = left_out.and_then(|index| self.queue.iter().position(|other| *other == index)) {
+        if let Some(left_out) = self.taking_part.get(served) {
             // Those that got nothing are the first next time.
+            let first = self.queue.iter().position(|index| index == left_out).unwrap_or(0);
             self.queue.rotate_left(first);
+            self.taking_part.truncate(served);
         }
         let why = match result {
             Ok(((), receipt)) if !self.state.turn_failed => {
@@ -265,16 +272,14 @@ impl<M: Medium + 'static> Server<M> {
                 self.close(index);
                 continue;
             }
-            let memory = connection.client.memory();
-            self.state.client_memory = self.state.client_memory + memory - connection.counted;
-            connection.counted = memory;
+            connection.count_memory(&mut self.state.client_memory);
             connection.queued = connection.has_work(&self.state.limits);
             if connection.queued {
                 self.queue.push_back(index);
             }
         }
         while self.state.client_memory > self.state.limits.memory {
-            let largest = self.connections.iter().max_by_key(|(_, connection)| connection.counted);
+            let largest = self.connections.iter().max_by_key(|(_, connection)| connection.counted());
             let Some((index, _)) = largest else { break };
             self.state.counters.evicted += 1;
             self.close(index);
@@ -284,7 +289,7 @@ impl<M: Medium + 'static> Server<M> {
     fn close(&mut self, index: usize) {
         if let Some(connection) = self.connections.remove(index) {
             self.state.clients -= 1;
-            self.state.client_memory -= connection.counted;
+            self.state.client_memory -= connection.counted();
             if connection.queued {
                 self.queue.retain(|other| *other != index);
             }

@@ -138,3 +138,25 @@ fn everybody_has_a_turn() {
     });
     assert_eq!(clients[0].ask(&["get", "n"]), "48000");
 }
+
+/// Replies of several clients at once are longer than the memory for all of them: memory stays bounded even within a
+/// turn, and who keeps reading gets everything.
+#[test]
+fn large_replies_do_not_add_up() {
+    const VALUE: usize = 4 << 20;
+    let scratch = Scratch::new();
+    let server = Server::start_with(&scratch.file("pool"), &["--maxmemory-clients", "12M"]);
+    let mut other = server.connect();
+    assert_eq!(other.ask(&["set", "k", &"x".repeat(VALUE)]), "+OK");
+    let mut idle: Vec<_> = (0..12).map(|_| server.connect()).collect();
+    for client in &mut idle {
+        client.write(&b"get k\r\n".repeat(10));
+    }
+    while other.info("evicted_clients") < 5 {
+        assert!(other.info("used_memory_clients") <= 12 << 20);
+    }
+    drop(idle);
+    for _ in 0..5 {
+        assert_eq!(other.ask(&["get", "k"]).len(), VALUE);
+    }
+}
