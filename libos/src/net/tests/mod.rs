@@ -1,5 +1,6 @@
 //! Two stacks on a wire, with a clock that the test moves.
 
+mod addresses;
 mod datagrams;
 mod endings;
 mod hostile;

@@ -1,0 +1,156 @@
+//! How the card gets its address, and loses it.
+
+use smoltcp::phy::ChecksumCapabilities;
+use smoltcp::time::Duration;
+use smoltcp::wire::{
+    DhcpMessageType, DhcpPacket, DhcpRepr, EthernetFrame, EthernetProtocol, IpProtocol, Ipv4Packet, Ipv4Repr,
+    UdpPacket, UdpRepr,
+};
+use std::vec;
+use std::vec::Vec;
+
+use super::*;
+use crate::net::stack::AddressChange;
+
+const LEASE: Ipv4Address = Ipv4Address::new(10, 0, 2, 42);
+
+/// What the machine asks of a DHCP server.
+fn request(frame: &[u8]) -> Option<(DhcpMessageType, u32)> {
+    let ethernet = EthernetFrame::new_checked(frame).ok()?;
+    let packet = Ipv4Packet::new_checked(ethernet.payload()).ok()?;
+    let datagram = UdpPacket::new_checked(packet.payload()).ok().filter(|datagram| datagram.dst_port() == 67)?;
+    let dhcp = DhcpPacket::new_checked(datagram.payload()).ok()?;
+    let dhcp = DhcpRepr::parse(&dhcp).ok()?;
+    Some((dhcp.message_type, dhcp.transaction_id))
+}
+
+/// A DHCP server's answer, in a frame.
+fn answer(kind: DhcpMessageType, transaction_id: u32) -> Vec<u8> {
+    let dhcp = DhcpRepr {
+        message_type: kind,
+        transaction_id,
+        secs: 0,
+        client_hardware_address: SERVER_MAC,
+        client_ip: Ipv4Address::UNSPECIFIED,
+        your_ip: LEASE,
+        server_ip: CLIENT,
+        router: Some(CLIENT),
+        subnet_mask: Some(Ipv4Address::new(255, 255, 255, 0)),
+        relay_agent_ip: Ipv4Address::UNSPECIFIED,
+        broadcast: false,
+        requested_ip: None,
+        client_identifier: None,
+        server_identifier: Some(CLIENT),
+        parameter_request_list: None,
+        dns_servers: None,
+        max_size: None,
+        lease_duration: Some(600),
+        renew_duration: None,
+        rebind_duration: None,
+        additional_options: &[],
+    };
+    let udp = UdpRepr { src_port: 67, dst_port: 68 };
+    let len = dhcp.buffer_len();
+    let ip = Ipv4Repr {
+        src_addr: CLIENT,
+        dst_addr: LEASE,
+        next_header: IpProtocol::Udp,
+        payload_len: udp.header_len() + len,
+        hop_limit: 64,
+    };
+    let mut frame = vec![0; 14 + ip.buffer_len() + udp.header_len() + len];
+    let mut ethernet = EthernetFrame::new_unchecked(&mut frame[..]);
+    ethernet.set_dst_addr(SERVER_MAC);
+    ethernet.set_src_addr(CLIENT_MAC);
+    ethernet.set_ethertype(EthernetProtocol::Ipv4);
+    let mut packet = Ipv4Packet::new_unchecked(ethernet.payload_mut());
+    let sums = ChecksumCapabilities::default();
+    ip.emit(&mut packet, &sums);
+    let mut datagram = UdpPacket::new_unchecked(packet.payload_mut());
+    let emit = |bytes: &mut [u8]| dhcp.emit(&mut DhcpPacket::new_unchecked(bytes)).unwrap();
+    udp.emit(&mut datagram, &CLIENT.into(), &LEASE.into(), len, emit, &sums);
+    frame
+}
+
+/// A machine without an address that asks for one, and the lanes of its wire.
+fn asking() -> (TestStack, Lane, Lane) {
+    let (incoming, outgoing) = (Lane::default(), Lane::default());
+    let now = Instant::from_secs(1);
+    let mut stack = Stack::new(1, now);
+    let port = Port {
+        incoming: incoming.clone(),
+        outgoing: outgoing.clone(),
+        capacity: usize::MAX,
+        loses: |_| false,
+        sent: 0,
+    };
+    stack.attach(port, SERVER_MAC, 1, now);
+    stack.use_dhcp(now);
+    (stack, incoming, outgoing)
+}
+
+/// Runs the machine until it asks something, answers it, and returns the time.
+fn serve(
+    stack: &mut TestStack,
+    incoming: &Lane,
+    outgoing: &Lane,
+    mut now: Instant,
+    kind: DhcpMessageType,
+) -> (DhcpMessageType, Instant) {
+    loop {
+        while stack.poll(now) {}
+        let asked = outgoing.borrow_mut().drain(..).find_map(|frame| request(&frame));
+        if let Some((asked, id)) = asked {
+            incoming.borrow_mut().push_back(answer(kind, id));
+            while stack.poll(now) {}
+            return (asked, now);
+        }
+        now = stack.next_deadline().expect("it goes on asking").max(now + Duration::from_millis(1));
+    }
+}
+
+#[test]
+fn a_dhcp_server_gives_an_address_and_takes_it_back() {
+    let (mut stack, incoming, outgoing) = asking();
+    let start = Instant::from_secs(1);
+    assert!(!stack.is_reachable(IpAddress::Ipv4(CLIENT)) && stack.is_reachable(IpAddress::v4(127, 0, 0, 1)));
+    let remote = IpEndpoint::new(IpAddress::Ipv4(CLIENT), 80);
+    let early = stack.connect(remote, None, Arc::new(Seen::default()), start);
+    assert_eq!(early, Err(Error::Unreachable));
+    // A listener needs no address of its own yet.
+    stack.listen(IpListenEndpoint::from(PORT), 1, Arc::new(Seen::default())).unwrap();
+
+    let (asked, now) = serve(&mut stack, &incoming, &outgoing, start, DhcpMessageType::Offer);
+    assert_eq!((asked, stack.address()), (DhcpMessageType::Discover, None));
+    let (asked, now) = serve(&mut stack, &incoming, &outgoing, now, DhcpMessageType::Ack);
+    assert_eq!((asked, stack.address()), (DhcpMessageType::Request, Some(LEASE)));
+    assert_eq!(now, start, "nobody had to wait");
+    let address = Ipv4Cidr::new(LEASE, 24);
+    assert_eq!(stack.take_change(), Some(AddressChange::Configured { address, by_dhcp: true }));
+    assert_eq!(stack.take_change(), None);
+
+    // The lease is renewed without a word, and the address goes when the server refuses.
+    let (asked, later) = serve(&mut stack, &incoming, &outgoing, now, DhcpMessageType::Ack);
+    assert_eq!((asked, stack.take_change()), (DhcpMessageType::Request, None));
+    assert!(later > now + Duration::from_secs(200));
+    let signal = Arc::new(Seen::default());
+    stack.connect(remote, None, signal.clone(), later).unwrap();
+    let (_, end) = serve(&mut stack, &incoming, &outgoing, later, DhcpMessageType::Nak);
+    while stack.poll(end) {}
+    assert_eq!((stack.take_change(), stack.address()), (Some(AddressChange::Lost), None));
+    assert!(signal.ready().contains(Ready::ERR | Ready::HUP), "what used the address is over");
+}
+
+#[test]
+fn a_silent_dhcp_server_is_asked_again_every_few_seconds() {
+    let (mut stack, _, outgoing) = asking();
+    let mut now = Instant::from_secs(1);
+    for _ in 0..5 {
+        while stack.poll(now) {}
+        let asked = outgoing.borrow_mut().drain(..).find_map(|frame| request(&frame));
+        assert!(matches!(asked, Some((DhcpMessageType::Discover, _))));
+        let next = stack.next_deadline().unwrap();
+        assert!(next > now && next <= now + Duration::from_secs(3));
+        now = next;
+    }
+}
