@@ -85,7 +85,7 @@ fn mutex_counts() {
                     let mut count = count.lock().unwrap();
                     let seen = *count;
                     // Others run now and then while this one holds the lock.
-                    if seen % 64 == 0 {
+                    if seen.is_multiple_of(64) {
                         thread::yield_now();
                     }
                     *count = seen + 1;
