@@ -1,0 +1,120 @@
+//! Listeners: from a SYN to a connection that a program accepts.
+
+use alloc::collections::VecDeque;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use smoltcp::socket::tcp::State;
+use smoltcp::time::{Duration, Instant};
+use smoltcp::wire::IpAddress;
+
+use super::{MAX_CONNECTIONS, Table};
+use crate::io::{Ready, Signal};
+use crate::net::connection::{Connection, Owner};
+use crate::net::error::Error;
+use crate::net::frame::Tuple;
+use crate::net::link::Via;
+use crate::net::slab::Id;
+
+/// Handshakes under way per listener. Beyond it the oldest gives way if it has had [`FAIR_TIME`]; else the new SYN is
+/// ignored, and its sender tries again. So a flood of SYNs that nobody follows up does not shut others out.
+const MAX_HANDSHAKES: usize = 512;
+/// An honest peer far away finishes a handshake within this time.
+const FAIR_TIME: Duration = Duration::from_millis(500);
+
+/// A port on which connections are accepted.
+pub struct Listener<S: Signal> {
+    /// The address, or any of this machine's.
+    pub address: Option<IpAddress>,
+    pub port: u16,
+    /// Connections that may wait to be accepted.
+    backlog: usize,
+    pub(super) handshakes: usize,
+    /// The connections whose handshake began, oldest first; some have finished it or are gone.
+    pub(super) begun: VecDeque<Id>,
+    pub(super) queue: VecDeque<Id>,
+    signal: Arc<S>,
+}
+
+impl<S: Signal> Listener<S> {
+    pub(super) fn publish(&self) {
+        self.signal.publish(if self.queue.is_empty() { Ready::empty() } else { Ready::IN });
+    }
+}
+
+impl<S: Signal> Table<S> {
+    pub(super) fn listener_for(&self, tuple: &Tuple) -> Option<Id> {
+        let fits = |listener: &Listener<S>| {
+            listener.port == tuple.local.port && listener.address.is_none_or(|address| address == tuple.local.addr)
+        };
+        self.listeners.iter().find(|(_, listener)| fits(listener)).map(|(id, _)| id)
+    }
+
+    /// Makes the socket that will answer a SYN.
+    pub(super) fn open_passively(&mut self, listener: Id, tuple: Tuple, via: Via, now: Instant) -> Option<Id> {
+        let full = self.connections.len() >= MAX_CONNECTIONS;
+        let entry = self.listeners.get(listener)?;
+        if entry.queue.len() >= entry.backlog
+            || (entry.handshakes >= MAX_HANDSHAKES || full) && !self.evict_handshake(listener, now)
+        {
+            return None;
+        }
+        let capacity = self.capacity();
+        let owner = Owner::Listener(listener);
+        let mut connection = Connection::new(tuple, via, owner, Arc::new(S::default()), capacity, now)?;
+        connection.socket_mut().listen(tuple.local).ok()?;
+        connection.seen = State::SynReceived;
+        let id = self.insert(connection);
+        let entry = self.listeners.get_mut(listener)?;
+        entry.handshakes += 1;
+        if entry.begun.len() >= 2 * MAX_HANDSHAKES {
+            let connections = &self.connections;
+            entry.begun.retain(|&id| connections.get(id).is_some_and(|begun| begun.seen == State::SynReceived));
+        }
+        entry.begun.push_back(id);
+        Some(id)
+    }
+
+    /// Gives up the oldest unfinished handshake, unless it is too young for that.
+    fn evict_handshake(&mut self, listener: Id, now: Instant) -> bool {
+        let Some(entry) = self.listeners.get_mut(listener) else { return false };
+        while let Some(&oldest) = entry.begun.front() {
+            match self.connections.get(oldest).filter(|connection| connection.seen == State::SynReceived) {
+                None => _ = entry.begun.pop_front(),
+                Some(connection) if now < connection.born + FAIR_TIME => return false,
+                Some(_) => {
+                    self.discard(oldest);
+                    return true;
+                }
+            }
+        }
+        false
+    }
+
+    /// Accepts connections to `port`, at most `backlog` of them waiting.
+    pub fn listen(&mut self, address: Option<IpAddress>, port: u16, backlog: usize, signal: Arc<S>) -> Id {
+        let listener =
+            Listener { address, port, backlog, handshakes: 0, begun: VecDeque::new(), queue: VecDeque::new(), signal };
+        self.listeners.insert(listener)
+    }
+
+    /// The oldest connection that waits to be accepted. It belongs to the caller from now on.
+    pub fn accept(&mut self, listener: Id) -> Result<Id, Error> {
+        let entry = self.listeners.get_mut(listener).ok_or(Error::Invalid)?;
+        let id = entry.queue.pop_front().ok_or(Error::WouldBlock)?;
+        entry.publish();
+        let connection = self.connections.get_mut(id).ok_or(Error::Aborted)?;
+        connection.owner = Owner::Program;
+        connection.publish();
+        Ok(id)
+    }
+
+    /// Ends a listener. Returns the connections that nobody will accept, for the caller to abort.
+    pub fn unlisten(&mut self, listener: Id) -> Vec<Id> {
+        if self.listeners.remove(listener).is_none() {
+            return Vec::new();
+        }
+        let orphaned = |connection: &Connection<S>| connection.owner == Owner::Listener(listener);
+        self.connections.iter().filter(|(_, connection)| orphaned(connection)).map(|(id, _)| id).collect()
+    }
+}
