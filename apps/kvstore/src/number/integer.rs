@@ -1,6 +1,6 @@
 //! Decimal integers.
 
-/// Most bytes that [`format`] writes: a sign and 19 digits.
+/// Most bytes that [`format()`] writes: a sign and 19 digits.
 pub const DIGITS: usize = 20;
 
 /// Reads a 64-bit integer as Redis's `string2ll` does: no spaces, no plus, no leading zeros, nothing behind it.

@@ -27,6 +27,8 @@ const EVENTS: usize = 1024;
 const ACCEPTS: usize = 256;
 /// Most requests executed in one turn.
 const REQUESTS: usize = 2048;
+/// How long an expiry is waited for without looking at the clock again.
+const LONGEST_WAIT: Duration = Duration::from_secs(60);
 /// How long accepting pauses when the system has no means for another connection.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// How long clients may take to read their last replies when the server stops.
@@ -105,8 +107,10 @@ impl<M: Medium + 'static> Server<M> {
             return Some(Duration::ZERO);
         }
         let pause = self.paused.map(|until| until.saturating_duration_since(Instant::now()));
-        let expiry =
-            self.state.expiry.due().map(|due| Duration::from_millis(due.saturating_sub(clock::unix_micros() / 1000)));
+        let expiry = self.state.expiry.due().map(|due| {
+            // The wall clock may be set meanwhile: look again now and then.
+            Duration::from_millis(due.saturating_sub(clock::unix_micros() / 1000)).min(LONGEST_WAIT)
+        });
         pause.into_iter().chain(expiry).min()
     }
 
