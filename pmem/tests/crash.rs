@@ -297,6 +297,29 @@ fn cleaning_survives_a_power_cut_anywhere() {
     }
 }
 
+/// Keys that live for a few operations only: segments die whole, and several are freed after one turn. A removal must
+/// not be gone before the put that it shadows is.
+#[test]
+fn freeing_survives_a_power_cut_anywhere() {
+    let key = |number: u64| format!("key-{}", number % 97).into_bytes();
+    let turn = |number: u64| -> Vec<Step> {
+        let operations = (number * 30..number * 30 + 30)
+            .flat_map(|number| [Step::Put(key(number), vec![number as u8; 250]), Step::Remove(key(number + 90))]);
+        operations.collect()
+    };
+    let mut pool = Pool::open(formatted(640 << 10)).unwrap();
+    let mut model = Model::new();
+    let mut number = 0;
+    while pool.stats().segments_cleaned < 5 {
+        take_turn(&mut pool, &turn(number));
+        turn(number).iter().for_each(|step| step.apply(&mut model));
+        number += 1;
+    }
+    let turns: Vec<_> = (number..number + 10).map(turn).collect();
+    let run = run(pool.close().unwrap(), model, &turns);
+    explore(&run, &mut Random(8), 4);
+}
+
 #[test]
 fn formatting_survives_a_power_cut_anywhere() {
     // A blank medium, and one that held a pool and was formatted on purpose.

@@ -332,6 +332,19 @@ fn only_a_blank_medium_is_formatted_unasked() {
     assert_eq!(open(zeroed), Err(Error::SuperblockDamaged));
 }
 
+/// Whatever a segment's fill is when the pool is closed, the next opening finds a clean end.
+#[test]
+fn every_shutdown_is_clean() {
+    let mut pool = fresh(MIB);
+    for round in 0..2200u32 {
+        put(&mut pool, &(round % 50).to_le_bytes(), &[round as u8; 20]);
+        if round % 3 == 0 {
+            pool = reopen(pool);
+        }
+    }
+    assert_eq!(pool.stats().keys, 50);
+}
+
 #[test]
 fn a_refused_put_changes_nothing() {
     let mut pool = fresh(MIB);

@@ -10,7 +10,7 @@ use crate::error::Error;
 use crate::medium::{LINE, Load, Store};
 use crate::pool::index::Index;
 use crate::pool::log::{Found, Head, Log, Plan};
-use crate::pool::record::{FRAME_HEADER, Kind, OpHeader, Salt};
+use crate::pool::record::{FRAME_HEADER, Kind, Large, OpHeader, Salt, encode_op};
 use crate::pool::segment::{HEADER, Header, State};
 use crate::pool::stage::{Stage, StagedOp};
 
@@ -68,11 +68,8 @@ impl Log {
             let head = self.head_with_room(store, stage.frames[first].bytes.len() as u32)?;
             let from = stage.frames[first].bytes.start;
             let room = (self.batch_limit() - head.at) as usize;
-            let fits = |frame: &&_| {
-                let frame: &crate::pool::stage::StagedFrame = frame;
-                frame.bytes.end - from <= room
-            };
-            let last = first + stage.frames[first..].iter().take_while(fits).count();
+            let fitting = stage.frames[first..].iter().take_while(|frame| frame.bytes.end - from <= room).count();
+            let last = first + fitting;
             let to = stage.frames[last - 1].bytes.end;
 
             let start = self.geometry().start_of(head.segment) + u64::from(head.at);
@@ -117,7 +114,7 @@ impl Log {
             OpHeader { kind, expires_at_ms: None, key_len: 0, value_len: value.len(), sequence: self.next_sequence };
         self.next_sequence += 1;
         let mut frame = Vec::from([0; FRAME_HEADER]);
-        crate::pool::record::encode_op(&mut frame, &header, &[], &[value]);
+        encode_op(&mut frame, &header, &[], &[value]);
         let start = self.geometry().start_of(head.segment) + u64::from(head.at);
         let salt = Salt::new(&self.superblock.uuid, self.segments[head.segment as usize].generation);
         salt.seal(&mut frame, start, self.next_batch, start);
@@ -283,7 +280,7 @@ impl Log {
     }
 
     /// Takes the first `count` chunks of a large value out of the index and the accounts.
-    pub(crate) fn drop_chunks(&mut self, load: &impl Load, large: &crate::pool::record::Large, count: u32) {
+    pub(crate) fn drop_chunks(&mut self, load: &impl Load, large: &Large, count: u32) {
         for chunk in 0..count {
             let key = large.chunk_key(chunk);
             if let Ok(Some(found)) = self.find_chunk(load, &key) {

@@ -351,11 +351,6 @@ impl Log {
         }
     }
 
-    /// Whether the head has a line left for a mark in its segment.
-    pub(crate) fn has_room_for_mark(&self) -> bool {
-        self.head.is_some_and(|head| head.at < self.batch_limit())
-    }
-
     /// Notes damage found.
     pub(crate) fn note_damage(&mut self, kind: DamageKind, offset: u64, len: u64) {
         self.report.damage.push(Damage { kind, offset, len });

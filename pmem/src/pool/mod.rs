@@ -223,8 +223,13 @@ impl<M: Medium> Pool<M> {
     /// Shuts the pool down cleanly, so that the next opening knows that the log is complete.
     pub fn close(self) -> Result<M, Error> {
         let Pool { medium, mut log } = self;
-        if !log.closed && log.has_room_for_mark() {
-            medium.write(|store| log.write_mark(&store, Kind::Close, &[]))??;
+        if let Some(head) = log.head.filter(|_| !log.closed) {
+            let full = head.at >= log.batch_limit();
+            // A segment's end proves as much as a mark that the pool was closed.
+            medium.write(|store| match full {
+                true => log.seal(&store, head.at),
+                false => log.write_mark(&store, Kind::Close, &[]),
+            })??;
         }
         Ok(medium)
     }

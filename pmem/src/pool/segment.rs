@@ -7,6 +7,7 @@
 use crate::crc32c::Crc32c;
 use crate::error::Error;
 use crate::medium::{LINE, Load, Store};
+use crate::pool::record::{BATCH_LIMIT, SEQUENCE_LIMIT};
 use crate::pool::superblock::Geometry;
 
 /// First word of a header while the segment holds records.
@@ -90,9 +91,9 @@ impl Header {
             && u32_at(60) == Self::checksum(uuid, bytes)
             && header.index == index
             && header.generation < GENERATION_LIMIT
-            && header.first_sequence < crate::pool::record::SEQUENCE_LIMIT
-            && header.cleared_through < crate::pool::record::SEQUENCE_LIMIT
-            && header.first_batch < crate::pool::record::BATCH_LIMIT;
+            && header.first_sequence < SEQUENCE_LIMIT
+            && header.cleared_through < SEQUENCE_LIMIT
+            && header.first_batch < BATCH_LIMIT;
         sound.then_some(header)
     }
 
