@@ -4,5 +4,9 @@
 //! `cargo xtask test` builds the guest programs first and says where they are. A test of this crate knows nothing of the
 //! guest's inside; it starts machines by the library of xtask, exactly as `cargo xtask run` does.
 
+pub mod load;
 pub mod machine;
 pub mod pattern;
+pub mod random;
+pub mod resp;
+pub mod store;

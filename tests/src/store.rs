@@ -1,0 +1,99 @@
+//! The store in a machine, with clients on this side.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use tempfile::TempDir;
+use xtask::forward::Forwarder;
+use xtask::image::PmemImage;
+use xtask::qemu::{Exit, Machine, MachineOptions, Network};
+use xtask::size::MIB;
+
+use crate::machine::{Outcome, PATIENCE, machine, outcome};
+use crate::resp::Client;
+
+/// The port that the store listens on in the guest.
+const PORT: u16 = 6379;
+
+/// An image file for the store, empty at first. It goes away with this.
+#[derive(Debug)]
+pub struct StoreImage {
+    path: PathBuf,
+    length: u64,
+    _directory: TempDir,
+}
+
+impl StoreImage {
+    /// An image of `length` bytes.
+    pub fn new(length: u64) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        Self { path: directory.path().join("pmem0.img"), length, _directory: directory }
+    }
+
+    /// Where the file is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The image, locked, for a machine.
+    pub fn open(&self) -> PmemImage {
+        PmemImage::open(&self.path, Some(self.length)).unwrap()
+    }
+}
+
+/// The options of a machine that runs the store on this image.
+pub fn store_machine(image: PmemImage) -> MachineOptions {
+    MachineOptions { network: Network::User, memory: 256 * MIB, pmem: vec![image], ..machine("kvstore", &[]) }
+}
+
+/// A store that accepts clients. Dropping it kills the machine.
+#[derive(Debug)]
+pub struct Store {
+    forwarder: Forwarder,
+    machine: Machine,
+    program: PathBuf,
+}
+
+impl Store {
+    /// Boots the store on this image and waits until it is ready.
+    pub fn boot(image: &StoreImage) -> Self {
+        Self::start(store_machine(image.open()))
+    }
+
+    /// Boots the store in this machine and waits until it is ready.
+    pub fn start(options: MachineOptions) -> Self {
+        let program = options.image.clone();
+        let machine = Machine::start(options, None).unwrap();
+        let is_ready = |line: &str| line.starts_with(&format!("kvstore: ready on port {PORT} (")).then_some(());
+        if machine.console().wait_for_line(PATIENCE, is_ready).is_none() {
+            panic!("the store does not get ready:\n{}", machine.console().lines().join("\n"));
+        }
+        let forwarder = machine.forward_any(PORT).unwrap();
+        Self { forwarder, machine, program }
+    }
+
+    /// Where clients connect to.
+    pub fn address(&self) -> SocketAddr {
+        self.forwarder.address()
+    }
+
+    /// A new connection.
+    pub fn client(&self) -> Client {
+        Client::connect(self.address()).unwrap()
+    }
+
+    /// Kills the machine as a power cut would.
+    pub fn kill(self) {
+        assert_eq!(self.machine.kill(), Exit::Killed(9));
+    }
+
+    /// Presses the power button.
+    pub fn press_power_button(&self) {
+        self.machine.press_power_button().unwrap();
+    }
+
+    /// Waits for the end.
+    pub fn wait(self) -> Outcome {
+        outcome(&self.machine, &self.program)
+    }
+}
