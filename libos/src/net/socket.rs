@@ -1,7 +1,7 @@
 //! A program's socket: the calls that block, and the options that they obey.
 
 use alloc::sync::Arc;
-use core::net::SocketAddrV4;
+use core::net::{Ipv4Addr, SocketAddrV4};
 use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 
 use smoltcp::time::Instant;
@@ -72,8 +72,10 @@ fn listen_endpoint(address: SocketAddrV4) -> IpListenEndpoint {
     IpListenEndpoint { addr: (!ip.is_unspecified()).then_some(IpAddress::Ipv4(ip)), port: address.port() }
 }
 
+/// A destination in the words of smoltcp. The unspecified address means this machine, as elsewhere.
 fn endpoint(address: SocketAddrV4) -> IpEndpoint {
-    IpEndpoint::new(IpAddress::Ipv4(*address.ip()), address.port())
+    let ip = if address.ip().is_unspecified() { Ipv4Addr::LOCALHOST } else { *address.ip() };
+    IpEndpoint::new(IpAddress::Ipv4(ip), address.port())
 }
 
 fn address(endpoint: IpEndpoint) -> SocketAddrV4 {

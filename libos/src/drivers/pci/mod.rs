@@ -5,6 +5,8 @@
 //! content of configuration space makes a walk endless or an address wrap. Never: legacy interrupt lines.
 
 mod config;
+#[cfg(test)]
+pub(crate) mod fake;
 mod msix;
 #[cfg(target_os = "hermit")]
 mod ports;

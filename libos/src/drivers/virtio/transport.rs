@@ -305,3 +305,53 @@ mod guest {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::vec::Vec;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::drivers::pci::fake::{Fake, at};
+
+    /// A vendor-specific capability of `kind` at `offset`, the next one at `next`.
+    fn capability(offset: u8, next: u8, kind: u8, bar: u32, place: (u32, u32)) -> [(u8, u32); 4] {
+        let head = 0x10_0009 | u32::from(next) << 8 | u32::from(kind) << 24;
+        [(offset, head), (offset + 4, bar), (offset + 8, place.0), (offset + 12, place.1)]
+    }
+
+    #[test]
+    fn the_first_structure_of_each_kind_counts() {
+        let mut registers: Vec<(u8, u32)> = [(4, 1 << 20), (0x34, 0x40)].into();
+        registers.extend(capability(0x40, 0x60, COMMON, 4, (0, 56)));
+        registers.extend(capability(0x60, 0x80, NOTIFY, 4, (0x3000, 0x1000)));
+        registers.push((0x70, 4));
+        registers.extend(capability(0x80, 0xa0, DEVICE, 4, (0x2000, 0x1000)));
+        registers.extend(capability(0xa0, 0xb0, COMMON, 2, (0x100, 56)));
+        registers.extend(capability(0xb0, 0, 5, 0, (0, 0)));
+        let mut fake = Fake::default();
+        fake.add(at(0, 2, 0), 0x1041_1af4, &registers);
+        let layout = Layout::find(&fake.function(at(0, 2, 0))).unwrap();
+        assert_eq!(layout.common, Location { bar: 4, offset: 0, len: 56 });
+        assert_eq!(layout.notify, Location { bar: 4, offset: 0x3000, len: 0x1000 });
+        assert_eq!(layout.notify_multiplier, 4);
+        assert_eq!(layout.device, Location { bar: 4, offset: 0x2000, len: 0x1000 });
+        // Without one of them it is no modern device.
+        fake.add(at(0, 2, 0), 0x1041_1af4, &registers[..7]);
+        assert_eq!(Layout::find(&fake.function(at(0, 2, 0))), None);
+    }
+
+    proptest! {
+        #[test]
+        fn no_capability_list_is_too_strange(registers in proptest::collection::vec(any::<u32>(), 64)) {
+            let mut fake = Fake::default();
+            let all: Vec<(u8, u32)> = (0..64).map(|i| (i as u8 * 4, registers[i])).collect();
+            fake.add(at(0, 0, 0), 1, &all);
+            fake.add(at(0, 1, 0), 1, &[&all[..], &[(0, 1), (4, 1 << 20)]].concat());
+            for device in 0..2 {
+                Layout::find(&fake.function(at(0, device, 0)));
+            }
+        }
+    }
+}

@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use smoltcp::phy::Device;
 use smoltcp::socket::tcp::State;
 use smoltcp::time::Instant;
-use smoltcp::wire::{IpAddress, IpEndpoint, IpListenEndpoint};
+use smoltcp::wire::{IpEndpoint, IpListenEndpoint};
 
 use super::{Halves, Linger, Stack};
 use crate::io::Signal;
@@ -57,12 +57,6 @@ impl<D: Device, S: Signal> Stack<D, S> {
         signal: Arc<S>,
         now: Instant,
     ) -> Result<Id, Error> {
-        // The unspecified address means this machine, as elsewhere.
-        let remote = if remote.addr.is_unspecified() {
-            IpEndpoint::new(IpAddress::v4(127, 0, 0, 1), remote.port)
-        } else {
-            remote
-        };
         if remote.port == 0 || !remote.addr.is_unicast() {
             return Err(Error::AddressNotAvailable);
         }

@@ -2,6 +2,10 @@
 //!
 //! Frames of up to 1514 bytes, each in one buffer that belongs to one descriptor for ever. All receive buffers are the
 //! device's, except while a frame is being read. Notifications are collected and given once, by [`Card::flush`].
+//!
+//! Checksums are left to the device where it offers that (QEMU does with a tap device, not with its user network).
+//! Interrupts and notifications are suppressed by the rings' flags: QEMU sets them exactly while it is at work on a queue
+//! anyway, so event indices (VIRTIO_F_EVENT_IDX) would save nothing that the flags do not.
 
 mod card;
 #[cfg(target_os = "hermit")]
