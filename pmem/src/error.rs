@@ -69,6 +69,9 @@ pub enum Error {
     },
     /// There is no room. Removing and clearing still work, and make room.
     Full,
+    /// The index may take no more DRAM ([`Pool::limit_index`](crate::Pool::limit_index)), and the key is new. Other
+    /// writes still work.
+    IndexFull,
     /// The device is gone. Staged writes of the turn were not committed.
     Gone,
     /// The medium keeps no stores: it was opened for reading only, or its platform said so.
@@ -119,6 +122,7 @@ impl fmt::Display for Error {
                 write!(f, "{what} of {len} bytes is too large: the limit is {limit} bytes")
             }
             Error::Full => f.write_str("the pool is full; remove something"),
+            Error::IndexFull => f.write_str("the index has no room for a new key; remove something"),
             Error::Gone => f.write_str("the persistent-memory device is gone"),
             Error::ReadOnly => f.write_str("the persistent-memory device is read-only: it would not keep stores"),
             Error::OutOfRange(out_of_range) => write!(f, "defect: {out_of_range}"),

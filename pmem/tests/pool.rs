@@ -332,6 +332,27 @@ fn only_a_blank_medium_is_formatted_unasked() {
     assert_eq!(open(zeroed), Err(Error::SuperblockDamaged));
 }
 
+#[test]
+fn a_limited_index_refuses_new_keys_only() {
+    let mut pool = fresh(4 * MIB);
+    let limit = pool.stats().index_bytes + 100_000;
+    pool.limit_index(limit);
+    let mut keys = 0u32;
+    let error = loop {
+        if let Err(error) = turn(&mut pool, |turn| turn.put(&keys.to_le_bytes(), b"v", None)) {
+            break error;
+        }
+        keys += 1;
+    };
+    assert_eq!(error, Error::IndexFull);
+    assert!((limit..limit + 40_000).contains(&pool.stats().index_bytes) && keys > 3000, "{keys}");
+    put(&mut pool, &0u32.to_le_bytes(), b"overwritten");
+    for number in 0..keys {
+        assert!(turn(&mut pool, |turn| turn.remove(&number.to_le_bytes())).unwrap());
+    }
+    assert_eq!(pool.stats().keys, 0);
+}
+
 /// Whatever a segment's fill is when the pool is closed, the next opening finds a clean end.
 #[test]
 fn every_shutdown_is_clean() {

@@ -47,7 +47,10 @@ enum BucketRef {
 #[derive(Debug)]
 pub(crate) struct Index {
     pages: Vec<Box<[Bucket]>>,
-    overflow: Vec<Bucket>,
+    /// Overflow buckets, in pages too: growing never copies them.
+    overflow: Vec<Box<[Bucket]>>,
+    /// How many overflow buckets were ever used.
+    overflow_len: usize,
     /// Overflow buckets that no chain uses.
     spare: Vec<u32>,
     /// Buckets below `split` and from `1 << level` on are of this round of splitting, the others of the last.
@@ -76,7 +79,15 @@ fn tag_of(entry: u64) -> u32 {
 
 impl Index {
     pub(crate) fn new() -> Index {
-        Index { pages: vec![new_page()], overflow: Vec::new(), spare: Vec::new(), level: LEAST_LEVEL, split: 0, len: 0 }
+        Index {
+            pages: vec![new_page()],
+            overflow: Vec::new(),
+            overflow_len: 0,
+            spare: Vec::new(),
+            level: LEAST_LEVEL,
+            split: 0,
+            len: 0,
+        }
     }
 
     /// The number of entries.
@@ -86,8 +97,9 @@ impl Index {
 
     /// DRAM that the index takes, in bytes.
     pub(crate) fn bytes(&self) -> u64 {
-        let buckets = self.pages.len() * PAGE + self.overflow.capacity();
-        let lists = self.pages.capacity() * size_of::<Box<[Bucket]>>() + self.spare.capacity() * size_of::<u32>();
+        let buckets = (self.pages.len() + self.overflow.len()) * PAGE;
+        let pages = self.pages.capacity() + self.overflow.capacity();
+        let lists = pages * size_of::<Box<[Bucket]>>() + self.spare.capacity() * size_of::<u32>();
         (buckets * size_of::<Bucket>() + lists) as u64
     }
 
@@ -103,14 +115,14 @@ impl Index {
     fn bucket(&self, at: BucketRef) -> &Bucket {
         match at {
             BucketRef::Main(bucket) => &self.pages[bucket / PAGE][bucket % PAGE],
-            BucketRef::Overflow(bucket) => &self.overflow[bucket],
+            BucketRef::Overflow(bucket) => &self.overflow[bucket / PAGE][bucket % PAGE],
         }
     }
 
     fn bucket_mut(&mut self, at: BucketRef) -> &mut Bucket {
         match at {
             BucketRef::Main(bucket) => &mut self.pages[bucket / PAGE][bucket % PAGE],
-            BucketRef::Overflow(bucket) => &mut self.overflow[bucket],
+            BucketRef::Overflow(bucket) => &mut self.overflow[bucket / PAGE][bucket % PAGE],
         }
     }
 
@@ -203,15 +215,16 @@ impl Index {
         let mut fresh = [0; SLOTS + 1];
         fresh[0] = entry;
         let link = match self.spare.pop() {
-            Some(spare) => {
-                self.overflow[spare as usize] = fresh;
-                spare as usize
-            }
+            Some(spare) => spare as usize,
             None => {
-                self.overflow.push(fresh);
-                self.overflow.len() - 1
+                if self.overflow_len.is_multiple_of(PAGE) {
+                    self.overflow.push(new_page());
+                }
+                self.overflow_len += 1;
+                self.overflow_len - 1
             }
         };
+        *self.bucket_mut(BucketRef::Overflow(link)) = fresh;
         self.bucket_mut(at)[SLOTS] = link as u64 + 1;
     }
 
@@ -392,6 +405,6 @@ mod tests {
             index.remove(*hash, slot);
         }
         assert_eq!((index.len(), index.pages.len()), (0, 1));
-        assert_eq!(index.spare.len(), index.overflow.len());
+        assert_eq!(index.spare.len(), index.overflow_len);
     }
 }

@@ -44,6 +44,8 @@ pub(crate) struct Log {
     pub removals: u64,
     /// The longest operation that cleaning may have to move, in bytes, with its frame header.
     pub largest: u64,
+    /// The most DRAM that the index may take before new keys are refused, in bytes.
+    pub index_limit: u64,
     pub stage: Stage,
     /// A clearing is staged before all that is in `stage`: operations up to this sequence number are to be void.
     pub clear_staged: Option<u64>,
@@ -118,6 +120,7 @@ impl Log {
             live: 0,
             removals: 0,
             largest: 0,
+            index_limit: u64::MAX,
             stage: Stage::default(),
             clear_staged: None,
             staged_growth: 0,
@@ -137,6 +140,11 @@ impl Log {
 
     pub(crate) fn hash(&self, key: &[u8]) -> u64 {
         self.hasher.hash(key)
+    }
+
+    /// DRAM that the index takes, in bytes.
+    pub(crate) fn index_bytes(&self) -> u64 {
+        self.keys.bytes() + self.chunks.bytes()
     }
 
     /// Where batches end at most, in bytes from a segment's start.

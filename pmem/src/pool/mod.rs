@@ -163,7 +163,7 @@ impl<M: Medium> Pool<M> {
             free_bytes: u64::from(log.free) * size + behind_head,
             quarantined_bytes: u64::from(log.quarantined) * size,
             keys: log.keys.len(),
-            index_bytes: log.keys.bytes() + log.chunks.bytes(),
+            index_bytes: log.index_bytes(),
             other_bytes: log.stale.bytes() + log.stage.capacity() + size_of_val(&*log.segments) as u64,
             turns: log.totals.turns,
             commits: log.totals.commits,
@@ -171,6 +171,12 @@ impl<M: Medium> Pool<M> {
             bytes_moved: log.totals.bytes_moved,
             medium: self.medium.counters(),
         }
+    }
+
+    /// Sets the most DRAM, in bytes, that the index may take ([`Stats::index_bytes`]). Beyond it, puts of new keys fail
+    /// with [`Error::IndexFull`]. A turn that commits early may go over by what it staged. The default is no limit.
+    pub fn limit_index(&mut self, bytes: u64) {
+        self.log.index_limit = bytes;
     }
 
     /// The pool's identity.

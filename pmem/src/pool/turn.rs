@@ -265,8 +265,17 @@ impl<'t, M: Medium> Turn<'t, M> {
         Large { object: self.log.next_sequence, len: value.len() as u64, chunk_size: self.log.chunk_size() as u32 }
     }
 
-    /// Makes sure that the accounts have room for `growth` bytes more.
+    /// Makes sure that the index may take the keys, and that the accounts have room for `growth` bytes more.
     fn admit(&mut self, ops: &[Op<'_>], growth: u64) -> Result<(), Error> {
+        if self.log.index_bytes() >= self.log.index_limit {
+            for op in ops {
+                if let Op::Put { key, .. } = op
+                    && !self.contains(key)?
+                {
+                    return Err(Error::IndexFull);
+                }
+            }
+        }
         let over = |log: &Log, growth: u64| {
             let kept = if log.clear_staged.is_some() { 0 } else { log.live + log.removals };
             kept + log.staged_growth + growth > log.capacity()
