@@ -78,6 +78,37 @@ fn five_hundred_clients_at_once_pass_a_backlog_of_one() {
     }
 }
 
+/// How many connections to `address` wait for an answer to their SYN.
+fn unanswered(address: SocketAddrV4) -> usize {
+    const SYN_SENT: &str = "02";
+    let remote = format!("{:08X}:{:04X}", u32::from_ne_bytes(address.ip().octets()), address.port());
+    let table = std::fs::read_to_string("/proc/net/tcp").unwrap();
+    let fields = table.lines().map(|line| line.split_whitespace().skip(2).take(2).collect::<Vec<_>>());
+    fields.filter(|fields| *fields == [remote.as_str(), SYN_SENT]).count()
+}
+
+#[test]
+fn nothing_is_sent_to_a_queue_that_is_full() {
+    // Nobody accepts: a connection beyond those that fit would be dropped and tried again after a second.
+    let (listener, address) = listener(1);
+    let forwarder = forwarder(Target::Paced(address));
+    let mut clients: Vec<TcpStream> = (0..10).map(|_| connect(&forwarder)).collect();
+    let mut queue = backlog::AcceptQueue::new(address);
+    while queue.has_room().unwrap() {
+        thread::sleep(Duration::from_millis(1));
+    }
+    for _ in 0..50 {
+        assert_eq!(unanswered(address), 0);
+        thread::sleep(Duration::from_millis(1));
+    }
+    // And as soon as they are taken, the next ones come.
+    let servers: Vec<_> = clients.iter().map(|_| listener.accept().unwrap().0).collect();
+    clients.iter_mut().for_each(|client| client.write_all(b"x").unwrap());
+    for mut server in servers {
+        server.read_exact(&mut [0]).unwrap();
+    }
+}
+
 #[test]
 fn clients_that_come_before_the_start_are_served_after_it() {
     let waiting = listen(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).unwrap();
