@@ -291,7 +291,15 @@ impl<S: Signal> Table<S> {
         let (before, state) = (connection.seen, connection.socket().state());
         if connection.read_shutdown {
             // Nobody will read it, but the peer must not stand before a closed window.
-            while matches!(connection.socket_mut().recv(|bytes| (bytes.len(), bytes.len())), Ok(1..)) {}
+            let mut lost = false;
+            while matches!(connection.socket_mut().recv(|bytes| (bytes.len(), bytes.len())), Ok(1..)) {
+                lost = true;
+            }
+            // A peer that goes on writing to who has closed must learn that (RFC 1122, section 4.2.2.13), once all that was
+            // written before the close has arrived there.
+            if lost && state == State::FinWait2 && matches!(connection.owner, Owner::Nobody { .. }) {
+                return connection.socket_mut().abort();
+            }
         }
         if before == state {
             return;

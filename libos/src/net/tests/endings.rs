@@ -175,6 +175,21 @@ fn a_peer_that_never_closes_its_half_is_cut_off() {
 }
 
 #[test]
+fn a_peer_that_writes_to_a_closed_connection_is_reset() {
+    let mut net = Net::new();
+    let ((server, _), (client, _)) = net.connected();
+    net.server_sends(server, b"the last word").unwrap();
+    net.server.close(server, Linger::Background, net.now);
+    net.run();
+    assert_eq!(net.client_sends(client, b"is it?"), Ok(6));
+    net.run();
+    assert_eq!(net.server.connections(), 0);
+    assert_eq!(net.client_reads(client).unwrap(), b"the last word");
+    assert_eq!(net.client_reads(client), Err(Error::Reset));
+    assert_eq!(net.client_sends(client, b"no"), Err(Error::BrokenPipe));
+}
+
+#[test]
 fn a_peer_that_never_reads_cannot_hold_a_closed_connection() {
     let mut net = Net::new();
     let ((server, _), _) = net.connected();
