@@ -3,12 +3,12 @@
 //! Needs nothing that may be broken: no heap, no locks but the console's (which it breaks), no scheduler.
 
 use core::fmt;
-use core::sync::atomic::{AtomicBool, Ordering};
+use core::sync::atomic::{AtomicU32, Ordering};
 
 use crate::arch::trap::TrapFrame;
-use crate::arch::{backtrace, interrupts, percpu};
+use crate::arch::{backtrace, cpu, interrupts, percpu};
 use crate::drivers::power;
-use crate::{console, kprintln, task};
+use crate::{console, kprintln, task, time};
 
 /// Exit status after a panic, as `std` programs have it elsewhere.
 pub const PANIC: i32 = 101;
@@ -19,17 +19,41 @@ pub const PROTECTION_FAULT: i32 = 103;
 /// Exit status when the machine or the command line do not allow to boot.
 pub const BOOT_REFUSED: i32 = 104;
 
-/// Whether a report is being made already.
-static FAILING: AtomicBool = AtomicBool::new(false);
+/// The number of the CPU that makes a report, plus 1; 0 if none does.
+static FAILING: AtomicU32 = AtomicU32::new(0);
+/// How many other CPUs have stopped since.
+static STOPPED: AtomicU32 = AtomicU32::new(0);
 
-/// Silences everything else on this CPU and makes the console usable. A failure within the report ends at once.
+/// How long the other CPUs may take to stop, in nanoseconds.
+const STOP_LIMIT: u64 = 100_000_000;
+
+/// Stops everything else and makes the console usable. A failure within the report ends at once; a second CPU that fails
+/// leaves the report to the first.
 fn begin() {
     interrupts::disable();
-    if FAILING.swap(true, Ordering::Relaxed) {
-        power::exit(FATAL_EXCEPTION);
+    let own = percpu::this().id + 1;
+    match FAILING.compare_exchange(0, own, Ordering::AcqRel, Ordering::Acquire) {
+        Ok(_) => {}
+        Err(failing) if failing == own => power::exit(FATAL_EXCEPTION),
+        Err(_) => cpu::halt(),
     }
-    // SAFETY: interrupts stay disabled on the only CPU, so whoever holds the console never continues.
+    let others = percpu::online().filter(|cpu| cpu.id + 1 != own).count() as u32;
+    interrupts::stop_others();
+    let deadline = time::now_ns() + STOP_LIMIT;
+    while STOPPED.load(Ordering::Acquire) < others && time::now_ns() < deadline {
+        core::hint::spin_loop();
+    }
+    // SAFETY: interrupts stay disabled here and the other CPUs have stopped, so whoever holds the console never continues.
     unsafe { console::break_lock() };
+}
+
+/// A non-maskable interrupt: stops this CPU if another one makes a report; otherwise nobody expects it.
+pub(crate) fn non_maskable_interrupt(frame: &TrapFrame) -> ! {
+    if FAILING.load(Ordering::Acquire) != 0 {
+        STOPPED.fetch_add(1, Ordering::Release);
+        cpu::halt();
+    }
+    exception(frame)
 }
 
 /// Prints who was running: thread and CPU. `traps` is how many trap handlers were at work when it happened.

@@ -13,6 +13,7 @@ use crate::dax::{self, Protection};
 use crate::drivers::acpi::{self, AcpiInfo};
 use crate::drivers::{nfit, pci, power, rtc};
 use crate::fatal::refuse;
+use crate::sync::Once;
 use crate::{arch, cmdline, console, kprintln, mm, net, task, time};
 
 /// The size of the main thread's stack, in bytes.
@@ -20,6 +21,9 @@ const MAIN_STACK: usize = 4 << 20;
 
 /// How long open connections and sections of persistent memory may take at the end, in nanoseconds.
 const SHUTDOWN_LIMIT: u64 = 2_000_000_000;
+
+/// The APIC identifiers of all usable CPUs.
+static APIC_IDS: Once<Vec<u32>> = Once::new();
 
 unsafe extern "C" {
     /// `std`'s start: sets itself up and calls `main`.
@@ -47,7 +51,8 @@ pub(crate) extern "C" fn start(start_info: u64) -> ! {
     let (command_line, rsdp) = (info.command_line(), info.rsdp());
     // SAFETY: the loader's map says what is RAM; what the start info occupies is kept out.
     unsafe { mm::init(info.ram(), &info.occupied()) };
-    if let Err(error) = arch::init_stacks() {
+    // SAFETY: the boot CPU, once, with interrupts disabled.
+    if let Err(error) = unsafe { arch::init_stacks() } {
         refuse(format_args!("{error}"));
     }
     // The start info lies low in memory, which is not mapped any more; its text is needed once more.
@@ -55,7 +60,8 @@ pub(crate) extern "C" fn start(start_info: u64) -> ! {
     let options = cmdline::init(command_line).unwrap_or_else(|error| refuse(format_args!("{error}")));
     close_keys(options.protection);
     arch::init_interrupts();
-    find_devices(rsdp, options);
+    let acpi = find_devices(rsdp, options);
+    APIC_IDS.call_once(|| acpi.cpus.iter().filter(|cpu| cpu.enabled).map(|cpu| cpu.apic_id).collect());
     if task::spawn("main", run_program, 0, MAIN_STACK).is_err() {
         refuse(format_args!("no memory for the program's main thread"));
     }
@@ -78,7 +84,7 @@ fn close_keys(protection: Protection) {
 }
 
 /// Finds what the firmware describes and takes it into use.
-fn find_devices(rsdp: Option<u64>, options: &Options) {
+fn find_devices(rsdp: Option<u64>, options: &Options) -> AcpiInfo {
     let acpi = acpi::init(rsdp).unwrap_or_else(|error| refuse(format_args!("{error}")));
     for io_apic in &acpi.io_apics {
         interrupts::add_io_apic(io_apic.address, io_apic.gsi_base);
@@ -92,6 +98,7 @@ fn find_devices(rsdp: Option<u64>, options: &Options) {
     find_persistent_memory(&acpi, options.protection);
     pci::init();
     net::init();
+    acpi
 }
 
 fn find_persistent_memory(acpi: &AcpiInfo, protection: Protection) {
@@ -111,8 +118,9 @@ fn find_persistent_memory(acpi: &AcpiInfo, protection: Protection) {
     }
 }
 
-/// The main thread: constructors, then `std`.
+/// The main thread: the other CPUs, which need a thread to wait for them; constructors; then `std`.
 extern "C" fn run_program(_: usize) {
+    arch::smp::start(APIC_IDS.get().into_iter().flatten().copied());
     let mut constructor = &raw const init_array_start;
     while constructor < &raw const init_array_end {
         // SAFETY: the linker script puts the image's constructors between the two symbols.

@@ -1,5 +1,6 @@
 //! Threads.
 
+use crate::arch::percpu;
 use crate::task::{self, ThreadId};
 
 /// Starts a thread that runs `function(argument)` on a stack of at least `stack_size` bytes; its identifier, 0 on failure.
@@ -33,5 +34,5 @@ extern "C" fn sys_yield() {
 /// How many CPUs run threads.
 #[unsafe(no_mangle)]
 extern "C" fn sys_available_parallelism() -> usize {
-    1
+    percpu::online_count()
 }

@@ -28,6 +28,6 @@ pub use ram::free_bytes;
 pub(crate) use {
     heap::HEAP,
     ram::{init, ram_ranges},
-    space::{is_mapped, map_pmem, translate, with_leaves},
+    space::{is_mapped, map_pmem, translate, with_leaves, with_low_page},
     stack::{Stack, StackError},
 };

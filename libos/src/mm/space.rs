@@ -99,14 +99,35 @@ pub(super) fn map_frames(range: Range<u64>) -> Result<(), MapError> {
     Ok(())
 }
 
-/// Unmaps what [`map_frames`] mapped and gives the frames back.
+/// Unmaps what [`map_frames`] mapped and gives the frames back, once no CPU can reach them any more.
 pub(super) fn unmap_frames(range: Range<u64>) {
-    for page in range.step_by(PAGE as usize) {
-        if let Ok(frame) = with_space(|space| space.unmap_page(page)) {
-            arch::cpu::flush_tlb_page(page);
-            release_frames(frame, 1);
+    let mut frames = [0; UNMAP_BATCH];
+    let mut start = range.start;
+    while start < range.end {
+        let end = range.end.min(start + UNMAP_BATCH as u64 * PAGE);
+        let mut count = 0;
+        for page in (start..end).step_by(PAGE as usize) {
+            if let Ok(frame) = with_space(|space| space.unmap_page(page)) {
+                frames[count] = frame;
+                count += 1;
+            }
         }
+        arch::shootdown::flush_everywhere(start..end);
+        frames[..count].iter().for_each(|&frame| release_frames(frame, 1));
+        start = end;
     }
+}
+
+/// How many pages are unmapped with one shootdown.
+const UNMAP_BATCH: usize = 256;
+
+/// Runs `body` while the page at this physical address below 1 MiB is mapped onto itself; `None` if it could not be.
+pub(crate) fn with_low_page<R>(page: u64, attributes: Attributes, body: impl FnOnce() -> R) -> Option<R> {
+    with_space(|space| space.map(page..page + PAGE, page, attributes)).ok()?;
+    let result = body();
+    with_space(|space| space.unmap_page(page)).ok()?;
+    arch::shootdown::flush_everywhere(page..page + PAGE);
+    Some(result)
 }
 
 /// The leaf that maps this address.

@@ -1,21 +1,29 @@
-//! Who runs next.
+//! Who runs next, on which CPU.
 //!
-//! One queue, first come first served. A thread that was woken by an interrupt runs as soon as the interrupt returns:
-//! what waits for devices is short and urgent. The timer interrupt is armed for the earliest timer, and for the end of the
-//! time slice only while somebody waits for the CPU: an idle machine has no periodic interrupt.
+//! One queue for all CPUs, first come first served: a ready thread runs on whichever CPU comes for it, and takes its rights,
+//! its vector state and its thread pointer along. A thread that was woken by an interrupt runs as soon as the interrupt
+//! returns: what waits for devices is short and urgent. A CPU's timer is armed for the earliest timer, and for the end of the
+//! time slice only while somebody waits for a CPU: an idle machine has no periodic interrupt.
 //!
-//! A thread may be interrupted between deciding to wait and blocking, so two rules hold: preemption never takes a thread
-//! out of the run queue whatever its state says, and [`block`] does not block a thread that was woken meanwhile.
+//! Three rules make this right:
+//!
+//! - **The queue's lock is held across the switch** and released by the thread that was switched to. So a thread that is in
+//!   the queue is never still running: whoever wants to take it waits until its state is saved.
+//! - **Preemption never takes a thread out of the run queue** whatever its state says, since it may be interrupted between
+//!   deciding to wait and blocking.
+//! - **[`block`] does not block a thread that was woken meanwhile.**
 
 use alloc::sync::Arc;
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::mem;
+use core::sync::atomic::Ordering;
 
 use intrusive_collections::LinkedList;
 
 use super::thread::{RunAdapter, State, Thread, current, current_ref};
 use super::timer;
+use crate::arch::percpu::PerCpu;
 use crate::arch::{cpu, interrupts, percpu, pks, switch, timer as cpu_timer, trap};
-use crate::sync::{IrqLock, Once};
+use crate::sync::IrqLock;
 use crate::time;
 
 /// How long a thread runs while others are ready, in nanoseconds.
@@ -29,12 +37,6 @@ struct RunQueue {
 
 static QUEUE: IrqLock<RunQueue> =
     IrqLock::new(RunQueue { ready: LinkedList::new(RunAdapter::NEW), dead: LinkedList::new(RunAdapter::NEW) });
-/// When the running thread's slice ends, or `u64::MAX` while nobody else is ready.
-static SLICE_END: AtomicU64 = AtomicU64::new(u64::MAX);
-/// The deadline for which this CPU's timer is armed, or `u64::MAX`.
-static ARMED_FOR: AtomicU64 = AtomicU64::new(u64::MAX);
-/// The thread that runs when no other is ready.
-static IDLE: Once<Arc<Thread>> = Once::new();
 
 /// Why the running thread gives up the CPU.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -47,52 +49,63 @@ enum Reason {
     Exit,
 }
 
-/// Makes the caller, on the boot stack, the idle thread: it runs whenever nobody else does.
+/// Makes the caller, on the stack on which its CPU started, that CPU's idle thread: it runs whenever nobody else does.
 pub(crate) fn become_idle() -> ! {
-    let idle = Thread::new("idle", None).expect("memory for the idle thread at boot");
-    let idle = IDLE.call_once(|| idle);
-    percpu::this().current.store(Arc::as_ptr(idle).cast_mut(), Ordering::Relaxed);
+    let idle = Thread::new("idle", None).expect("memory for an idle thread at boot");
+    let cpu = percpu::this();
+    let idle = Arc::into_raw(idle).cast_mut();
+    cpu.idle.store(idle, Ordering::Relaxed);
+    cpu.current.store(idle, Ordering::Relaxed);
+    percpu::set_online();
     interrupts::restore(true);
     loop {
         bury_the_dead();
         interrupts::disable();
+        // Said before looking: whoever makes a thread ready looks after queueing it.
+        cpu.is_idle.store(true, Ordering::SeqCst);
         if QUEUE.lock().ready.is_empty() {
             cpu::wait_for_interrupt();
+            cpu.is_idle.store(false, Ordering::SeqCst);
         } else {
+            cpu.is_idle.store(false, Ordering::SeqCst);
             give_up(Reason::Yield);
             interrupts::restore(true);
         }
     }
 }
 
-fn is_idle(thread: *const Thread) -> bool {
-    IDLE.get().is_some_and(|idle| Arc::as_ptr(idle) == thread)
-}
-
-/// Puts a thread at the end of the run queue.
+/// Puts a thread at the end of the run queue, and finds a CPU for it.
 pub(super) fn ready(thread: &Arc<Thread>) {
     let mut queue = QUEUE.lock();
     if thread.run_link.is_linked() {
         return;
     }
     queue.ready.push_back(thread.clone());
-    if SLICE_END.load(Ordering::Relaxed) == u64::MAX {
-        SLICE_END.store(time::now_ns() + TIME_SLICE, Ordering::Relaxed);
+    // The lock keeps interrupts disabled, so this CPU stays this CPU.
+    let this = percpu::this();
+    if this.trap_depth.load(Ordering::Relaxed) != 0 {
+        this.reschedule.store(true, Ordering::Relaxed);
+        return;
+    }
+    let is_idle = |cpu: &&PerCpu| cpu.id != this.id && cpu.is_idle.swap(false, Ordering::SeqCst);
+    if let Some(idle) = percpu::online().find(is_idle) {
+        interrupts::ask_to_reschedule(idle);
+        return;
+    }
+    if this.slice_end.load(Ordering::Relaxed) == u64::MAX {
+        this.slice_end.store(time::now_ns() + TIME_SLICE, Ordering::Relaxed);
     }
     drop(queue);
-    if trap::in_trap() {
-        percpu::this().reschedule.store(true, Ordering::Relaxed);
-    } else {
-        arm_cpu_timer();
-    }
+    arm_cpu_timer();
 }
 
 /// Arms this CPU's timer for whatever comes first, if it is not armed for something earlier.
 pub(super) fn arm_cpu_timer() {
     let enabled = interrupts::disable();
-    let next = timer::earliest().min(SLICE_END.load(Ordering::Relaxed));
-    if next < ARMED_FOR.load(Ordering::Relaxed) {
-        ARMED_FOR.store(next, Ordering::Relaxed);
+    let cpu = percpu::this();
+    let next = timer::earliest().min(cpu.slice_end.load(Ordering::Relaxed));
+    if next < cpu.armed_for.load(Ordering::Relaxed) {
+        cpu.armed_for.store(next, Ordering::Relaxed);
         cpu_timer::arm(next);
     }
     interrupts::restore(enabled);
@@ -100,13 +113,14 @@ pub(super) fn arm_cpu_timer() {
 
 /// The timer's interrupt handler.
 pub(crate) fn timer_interrupt() {
-    ARMED_FOR.store(u64::MAX, Ordering::Relaxed);
+    let cpu = percpu::this();
+    cpu.armed_for.store(u64::MAX, Ordering::Relaxed);
     timer::run_expired();
-    if SLICE_END.load(Ordering::Relaxed) <= time::now_ns() {
-        percpu::this().reschedule.store(true, Ordering::Relaxed);
+    if cpu.slice_end.load(Ordering::Relaxed) <= time::now_ns() {
+        cpu.reschedule.store(true, Ordering::Relaxed);
     }
-    // Not before the choice of the next thread, which sets the next slice's end.
-    if !percpu::this().reschedule.load(Ordering::Relaxed) {
+    // Otherwise the choice of the next thread, which sets the next slice's end, arms the timer.
+    if !cpu.reschedule.load(Ordering::Relaxed) {
         arm_cpu_timer();
     }
 }
@@ -143,7 +157,8 @@ pub fn sleep_until(deadline: u64) {
 /// Leaves a thread that has ended for good.
 pub(super) fn leave(thread: Arc<Thread>) -> ! {
     interrupts::disable();
-    QUEUE.lock().dead.push_back(thread);
+    // `choose` takes this count over.
+    let _ = Arc::into_raw(thread);
     give_up(Reason::Exit);
     unreachable!("a thread that has ended does not run again")
 }
@@ -163,34 +178,49 @@ fn give_up(reason: Reason) {
     let enabled = interrupts::disable();
     let cpu = percpu::this();
     let previous = cpu.current.load(Ordering::Relaxed).cast_const();
-    let next = choose(previous, reason);
-    arm_cpu_timer();
-    if let Some(next) = next
-        && next != previous
-    {
-        // SAFETY: the running thread and the chosen one are alive: all threads are kept in a table until they end, and
-        // then in the list of the dead, which is emptied by others; the idle thread is static. Interrupts are disabled and
-        // neither is in a queue that another CPU serves, so `saved` is ours.
-        unsafe {
-            let (from, to) = (&mut *(*previous).saved.get(), &*(*next).saved.get());
-            from.rights = pks::save();
-            cpu.current.store(next.cast_mut(), Ordering::Relaxed);
-            cpu::set_fs_base((*next).thread_pointer());
-            pks::load(to.rights);
-            switch::switch(&raw mut from.stack_pointer, to.stack_pointer);
+    let mut queue = QUEUE.lock();
+    let next = choose(&mut queue, cpu, previous, reason).filter(|&next| next != previous);
+    match next {
+        None => drop(queue),
+        Some(next) => {
+            // Released by `after_switch`, on the other side.
+            mem::forget(queue);
+            // SAFETY: the running thread and the chosen one are alive: all threads are kept in a table until they end, and
+            // then in the list of the dead, which is emptied under the queue's lock and by others; idle threads are never
+            // freed. Interrupts are disabled and the queue's lock is held, so both `saved` are ours.
+            unsafe {
+                let (from, to) = (&mut *(*previous).saved.get(), &*(*next).saved.get());
+                from.rights = pks::save();
+                cpu.current.store(next.cast_mut(), Ordering::Relaxed);
+                cpu::set_fs_base((*next).thread_pointer());
+                pks::load(to.rights);
+                switch::switch(&raw mut from.stack_pointer, to.stack_pointer);
+                // This may be another CPU than before.
+                after_switch();
+            }
         }
     }
+    arm_cpu_timer();
     interrupts::restore(enabled);
 }
 
+/// Releases the queue's lock for the thread that was left.
+///
+/// # Safety
+/// Called once after each switch, by the thread that was switched to, with interrupts disabled.
+pub(super) unsafe fn after_switch() {
+    // SAFETY: `give_up` locked the queue before the switch and forgot the guard.
+    unsafe { QUEUE.force_unlock() };
+}
+
 /// Updates the run queue for the running thread and takes the next one from it; `None` if the running one goes on.
-fn choose(previous: *const Thread, reason: Reason) -> Option<*const Thread> {
-    let mut queue = QUEUE.lock();
+fn choose(queue: &mut RunQueue, cpu: &PerCpu, previous: *const Thread, reason: Reason) -> Option<*const Thread> {
     // SAFETY: the running thread is alive (see `give_up`).
     let running = unsafe { &*previous };
+    let idle = cpu.idle.load(Ordering::Relaxed).cast_const();
     match reason {
         Reason::Yield => {
-            if !is_idle(previous) && !running.run_link.is_linked() {
+            if previous != idle && !running.run_link.is_linked() {
                 queue.ready.push_back(current());
             }
         }
@@ -203,11 +233,14 @@ fn choose(previous: *const Thread, reason: Reason) -> Option<*const Thread> {
                 return None;
             }
         }
-        Reason::Exit => {}
+        // It is in use until the switch is over, but the list is emptied only by who holds the queue's lock after that.
+        // SAFETY: `leave` made the thread a count for the list.
+        Reason::Exit => queue.dead.push_back(unsafe { Arc::from_raw(previous) }),
     }
-    let next = queue.ready.pop_front().or_else(|| IDLE.get().cloned())?;
+    // Whoever is taken from the queue is kept alive by the table of threads.
+    let next = queue.ready.pop_front().map_or(idle, |thread| Arc::as_ptr(&thread));
     let slice_end = if queue.ready.is_empty() { u64::MAX } else { time::now_ns() + TIME_SLICE };
-    SLICE_END.store(slice_end, Ordering::Relaxed);
-    percpu::this().reschedule.store(false, Ordering::Relaxed);
-    Some(Arc::as_ptr(&next))
+    cpu.slice_end.store(slice_end, Ordering::Relaxed);
+    cpu.reschedule.store(false, Ordering::Relaxed);
+    Some(next)
 }

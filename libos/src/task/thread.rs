@@ -230,6 +230,8 @@ pub fn spawn_kernel(name: &'static str, entry: fn()) -> ThreadId {
 
 /// The first function on a new stack; interrupts are still disabled from the switch.
 extern "C" fn begin(start: usize) -> ! {
+    // SAFETY: this thread was just switched to for the first time.
+    unsafe { scheduler::after_switch() };
     crate::arch::interrupts::restore(true);
     // SAFETY: `spawn` made the box and gave its address to this thread alone.
     let start = unsafe { alloc::boxed::Box::from_raw(start as *mut Start) };

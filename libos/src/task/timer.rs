@@ -1,7 +1,7 @@
 //! Timers: a function that runs in interrupt context at a given time.
 
 use alloc::sync::Arc;
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use intrusive_collections::{KeyAdapter, RBTree, RBTreeAtomicLink, intrusive_adapter};
 
@@ -17,6 +17,8 @@ pub struct Timer {
     deadline: AtomicU64,
     function: fn(usize),
     argument: usize,
+    /// Whether the function is running.
+    running: AtomicBool,
 }
 
 intrusive_adapter!(ByDeadline = Arc<Timer>: Timer { link => RBTreeAtomicLink });
@@ -41,7 +43,13 @@ fn note_earliest(armed: &RBTree<ByDeadline>) {
 impl Timer {
     /// A timer that is not armed.
     pub fn new(function: fn(usize), argument: usize) -> Arc<Self> {
-        Arc::new(Self { link: RBTreeAtomicLink::new(), deadline: AtomicU64::new(0), function, argument })
+        Arc::new(Self {
+            link: RBTreeAtomicLink::new(),
+            deadline: AtomicU64::new(0),
+            function,
+            argument,
+            running: AtomicBool::new(false),
+        })
     }
 
     /// Runs the function at `deadline`, in nanoseconds since boot; replaces an earlier arming.
@@ -56,12 +64,16 @@ impl Timer {
         super::scheduler::arm_cpu_timer();
     }
 
-    /// Disarms the timer; does nothing if it has run or was not armed.
+    /// Disarms the timer; does nothing if it has run or was not armed. When this returns, the function does not run on any
+    /// CPU. Not to be called by the function itself.
     pub fn cancel(&self) {
-        if self.link.is_linked() {
+        {
             let mut armed = ARMED.lock();
             self.remove_from(&mut armed);
             note_earliest(&armed);
+        }
+        while self.running.load(Ordering::Acquire) {
+            core::hint::spin_loop();
         }
     }
 
@@ -86,10 +98,14 @@ pub(super) fn run_expired() {
             let expired =
                 armed.front().get().is_some_and(|timer| timer.deadline.load(Ordering::Relaxed) <= time::now_ns());
             let timer = if expired { armed.front_mut().remove() } else { None };
+            if let Some(timer) = &timer {
+                timer.running.store(true, Ordering::Relaxed);
+            }
             note_earliest(&armed);
             timer
         };
         let Some(timer) = timer else { return };
         (timer.function)(timer.argument);
+        timer.running.store(false, Ordering::Release);
     }
 }

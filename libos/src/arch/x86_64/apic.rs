@@ -8,7 +8,7 @@ use volatile::VolatilePtr;
 use x86_64::registers::model_specific::{ApicBase, ApicBaseFlags, Msr};
 
 use super::interrupts::{SPURIOUS_VECTOR, TIMER_VECTOR};
-use super::{cpu, pit};
+use super::{cpu, percpu, pit};
 
 /// Registers, by their offset in memory; the MSR's number is 0x800 + offset / 16.
 mod register {
@@ -16,6 +16,8 @@ mod register {
     pub const TASK_PRIORITY: u32 = 0x80;
     pub const END_OF_INTERRUPT: u32 = 0xb0;
     pub const SPURIOUS: u32 = 0xf0;
+    pub const INTERRUPT_COMMAND_LOW: u32 = 0x300;
+    pub const INTERRUPT_COMMAND_HIGH: u32 = 0x310;
     pub const LVT_TIMER: u32 = 0x320;
     pub const LVT_LINT0: u32 = 0x350;
     pub const TIMER_INITIAL_COUNT: u32 = 0x380;
@@ -69,32 +71,93 @@ fn write(register: u32, value: u32) {
     }
 }
 
-/// Enables this CPU's local APIC and finds the timer's frequency.
-pub(super) fn init() {
-    let (frame, flags) = ApicBase::read();
-    let x2apic = cpu::has_x2apic();
+/// Finds out how the registers are reached, enables the boot CPU's local APIC and finds the timer's frequency.
+pub(super) fn init_boot() {
     ACCESS.call_once(|| {
-        if x2apic { Access::Msr } else { Access::Memory(crate::mm::map_mmio(frame.start_address().as_u64(), 4096)) }
+        if cpu::has_x2apic() {
+            Access::Msr
+        } else {
+            Access::Memory(crate::mm::map_mmio(ApicBase::read().0.start_address().as_u64(), 4096))
+        }
     });
-    let mut flags = flags | ApicBaseFlags::LAPIC_ENABLE;
-    flags.set(ApicBaseFlags::X2APIC_ENABLE, x2apic);
-    // SAFETY: the base stays where it is, outside all RAM; only the mode changes.
-    unsafe { ApicBase::write(frame, flags) };
-    write(register::TASK_PRIORITY, 0);
-    write(register::LVT_LINT0, LVT_MASKED);
-    write(register::SPURIOUS, SOFTWARE_ENABLE | u32::from(SPURIOUS_VECTOR));
-    if cpu::has_tsc_deadline() {
-        write(register::LVT_TIMER, LVT_TSC_DEADLINE | u32::from(TIMER_VECTOR));
-    } else {
+    enable();
+    if !cpu::has_tsc_deadline() {
         write(register::TIMER_DIVIDE, DIVIDE);
         write(register::LVT_TIMER, LVT_MASKED);
         write(register::TIMER_INITIAL_COUNT, u32::MAX);
         pit::wait_calibration_interval();
         let elapsed = u64::from(u32::MAX - read(register::TIMER_CURRENT_COUNT));
         COUNT_FREQUENCY.store((elapsed * pit::CALIBRATIONS_PER_SECOND).max(1), Ordering::Relaxed);
+    }
+    init_timer();
+}
+
+/// Enables the local APIC of a CPU that was started later.
+pub(super) fn init() {
+    enable();
+    init_timer();
+}
+
+fn enable() {
+    let (frame, flags) = ApicBase::read();
+    let mut flags = flags | ApicBaseFlags::LAPIC_ENABLE;
+    flags.set(ApicBaseFlags::X2APIC_ENABLE, cpu::has_x2apic());
+    // SAFETY: the base stays where it is, outside all RAM; only the mode changes.
+    unsafe { ApicBase::write(frame, flags) };
+    write(register::TASK_PRIORITY, 0);
+    write(register::LVT_LINT0, LVT_MASKED);
+    write(register::SPURIOUS, SOFTWARE_ENABLE | u32::from(SPURIOUS_VECTOR));
+    percpu::this().apic_id.store(u32::from(id()), Ordering::Release);
+}
+
+fn init_timer() {
+    if cpu::has_tsc_deadline() {
+        write(register::LVT_TIMER, LVT_TSC_DEADLINE | u32::from(TIMER_VECTOR));
+    } else {
+        write(register::TIMER_DIVIDE, DIVIDE);
         write(register::TIMER_INITIAL_COUNT, 0);
         write(register::LVT_TIMER, u32::from(TIMER_VECTOR));
     }
+}
+
+/// What an interprocessor interrupt asks of its target (SDM volume 3A, figure 11-12).
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Command {
+    /// Interrupt with this vector.
+    Fixed(u8),
+    /// Non-maskable interrupt.
+    NonMaskable,
+    /// Reset to the state in which it waits for a start-up command.
+    Init,
+    /// Start at this page number of the first MiB.
+    StartUp(u8),
+}
+
+/// Delivery status: the last command is still being sent.
+const SEND_PENDING: u32 = 1 << 12;
+const LEVEL_ASSERT: u32 = 1 << 14;
+
+/// Sends an interrupt to the CPU with this APIC identifier. Interrupts are disabled, since it takes two writes.
+pub(super) fn send(target: u32, command: Command) {
+    let low = LEVEL_ASSERT
+        | match command {
+            Command::Fixed(vector) => u32::from(vector),
+            Command::NonMaskable => 0b100 << 8,
+            Command::Init => 0b101 << 8,
+            Command::StartUp(page) => 0b110 << 8 | u32::from(page),
+        };
+    if matches!(ACCESS.get(), Some(Access::Msr)) {
+        // SAFETY: x2APIC mode is on; the command interrupts another CPU, which is prepared for what is sent here.
+        unsafe {
+            Msr::new(0x800 + register::INTERRUPT_COMMAND_LOW / 16).write(u64::from(target) << 32 | u64::from(low))
+        };
+        return;
+    }
+    while read(register::INTERRUPT_COMMAND_LOW) & SEND_PENDING != 0 {
+        core::hint::spin_loop();
+    }
+    write(register::INTERRUPT_COMMAND_HIGH, target << 24);
+    write(register::INTERRUPT_COMMAND_LOW, low);
 }
 
 /// This CPU's identifier, as messages and the I/O APIC address it.

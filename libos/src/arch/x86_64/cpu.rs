@@ -87,9 +87,19 @@ pub unsafe fn load_page_tables(root: u64) {
     unsafe { Cr3::write(frame, Cr3Flags::empty()) };
 }
 
+/// The physical address of the page tables that are in use.
+pub(super) fn page_table_root() -> u64 {
+    Cr3::read().0.start_address().as_u64()
+}
+
 /// Forgets this CPU's cached translation of a page.
 pub fn flush_tlb_page(address: u64) {
     x86_64::instructions::tlb::flush(VirtAddr::new(address));
+}
+
+/// Forgets all of this CPU's cached translations (no page is global).
+pub fn flush_tlb() {
+    x86_64::instructions::tlb::flush_all();
 }
 
 /// Waits for an interrupt with interrupts enabled; returns after one, with interrupts enabled.

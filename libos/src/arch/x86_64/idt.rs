@@ -51,10 +51,10 @@ unsafe impl Sync for Table {}
 
 static TABLE: Table = Table(UnsafeCell::new([Gate::EMPTY; 256]));
 
-/// Fills and loads the table.
+/// Fills the table, which is the same for all CPUs.
 ///
 /// # Safety
-/// Called once, after the GDT is loaded, with interrupts disabled.
+/// Called once, on the boot CPU, after the GDT is loaded and before [`load`].
 pub(super) unsafe fn init() {
     // SAFETY: nobody else uses the table before it is loaded.
     let table = unsafe { &mut *TABLE.0.get() };
@@ -68,6 +68,13 @@ pub(super) unsafe fn init() {
         };
         *gate = Gate::new(stubs() + number as u64 * STUB_SIZE, stack);
     }
+}
+
+/// Loads the table on this CPU.
+///
+/// # Safety
+/// The table is filled, and this CPU's GDT is loaded; interrupts are disabled.
+pub(super) unsafe fn load() {
     let pointer =
         DescriptorTablePointer { limit: (size_of::<Table>() - 1) as u16, base: VirtAddr::from_ptr(TABLE.0.get()) };
     // SAFETY: the table is static and each gate leads to a stub for its vector.

@@ -2,12 +2,18 @@
 
 use core::sync::atomic::{AtomicUsize, Ordering};
 
+use super::apic::Command;
 use super::io_apic::{IoApic, Trigger};
-use super::{apic, port};
+use super::percpu::{self, PerCpu};
+use super::{apic, port, shootdown};
 use crate::sync::IrqLock;
 
 /// The local APIC timer's vector.
 pub(super) const TIMER_VECTOR: u8 = 0x20;
+/// The vector by which another CPU asks this one to choose a thread.
+const RESCHEDULE_VECTOR: u8 = 0x21;
+/// The vector by which another CPU asks this one to forget translations.
+const SHOOTDOWN_VECTOR: u8 = 0x22;
 /// The first vector for devices.
 const FIRST_DEVICE_VECTOR: u8 = 0x30;
 /// The vector of spurious interrupts, which want no end-of-interrupt.
@@ -74,11 +80,37 @@ pub fn route_gsi(gsi: u32, vector: u8, level: bool, active_low: bool) -> bool {
     IO_APICS.lock().iter_mut().flatten().any(|io_apic| io_apic.route(gsi, vector, apic::id(), trigger))
 }
 
+/// Asks another CPU to choose again which thread it runs.
+pub(crate) fn ask_to_reschedule(cpu: &PerCpu) {
+    send(cpu, Command::Fixed(RESCHEDULE_VECTOR));
+}
+
+/// Interrupts another CPU to make it look for shootdown requests.
+pub(super) fn ask_to_shoot_down(cpu: &PerCpu) {
+    send(cpu, Command::Fixed(SHOOTDOWN_VECTOR));
+}
+
+/// Interrupts every other CPU even if its interrupts are disabled; the handler stops it if the machine is failing.
+pub(crate) fn stop_others() {
+    let own = percpu::this().id;
+    for cpu in percpu::online().filter(|cpu| cpu.id != own) {
+        send(cpu, Command::NonMaskable);
+    }
+}
+
+fn send(cpu: &PerCpu, command: Command) {
+    let enabled = disable();
+    apic::send(cpu.apic_id.load(Ordering::Acquire), command);
+    restore(enabled);
+}
+
 /// Runs the handler of an interrupt, then tells the local APIC that it was served.
 pub(super) fn dispatch(vector: u8) {
     match vector {
         SPURIOUS_VECTOR => return,
         TIMER_VECTOR => crate::task::timer_interrupt(),
+        RESCHEDULE_VECTOR => percpu::this().reschedule.store(true, Ordering::Relaxed),
+        SHOOTDOWN_VECTOR => shootdown::serve(),
         _ => {
             let slot = vector.checked_sub(FIRST_DEVICE_VECTOR).and_then(|place| HANDLERS.get(usize::from(place)));
             let function = slot.map_or(0, |slot| slot.function.load(Ordering::Acquire));

@@ -20,29 +20,39 @@ pub mod pit;
 pub mod pks;
 pub mod port;
 pub mod pvh;
+pub mod shootdown;
+pub mod smp;
 pub mod switch;
 pub mod timer;
 pub mod trap;
 pub mod tsc;
 
-pub(crate) use gdt::init_stacks;
-
-/// Prepares this CPU's tables for traps: from here on an exception is reported instead of resetting the machine.
+/// Prepares the boot CPU for traps: from here on an exception is reported instead of resetting the machine.
 ///
 /// # Safety
 /// Called once, on the boot CPU, with interrupts disabled.
 pub unsafe fn init_traps() {
     // SAFETY: forwarded to the caller; the IDT refers to the GDT that was loaded just before.
     unsafe {
-        percpu::init();
-        gdt::init();
+        percpu::init(0);
+        gdt::init_boot();
         idt::init();
+        idt::load();
     }
 }
 
-/// Prepares the local APIC and the timer; interrupts may be enabled afterwards.
+/// Replaces the boot CPU's first tables by those with guarded stacks, now that memory is managed.
+///
+/// # Safety
+/// Called once, on the boot CPU, with interrupts disabled.
+pub(crate) unsafe fn init_stacks() -> Result<(), crate::mm::StackError> {
+    // SAFETY: forwarded to the caller; the code selector is the same in both tables, so the IDT stays right.
+    unsafe { gdt::init() }
+}
+
+/// Prepares the boot CPU's local APIC and the timer; interrupts may be enabled afterwards.
 pub fn init_interrupts() {
     interrupts::mask_legacy_controller();
     tsc::calibrate();
-    apic::init();
+    apic::init_boot();
 }

@@ -4,10 +4,13 @@ use core::arch::asm;
 use core::cell::UnsafeCell;
 use core::mem::offset_of;
 use core::ptr;
-use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64};
+use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 use x86_64::VirtAddr;
 use x86_64::registers::model_specific::GsBase;
+
+/// The most CPUs that are used.
+pub const MAX_CPUS: usize = 64;
 
 /// What one CPU keeps for itself.
 #[repr(C)]
@@ -15,40 +18,91 @@ pub struct PerCpu {
     this: UnsafeCell<*const PerCpu>,
     /// The thread that runs here; the scheduler's.
     pub(crate) current: AtomicPtr<crate::task::Thread>,
+    /// The thread that runs here when no other is ready; the scheduler's.
+    pub(crate) idle: AtomicPtr<crate::task::Thread>,
     /// The number of this CPU, from 0.
     pub id: u32,
-    /// What IA32_PKRS holds, or a mark that this is not known; [`super::pks`]'s.
-    pub(super) pkrs: AtomicU64,
     /// How many traps are being handled, one inside the other.
     pub(crate) trap_depth: AtomicU32,
+    /// What IA32_PKRS holds, or a mark that this is not known; [`super::pks`]'s.
+    pub(super) pkrs: AtomicU64,
+    /// The local APIC's identifier.
+    pub(super) apic_id: AtomicU32,
+    /// Whether the CPU runs threads.
+    pub(crate) online: AtomicBool,
     /// Whether the scheduler should choose again before the trap returns.
     pub(crate) reschedule: AtomicBool,
+    /// Whether the CPU is about to wait, or waits, for an interrupt.
+    pub(crate) is_idle: AtomicBool,
+    /// When the running thread's slice ends, or `u64::MAX` while nobody waits for its CPU.
+    pub(crate) slice_end: AtomicU64,
+    /// The deadline for which the timer is armed, or `u64::MAX`.
+    pub(crate) armed_for: AtomicU64,
 }
 
-// SAFETY: `this` is written once, before any other code runs on the CPU; all else is atomic.
+// SAFETY: `this` is written once, before any other code runs on the CPU; all else is atomic or constant.
 unsafe impl Sync for PerCpu {}
 
-static BOOT_CPU: PerCpu = PerCpu {
-    this: UnsafeCell::new(ptr::null()),
-    current: AtomicPtr::new(ptr::null_mut()),
-    id: 0,
-    pkrs: AtomicU64::new(super::pks::UNKNOWN),
-    trap_depth: AtomicU32::new(0),
-    reschedule: AtomicBool::new(false),
-};
-
-/// Points GS at the boot CPU's data.
-///
-/// # Safety
-/// Called once, on the boot CPU, before anything uses [`this`].
-pub(super) unsafe fn init() {
-    // SAFETY: nothing else runs yet, so nobody reads `this`.
-    unsafe { *BOOT_CPU.this.get() = &raw const BOOT_CPU };
-    GsBase::write(VirtAddr::from_ptr(&raw const BOOT_CPU));
+impl PerCpu {
+    const fn new(id: u32) -> Self {
+        Self {
+            this: UnsafeCell::new(ptr::null()),
+            current: AtomicPtr::new(ptr::null_mut()),
+            idle: AtomicPtr::new(ptr::null_mut()),
+            id,
+            trap_depth: AtomicU32::new(0),
+            pkrs: AtomicU64::new(super::pks::UNKNOWN),
+            apic_id: AtomicU32::new(0),
+            online: AtomicBool::new(false),
+            reschedule: AtomicBool::new(false),
+            is_idle: AtomicBool::new(false),
+            slice_end: AtomicU64::new(u64::MAX),
+            armed_for: AtomicU64::new(u64::MAX),
+        }
+    }
 }
 
-/// The data of the CPU that runs this. A thread may move to another CPU at any time: use it with preemption off, or for
-/// what may be out of date.
+static CPUS: [PerCpu; MAX_CPUS] = {
+    let mut all = [const { PerCpu::new(0) }; MAX_CPUS];
+    let mut id = 0;
+    while id < MAX_CPUS {
+        all[id] = PerCpu::new(id as u32);
+        id += 1;
+    }
+    all
+};
+
+/// How many CPUs run threads.
+static ONLINE: AtomicUsize = AtomicUsize::new(0);
+
+/// Points GS at the data of the CPU with this number.
+///
+/// # Safety
+/// Called once on each CPU, with a number of its own below [`MAX_CPUS`], before anything there uses [`this`].
+pub(super) unsafe fn init(id: usize) {
+    let cpu = &CPUS[id];
+    // SAFETY: nothing else runs on this CPU yet, and others do not read `this`.
+    unsafe { *cpu.this.get() = cpu };
+    GsBase::write(VirtAddr::from_ptr(cpu));
+}
+
+/// Says that this CPU runs threads from now on.
+pub(crate) fn set_online() {
+    this().online.store(true, Ordering::Release);
+    ONLINE.fetch_add(1, Ordering::Release);
+}
+
+/// How many CPUs run threads.
+pub fn online_count() -> usize {
+    ONLINE.load(Ordering::Acquire)
+}
+
+/// Every CPU that runs threads.
+pub(crate) fn online() -> impl Iterator<Item = &'static PerCpu> {
+    CPUS.iter().filter(|cpu| cpu.online.load(Ordering::Acquire))
+}
+
+/// The data of the CPU that runs this. A thread may move to another CPU at any time: use it with interrupts disabled.
 pub fn this() -> &'static PerCpu {
     let pointer: *const PerCpu;
     // SAFETY: `init` pointed GS at a static `PerCpu` whose `this` field points at itself.
@@ -69,4 +123,15 @@ pub(crate) fn current_thread() -> *mut crate::task::Thread {
             options(nostack, readonly, preserves_flags));
     }
     pointer
+}
+
+/// How many traps this CPU is handling, as one instruction: a thread that runs in none sees 0 wherever it is.
+pub(crate) fn trap_depth() -> u32 {
+    let depth: u32;
+    // SAFETY: as in `this`.
+    unsafe {
+        asm!("mov {:e}, gs:[{offset}]", out(reg) depth, offset = const offset_of!(PerCpu, trap_depth),
+            options(nostack, readonly, preserves_flags));
+    }
+    depth
 }

@@ -192,6 +192,8 @@ extern "C" fn handle(frame: &mut TrapFrame) {
         interrupts::dispatch(frame.vector as u8);
     } else if frame.vector == vector::PAGE_FAULT {
         crate::dax::fault::page_fault(frame, x86_64::registers::control::Cr2::read_raw());
+    } else if frame.vector == vector::NON_MASKABLE {
+        crate::fatal::non_maskable_interrupt(frame);
     } else {
         crate::fatal::exception(frame);
     }
@@ -206,5 +208,5 @@ extern "C" fn handle(frame: &mut TrapFrame) {
 
 /// Whether this CPU is handling a trap. What may sleep asks this first.
 pub fn in_trap() -> bool {
-    percpu::this().trap_depth.load(Ordering::Relaxed) != 0
+    percpu::trap_depth() != 0
 }

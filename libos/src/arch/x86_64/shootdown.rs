@@ -1,0 +1,63 @@
+//! Making every CPU forget cached translations of pages that were unmapped, and waiting until each has.
+//!
+//! One shootdown at a time. The initiator interrupts the others and waits, with its own interrupts enabled so that it serves
+//! interrupts meanwhile; whoever waits for a CPU that spins with interrupts disabled waits no longer than that CPU does.
+
+use core::ops::Range;
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use super::{cpu, interrupts, percpu};
+use crate::mm::layout::PAGE;
+
+/// Whether a shootdown is under way: a lock that is taken with interrupts enabled.
+static BUSY: AtomicBool = AtomicBool::new(false);
+static START: AtomicU64 = AtomicU64::new(0);
+static END: AtomicU64 = AtomicU64::new(0);
+/// One bit for each CPU that has not answered yet.
+static PENDING: AtomicU64 = AtomicU64::new(0);
+
+/// From this many pages on, all translations are dropped instead of single ones.
+const MANY_PAGES: u64 = 64;
+
+/// Makes every CPU forget the translations of these addresses. The caller holds no [`crate::sync::IrqLock`].
+pub fn flush_everywhere(range: Range<u64>) {
+    if percpu::online_count() <= 1 {
+        flush_here(&range);
+        return;
+    }
+    assert!(interrupts::are_enabled(), "a shootdown waits for other CPUs, which may wait for this one");
+    while BUSY.swap(true, Ordering::Acquire) {
+        core::hint::spin_loop();
+    }
+    START.store(range.start, Ordering::Relaxed);
+    END.store(range.end, Ordering::Relaxed);
+    // From here to the sending the thread must not move, or it would leave out the wrong CPU.
+    let enabled = interrupts::disable();
+    let own = percpu::this().id;
+    let others = || percpu::online().filter(|cpu| cpu.id != own);
+    PENDING.store(others().map(|cpu| 1 << cpu.id).sum(), Ordering::Release);
+    others().for_each(interrupts::ask_to_shoot_down);
+    flush_here(&range);
+    interrupts::restore(enabled);
+    while PENDING.load(Ordering::Acquire) != 0 {
+        core::hint::spin_loop();
+    }
+    BUSY.store(false, Ordering::Release);
+}
+
+/// The interrupt handler: forgets what is asked for, then says so.
+pub(super) fn serve() {
+    let bit = 1 << percpu::this().id;
+    if PENDING.load(Ordering::Acquire) & bit != 0 {
+        flush_here(&(START.load(Ordering::Relaxed)..END.load(Ordering::Relaxed)));
+        PENDING.fetch_and(!bit, Ordering::Release);
+    }
+}
+
+fn flush_here(range: &Range<u64>) {
+    if (range.end - range.start) / PAGE > MANY_PAGES {
+        cpu::flush_tlb();
+    } else {
+        range.clone().step_by(PAGE as usize).for_each(cpu::flush_tlb_page);
+    }
+}

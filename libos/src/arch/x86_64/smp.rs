@@ -1,0 +1,186 @@
+//! Starting the other CPUs.
+//!
+//! A CPU wakes in real mode at a page below 1 MiB. The trampoline that is copied there takes it through protected mode into
+//! long mode, on the page tables that are in use already, and to [`enter`] on a stack of its own. CPUs are started one after
+//! the other, so the trampoline's few variables serve all of them. The page is mapped writable while it is filled, then
+//! executable while CPUs run on it, and not at all afterwards.
+
+use core::arch::global_asm;
+use core::{ptr, slice};
+
+use super::apic::{self, Command};
+use super::{cpu, gdt, idt, interrupts, percpu, pks};
+use crate::dax::Protection;
+use crate::mm::attributes::Attributes;
+use crate::mm::layout::PAGE;
+use crate::mm::{self, Stack};
+use crate::{cmdline, kprintln, task, time};
+
+/// Where the trampoline runs: a page of RAM below 1 MiB that nobody allocates.
+const TRAMPOLINE: u64 = 0x8000;
+
+/// The size of the stack on which a CPU starts and on which its idle loop stays, in bytes.
+const IDLE_STACK: usize = 32 << 10;
+
+/// How long a CPU may take from its start-up command to running threads, in nanoseconds.
+const START_LIMIT: u64 = 2_000_000_000;
+
+/// Pauses of the start-up protocol, in nanoseconds (SDM volume 3A, section 9.4.4.1).
+const AFTER_INIT: u64 = 10_000_000;
+const AFTER_START_UP: u64 = 200_000;
+
+global_asm!(
+    r#"
+    .section .rodata.trampoline, "a", @progbits
+    .balign 16
+    .global trampoline_start
+    .global trampoline_variables
+    .global trampoline_end
+    trampoline_start:
+    .code16
+        cli
+        cld
+        xorw %ax, %ax
+        movw %ax, %ds
+        lgdtl {base} + 3f - trampoline_start
+        movl %cr0, %eax
+        orl $1, %eax
+        movl %eax, %cr0
+        ljmpl $24, ${base} + 1f - trampoline_start
+    .code32
+    1:  movl $16, %eax
+        movl %eax, %ds
+        movl %eax, %es
+        movl %eax, %ss
+        // As in the boot code: CR4 PAE, OSFXSR, OSXMMEXCPT; IA32_EFER LME, NXE; CR0 PG, WP, NE, MP, PE.
+        movl %cr4, %eax
+        orl $0x620, %eax
+        movl %eax, %cr4
+        movl {base} + trampoline_variables - trampoline_start, %eax
+        movl %eax, %cr3
+        movl $0xc0000080, %ecx
+        rdmsr
+        orl $0x900, %eax
+        wrmsr
+        movl %cr0, %eax
+        andl $0x9ffffff3, %eax
+        orl $0x80010023, %eax
+        movl %eax, %cr0
+        ljmpl $8, ${base} + 2f - trampoline_start
+    .code64
+    2:  movq {base} + trampoline_variables - trampoline_start + 8, %rsp
+        movq {base} + trampoline_variables - trampoline_start + 16, %rdi
+        xorl %ebp, %ebp
+        movabsq ${enter}, %rax
+        callq *%rax
+        ud2
+    .balign 8
+    // Null, 64-bit code, data, 32-bit code.
+    4:  .quad 0
+        .quad 0x00af9a000000ffff
+        .quad 0x00cf92000000ffff
+        .quad 0x00cf9a000000ffff
+    3:  .word 31
+        .long {base} + 4b - trampoline_start
+    .balign 8
+    // The page tables' root, the stack, the CPU's number.
+    trampoline_variables: .quad 0, 0, 0
+    trampoline_end:
+    .text
+    "#,
+    base = const TRAMPOLINE,
+    enter = sym enter,
+    options(att_syntax)
+);
+
+unsafe extern "C" {
+    static trampoline_start: u8;
+    static trampoline_variables: u8;
+    static trampoline_end: u8;
+}
+
+/// Starts the CPUs with these APIC identifiers, except the one that runs, from a thread. A CPU that does not come is named
+/// and left alone.
+pub(crate) fn start(apic_ids: impl Iterator<Item = u32>) {
+    let own = u32::from(apic::id());
+    let mut number = 1;
+    for apic_id in apic_ids.filter(|&id| id != own) {
+        if number >= percpu::MAX_CPUS {
+            kprintln!("holdfast: only {} CPUs are used", percpu::MAX_CPUS);
+            break;
+        }
+        if start_one(apic_id, number) {
+            number += 1;
+        } else {
+            // It may still come, with this number: nobody else gets it, and no further CPU is tried.
+            kprintln!("holdfast: the CPU with APIC id {apic_id} does not start; going on with {number}");
+            break;
+        }
+    }
+}
+
+fn start_one(apic_id: u32, number: usize) -> bool {
+    let Ok(stack) = Stack::new(IDLE_STACK) else { return false };
+    fill_trampoline(stack.top(), number as u64);
+    // The CPU stays on it for ever, or may still come.
+    core::mem::forget(stack);
+    let mapped = mm::with_low_page(TRAMPOLINE, Attributes::CODE, || {
+        let before = percpu::online_count();
+        let send = |command| {
+            let enabled = interrupts::disable();
+            apic::send(apic_id, command);
+            interrupts::restore(enabled);
+        };
+        send(Command::Init);
+        task::sleep_until(time::now_ns() + AFTER_INIT);
+        for _ in 0..2 {
+            send(Command::StartUp((TRAMPOLINE / PAGE) as u8));
+            task::sleep_until(time::now_ns() + AFTER_START_UP);
+        }
+        let deadline = time::now_ns() + START_LIMIT;
+        while percpu::online_count() == before && time::now_ns() < deadline {
+            task::yield_now();
+        }
+        percpu::online_count() != before
+    });
+    mapped.unwrap_or(false)
+}
+
+fn fill_trampoline(stack_top: u64, number: u64) {
+    let start = &raw const trampoline_start;
+    let length = (&raw const trampoline_end).addr() - start.addr();
+    let variables = (&raw const trampoline_variables).addr() - start.addr();
+    let values = [cpu::page_table_root(), stack_top, number];
+    let filled = mm::with_low_page(TRAMPOLINE, Attributes::DATA, || {
+        // SAFETY: the page is mapped writable while this runs, it is RAM that nobody else uses, no CPU runs on it now, and
+        // the trampoline with its variables is smaller than a page.
+        unsafe {
+            let page = slice::from_raw_parts_mut(TRAMPOLINE as *mut u8, PAGE as usize);
+            ptr::copy_nonoverlapping(start, page.as_mut_ptr(), length);
+            for (place, value) in values.iter().enumerate() {
+                page[variables + place * 8..][..8].copy_from_slice(&value.to_le_bytes());
+            }
+        }
+    });
+    assert!(filled.is_some(), "the trampoline's page is free");
+}
+
+/// The first Rust function of a CPU that was started, on its own stack, with interrupts disabled.
+extern "C" fn enter(number: usize) -> ! {
+    // SAFETY: once on this CPU, whose number is its own; features and tables are those of the boot CPU, which has checked
+    // that they exist; no thread runs here yet.
+    unsafe {
+        percpu::init(number);
+        let ready = gdt::init();
+        idt::load();
+        if ready.is_err() {
+            cpu::halt();
+        }
+        cpu::enable_features();
+        if cmdline::options().protection == Protection::Pks {
+            pks::enable();
+        }
+    }
+    apic::init();
+    task::become_idle()
+}
