@@ -63,24 +63,19 @@ pub fn futex_wait(word: &AtomicU32, expected: u32, deadline: Option<u64>) -> Res
 /// Wakes up to `count` threads that wait for this address; how many. The address is only compared, never read: what was
 /// there may be gone.
 pub fn futex_wake(address: usize, count: usize) -> usize {
-    let mut woken = LinkedList::new(WaitAdapter::NEW);
     let mut number = 0;
+    let mut waiters = bucket(address).lock();
+    let mut cursor = waiters.front_mut();
+    while let Some(thread) = cursor.get()
+        && number < count
     {
-        let mut waiters = bucket(address).lock();
-        let mut cursor = waiters.front_mut();
-        while let Some(thread) = cursor.get()
-            && number < count
-        {
-            if thread.futex.load(Ordering::Relaxed) == address {
-                woken.push_back(cursor.remove().expect("the cursor is on a thread"));
-                number += 1;
-            } else {
-                cursor.move_next();
-            }
+        if thread.futex.load(Ordering::Relaxed) != address {
+            cursor.move_next();
+        } else if let Some(thread) = cursor.remove() {
+            // Under the lock: a waiter whose deadline passes meanwhile must find itself in this list or in none.
+            thread.wake();
+            number += 1;
         }
-    }
-    while let Some(thread) = woken.pop_front() {
-        thread.wake();
     }
     number
 }

@@ -7,8 +7,8 @@
 //!
 //! Three rules make this right:
 //!
-//! - **The queue's lock is held across the switch** and released by the thread that was switched to. So a thread that is in
-//!   the queue is never still running: whoever wants to take it waits until its state is saved.
+//! - **The queue's lock is held across the switch** and released by the thread that was switched to, and a thread that runs
+//!   is not queued by whoever wakes it. So whoever takes a thread from the queue finds its state saved.
 //! - **Preemption never takes a thread out of the run queue** whatever its state says, since it may be interrupted between
 //!   deciding to wait and blocking.
 //! - **[`block`] does not block a thread that was woken meanwhile.**
@@ -77,19 +77,25 @@ pub(crate) fn become_idle() -> ! {
 /// Puts a thread at the end of the run queue, and finds a CPU for it.
 pub(super) fn ready(thread: &Arc<Thread>) {
     let mut queue = QUEUE.lock();
-    if thread.run_link.is_linked() {
+    // One that still runs has not blocked yet and will not, since its state says that it is ready.
+    if thread.run_link.is_linked() || thread.running.load(Ordering::Relaxed) {
         return;
     }
     queue.ready.push_back(thread.clone());
     // The lock keeps interrupts disabled, so this CPU stays this CPU.
     let this = percpu::this();
-    if this.trap_depth.load(Ordering::Relaxed) != 0 {
+    let in_trap = this.trap_depth.load(Ordering::Relaxed) != 0;
+    if in_trap && this.is_idle.load(Ordering::SeqCst) {
         this.reschedule.store(true, Ordering::Relaxed);
         return;
     }
     let is_idle = |cpu: &&PerCpu| cpu.id != this.id && cpu.is_idle.swap(false, Ordering::SeqCst);
     if let Some(idle) = percpu::online().find(is_idle) {
         interrupts::ask_to_reschedule(idle);
+        return;
+    }
+    if in_trap {
+        this.reschedule.store(true, Ordering::Relaxed);
         return;
     }
     if this.slice_end.load(Ordering::Relaxed) == u64::MAX {
@@ -181,7 +187,10 @@ fn give_up(reason: Reason) {
     let mut queue = QUEUE.lock();
     let next = choose(&mut queue, cpu, previous, reason).filter(|&next| next != previous);
     match next {
-        None => drop(queue),
+        None => {
+            drop(queue);
+            arm_cpu_timer();
+        }
         Some(next) => {
             // Released by `after_switch`, on the other side.
             mem::forget(queue);
@@ -191,6 +200,8 @@ fn give_up(reason: Reason) {
             unsafe {
                 let (from, to) = (&mut *(*previous).saved.get(), &*(*next).saved.get());
                 from.rights = pks::save();
+                (*previous).running.store(false, Ordering::Relaxed);
+                (*next).running.store(true, Ordering::Relaxed);
                 cpu.current.store(next.cast_mut(), Ordering::Relaxed);
                 cpu::set_fs_base((*next).thread_pointer());
                 pks::load(to.rights);
@@ -200,17 +211,17 @@ fn give_up(reason: Reason) {
             }
         }
     }
-    arm_cpu_timer();
     interrupts::restore(enabled);
 }
 
-/// Releases the queue's lock for the thread that was left.
+/// Releases the queue's lock for the thread that was left, and arms the timer for the new one's slice.
 ///
 /// # Safety
 /// Called once after each switch, by the thread that was switched to, with interrupts disabled.
 pub(super) unsafe fn after_switch() {
     // SAFETY: `give_up` locked the queue before the switch and forgot the guard.
     unsafe { QUEUE.force_unlock() };
+    arm_cpu_timer();
 }
 
 /// Updates the run queue for the running thread and takes the next one from it; `None` if the running one goes on.
@@ -220,16 +231,12 @@ fn choose(queue: &mut RunQueue, cpu: &PerCpu, previous: *const Thread, reason: R
     let idle = cpu.idle.load(Ordering::Relaxed).cast_const();
     match reason {
         Reason::Yield => {
-            if previous != idle && !running.run_link.is_linked() {
+            if previous != idle {
                 queue.ready.push_back(current());
             }
         }
         Reason::Block => {
             if !running.is(State::Waiting) {
-                if running.run_link.is_linked() {
-                    // SAFETY: a thread that has not ended is linked nowhere but in `ready`, whose lock is held.
-                    unsafe { queue.ready.cursor_mut_from_ptr(running) }.remove();
-                }
                 return None;
             }
         }

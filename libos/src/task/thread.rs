@@ -5,7 +5,7 @@ use alloc::sync::{Arc, Weak};
 use core::cell::UnsafeCell;
 use core::fmt;
 use core::num::NonZeroU32;
-use core::sync::atomic::{AtomicI32, AtomicU8, AtomicU32, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU8, AtomicU32, AtomicUsize, Ordering};
 
 use intrusive_collections::{LinkedListAtomicLink, intrusive_adapter};
 
@@ -49,6 +49,8 @@ pub struct Thread {
     tls: Tls,
     pub(super) saved: UnsafeCell<Saved>,
     state: AtomicU8,
+    /// Whether a CPU runs it. Changes only under the run queue's lock.
+    pub(super) running: AtomicBool,
     /// In the run queue, or after its end in the list of the dead.
     pub(super) run_link: LinkedListAtomicLink,
     /// In the wait queue or futex bucket that it waits in.
@@ -111,6 +113,7 @@ impl Thread {
             tls,
             saved: UnsafeCell::new(Saved { stack_pointer: 0, rights: Rights::CLOSED }),
             state: AtomicU8::new(State::Ready as u8),
+            running: AtomicBool::new(false),
             run_link: LinkedListAtomicLink::new(),
             wait_link: LinkedListAtomicLink::new(),
             futex: AtomicUsize::new(0),

@@ -82,24 +82,19 @@ impl WaitQueue {
 
     /// Wakes the thread that has waited longest.
     pub fn wake_one(&self) {
-        let first = {
-            let mut waiters = self.waiters.lock();
-            self.wakes.fetch_add(1, Ordering::Release);
-            waiters.pop_front()
-        };
-        if let Some(thread) = first {
+        let mut waiters = self.waiters.lock();
+        self.wakes.fetch_add(1, Ordering::Release);
+        if let Some(thread) = waiters.pop_front() {
             thread.wake();
         }
     }
 
     /// Wakes every thread that waits.
     pub fn wake_all(&self) {
-        let mut all = {
-            let mut waiters = self.waiters.lock();
-            self.wakes.fetch_add(1, Ordering::Release);
-            waiters.take()
-        };
-        while let Some(thread) = all.pop_front() {
+        let mut waiters = self.waiters.lock();
+        self.wakes.fetch_add(1, Ordering::Release);
+        // Under the lock: a waiter whose deadline passes meanwhile must find itself in this list or in none.
+        while let Some(thread) = waiters.pop_front() {
             thread.wake();
         }
     }
