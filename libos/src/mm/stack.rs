@@ -12,6 +12,12 @@ use crate::sync::IrqLock;
 
 /// The address slots for stacks; a bitmap of frames serves as well for slots.
 static SLOTS: IrqLock<Option<FrameBitmap<'static>>> = IrqLock::new(None);
+/// How many unused stacks stay mapped.
+const KEPT: usize = 32;
+
+/// Unused stacks that stay mapped for threads to come: unmapping one interrupts every CPU.
+static UNUSED: IrqLock<[Option<Mapped>; KEPT]> = IrqLock::new([const { None }; KEPT]);
+
 /// Why there is no stack.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum StackError {
@@ -36,36 +42,65 @@ impl From<MapError> for StackError {
     }
 }
 
-/// A mapped stack, whole pages; dropping it unmaps it.
+/// A slot with pages mapped at its end.
 #[derive(Debug)]
-pub(crate) struct Stack {
+struct Mapped {
     slot: u64,
     range: Range<u64>,
 }
 
-impl Stack {
-    /// A stack of at least `bytes` bytes. Its contents are whatever the frames held.
-    pub(crate) fn new(bytes: usize) -> Result<Self, StackError> {
-        let bytes = bytes as u64;
-        if bytes == 0 || bytes > STACK_STRIDE / 2 {
-            return Err(StackError::BadSize);
-        }
-        let slot = {
-            let mut slots = SLOTS.lock();
-            let slots = slots.get_or_insert_with(|| {
-                let mut all = FrameBitmap::new(vec![0; STACK_SLOTS / 64].leak());
-                all.release(0, STACK_SLOTS as u64);
-                all
-            });
-            slots.allocate(1).ok_or(StackError::OutOfMemory)?
-        };
+impl Mapped {
+    /// An unused one of this size, if one was kept.
+    fn reuse(bytes: u64) -> Option<Self> {
+        let fits = |mapped: &mut Mapped| mapped.range.end - mapped.range.start == bytes;
+        UNUSED.lock().iter_mut().find_map(|place| place.take_if(fits))
+    }
+
+    /// Any unused one that was kept.
+    fn take_unused() -> Option<Self> {
+        UNUSED.lock().iter_mut().find_map(Option::take)
+    }
+
+    fn new(bytes: u64) -> Result<Self, StackError> {
+        let slot = allocate_slot().ok_or(StackError::OutOfMemory)?;
         let top = STACKS_BASE + (slot + 1) * STACK_STRIDE;
-        let range = top - bytes.next_multiple_of(PAGE)..top;
+        let range = top - bytes..top;
         if let Err(error) = map_frames(range.clone()) {
             release_slot(slot);
             return Err(error.into());
         }
         Ok(Self { slot, range })
+    }
+
+    fn unmap(self) {
+        unmap_frames(self.range);
+        release_slot(self.slot);
+    }
+}
+
+/// A mapped stack, whole pages. Its contents at first are whatever its frames held.
+#[derive(Debug)]
+pub(crate) struct Stack {
+    /// Taken out only by dropping the stack.
+    mapped: Option<Mapped>,
+    range: Range<u64>,
+}
+
+impl Stack {
+    /// A stack of at least `bytes` bytes.
+    pub(crate) fn new(bytes: usize) -> Result<Self, StackError> {
+        let bytes = (bytes as u64).checked_next_multiple_of(PAGE).unwrap_or(u64::MAX);
+        if bytes == 0 || bytes > STACK_STRIDE / 2 {
+            return Err(StackError::BadSize);
+        }
+        let mapped = Mapped::reuse(bytes).map_or_else(|| Mapped::new(bytes), Ok).or_else(|_| {
+            // What the unused ones occupy may be what is missing.
+            while let Some(unused) = Mapped::take_unused() {
+                unused.unmap();
+            }
+            Mapped::new(bytes)
+        })?;
+        Ok(Self { range: mapped.range.clone(), mapped: Some(mapped) })
     }
 
     /// The address just above the stack: where its first push goes below.
@@ -79,6 +114,16 @@ impl Stack {
     }
 }
 
+fn allocate_slot() -> Option<u64> {
+    let mut slots = SLOTS.lock();
+    let slots = slots.get_or_insert_with(|| {
+        let mut all = FrameBitmap::new(vec![0; STACK_SLOTS / 64].leak());
+        all.release(0, STACK_SLOTS as u64);
+        all
+    });
+    slots.allocate(1)
+}
+
 fn release_slot(slot: u64) {
     if let Some(slots) = SLOTS.lock().as_mut() {
         slots.release(slot, 1);
@@ -86,8 +131,16 @@ fn release_slot(slot: u64) {
 }
 
 impl Drop for Stack {
+    /// Keeps the stack for the next thread, or unmaps it if enough are kept.
     fn drop(&mut self) {
-        unmap_frames(self.range.clone());
-        release_slot(self.slot);
+        let Some(mapped) = self.mapped.take() else { return };
+        let mut unused = UNUSED.lock();
+        match unused.iter_mut().find(|place| place.is_none()) {
+            Some(place) => *place = Some(mapped),
+            None => {
+                drop(unused);
+                mapped.unmap();
+            }
+        }
     }
 }

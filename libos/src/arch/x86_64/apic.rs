@@ -85,9 +85,8 @@ pub(super) fn init_boot() {
         write(register::TIMER_DIVIDE, DIVIDE);
         write(register::LVT_TIMER, LVT_MASKED);
         write(register::TIMER_INITIAL_COUNT, u32::MAX);
-        pit::wait_calibration_interval();
-        let elapsed = u64::from(u32::MAX - read(register::TIMER_CURRENT_COUNT));
-        COUNT_FREQUENCY.store((elapsed * pit::CALIBRATIONS_PER_SECOND).max(1), Ordering::Relaxed);
+        let frequency = pit::frequency_of(|| u64::from(u32::MAX - read(register::TIMER_CURRENT_COUNT)));
+        COUNT_FREQUENCY.store(frequency.max(1), Ordering::Relaxed);
     }
     init_timer();
 }

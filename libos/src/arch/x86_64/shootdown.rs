@@ -1,7 +1,7 @@
 //! Making every CPU forget cached translations of pages that were unmapped, and waiting until each has.
 //!
-//! One shootdown at a time. The initiator interrupts the others and waits, with its own interrupts enabled so that it serves
-//! interrupts meanwhile; whoever waits for a CPU that spins with interrupts disabled waits no longer than that CPU does.
+//! One shootdown at a time. Its initiator cannot be preempted: it would keep everybody else waiting, for ever if it was an
+//! idle thread. Whoever waits for its turn serves the one under way meanwhile.
 
 use core::ops::Range;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -9,7 +9,7 @@ use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use super::{cpu, interrupts, percpu};
 use crate::mm::layout::PAGE;
 
-/// Whether a shootdown is under way: a lock that is taken with interrupts enabled.
+/// Whether a shootdown is under way.
 static BUSY: AtomicBool = AtomicBool::new(false);
 static START: AtomicU64 = AtomicU64::new(0);
 static END: AtomicU64 = AtomicU64::new(0);
@@ -26,26 +26,26 @@ pub fn flush_everywhere(range: Range<u64>) {
         return;
     }
     assert!(interrupts::are_enabled(), "a shootdown waits for other CPUs, which may wait for this one");
+    let enabled = interrupts::disable();
     while BUSY.swap(true, Ordering::Acquire) {
+        serve();
         core::hint::spin_loop();
     }
     START.store(range.start, Ordering::Relaxed);
     END.store(range.end, Ordering::Relaxed);
-    // From here to the sending the thread must not move, or it would leave out the wrong CPU.
-    let enabled = interrupts::disable();
     let own = percpu::this().id;
     let others = || percpu::online().filter(|cpu| cpu.id != own);
     PENDING.store(others().map(|cpu| 1 << cpu.id).sum(), Ordering::Release);
     others().for_each(interrupts::ask_to_shoot_down);
     flush_here(&range);
-    interrupts::restore(enabled);
     while PENDING.load(Ordering::Acquire) != 0 {
         core::hint::spin_loop();
     }
     BUSY.store(false, Ordering::Release);
+    interrupts::restore(enabled);
 }
 
-/// The interrupt handler: forgets what is asked for, then says so.
+/// Forgets what is asked for, then says so: the interrupt handler, and what waiting CPUs do.
 pub(super) fn serve() {
     let bit = 1 << percpu::this().id;
     if PENDING.load(Ordering::Acquire) & bit != 0 {

@@ -19,10 +19,7 @@ pub fn read() -> u64 {
 /// Finds the counter's frequency: from CPUID leaf 15H where it says so, else by comparison with the interval timer.
 pub(super) fn calibrate() {
     let start = read();
-    let frequency = from_cpuid().unwrap_or_else(|| {
-        pit::wait_calibration_interval();
-        (read() - start) * pit::CALIBRATIONS_PER_SECOND
-    });
+    let frequency = from_cpuid().unwrap_or_else(|| pit::frequency_of(read));
     SCALE.store(((1_000_000_000u128 << 32) / u128::from(frequency.max(1))) as u64, Ordering::Relaxed);
     EPOCH.store(start, Ordering::Relaxed);
 }
