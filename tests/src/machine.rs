@@ -63,6 +63,12 @@ impl Outcome {
         self
     }
 
+    /// Fails unless some line has this in it.
+    pub fn expect_text(&self, text: &str) -> &Self {
+        assert!(self.lines.iter().any(|printed| printed.contains(text)), "no line has `{text}`:\n{self}");
+        self
+    }
+
     /// What follows `prefix` on the first line that starts with it.
     pub fn after(&self, prefix: &str) -> &str {
         let found = self.lines.iter().find_map(|line| line.strip_prefix(prefix));

@@ -2,6 +2,8 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 use xtask::forward::Forwarder;
@@ -36,8 +38,20 @@ impl StoreImage {
     }
 
     /// The image, locked, for a machine.
+    ///
+    /// The lock belongs to an open file, of which a process has a copy between its fork and its exec. So just after a machine's end
+    /// one that another test starts at that moment can still have the lock, for no longer than its start takes.
     pub fn open(&self) -> PmemImage {
-        PmemImage::open(&self.path, Some(self.length)).unwrap()
+        let deadline = Instant::now() + Duration::from_secs(10);
+        loop {
+            match PmemImage::open(&self.path, Some(self.length)) {
+                Ok(image) => return image,
+                Err(error) if Instant::now() < deadline && error.to_string().contains("in use") => {
+                    thread::sleep(Duration::from_millis(5));
+                }
+                Err(error) => panic!("{error:#}"),
+            }
+        }
     }
 }
 

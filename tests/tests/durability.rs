@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 use holdfast_tests::load::{Load, Model};
 use holdfast_tests::random::Random;
 use holdfast_tests::resp::Reply;
-use holdfast_tests::store::{Store, StoreImage};
+use holdfast_tests::store::{Store, StoreImage, store_machine};
+use xtask::qemu::Machine;
 use xtask::size::MIB;
 
 /// How a machine ends under load.
@@ -84,6 +85,24 @@ fn a_power_cut_during_the_first_writes_leaves_a_pool_that_opens() {
         let store = Store::boot(&image);
         model.check(&mut store.client());
     }
+}
+
+#[test]
+fn a_power_cut_while_the_pool_is_opened_loses_nothing() {
+    let image = StoreImage::new(64 * MIB);
+    let store = Store::boot(&image);
+    let load = Load::start(store.address(), &Model::default(), 5);
+    thread::sleep(Duration::from_millis(500));
+    store.kill();
+    let mut model = load.finish();
+    // From before the machine reads its memory to about the time when it is ready.
+    for moment in [50, 150, 250, 350, 450, 550, 650] {
+        let machine = Machine::start(store_machine(image.open()), None).unwrap();
+        thread::sleep(Duration::from_millis(moment));
+        machine.kill();
+    }
+    let store = Store::boot(&image);
+    model.check(&mut store.client());
 }
 
 #[test]

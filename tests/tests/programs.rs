@@ -1,8 +1,9 @@
 //! How programs end: each way with its exit status, and those that are nobody's wish with a report.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
-use holdfast_tests::machine::{Outcome, machine, outcome, run};
+use holdfast_tests::machine::{Outcome, PATIENCE, machine, outcome, run};
 use xtask::qemu::{Exit, Machine};
 
 const SOURCE: &str = "tests/programs/src/bin/crash.rs";
@@ -99,6 +100,16 @@ fn executing_data_is_reported() {
 }
 
 #[test]
+fn a_report_shows_every_register() {
+    let outcome = crash("null");
+    let registers = ["rip", "rsp", "rflags", "error code", "rax", "rbx", "rcx", "rdx", "rsi", "rdi", "rbp"];
+    let numbered = (8..16).map(|number| format!("r{number}"));
+    for register in registers.map(str::to_owned).into_iter().chain(numbered) {
+        outcome.expect_text(&format!(" {register:3} 0x"));
+    }
+}
+
+#[test]
 fn a_stack_overflow_is_reported_with_its_thread() {
     for (way, thread) in [("overflow", MAIN), ("overflow-in-thread", OTHER)] {
         let outcome = crash(way);
@@ -111,16 +122,38 @@ fn a_stack_overflow_is_reported_with_its_thread() {
     }
 }
 
-#[test]
-fn the_power_button_ends_a_program_that_does_not_listen() {
-    let options = machine("crash", &["hang"]);
+/// Boots a program that never ends by itself, and waits until it says so.
+fn endless(way: &str) -> (Machine, PathBuf) {
+    let options = machine("crash", &[way]);
     let image = options.image.clone();
     let machine = Machine::start(options, None).unwrap();
-    let hangs = machine.console().wait_for_line(Duration::from_secs(60), |line| (line == "crash: hang").then_some(()));
-    assert_eq!(hangs, Some(()), "{:?}", machine.console().lines());
-    assert_eq!(machine.wait(Duration::from_millis(500)), None, "the program ended by itself");
-    machine.press_power_button().unwrap();
-    outcome(&machine, &image).expect_exit(0);
+    let begun =
+        machine.console().wait_for_line(PATIENCE, |line| (line.strip_prefix("crash: ") == Some(way)).then_some(()));
+    assert_eq!(begun, Some(()), "{:?}", machine.console().lines());
+    (machine, image)
+}
+
+#[test]
+fn a_non_maskable_interrupt_is_reported() {
+    let (machine, image) = endless("spin");
+    machine.qmp_command("inject-nmi", serde_json::json!({})).unwrap();
+    let outcome = outcome(&machine, &image);
+    outcome.expect_exit(102);
+    outcome
+        .report()
+        .expect_headline("holdfast: FAULT NMI non-maskable interrupt (vector 2)")
+        .expect_thread(MAIN)
+        .expect_backtrace(SOURCE, &["main"]);
+}
+
+#[test]
+fn the_power_button_ends_a_program_that_does_not_listen() {
+    for way in ["hang", "spin"] {
+        let (machine, image) = endless(way);
+        assert_eq!(machine.wait(Duration::from_millis(500)), None, "the program ended by itself");
+        machine.press_power_button().unwrap();
+        outcome(&machine, &image).expect_exit(0);
+    }
 }
 
 #[test]
@@ -148,6 +181,6 @@ fn a_command_line_that_is_not_understood_stops_the_boot_and_is_named() {
 
 #[test]
 fn a_killed_machine_is_told_from_one_that_ended() {
-    let machine = Machine::start(machine("crash", &["hang"]), None).unwrap();
+    let (machine, _) = endless("hang");
     assert_eq!(machine.kill(), Exit::Killed(9));
 }

@@ -21,6 +21,9 @@ mod guest {
             "hang" => loop {
                 thread::park();
             },
+            "spin" => loop {
+                std::hint::spin_loop();
+            },
             "exit" => process::exit(7),
             "exit-in-thread" => drop(thread::spawn(|| process::exit(9)).join()),
             "panic" => panic!("as told"),
