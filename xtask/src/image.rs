@@ -125,6 +125,15 @@ impl PmemImage {
     }
 }
 
+impl Drop for PmemImage {
+    /// Gives the lock back. Closing the file alone would not do it at once: a process that another thread has just
+    /// forked has a copy of every open file until it executes its program.
+    fn drop(&mut self) {
+        // Where that fails, the lock goes with the last copy.
+        let _ = self.lock.unlock();
+    }
+}
+
 fn lock(file: &File, name: &str) -> Result<()> {
     match file.try_lock() {
         Ok(()) => Ok(()),
@@ -199,6 +208,16 @@ mod tests {
         let error = message(PmemImage::open(&path, None));
         assert!(error.contains("in use"), "{error}");
         drop(first);
+        assert!(PmemImage::open(&path, None).is_ok());
+    }
+
+    #[test]
+    fn the_lock_goes_with_the_image_even_if_a_fork_still_has_a_copy() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("pmem0.img");
+        let image = PmemImage::open(&path, Some(SMALLEST)).unwrap();
+        let _copy = image.lock_file().try_clone().unwrap();
+        drop(image);
         assert!(PmemImage::open(&path, None).is_ok());
     }
 
