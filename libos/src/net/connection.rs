@@ -123,6 +123,11 @@ impl<S: Signal> Connection<S> {
         self.set.get_mut(self.handle)
     }
 
+    /// The bytes of its buffers.
+    pub fn buffered(&self) -> usize {
+        self.socket().recv_capacity() + self.socket().send_capacity()
+    }
+
     /// Bounds the wait for the handshake of a connect.
     pub fn expect_answer(&mut self) {
         self.socket_mut().set_timeout(Some(CONNECT_TIMEOUT));

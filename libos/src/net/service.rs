@@ -17,6 +17,7 @@ use crate::cmdline::{IpConfig, options};
 use crate::drivers::virtio::net::{self as card, NetworkCard};
 use crate::io::{Watch, pollers};
 use crate::kprintln;
+use crate::mm::free_bytes;
 use crate::sync::Mutex;
 use crate::task::{self, TimedOut, WaitQueue};
 use crate::time::now_ns;
@@ -26,6 +27,9 @@ use crate::time::now_ns;
 const NAP: u64 = 2_000_000;
 /// A program that has called `poll` within this time is expected to call it again, in nanoseconds.
 const POLLS_OFTEN: u64 = 10_000_000;
+/// The part of free memory that connections' buffers may take, and the least that they get in bytes.
+const SHARE: usize = 4;
+const MIN_BUDGET: usize = 4 << 20;
 /// How long a connect waits for the machine to get an address, in nanoseconds.
 const ADDRESS_LIMIT: u64 = 10_000_000_000;
 
@@ -59,7 +63,8 @@ fn nanoseconds(at: Instant) -> u64 {
 pub fn init() {
     let seed = || entropy::random().unwrap_or_else(now_ns);
     let now = instant(now_ns());
-    let mut stack = GuestStack::new(seed(), now);
+    let budget = (free_bytes() as usize / SHARE).max(MIN_BUDGET);
+    let mut stack = GuestStack::new(seed(), budget, now);
     match card::take().and_then(|found| found.start(interrupt)) {
         None => kprintln!("holdfast: no network card; this machine can talk only to itself"),
         Some(running) => {

@@ -72,8 +72,9 @@ pub struct Stack<D: Device, S: Signal> {
 }
 
 impl<D: Device, S: Signal> Stack<D, S> {
-    /// A stack that reaches only this machine itself. `seed` makes sequence numbers and ports hard to guess.
-    pub fn new(seed: u64, now: Instant) -> Self {
+    /// A stack that reaches only this machine itself. `seed` makes sequence numbers and ports hard to guess; the buffers of
+    /// all connections take up to `budget` bytes.
+    pub fn new(seed: u64, budget: usize, now: Instant) -> Self {
         let mut loopback = Link::new(Loopback::default(), EthernetAddress([0; 6]), seed, now);
         // Every address that is sent here is this machine's: 127.0.0.0/8 and the network card's.
         loopback.interface.set_any_ip(true);
@@ -84,7 +85,7 @@ impl<D: Device, S: Signal> Stack<D, S> {
         Self {
             nic: None,
             loopback,
-            table: Table::new(),
+            table: Table::new(budget),
             dhcp: None,
             shared_at: None,
             changes: Vec::new(),

@@ -23,8 +23,8 @@ use super::udp::Datagrams;
 use crate::io::Signal;
 use listeners::Listener;
 
-/// There is never more than this many connections: what is left of memory belongs to the program.
-pub const MAX_CONNECTIONS: usize = 4096;
+/// There is never more than this many connections, whatever memory there is.
+const MAX_CONNECTIONS: usize = 4096;
 /// Segments that one connection may send before the next one's turn.
 const BURST: usize = 32;
 /// Connections in TIME-WAIT. The oldest go first: what they guard against is rare, their buffers are not small.
@@ -52,10 +52,14 @@ pub struct Table<S: Signal> {
     time_wait: VecDeque<Id>,
     /// An address was resolved: whoever waits for one may go on.
     resolved: bool,
+    /// Bytes of all connections' buffers, and how many they may be: what is left of memory belongs to the program.
+    buffered: usize,
+    budget: usize,
 }
 
 impl<S: Signal> Table<S> {
-    pub const fn new() -> Self {
+    /// No sockets, and room for connections whose buffers take up to `budget` bytes in all.
+    pub const fn new(budget: usize) -> Self {
         Self {
             connections: Slab::new(),
             by_tuple: BTreeMap::new(),
@@ -65,16 +69,21 @@ impl<S: Signal> Table<S> {
             timers: BTreeSet::new(),
             time_wait: VecDeque::new(),
             resolved: false,
+            buffered: 0,
+            budget,
         }
     }
 
     /// Bytes of buffer each way for one more connection: generous while there are few, so that a thousand fit as well.
-    pub fn capacity(&self) -> usize {
-        match self.connections.len() {
-            0..128 => 64 * 1024,
-            128..512 => 32 * 1024,
+    /// `None` when there are too many.
+    pub fn capacity(&self) -> Option<usize> {
+        let capacity = match 4 * self.buffered / self.budget {
+            0 => 64 * 1024,
+            1 => 32 * 1024,
             _ => 16 * 1024,
-        }
+        };
+        let fits = self.connections.len() < MAX_CONNECTIONS && self.buffered + 2 * capacity <= self.budget;
+        fits.then_some(capacity)
     }
 
     /// Whether a connection with these two ends exists.
@@ -85,6 +94,7 @@ impl<S: Signal> Table<S> {
     /// Adds a connection, found from now on by the frames that name its tuple.
     pub fn insert(&mut self, connection: Connection<S>) -> Id {
         let tuple = connection.tuple;
+        self.buffered += connection.buffered();
         let id = self.connections.insert(connection);
         self.by_tuple.insert(tuple, id);
         id
@@ -370,6 +380,7 @@ impl<S: Signal> Table<S> {
     pub fn discard(&mut self, id: Id) {
         self.forget_tuple(id);
         let Some(connection) = self.connections.remove(id) else { return };
+        self.buffered -= connection.buffered();
         if let Some(armed) = connection.armed {
             self.timers.remove(&(armed, id));
         }

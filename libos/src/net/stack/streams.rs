@@ -15,7 +15,6 @@ use crate::net::error::Error;
 use crate::net::frame::Tuple;
 use crate::net::link::Via;
 use crate::net::slab::Id;
-use crate::net::table::MAX_CONNECTIONS;
 
 /// The fewest connections that a listener lets wait, whatever backlog it asks for: clients that come all at once are to
 /// be served, not to be told to try again.
@@ -60,9 +59,7 @@ impl<D: Device, S: Signal> Stack<D, S> {
         if remote.port == 0 || !remote.addr.is_unicast() {
             return Err(Error::AddressNotAvailable);
         }
-        if self.table.connections.len() >= MAX_CONNECTIONS {
-            return Err(Error::NoBuffers);
-        }
+        let capacity = self.table.capacity().ok_or(Error::NoBuffers)?;
         let address = match local.and_then(|local| local.addr) {
             Some(address) => address,
             None => self.source_for(remote.addr)?,
@@ -79,7 +76,6 @@ impl<D: Device, S: Signal> Stack<D, S> {
             return Err(Error::AddressInUse);
         }
         let via = self.via(remote.addr);
-        let capacity = self.table.capacity();
         let mut connection =
             Connection::new(tuple, via, Owner::Program, signal, capacity, now).ok_or(Error::NoBuffers)?;
         connection.expect_answer();

@@ -8,7 +8,7 @@ use smoltcp::socket::tcp::State;
 use smoltcp::time::{Duration, Instant};
 use smoltcp::wire::IpAddress;
 
-use super::{MAX_CONNECTIONS, Table};
+use super::Table;
 use crate::io::{Ready, Signal};
 use crate::net::connection::{Connection, Owner};
 use crate::net::error::Error;
@@ -52,14 +52,14 @@ impl<S: Signal> Table<S> {
 
     /// Makes the socket that will answer a SYN.
     pub(super) fn open_passively(&mut self, listener: Id, tuple: Tuple, via: Via, now: Instant) -> Option<Id> {
-        let full = self.connections.len() >= MAX_CONNECTIONS;
+        let full = self.capacity().is_none();
         let entry = self.listeners.get(listener)?;
         if entry.queue.len() >= entry.backlog
             || (entry.handshakes >= MAX_HANDSHAKES || full) && !self.evict_handshake(listener, now)
         {
             return None;
         }
-        let capacity = self.capacity();
+        let capacity = self.capacity()?;
         let owner = Owner::Listener(listener);
         let mut connection = Connection::new(tuple, via, owner, Arc::new(S::default()), capacity, now)?;
         connection.socket_mut().listen(tuple.local).ok()?;

@@ -76,7 +76,7 @@ fn answer(kind: DhcpMessageType, transaction_id: u32) -> Vec<u8> {
 fn asking() -> (TestStack, Lane, Lane) {
     let (incoming, outgoing) = (Lane::default(), Lane::default());
     let now = Instant::from_secs(1);
-    let mut stack = Stack::new(1, now);
+    let mut stack = Stack::new(1, BUDGET, now);
     let port = Port {
         incoming: incoming.clone(),
         outgoing: outgoing.clone(),

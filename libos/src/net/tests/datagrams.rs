@@ -53,7 +53,7 @@ fn what_cannot_be_sent_is_an_error() {
     assert_eq!(net.client.send_datagram(client, &[0; 1473], Some(to), net.now), Err(Error::TooLong));
     let again = net.client.bind_datagram(IpListenEndpoint::from(9), Arc::new(Seen::default()));
     assert_eq!(again, Err(Error::AddressInUse));
-    let mut alone: TestStack = Stack::new(1, net.now);
+    let mut alone: TestStack = Stack::new(1, BUDGET, net.now);
     let (lonely, _) = bound(&mut alone, 9);
     assert_eq!(alone.send_datagram(lonely, b"x", Some(to), net.now), Err(Error::Unreachable));
 }

@@ -72,6 +72,30 @@ fn a_flood_of_syns_is_bounded_and_ends() {
 }
 
 #[test]
+fn connections_end_where_memory_for_them_ends() {
+    let mut net = Net::new();
+    let (listener, _) = net.listen();
+    let mut servers = Vec::new();
+    while servers.len() < 4000 {
+        net.connect();
+        net.run();
+        match net.server.accept(listener) {
+            Ok((id, _, _)) => servers.push(id),
+            Err(_) => break,
+        }
+    }
+    assert!((1024..2000).contains(&servers.len()), "{}", servers.len());
+    // What works goes on, and room that is given back is used.
+    assert_eq!(net.server_sends(servers[0], b"x"), Ok(1));
+    for id in servers.drain(..300) {
+        net.server.close(id, crate::net::stack::Linger::Reset, net.now);
+    }
+    let (_, ready) = net.connect();
+    net.run();
+    assert_eq!(ready.ready(), Ready::OUT);
+}
+
+#[test]
 fn a_damaged_syn_makes_no_connection() {
     let mut net = Net::new();
     net.listen();

@@ -27,6 +27,8 @@ pub const CLIENT: Ipv4Address = Ipv4Address::new(10, 0, 2, 2);
 pub const SERVER_MAC: EthernetAddress = EthernetAddress([2, 0, 0, 0, 0, 1]);
 pub const CLIENT_MAC: EthernetAddress = EthernetAddress([2, 0, 0, 0, 0, 2]);
 pub const PORT: u16 = 6379;
+/// What a machine of 256 MiB gives.
+pub const BUDGET: usize = 56 << 20;
 
 /// Remembers what was published.
 #[derive(Default)]
@@ -111,9 +113,9 @@ pub struct Net {
     pub to_client: Lane,
 }
 
-fn stack(incoming: &Lane, outgoing: &Lane, mac: EthernetAddress, address: Ipv4Address) -> TestStack {
+fn stack(incoming: &Lane, outgoing: &Lane, mac: EthernetAddress, address: Ipv4Address, budget: usize) -> TestStack {
     let now = Instant::from_secs(1);
-    let mut stack = Stack::new(u64::from(mac.0[5]) * 0x1234_5678_9abc_def1, now);
+    let mut stack = Stack::new(u64::from(mac.0[5]) * 0x1234_5678_9abc_def1, budget, now);
     let port = Port {
         incoming: incoming.clone(),
         outgoing: outgoing.clone(),
@@ -130,8 +132,8 @@ impl Net {
     pub fn new() -> Self {
         let (to_server, to_client) = (Lane::default(), Lane::default());
         Self {
-            server: stack(&to_server, &to_client, SERVER_MAC, SERVER),
-            client: stack(&to_client, &to_server, CLIENT_MAC, CLIENT),
+            server: stack(&to_server, &to_client, SERVER_MAC, SERVER, BUDGET),
+            client: stack(&to_client, &to_server, CLIENT_MAC, CLIENT, 1 << 30),
             now: Instant::from_secs(1),
             to_server,
             to_client,
