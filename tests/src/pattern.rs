@@ -1,12 +1,15 @@
 //! Image files filled with a pattern, so that every byte that a guest changes is found.
 
 use std::fs::File;
-use std::io::{BufReader, BufWriter, Read, Write};
+use std::io::{Read, Write};
 use std::ops::Range;
 use std::path::PathBuf;
+use std::sync::LazyLock;
 
 use tempfile::TempDir;
 use xtask::image::PmemImage;
+
+use crate::random::Random;
 
 /// An image file that held the pattern when it was made. The file goes away with this.
 #[derive(Debug)]
@@ -33,12 +36,18 @@ impl Change {
     }
 }
 
-/// The eight bytes of the pattern at word `index`: a mixing function of both (from MurmurHash3's finaliser). Every byte has
-/// its highest bit set, so that no zero and no ASCII character that a guest stores is there already.
-fn word(seed: u64, index: u64) -> [u8; 8] {
-    let mut mixed = (index ^ seed << 40).wrapping_add(1).wrapping_mul(0xff51_afd7_ed55_8ccd);
-    mixed ^= mixed >> 33;
-    (mixed | 0x8080_8080_8080_8080).to_le_bytes()
+/// The pattern's period in bytes: a prime, so that no two places that a program confuses have the same bytes around them.
+const PERIOD: usize = 1_048_573;
+
+/// One period of the pattern. Every byte has its highest bit set, so that no zero and no ASCII character that a guest stores is
+/// there already.
+static BLOCK: LazyLock<Vec<u8>> =
+    LazyLock::new(|| Random::new(0).bytes(PERIOD).into_iter().map(|byte| byte | 0x80).collect());
+
+/// The bytes of the pattern at `offset` and after it, at most `most` of them, and at least one.
+fn piece(seed: u64, offset: u64, most: usize) -> &'static [u8] {
+    let start = ((offset + seed * 7919) % PERIOD as u64) as usize;
+    &BLOCK[start..PERIOD.min(start + most)]
 }
 
 impl Pattern {
@@ -46,13 +55,14 @@ impl Pattern {
     pub fn new(length: u64, patterned: u64, seed: u64) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join(format!("pmem{seed}.img"));
-        let file = File::create_new(&path).unwrap();
+        let mut file = File::create_new(&path).unwrap();
         file.set_len(length).unwrap();
-        let mut writer = BufWriter::with_capacity(1 << 20, file);
-        for index in 0..patterned / 8 {
-            writer.write_all(&word(seed, index)).unwrap();
+        let mut offset = 0;
+        while offset < patterned {
+            let bytes = piece(seed, offset, (patterned - offset) as usize);
+            file.write_all(bytes).unwrap();
+            offset += bytes.len() as u64;
         }
-        writer.flush().unwrap();
         Self { path, seed, patterned, _directory: directory }
     }
 
@@ -63,24 +73,29 @@ impl Pattern {
 
     /// Everything that is not as it was made, in order.
     pub fn changes(&self) -> Vec<Change> {
-        let mut reader = BufReader::with_capacity(1 << 20, File::open(&self.path).unwrap());
-        let length = self.path.metadata().unwrap().len();
-        let mut changes: Vec<Change> = Vec::new();
-        let mut found = [0; 8];
-        for index in 0..length / 8 {
-            reader.read_exact(&mut found).unwrap();
-            let expected = if index < self.patterned / 8 { word(self.seed, index) } else { [0; 8] };
+        static ZEROS: [u8; PERIOD] = [0; PERIOD];
+        let mut file = File::open(&self.path).unwrap();
+        let length = file.metadata().unwrap().len();
+        let (mut changes, mut found) = (Vec::new(), vec![0; PERIOD]);
+        let mut offset = 0;
+        while offset < length {
+            let (end, in_pattern) = if offset < self.patterned { (self.patterned, true) } else { (length, false) };
+            let most = PERIOD.min((end - offset) as usize);
+            let expected = if in_pattern { piece(self.seed, offset, most) } else { &ZEROS[..most] };
+            let found = &mut found[..expected.len()];
+            file.read_exact(found).unwrap();
             if found != expected {
-                let pairs = (index * 8..).zip(found.into_iter().zip(expected));
-                pairs.filter(|(_, (is, was))| is != was).for_each(|(offset, (is, _))| note(&mut changes, offset, is));
+                let pairs = (offset..).zip(found.iter().zip(expected));
+                pairs.filter(|(_, (is, was))| is != was).for_each(|(at, (&is, _))| note(&mut changes, at, is));
             }
+            offset += expected.len() as u64;
         }
         changes
     }
 
     /// The bytes that the pattern has in this range.
     pub fn bytes(&self, range: Range<u64>) -> Vec<u8> {
-        range.map(|offset| word(self.seed, offset / 8)[(offset % 8) as usize]).collect()
+        range.map(|offset| piece(self.seed, offset, 1)[0]).collect()
     }
 }
 

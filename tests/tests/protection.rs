@@ -16,7 +16,7 @@ const MARK: [u8; 8] = *b"RAYSTRAW";
 /// Where, unless the way of going astray decides that.
 const OFFSET: u64 = 0x12_3450;
 /// How large the images of `pmem0` and `pmem1` are.
-const LENGTH: u64 = 32 * MIB;
+const LENGTH: u64 = 16 * MIB;
 
 /// What the fault report shows of the rights of someone to whom nothing was granted.
 const NOTHING: &str = "0x55555554 (key 0 always open, the others closed)";
@@ -251,7 +251,7 @@ fn the_boot_names_each_device_its_size_and_its_key() {
     for (device, key) in [("pmem0", 1), ("pmem1", 2)] {
         let line = outcome.after(&format!("holdfast: {device} "));
         assert!(
-            line.starts_with("32.0 MiB at 0x") && line.contains(&format!(" key {key} protection pks")),
+            line.starts_with("16.0 MiB at 0x") && line.contains(&format!(" key {key} protection pks")),
             "{outcome}"
         );
     }
