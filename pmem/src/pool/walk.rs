@@ -21,6 +21,8 @@ pub(crate) struct Walk {
     start: u64,
     /// Where records end at most.
     limit: u32,
+    /// The longest frame. No longer one was ever written, and cleaning could not move it.
+    longest: u32,
     salt: Salt,
     window: Vec<u8>,
     window_at: u32,
@@ -50,6 +52,7 @@ impl Walk {
         Walk {
             start: geometry.start_of(header.index),
             limit: geometry.segment_size - LINE as u32,
+            longest: geometry.segment_size / 2,
             salt: Salt::new(uuid, header.generation),
             window: Vec::new(),
             window_at: 0,
@@ -120,7 +123,7 @@ impl Walk {
         let batch_start = u64::from(at) / LINE * LINE;
         let sound = header.len as usize >= LEAST_FRAME
             && header.len.is_multiple_of(8)
-            && header.len <= self.limit - at
+            && header.len <= self.longest.min(self.limit - at)
             && (self.batch..BATCH_LIMIT).contains(&header.batch)
             && u64::from(header.line) * LINE + u64::from(HEADER) <= batch_start;
         if !sound || u64::from(header.len) > self.budget {
@@ -147,7 +150,10 @@ impl Walk {
             let found = words.windows(2).position(|pair| {
                 let len = u64::from_le_bytes(pair[0]) >> 32;
                 let batch = u64::from_le_bytes(pair[1]) & ((1 << 48) - 1);
-                len >= LEAST_FRAME as u64 && len <= u64::from(self.limit) && batch >= self.batch && batch < BATCH_LIMIT
+                len >= LEAST_FRAME as u64
+                    && len <= u64::from(self.longest)
+                    && batch >= self.batch
+                    && batch < BATCH_LIMIT
             });
             match found {
                 Some(position) => return Ok(Some(at + 8 * position as u32)),
