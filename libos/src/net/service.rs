@@ -113,14 +113,15 @@ fn wake_thread() {
 /// thread naps meanwhile and sees to it that nothing waits for longer than that.
 pub fn with<R>(work: impl FnOnce(&mut GuestStack, Instant) -> R) -> R {
     let now = now_ns();
-    serve(now, polls_often(now) && looks_soon(now), work)
+    serve(polls_often(now) && looks_soon(now), work)
 }
 
 /// Does something with the stack; tells the card of what is to be sent, unless somebody will do so `later`.
-fn serve<R>(now: u64, later: bool, work: impl FnOnce(&mut GuestStack, Instant) -> R) -> R {
+fn serve<R>(later: bool, work: impl FnOnce(&mut GuestStack, Instant) -> R) -> R {
     let mut guard = STACK.lock();
     let stack = guard.as_mut().expect("the network is initialised at boot");
-    let result = work(stack, instant(now));
+    // The clock is read under the lock, so that for the stack it never goes back.
+    let result = work(stack, instant(now_ns()));
     if let Some(card) = stack.device()
         && !later
     {
@@ -150,7 +151,7 @@ fn announce(change: AddressChange) {
 /// Takes what has been received and sends what is due, as long as there is something, but not for ever.
 pub fn pump() {
     for _ in 0..16 {
-        if !serve(now_ns(), false, |stack, now| stack.poll(now)) {
+        if !serve(false, |stack, now| stack.poll(now)) {
             return;
         }
     }
