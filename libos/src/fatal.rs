@@ -62,9 +62,10 @@ fn print_context(traps: u32) {
     kprintln!("  thread {} \"{}\" on cpu {}{handler}", task::current_id(), task::current_name(), percpu::this().id);
 }
 
-fn print_backtrace(addresses: impl Iterator<Item = u64>) {
+/// Prints the frames from number `first` on: 0 is an interrupted instruction, the others are return addresses.
+fn print_backtrace(first: usize, addresses: impl Iterator<Item = u64>) {
     kprintln!("  backtrace:");
-    for (depth, address) in addresses.enumerate() {
+    for (depth, address) in (first..).zip(addresses) {
         kprintln!("    #{depth} {address:#018x}");
     }
 }
@@ -78,7 +79,7 @@ pub fn stop(status: i32, reason: fmt::Arguments<'_>) -> ! {
     begin();
     kprintln!("holdfast: FATAL {reason}");
     print_context(traps());
-    print_backtrace(backtrace::from_frame_pointer(backtrace::frame_pointer()));
+    print_backtrace(1, backtrace::from_frame_pointer(backtrace::frame_pointer()));
     power::exit(status)
 }
 
@@ -97,7 +98,7 @@ pub(crate) fn fault(status: i32, frame: &TrapFrame, what: fmt::Arguments<'_>) ->
     print_context(traps().saturating_sub(1));
     kprintln!("  rights {}", frame.rights());
     kprintln!("{frame}");
-    print_backtrace(backtrace::from_trap(frame));
+    print_backtrace(0, backtrace::from_trap(frame));
     power::exit(status)
 }
 
@@ -138,7 +139,7 @@ pub(crate) fn abort() -> ! {
     begin();
     kprintln!("holdfast: the program aborted");
     print_context(traps());
-    print_backtrace(backtrace::from_frame_pointer(backtrace::frame_pointer()));
+    print_backtrace(1, backtrace::from_frame_pointer(backtrace::frame_pointer()));
     power::exit(PANIC)
 }
 

@@ -1,5 +1,7 @@
 //! The audit: proof, leaf by leaf, that the page tables protect what they should.
 
+use alloc::vec;
+use alloc::vec::Vec;
 use core::fmt;
 use core::ops::Range;
 
@@ -80,14 +82,14 @@ pub struct Audit {
 #[derive(Debug)]
 struct Auditor<'a> {
     regions: &'a [Region],
-    mapped: alloc::vec::Vec<u64>,
+    mapped: Vec<u64>,
     audit: Audit,
     first_error: Option<AuditError>,
 }
 
 impl<'a> Auditor<'a> {
     fn new(regions: &'a [Region]) -> Self {
-        Self { regions, mapped: alloc::vec![0; regions.len()], audit: Audit::default(), first_error: None }
+        Self { regions, mapped: vec![0; regions.len()], audit: Audit::default(), first_error: None }
     }
 
     fn see(&mut self, leaf: Leaf) {

@@ -4,7 +4,7 @@
 //! something touches it without one. Never: what is stored in the memory (that is the `pmem` crate's), and never a Rust
 //! reference into it.
 //!
-//! Two things are kept apart, as in Linux's `dax_read_lock`: [`Device::read_lock`] is *liveness* (the device cannot go
+//! Two things are kept apart, as in Linux's `dax_read_lock`: `Device::read_lock` is *liveness* (the device cannot go
 //! away under its holder), and a grant taken inside it is *permission*.
 
 mod audit;

@@ -83,14 +83,6 @@ mod image {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_windows_do_not_meet() {
-        assert_eq!(PMEM_BASE % GIB, 0);
-        assert!(PMEM_BASE + PMEM_PHYSICAL_END <= STACKS_BASE);
-        assert!(STACKS_BASE + STACK_SLOTS as u64 * STACK_STRIDE <= 1 << 47);
-    }
-}
+const _: () = assert!(PMEM_BASE.is_multiple_of(GIB), "pmem is aligned alike in both spaces");
+const _: () = assert!(PMEM_BASE + PMEM_PHYSICAL_END <= STACKS_BASE, "pmem ends below the stacks");
+const _: () = assert!(STACKS_BASE + STACK_SLOTS as u64 * STACK_STRIDE <= 1 << 47, "stacks end below the hole");

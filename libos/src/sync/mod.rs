@@ -1,7 +1,7 @@
 //! Locks, each of which says what it disables.
 //!
 //! [`IrqLock`] disables interrupts while it is held: for state that an interrupt handler shares, and for short sections.
-//! [`Mutex`] puts its waiters to sleep: for threads only. Nothing here knows what a lock protects.
+//! `Mutex` puts its waiters to sleep: for threads only. Nothing here knows what a lock protects.
 
 mod irq_lock;
 #[cfg(target_os = "hermit")]

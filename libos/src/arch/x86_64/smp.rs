@@ -1,7 +1,7 @@
 //! Starting the other CPUs.
 //!
 //! A CPU wakes in real mode at a page below 1 MiB. The trampoline that is copied there takes it through protected mode into
-//! long mode, on the page tables that are in use already, and to [`enter`] on a stack of its own. CPUs are started one after
+//! long mode, on the page tables that are in use already, and to `enter` on a stack of its own. CPUs are started one after
 //! the other, so the trampoline's few variables serve all of them. The page is mapped writable while it is filled, then
 //! executable while CPUs run on it, and not at all afterwards.
 

@@ -2,7 +2,7 @@
 //!
 //! Owns: finding the tables, verifying lengths and checksums, and the typed content of the FADT, the MADT and the
 //! `\_S5_` package. Never: writes a register, interprets AML, or keeps a reference into firmware memory. Everything but
-//! [`init`] works on byte slices and is tested on the host; no content of a table can make it panic or loop.
+//! `init` works on byte slices and is tested on the host; no content of a table can make it panic or loop.
 
 mod aml;
 pub mod bytes;

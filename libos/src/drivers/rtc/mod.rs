@@ -2,7 +2,7 @@
 //!
 //! Owns the CMOS index and data ports. Never: keeps time (that is `time`, which this sets twice).
 //!
-//! The clock tells whole seconds. Waiting for its next tick would delay the boot by up to a second, so [`init`] sets the
+//! The clock tells whole seconds. Waiting for its next tick would delay the boot by up to a second, so `init` sets the
 //! wall clock to the beginning of the current second, and a short-lived thread then watches for a tick and sets it
 //! exactly. The first value is never ahead of the clock, so the second never moves the wall clock backwards.
 //!
