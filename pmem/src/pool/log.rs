@@ -49,6 +49,8 @@ pub(crate) struct Log {
     pub stage: Stage,
     /// A clearing is staged before all that is in `stage`: operations up to this sequence number are to be void.
     pub clear_staged: Option<u64>,
+    /// Why something that the turn had staged is lost: the turn must fail, whatever its closure made of it.
+    pub lost: Option<Error>,
     /// How many bytes the staged operations add to `live` and `removals` at most.
     pub staged_growth: u64,
     pub plan: Plan,
@@ -123,6 +125,7 @@ impl Log {
             index_limit: u64::MAX,
             stage: Stage::default(),
             clear_staged: None,
+            lost: None,
             staged_growth: 0,
             plan: Plan::default(),
             cleaning: None,

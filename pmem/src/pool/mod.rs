@@ -214,8 +214,13 @@ impl<M: Medium> Pool<M> {
         let Pool { medium, log } = self;
         // A turn that ended in a panic left what it had staged.
         log.discard_staged();
+        log.lost = None;
         log.totals.turns += 1;
         let result = medium.read(|reader| f(&mut Turn::new(medium, log, M::shorten(reader))))?;
+        if let Some(error) = log.lost.take() {
+            log.discard_staged();
+            return Err(error);
+        }
         if !log.stage.is_empty() || log.clear_staged.is_some() {
             let bytes = log.stage.bytes.len() as u64;
             medium.write(|store| {

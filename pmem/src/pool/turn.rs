@@ -356,8 +356,9 @@ impl<'t, M: Medium> Turn<'t, M> {
     /// Gives up chunks whose value will not come. Those on the medium are dead from now on, and so are those staged,
     /// once they are committed: recovery finds no value that names them.
     fn abandon_chunks(&mut self, larges: &[Large]) {
-        if self.settle().is_err() {
+        if let Err(error) = self.settle() {
             self.log.discard_staged();
+            self.log.lost.get_or_insert(error);
         }
         for large in larges {
             self.log.drop_chunks(&self.reader, large, large.chunks());
