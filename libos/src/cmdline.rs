@@ -1,7 +1,7 @@
 //! The kernel command line: what the person who boots the image decides.
 //!
 //! ```text
-//! protection=pks|none  fault-policy=strict  ip=dhcp|ADDRESS/PREFIX,GATEWAY[,DNS]  name=NAME  env.KEY=VALUE … -- ARG …
+//! protection=pks|pku|none  fault-policy=strict  ip=dhcp|ADDRESS/PREFIX,GATEWAY[,DNS]  name=NAME  env.KEY=VALUE … -- ARG …
 //! ```
 //!
 //! Words are separated by spaces; `%20` is a space within a word and `%25` a percent sign. What follows ` -- ` are the
@@ -112,8 +112,9 @@ fn parse_option(word: &str, options: &mut Options) -> Result<(), CmdlineError> {
         "protection" => {
             options.protection = match value {
                 "pks" => Protection::Pks,
+                "pku" => Protection::Pku,
                 "none" => Protection::None,
-                _ => return Err(error("protection=pks or protection=none")),
+                _ => return Err(error("protection=pks, protection=pku or protection=none")),
             }
         }
         "fault-policy" => {

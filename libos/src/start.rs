@@ -7,7 +7,7 @@ use core::ffi::c_char;
 use core::ptr;
 
 use crate::arch::pvh::StartInfo;
-use crate::arch::{cpu, interrupts, pks};
+use crate::arch::{cpu, interrupts, key_rights};
 use crate::cmdline::Options;
 use crate::dax::{self, Protection};
 use crate::drivers::acpi::{self, AcpiInfo};
@@ -73,14 +73,20 @@ fn close_keys(protection: Protection) {
     match protection {
         Protection::Pks if !cpu::has_pks() => refuse(format_args!(
             "this CPU has no protection keys for supervisor pages (PKS), so nothing could guard persistent memory; run on \
-             one that has them (under QEMU: -cpu max), or give protection=none to run without protection"
+             one that has them (under QEMU: -cpu max), or give {}protection=none to run without protection",
+            if cpu::has_pku() { "protection=pku to use those for user pages, or " } else { "" }
         )),
-        // SAFETY: the CPU has PKS; interrupts are disabled; no keyed page is mapped yet.
-        Protection::Pks => unsafe { pks::enable() },
+        Protection::Pku if !cpu::has_pku() => refuse(format_args!(
+            "this CPU has no protection keys for user pages (PKU), so nothing could guard persistent memory; run on one \
+             that has them (under QEMU: -cpu max), or give protection=none to run without protection"
+        )),
+        Protection::Pks | Protection::Pku => {}
         Protection::None => {
             kprintln!("holdfast: WARNING: protection none: any stray store can corrupt persistent memory");
         }
     }
+    // SAFETY: the CPU has what it takes; interrupts are disabled; no keyed page is mapped yet.
+    unsafe { key_rights::enable(protection) };
 }
 
 /// Finds what the firmware describes and takes it into use.

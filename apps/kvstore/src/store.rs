@@ -64,7 +64,7 @@ fn protection(_: &str) -> String {
 /// How often the register was written that opens and closes the device, since the machine started.
 #[cfg(target_os = "hermit")]
 pub fn protection_writes() -> Option<u64> {
-    Some(libos::arch::pks::counts().0)
+    Some(libos::arch::key_rights::counts().0)
 }
 
 /// On the host there is no such register.

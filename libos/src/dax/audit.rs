@@ -19,6 +19,8 @@ pub struct Region {
     pub window: u64,
     /// The key that its leaves carry; 0 without protection.
     pub key: u8,
+    /// Whether its leaves are user pages, as PKU needs them.
+    pub user: bool,
 }
 
 /// A leaf that is not as it should be.
@@ -37,6 +39,8 @@ pub enum AuditError {
     StrayKey(Leaf),
     /// A leaf is writable and executable, or a device's memory is executable.
     Executable(Leaf),
+    /// A leaf is a user page and should not be, or the other way round: its key would not be checked.
+    WrongMode(Leaf),
     /// A leaf of a device is not cached write-back.
     Uncached(Leaf),
     /// A device is not mapped whole: this many bytes are.
@@ -61,6 +65,9 @@ impl fmt::Display for AuditError {
                 write!(f, "leaf {:#x} has key {} but is not pmem", leaf.virtual_address, key_number(leaf.flags))
             }
             Self::Executable(leaf) => write!(f, "leaf {:#x} must not be executable", leaf.virtual_address),
+            Self::WrongMode(leaf) => {
+                write!(f, "leaf {:#x} is on the wrong side of user and supervisor pages", leaf.virtual_address)
+            }
             Self::Uncached(leaf) => write!(f, "leaf {:#x} of pmem is not write-back", leaf.virtual_address),
             Self::Incomplete { device, mapped } => write!(f, "only {mapped:#x} bytes of pmem{device} are mapped"),
         }
@@ -106,7 +113,11 @@ impl<'a> Auditor<'a> {
         }
         let physical = leaf.physical_address..leaf.physical_address + leaf.size;
         let touched = |region: &Region| region.physical.start < physical.end && physical.start < region.physical.end;
+        let user = leaf.flags.contains(PageTableFlags::USER_ACCESSIBLE);
         let Some(device) = self.regions.iter().position(touched) else {
+            if user {
+                return Err(AuditError::WrongMode(leaf));
+            }
             return if key_number(leaf.flags) == 0 { Ok(()) } else { Err(AuditError::StrayKey(leaf)) };
         };
         let region = &self.regions[device];
@@ -117,6 +128,9 @@ impl<'a> Auditor<'a> {
         }
         if key_number(leaf.flags) != region.key {
             return Err(AuditError::WrongKey { leaf, expected: region.key });
+        }
+        if user != region.user {
+            return Err(AuditError::WrongMode(leaf));
         }
         if executable {
             return Err(AuditError::Executable(leaf));
@@ -158,7 +172,7 @@ pub fn audit() -> Result<Audit, AuditError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dax::KeyAllocator;
+    use crate::dax::{KeyAllocator, Protection};
     use crate::mm::attributes::Attributes;
 
     const WINDOW: u64 = 0x1000_0000_0000;
@@ -166,7 +180,7 @@ mod tests {
     const PAGE: u64 = 4096;
 
     fn region() -> Region {
-        Region { physical: PHYSICAL..PHYSICAL + 2 * PAGE, window: WINDOW, key: 1 }
+        Region { physical: PHYSICAL..PHYSICAL + 2 * PAGE, window: WINDOW, key: 1, user: false }
     }
 
     fn leaf(virtual_address: u64, physical_address: u64, attributes: Attributes) -> Leaf {
@@ -178,7 +192,7 @@ mod tests {
     }
 
     fn keyed() -> Attributes {
-        Attributes::pmem(KeyAllocator::new().allocate().ok(), false)
+        Attributes::pmem(Protection::Pks, KeyAllocator::new().allocate().ok(), false)
     }
 
     fn good() -> [Leaf; 3] {
@@ -208,6 +222,8 @@ mod tests {
         assert!(run(&[code, second]).is_err());
         let uncached = Leaf { flags: first.flags | PageTableFlags::NO_CACHE, ..first };
         assert_eq!(run(&[uncached, second]), Err(AuditError::Uncached(uncached)));
+        let user = Leaf { flags: first.flags | PageTableFlags::USER_ACCESSIBLE, ..first };
+        assert_eq!(run(&[user, second]), Err(AuditError::WrongMode(user)));
         let both = Leaf { flags: PageTableFlags::PRESENT | PageTableFlags::WRITABLE, ..stray };
         assert_eq!(run(&[first, second, both]), Err(AuditError::Executable(both)));
         let straddling = Leaf { size: 4 * PAGE, ..first };

@@ -13,6 +13,7 @@ use super::{Protection, audit};
 use crate::arch::cpu;
 use crate::arch::dax_copy::WriteBack;
 use crate::drivers::nfit::SpaRange;
+use crate::mm::attributes::Attributes;
 use crate::mm::page_table::MapError;
 use crate::mm::{layout, map_pmem};
 use crate::sync::Once;
@@ -82,11 +83,12 @@ pub(crate) fn register(ranges: &[SpaRange], protection: Protection) -> Result<&'
             return Err(RegisterError::TooHigh(range.base));
         }
         let key = match protection {
-            Protection::Pks => Some(keys.allocate().map_err(RegisterError::NoKeyLeft)?),
+            Protection::Pks | Protection::Pku => Some(keys.allocate().map_err(RegisterError::NoKeyLeft)?),
             Protection::None => None,
         };
         let physical = range.base..range.base + range.length;
-        let start = map_pmem(physical.clone(), key, range.read_only).map_err(RegisterError::Map)?;
+        let start = map_pmem(physical.clone(), Attributes::pmem(protection, key, range.read_only))
+            .map_err(RegisterError::Map)?;
         devices.push(Device {
             name: format!("pmem{index}"),
             physical,
@@ -184,6 +186,7 @@ pub(super) fn regions() -> Vec<audit::Region> {
     let region = |device: &Device| audit::Region {
         physical: device.physical_range(),
         window: device.start,
+        user: device.protection == Protection::Pku,
         key: device.key().unwrap_or(0),
     };
     devices().iter().map(region).collect()

@@ -14,7 +14,7 @@ use core::sync::atomic::{AtomicU64, Ordering};
 
 use super::device::Device;
 use super::rights::{Access, Rights};
-use crate::arch::{dax_copy, pks};
+use crate::arch::{dax_copy, key_rights};
 
 /// A section in which the device cannot go away; permission to touch it comes with [`Self::read`] or [`Self::write`].
 /// It may be held while sleeping. It stays on its thread.
@@ -71,14 +71,14 @@ struct Window {
 
 impl Window {
     fn open(device: &Device, access: Access) -> Self {
-        Self { before: device.protection_key().map(|key| pks::update(|rights| rights.with(key, access))) }
+        Self { before: device.protection_key().map(|key| key_rights::update(|rights| rights.with(key, access))) }
     }
 }
 
 impl Drop for Window {
     fn drop(&mut self) {
         if let Some(before) = self.before {
-            pks::update(|_| before);
+            key_rights::update(|_| before);
         }
     }
 }

@@ -37,6 +37,9 @@ pub enum Protection {
     /// Protection keys for supervisor pages, register IA32_PKRS (Intel SDM volume 3A, section 4.6.2).
     #[default]
     Pks,
+    /// Protection keys for user pages, register PKRU, for machines without PKS: they apply to ring 0 too, so persistent
+    /// memory is mapped as user pages (same section).
+    Pku,
     /// No protection: the control group of experiments. Said loudly at boot.
     None,
 }
@@ -45,6 +48,7 @@ impl fmt::Display for Protection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Pks => "pks",
+            Self::Pku => "pku",
             Self::None => "none",
         })
     }

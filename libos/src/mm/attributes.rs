@@ -4,7 +4,7 @@
 
 use x86_64::structures::paging::PageTableFlags;
 
-use crate::dax::Key;
+use crate::dax::{Key, Protection};
 
 /// How the CPU may cache a page. The page attribute table keeps its reset value, in which PCD and PWT select these.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,6 +21,8 @@ pub struct Attributes {
     writable: bool,
     executable: bool,
     cacheability: Cacheability,
+    /// A user page, to which keys apply with PKU; nothing runs in user mode.
+    user: bool,
     key: Option<Key>,
 }
 
@@ -29,7 +31,8 @@ const KEY_SHIFT: u32 = 59;
 
 impl Attributes {
     /// Machine code: read and execute.
-    pub const CODE: Self = Self { writable: false, executable: true, cacheability: Cacheability::WriteBack, key: None };
+    pub const CODE: Self =
+        Self { writable: false, executable: true, cacheability: Cacheability::WriteBack, user: false, key: None };
     /// Constant data: read.
     pub const CONSTANT: Self = Self { executable: false, ..Self::CODE };
     /// Ordinary data: read and write.
@@ -38,8 +41,8 @@ impl Attributes {
     pub const DEVICE: Self = Self { cacheability: Cacheability::Uncacheable, ..Self::DATA };
 
     /// Persistent memory under a protection key, or under none when there is no protection.
-    pub const fn pmem(key: Option<Key>, read_only: bool) -> Self {
-        Self { key, writable: !read_only, ..Self::DATA }
+    pub const fn pmem(protection: Protection, key: Option<Key>, read_only: bool) -> Self {
+        Self { key, writable: !read_only, user: matches!(protection, Protection::Pku), ..Self::DATA }
     }
 
     /// The leaf's flags, with the key in bits 62:59; the physical address and the page-size bit are the mapper's.
@@ -47,6 +50,7 @@ impl Attributes {
         let mut flags = PageTableFlags::PRESENT;
         flags.set(PageTableFlags::WRITABLE, self.writable);
         flags.set(PageTableFlags::NO_EXECUTE, !self.executable);
+        flags.set(PageTableFlags::USER_ACCESSIBLE, self.user);
         if self.cacheability == Cacheability::Uncacheable {
             flags |= PageTableFlags::NO_CACHE | PageTableFlags::WRITE_THROUGH;
         }
@@ -68,12 +72,20 @@ mod tests {
     #[test]
     fn the_key_stands_in_bits_62_to_59_and_disturbs_nothing() {
         let mut keys = KeyAllocator::new();
-        let plain = Attributes::pmem(None, false).flags();
+        let plain = Attributes::pmem(Protection::Pks, None, false).flags();
         assert_eq!(key_number(plain), 0);
         while let Ok(key) = keys.allocate() {
-            let flags = Attributes::pmem(Some(key), false).flags();
+            let flags = Attributes::pmem(Protection::Pks, Some(key), false).flags();
             assert_eq!(key_number(flags), key.number());
             assert_eq!(flags.bits() & !(0xf << 59), plain.bits());
+        }
+    }
+
+    #[test]
+    fn only_pku_needs_user_pages() {
+        for (protection, user) in [(Protection::Pks, false), (Protection::Pku, true), (Protection::None, false)] {
+            let flags = Attributes::pmem(protection, None, false).flags();
+            assert_eq!(flags.contains(PageTableFlags::USER_ACCESSIBLE), user);
         }
     }
 

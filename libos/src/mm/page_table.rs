@@ -124,7 +124,7 @@ impl<M: TableMemory> AddressSpace<M> {
             table = if entry.is_unused() {
                 let new = self.memory.allocate().ok_or(MapError::OutOfMemory)?;
                 // A table's own entry restricts nothing: permissions and the key are the leaf's.
-                let flags = PageTableFlags::PRESENT | PageTableFlags::WRITABLE;
+                let flags = PageTableFlags::PRESENT | PageTableFlags::WRITABLE | PageTableFlags::USER_ACCESSIBLE;
                 self.memory.table(table)[index(at, above)].set_addr(x86_64::PhysAddr::new(new), flags);
                 new
             } else {

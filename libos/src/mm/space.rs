@@ -10,7 +10,6 @@ use super::layout::{PAGE, PMEM_BASE, image, sections};
 use super::page_table::{AddressSpace, Leaf, MapError, TableMemory};
 use super::ram::{allocate_frames, release_frames};
 use crate::arch;
-use crate::dax::Key;
 use crate::sync::IrqLock;
 
 /// Page tables lie in frames of RAM and are reached by the identity mapping.
@@ -78,9 +77,9 @@ pub(super) fn map_identity(range: Range<u64>, attributes: Attributes) -> Result<
 }
 
 /// Maps a pmem device's physical range, which ends below [`super::layout::PMEM_PHYSICAL_END`]; where it begins.
-pub(crate) fn map_pmem(physical: Range<u64>, key: Option<Key>, read_only: bool) -> Result<u64, MapError> {
+pub(crate) fn map_pmem(physical: Range<u64>, attributes: Attributes) -> Result<u64, MapError> {
     let range = PMEM_BASE + physical.start..PMEM_BASE + physical.end;
-    with_space(|space| space.map(range.clone(), physical.start, Attributes::pmem(key, read_only)))?;
+    with_space(|space| space.map(range.clone(), physical.start, attributes))?;
     Ok(range.start)
 }
 

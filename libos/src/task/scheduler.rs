@@ -22,7 +22,7 @@ use intrusive_collections::LinkedList;
 use super::thread::{RunAdapter, State, Thread, current, current_ref};
 use super::timer;
 use crate::arch::percpu::PerCpu;
-use crate::arch::{cpu, interrupts, percpu, pks, switch, timer as cpu_timer, trap};
+use crate::arch::{cpu, interrupts, key_rights, percpu, switch, timer as cpu_timer, trap};
 use crate::sync::IrqLock;
 use crate::time;
 
@@ -199,12 +199,12 @@ fn give_up(reason: Reason) {
             // freed. Interrupts are disabled and the queue's lock is held, so both `saved` are ours.
             unsafe {
                 let (from, to) = (&mut *(*previous).saved.get(), &*(*next).saved.get());
-                from.rights = pks::save();
+                from.rights = key_rights::save();
                 (*previous).running.store(false, Ordering::Relaxed);
                 (*next).running.store(true, Ordering::Relaxed);
                 cpu.current.store(next.cast_mut(), Ordering::Relaxed);
                 cpu::set_fs_base((*next).thread_pointer());
-                pks::load(to.rights);
+                key_rights::load(to.rights);
                 switch::switch(&raw mut from.stack_pointer, to.stack_pointer);
                 // This may be another CPU than before.
                 after_switch();

@@ -23,6 +23,11 @@ pub fn has_pks() -> bool {
     cpuid().get_extended_feature_info().is_some() && core::arch::x86_64::__cpuid_count(7, 0).ecx & 1 << 31 != 0
 }
 
+/// Whether the CPU has protection keys for user pages (CPUID.(7,0):ECX.PKU).
+pub fn has_pku() -> bool {
+    cpuid().get_extended_feature_info().is_some_and(|f| f.has_pku())
+}
+
 /// Whether the local APIC's registers are MSRs (CPUID.1:ECX.x2APIC).
 pub fn has_x2apic() -> bool {
     cpuid().get_feature_info().is_some_and(|f| f.has_x2apic())

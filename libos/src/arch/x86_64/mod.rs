@@ -1,6 +1,6 @@
 //! x86-64: boot, CPU state, traps, interrupt controllers, time counters, and the protection-key register.
 //!
-//! Owns all inline assembly of the project and all privileged instructions; only [`pks`] writes IA32_PKRS. Never: policy.
+//! Owns all inline assembly of the project and all privileged instructions; only [`key_rights`] writes the protection-key registers. Never: policy.
 //! What a fault means, who runs next and what is mapped where is decided by the rooms above.
 
 mod apic;
@@ -14,10 +14,10 @@ mod gdt;
 mod idt;
 pub mod interrupts;
 mod io_apic;
+pub mod key_rights;
 mod memory_functions;
 pub mod percpu;
 pub mod pit;
-pub mod pks;
 pub mod port;
 pub mod pvh;
 pub mod shootdown;

@@ -24,8 +24,8 @@ pub struct PerCpu {
     pub id: u32,
     /// How many traps are being handled, one inside the other.
     pub(crate) trap_depth: AtomicU32,
-    /// What IA32_PKRS holds, or a mark that this is not known; [`super::pks`]'s.
-    pub(super) pkrs: AtomicU64,
+    /// What the protection-key register holds, or a mark that this is not known; [`super::key_rights`]'s.
+    pub(super) key_rights: AtomicU64,
     /// The local APIC's identifier.
     pub(super) apic_id: AtomicU32,
     /// Whether the CPU runs threads.
@@ -51,7 +51,7 @@ impl PerCpu {
             idle: AtomicPtr::new(ptr::null_mut()),
             id,
             trap_depth: AtomicU32::new(0),
-            pkrs: AtomicU64::new(super::pks::UNKNOWN),
+            key_rights: AtomicU64::new(super::key_rights::UNKNOWN),
             apic_id: AtomicU32::new(0),
             online: AtomicBool::new(false),
             reschedule: AtomicBool::new(false),

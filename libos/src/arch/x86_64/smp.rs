@@ -9,8 +9,7 @@ use core::arch::global_asm;
 use core::{ptr, slice};
 
 use super::apic::{self, Command};
-use super::{cpu, gdt, idt, interrupts, percpu, pks};
-use crate::dax::Protection;
+use super::{cpu, gdt, idt, interrupts, key_rights, percpu};
 use crate::mm::attributes::Attributes;
 use crate::mm::layout::PAGE;
 use crate::mm::{self, Stack};
@@ -177,9 +176,7 @@ extern "C" fn enter(number: usize) -> ! {
             cpu::halt();
         }
         cpu::enable_features();
-        if cmdline::options().protection == Protection::Pks {
-            pks::enable();
-        }
+        key_rights::enable(cmdline::options().protection);
     }
     apic::init();
     task::become_idle()

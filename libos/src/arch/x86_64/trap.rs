@@ -13,7 +13,7 @@ use core::arch::global_asm;
 use core::fmt;
 use core::sync::atomic::Ordering;
 
-use super::{fpu, interrupts, percpu, pks};
+use super::{fpu, interrupts, key_rights, percpu};
 use crate::dax::Rights;
 
 /// Vector numbers of exceptions (SDM volume 3A, table 6-1).
@@ -34,7 +34,7 @@ pub mod vector {
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct TrapFrame {
-    /// IA32_PKRS of the interrupted context in the low 32 bits; above them a mark of [`pks`]'s.
+    /// The protection-key register of the interrupted context in the low 32 bits; above them a mark of [`key_rights`]'s.
     pub pkrs: u64,
     /// General registers in the order R15 to R8, RBP, RDI, RSI, RDX, RCX, RBX, RAX.
     pub general: [u64; 15],
@@ -184,7 +184,7 @@ global_asm!(
 
 /// The Rust part of every trap.
 extern "C" fn handle(frame: &mut TrapFrame) {
-    frame.pkrs = pks::enter_trap();
+    frame.pkrs = key_rights::enter_trap();
     let cpu = percpu::this();
     cpu.trap_depth.fetch_add(1, Ordering::Relaxed);
 
@@ -203,7 +203,7 @@ extern "C" fn handle(frame: &mut TrapFrame) {
     if frame.vector >= vector::FIRST_INTERRUPT {
         crate::task::preempt();
     }
-    pks::leave_trap(frame.pkrs);
+    key_rights::leave_trap(frame.pkrs);
 }
 
 /// Whether this CPU is handling a trap. What may sleep asks this first.

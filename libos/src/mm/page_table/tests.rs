@@ -7,7 +7,7 @@ use std::vec::Vec;
 use proptest::prelude::*;
 
 use super::*;
-use crate::dax::KeyAllocator;
+use crate::dax::{KeyAllocator, Protection};
 use crate::mm::attributes::key_number;
 use crate::mm::layout::GIB;
 
@@ -53,7 +53,7 @@ fn the_largest_pages_that_fit_are_used_and_each_carries_the_key() {
         [(true, vec![PAGE, MIB2, GIB, MIB2, PAGE]), (false, [vec![PAGE], vec![MIB2; 514], vec![PAGE]].concat())]
     {
         let mut space = space(gibibyte_pages);
-        space.map(start..start + length, physical, Attributes::pmem(Some(key), false)).unwrap();
+        space.map(start..start + length, physical, Attributes::pmem(Protection::Pks, Some(key), false)).unwrap();
         let leaves = leaves(&mut space);
         assert_eq!(leaves.iter().map(|leaf| leaf.size).collect::<Vec<_>>(), expected);
         assert!(leaves.iter().all(|leaf| key_number(leaf.flags) == key.number()));

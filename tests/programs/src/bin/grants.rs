@@ -14,14 +14,14 @@ mod guest {
     use std::thread;
     use std::time::Duration;
 
-    use libos::arch::pks;
+    use libos::arch::key_rights;
     use libos::dax::{Access, Device, Rights, audit, devices};
     use libos::task::Timer;
     use libos::time::now_ns;
 
     pub(crate) fn main() {
         let [first, second, ..] = devices() else { panic!("the test gives this program two NVDIMMs") };
-        check("boot-is-closed", || assert_eq!(pks::current(), Rights::CLOSED));
+        check("boot-is-closed", || assert_eq!(key_rights::current(), Rights::CLOSED));
         check("audit", || {
             let seen = audit().unwrap();
             println!("grants: {} leaves, {} of pmem", seen.leaves, seen.pmem_leaves);
@@ -41,12 +41,12 @@ mod guest {
 
     fn check(name: &str, body: impl FnOnce()) {
         body();
-        assert_eq!(pks::current(), Rights::CLOSED, "{name} leaves a key open");
+        assert_eq!(key_rights::current(), Rights::CLOSED, "{name} leaves a key open");
         println!("ok {name}");
     }
 
     fn access(device: &Device) -> Access {
-        pks::current().access(device.key().expect("the test runs under protection"))
+        key_rights::current().access(device.key().expect("the test runs under protection"))
     }
 
     /// A store as the program's own code would make it, past the grant's methods.
@@ -118,7 +118,7 @@ mod guest {
         let seen = stop.clone();
         let other = thread::spawn(move || {
             while !seen.load(Ordering::SeqCst) {
-                assert_eq!(pks::current(), Rights::CLOSED, "a grant leaks to another thread");
+                assert_eq!(key_rights::current(), Rights::CLOSED, "a grant leaks to another thread");
                 thread::yield_now();
             }
         });
@@ -188,7 +188,7 @@ mod guest {
 
     fn new_thread_closed(device: &'static Device) {
         device.read_lock().unwrap().write(|_| {
-            thread::spawn(|| assert_eq!(pks::current(), Rights::CLOSED)).join().unwrap();
+            thread::spawn(|| assert_eq!(key_rights::current(), Rights::CLOSED)).join().unwrap();
             assert_eq!(access(device), Access::Write);
         });
     }
@@ -207,7 +207,7 @@ mod guest {
 
     fn interrupt_closed(device: &Device) {
         fn tick(_: usize) {
-            SEEN.store(pks::current().bits(), Ordering::SeqCst);
+            SEEN.store(key_rights::current().bits(), Ordering::SeqCst);
         }
         device.read_lock().unwrap().write(|_| {
             for round in 0..10 {
@@ -222,7 +222,7 @@ mod guest {
     fn interrupt_grants(first: &Device, second: &Device) {
         fn tick(_: usize) {
             let second = &devices()[1];
-            let inside = second.read_lock().map(|lock| lock.read(|_| pks::current().bits()));
+            let inside = second.read_lock().map(|lock| lock.read(|_| key_rights::current().bits()));
             SEEN.store(inside.unwrap_or(1), Ordering::SeqCst);
         }
         first.read_lock().unwrap().write(|_| {

@@ -1,0 +1,167 @@
+//! The protection-key registers: the only code that writes IA32_PKRS or PKRU (SDM volume 3A, section 4.6.2).
+//!
+//! With PKS, keys apply to supervisor pages and the register is the MSR IA32_PKRS. With PKU they apply to user pages, to
+//! whoever touches them, ring 0 included: pmem is then mapped as user pages, and the register is PKRU. Both have the same
+//! bits, and at most one is in use. PKRU is left out of XCR0, so that no XRSTOR changes it.
+//!
+//! Each CPU remembers what its register holds, so that equal values are not written again (a write costs hundreds of
+//! cycles at least for the MSR, and flushes the TLB under QEMU). The memory is marked *unknown* before each write and set
+//! after it: an NMI that lands between the two reads the register instead of trusting a value that is no longer or not yet
+//! true. Linux's series set the memory first, and an NMI in that window ran with the interrupted context's rights.
+//!
+//! WRMSR to IA32_PKRS is not serialising, but later accesses do not run, even speculatively, before it takes effect, as
+//! with WRPKRU.
+
+use core::arch::asm;
+use core::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+
+use x86_64::registers::control::{Cr3, Cr4, Cr4Flags};
+
+use super::percpu::{self, PerCpu};
+use crate::dax::{Protection, Rights};
+
+const IA32_PKRS: u32 = 0x6e1;
+
+/// The mark for "the register's value is not known"; no 32-bit value is equal to it.
+pub(super) const UNKNOWN: u64 = u64::MAX;
+
+/// The register in use: [`NO_REGISTER`], [`PKRS`] or [`PKRU`].
+static REGISTER: AtomicU8 = AtomicU8::new(NO_REGISTER);
+const NO_REGISTER: u8 = 0;
+const PKRS: u8 = 1;
+const PKRU: u8 = 2;
+
+static WRITES: AtomicU64 = AtomicU64::new(0);
+static SKIPPED: AtomicU64 = AtomicU64::new(0);
+
+/// Turns this CPU's protection keys on, all but key 0 closed.
+///
+/// # Safety
+/// The CPU has what `protection` needs. Called with interrupts disabled, once on each CPU, with the same argument, before
+/// any keyed page is mapped or touched there.
+pub unsafe fn enable(protection: Protection) {
+    let (register, bit) = match protection {
+        Protection::None => return,
+        Protection::Pks => (PKRS, Cr4Flags::PROTECTION_KEY_SUPERVISOR),
+        Protection::Pku => (PKRU, Cr4Flags::PROTECTION_KEY_USER),
+    };
+    if register == PKRS {
+        // It can be written before keys are on, and so is never on with anything open.
+        write_register(register, Rights::CLOSED);
+    }
+    // SAFETY: the CPU has the feature; all that is touched before the next statement has key 0, which stays open.
+    unsafe { Cr4::update(|flags| *flags |= bit) };
+    write_register(register, Rights::CLOSED);
+    // Translations that were cached before the bit was set may be unchecked; reloading CR3 drops them.
+    let (frame, flags) = Cr3::read();
+    // SAFETY: the same tables as before.
+    unsafe { Cr3::write(frame, flags) };
+    percpu::this().key_rights.store(u64::from(Rights::CLOSED.bits()), Ordering::Relaxed);
+    REGISTER.store(register, Ordering::Relaxed);
+}
+
+/// The register in use, if any.
+fn register() -> Option<u8> {
+    let register = REGISTER.load(Ordering::Relaxed);
+    (register != NO_REGISTER).then_some(register)
+}
+
+fn write_register(register: u8, rights: Rights) {
+    // SAFETY: the register exists (`enable`'s contract). The value changes only what this context may do with keyed pages.
+    // The block counts as one that accesses memory, so the compiler moves no access across it.
+    unsafe {
+        if register == PKRS {
+            asm!("wrmsr", in("ecx") IA32_PKRS, in("eax") rights.bits(), in("edx") 0, options(nostack, preserves_flags));
+        } else {
+            asm!("wrpkru", in("ecx") 0, in("eax") rights.bits(), in("edx") 0, options(nostack, preserves_flags));
+        }
+    }
+}
+
+fn read_register(register: u8) -> Rights {
+    let (low, _high): (u32, u32);
+    // SAFETY: the register exists (as above); reading it changes nothing.
+    unsafe {
+        if register == PKRS {
+            asm!("rdmsr", in("ecx") IA32_PKRS, out("eax") low, out("edx") _high, options(nostack, preserves_flags));
+        } else {
+            asm!("rdpkru", in("ecx") 0, out("eax") low, out("edx") _high, options(nostack, preserves_flags));
+        }
+    }
+    Rights::from_bits(low)
+}
+
+fn known(cpu: &PerCpu) -> Option<Rights> {
+    let value = cpu.key_rights.load(Ordering::Relaxed);
+    (value != UNKNOWN).then(|| Rights::from_bits(value as u32))
+}
+
+/// Sets this CPU's register. Interrupts are disabled, so that the CPU cannot change below us.
+fn set(register: u8, cpu: &PerCpu, rights: Rights) {
+    if known(cpu) == Some(rights) {
+        SKIPPED.fetch_add(1, Ordering::Relaxed);
+        return;
+    }
+    cpu.key_rights.store(UNKNOWN, Ordering::Relaxed);
+    write_register(register, rights);
+    cpu.key_rights.store(u64::from(rights.bits()), Ordering::Relaxed);
+    WRITES.fetch_add(1, Ordering::Relaxed);
+}
+
+/// The rights of the running context.
+pub fn current() -> Rights {
+    // The register itself: right even if the thread moves to another CPU meanwhile.
+    register().map_or(Rights::CLOSED, read_register)
+}
+
+/// Replaces the running context's rights by what `change` makes of them; the rights before.
+pub fn update(change: impl FnOnce(Rights) -> Rights) -> Rights {
+    let Some(register) = register() else { return Rights::CLOSED };
+    let enabled = super::interrupts::disable();
+    let cpu = percpu::this();
+    let before = known(cpu).unwrap_or_else(|| read_register(register));
+    set(register, cpu, change(before));
+    super::interrupts::restore(enabled);
+    before
+}
+
+/// On a switch: the rights of the thread that leaves. Interrupts are disabled.
+pub(crate) fn save() -> Rights {
+    current()
+}
+
+/// On a switch: loads the rights of the thread that comes. Interrupts are disabled.
+pub(crate) fn load(rights: Rights) {
+    if let Some(register) = register() {
+        set(register, percpu::this(), rights);
+    }
+}
+
+/// In a saved value: the CPU's memory of its register was marked unknown when the trap came.
+const WAS_UNKNOWN: u64 = 1 << 32;
+
+/// On trap entry: closes all keys. Returns what [`leave_trap`] needs, the interrupted context's rights in the low 32 bits.
+pub(super) fn enter_trap() -> u64 {
+    let Some(register) = register() else { return u64::from(Rights::CLOSED.bits()) };
+    let cpu = percpu::this();
+    let known = known(cpu);
+    let interrupted = known.unwrap_or_else(|| read_register(register));
+    set(register, cpu, Rights::CLOSED);
+    u64::from(interrupted.bits()) | if known.is_none() { WAS_UNKNOWN } else { 0 }
+}
+
+/// On trap exit: gives the interrupted context its rights back. If the trap came in the middle of a write, the mark is put
+/// back too: the write is still under way.
+pub(super) fn leave_trap(saved: u64) {
+    let Some(register) = register() else { return };
+    let cpu = percpu::this();
+    set(register, cpu, Rights::from_bits(saved as u32));
+    if saved & WAS_UNKNOWN != 0 {
+        cpu.key_rights.store(UNKNOWN, Ordering::Relaxed);
+    }
+}
+
+/// How often the register was written, and how often a write was skipped because it held the value already.
+pub fn counts() -> (u64, u64) {
+    (WRITES.load(Ordering::Relaxed), SKIPPED.load(Ordering::Relaxed))
+}
