@@ -139,11 +139,8 @@ fn a_non_maskable_interrupt_is_reported() {
     machine.qmp_command("inject-nmi", serde_json::json!({})).unwrap();
     let outcome = outcome(&machine, &image);
     outcome.expect_exit(102);
-    outcome
-        .report()
-        .expect_headline("holdfast: FAULT NMI non-maskable interrupt (vector 2)")
-        .expect_thread(MAIN)
-        .expect_backtrace(SOURCE, &["main"]);
+    // It comes to whichever thread runs at that moment.
+    outcome.report().expect_headline("holdfast: FAULT NMI non-maskable interrupt (vector 2)");
 }
 
 #[test]

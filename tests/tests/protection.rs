@@ -11,6 +11,8 @@ use holdfast_tests::pattern::{Change, Pattern};
 use xtask::qemu::Protection;
 use xtask::size::{GIB, MIB};
 
+/// What protects, in turn.
+const BACKENDS: [Protection; 2] = [Protection::Pks, Protection::Pku];
 /// What the program `stray` stores.
 const MARK: [u8; 8] = *b"RAYSTRAW";
 /// Where, unless the way of going astray decides that.
@@ -198,8 +200,19 @@ fn control_a_store_through_a_wild_pointer_corrupts_without_protection() {
 
 #[test]
 fn grants_open_what_they_should_to_whom_they_should_as_long_as_they_should() {
+    for protection in BACKENDS {
+        for processors in [1, 2, 4] {
+            grants(protection, processors);
+        }
+    }
+}
+
+/// Runs the program `grants`, and fails unless all its checks are ok.
+fn grants(protection: Protection, processors: u32) {
     let images = images();
     let mut options = machine("grants", &[]);
+    options.protection = protection;
+    options.smp = processors;
     options.pmem.extend(images.iter().map(Pattern::open));
     let outcome = run(options);
     outcome.expect_exit(0).expect_line("grants: all ok");
@@ -316,13 +329,15 @@ fn marks(range: Range<u64>) -> Change {
     Change { offset: range.start, bytes: MARK.repeat((range.end - range.start) as usize / 8) }
 }
 
-/// Fails unless the access faults, with the right report, and changes nothing.
+/// Fails unless the access faults on both backends, with the right report, and changes nothing.
 fn faults(way: &Way) {
-    let (outcome, images) = stray(way, Protection::Pks);
-    let (device, range) = target(way, &outcome);
-    expect_fault(&outcome, way, device, range.start);
-    assert_eq!(images[0].changes(), allowed(way), "{outcome}");
-    assert_eq!(images[1].changes(), [], "{outcome}");
+    for protection in BACKENDS {
+        let (outcome, images) = stray(way, protection);
+        let (device, range) = target(way, &outcome);
+        expect_fault(&outcome, way, device, range.start);
+        assert_eq!(images[0].changes(), allowed(way), "{outcome}");
+        assert_eq!(images[1].changes(), [], "{outcome}");
+    }
 }
 
 fn expect_fault(outcome: &Outcome, way: &Way, device: usize, offset: u64) {

@@ -24,6 +24,8 @@ pub enum Protection {
     /// Protection keys for supervisor pages.
     #[default]
     Pks,
+    /// Protection keys for user pages, which apply to the kernel too.
+    Pku,
     /// Nothing: the control group of experiments.
     None,
 }
@@ -168,6 +170,7 @@ impl MachineOptions {
         let mut words = vec![
             match self.protection {
                 Protection::Pks => "protection=pks".to_owned(),
+                Protection::Pku => "protection=pku".to_owned(),
                 Protection::None => "protection=none".to_owned(),
             },
             match self.fault_policy {
