@@ -1,5 +1,5 @@
 //! Stray accesses to persistent memory, each by its own way: `stray WAY`. Under protection each ends in a fault report and
-//! changes nothing; without it each changes the image. The bytes that it stores are [`MARK`], at [`OFFSET`] of the device.
+//! changes nothing; without it each changes the image. The bytes that it stores are `MARK`, at `OFFSET` of the device.
 
 fn main() {
     #[cfg(target_os = "hermit")]
