@@ -1,7 +1,7 @@
 //! The kernel command line: what the person who boots the image decides.
 //!
 //! ```text
-//! protection=pks|pku|none  fault-policy=strict  ip=dhcp|ADDRESS/PREFIX,GATEWAY[,DNS]  name=NAME  env.KEY=VALUE … -- ARG …
+//! protection=pks|pku|none  fault-policy=strict|relaxed  ip=dhcp|ADDRESS/PREFIX,GATEWAY[,DNS]  name=NAME  env.KEY=VALUE … -- ARG …
 //! ```
 //!
 //! Words are separated by spaces; `%20` is a space within a word and `%25` a percent sign. What follows ` -- ` are the
@@ -22,6 +22,8 @@ pub enum FaultPolicy {
     /// Report it and stop the machine; nothing is stored.
     #[default]
     Strict,
+    /// Report it once for each place in the code, let this one access through, and close again.
+    Relaxed,
 }
 
 /// How the network interface gets its address.
@@ -120,7 +122,8 @@ fn parse_option(word: &str, options: &mut Options) -> Result<(), CmdlineError> {
         "fault-policy" => {
             options.fault_policy = match value {
                 "strict" => FaultPolicy::Strict,
-                _ => return Err(error("fault-policy=strict")),
+                "relaxed" => FaultPolicy::Relaxed,
+                _ => return Err(error("fault-policy=strict or fault-policy=relaxed")),
             }
         }
         "ip" => {

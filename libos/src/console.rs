@@ -65,6 +65,15 @@ pub fn print(text: fmt::Arguments<'_>) {
     }
 }
 
+/// Waits a little until nobody writes; whether that came about. For code that may have interrupted the writer.
+pub(crate) fn wait_until_free() -> bool {
+    const PATIENCE: u32 = 1_000_000;
+    (0..PATIENCE).any(|_| {
+        core::hint::spin_loop();
+        !CONSOLE.is_locked()
+    })
+}
+
 /// Lets the fatal path write even if the code that failed was writing.
 ///
 /// # Safety

@@ -93,13 +93,25 @@ pub(crate) fn refuse(reason: fmt::Arguments<'_>) -> ! {
 /// Stops the machine because of an exception, with a report whose first line is `what`.
 pub(crate) fn fault(status: i32, frame: &TrapFrame, what: fmt::Arguments<'_>) -> ! {
     begin();
+    print_fault(frame, what);
+    power::exit(status)
+}
+
+/// Reports a fault after which the machine goes on. Nothing is printed if the console stays busy, as it does when the
+/// faulting code itself was printing.
+pub(crate) fn report(frame: &TrapFrame, what: fmt::Arguments<'_>) {
+    if console::wait_until_free() {
+        print_fault(frame, what);
+    }
+}
+
+fn print_fault(frame: &TrapFrame, what: fmt::Arguments<'_>) {
     kprintln!("holdfast: FAULT {what}");
     // This exception's own handler is not what did it.
     print_context(traps().saturating_sub(1));
     kprintln!("  rights {}", frame.rights());
     kprintln!("{frame}");
     print_backtrace(0, backtrace::from_trap(frame));
-    power::exit(status)
 }
 
 /// Names of the exceptions (SDM volume 3A, table 6-1).

@@ -8,7 +8,7 @@ use std::ops::Range;
 
 use holdfast_tests::machine::{Outcome, machine, run};
 use holdfast_tests::pattern::{Change, Pattern};
-use xtask::qemu::Protection;
+use xtask::qemu::{FaultPolicy, Protection};
 use xtask::size::{GIB, MIB};
 
 /// What protects, in turn.
@@ -199,6 +199,45 @@ fn control_a_store_through_a_wild_pointer_corrupts_without_protection() {
 }
 
 #[test]
+fn a_relaxed_policy_reports_each_way_lets_it_through_and_closes_again() {
+    let ways = [&PROGRAM, &AFTER_GRANT, &READ_GRANT, &OTHER_THREAD, &NEW_THREAD, &INTERRUPT, &OVERRUN, &WILD_POINTER];
+    for protection in BACKENDS {
+        for way in ways {
+            let (outcome, images) = relaxed(way.name, protection);
+            expect_corruption(&outcome, &images, way);
+            let (device, range) = target(way, &outcome);
+            let place = format!("stray {} of pmem{device} at offset {:#x} ", way.access, range.start);
+            outcome
+                .report()
+                .expect_headline(&format!("holdfast: FAULT {place}"))
+                .expect_in_headline("policy relaxed")
+                .expect_rights(way.rights);
+            assert_eq!(outcome.count(&format!("holdfast: FAULT {place}")), 1, "{outcome}");
+            outcome.expect_text(&format!("stray accesses, rights {NOTHING}"));
+        }
+    }
+}
+
+#[test]
+fn a_relaxed_policy_reports_a_place_in_the_code_once_and_counts_every_access() {
+    for protection in BACKENDS {
+        let (outcome, _) = relaxed("again", protection);
+        outcome.expect_exit(0).expect_line(&format!("stray: 3 stray accesses, rights {NOTHING}"));
+        assert_eq!(outcome.count("holdfast: FAULT "), 1, "{outcome}");
+    }
+}
+
+/// Runs `stray` on two NVDIMMs with the relaxed fault policy.
+fn relaxed(way: &str, protection: Protection) -> (Outcome, [Pattern; 2]) {
+    let images = images();
+    let mut options = machine("stray", &[way]);
+    options.pmem.extend(images.iter().map(Pattern::open));
+    options.protection = protection;
+    options.fault_policy = FaultPolicy::Relaxed;
+    (run(options), images)
+}
+
+#[test]
 fn grants_open_what_they_should_to_whom_they_should_as_long_as_they_should() {
     for protection in BACKENDS {
         for processors in [1, 2, 4] {
@@ -355,8 +394,12 @@ fn expect_fault(outcome: &Outcome, way: &Way, device: usize, offset: u64) {
 /// Fails unless the program survives and has changed exactly the bytes that it strayed to.
 fn corrupts(way: &Way) {
     let (outcome, images) = stray(way, Protection::None);
+    expect_corruption(&outcome, &images, way);
+}
+
+fn expect_corruption(outcome: &Outcome, images: &[Pattern; 2], way: &Way) {
     outcome.expect_exit(0).expect_line("stray: survived");
-    let (device, range) = target(way, &outcome);
+    let (device, range) = target(way, outcome);
     let mut expected = [allowed(way), vec![]];
     expected[device].push(marks(range));
     assert_eq!([images[0].changes(), images[1].changes()], expected, "{outcome}");

@@ -153,7 +153,7 @@ impl RunArguments {
         };
         let fault_policy = match self.fault_policy {
             FaultPolicyArgument::Strict => FaultPolicy::Strict,
-            FaultPolicyArgument::Relaxed => bail!("--fault-policy relaxed is not yet supported; there is strict"),
+            FaultPolicyArgument::Relaxed => FaultPolicy::Relaxed,
         };
         if self.memory < LEAST_MEMORY {
             bail!(
@@ -239,12 +239,6 @@ mod tests {
         assert_eq!(options.machine.protection, Protection::None);
         assert_eq!(options.machine.smp, 2);
         assert_eq!(options.machine.arguments, ["--port", "7"]);
-    }
-
-    #[test]
-    fn what_comes_later_is_refused_by_name() {
-        let error = options(&["--fault-policy", "relaxed"]).unwrap_err().to_string();
-        assert!(error.contains("--fault-policy relaxed") && error.contains("not yet supported"), "{error}");
     }
 
     #[test]

@@ -66,12 +66,6 @@ fn an_image_that_is_no_image_is_refused_and_left_alone() {
 }
 
 #[test]
-fn what_is_not_supported_yet_is_said() {
-    let said = failure(&["--fault-policy", "relaxed"]);
-    assert!(said.contains("not yet supported"), "{said}");
-}
-
-#[test]
 fn a_bad_toolchain_variable_is_named() {
     let output = Command::new(env!("CARGO_BIN_EXE_xtask"))
         .args(["run", "--port", "0"])

@@ -67,6 +67,18 @@ pub fn protection_writes() -> Option<u64> {
     Some(libos::arch::key_rights::counts().0)
 }
 
+/// How many stray accesses to persistent memory there were; more than none only under the relaxed fault policy.
+#[cfg(target_os = "hermit")]
+pub fn stray_accesses() -> Option<u64> {
+    Some(libos::dax::fault_count())
+}
+
+/// On the host nobody notices them.
+#[cfg(not(target_os = "hermit"))]
+pub fn stray_accesses() -> Option<u64> {
+    None
+}
+
 /// On the host there is no such register.
 #[cfg(not(target_os = "hermit"))]
 pub fn protection_writes() -> Option<u64> {

@@ -25,6 +25,8 @@ pub use device::{Device, DeviceGone, devices};
 #[cfg(target_os = "hermit")]
 pub(crate) use device::{overlaps, register, retire_all};
 #[cfg(target_os = "hermit")]
+pub use fault::fault_count;
+#[cfg(target_os = "hermit")]
 pub use grant::{OutOfRange, ReadGrant, ReadLock, WriteGrant, grant_counts};
 pub use keys::{Key, KeyAllocator, NoKeyLeft};
 pub use rights::{Access, Rights};

@@ -13,6 +13,7 @@ use super::scheduler;
 use super::timer::Timer;
 use super::tls::Tls;
 use super::wait::WaitQueue;
+use crate::arch::single_step::Step;
 use crate::arch::{percpu, switch};
 use crate::dax::Rights;
 use crate::mm::{Stack, StackError};
@@ -60,6 +61,8 @@ pub struct Thread {
     /// Wakes it when a wait has lasted long enough.
     pub(super) timer: Arc<Timer>,
     exited: WaitQueue,
+    /// An instruction of this thread that is let through; `arch`'s.
+    pub(crate) step: Step,
     /// The last error that a call of this thread returned, positive.
     pub(crate) errno: AtomicI32,
 }
@@ -119,6 +122,7 @@ impl Thread {
             futex: AtomicUsize::new(0),
             timer: Timer::new(wake_by_timer, this.as_ptr().addr()),
             exited: WaitQueue::new(),
+            step: Step::new(),
             errno: AtomicI32::new(0),
         }))
     }

@@ -36,6 +36,8 @@ pub enum FaultPolicy {
     /// Report and stop.
     #[default]
     Strict,
+    /// Report once for each place in the code, and let the one access through.
+    Relaxed,
 }
 
 /// How the guest reaches the network.
@@ -175,6 +177,7 @@ impl MachineOptions {
             },
             match self.fault_policy {
                 FaultPolicy::Strict => "fault-policy=strict".to_owned(),
+                FaultPolicy::Relaxed => "fault-policy=relaxed".to_owned(),
             },
         ];
         match self.network {

@@ -154,6 +154,9 @@ fn holdfast(text: &mut String, state: &State) {
     if let Some(writes) = store::protection_writes() {
         lines!(text, "pkrs_writes": writes,);
     }
+    if let Some(accesses) = store::stray_accesses() {
+        lines!(text, "stray_accesses": accesses,);
+    }
 }
 
 /// A number of bytes for people, as Redis writes it: `1.50K`.

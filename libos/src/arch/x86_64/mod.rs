@@ -21,6 +21,7 @@ pub mod pit;
 pub mod port;
 pub mod pvh;
 pub mod shootdown;
+pub(crate) mod single_step;
 pub mod smp;
 pub mod switch;
 pub mod timer;

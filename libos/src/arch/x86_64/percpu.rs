@@ -26,6 +26,8 @@ pub struct PerCpu {
     pub(crate) trap_depth: AtomicU32,
     /// What the protection-key register holds, or a mark that this is not known; [`super::key_rights`]'s.
     pub(super) key_rights: AtomicU64,
+    /// Steps of trap handlers, by depth; [`super::single_step`]'s.
+    pub(super) steps: [super::single_step::Step; super::single_step::DEPTHS],
     /// The local APIC's identifier.
     pub(super) apic_id: AtomicU32,
     /// Whether the CPU runs threads.
@@ -52,6 +54,7 @@ impl PerCpu {
             id,
             trap_depth: AtomicU32::new(0),
             key_rights: AtomicU64::new(super::key_rights::UNKNOWN),
+            steps: [const { super::single_step::Step::new() }; super::single_step::DEPTHS],
             apic_id: AtomicU32::new(0),
             online: AtomicBool::new(false),
             reschedule: AtomicBool::new(false),

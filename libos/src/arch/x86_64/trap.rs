@@ -13,11 +13,13 @@ use core::arch::global_asm;
 use core::fmt;
 use core::sync::atomic::Ordering;
 
-use super::{fpu, interrupts, key_rights, percpu};
+use super::{fpu, interrupts, key_rights, percpu, single_step};
 use crate::dax::Rights;
 
 /// Vector numbers of exceptions (SDM volume 3A, table 6-1).
 pub mod vector {
+    /// Debug exception.
+    pub const DEBUG: u64 = 1;
     /// Non-maskable interrupt.
     pub const NON_MASKABLE: u64 = 2;
     /// Double fault.
@@ -67,6 +69,11 @@ impl TrapFrame {
     /// The interrupted context's rights to keyed pages.
     pub fn rights(&self) -> Rights {
         Rights::from_bits(self.pkrs as u32)
+    }
+
+    /// Gives the interrupted context other rights, from when it goes on.
+    pub(super) fn set_rights(&mut self, rights: Rights) {
+        self.pkrs = (self.pkrs & !u64::from(u32::MAX)) | u64::from(rights.bits());
     }
 }
 
@@ -192,6 +199,8 @@ extern "C" fn handle(frame: &mut TrapFrame) {
         interrupts::dispatch(frame.vector as u8);
     } else if frame.vector == vector::PAGE_FAULT {
         crate::dax::fault::page_fault(frame, x86_64::registers::control::Cr2::read_raw());
+    } else if frame.vector == vector::DEBUG && single_step::finish(frame) {
+        // The instruction that was let through is done.
     } else if frame.vector == vector::NON_MASKABLE {
         crate::fatal::non_maskable_interrupt(frame);
     } else {

@@ -15,7 +15,8 @@ mod guest {
     use std::sync::mpsc;
     use std::thread;
 
-    use libos::dax::{Device, devices};
+    use libos::arch::key_rights;
+    use libos::dax::{Device, devices, fault_count};
     use libos::task::{Timer, current_name};
     use libos::time::now_ns;
 
@@ -38,15 +39,25 @@ mod guest {
             "interrupt" => interrupt(device),
             "overrun" => overrun(),
             "wild-pointer" => wild_pointer(),
+            "again" => again(device),
             _ => panic!("no such way"),
         }
         println!("stray: survived");
+        println!("stray: {} stray accesses, rights {}", fault_count(), key_rights::current());
+    }
+
+    /// At one place in the code, three times, the second time by another thread.
+    fn again(device: &'static Device) {
+        store(target(device));
+        thread::spawn(|| store(target(device))).join().unwrap();
+        store(target(device));
     }
 
     fn target(device: &Device) -> *mut u64 {
         (device.address_range().start as usize + OFFSET) as *mut u64
     }
 
+    #[inline(never)]
     fn store(at: *mut u64) {
         // SAFETY: none. This is the mistake that the protection is there for; it touches no memory of Rust's.
         unsafe { at.write_volatile(MARK) };

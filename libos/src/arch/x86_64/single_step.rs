@@ -1,0 +1,74 @@
+//! Letting an interrupted context run one instruction with other rights.
+//!
+//! The trap frame gets the wider rights and the trap flag, so that a debug exception (#DB) follows the instruction; its
+//! handler puts the old rights back. Until then the context may be interrupted, preempted and moved to another CPU like any
+//! other: its rights travel in its frames. What to put back is kept with the thread or, for a trap handler, which stays on
+//! its CPU, with the CPU and the depth of the nesting.
+
+use core::sync::atomic::{AtomicU64, Ordering};
+
+use super::percpu;
+use super::trap::TrapFrame;
+use crate::dax::Rights;
+use crate::task;
+
+/// RFLAGS.TF: a debug exception after each instruction.
+const TRAP_FLAG: u64 = 1 << 8;
+
+/// How deeply nested trap handlers can be stepped.
+pub(super) const DEPTHS: usize = 4;
+
+/// What to put back: the rights in the low 32 bits, and two marks.
+#[derive(Debug, Default)]
+pub(crate) struct Step(AtomicU64);
+
+/// A step is under way.
+const ACTIVE: u64 = 1 << 32;
+/// The trap flag was set before, by somebody else.
+const WAS_STEPPING: u64 = 1 << 33;
+
+impl Step {
+    pub(crate) const fn new() -> Self {
+        Self(AtomicU64::new(0))
+    }
+}
+
+/// The step of the context that this trap interrupted.
+fn with_step<R>(use_step: impl FnOnce(&Step) -> R) -> Option<R> {
+    let cpu = percpu::this();
+    // This trap counts as one.
+    match cpu.trap_depth.load(Ordering::Relaxed).checked_sub(2) {
+        None => task::current_ref().map(|thread| use_step(&thread.step)),
+        Some(depth) => cpu.steps.get(depth as usize).map(use_step),
+    }
+}
+
+/// Lets the interrupted instruction run with what `widen` makes of its rights, and takes them back after it; false if that
+/// is not possible here. Once more for the same instruction widens further.
+pub(crate) fn open_for_one_instruction(frame: &mut TrapFrame, widen: impl FnOnce(Rights) -> Rights) -> bool {
+    let remembered = with_step(|step| {
+        if step.0.load(Ordering::Relaxed) & ACTIVE == 0 {
+            let flag = if frame.rflags & TRAP_FLAG != 0 { WAS_STEPPING } else { 0 };
+            step.0.store(u64::from(frame.rights().bits()) | ACTIVE | flag, Ordering::Relaxed);
+        }
+    });
+    if remembered.is_none() {
+        return false;
+    }
+    frame.set_rights(widen(frame.rights()));
+    frame.rflags |= TRAP_FLAG;
+    true
+}
+
+/// The debug exception after the instruction: puts back what it found. False if no step was under way.
+pub(super) fn finish(frame: &mut TrapFrame) -> bool {
+    let Some(saved) = with_step(|step| step.0.swap(0, Ordering::Relaxed)) else { return false };
+    if saved & ACTIVE == 0 {
+        return false;
+    }
+    frame.set_rights(Rights::from_bits(saved as u32));
+    if saved & WAS_STEPPING == 0 {
+        frame.rflags &= !TRAP_FLAG;
+    }
+    true
+}
