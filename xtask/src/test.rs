@@ -57,7 +57,7 @@ impl Stage {
 /// # Errors
 /// When something is missing that cannot be installed from here, or cargo cannot be run.
 pub fn test(filter: Option<&str>, choice: Choice) -> Result<u8> {
-    let (stages, test_filter) = select(filter);
+    let (stages, only) = select(filter);
     let toolchain = setup::ensure(choice, &[setup::QEMU, setup::REDIS_CLI, setup::REDIS_BENCHMARK])?;
     let began = Instant::now();
     let mut totals = Totals::default();
@@ -65,7 +65,7 @@ pub fn test(filter: Option<&str>, choice: Choice) -> Result<u8> {
     for stage in stages {
         println!("\n== {} ==", stage.name());
         let stage_began = Instant::now();
-        let (stage_totals, succeeded) = run(stage, test_filter, &toolchain)?;
+        let (stage_totals, succeeded) = run(stage, only, &toolchain)?;
         println!(
             "== {}: {} passed, {} failed in {:.1} s ==",
             stage.name(),
@@ -75,7 +75,7 @@ pub fn test(filter: Option<&str>, choice: Choice) -> Result<u8> {
         );
         if !succeeded {
             broken.push(format!("the stage {} failed", stage.name()));
-        } else if test_filter.is_none() && stage_totals == Totals::default() {
+        } else if only == Only::All && stage_totals == Totals::default() {
             broken.push(format!("the stage {} ran no test", stage.name()));
         }
         totals += stage_totals;
@@ -91,15 +91,37 @@ pub fn test(filter: Option<&str>, choice: Choice) -> Result<u8> {
     Ok(u8::from(totals.failed > 0 || !broken.is_empty()))
 }
 
-/// The stages to run, and the filter for the tests in them. A filter that names a stage selects all of it.
-fn select(filter: Option<&str>) -> (Vec<Stage>, Option<&str>) {
-    let Some(filter) = filter else { return (Stage::ALL.to_vec(), None) };
+/// Which of a stage's tests to run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Only<'a> {
+    /// All of them.
+    All,
+    /// Those in the file with this name under `tests/tests`.
+    File(&'a str),
+    /// Those with this in their names.
+    Named(&'a str),
+}
+
+/// The stages to run, and which tests in them. A filter that names a stage or a file of booting tests selects all of it.
+fn select(filter: Option<&str>) -> (Vec<Stage>, Only<'_>) {
+    let Some(filter) = filter else { return (Stage::ALL.to_vec(), Only::All) };
     let named: Vec<Stage> = Stage::ALL.into_iter().filter(|stage| stage.name().contains(filter)).collect();
-    if named.is_empty() { (Stage::ALL.to_vec(), Some(filter)) } else { (named, None) }
+    if !named.is_empty() {
+        (named, Only::All)
+    } else if is_file_of_tests(filter) {
+        (vec![Stage::Guest], Only::File(filter))
+    } else {
+        (Stage::ALL.to_vec(), Only::Named(filter))
+    }
+}
+
+fn is_file_of_tests(name: &str) -> bool {
+    let plain = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+    plain && workspace::root().join("tests/tests").join(name).with_extension("rs").is_file()
 }
 
 /// Runs one stage and says whether every command of it succeeded.
-fn run(stage: Stage, filter: Option<&str>, toolchain: &Toolchain) -> Result<(Totals, bool)> {
+fn run(stage: Stage, only: Only<'_>, toolchain: &Toolchain) -> Result<(Totals, bool)> {
     let mut cargo = host_cargo("test");
     // One failing program does not keep the others from running.
     cargo.arg("--no-fail-fast");
@@ -116,8 +138,10 @@ fn run(stage: Stage, filter: Option<&str>, toolchain: &Toolchain) -> Result<(Tot
             cargo.args(["--package", BOOTING_TESTS]).env(IMAGES_VARIABLE, images);
         }
     }
-    if let Some(filter) = filter {
-        cargo.args(["--", filter]);
+    match only {
+        Only::All => {}
+        Only::File(name) => drop(cargo.args(["--test", name])),
+        Only::Named(part) => drop(cargo.args(["--", part])),
     }
     show_and_count(cargo)
 }
@@ -181,10 +205,12 @@ mod tests {
     }
 
     #[test]
-    fn a_filter_names_stages_or_tests() {
-        assert_eq!(select(None), (vec![Stage::Host, Stage::Guest], None));
-        assert_eq!(select(Some("guest")), (vec![Stage::Guest], None));
-        assert_eq!(select(Some("stray")), (vec![Stage::Host, Stage::Guest], Some("stray")));
+    fn a_filter_names_stages_files_or_tests() {
+        assert_eq!(select(None), (vec![Stage::Host, Stage::Guest], Only::All));
+        assert_eq!(select(Some("guest")), (vec![Stage::Guest], Only::All));
+        assert_eq!(select(Some("protection")), (vec![Stage::Guest], Only::File("protection")));
+        assert_eq!(select(Some("stray")), (vec![Stage::Host, Stage::Guest], Only::Named("stray")));
+        assert_eq!(select(Some("../x")), (vec![Stage::Host, Stage::Guest], Only::Named("../x")));
     }
 
     #[test]
