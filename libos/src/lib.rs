@@ -2,15 +2,15 @@
 //!
 //! A program for `x86_64-unknown-hermit` that says `use libos as _;` becomes a bootable image: this crate brings the PVH
 //! entry, memory, threads, drivers, the network and the `sys_*` functions that `std` calls on that target. What makes it
-//! worth choosing is [`dax`]: persistent memory is mapped once, under a supervisor protection key that is closed by
-//! default, and opened only by scoped grants.
+//! worth choosing is `dax`: persistent memory is mapped once, under a protection key that is closed by default, and opened
+//! only by scoped grants.
 //!
 //! Rooms, and which may call which (arrows point down):
 //!
 //! ```text
 //! abi                     what std calls: translation only
 //!  |        \        \
-//! net       dax      power
+//! net, io   dax      power
 //!  |         |        |
 //! drivers (ACPI, NFIT, PCI, virtio, RTC)
 //!  |

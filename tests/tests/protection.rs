@@ -153,7 +153,7 @@ fn control_a_store_by_a_thread_started_inside_a_grant_corrupts_without_protectio
 }
 
 /// A store by an interrupt handler while the interrupted thread has a write grant.
-const INTERRUPT: Way = Way { name: "interrupt", thread: HANDLER, culprits: &["store", "tick"], ..PROGRAM };
+const INTERRUPT: Way = Way { name: "interrupt", thread: HANDLER, culprits: &["store", "tick", "main"], ..PROGRAM };
 
 #[test]
 fn a_store_by_an_interrupt_handler_of_a_granted_thread_faults() {

@@ -11,6 +11,7 @@
 
 use core::arch::global_asm;
 use core::fmt;
+use core::mem::offset_of;
 use core::sync::atomic::Ordering;
 
 use super::{fpu, interrupts, key_rights, percpu, single_step};
@@ -158,7 +159,12 @@ global_asm!(
         movl ${mask}, %eax
         xorl %edx, %edx
         xsave64 (%rsp)
+        // A frame record for the interrupted instruction, so that a backtrace out of the handler names its function too.
+        pushq {rip}(%rbx)
+        pushq %rbp
+        movq %rsp, %rbp
         call {handler}
+        addq $16, %rsp
         movl ${mask}, %eax
         xorl %edx, %edx
         xrstor64 (%rsp)
@@ -185,6 +191,7 @@ global_asm!(
     "#,
     area = const fpu::XSAVE_AREA,
     mask = const fpu::XSAVE_MASK,
+    rip = const offset_of!(TrapFrame, rip),
     handler = sym handle,
     options(att_syntax)
 );
