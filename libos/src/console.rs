@@ -52,11 +52,6 @@ pub fn write(bytes: &[u8]) {
     }
 }
 
-/// Takes a byte that was received, if there is one.
-pub fn read_byte() -> Option<u8> {
-    CONSOLE.lock().as_mut().and_then(|console| console.0.try_receive_byte().ok())
-}
-
 /// Writes formatted text; the implementation of [`kprintln!`](crate::kprintln).
 pub fn print(text: fmt::Arguments<'_>) {
     if let Some(console) = CONSOLE.lock().as_mut() {

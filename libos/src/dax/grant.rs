@@ -144,12 +144,7 @@ impl ReadGrant<'_> {
     }
 }
 
-impl<'g> WriteGrant<'g> {
-    /// The permission to read that is part of this one.
-    pub fn as_read(&self) -> &ReadGrant<'g> {
-        &self.reader
-    }
-
+impl WriteGrant<'_> {
     /// Copies the bytes at `offset` out.
     pub fn load(&self, offset: u64, into: &mut [u8]) -> Result<(), OutOfRange> {
         self.reader.load(offset, into)

@@ -414,11 +414,6 @@ impl Socket {
         service::with(|stack, _| stack.take_error(id))
     }
 
-    /// Whether it accepts connections.
-    pub fn is_listener(&self) -> bool {
-        matches!(self.role.get(), Some(Role::Listener(_)))
-    }
-
     // ---- options that the stack has to know of ----
 
     /// Sends small segments at once, or not.

@@ -199,7 +199,7 @@ fn give_up(reason: Reason) {
             // freed. Interrupts are disabled and the queue's lock is held, so both `saved` are ours.
             unsafe {
                 let (from, to) = (&mut *(*previous).saved.get(), &*(*next).saved.get());
-                from.rights = key_rights::save();
+                from.rights = key_rights::current();
                 (*previous).running.store(false, Ordering::Relaxed);
                 (*next).running.store(true, Ordering::Relaxed);
                 cpu.current.store(next.cast_mut(), Ordering::Relaxed);

@@ -125,11 +125,6 @@ pub fn update(change: impl FnOnce(Rights) -> Rights) -> Rights {
     before
 }
 
-/// On a switch: the rights of the thread that leaves. Interrupts are disabled.
-pub(crate) fn save() -> Rights {
-    current()
-}
-
 /// On a switch: loads the rights of the thread that comes. Interrupts are disabled.
 pub(crate) fn load(rights: Rights) {
     if let Some(register) = register() {

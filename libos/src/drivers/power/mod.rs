@@ -1,7 +1,7 @@
-//! Power: off, reset, and the power button.
+//! Power: off, and the power button.
 //!
-//! Owns the fixed hardware of the FADT: PM1 event and control registers, the enable halves of the GPE blocks, the reset
-//! register; and QEMU's debug-exit port. Never: decides what a press means. A program that waits for it does; for any
+//! Owns the fixed hardware of the FADT: PM1 event and control registers, the enable halves of the GPE blocks;
+//! and QEMU's debug-exit port. Never: decides what a press means. A program that waits for it does; for any
 //! other program [`init`]'s caller says what ends it.
 
 mod button;
@@ -122,17 +122,6 @@ pub fn off() -> ! {
     }
     kprintln!("holdfast: the machine cannot be switched off: its firmware names no way into S5");
     debug_exit(1)
-}
-
-/// Resets the machine: by the FADT's reset register, or else by the chipset's.
-pub fn reset() -> ! {
-    const CHIPSET_RESET: (u16, u8) = (0xcf9, 0x06);
-    let of_fadt = HARDWARE.get().and_then(|(fadt, _)| fadt.reset).map(|reset| (reset.port, reset.value));
-    for (port, value) in of_fadt.into_iter().chain([CHIPSET_RESET]) {
-        // SAFETY: a reset register; the machine ends here.
-        unsafe { outb(port, value) };
-    }
-    cpu::halt()
 }
 
 fn debug_exit(status: u8) -> ! {
