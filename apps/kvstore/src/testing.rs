@@ -1,87 +1,43 @@
 //! What tests need: a pool in memory, and a client without a socket.
 
-use std::cell::RefCell;
-use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use pmem::medium::Gone;
-use pmem::{Counters, FormatOptions, Load, Medium, OutOfRange, Pool, Store};
+use pmem::{Counters, FormatOptions, Medium, Pool, sim};
 
 use crate::server::client::{Budget, Client};
 use crate::session::Session;
 use crate::state::{ClientLimits, Facts, State};
 
-/// A medium in DRAM that forgets nothing, and that can be taken away from writers.
+/// Memory of `pmem`'s own tests that can be taken away from writers.
 pub struct Memory {
-    bytes: RefCell<Vec<u8>>,
+    inner: sim::Memory,
     gone: Arc<AtomicBool>,
 }
 
-impl Memory {
-    fn checked(&self, offset: u64, bytes: u64) -> Result<Range<usize>, OutOfRange> {
-        let (range, len) = (offset..offset.saturating_add(bytes), self.size());
-        match range.end <= len {
-            true => Ok(range.start as usize..range.end as usize),
-            false => Err(OutOfRange { range, len }),
-        }
-    }
-}
-
-impl Load for Memory {
-    fn size(&self) -> u64 {
-        self.bytes.borrow().len() as u64
-    }
-
-    fn load(&self, offset: u64, into: &mut [u8]) -> Result<(), OutOfRange> {
-        let range = self.checked(offset, into.len() as u64)?;
-        into.copy_from_slice(&self.bytes.borrow()[range]);
-        Ok(())
-    }
-}
-
-impl Store for Memory {
-    fn store(&self, offset: u64, from: &[u8]) -> Result<(), OutOfRange> {
-        let range = self.checked(offset, from.len() as u64)?;
-        self.bytes.borrow_mut()[range].copy_from_slice(from);
-        Ok(())
-    }
-
-    fn fill(&self, offset: u64, len: u64, byte: u8) -> Result<(), OutOfRange> {
-        let range = self.checked(offset, len)?;
-        self.bytes.borrow_mut()[range].fill(byte);
-        Ok(())
-    }
-
-    fn write_back(&self, range: Range<u64>) -> Result<(), OutOfRange> {
-        self.checked(range.start, range.end.saturating_sub(range.start)).map(drop)
-    }
-
-    fn fence(&self) {}
-}
-
 impl Medium for Memory {
-    type Reader<'g> = &'g Memory;
-    type Writer<'g> = &'g Memory;
+    type Reader<'g> = <sim::Memory as Medium>::Reader<'g>;
+    type Writer<'g> = <sim::Memory as Medium>::Writer<'g>;
 
     fn shorten<'short, 'long: 'short>(reader: Self::Reader<'long>) -> Self::Reader<'short> {
         reader
     }
 
     fn len(&self) -> u64 {
-        self.size()
+        Medium::len(&self.inner)
     }
 
     fn read<R>(&self, f: impl for<'g> FnOnce(Self::Reader<'g>) -> R) -> Result<R, Gone> {
-        Ok(f(self))
+        self.inner.read(f)
     }
 
     fn write<R>(&self, f: impl for<'g> FnOnce(Self::Writer<'g>) -> R) -> Result<R, Gone> {
-        if self.gone.load(Ordering::SeqCst) { Err(Gone) } else { Ok(f(self)) }
+        if self.gone.load(Ordering::SeqCst) { Err(Gone) } else { self.inner.write(f) }
     }
 
     fn counters(&self) -> Counters {
-        Counters::default()
+        self.inner.counters()
     }
 }
 
@@ -92,7 +48,7 @@ pub fn pool() -> Pool<Memory> {
 
 /// The same; while `gone` is set, no write reaches the medium.
 pub fn pool_that_can_fail(gone: Arc<AtomicBool>) -> Pool<Memory> {
-    let medium = Memory { bytes: RefCell::new(vec![0; 8 << 20]), gone };
+    let medium = Memory { inner: sim::Memory::new(8 << 20), gone };
     Pool::format(medium, &FormatOptions::new([7; 16])).unwrap()
 }
 
