@@ -4,10 +4,10 @@ use std::fmt;
 use std::path::Path;
 use std::time::Duration;
 
+use xtask::annotate::Annotator;
 use xtask::guest;
 use xtask::qemu::{Exit, Machine, MachineOptions, Network};
 use xtask::size::MIB;
-use xtask::symbols::Symbols;
 
 /// How long a machine may take for what it is to do. It is far longer than any needs, so that a slow host fails no test.
 pub const PATIENCE: Duration = Duration::from_secs(180);
@@ -34,9 +34,9 @@ pub fn run(options: MachineOptions) -> Outcome {
 /// Waits for a machine's end.
 pub fn outcome(machine: &Machine, image: &Path) -> Outcome {
     let exit = machine.wait(PATIENCE);
-    let symbols = Symbols::load(image).unwrap();
+    let mut annotator = Annotator::load(image).unwrap();
     // A line with names for inlined functions becomes several.
-    let printed: Vec<String> = machine.console().lines().iter().map(|line| symbols.annotate(line)).collect();
+    let printed: Vec<String> = machine.console().lines().iter().map(|line| annotator.annotate(line)).collect();
     let lines = printed.iter().flat_map(|line| line.split('\n')).map(str::to_owned).collect();
     let outcome = Outcome { exit, lines };
     assert!(exit.is_some(), "the machine does not end:\n{outcome}");

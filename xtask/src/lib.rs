@@ -7,19 +7,22 @@
 //! - [`image::PmemImage`] makes, checks and locks the file behind an NVDIMM;
 //! - [`qemu::Machine`] starts QEMU, keeps the console, carries connections, presses the power button, kills, and says how
 //!   the guest ended ([`qemu::Exit`]);
-//! - [`symbols::Symbols`] turns addresses on the console into functions, files and lines.
+//! - [`annotate::Annotator`] turns addresses on the console into functions, files and lines, and a report's machine code
+//!   into an instruction and what it touched.
 
+pub mod annotate;
 pub mod check;
 pub mod forward;
 pub mod guest;
 pub mod image;
+mod instruction;
 pub mod pool;
 pub mod qemu;
 pub mod run;
 pub mod setup;
 pub mod signals;
 pub mod size;
-pub mod symbols;
+mod symbols;
 pub mod tap;
 pub mod test;
 pub mod workspace;

@@ -9,12 +9,12 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
+use crate::annotate::Annotator;
 use crate::forward::{self, Forwarder};
 use crate::guest;
 use crate::image::PmemImage;
 use crate::qemu::{Event, Exit, Machine, MachineOptions, Network};
 use crate::setup::{self, toolchain::Choice};
-use crate::symbols::Symbols;
 use crate::tap::Tap;
 use crate::workspace;
 
@@ -64,7 +64,7 @@ pub fn run(options: RunOptions) -> Result<u8> {
     println!("building {PROGRAM} for {} ({})", workspace::GUEST_TARGET, toolchain.description());
     machine.image = guest::build(&toolchain, &[PROGRAM])?.join(PROGRAM);
     PROGRAM.clone_into(&mut machine.name);
-    let symbols = Symbols::load(&machine.image)?;
+    let annotator = Annotator::load(&machine.image)?;
     // It has to outlive the machine that uses it.
     let _tap = if machine.network == Network::Tap { Some(Tap::create()?) } else { None };
 
@@ -86,7 +86,7 @@ pub fn run(options: RunOptions) -> Result<u8> {
 
     let mut session = Session {
         machine,
-        symbols,
+        annotator,
         news,
         listener: Some(listener),
         forwarder: None,
@@ -104,7 +104,7 @@ pub fn run(options: RunOptions) -> Result<u8> {
 /// A machine that runs the store, and what the user sees of it.
 struct Session {
     machine: Machine,
-    symbols: Symbols,
+    annotator: Annotator,
     news: Sender<News>,
     /// The socket that clients connect to, until the forwarder has it.
     listener: Option<TcpListener>,
@@ -122,7 +122,7 @@ impl Session {
                 (Some(ready), Some(listener)) => self.open(listener, ready)?,
                 (_, listener) => {
                     self.listener = listener;
-                    println!("{}", self.symbols.annotate(&line));
+                    println!("{}", self.annotator.annotate(&line));
                 }
             },
             News::Machine(Event::Diagnostic(line)) => eprintln!("QEMU: {line}"),

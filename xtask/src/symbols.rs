@@ -33,9 +33,9 @@ impl Symbols {
         reading().with_context(|| format!("cannot read the symbols of {}", image.display()))
     }
 
-    /// `line` with ` function (file:line)` after the addresses in it that lie in the image's code. Functions that the
-    /// compiler has inlined there come first, and who has taken them in follows on lines of its own. A line without
-    /// such addresses comes back as it is.
+    /// `line` with ` function (file:line)` after the addresses in it that lie in the image's code: the innermost function,
+    /// when the compiler has inlined several there. At the end of a line, where nothing is pushed away by it, those that
+    /// it was inlined into follow on lines of their own. A line without such addresses comes back as it is.
     pub fn annotate(&self, line: &str) -> String {
         let mut annotated = String::with_capacity(line.len());
         let mut rest = line;
@@ -45,11 +45,14 @@ impl Symbols {
             if self.text.contains(&address) {
                 // A return address names the instruction after the call, which may belong to the next line or function.
                 let exact = if is_return_address(line) { address - 1 } else { address };
-                let description = self.describe(exact).or_else(|| self.describe(address - 1));
-                let column = line.len() - rest.len() + end;
-                let separator = format!("\n{:column$} inlined into ", "");
+                let mut frames =
+                    self.describe(exact).or_else(|| self.describe(address - 1)).unwrap_or(vec!["?".into()]);
+                if !rest[end..].trim().is_empty() {
+                    frames.truncate(1);
+                }
+                let separator = format!("\n{:column$} inlined into ", "", column = line.len() - rest.len() + end);
                 annotated.push(' ');
-                annotated.push_str(&description.map_or("?".to_owned(), |frames| frames.join(&separator)));
+                annotated.push_str(&frames.join(&separator));
             }
             rest = &rest[end..];
         }
@@ -143,28 +146,51 @@ mod tests {
     use super::*;
 
     #[inline(never)]
-    fn landmark() -> u64 {
-        let place = landmark as fn() -> u64;
-        place as usize as u64
+    fn landmark(value: u64) -> u64 {
+        inlined(value)
     }
 
-    /// The address of [`landmark`] in the test program's file, from its symbol table: the program is loaded elsewhere.
-    fn landmark_in_file(image: &Path) -> u64 {
+    #[inline(always)]
+    fn inlined(value: u64) -> u64 {
+        std::hint::black_box(value).wrapping_mul(3)
+    }
+
+    /// Where [`landmark`] is in the test program's file, by its symbol table: the program is loaded elsewhere.
+    fn landmark_in_file(image: &Path) -> Range<u64> {
         use object::ObjectSymbol;
-        assert_ne!(landmark(), 0);
+        assert_eq!(landmark(1), 3);
         let bytes = std::fs::read(image).unwrap();
         let file = object::File::parse(&*bytes).unwrap();
         let symbol = file
             .symbols()
             .find(|symbol| symbol.name().is_ok_and(|name| name.contains("landmark") && !name.contains("in_file")));
-        symbol.unwrap().address()
+        let symbol = symbol.unwrap();
+        symbol.address()..symbol.address() + symbol.size()
+    }
+
+    #[test]
+    fn an_inlined_function_names_those_around_it_only_where_the_line_ends() {
+        let program = std::env::current_exe().unwrap();
+        let symbols = Symbols::load(&program).unwrap();
+        let mut landmark = landmark_in_file(&program);
+        let address =
+            landmark.find(|&address| symbols.describe(address).is_some_and(|frames| frames.len() == 2)).unwrap();
+        let at_the_end = symbols.annotate(&format!("  #0 {address:#018x}"));
+        let (inner, outer) = at_the_end.split_once('\n').unwrap();
+        assert!(inner.contains("inlined (xtask/src/symbols.rs:"), "{at_the_end}");
+        let (outer, _) = outer.split_once(" (xtask/src/symbols.rs:").unwrap();
+        assert_eq!(outer.trim_start(), "inlined into xtask::symbols::tests::landmark");
+        assert_eq!(outer.find("inlined"), Some("  #0 0x0123456789abcdef ".len()), "they stand below each other");
+        let within = symbols.annotate(&format!("  rip {address:#018x} rsp 0x0000000000000001 x"));
+        assert!(within.contains("inlined (xtask/src/symbols.rs:") && !within.contains('\n'), "{within}");
+        assert!(within.ends_with(" rsp 0x0000000000000001 x"), "{within}");
     }
 
     #[test]
     fn an_address_of_this_program_gets_its_function_file_and_line() {
         let program = std::env::current_exe().unwrap();
         let symbols = Symbols::load(&program).unwrap();
-        let address = landmark_in_file(&program);
+        let address = landmark_in_file(&program).start;
         let line = symbols.annotate(&format!("  #0 {address:#018x} then 0x0000000000000001 end"));
         assert!(line.contains(" xtask::symbols::tests::landmark (xtask/src/symbols.rs:"), "{line}");
         assert!(line.ends_with(" then 0x0000000000000001 end"), "{line}");
