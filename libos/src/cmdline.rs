@@ -1,7 +1,7 @@
 //! The kernel command line: what the person who boots the image decides.
 //!
 //! ```text
-//! protection=pks|pku|none  fault-policy=strict|relaxed  ip=dhcp|ADDRESS/PREFIX,GATEWAY[,DNS]  name=NAME  env.KEY=VALUE … -- ARG …
+//! protection=auto|pks|pku|none  fault-policy=strict|end-thread|relaxed  ip=dhcp|ADDRESS/PREFIX,GATEWAY[,DNS]  name=NAME  env.KEY=VALUE … -- ARG …
 //! ```
 //!
 //! Words are separated by spaces; `%20` is a space within a word and `%25` a percent sign. What follows ` -- ` are the
@@ -14,17 +14,7 @@ use core::net::Ipv4Addr;
 
 use spin::Once;
 
-use crate::dax::Protection;
-
-/// What to do with a stray access to persistent memory.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum FaultPolicy {
-    /// Report it and stop the machine; nothing is stored.
-    #[default]
-    Strict,
-    /// Report it once for each place in the code, let this one access through, and close again.
-    Relaxed,
-}
+use crate::dax::{FaultPolicy, ProtectionChoice};
 
 /// How the network interface gets its address.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -48,9 +38,9 @@ pub enum IpConfig {
 /// The decoded command line.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Options {
-    /// The backend that guards persistent memory.
-    pub protection: Protection,
-    /// What a stray access leads to.
+    /// What is to guard persistent memory.
+    pub protection: ProtectionChoice,
+    /// What a stray access leads to, until the program changes it.
     pub fault_policy: FaultPolicy,
     /// The network address.
     pub ip: IpConfig,
@@ -112,19 +102,10 @@ fn parse_option(word: &str, options: &mut Options) -> Result<(), CmdlineError> {
     let (key, value) = word.split_once('=').ok_or_else(|| error("KEY=VALUE, or -- before the program's arguments"))?;
     match key {
         "protection" => {
-            options.protection = match value {
-                "pks" => Protection::Pks,
-                "pku" => Protection::Pku,
-                "none" => Protection::None,
-                _ => return Err(error("protection=pks, protection=pku or protection=none")),
-            }
+            options.protection = value.parse().map_err(|_| error("protection=auto, pks, pku or none"))?;
         }
         "fault-policy" => {
-            options.fault_policy = match value {
-                "strict" => FaultPolicy::Strict,
-                "relaxed" => FaultPolicy::Relaxed,
-                _ => return Err(error("fault-policy=strict or fault-policy=relaxed")),
-            }
+            options.fault_policy = value.parse().map_err(|_| error("fault-policy=strict, end-thread or relaxed"))?;
         }
         "ip" => {
             options.ip = parse_ip(value).ok_or_else(|| error("ip=dhcp or ip=ADDRESS/PREFIX,GATEWAY[,DNS]"))?;
@@ -175,21 +156,23 @@ fn decode(word: &str) -> Result<String, CmdlineError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::dax::Protection;
 
     #[test]
     fn an_empty_line_means_protection_and_dhcp() {
         let options = parse("").unwrap();
-        assert_eq!(options.protection, Protection::Pks);
+        assert_eq!(options.protection, ProtectionChoice::Auto);
+        assert_eq!(options.fault_policy, FaultPolicy::Strict);
         assert_eq!(options.ip, IpConfig::Dhcp);
         assert!(options.arguments.is_empty());
     }
 
     #[test]
     fn every_option_is_read() {
-        let line =
-            "protection=none fault-policy=strict ip=10.0.2.15/24,10.0.2.2,10.0.2.3 name=kv env.A=b%20c -- --port 1%25";
+        let line = "protection=none fault-policy=end-thread ip=10.0.2.15/24,10.0.2.2,10.0.2.3 name=kv env.A=b%20c -- --port 1%25";
         let options = parse(line).unwrap();
-        assert_eq!(options.protection, Protection::None);
+        assert_eq!(options.protection, ProtectionChoice::Only(Protection::None));
+        assert_eq!(options.fault_policy, FaultPolicy::EndThread);
         assert_eq!(
             options.ip,
             IpConfig::Static {

@@ -47,13 +47,14 @@ fn begin() {
     unsafe { console::break_lock() };
 }
 
-/// A non-maskable interrupt: stops this CPU if another one makes a report; otherwise nobody expects it.
-pub(crate) fn non_maskable_interrupt(frame: &TrapFrame) -> ! {
-    if FAILING.load(Ordering::Acquire) != 0 {
+/// On a non-maskable interrupt: whether this CPU is making a report. It stops if another one is.
+pub(crate) fn is_reporting() -> bool {
+    let failing = FAILING.load(Ordering::Acquire);
+    if failing != 0 && failing != percpu::this().id + 1 {
         STOPPED.fetch_add(1, Ordering::Release);
         cpu::halt();
     }
-    exception(frame)
+    failing != 0
 }
 
 /// Prints who was running: thread and CPU. `traps` is how many trap handlers were at work when it happened.

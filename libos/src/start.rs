@@ -8,8 +8,7 @@ use core::ptr;
 
 use crate::arch::pvh::StartInfo;
 use crate::arch::{cpu, interrupts, key_rights};
-use crate::cmdline::Options;
-use crate::dax::{self, Protection};
+use crate::dax::{self, Protection, ProtectionChoice};
 use crate::drivers::acpi::{self, AcpiInfo};
 use crate::drivers::{nfit, pci, power, rtc};
 use crate::fatal::refuse;
@@ -58,9 +57,10 @@ pub(crate) extern "C" fn start(start_info: u64) -> ! {
     // The start info lies low in memory, which is not mapped any more; its text is needed once more.
     mm::map_firmware(command_line.as_ptr().addr() as u64, command_line.len());
     let options = cmdline::init(command_line).unwrap_or_else(|error| refuse(format_args!("{error}")));
-    close_keys(options.protection);
+    let protection = close_keys(options.protection);
+    dax::set_fault_policy(options.fault_policy);
     arch::init_interrupts();
-    let acpi = find_devices(rsdp, options);
+    let acpi = find_devices(rsdp, protection);
     APIC_IDS.call_once(|| acpi.cpus.iter().filter(|cpu| cpu.enabled).map(|cpu| cpu.apic_id).collect());
     if task::spawn("main", run_program, 0, MAIN_STACK).is_err() {
         refuse(format_args!("no memory for the program's main thread"));
@@ -68,29 +68,20 @@ pub(crate) extern "C" fn start(start_info: u64) -> ! {
     task::become_idle()
 }
 
-/// Turns protection keys on before anything is mapped under one.
-fn close_keys(protection: Protection) {
-    match protection {
-        Protection::Pks if !cpu::has_pks() => refuse(format_args!(
-            "this CPU has no protection keys for supervisor pages (PKS), so nothing could guard persistent memory; run on \
-             one that has them (under QEMU: -cpu max), or give {}protection=none to run without protection",
-            if cpu::has_pku() { "protection=pku to use those for user pages, or " } else { "" }
-        )),
-        Protection::Pku if !cpu::has_pku() => refuse(format_args!(
-            "this CPU has no protection keys for user pages (PKU), so nothing could guard persistent memory; run on one \
-             that has them (under QEMU: -cpu max), or give protection=none to run without protection"
-        )),
-        Protection::Pks | Protection::Pku => {}
-        Protection::None => {
-            kprintln!("holdfast: WARNING: protection none: any stray store can corrupt persistent memory");
-        }
+/// Chooses what protects, and turns protection keys on before anything is mapped under one.
+fn close_keys(choice: ProtectionChoice) -> Protection {
+    let resolved = choice.resolve(cpu::has_pks(), cpu::has_pku());
+    let protection = resolved.unwrap_or_else(|error| refuse(format_args!("{error}")));
+    if protection == Protection::None {
+        kprintln!("holdfast: WARNING: protection none: any stray store can corrupt persistent memory");
     }
     // SAFETY: the CPU has what it takes; interrupts are disabled; no keyed page is mapped yet.
     unsafe { key_rights::enable(protection) };
+    protection
 }
 
 /// Finds what the firmware describes and takes it into use.
-fn find_devices(rsdp: Option<u64>, options: &Options) -> AcpiInfo {
+fn find_devices(rsdp: Option<u64>, protection: Protection) -> AcpiInfo {
     let acpi = acpi::init(rsdp).unwrap_or_else(|error| refuse(format_args!("{error}")));
     for io_apic in &acpi.io_apics {
         interrupts::add_io_apic(io_apic.address, io_apic.gsi_base);
@@ -101,7 +92,7 @@ fn find_devices(rsdp: Option<u64>, options: &Options) -> AcpiInfo {
     if let Err(error) = power::init(&acpi, || shut_down(0)) {
         kprintln!("holdfast: {error}");
     }
-    find_persistent_memory(&acpi, options.protection);
+    find_persistent_memory(&acpi, protection);
     pci::init();
     net::init();
     acpi

@@ -275,17 +275,41 @@ fn grants(protection: Protection, processors: u32) {
 }
 
 #[test]
-fn a_cpu_without_protection_keys_is_refused() {
+fn without_a_choice_the_best_protection_that_the_cpu_has_is_used() {
+    for (features, backend) in [(vec![], "pks"), (vec!["-pks"], "pku"), (vec!["-pku"], "pks")] {
+        let (outcome, images) = on_cpu(&features, Protection::Auto);
+        expect_fault(&outcome, &PROGRAM, 0, OFFSET);
+        assert!(outcome.after("holdfast: pmem0 ").contains(&format!(" protection {backend} ")), "{outcome}");
+        assert_eq!((images[0].changes(), images[1].changes()), (vec![], vec![]));
+    }
+}
+
+#[test]
+fn a_cpu_without_the_protection_keys_that_are_asked_for_is_refused() {
+    for (features, asked, other) in [
+        (vec!["-pks", "-pku"], Protection::Auto, "-cpu max"),
+        (vec!["-pks"], Protection::Pks, "protection=pku"),
+        (vec!["-pku"], Protection::Pku, "protection=pks"),
+    ] {
+        let (outcome, images) = on_cpu(&features, asked);
+        outcome.expect_exit(104);
+        let reason = outcome.after("holdfast: cannot boot: ");
+        for part in ["no protection keys", other, "protection=none"] {
+            assert!(reason.contains(part), "{reason}");
+        }
+        assert_eq!(outcome.count("stray: "), 0, "the program has run:\n{outcome}");
+        assert_eq!((images[0].changes(), images[1].changes()), (vec![], vec![]));
+    }
+}
+
+/// Runs `stray` with a store on a CPU with these changes to its features.
+fn on_cpu(features: &[&str], protection: Protection) -> (Outcome, [Pattern; 2]) {
     let images = images();
     let mut options = machine("stray", &[PROGRAM.name]);
     options.pmem.extend(images.iter().map(Pattern::open));
-    options.cpu_features = vec!["-pks".into()];
-    let outcome = run(options);
-    outcome.expect_exit(104);
-    let reason = outcome.after("holdfast: cannot boot: ");
-    assert!(reason.contains("no protection keys") && reason.contains("protection=none"), "{reason}");
-    assert_eq!(outcome.count("stray: "), 0, "the program has run:\n{outcome}");
-    assert_eq!((images[0].changes(), images[1].changes()), (vec![], vec![]));
+    options.cpu_features = features.iter().map(|&feature| feature.to_owned()).collect();
+    options.protection = protection;
+    (run(options), images)
 }
 
 #[test]

@@ -93,10 +93,10 @@ pub struct RunArguments {
     /// What executes the guest
     #[arg(long, value_enum, default_value_t = AcceleratorArgument::Tcg)]
     accel: AcceleratorArgument,
-    /// What protects pmem from stray accesses
-    #[arg(long, value_enum, default_value_t = ProtectionArgument::Pks)]
+    /// What protects pmem from stray accesses; auto takes pks if the processor has it, else pku
+    #[arg(long, value_enum, default_value_t = ProtectionArgument::Auto)]
     protection: ProtectionArgument,
-    /// What follows a stray access
+    /// What follows a stray access: stop the machine, end the thread, or let it through once
     #[arg(long, value_enum, default_value_t = FaultPolicyArgument::Strict)]
     fault_policy: FaultPolicyArgument,
     /// How the guest reaches the network
@@ -120,6 +120,7 @@ enum AcceleratorArgument {
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum ProtectionArgument {
+    Auto,
     Pks,
     Pku,
     None,
@@ -128,6 +129,7 @@ enum ProtectionArgument {
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum FaultPolicyArgument {
     Strict,
+    EndThread,
     Relaxed,
 }
 
@@ -147,12 +149,14 @@ impl RunArguments {
     /// When one of them is wrong or not supported yet.
     pub fn options(self) -> Result<RunOptions> {
         let protection = match self.protection {
+            ProtectionArgument::Auto => Protection::Auto,
             ProtectionArgument::Pks => Protection::Pks,
             ProtectionArgument::None => Protection::None,
             ProtectionArgument::Pku => Protection::Pku,
         };
         let fault_policy = match self.fault_policy {
             FaultPolicyArgument::Strict => FaultPolicy::Strict,
+            FaultPolicyArgument::EndThread => FaultPolicy::EndThread,
             FaultPolicyArgument::Relaxed => FaultPolicy::Relaxed,
         };
         if self.memory < LEAST_MEMORY {
@@ -213,7 +217,7 @@ mod tests {
         assert_eq!(options.listen, "127.0.0.1:6379".parse().unwrap());
         assert_eq!((options.pmem, options.pmem_size), (None, None));
         assert_eq!(options.machine.memory, 256 * size::MIB);
-        assert_eq!((options.machine.smp, options.machine.protection), (1, Protection::Pks));
+        assert_eq!((options.machine.smp, options.machine.protection), (1, Protection::Auto));
     }
 
     #[test]

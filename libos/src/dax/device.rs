@@ -5,9 +5,10 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 use core::ops::Range;
-use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 
 use super::grant::ReadLock;
+use super::handler::{self, FaultHandler};
 use super::keys::{Key, KeyAllocator, NoKeyLeft};
 use super::{Protection, audit};
 use crate::arch::cpu;
@@ -30,6 +31,8 @@ pub struct Device {
     write_back: WriteBack,
     read_only: bool,
     /// Cleared when the device goes away; nobody enters a section after that.
+    /// The address of the [`FaultHandler`] for its key; 0 if there is none.
+    fault_handler: AtomicUsize,
     alive: AtomicBool,
     /// How many sections are held.
     sections: AtomicU32,
@@ -97,12 +100,19 @@ pub(crate) fn register(ranges: &[SpaRange], protection: Protection) -> Result<&'
             protection,
             write_back: cpu::write_back_instruction(),
             read_only: range.read_only,
+            fault_handler: AtomicUsize::new(0),
             alive: AtomicBool::new(true),
             sections: AtomicU32::new(0),
             section_ended: WaitQueue::new(),
         });
     }
-    Ok(DEVICES.call_once(|| devices))
+    let devices = DEVICES.call_once(|| devices);
+    for device in devices {
+        if let Some(key) = device.key {
+            handler::set_owner(key, device);
+        }
+    }
+    Ok(devices)
 }
 
 /// Makes every device go away: nobody may enter a section any more, and those who are in one have until `deadline`, in
@@ -163,6 +173,17 @@ impl Device {
 
     pub(super) fn protection_key(&self) -> Option<Key> {
         self.key
+    }
+
+    /// Sets who decides about faults on this device; without a handler the fault policy does.
+    pub fn set_fault_handler(&self, handler: Option<FaultHandler>) {
+        self.fault_handler.store(handler.map_or(0, |handler| handler as usize), Ordering::Release);
+    }
+
+    pub(super) fn fault_handler(&self) -> Option<FaultHandler> {
+        let handler = self.fault_handler.load(Ordering::Acquire);
+        // SAFETY: only `set_fault_handler` stores there; what is not 0 is the address of a `FaultHandler`.
+        (handler != 0).then(|| unsafe { core::mem::transmute::<usize, FaultHandler>(handler) })
     }
 
     /// Enters a section in which the device cannot go away. It gives no permission: see [`ReadLock::read`] and

@@ -4,21 +4,20 @@ use core::sync::atomic::{AtomicU64, Ordering};
 
 use x86_64::structures::idt::PageFaultErrorCode;
 
-use super::device::{Device, devices};
-use super::rights::Access;
+use super::handler::{self, Fault, FaultAction};
+use super::policy::{FaultPolicy, fault_policy};
 use crate::arch::single_step;
 use crate::arch::trap::TrapFrame;
-use crate::cmdline::{self, FaultPolicy};
-use crate::mm::attributes::key_number;
-use crate::{fatal, mm, task};
+use crate::{fatal, task};
 
 /// Decides about a page fault at `address` (CR2).
 pub(crate) fn page_fault(frame: &mut TrapFrame, address: u64) {
     let code = PageFaultErrorCode::from_bits_truncate(frame.error_code);
     if code.contains(PageFaultErrorCode::PROTECTION_KEY)
-        && let Some(device) = device_of_key(address)
+        && let Some(device) = handler::owner_of_address(address)
     {
-        return protection_fault(frame, address, code, device);
+        let write = code.contains(PageFaultErrorCode::CAUSED_BY_WRITE);
+        return protection_fault(Fault::new(frame, device, address, write));
     }
     let access = access_name(code);
     if task::current_ref().is_some_and(|thread| thread.stack_guards(address)) {
@@ -43,40 +42,37 @@ fn access_name(code: PageFaultErrorCode) -> &'static str {
     }
 }
 
-/// The hardware does not say which key denied the access: the leaf that maps the address does.
-fn device_of_key(address: u64) -> Option<&'static Device> {
-    let leaf = mm::translate(address)?;
-    let key = key_number(leaf.flags);
-    devices().iter().find(|device| device.key() == Some(key))
-}
-
-/// A stray access to a device: a report that names the place and the culprit, then what the policy says.
-fn protection_fault(frame: &mut TrapFrame, address: u64, code: PageFaultErrorCode, device: &Device) {
+/// A stray access to a device: its handler, if it has one, then a report that names the place and the culprit, and what the
+/// policy says.
+fn protection_fault(mut fault: Fault<'_>) {
     FAULTS.fetch_add(1, Ordering::Relaxed);
-    let policy = cmdline::options().fault_policy;
-    let outcome = match policy {
-        FaultPolicy::Strict => "strict: machine stopped",
-        FaultPolicy::Relaxed => "relaxed: let through once, reported once for this place in the code",
+    let device = fault.device();
+    let retried = device.fault_handler().is_some_and(|handler| handler(&mut fault) == FaultAction::Retry);
+    if retried && fault.is_permitted() {
+        return;
+    }
+    let note = if retried { "; its handler asked to try again but has changed nothing" } else { "" };
+    let (address, key, access) = (fault.address(), device.key().unwrap_or(0), fault.wanted());
+    let (name, offset, kind) = (device.name(), fault.offset(), if fault.is_write() { "write" } else { "read" });
+    let report = |frame: &TrapFrame, end: bool, outcome: &str| {
+        let policy = fault_policy();
+        let what = format_args!(
+            "stray {kind} of {name} at offset {offset:#x} (address {address:#018x}, key {key}), policy {policy}: \
+             {outcome}{note}"
+        );
+        if end { fatal::fault(fatal::PROTECTION_FAULT, frame, what) } else { fatal::report(frame, what) }
     };
-    let what = format_args!(
-        "stray {} of {} at offset {:#x} (address {address:#018x}, key {}), policy {outcome}",
-        access_name(code),
-        device.name(),
-        address.wrapping_sub(device.address_range().start),
-        device.key().unwrap_or(0),
-    );
-    match (policy, device.protection_key()) {
+    let frame = fault.frame();
+    match (fault_policy(), device.protection_key()) {
         (FaultPolicy::Relaxed, Some(key)) => {
-            let write = code.contains(PageFaultErrorCode::CAUSED_BY_WRITE);
-            let access = if write { Access::Write } else { Access::Read };
             if first_report_for(frame.rip) {
-                fatal::report(frame, what);
+                report(frame, false, "let through once, reported once for this place in the code");
             }
             if !single_step::open_for_one_instruction(frame, |rights| rights.with(key, access)) {
-                fatal::fault(fatal::PROTECTION_FAULT, frame, what);
+                report(frame, true, "machine stopped, since the interrupts are nested too deeply to let it through");
             }
         }
-        _ => fatal::fault(fatal::PROTECTION_FAULT, frame, what),
+        _ => report(frame, true, "machine stopped"),
     }
 }
 

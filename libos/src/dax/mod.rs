@@ -14,7 +14,11 @@ mod device;
 pub(crate) mod fault;
 #[cfg(target_os = "hermit")]
 mod grant;
+#[cfg(target_os = "hermit")]
+mod handler;
 mod keys;
+mod policy;
+mod protection;
 mod rights;
 
 #[cfg(target_os = "hermit")]
@@ -28,30 +32,9 @@ pub(crate) use device::{overlaps, register, retire_all};
 pub use fault::fault_count;
 #[cfg(target_os = "hermit")]
 pub use grant::{OutOfRange, ReadGrant, ReadLock, WriteGrant, grant_counts};
+#[cfg(target_os = "hermit")]
+pub use handler::{Fault, FaultAction, FaultHandler};
 pub use keys::{Key, KeyAllocator, NoKeyLeft};
+pub use policy::{FaultPolicy, UnknownPolicy, fault_policy, set_fault_policy};
+pub use protection::{NoProtection, Protection, ProtectionChoice, UnknownProtection};
 pub use rights::{Access, Rights};
-
-use core::fmt;
-
-/// The mechanism that keeps persistent memory closed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Protection {
-    /// Protection keys for supervisor pages, register IA32_PKRS (Intel SDM volume 3A, section 4.6.2).
-    #[default]
-    Pks,
-    /// Protection keys for user pages, register PKRU, for machines without PKS: they apply to ring 0 too, so persistent
-    /// memory is mapped as user pages (same section).
-    Pku,
-    /// No protection: the control group of experiments. Said loudly at boot.
-    None,
-}
-
-impl fmt::Display for Protection {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Pks => "pks",
-            Self::Pku => "pku",
-            Self::None => "none",
-        })
-    }
-}

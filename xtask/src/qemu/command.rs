@@ -21,8 +21,10 @@ pub enum Accelerator {
 /// What protects pmem from stray accesses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Protection {
-    /// Protection keys for supervisor pages.
+    /// The best that the processor has.
     #[default]
+    Auto,
+    /// Protection keys for supervisor pages.
     Pks,
     /// Protection keys for user pages, which apply to the kernel too.
     Pku,
@@ -36,6 +38,8 @@ pub enum FaultPolicy {
     /// Report and stop.
     #[default]
     Strict,
+    /// Report and end the thread that did it.
+    EndThread,
     /// Report once for each place in the code, and let the one access through.
     Relaxed,
 }
@@ -171,12 +175,14 @@ impl MachineOptions {
     fn kernel_command_line(&self) -> Result<String> {
         let mut words = vec![
             match self.protection {
+                Protection::Auto => "protection=auto".to_owned(),
                 Protection::Pks => "protection=pks".to_owned(),
                 Protection::Pku => "protection=pku".to_owned(),
                 Protection::None => "protection=none".to_owned(),
             },
             match self.fault_policy {
                 FaultPolicy::Strict => "fault-policy=strict".to_owned(),
+                FaultPolicy::EndThread => "fault-policy=end-thread".to_owned(),
                 FaultPolicy::Relaxed => "fault-policy=relaxed".to_owned(),
             },
         ];
@@ -282,7 +288,7 @@ mod tests {
         };
         assert_eq!(
             options.kernel_command_line().unwrap(),
-            "protection=pks fault-policy=strict ip=dhcp name=kvstore env.RUST_BACKTRACE=1%202 -- --port 6379 a%20b"
+            "protection=auto fault-policy=strict ip=dhcp name=kvstore env.RUST_BACKTRACE=1%202 -- --port 6379 a%20b"
         );
     }
 

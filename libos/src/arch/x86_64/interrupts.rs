@@ -98,6 +98,12 @@ pub(crate) fn stop_others() {
     }
 }
 
+/// Sends a non-maskable interrupt to the CPU with this number, which may be the calling one; whether there is such a CPU.
+pub fn send_nmi(cpu: u32) -> bool {
+    let target = percpu::online().find(|candidate| candidate.id == cpu);
+    target.inspect(|target| send(target, Command::NonMaskable)).is_some()
+}
+
 fn send(cpu: &PerCpu, command: Command) {
     let enabled = disable();
     apic::send(cpu.apic_id.load(Ordering::Acquire), command);

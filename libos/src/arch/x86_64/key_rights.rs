@@ -34,16 +34,39 @@ const PKRU: u8 = 2;
 static WRITES: AtomicU64 = AtomicU64::new(0);
 static SKIPPED: AtomicU64 = AtomicU64::new(0);
 
-/// Turns this CPU's protection keys on, all but key 0 closed.
+/// Chooses the register for all CPUs and turns the boot CPU's protection keys on, all but key 0 closed.
 ///
 /// # Safety
-/// The CPU has what `protection` needs. Called with interrupts disabled, once on each CPU, with the same argument, before
-/// any keyed page is mapped or touched there.
+/// The CPUs have what `protection` needs. Called once, on the boot CPU, with interrupts disabled, before any keyed page is
+/// mapped.
 pub unsafe fn enable(protection: Protection) {
-    let (register, bit) = match protection {
+    let register = match protection {
         Protection::None => return,
-        Protection::Pks => (PKRS, Cr4Flags::PROTECTION_KEY_SUPERVISOR),
-        Protection::Pku => (PKRU, Cr4Flags::PROTECTION_KEY_USER),
+        Protection::Pks => PKRS,
+        Protection::Pku => PKRU,
+    };
+    // SAFETY: forwarded to the caller.
+    unsafe { turn_on(register) };
+    REGISTER.store(register, Ordering::Relaxed);
+}
+
+/// Turns another CPU's protection keys on, as the boot CPU has them.
+///
+/// # Safety
+/// Called once on each other CPU, with interrupts disabled, before it touches any keyed page.
+pub(super) unsafe fn enable_here() {
+    if let Some(register) = register() {
+        // SAFETY: the register is in use, and the CPUs of a machine have the same features; the rest is the caller's.
+        unsafe { turn_on(register) };
+    }
+}
+
+/// # Safety
+/// The CPU has the register; interrupts are disabled and this CPU has touched no keyed page.
+unsafe fn turn_on(register: u8) {
+    let bit = match register {
+        PKRS => Cr4Flags::PROTECTION_KEY_SUPERVISOR,
+        _ => Cr4Flags::PROTECTION_KEY_USER,
     };
     if register == PKRS {
         // It can be written before keys are on, and so is never on with anything open.
@@ -57,7 +80,6 @@ pub unsafe fn enable(protection: Protection) {
     // SAFETY: the same tables as before.
     unsafe { Cr3::write(frame, flags) };
     percpu::this().key_rights.store(u64::from(Rights::CLOSED.bits()), Ordering::Relaxed);
-    REGISTER.store(register, Ordering::Relaxed);
 }
 
 /// The register in use, if any.
@@ -112,6 +134,16 @@ fn set(register: u8, cpu: &PerCpu, rights: Rights) {
 pub fn current() -> Rights {
     // The register itself: right even if the thread moves to another CPU meanwhile.
     register().map_or(Rights::CLOSED, read_register)
+}
+
+/// What this CPU remembers of its register; `None` while that is not known (a write is under way) or nothing protects. For
+/// tests, which compare it with [`current`].
+pub fn remembered() -> Option<Rights> {
+    register()?;
+    let enabled = super::interrupts::disable();
+    let remembered = known(percpu::this());
+    super::interrupts::restore(enabled);
+    remembered
 }
 
 /// Replaces the running context's rights by what `change` makes of them; the rights before.

@@ -13,7 +13,7 @@ use super::{cpu, gdt, idt, interrupts, key_rights, percpu};
 use crate::mm::attributes::Attributes;
 use crate::mm::layout::PAGE;
 use crate::mm::{self, Stack};
-use crate::{cmdline, kprintln, task, time};
+use crate::{kprintln, task, time};
 
 /// Where the trampoline runs: a page of RAM below 1 MiB that nobody allocates.
 const TRAMPOLINE: u64 = 0x8000;
@@ -176,7 +176,7 @@ extern "C" fn enter(number: usize) -> ! {
             cpu::halt();
         }
         cpu::enable_features();
-        key_rights::enable(cmdline::options().protection);
+        key_rights::enable_here();
     }
     apic::init();
     task::become_idle()

@@ -12,7 +12,7 @@
 use core::arch::global_asm;
 use core::fmt;
 use core::mem::offset_of;
-use core::sync::atomic::Ordering;
+use core::sync::atomic::{AtomicUsize, Ordering};
 
 use super::{fpu, interrupts, key_rights, percpu, single_step};
 use crate::dax::Rights;
@@ -73,8 +73,14 @@ impl TrapFrame {
     }
 
     /// Gives the interrupted context other rights, from when it goes on.
-    pub(super) fn set_rights(&mut self, rights: Rights) {
+    pub(crate) fn set_rights(&mut self, rights: Rights) {
         self.pkrs = (self.pkrs & !u64::from(u32::MAX)) | u64::from(rights.bits());
+    }
+}
+
+impl fmt::Debug for TrapFrame {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
     }
 }
 
@@ -209,7 +215,7 @@ extern "C" fn handle(frame: &mut TrapFrame) {
     } else if frame.vector == vector::DEBUG && single_step::finish(frame) {
         // The instruction that was let through is done.
     } else if frame.vector == vector::NON_MASKABLE {
-        crate::fatal::non_maskable_interrupt(frame);
+        non_maskable_interrupt(frame);
     } else {
         crate::fatal::exception(frame);
     }
@@ -220,6 +226,30 @@ extern "C" fn handle(frame: &mut TrapFrame) {
         crate::task::preempt();
     }
     key_rights::leave_trap(frame.pkrs);
+}
+
+fn non_maskable_interrupt(frame: &TrapFrame) {
+    if crate::fatal::is_reporting() {
+        // It would only cut the report short.
+        return;
+    }
+    let handler = NMI_HANDLER.load(Ordering::Acquire);
+    if handler == 0 {
+        crate::fatal::exception(frame);
+    }
+    // SAFETY: only `set_nmi_handler` stores there; what is not 0 is the address of a `fn()`.
+    let handler: fn() = unsafe { core::mem::transmute(handler) };
+    handler();
+}
+
+/// The address of the `fn()` that handles a non-maskable interrupt; 0 if there is none.
+static NMI_HANDLER: AtomicUsize = AtomicUsize::new(0);
+
+/// Sets what a non-maskable interrupt does instead of stopping the machine. The handler runs closed like every other, on
+/// the stack for such interrupts, between any two instructions: it must not wait, allocate, or take a lock. Those by which
+/// a report stops the other CPUs do not reach it.
+pub fn set_nmi_handler(handler: Option<fn()>) {
+    NMI_HANDLER.store(handler.map_or(0, |handler| handler as usize), Ordering::Release);
 }
 
 /// Whether this CPU is handling a trap. What may sleep asks this first.

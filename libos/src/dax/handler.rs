@@ -1,0 +1,116 @@
+//! Handlers of one key's faults.
+//!
+//! The hardware does not say which key denied an access: the leaf that maps the address does. A table leads from the key to
+//! the device that owns it, and the device to its handler.
+
+use core::ptr;
+use core::sync::atomic::{AtomicPtr, Ordering};
+
+use super::device::Device;
+use super::keys::Key;
+use super::rights::{Access, Rights};
+use crate::arch::trap::TrapFrame;
+use crate::mm;
+use crate::mm::attributes::key_number;
+
+/// What is to follow a fault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FaultAction {
+    /// What the fault policy says.
+    Policy,
+    /// The instruction runs again. If the interrupted context's rights would deny it once more, the policy decides after
+    /// all: a handler that has changed nothing makes no loop.
+    Retry,
+}
+
+/// Decides what follows a fault on a device. It runs in the exception, rights closed and interrupts disabled: it must not
+/// wait, allocate, or take a lock that an interrupted thread may hold.
+pub type FaultHandler = fn(&mut Fault<'_>) -> FaultAction;
+
+/// An access that a protection key denied.
+#[derive(Debug)]
+pub struct Fault<'f> {
+    frame: &'f mut TrapFrame,
+    device: &'static Device,
+    address: u64,
+    write: bool,
+}
+
+impl<'f> Fault<'f> {
+    pub(super) fn new(frame: &'f mut TrapFrame, device: &'static Device, address: u64, write: bool) -> Self {
+        Self { frame, device, address, write }
+    }
+
+    /// The device that was touched.
+    pub fn device(&self) -> &'static Device {
+        self.device
+    }
+
+    /// Where in the device: the first byte that was denied.
+    pub fn offset(&self) -> u64 {
+        self.address.wrapping_sub(self.device.address_range().start)
+    }
+
+    /// Whether it was a store.
+    pub fn is_write(&self) -> bool {
+        self.write
+    }
+
+    /// The rights of the interrupted context.
+    pub fn rights(&self) -> Rights {
+        self.frame.rights()
+    }
+
+    /// Gives the interrupted context other rights. They hold from when it goes on until the innermost grant that it is in
+    /// ends, or until the context does.
+    pub fn set_rights(&mut self, rights: Rights) {
+        self.frame.set_rights(rights);
+    }
+
+    /// The address of the instruction that made the access.
+    pub fn instruction_address(&self) -> u64 {
+        self.frame.rip
+    }
+
+    pub(super) fn frame(&mut self) -> &mut TrapFrame {
+        self.frame
+    }
+
+    pub(super) fn address(&self) -> u64 {
+        self.address
+    }
+
+    /// The access that the instruction needs.
+    pub(super) fn wanted(&self) -> Access {
+        if self.write { Access::Write } else { Access::Read }
+    }
+
+    /// Whether the interrupted context's rights allow the access now.
+    pub(super) fn is_permitted(&self) -> bool {
+        let key = mm::translate(self.address).map_or(0, |leaf| key_number(leaf.flags));
+        match self.rights().access(key) {
+            Access::Write => true,
+            Access::Read => !self.write,
+            Access::Closed => false,
+        }
+    }
+}
+
+/// The device that owns each key.
+static OWNERS: [AtomicPtr<Device>; 16] = [const { AtomicPtr::new(ptr::null_mut()) }; 16];
+
+/// Makes the device the owner of its key.
+pub(super) fn set_owner(key: Key, device: &'static Device) {
+    OWNERS[usize::from(key.number())].store(ptr::from_ref(device).cast_mut(), Ordering::Release);
+}
+
+/// The device whose key the leaf that maps this address carries.
+pub(super) fn owner_of_address(address: u64) -> Option<&'static Device> {
+    owner(key_number(mm::translate(address)?.flags))
+}
+
+/// The owner of the key with this number.
+pub(crate) fn owner(key: u8) -> Option<&'static Device> {
+    // SAFETY: only `set_owner` stores there, and what it stores is a `&'static Device`.
+    unsafe { OWNERS[usize::from(key & 15)].load(Ordering::Acquire).as_ref() }
+}
