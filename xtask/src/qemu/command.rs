@@ -86,6 +86,9 @@ pub struct MachineOptions {
     pub network: Network,
     /// Whether QEMU waits for a debugger on port 1234 before it starts the guest.
     pub gdb: bool,
+    /// Where QEMU listens, as a Unix socket, for a program that debugs the guest. The guest starts without it, and stands
+    /// still from the moment that one connects.
+    pub gdb_socket: Option<PathBuf>,
     /// Further words of the kernel's command line, before ` -- `.
     pub kernel_options: Vec<String>,
 }
@@ -106,6 +109,7 @@ impl Default for MachineOptions {
             fault_policy: FaultPolicy::default(),
             network: Network::default(),
             gdb: false,
+            gdb_socket: None,
             kernel_options: Vec::new(),
         }
     }
@@ -154,6 +158,9 @@ impl MachineOptions {
         if self.gdb {
             arguments.option("-gdb", "tcp:127.0.0.1:1234");
             arguments.flags(&["-S"]);
+        }
+        if let Some(socket) = &self.gdb_socket {
+            arguments.path_option("-gdb", "unix:", socket, ",server=on,wait=off");
         }
         arguments.path_option("-kernel", "", &self.image, "");
         arguments.option("-append", &self.kernel_command_line()?);
@@ -332,5 +339,13 @@ mod tests {
         assert!(line.contains("protection=none"), "{line}");
         assert!(line.contains("ip=10.77.0.2/24,10.77.0.1"), "{line}");
         assert!(line.contains("\n-S\n"), "{line}");
+    }
+
+    #[test]
+    fn a_debuggers_socket_does_not_hold_the_guest_back() {
+        let options = MachineOptions { gdb_socket: Some("/run/a,b/gdb".into()), ..MachineOptions::default() };
+        let line = line(&options);
+        assert!(line.contains("-gdb\nunix:/run/a,,b/gdb,server=on,wait=off\n"), "{line}");
+        assert!(!line.contains("\n-S\n"), "{line}");
     }
 }

@@ -128,13 +128,29 @@ impl Machine {
         self.qmp().execute("system_powerdown", json!({})).map(drop)
     }
 
-    /// Runs a command of QEMU's machine protocol, for what has no method of its own here (`system_reset`,
-    /// `inject-nmi` and the like).
+    /// Runs a command of QEMU's machine protocol, for what has no method of its own here (`system_reset`
+    /// and the like).
     ///
     /// # Errors
     /// When QEMU refuses it or cannot be reached.
     pub fn qmp_command(&self, command: &str, arguments: serde_json::Value) -> Result<serde_json::Value> {
         self.qmp().execute(command, arguments)
+    }
+
+    /// Runs a command of QEMU's human monitor and returns what it prints: for what QMP does not tell (`info registers`).
+    ///
+    /// # Errors
+    /// When QEMU cannot be reached. What QEMU thinks of the command is in what it prints.
+    pub fn monitor_command(&self, command_line: &str) -> Result<String> {
+        self.qmp().human(command_line)
+    }
+
+    /// Sends every processor of the guest a non-maskable interrupt.
+    ///
+    /// # Errors
+    /// When QEMU cannot be reached.
+    pub fn inject_nmi(&self) -> Result<()> {
+        self.qmp().execute("inject-nmi", json!({})).map(drop)
     }
 
     /// Kills QEMU by SIGKILL, as a power cut would end the machine, and waits until it is gone. What has been stored
