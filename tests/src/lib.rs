@@ -5,6 +5,7 @@
 //! guest's inside; it starts machines by the library of xtask, exactly as `cargo xtask run` does.
 
 pub mod elf;
+pub mod faults;
 pub mod gdb;
 pub mod load;
 pub mod machine;

@@ -42,6 +42,15 @@ pub enum Command {
         #[command(flatten)]
         toolchain: ToolchainArgument,
     },
+    /// Inject faults and judge what they leave in persistent memory (`cargo xtask faults --help` has the options)
+    #[command(disable_help_flag = true)]
+    Faults {
+        #[command(flatten)]
+        toolchain: ToolchainArgument,
+        /// Options of the campaign
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "OPTIONS")]
+        options: Vec<String>,
+    },
     /// Look into a pmem image from the host
     Pool {
         /// What to do with it.

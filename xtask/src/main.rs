@@ -9,7 +9,7 @@ use clap::Parser;
 
 use cli::{Cli, Command, PoolCommand};
 use xtask::setup::toolchain::Choice;
-use xtask::{check, pool, run, setup, test};
+use xtask::{check, faults, pool, run, setup, test};
 
 fn main() -> ExitCode {
     match execute(Cli::parse().command) {
@@ -32,6 +32,7 @@ fn execute(command: Command) -> Result<u8> {
         }
         Command::Run(arguments) => run::run(arguments.options()?),
         Command::Test { filter, toolchain } => test::test(filter.as_deref(), Choice::resolve(toolchain.toolchain)?),
+        Command::Faults { options, toolchain } => faults::faults(&options, Choice::resolve(toolchain.toolchain)?),
         Command::Check { toolchain } => check::check(Choice::resolve(toolchain.toolchain)?),
         Command::Pool { command: PoolCommand::Info { file } } => {
             println!("{}", pool::info(&file)?);

@@ -166,6 +166,16 @@ impl Gdb {
         Registers::parse(&bytes).ok_or_else(|| GdbError::Protocol(format!("{} bytes of registers", bytes.len())))
     }
 
+    /// One register of the selected CPU, zero-extended.
+    pub fn register(&mut self, register: Register) -> Result<u128> {
+        let answer = self.ask(&format!("p{:x}", register.number()))?;
+        let bytes = from_hex(&answer)?;
+        if bytes.len() != register.size() {
+            return Err(unexpected("a register", &answer));
+        }
+        Ok(bytes.iter().rev().fold(0, |value, &byte| value << 8 | u128::from(byte)))
+    }
+
     /// Changes a register of the selected CPU. What its width does not hold of `value` is cut off.
     pub fn set_register(&mut self, register: Register, value: u128) -> Result<()> {
         let bytes = &value.to_le_bytes()[..register.size()];

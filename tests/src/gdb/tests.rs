@@ -204,11 +204,25 @@ fn nonsense_is_an_error_and_no_panic() {
 }
 
 #[test]
-fn a_register_is_written_in_its_width() {
-    let script =
-        vec![Expect("P10=efcdab0000000000"), reply("OK"), Byte(b'+'), Expect("P11=02000000"), reply("OK"), Byte(b'+')];
+fn a_register_is_read_and_written_in_its_width() {
+    let script = vec![
+        Expect("P10=efcdab0000000000"),
+        reply("OK"),
+        Byte(b'+'),
+        Expect("P11=02000000"),
+        reply("OK"),
+        Byte(b'+'),
+        Expect("p11"),
+        reply("46020000"),
+        Byte(b'+'),
+        Expect("p0"),
+        reply("46020000"),
+        Byte(b'+'),
+    ];
     let (mut gdb, stub) = connected(script);
     gdb.set_register(Register::RIP, 0xab_cdef).unwrap();
     gdb.set_register(Register::RFLAGS, 0x1_0000_0002).unwrap();
+    assert_eq!(gdb.register(Register::RFLAGS).unwrap(), 0x246);
+    assert!(matches!(gdb.register(Register::RAX), Err(GdbError::Protocol(_))), "four bytes are no RAX");
     stub.join().unwrap();
 }

@@ -1,0 +1,39 @@
+//! The program behind `cargo xtask faults`, which builds the images and starts it.
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser};
+use holdfast_tests::faults::windows;
+use xtask::qemu::Protection;
+
+/// Injects faults into a running store and judges what they leave in persistent memory.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask faults", bin_name = "cargo xtask faults")]
+struct Cli {
+    /// Count the instructions that are executed while persistent memory can be written to, for one SET and for sixteen
+    #[arg(long)]
+    windows: bool,
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    if cli.windows {
+        return print_windows();
+    }
+    // Nothing was asked for.
+    eprintln!("{}", Cli::command().render_help());
+    ExitCode::FAILURE
+}
+
+fn print_windows() -> ExitCode {
+    match windows::measure(Protection::Pks) {
+        Ok(all) => {
+            all.iter().for_each(|windows| println!("{windows}"));
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("error: the guest cannot be followed: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}

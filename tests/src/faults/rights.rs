@@ -1,0 +1,115 @@
+//! The register that holds the rights of protection keys, seen from outside.
+//!
+//! QEMU's stub shows neither IA32_PKRS nor PKRU. But the guest's code has instructions that read and write them, and these can be
+//! executed, one step at a time, and recognised when they are about to be.
+
+use xtask::qemu::Protection;
+
+use crate::elf::Elf;
+use crate::gdb::{Gdb, Register, Result, StepMode};
+
+const IA32_PKRS: u64 = 0x6e1;
+const WRMSR: &[u8] = &[0x0f, 0x30];
+const RDMSR: &[u8] = &[0x0f, 0x32];
+const WRPKRU: &[u8] = &[0x0f, 0x01, 0xef];
+const RDPKRU: &[u8] = &[0x0f, 0x01, 0xee];
+
+/// What a key allows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// Nothing.
+    Closed,
+    /// Loads.
+    Read,
+    /// Loads and stores.
+    Write,
+}
+
+/// What the register's value `rights` allows for `key`.
+pub fn access(rights: u32, key: u8) -> Access {
+    match rights >> (key * 2) & 0b11 {
+        0b00 => Access::Write,
+        0b10 => Access::Read,
+        _ => Access::Closed,
+    }
+}
+
+/// The places in a guest image that read and write one of the two registers.
+#[derive(Clone, Debug)]
+pub struct RightsRegister {
+    number: u64,
+    read: Vec<u64>,
+    read_code: &'static [u8],
+    write: Vec<u64>,
+}
+
+impl RightsRegister {
+    /// The register that this protection uses; `None` without protection.
+    pub fn find(elf: &Elf, protection: Protection) -> Option<Self> {
+        let (number, read_code, write_code) = match protection {
+            Protection::Pku => (0, RDPKRU, WRPKRU),
+            Protection::None => return None,
+            _ => (IA32_PKRS, RDMSR, WRMSR),
+        };
+        Some(Self { number, read: places(elf, read_code), read_code, write: places(elf, write_code) })
+    }
+
+    /// Where the register may be written. Some of these places write other registers, or are in the middle of an instruction.
+    pub fn write_places(&self) -> &[u64] {
+        &self.write
+    }
+
+    /// The value that the selected CPU is about to write to the register; `None` if it is about to do something else.
+    pub fn about_to_write(&self, gdb: &mut Gdb) -> Result<Option<u32>> {
+        let registers = gdb.registers()?;
+        let writes = self.write.contains(&registers.rip()) && registers.get(Register::RCX) & 0xffff_ffff == self.number;
+        Ok(writes.then(|| registers.get(Register::RAX) as u32))
+    }
+
+    /// The register's value on this CPU, which is selected then: the CPU executes one of the guest's own instructions that read it, and then has all
+    /// its registers back. `None` if no such instruction is as it was in the image.
+    pub fn value(&self, gdb: &mut Gdb, cpu: u32) -> Result<Option<u32>> {
+        gdb.select(cpu)?;
+        let before = gdb.registers()?;
+        for &place in &self.read {
+            if gdb.read(place, self.read_code.len())? != self.read_code {
+                continue;
+            }
+            gdb.set_step_mode(StepMode::ALONE)?;
+            gdb.set_register(Register::RIP, place.into())?;
+            gdb.set_register(Register::RCX, self.number.into())?;
+            gdb.step(cpu)?;
+            gdb.select(cpu)?;
+            let after = gdb.registers()?;
+            for register in [Register::RAX, Register::RCX, Register::RDX, Register::RIP] {
+                gdb.set_register(register, before.wide(register))?;
+            }
+            if after.rip() == place + self.read_code.len() as u64 {
+                return Ok(Some(after.get(Register::RAX) as u32));
+            }
+            break;
+        }
+        Ok(None)
+    }
+}
+
+/// Every place in the image's code that has these bytes.
+fn places(elf: &Elf, code: &[u8]) -> Vec<u64> {
+    let text = elf.section(".text");
+    let found = text.bytes.windows(code.len()).zip(text.range.start..).filter(|(bytes, _)| *bytes == code);
+    found.map(|(_, address)| address).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_bits_for_each_key_say_what_it_allows() {
+        for key in 1..16 {
+            assert_eq!(access(0x5555_5554, key), Access::Closed);
+        }
+        assert_eq!((access(0x5555_5550, 1), access(0x5555_5550, 2)), (Access::Write, Access::Closed));
+        assert_eq!((access(0x5555_5568, 1), access(0x5555_5568, 2)), (Access::Read, Access::Read));
+    }
+}
