@@ -20,6 +20,7 @@ pub mod device;
 mod error;
 pub mod medium;
 pub mod pool;
+pub mod protection;
 #[cfg(not(target_os = "hermit"))]
 pub mod sim;
 mod tally;

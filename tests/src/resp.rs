@@ -102,6 +102,15 @@ impl Client {
         self.info(field).parse().unwrap()
     }
 
+    /// Fields of one `INFO` that are numbers.
+    pub fn counts<const N: usize>(&mut self, fields: [&str; N]) -> [u64; N] {
+        let text = String::from_utf8(self.command("INFO everything").into_bytes().unwrap()).unwrap();
+        fields.map(|field| {
+            let value = text.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'));
+            value.unwrap_or_else(|| panic!("INFO has no {field}:\n{text}")).parse().unwrap()
+        })
+    }
+
     /// Sends bytes as they are.
     ///
     /// # Errors

@@ -1,4 +1,5 @@
-//! The store as clients see it: commands, batches, limits, and the protection that it reports.
+//! The store as clients see it: commands, batches and limits. What it reports about its protection is in
+//! `kvstore_protection.rs`.
 
 use std::net::SocketAddr;
 use std::process::Command;
@@ -8,7 +9,6 @@ use holdfast_tests::pattern::Pattern;
 use holdfast_tests::random::Random;
 use holdfast_tests::resp::{Client, Reply};
 use holdfast_tests::store::{Store, StoreImage, store_machine};
-use xtask::qemu::Protection;
 use xtask::size::MIB;
 
 fn store() -> (Store, StoreImage) {
@@ -75,47 +75,6 @@ fn a_pipeline_is_answered_in_order_and_whole() {
     for (number, reply) in client.pipeline(&gets).into_iter().enumerate() {
         assert_eq!(reply.into_bytes().unwrap(), format!("value:{number}").as_bytes());
     }
-}
-
-#[test]
-fn a_batch_takes_one_write_grant_and_single_writes_one_each() {
-    let (store, _image) = store();
-    let mut client = store.client();
-    let mut spent = |commands: &[&[String]]| {
-        let fields = ["write_grants", "pool_commits", "fences"];
-        let before = fields.map(|field| client.count(field));
-        commands.iter().for_each(|batch| drop(client.pipeline(batch)));
-        let mut after = fields.map(|field| client.count(field)).into_iter();
-        before.map(|before| after.next().unwrap() - before)
-    };
-    let sets: Vec<String> = (0..16).map(|number| format!("SET key:{number} value")).collect();
-    let batch = spent(&[&sets]);
-    // The network may bring a request in two pieces.
-    assert!(batch.iter().all(|&count| (1..=4).contains(&count)), "grants, commits, fences: {batch:?}");
-    let singles = spent(&sets.chunks(1).collect::<Vec<_>>());
-    assert!(singles.iter().all(|&count| (16..=20).contains(&count)), "grants, commits, fences: {singles:?}");
-    let reads: Vec<String> = (0..16).map(|number| format!("GET key:{number}")).collect();
-    assert_eq!(spent(&[&reads]), [0, 0, 0], "reading takes no write grant");
-}
-
-#[test]
-fn info_says_what_protects_the_data() {
-    let (store, image) = store();
-    let mut client = store.client();
-    assert_eq!(client.info("protection"), "pks");
-    assert_eq!(client.info("device"), "pmem0");
-    assert_eq!(client.count("device_bytes"), 64 * MIB);
-    let (reads, writes) = (client.count("read_grants"), client.count("pkrs_writes"));
-    client.set("key", b"value");
-    assert!(client.count("read_grants") > reads && client.count("pkrs_writes") >= writes + 2);
-    drop(store);
-    let mut options = store_machine(image.open());
-    options.protection = Protection::None;
-    let store = Store::start(options);
-    let mut client = store.client();
-    assert_eq!(client.info("protection"), "none");
-    assert_eq!(client.count("pkrs_writes"), 0);
-    assert_eq!(client.get("key").unwrap(), b"value");
 }
 
 #[test]

@@ -17,8 +17,7 @@ pub struct Store {
 /// Opens the device and the pool in it; a blank device gets a new pool. The error is for people.
 pub fn open(options: &Options) -> Result<Store, String> {
     let device = device(options)?;
-    let protection = protection(&device.name());
-    let name = device.name();
+    let (name, protection) = (device.name(), device.protection());
     let mut uuid = [0; 16];
     uuid[..8].copy_from_slice(&random().to_le_bytes());
     uuid[8..].copy_from_slice(&random().to_le_bytes());
@@ -48,41 +47,6 @@ fn device(options: &Options) -> Result<Device, String> {
         }
         _ => Ok(device),
     }
-}
-
-#[cfg(target_os = "hermit")]
-fn protection(name: &str) -> String {
-    let device = libos::dax::devices().iter().find(|device| device.name() == name);
-    device.map_or_else(|| "none".into(), |device| device.protection().to_string())
-}
-
-#[cfg(not(target_os = "hermit"))]
-fn protection(_: &str) -> String {
-    "none".into()
-}
-
-/// How often the register was written that opens and closes the device, since the machine started.
-#[cfg(target_os = "hermit")]
-pub fn protection_writes() -> Option<u64> {
-    Some(libos::arch::key_rights::counts().0)
-}
-
-/// How many stray accesses to persistent memory there were; more than none only under the relaxed fault policy.
-#[cfg(target_os = "hermit")]
-pub fn stray_accesses() -> Option<u64> {
-    Some(libos::dax::fault_count())
-}
-
-/// On the host nobody notices them.
-#[cfg(not(target_os = "hermit"))]
-pub fn stray_accesses() -> Option<u64> {
-    None
-}
-
-/// On the host there is no such register.
-#[cfg(not(target_os = "hermit"))]
-pub fn protection_writes() -> Option<u64> {
-    None
 }
 
 /// A random number: std seeds its hashers with the system's entropy.

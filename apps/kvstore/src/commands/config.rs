@@ -1,11 +1,15 @@
 //! `CONFIG`: what Redis would be configured with, as far as it is true here.
 
-use pmem::Medium;
+use pmem::{Medium, protection};
 
+use super::arguments::is;
 use super::failure::{Failure, Outcome};
 use super::{Context, Request};
 use crate::glob;
 use crate::state::{Counters, State};
+
+/// What follows a stray access to the device: the one parameter that can be changed while the server runs.
+const FAULT_POLICY: &str = "fault-policy";
 
 /// The parameters, sorted by name.
 fn parameters(state: &State) -> Vec<(&'static str, String)> {
@@ -19,6 +23,8 @@ fn parameters(state: &State) -> Vec<(&'static str, String)> {
         ("cluster-enabled", "no".into()),
         ("daemonize", "no".into()),
         ("databases", "1".into()),
+        // Ours: what follows a stray access, and below what keeps them out.
+        (FAULT_POLICY, protection::fault_policy().unwrap_or_else(|| "none".into())),
         ("io-threads", "1".into()),
         ("maxclients", limits.clients.to_string()),
         ("maxmemory", state.pool.capacity_bytes.to_string()),
@@ -27,6 +33,7 @@ fn parameters(state: &State) -> Vec<(&'static str, String)> {
         ("port", state.facts.port.to_string()),
         ("proto-max-bulk-len", limits.parser.argument.to_string()),
         ("protected-mode", "no".into()),
+        ("protection", state.facts.protection.clone()),
         ("requirepass", String::new()),
         ("save", String::new()),
         ("timeout", "0".into()),
@@ -47,23 +54,32 @@ pub fn get<M: Medium>(context: &mut Context<'_, '_, M>, request: Request<'_>) ->
     Ok(())
 }
 
-/// `CONFIG SET parameter value [parameter value ...]`: nothing can be changed while the server runs.
+/// `CONFIG SET parameter value [parameter value ...]`: all of it is done, or nothing.
 pub fn set<M: Medium>(context: &mut Context<'_, '_, M>, request: Request<'_>) -> Outcome {
     if request.len() % 2 == 1 {
         return Err(Failure::arity("config|set"));
     }
     let known = parameters(context.state);
-    let unknown =
-        request.from(2).step_by(2).find(|name| !known.iter().any(|(other, _)| super::arguments::is(name, other)));
-    Err(Failure::owned(match unknown {
-        Some(name) => [b"ERR Unknown option or number of arguments for CONFIG SET - '", name, b"'"].concat(),
-        None => [
-            b"ERR CONFIG SET failed (possibly related to argument '",
-            request.get(2),
-            b"') - can't set immutable config",
-        ]
-        .concat(),
-    }))
+    if let Some(name) = request.from(2).step_by(2).find(|name| !known.iter().any(|(other, _)| is(name, other))) {
+        let text = [b"ERR Unknown option or number of arguments for CONFIG SET - '", name, b"'"].concat();
+        return Err(Failure::owned(text));
+    }
+    if let Some(name) = request.from(2).step_by(2).find(|name| !is(name, FAULT_POLICY)) {
+        return Err(refused(name, "can't set immutable config"));
+    }
+    if request.len() > 4 {
+        return Err(refused(request.get(4), "duplicate parameter"));
+    }
+    let policy = String::from_utf8_lossy(request.get(3));
+    protection::set_fault_policy(&policy).map_err(|error| refused(request.get(2), &error.to_string()))?;
+    context.reply.ok();
+    Ok(())
+}
+
+/// Why a parameter that there is was not set, in Redis's words.
+fn refused(name: &[u8], why: &str) -> Failure {
+    let start = &b"ERR CONFIG SET failed (possibly related to argument '"[..];
+    Failure::owned([start, name, b"') - ", why.as_bytes()].concat())
 }
 
 /// `CONFIG RESETSTAT`
@@ -80,7 +96,10 @@ pub fn help<M: Medium>(context: &mut Context<'_, '_, M>, _: Request<'_>) -> Outc
         "CONFIG",
         &[
             ("GET <pattern>", "Return parameters matching the glob-like <pattern> and their values."),
-            ("SET <directive> <value>", "Set the configuration <directive> to <value>: none can be changed here."),
+            (
+                "SET <directive> <value>",
+                "Set the configuration <directive> to <value>: only fault-policy can be changed.",
+            ),
             ("RESETSTAT", "Reset statistics reported by the INFO command."),
         ],
     );

@@ -2,14 +2,13 @@
 
 use std::fmt::Write;
 
-use pmem::Medium;
+use pmem::{Medium, protection};
 
 use super::arguments::is;
 use super::connection::REDIS_VERSION;
 use super::failure::Outcome;
 use super::{Context, Request};
 use crate::state::State;
-use crate::store;
 
 /// Writes one section's lines.
 type Section = fn(&mut String, &State);
@@ -130,6 +129,7 @@ fn holdfast(text: &mut String, state: &State) {
     lines!(text,
         "holdfast_version": env!("CARGO_PKG_VERSION"),
         "protection": state.facts.protection,
+        "fault_policy": protection::fault_policy().as_deref().unwrap_or("none"),
         "device": state.facts.device,
         "device_bytes": state.facts.device_bytes,
         "pool_opening": state.facts.opening,
@@ -151,12 +151,16 @@ fn holdfast(text: &mut String, state: &State) {
         "lines_written_back": pool.medium.lines_written_back,
         "fences": pool.medium.fences,
     );
-    if let Some(writes) = store::protection_writes() {
-        lines!(text, "pkrs_writes": writes,);
-    }
-    if let Some(accesses) = store::stray_accesses() {
-        lines!(text, "stray_accesses": accesses,);
-    }
+    // Of the whole machine, this turn included; the counts above are those before this turn.
+    let activity = protection::activity();
+    lines!(text,
+        "pkrs_writes": activity.register_writes(),
+        "pkrs_writes_grants": activity.grant_writes,
+        "pkrs_writes_traps": activity.trap_writes,
+        "pkrs_writes_switches": activity.switch_writes,
+        "pkrs_writes_skipped": activity.skipped_writes,
+        "stray_accesses": activity.stray_accesses,
+    );
 }
 
 /// A number of bytes for people, as Redis writes it: `1.50K`.

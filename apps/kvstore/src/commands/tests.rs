@@ -286,12 +286,44 @@ fn connections_introduce_themselves() {
 }
 
 #[test]
+fn config_set_changes_what_can_be_changed_and_nothing_else() {
+    let mut client = Harness::new();
+    client.state.facts.protection = "none".into();
+    let refused =
+        |name: &str, why: &str| format!("-ERR CONFIG SET failed (possibly related to argument '{name}') - {why}|");
+    let nothing = "nothing notices stray accesses here, so nothing can follow them";
+    for (line, reply) in [
+        ("config get fault-policy", "*2|$12|fault-policy|$4|none|".into()),
+        ("config get protection", "*2|$10|protection|$4|none|".into()),
+        ("config set fault-policy relaxed", refused("fault-policy", nothing)),
+        ("config set Fault-Policy lax", refused("Fault-Policy", nothing)),
+        ("config set protection pks", refused("protection", "can't set immutable config")),
+        ("config set fault-policy strict maxmemory 1", refused("maxmemory", "can't set immutable config")),
+        ("config set fault-policy strict FAULT-POLICY strict", refused("FAULT-POLICY", "duplicate parameter")),
+        (
+            "config set fault-policy strict nonsense 1",
+            "-ERR Unknown option or number of arguments for CONFIG SET - 'nonsense'|".into(),
+        ),
+        ("config set fault-policy strict x", "-ERR wrong number of arguments for 'config|set' command|".into()),
+        ("config get fault-policy", "*2|$12|fault-policy|$4|none|".into()),
+    ] {
+        assert_eq!(client.send(line), reply, "{line}");
+    }
+}
+
+#[test]
 fn info_tells_what_is_true() {
     let mut client = Harness::new();
     client.state.facts.protection = "none".into();
     client.send("set a 1");
     let all = client.send("info");
-    for line in ["# Server|", "|db0:keys=1,", "|protection:none|", "|pool_keys:1|", "|total_commands_processed:2|"] {
+    for line in [
+        "# Server|",
+        "|db0:keys=1,",
+        "|protection:none|fault_policy:none|",
+        "|pool_keys:1|",
+        "|total_commands_processed:2|",
+    ] {
         assert!(all.contains(line), "{line} in {all}");
     }
     assert!(!client.send("info clients").contains("# Server"));

@@ -31,7 +31,19 @@ const NO_REGISTER: u8 = 0;
 const PKRS: u8 = 1;
 const PKRU: u8 = 2;
 
-static WRITES: AtomicU64 = AtomicU64::new(0);
+/// Why the register is set.
+#[derive(Clone, Copy)]
+enum Cause {
+    /// A grant begins or ends.
+    Grant,
+    /// A trap begins or ends.
+    Trap,
+    /// Another thread comes.
+    Switch,
+}
+
+/// How often the register was written for each [`Cause`], and how often it held the value already.
+static WRITES: [AtomicU64; 3] = [const { AtomicU64::new(0) }; 3];
 static SKIPPED: AtomicU64 = AtomicU64::new(0);
 
 /// Chooses the register for all CPUs and turns the boot CPU's protection keys on, all but key 0 closed.
@@ -119,7 +131,7 @@ fn known(cpu: &PerCpu) -> Option<Rights> {
 }
 
 /// Sets this CPU's register. Interrupts are disabled, so that the CPU cannot change below us.
-fn set(register: u8, cpu: &PerCpu, rights: Rights) {
+fn set(register: u8, cpu: &PerCpu, rights: Rights, cause: Cause) {
     if known(cpu) == Some(rights) {
         SKIPPED.fetch_add(1, Ordering::Relaxed);
         return;
@@ -127,7 +139,7 @@ fn set(register: u8, cpu: &PerCpu, rights: Rights) {
     cpu.key_rights.store(UNKNOWN, Ordering::Relaxed);
     write_register(register, rights);
     cpu.key_rights.store(u64::from(rights.bits()), Ordering::Relaxed);
-    WRITES.fetch_add(1, Ordering::Relaxed);
+    WRITES[cause as usize].fetch_add(1, Ordering::Relaxed);
 }
 
 /// The rights of the running context.
@@ -152,7 +164,7 @@ pub fn update(change: impl FnOnce(Rights) -> Rights) -> Rights {
     let enabled = super::interrupts::disable();
     let cpu = percpu::this();
     let before = known(cpu).unwrap_or_else(|| read_register(register));
-    set(register, cpu, change(before));
+    set(register, cpu, change(before), Cause::Grant);
     super::interrupts::restore(enabled);
     before
 }
@@ -160,7 +172,7 @@ pub fn update(change: impl FnOnce(Rights) -> Rights) -> Rights {
 /// On a switch: loads the rights of the thread that comes. Interrupts are disabled.
 pub(crate) fn load(rights: Rights) {
     if let Some(register) = register() {
-        set(register, percpu::this(), rights);
+        set(register, percpu::this(), rights, Cause::Switch);
     }
 }
 
@@ -173,7 +185,7 @@ pub(super) fn enter_trap() -> u64 {
     let cpu = percpu::this();
     let known = known(cpu);
     let interrupted = known.unwrap_or_else(|| read_register(register));
-    set(register, cpu, Rights::CLOSED);
+    set(register, cpu, Rights::CLOSED, Cause::Trap);
     u64::from(interrupted.bits()) | if known.is_none() { WAS_UNKNOWN } else { 0 }
 }
 
@@ -182,13 +194,39 @@ pub(super) fn enter_trap() -> u64 {
 pub(super) fn leave_trap(saved: u64) {
     let Some(register) = register() else { return };
     let cpu = percpu::this();
-    set(register, cpu, Rights::from_bits(saved as u32));
+    set(register, cpu, Rights::from_bits(saved as u32), Cause::Trap);
     if saved & WAS_UNKNOWN != 0 {
         cpu.key_rights.store(UNKNOWN, Ordering::Relaxed);
     }
 }
 
-/// How often the register was written, and how often a write was skipped because it held the value already.
-pub fn counts() -> (u64, u64) {
-    (WRITES.load(Ordering::Relaxed), SKIPPED.load(Ordering::Relaxed))
+/// Counts of what was done to the register on all CPUs since boot.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Writes because a grant began or ended.
+    pub grants: u64,
+    /// Writes because a trap came while something was open, and because it left.
+    pub traps: u64,
+    /// Writes because a thread with other rights came.
+    pub switches: u64,
+    /// Writes that were left out because the register held the value already.
+    pub skipped: u64,
+}
+
+impl Counts {
+    /// All writes.
+    pub fn writes(&self) -> u64 {
+        self.grants + self.traps + self.switches
+    }
+}
+
+/// How often the register was written, and why.
+pub fn counts() -> Counts {
+    let writes = |cause: Cause| WRITES[cause as usize].load(Ordering::Relaxed);
+    Counts {
+        grants: writes(Cause::Grant),
+        traps: writes(Cause::Trap),
+        switches: writes(Cause::Switch),
+        skipped: SKIPPED.load(Ordering::Relaxed),
+    }
 }

@@ -1,0 +1,184 @@
+//! What the store says of its protection, and lets clients change: `INFO` and `CONFIG`. The counts are exact, whatever
+//! pieces a request arrives in and whenever interrupts come.
+
+use holdfast_tests::resp::{Client, Reply};
+use holdfast_tests::store::{Store, StoreImage, store_machine};
+use xtask::qemu::Protection;
+use xtask::size::MIB;
+
+/// A store of its own for each test.
+fn store(protection: Protection, processors: u32) -> (Store, StoreImage) {
+    let image = StoreImage::new(64 * MIB);
+    let mut options = store_machine(image.open());
+    options.protection = protection;
+    options.smp = processors;
+    (Store::start(options), image)
+}
+
+/// What `INFO` has counted, in one look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Counts {
+    turns: u64,
+    read_grants: u64,
+    write_grants: u64,
+    commits: u64,
+    fences: u64,
+    lines_written_back: u64,
+    register_writes_for_grants: u64,
+}
+
+impl Counts {
+    fn of(client: &mut Client) -> Self {
+        let [turns, read_grants, write_grants, commits, fences, lines_written_back, grants, traps, switches, all] =
+            client.counts([
+                "pool_turns",
+                "read_grants",
+                "write_grants",
+                "pool_commits",
+                "fences",
+                "lines_written_back",
+                "pkrs_writes_grants",
+                "pkrs_writes_traps",
+                "pkrs_writes_switches",
+                "pkrs_writes",
+            ]);
+        assert_eq!(all, grants + traps + switches, "every write has one cause");
+        let register_writes_for_grants = grants;
+        Self { turns, read_grants, write_grants, commits, fences, lines_written_back, register_writes_for_grants }
+    }
+
+    /// What these batches cost. The turn of the first look is left out; the second one is not in what it sees.
+    fn spent(client: &mut Client, batches: &[&[String]]) -> Self {
+        let before = Self::of(client);
+        for batch in batches {
+            client.pipeline(batch).iter().for_each(|reply| assert!(!matches!(reply, Reply::Error(_)), "{reply:?}"));
+        }
+        let after = Self::of(client);
+        Self {
+            turns: after.turns - before.turns - 1,
+            read_grants: after.read_grants - before.read_grants - 1,
+            write_grants: after.write_grants - before.write_grants,
+            commits: after.commits - before.commits,
+            fences: after.fences - before.fences,
+            lines_written_back: after.lines_written_back - before.lines_written_back,
+            register_writes_for_grants: after.register_writes_for_grants - before.register_writes_for_grants - 2,
+        }
+    }
+}
+
+fn sets(count: usize) -> Vec<String> {
+    (0..count).map(|number| format!("SET key:{number} value")).collect()
+}
+
+#[test]
+fn one_set_takes_one_write_grant_one_fence_and_four_register_writes() {
+    for (protection, processors) in [(Protection::Pks, 1), (Protection::Pks, 2), (Protection::Pku, 1)] {
+        let (store, _image) = store(protection, processors);
+        let mut client = store.client();
+        // The pool's first record opens its first segment.
+        client.set("first", b"value");
+        for _ in 0..20 {
+            let spent = Counts::spent(&mut client, &[&sets(1)]);
+            // The turn's read grant opens and closes, then the write grant for what it has staged does.
+            let expected = Counts {
+                turns: 1,
+                read_grants: 1,
+                write_grants: 1,
+                commits: 1,
+                fences: 1,
+                register_writes_for_grants: 4,
+                ..spent
+            };
+            assert_eq!(spent, expected, "{protection:?} on {processors}");
+            assert!((1..=2).contains(&spent.lines_written_back), "{spent:?}");
+        }
+    }
+}
+
+#[test]
+fn a_batch_of_sets_takes_at_most_one_write_grant_in_each_turn() {
+    for protection in [Protection::Pks, Protection::Pku] {
+        let (store, _image) = store(protection, 2);
+        let mut client = store.client();
+        client.set("first", b"value");
+        let sets = sets(200);
+        for batch in [16, 200] {
+            let spent = Counts::spent(&mut client, &sets.chunks(batch).collect::<Vec<_>>());
+            // A network may bring a batch in pieces, and each piece is a turn.
+            assert!((200 / batch as u64..200).contains(&spent.turns), "{spent:?}");
+            assert!((1..=spent.turns).contains(&spent.write_grants), "{spent:?}");
+            assert_eq!(spent.read_grants, spent.turns, "{spent:?}");
+            assert_eq!((spent.commits, spent.fences), (spent.write_grants, spent.write_grants), "{spent:?}");
+            let grants = spent.read_grants + spent.write_grants;
+            assert_eq!(spent.register_writes_for_grants, 2 * grants, "{spent:?}");
+        }
+    }
+}
+
+#[test]
+fn reading_takes_no_write_grant() {
+    let (store, _image) = store(Protection::Pks, 1);
+    let mut client = store.client();
+    client.set("key", b"value");
+    let gets: Vec<String> = (0..100).map(|_| "GET key".into()).collect();
+    let spent = Counts::spent(&mut client, &[&gets]);
+    let reads = Counts {
+        turns: spent.turns,
+        read_grants: spent.turns,
+        register_writes_for_grants: 2 * spent.turns,
+        write_grants: 0,
+        commits: 0,
+        fences: 0,
+        lines_written_back: 0,
+    };
+    assert_eq!(spent, reads);
+}
+
+#[test]
+fn the_store_says_what_protects_its_data() {
+    let (pks, image) = store(Protection::Auto, 1);
+    let mut client = pks.client();
+    assert_eq!((client.info("protection"), client.info("fault_policy")), ("pks".into(), "strict".into()));
+    assert_eq!(client.info("device"), "pmem0");
+    assert_eq!(client.count("device_bytes"), 64 * MIB);
+    assert_eq!(client.count("stray_accesses"), 0);
+    assert_eq!(config(&mut client, "protection"), "pks");
+    client.set("key", b"value");
+    drop(pks);
+
+    let mut options = store_machine(image.open());
+    options.protection = Protection::None;
+    let none = Store::start(options);
+    let mut client = none.client();
+    assert_eq!((client.info("protection"), client.info("fault_policy")), ("none".into(), "none".into()));
+    assert_eq!(client.get("key").unwrap(), b"value");
+    assert_eq!(client.counts(["pkrs_writes", "pkrs_writes_skipped"]), [0, 0]);
+    let refusal = client.command("CONFIG SET fault-policy relaxed");
+    assert!(matches!(&refusal, Reply::Error(error) if error.contains("nothing notices stray accesses")), "{refusal:?}");
+}
+
+#[test]
+fn the_fault_policy_is_read_and_changed_by_name() {
+    let (store, _image) = store(Protection::Pks, 1);
+    let mut client = store.client();
+    assert_eq!(config(&mut client, "fault-policy"), "strict");
+    for policy in ["relaxed", "end-thread", "strict"] {
+        assert_eq!(client.command(&format!("CONFIG SET fault-policy {policy}")), Reply::ok());
+        assert_eq!(config(&mut client, "fault-policy"), policy);
+        assert_eq!(client.info("fault_policy"), policy);
+    }
+    for wrong in ["lax", "Strict", "silent", "off"] {
+        let refusal = client.command(&format!("CONFIG SET fault-policy {wrong}"));
+        let expected = "one of strict, end-thread and relaxed";
+        assert!(matches!(&refusal, Reply::Error(error) if error.contains(expected)), "{refusal:?}");
+        assert_eq!(config(&mut client, "fault-policy"), "strict");
+    }
+}
+
+/// A parameter's value by `CONFIG GET`.
+fn config(client: &mut Client, parameter: &str) -> String {
+    match client.command(&format!("CONFIG GET {parameter}")) {
+        Reply::Array(mut pair) if pair.len() == 2 => String::from_utf8(pair.remove(1).into_bytes().unwrap()).unwrap(),
+        other => panic!("{other:?}"),
+    }
+}
