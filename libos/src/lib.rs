@@ -42,7 +42,6 @@ pub mod net;
 #[cfg(target_os = "hermit")]
 pub mod power;
 pub mod sync;
-#[cfg(target_os = "hermit")]
 pub mod task;
 #[cfg(target_os = "hermit")]
 pub mod time;

@@ -4,17 +4,30 @@
 //! its time slice ends while another one is ready. Waking is constant in time and never allocates, so interrupt handlers
 //! may do it. Never: what a thread does with persistent memory; its rights are only carried along.
 
+pub mod queue;
+
+#[cfg(target_os = "hermit")]
 mod futex;
+#[cfg(target_os = "hermit")]
 mod scheduler;
+#[cfg(target_os = "hermit")]
 mod thread;
+#[cfg(target_os = "hermit")]
 mod timer;
+#[cfg(target_os = "hermit")]
 mod tls;
+#[cfg(target_os = "hermit")]
 mod wait;
 
-pub use futex::{FutexError, futex_wait, futex_wake};
-pub(crate) use scheduler::{become_idle, preempt, timer_interrupt};
-pub use scheduler::{sleep_until, yield_now};
-pub use thread::{SpawnError, Thread, ThreadId, current_id, current_name, join, spawn_kernel};
-pub(crate) use thread::{current_ref, spawn};
-pub use timer::Timer;
-pub use wait::{TimedOut, WaitQueue};
+#[cfg(target_os = "hermit")]
+mod guest {
+    pub use super::futex::{FutexError, futex_wait, futex_wake};
+    pub(crate) use super::scheduler::{become_idle, preempt, timer_interrupt};
+    pub use super::scheduler::{pin, sleep_until, yield_now};
+    pub use super::thread::{SpawnError, Thread, ThreadId, current_id, current_name, join, spawn_kernel};
+    pub(crate) use super::thread::{current_ref, spawn};
+    pub use super::timer::Timer;
+    pub use super::wait::{TimedOut, WaitQueue};
+}
+#[cfg(target_os = "hermit")]
+pub use guest::*;

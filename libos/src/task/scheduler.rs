@@ -1,9 +1,14 @@
 //! Who runs next, on which CPU.
 //!
-//! One queue for all CPUs, first come first served: a ready thread runs on whichever CPU comes for it, and takes its rights,
-//! its vector state and its thread pointer along. A thread that was woken by an interrupt runs as soon as the interrupt
-//! returns: what waits for devices is short and urgent. A CPU's timer is armed for the earliest timer, and for the end of the
-//! time slice only while somebody waits for a CPU: an idle machine has no periodic interrupt.
+//! One queue for all CPUs (see [`super::queue`] for its order): a ready thread runs on whichever CPU comes for it, and takes
+//! its rights, its vector state and its thread pointer along. Only threads that are pinned to a CPU wait in a list of that
+//! CPU's, which takes from both in turn. A thread that was woken by an interrupt runs as soon as the interrupt returns,
+//! unless a CPU that waits can take it: what waits for devices is short and urgent. A CPU's timer is armed for the earliest
+//! timer, and for the end of the time slice only while somebody waits for a CPU: an idle machine has no periodic interrupt.
+//!
+//! Making a CPU leave its halt is dear, most of all where CPUs are virtual. So no more CPUs are called than threads wait: a
+//! thread that is woken while one is on its way is left to that one, or to whoever gives up a CPU before it arrives. A CPU
+//! that takes a thread calls the next CPU if more are waiting.
 //!
 //! Three rules make this right:
 //!
@@ -19,9 +24,10 @@ use core::sync::atomic::Ordering;
 
 use intrusive_collections::LinkedList;
 
-use super::thread::{RunAdapter, State, Thread, current, current_ref};
+use super::queue::{Class, ReadyQueue};
+use super::thread::{RunAdapter, State, Thread, ThreadId, current, current_ref, find};
 use super::timer;
-use crate::arch::percpu::PerCpu;
+use crate::arch::percpu::{MAX_CPUS, PerCpu};
 use crate::arch::{cpu, interrupts, key_rights, percpu, switch, timer as cpu_timer, trap};
 use crate::sync::IrqLock;
 use crate::time;
@@ -30,13 +36,102 @@ use crate::time;
 const TIME_SLICE: u64 = 4_000_000;
 
 struct RunQueue {
-    ready: LinkedList<RunAdapter>,
+    /// Threads that any CPU may take.
+    shared: ReadyQueue<RunAdapter>,
+    /// Threads that are pinned, by CPU, first come first served.
+    pinned: [LinkedList<RunAdapter>; MAX_CPUS],
+    /// The CPUs whose next thread is a shared one even though a pinned one waits; a bit each.
+    shared_next: u64,
     /// Threads that have ended and whose stacks nobody uses any more.
     dead: LinkedList<RunAdapter>,
+    /// The CPUs that have found nothing to run and wait for an interrupt; a bit each.
+    idle: u64,
+    /// The CPUs that were called and have not looked at the queue since; a bit each.
+    called: u64,
 }
 
-static QUEUE: IrqLock<RunQueue> =
-    IrqLock::new(RunQueue { ready: LinkedList::new(RunAdapter::NEW), dead: LinkedList::new(RunAdapter::NEW) });
+static QUEUE: IrqLock<RunQueue> = IrqLock::new(RunQueue {
+    shared: ReadyQueue::new(RunAdapter::NEW, RunAdapter::NEW),
+    pinned: [const { LinkedList::new(RunAdapter::NEW) }; MAX_CPUS],
+    shared_next: 0,
+    dead: LinkedList::new(RunAdapter::NEW),
+    idle: 0,
+    called: 0,
+});
+
+impl RunQueue {
+    /// Whether this CPU has something to run.
+    fn has_work(&self, cpu: &PerCpu) -> bool {
+        !self.shared.is_empty() || !self.pinned[cpu.id as usize].is_empty()
+    }
+
+    /// Puts a thread where it waits for its CPU, or for any. Calls its CPU if that is not this one; whether the thread is
+    /// left for this CPU or any other to take.
+    fn put(&mut self, thread: Arc<Thread>, class: Class, this: &PerCpu) -> bool {
+        match thread.home() {
+            None => self.shared.push(class, thread, time::now_ns()),
+            Some(home) => {
+                self.pinned[home as usize].push_back(thread);
+                if home != this.id {
+                    self.call(home);
+                    return false;
+                }
+            }
+        }
+        true
+    }
+
+    /// Takes the thread that this CPU shall run next.
+    fn take(&mut self, cpu: &PerCpu) -> Option<Arc<Thread>> {
+        let bit = 1 << cpu.id;
+        loop {
+            let own = &mut self.pinned[cpu.id as usize];
+            let thread = if own.is_empty() || (self.shared_next & bit != 0 && !self.shared.is_empty()) {
+                self.shared_next &= !bit;
+                self.shared.pop(time::now_ns())?
+            } else {
+                self.shared_next |= bit;
+                own.pop_front()?
+            };
+            match thread.home() {
+                // It was pinned elsewhere while it waited here.
+                Some(home) if home != cpu.id => drop(self.put(thread, Class::Woken, cpu)),
+                _ => return Some(thread),
+            }
+        }
+    }
+
+    /// Calls another CPU for whoever waits for any, unless enough are on their way; whether one is coming. The CPU
+    /// `preferred` has the thread's data in its caches.
+    fn call_for_shared(&mut self, preferred: u32) -> bool {
+        if self.shared.len() <= self.called.count_ones() as usize {
+            return true;
+        }
+        if self.idle == 0 {
+            return false;
+        }
+        let is_idle = preferred < u64::BITS && self.idle & 1 << preferred != 0;
+        self.call(if is_idle { preferred } else { self.idle.trailing_zeros() });
+        true
+    }
+
+    /// Makes another CPU look at the queue.
+    fn call(&mut self, cpu: u32) {
+        let bit = 1 << cpu;
+        self.idle &= !bit;
+        if self.called & bit == 0 {
+            self.called |= bit;
+            interrupts::ask_to_reschedule(percpu::get(cpu));
+        }
+    }
+
+    /// Notes that this CPU looks at the queue.
+    fn arrive(&mut self, cpu: &PerCpu) {
+        let bit = 1 << cpu.id;
+        self.idle &= !bit;
+        self.called &= !bit;
+    }
+}
 
 /// Why the running thread gives up the CPU.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -61,37 +156,43 @@ pub(crate) fn become_idle() -> ! {
     loop {
         bury_the_dead();
         interrupts::disable();
-        // Said before looking: whoever makes a thread ready looks after queueing it.
-        cpu.is_idle.store(true, Ordering::SeqCst);
-        if QUEUE.lock().ready.is_empty() {
-            cpu::wait_for_interrupt();
-            cpu.is_idle.store(false, Ordering::SeqCst);
-        } else {
-            cpu.is_idle.store(false, Ordering::SeqCst);
+        let mut queue = QUEUE.lock();
+        queue.arrive(cpu);
+        if queue.has_work(cpu) {
+            drop(queue);
             give_up(Reason::Yield);
             interrupts::restore(true);
+        } else {
+            // Whoever makes a thread ready takes the lock and sees this. Interrupts are disabled until the CPU waits for
+            // them, so the call is not missed.
+            queue.idle |= 1 << cpu.id;
+            drop(queue);
+            cpu::wait_for_interrupt();
         }
     }
 }
 
-/// Puts a thread at the end of the run queue, and finds a CPU for it.
+/// Puts a thread that was woken, or is new, into the run queue, and finds a CPU for it.
 pub(super) fn ready(thread: &Arc<Thread>) {
     let mut queue = QUEUE.lock();
     // One that still runs has not blocked yet and will not, since its state says that it is ready.
     if thread.run_link.is_linked() || thread.running.load(Ordering::Relaxed) {
         return;
     }
-    queue.ready.push_back(thread.clone());
     // The lock keeps interrupts disabled, so this CPU stays this CPU.
     let this = percpu::this();
-    let in_trap = this.trap_depth.load(Ordering::Relaxed) != 0;
-    if in_trap && this.is_idle.load(Ordering::SeqCst) {
-        this.reschedule.store(true, Ordering::Relaxed);
+    if !queue.put(thread.clone(), Class::Woken, this) {
         return;
     }
-    let is_idle = |cpu: &&PerCpu| cpu.id != this.id && cpu.is_idle.swap(false, Ordering::SeqCst);
-    if let Some(idle) = percpu::online().find(is_idle) {
-        interrupts::ask_to_reschedule(idle);
+    let in_trap = this.trap_depth.load(Ordering::Relaxed) != 0;
+    let chooses_soon = if in_trap {
+        queue.idle & 1 << this.id != 0
+    } else {
+        // A thread that ends wakes whoever waits for that, and leaves the CPU.
+        current_ref().is_some_and(|running| running.is(State::Finished))
+    };
+    if chooses_soon || (thread.home().is_none() && queue.call_for_shared(thread.cpu.load(Ordering::Relaxed))) {
+        this.reschedule.fetch_or(chooses_soon && in_trap, Ordering::Relaxed);
         return;
     }
     if in_trap {
@@ -103,6 +204,29 @@ pub(super) fn ready(thread: &Arc<Thread>) {
     }
     drop(queue);
     arm_cpu_timer();
+}
+
+/// Keeps a thread on one CPU from now on, or lets it run on any again; whether there are such a thread and such a CPU. The
+/// running thread is there when this returns; another one moves as soon as it can.
+pub fn pin(thread: ThreadId, cpu: Option<u32>) -> bool {
+    if cpu.is_some_and(|cpu| cpu as usize >= MAX_CPUS || !percpu::get(cpu).online.load(Ordering::Acquire)) {
+        return false;
+    }
+    let Some(thread) = find(thread) else { return false };
+    {
+        let mut queue = QUEUE.lock();
+        thread.set_home(cpu);
+        let runs_on = thread.cpu.load(Ordering::Relaxed);
+        let runs_elsewhere = thread.running.load(Ordering::Relaxed) && runs_on != percpu::this().id;
+        // Where it runs it is preempted, and queued for its CPU. If it waits in the queue, whoever takes it looks again.
+        if runs_elsewhere && cpu.is_some_and(|cpu| cpu != runs_on) {
+            queue.call(runs_on);
+        }
+    }
+    if thread.id() == current().id() && cpu.is_some() {
+        yield_now();
+    }
+    true
 }
 
 /// Arms this CPU's timer for whatever comes first, if it is not armed for something earlier.
@@ -202,6 +326,10 @@ fn give_up(reason: Reason) {
                 from.rights = key_rights::current();
                 (*previous).running.store(false, Ordering::Relaxed);
                 (*next).running.store(true, Ordering::Relaxed);
+                if (*next).cpu.swap(cpu.id, Ordering::Relaxed) != cpu.id {
+                    cpu.counters.migrations.add(1);
+                }
+                cpu.counters.switches.add(1);
                 cpu.current.store(next.cast_mut(), Ordering::Relaxed);
                 cpu::set_fs_base((*next).thread_pointer());
                 key_rights::load(to.rights);
@@ -229,10 +357,11 @@ fn choose(queue: &mut RunQueue, cpu: &PerCpu, previous: *const Thread, reason: R
     // SAFETY: the running thread is alive (see `give_up`).
     let running = unsafe { &*previous };
     let idle = cpu.idle.load(Ordering::Relaxed).cast_const();
+    queue.arrive(cpu);
     match reason {
         Reason::Yield => {
             if previous != idle {
-                queue.ready.push_back(current());
+                queue.put(current(), Class::Preempted, cpu);
             }
         }
         Reason::Block => {
@@ -245,8 +374,9 @@ fn choose(queue: &mut RunQueue, cpu: &PerCpu, previous: *const Thread, reason: R
         Reason::Exit => queue.dead.push_back(unsafe { Arc::from_raw(previous) }),
     }
     // Whoever is taken from the queue is kept alive by the table of threads.
-    let next = queue.ready.pop_front().map_or(idle, |thread| Arc::as_ptr(&thread));
-    let slice_end = if queue.ready.is_empty() { u64::MAX } else { time::now_ns() + TIME_SLICE };
+    let next = queue.take(cpu).map_or(idle, |thread| Arc::as_ptr(&thread));
+    queue.call_for_shared(u32::MAX);
+    let slice_end = if queue.has_work(cpu) { time::now_ns() + TIME_SLICE } else { u64::MAX };
     cpu.slice_end.store(slice_end, Ordering::Relaxed);
     cpu.reschedule.store(false, Ordering::Relaxed);
     Some(next)

@@ -41,6 +41,9 @@ pub(super) struct Saved {
     pub(super) rights: Rights,
 }
 
+/// In place of a CPU's number: none.
+const NO_CPU: u32 = u32::MAX;
+
 /// A thread.
 #[derive(Debug)]
 pub struct Thread {
@@ -52,6 +55,10 @@ pub struct Thread {
     state: AtomicU8,
     /// Whether a CPU runs it. Changes only under the run queue's lock.
     pub(super) running: AtomicBool,
+    /// The CPU on which it runs, or ran last; [`NO_CPU`] before. Changes only under the run queue's lock.
+    pub(super) cpu: AtomicU32,
+    /// The CPU to which it is pinned, or [`NO_CPU`]. Changes only under the run queue's lock.
+    home: AtomicU32,
     /// In the run queue, or after its end in the list of the dead.
     pub(super) run_link: LinkedListAtomicLink,
     /// In the wait queue or futex bucket that it waits in.
@@ -117,6 +124,8 @@ impl Thread {
             saved: UnsafeCell::new(Saved { stack_pointer: 0, rights: Rights::CLOSED }),
             state: AtomicU8::new(State::Ready as u8),
             running: AtomicBool::new(false),
+            cpu: AtomicU32::new(NO_CPU),
+            home: AtomicU32::new(NO_CPU),
             run_link: LinkedListAtomicLink::new(),
             wait_link: LinkedListAtomicLink::new(),
             futex: AtomicUsize::new(0),
@@ -135,6 +144,17 @@ impl Thread {
     /// The thread's name.
     pub fn name(&self) -> &'static str {
         self.name
+    }
+
+    /// The CPU to which it is pinned.
+    pub(super) fn home(&self) -> Option<u32> {
+        let home = self.home.load(Ordering::Relaxed);
+        (home != NO_CPU).then_some(home)
+    }
+
+    /// Pins it to a CPU, or to none. The caller holds the run queue's lock.
+    pub(super) fn set_home(&self, cpu: Option<u32>) {
+        self.home.store(cpu.unwrap_or(NO_CPU), Ordering::Relaxed);
     }
 
     pub(super) fn thread_pointer(&self) -> u64 {
@@ -200,6 +220,11 @@ pub fn current_id() -> u32 {
     current_ref().map_or(0, |thread| thread.id.get())
 }
 
+/// The thread with this identifier, unless it has ended.
+pub(super) fn find(id: ThreadId) -> Option<Arc<Thread>> {
+    THREADS.lock().get(&id).cloned()
+}
+
 /// Starts a thread on a stack of its own.
 pub(crate) fn spawn(
     name: &'static str,
@@ -260,8 +285,7 @@ pub(super) fn exit() -> ! {
 
 /// Waits until the thread has ended; returns at once if there is no such thread any more.
 pub fn join(id: ThreadId) {
-    let thread = THREADS.lock().get(&id).cloned();
-    if let Some(thread) = thread {
+    if let Some(thread) = find(id) {
         thread.exited.wait(|| thread.is(State::Finished).then_some(()));
     }
 }

@@ -82,6 +82,7 @@ pub fn route_gsi(gsi: u32, vector: u8, level: bool, active_low: bool) -> bool {
 
 /// Asks another CPU to choose again which thread it runs.
 pub(crate) fn ask_to_reschedule(cpu: &PerCpu) {
+    percpu::this().counters.calls.add(1);
     send(cpu, Command::Fixed(RESCHEDULE_VECTOR));
 }
 

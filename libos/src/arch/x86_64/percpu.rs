@@ -9,8 +9,73 @@ use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsiz
 use x86_64::VirtAddr;
 use x86_64::registers::model_specific::GsBase;
 
-/// The most CPUs that are used.
+/// The most CPUs that are used; sets of CPUs have a bit for each.
 pub const MAX_CPUS: usize = 64;
+
+/// A number that only grows. Each CPU has its own, so counting disturbs no other.
+#[derive(Debug)]
+pub(crate) struct Counter(AtomicU64);
+
+impl Counter {
+    const fn new() -> Self {
+        Self(AtomicU64::new(0))
+    }
+
+    /// Counts `number` more.
+    pub(crate) fn add(&self, number: u64) {
+        self.0.fetch_add(number, Ordering::Relaxed);
+    }
+}
+
+/// What has happened on one CPU.
+#[derive(Debug)]
+pub(crate) struct Counters {
+    pub(crate) switches: Counter,
+    pub(crate) migrations: Counter,
+    pub(crate) calls: Counter,
+    pub(crate) shootdowns: Counter,
+    pub(crate) shootdown_interrupts: Counter,
+}
+
+impl Counters {
+    const fn new() -> Self {
+        Self {
+            switches: Counter::new(),
+            migrations: Counter::new(),
+            calls: Counter::new(),
+            shootdowns: Counter::new(),
+            shootdown_interrupts: Counter::new(),
+        }
+    }
+}
+
+/// What the CPUs have done together since boot.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Statistics {
+    /// Switches from one thread to another, idle threads included.
+    pub switches: u64,
+    /// Switches to a thread that ran on another CPU before, or for the first time.
+    pub migrations: u64,
+    /// Interrupts by which one CPU made another one look for threads.
+    pub calls: u64,
+    /// How often translations were dropped everywhere.
+    pub shootdowns: u64,
+    /// Interrupts that this took.
+    pub shootdown_interrupts: u64,
+}
+
+/// The sums over all CPUs. They are read one after the other while all run on.
+pub fn statistics() -> Statistics {
+    let sum =
+        |counter: fn(&Counters) -> &Counter| online().map(|cpu| counter(&cpu.counters).0.load(Ordering::Relaxed)).sum();
+    Statistics {
+        switches: sum(|counters| &counters.switches),
+        migrations: sum(|counters| &counters.migrations),
+        calls: sum(|counters| &counters.calls),
+        shootdowns: sum(|counters| &counters.shootdowns),
+        shootdown_interrupts: sum(|counters| &counters.shootdown_interrupts),
+    }
+}
 
 /// What one CPU keeps for itself.
 #[repr(C)]
@@ -34,12 +99,12 @@ pub struct PerCpu {
     pub(crate) online: AtomicBool,
     /// Whether the scheduler should choose again before the trap returns.
     pub(crate) reschedule: AtomicBool,
-    /// Whether the CPU is about to wait, or waits, for an interrupt.
-    pub(crate) is_idle: AtomicBool,
     /// When the running thread's slice ends, or `u64::MAX` while nobody waits for its CPU.
     pub(crate) slice_end: AtomicU64,
     /// The deadline for which the timer is armed, or `u64::MAX`.
     pub(crate) armed_for: AtomicU64,
+    /// What has happened here since boot.
+    pub(crate) counters: Counters,
 }
 
 // SAFETY: `this` is written once, before any other code runs on the CPU; all else is atomic or constant.
@@ -58,9 +123,9 @@ impl PerCpu {
             apic_id: AtomicU32::new(0),
             online: AtomicBool::new(false),
             reschedule: AtomicBool::new(false),
-            is_idle: AtomicBool::new(false),
             slice_end: AtomicU64::new(u64::MAX),
             armed_for: AtomicU64::new(u64::MAX),
+            counters: Counters::new(),
         }
     }
 }
@@ -100,6 +165,11 @@ pub fn online_count() -> usize {
     ONLINE.load(Ordering::Acquire)
 }
 
+/// The data of the CPU with this number, which is below [`MAX_CPUS`].
+pub(crate) fn get(id: u32) -> &'static PerCpu {
+    &CPUS[id as usize]
+}
+
 /// Every CPU that runs threads.
 pub(crate) fn online() -> impl Iterator<Item = &'static PerCpu> {
     CPUS.iter().filter(|cpu| cpu.online.load(Ordering::Acquire))
@@ -126,6 +196,17 @@ pub(crate) fn current_thread() -> *mut crate::task::Thread {
             options(nostack, readonly, preserves_flags));
     }
     pointer
+}
+
+/// The number of the CPU that runs this, from 0. A thread that is not pinned may be elsewhere when this returns.
+pub fn current_id() -> u32 {
+    let id: u32;
+    // SAFETY: as in `this`.
+    unsafe {
+        asm!("mov {:e}, gs:[{offset}]", out(reg) id, offset = const offset_of!(PerCpu, id),
+            options(nostack, readonly, preserves_flags));
+    }
+    id
 }
 
 /// How many traps this CPU is handling, as one instruction: a thread that runs in none sees 0 wherever it is.

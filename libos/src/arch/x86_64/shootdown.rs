@@ -33,10 +33,13 @@ pub fn flush_everywhere(range: Range<u64>) {
     }
     START.store(range.start, Ordering::Relaxed);
     END.store(range.end, Ordering::Relaxed);
-    let own = percpu::this().id;
+    let this = percpu::this();
+    let own = this.id;
     let others = || percpu::online().filter(|cpu| cpu.id != own);
     PENDING.store(others().map(|cpu| 1 << cpu.id).sum(), Ordering::Release);
     others().for_each(interrupts::ask_to_shoot_down);
+    this.counters.shootdowns.add(1);
+    this.counters.shootdown_interrupts.add(others().count() as u64);
     flush_here(&range);
     while PENDING.load(Ordering::Acquire) != 0 {
         core::hint::spin_loop();
