@@ -96,6 +96,13 @@ impl Store {
         Client::connect(self.address()).unwrap()
     }
 
+    /// What followed `prefix` on the first line of the console that starts with it.
+    pub fn printed(&self, prefix: &str) -> String {
+        let lines = self.machine.console().lines();
+        let found = lines.iter().find_map(|line| line.strip_prefix(prefix));
+        found.unwrap_or_else(|| panic!("no line starts with `{prefix}`:\n{}", lines.join("\n"))).to_owned()
+    }
+
     /// Kills the machine as a power cut would.
     pub fn kill(self) {
         assert_eq!(self.machine.kill(), Exit::Killed(9));

@@ -1,9 +1,17 @@
 //! What the store says of its protection, and lets clients change: `INFO` and `CONFIG`. The counts are exact, whatever
 //! pieces a request arrives in and whenever interrupts come.
 
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::thread;
+
+use holdfast_tests::elf::Elf;
+use holdfast_tests::gdb::{Gdb, Register, StopPoint};
+use holdfast_tests::machine::PATIENCE;
 use holdfast_tests::resp::{Client, Reply};
 use holdfast_tests::store::{Store, StoreImage, store_machine};
-use xtask::qemu::Protection;
+use xtask::qemu::{MachineOptions, Protection};
 use xtask::size::MIB;
 
 /// A store of its own for each test.
@@ -181,4 +189,109 @@ fn config(client: &mut Client, parameter: &str) -> String {
         Reply::Array(mut pair) if pair.len() == 2 => String::from_utf8(pair.remove(1).into_bytes().unwrap()).unwrap(),
         other => panic!("{other:?}"),
     }
+}
+
+/// Where in the device the store is made to stray to: a segment that is not in use yet.
+const OFFSET: u64 = 40 * MIB;
+/// The machine code of `mov [rdi], rax`.
+const STORE_RAX: [u8; 3] = [0x48, 0x89, 0x07];
+
+/// A debugger that lets the store's own thread execute one store that is not in the program.
+struct Injector {
+    gdb: Gdb,
+    /// The function that executes `CONFIG RESETSTAT`, which nothing else does.
+    function: u64,
+    code: [u8; 3],
+    device: u64,
+}
+
+impl Injector {
+    fn new(socket: &Path, program: &Path, store: &Store) -> Self {
+        let elf = Elf::load(program);
+        let function = elf.symbols_with("6config9resetstat").next().unwrap().range.start;
+        let line = store.printed("holdfast: pmem0 ");
+        let (_, device) = line.split_once(" at 0x").unwrap();
+        let device = u64::from_str_radix(device.split(' ').next().unwrap(), 16).unwrap();
+        let mut gdb = Gdb::connect(socket, PATIENCE).unwrap();
+        let code = gdb.read(function, STORE_RAX.len()).unwrap().try_into().unwrap();
+        gdb.insert(StopPoint::Execution, function).unwrap();
+        Self { gdb, function, code, device }
+    }
+
+    /// Has a client's request executed, and `value` stored at `OFFSET` on the way, by an instruction put in front of the
+    /// function. Whether the store came past it, and what the client got.
+    fn stray(&mut self, mut client: Client, value: u64) -> (bool, Option<Reply>) {
+        self.gdb.resume().unwrap();
+        let asked = thread::spawn(move || {
+            client.send(b"CONFIG RESETSTAT\r\n").unwrap();
+            client.reply().ok()
+        });
+        self.gdb.wait(PATIENCE).unwrap().expect("the store reaches the function");
+        let before = self.gdb.registers().unwrap();
+        assert_eq!(before.rip(), self.function);
+        self.gdb.remove(StopPoint::Execution, self.function).unwrap();
+        self.gdb.write(self.function, &STORE_RAX).unwrap();
+        self.gdb.set_register(Register::RAX, value.into()).unwrap();
+        self.gdb.set_register(Register::RDI, (self.device + OFFSET).into()).unwrap();
+        let behind = self.function + STORE_RAX.len() as u64;
+        self.gdb.insert(StopPoint::Execution, behind).unwrap();
+        self.gdb.resume().unwrap();
+        let Ok(Some(_)) = self.gdb.wait(PATIENCE) else { return (false, asked.join().unwrap()) };
+        // It goes on as if nothing had been.
+        assert_eq!(self.gdb.registers().unwrap().rip(), behind);
+        self.gdb.remove(StopPoint::Execution, behind).unwrap();
+        self.gdb.write(self.function, &self.code).unwrap();
+        for register in [Register::RAX, Register::RDI, Register::RIP] {
+            self.gdb.set_register(register, before.get(register).into()).unwrap();
+        }
+        self.gdb.resume().unwrap();
+        let reply = asked.join().unwrap();
+        self.gdb.halt().unwrap();
+        self.gdb.insert(StopPoint::Execution, self.function).unwrap();
+        (true, reply)
+    }
+
+    /// Lets the store be asked meanwhile.
+    fn aside<R>(&mut self, act: impl FnOnce() -> R) -> R {
+        self.gdb.resume().unwrap();
+        let result = act();
+        self.gdb.halt().unwrap();
+        result
+    }
+}
+
+#[test]
+fn a_fault_policy_that_a_client_changes_decides_about_the_next_stray_store() {
+    let (image, directory) = (StoreImage::new(64 * MIB), tempfile::tempdir().unwrap());
+    let socket = directory.path().join("gdb");
+    let options = MachineOptions { gdb_socket: Some(socket.clone()), ..store_machine(image.open()) };
+    let program = options.image.clone();
+    let store = Store::start(options);
+    let mut client = store.client();
+    client.set("key", b"value");
+    let mut injector = Injector::new(&socket, &program, &store);
+    let stored = || {
+        let mut bytes = [0; 8];
+        File::open(image.path()).unwrap().read_exact_at(&mut bytes, OFFSET).unwrap();
+        u64::from_le_bytes(bytes)
+    };
+
+    injector.aside(|| assert_eq!(client.command("CONFIG SET fault-policy relaxed"), Reply::ok()));
+    for (count, value) in [(1, 0x1111), (2, 0x2222)] {
+        assert_eq!(injector.stray(store.client(), value), (true, Some(Reply::ok())), "it is let through");
+        assert_eq!(stored(), value);
+        injector.aside(|| {
+            assert_eq!(client.count("stray_accesses"), count);
+            assert_eq!(client.get("key").unwrap(), b"value", "the store goes on");
+        });
+    }
+
+    injector.aside(|| assert_eq!(client.command("CONFIG SET fault-policy strict"), Reply::ok()));
+    assert_eq!(injector.stray(store.client(), 0x3333), (false, None), "it stops the machine");
+    let outcome = store.wait();
+    outcome.expect_exit(103);
+    assert_eq!(stored(), 0x2222, "nothing was stored:\n{outcome}");
+    let place = "holdfast: FAULT stray write of pmem0 at offset 0x2800000 ";
+    assert_eq!(outcome.count(place), 2, "one report while relaxed, one of the end:\n{outcome}");
+    outcome.expect_text("policy relaxed").expect_text("policy strict");
 }

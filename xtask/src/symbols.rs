@@ -76,9 +76,9 @@ impl Symbols {
         let outermost = frames.pop().map_or_else(String::new, |(_, place)| place);
         let mut lines: Vec<String> = frames
             .into_iter()
-            .map(|(name, place)| format!("{}{place}", name.as_deref().map_or("?", without_generics)))
+            .map(|(name, place)| format!("{}{place}", name.as_deref().map_or("?".into(), without_arguments)))
             .collect();
-        lines.push(format!("{}{outermost}", without_hash(&symbol)));
+        lines.push(format!("{}{outermost}", without_arguments(without_hash(&symbol))));
         Some(lines)
     }
 }
@@ -91,12 +91,27 @@ fn place(location: Option<&addr2line::Location<'_>>) -> String {
     }
 }
 
-/// The name of an inlined function without its type arguments, which can be longer than everything else in the report.
-fn without_generics(name: &str) -> &str {
-    match name.find('<') {
-        Some(at) if at > 0 => name[..at].trim_end_matches("::"),
-        _ => name,
+/// A name without type arguments, which can be longer than everything else in a report. The type in front of a method, as in
+/// `<T as Trait>::method`, stays.
+fn without_arguments(name: &str) -> String {
+    let mut short = String::with_capacity(name.len());
+    let mut depth = 0;
+    let mut before = ' ';
+    for character in name.chars() {
+        match character {
+            '<' if depth > 0 => depth += 1,
+            // After a path, or part of one: arguments. Elsewhere: a type.
+            '<' if before == ':' || before == '_' || before.is_alphanumeric() => {
+                depth = 1;
+                short.truncate(short.trim_end_matches(':').len());
+            }
+            '>' if depth > 0 && before != '-' => depth -= 1,
+            _ if depth == 0 => short.push(character),
+            _ => {}
+        }
+        before = character;
     }
+    short
 }
 
 /// Where the first address in `text` starts, and which one it is.
@@ -232,10 +247,18 @@ mod tests {
 
     #[test]
     fn names_lose_their_type_arguments() {
-        assert_eq!(without_generics("open<pmem::Device>"), "open");
-        assert_eq!(without_generics("Pool::<M>::open"), "Pool");
-        assert_eq!(without_generics("<T as Trait>::call"), "<T as Trait>::call");
-        assert_eq!(without_generics("{closure#0}"), "{closure#0}");
+        for (name, short) in [
+            ("open<pmem::Device>", "open"),
+            ("Pool::<M>::open", "Pool::open"),
+            ("<Pool<pmem::Device>>::turn::<(), <A<B> as C>::{closure#0}>", "<Pool>::turn"),
+            ("<T as Trait<X>>::call", "<T as Trait>::call"),
+            ("run::<fn() -> u8, u8>::{closure#1}", "run::{closure#1}"),
+            ("{closure#0}", "{closure#0}"),
+            ("<&T as Trait>::call", "<&T as Trait>::call"),
+            ("<alloc::vec::Vec<u8>>::push", "<alloc::vec::Vec>::push"),
+        ] {
+            assert_eq!(without_arguments(name), short, "{name}");
+        }
     }
 
     #[test]
