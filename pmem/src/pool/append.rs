@@ -143,7 +143,8 @@ impl Log {
     /// Takes the free segment that was used longest ago and makes it the head.
     ///
     /// The first header is durable before anything else is written, so that no record of this generation exists unless
-    /// the header does. The second one becomes durable with the first batch.
+    /// the header does; and its first word comes last, so that the header of the last use never reads as used again. The
+    /// second header becomes durable with the first batch.
     fn open_segment(&mut self, store: &impl Store) -> Result<(), Error> {
         let free = self.segments.iter().enumerate().filter(|(_, segment)| segment.state == State::Free);
         let Some((index, _)) = free.min_by_key(|(_, segment)| segment.generation) else { return Err(Error::Full) };
@@ -156,7 +157,9 @@ impl Log {
             cleared_through: self.cleared_through,
         };
         let places = Header::places(self.geometry(), header.index);
-        header.write_at(store, &self.superblock.uuid, places[0])?;
+        Header { used: false, ..header }.write_at(store, &self.superblock.uuid, places[0])?;
+        store.fence();
+        header.write_state(store, places[0])?;
         store.fence();
         header.write_at(store, &self.superblock.uuid, places[1])?;
 
@@ -204,7 +207,11 @@ impl Log {
 
     /// Frees a segment. It may be used again after the next fence.
     pub(crate) fn release(&mut self, store: &impl Store, segment: u32) -> Result<(), Error> {
-        Header::free(store, self.geometry(), segment)?;
+        let [first, second] = Header::places(self.geometry(), segment);
+        let free = Header::unused(segment);
+        free.write_state(store, first)?;
+        store.fence();
+        free.write_state(store, second)?;
         let segment = &mut self.segments[segment as usize];
         self.removals = self.removals.saturating_sub(segment.removals);
         self.live = self.live.saturating_sub(segment.live);

@@ -123,7 +123,9 @@ impl Log {
     fn begin_cleaning(&mut self, load: &impl Load, choice: Choice) -> Result<Option<Cleaning>, Error> {
         while let Some(segment) = self.choose_segment(choice) {
             let uuid = self.superblock.uuid;
-            if let Found::Used { header, .. } = Header::read(load, &uuid, self.geometry(), segment)? {
+            if let Found::Readable { header: header @ Header { used: true, .. }, .. } =
+                Header::read(load, &uuid, self.geometry(), segment)?
+            {
                 let walk = Walk::new(&uuid, self.geometry(), &header);
                 return Ok(Some(Cleaning { segment, walk, dropped: BTreeMap::new() }));
             }

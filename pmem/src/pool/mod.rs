@@ -125,13 +125,12 @@ impl<M: Medium> Pool<M> {
 
     /// Opens the pool on `medium`: checks every record and rebuilds the index. [`Pool::report`] says what was found.
     ///
-    /// Writes only what must be repaired before new records may follow; a pool that was shut down cleanly needs nothing.
+    /// Writes what must be repaired before new records may follow, and a mark behind the last record, so that nothing
+    /// that a power cut left of a batch there can become a record later.
     pub fn open(medium: M) -> Result<Pool<M>, Error> {
         refuse_read_only(&medium)?;
         let (mut log, repairs) = medium.read(|load| Log::recover(&load))??;
-        if !repairs.is_empty() {
-            medium.write(|store| log.repair(&store, repairs))??;
-        }
+        medium.write(|store| log.repair(&store, repairs))??;
         Ok(Pool { medium, log })
     }
 

@@ -22,7 +22,7 @@ use crate::pool::walk::{Step, Walk};
 /// What must be written before anything else is.
 #[derive(Debug, Default)]
 pub(crate) struct Repairs {
-    /// Segment headers whose twin is readable, with their places.
+    /// Segment headers that are not equal to their twin, which counts, with their places.
     headers: Vec<(Header, u64)>,
     /// Segments whose operations are all void.
     void: Vec<u32>,
@@ -51,13 +51,6 @@ struct Gathered {
     removals: Vec<(u64, u64)>,
     /// Large values, by hash, place and division.
     larges: Vec<(u64, u64, u64, Large)>,
-}
-
-impl Repairs {
-    /// Whether there is nothing to do.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.headers.is_empty() && self.void.is_empty() && self.cut.is_none() && !self.seal
-    }
 }
 
 impl Log {
@@ -133,10 +126,13 @@ impl Log {
         }
         store.fence();
         let Some(head) = self.head else { return Ok(()) };
+        // A batch that was being written when the power went has this number. It must not come again at this place:
+        // stores of the next batch could complete what is left of a frame that recovery has found void.
+        self.next_batch += 1;
         let valid_end = repairs.cut.unwrap_or(head.at);
-        if repairs.seal || (repairs.cut.is_some() && self.batch_limit() - head.at < LINE as u32) {
+        if repairs.seal || self.batch_limit() - head.at < LINE as u32 {
             self.seal(store, valid_end)?;
-        } else if repairs.cut.is_some() {
+        } else {
             self.write_mark(store, Kind::Cut, &u64::from(valid_end).to_le_bytes())?;
         }
         self.replan();
@@ -149,11 +145,15 @@ impl Log {
         let mut used = Vec::new();
         for index in 0..self.geometry().segments {
             let header = match Header::read(load, &uuid, self.geometry(), index)? {
-                Found::Free(header) => header,
-                Found::Used { header, damaged } => {
-                    used.push((header, damaged));
+                Found::Readable { header, odd } if header.used => {
+                    used.push((header, odd));
                     self.segments[index as usize].state = State::Used;
                     self.free -= 1;
+                    header
+                }
+                Found::Readable { header, odd } => {
+                    // What a freeing or an opening left of the other one must not become whole by later stores.
+                    repairs.headers.extend(odd.map(|place| (header, place)));
                     header
                 }
                 Found::Damaged => {
@@ -175,14 +175,14 @@ impl Log {
         used.sort_by_key(|(header, _)| header.generation);
         let newest = used.last().map(|(header, _)| header.generation);
         let mut kept = Vec::new();
-        for (header, damaged) in used {
+        for (header, odd) in used {
             if header.cleared_through < self.cleared_through {
                 // Opened before the pool was cleared: everything in it is void.
                 repairs.void.push(header.index);
                 continue;
             }
             kept.push(header);
-            if let Some(place) = damaged {
+            if let Some(place) = odd {
                 // The second header of the newest segment may not have been durable yet.
                 if Some(header.generation) != newest || place == self.geometry().start_of(header.index) {
                     self.note_damage(DamageKind::SegmentHeader, place, LINE);

@@ -39,10 +39,8 @@ pub(crate) struct Header {
 /// The two headers of a segment, as found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Found {
-    /// Free, or its opening was interrupted before anything was written to it.
-    Free(Header),
-    /// Holds records. `damaged` is the place of the header that does not say so.
-    Used { header: Header, damaged: Option<u64> },
+    /// Free, or holds records, as the header says. `odd` is the place of the other one, if that is not equal.
+    Readable { header: Header, odd: Option<u64> },
     /// Neither header is readable.
     Damaged,
 }
@@ -60,7 +58,7 @@ impl Header {
 
     fn encode(&self, uuid: &[u8; 16]) -> [u8; LINE as usize] {
         let mut bytes = [0; LINE as usize];
-        bytes[..8].copy_from_slice(if self.used { &USED } else { &FREE });
+        bytes[..8].copy_from_slice(self.state());
         bytes[8..16].copy_from_slice(&self.generation.to_le_bytes());
         bytes[16..24].copy_from_slice(&self.first_sequence.to_le_bytes());
         bytes[24..32].copy_from_slice(&self.first_batch.to_le_bytes());
@@ -105,8 +103,8 @@ impl Header {
 
     /// Reads both headers of a segment.
     ///
-    /// A crash leaves at most one of them unreadable: when a segment is opened, the second one is written after the
-    /// first one is durable, and freeing stores one word in each. So two unreadable ones are damage.
+    /// A crash leaves at most one of them unreadable, for the second one is written only after the first one is durable.
+    /// So two unreadable ones are damage.
     pub(crate) fn read(load: &impl Load, uuid: &[u8; 16], geometry: &Geometry, index: u32) -> Result<Found, Error> {
         let places = Self::places(geometry, index);
         let mut headers = [None; 2];
@@ -115,16 +113,18 @@ impl Header {
             load.load(place, &mut bytes)?;
             *header = Self::decode(&bytes, uuid, index);
         }
-        let (header, other) = match headers {
-            [None, None] => return Ok(Found::Damaged),
-            [Some(header), None] => (header, Some(places[1])),
-            [None, Some(header)] => (header, Some(places[0])),
-            [Some(first), Some(second)] if second.generation > first.generation => (second, Some(places[0])),
-            [Some(first), Some(second)] if first.generation > second.generation => (first, Some(places[1])),
-            // Freed in one of them is freed: every record that counts was moved before the first word changed.
-            [Some(first), Some(second)] => (if first.used { second } else { first }, None),
+        let [first, second] = headers;
+        let (header, odd) = match (first, second) {
+            (None, None) => return Ok(Found::Damaged),
+            (Some(header), None) => (header, 1),
+            (None, Some(header)) => (header, 0),
+            (Some(first), Some(second)) if first == second => return Ok(Found::Readable { header: first, odd: None }),
+            (Some(first), Some(second)) if second.generation > first.generation => (second, 0),
+            (Some(first), Some(second)) if first.generation > second.generation => (first, 1),
+            // The first one is opened and freed first.
+            (Some(first), Some(_)) => (first, 1),
         };
-        Ok(if header.used { Found::Used { header, damaged: other } } else { Found::Free(header) })
+        Ok(Found::Readable { header, odd: Some(places[odd]) })
     }
 
     /// Writes both headers and starts writing them back.
@@ -142,13 +142,15 @@ impl Header {
         Ok(())
     }
 
-    /// Marks a segment as free, by one 8-byte store in each header, and starts writing them back.
-    pub(crate) fn free(store: &impl Store, geometry: &Geometry, index: u32) -> Result<(), Error> {
-        for place in Self::places(geometry, index) {
-            store.store(place, &FREE)?;
-            store.write_back(place..place + LINE)?;
-        }
+    /// Writes only whether the segment is used, in one piece, and starts writing it back.
+    pub(crate) fn write_state(&self, store: &impl Store, place: u64) -> Result<(), Error> {
+        store.store(place, self.state())?;
+        store.write_back(place..place + LINE)?;
         Ok(())
+    }
+
+    fn state(&self) -> &'static [u8; 8] {
+        if self.used { &USED } else { &FREE }
     }
 }
 
