@@ -1,0 +1,181 @@
+//! Cutting the power all over a life, and checking what is left.
+
+use pmem::pool::Tail;
+use pmem::sim::{Domain, Event, Memory, Words};
+use pmem::{Error, Pool};
+
+use crate::life::{Act, Begin, Life, Mix, Model, Random, Step, contents, summary, take_turn};
+
+/// How deep lives begin in the images that cuts of other lives left.
+const DEPTH: u32 = 2;
+
+/// See the module's documentation.
+pub struct Explorer {
+    pub random: Random,
+    /// What is done to recovered pools.
+    pub mix: Mix,
+    /// The most images of one cut.
+    pub most: usize,
+    /// Images opened so far.
+    pub images: u64,
+    /// The medium held another pool, whose bytes may look like a batch begun.
+    pub leftovers: bool,
+    /// Where we are, for messages.
+    pub context: Vec<String>,
+}
+
+impl Explorer {
+    /// Cuts the power before every fence of a life, at sampled events between, and at its end.
+    pub fn explore(&mut self, life: &Life) {
+        let depth = self.context.len() as u32;
+        let scratch = Memory::from(life.base.clone());
+        let mut domain = Domain::new(life.base.clone());
+        for position in 0..=life.events.len() {
+            let event = life.events.get(position);
+            let most = match event {
+                None | Some(Event::Fence) => self.most >> (2 * (depth - 1)),
+                Some(_) if self.random.next(16) == 0 => self.most / 4,
+                Some(_) => 0,
+            };
+            if most > 0 {
+                let random = &mut self.random;
+                for words in domain.images(most.max(3), &mut |below| random.next(below)) {
+                    self.context.push(format!("event {position} of {}, words {words:x?}", life.events.len()));
+                    self.look_at(life, position, &domain, &scratch, &words);
+                    self.context.pop();
+                }
+            }
+            if let Some(event) = event {
+                store(&scratch, &domain.apply(event));
+            }
+        }
+    }
+
+    /// Opens one image. `scratch` holds what is durable, now and again in the end.
+    fn look_at(&mut self, life: &Life, position: usize, domain: &Domain, scratch: &Memory, words: &Words) {
+        self.images += 1;
+        scratch.record();
+        store(scratch, words);
+        let (acknowledged, begun) = life.bounds(position);
+        let state = match Pool::open(scratch) {
+            Ok(mut pool) => {
+                let state = self.recognise(&mut pool, life, acknowledged, begun);
+                if self.random.next(4) == 0 {
+                    let mut model = life.states[state].clone();
+                    self.go_on(pool, &mut model);
+                }
+                Some(state)
+            }
+            Err(error) => {
+                self.refused(life, acknowledged, &error);
+                None
+            }
+        };
+        for event in scratch.record() {
+            if let Event::Store { offset, bytes } = event {
+                restore(scratch, domain, offset, bytes.len());
+            }
+        }
+        let depth = self.context.len() as u32 / 2;
+        if depth < DEPTH && self.random.next(24) == 0 {
+            self.next_life(life, state, domain.image(words));
+        }
+    }
+
+    /// Which state of the life the pool holds.
+    fn recognise(&self, pool: &mut Pool<&Memory>, life: &Life, acknowledged: usize, begun: usize) -> usize {
+        let report = pool.report().clone();
+        assert!(report.damage.is_empty(), "a power cut was taken for damage: {report:?}\n{}", self.place());
+        let found = contents(pool);
+        assert_eq!(report.keys, found.len() as u64, "{}", self.place());
+        if let Some(state) = (acknowledged..=begun).rev().find(|state| life.states[*state] == found) {
+            return state;
+        }
+        let what = match life.states.iter().rposition(|state| *state == found) {
+            Some(state) if state < acknowledged => "acknowledged writes are lost",
+            Some(_) => "writes are there that were not begun",
+            None => "this was never the pool's state",
+        };
+        panic!(
+            "{what}\nfound{}\nacknowledged{}\nbegun{}\n{report:?}\n{}",
+            summary(&found),
+            summary(&life.states[acknowledged]),
+            summary(&life.states[begun]),
+            self.place()
+        );
+    }
+
+    /// No pool may be found only as long as one is being made.
+    fn refused(&self, life: &Life, acknowledged: usize, error: &Error) {
+        let formatting = matches!(life.begin, Begin::Format(_)) && acknowledged == 0;
+        let was_pool = life.base.starts_with(b"HOLDFAST");
+        let expected = match error {
+            Error::FormatInterrupted => true,
+            Error::Blank => life.base.iter().all(|byte| *byte == 0),
+            Error::Foreign { .. } => !was_pool,
+            _ => false,
+        };
+        assert!(formatting && expected, "the pool does not open: {error}\n{}", self.place());
+    }
+
+    /// The recovered pool takes new operations, and they survive.
+    fn go_on<'m>(&mut self, mut pool: Pool<&'m Memory>, model: &mut Model) {
+        for _ in 0..2 {
+            let Some(Act::Turn(mut steps)) = self.mix.acts(&mut self.random, 1).pop() else { continue };
+            steps.push(Step::Put(b"after".to_vec(), vec![steps.len() as u8; 70], None));
+            take_turn(&mut pool, &steps, model, |_| {});
+        }
+        let stats = pool.stats();
+        let clean = self.random.next(2) == 0;
+        let memory: &'m Memory = if clean { pool.close().unwrap() } else { pool.medium() };
+        let mut again = Pool::open(memory).unwrap_or_else(|error| panic!("{error}\n{}", self.place()));
+        let report = again.report().clone();
+        assert!(report.damage.is_empty(), "damage after going on: {report:?}\n{}", self.place());
+        assert!(report.tail == Tail::Clean || !clean || self.leftovers, "{report:?}\n{}", self.place());
+        assert_eq!(again.stats().live_bytes, stats.live_bytes, "{}", self.place());
+        let found = contents(&mut again);
+        assert!(
+            found == *model,
+            "what came after the recovery did not survive\nfound{}\nshould be{}\n{}",
+            summary(&found),
+            summary(model),
+            self.place()
+        );
+    }
+
+    /// Begins another life in an image, and cuts the power in its recovery and in what follows. `state` is what the
+    /// image holds; nothing if it holds no pool.
+    fn next_life(&mut self, life: &Life, state: Option<usize>, image: Vec<u8>) {
+        let memory = Memory::from(image);
+        let turns = 1 + self.random.next(3);
+        let acts = self.mix.acts(&mut self.random, turns);
+        let next = match state {
+            Some(state) => Life::live(&memory, Begin::Open, life.states[state].clone(), &acts),
+            None => Life::live(&memory, life.begin.clone(), Model::new(), &acts),
+        };
+        self.context.push("then".into());
+        self.explore(&next);
+        self.context.pop();
+    }
+
+    /// Where we are.
+    fn place(&self) -> String {
+        self.context.join("\n  ")
+    }
+}
+
+/// Stores words as they are.
+fn store(memory: &Memory, words: &Words) {
+    use pmem::{Medium, Store};
+    memory
+        .write(|grant| words.iter().try_for_each(|(offset, value)| grant.store(*offset, value)))
+        .expect("memory is always there")
+        .expect("words of a trace lie in the medium");
+}
+
+/// Puts back what is durable.
+fn restore(memory: &Memory, domain: &Domain, offset: u64, len: usize) {
+    use pmem::{Medium, Store};
+    let bytes = &domain.durable()[offset as usize..][..len];
+    memory.write(|grant| grant.store(offset, bytes)).expect("memory is always there").expect("it was stored to before");
+}

@@ -1,0 +1,192 @@
+//! Power cuts: wherever the power goes, what was acknowledged is there and nothing is there by halves.
+//!
+//! Lives of pools are recorded (`life`): random turns, atomic records, shutdowns, reopenings, cleaning, formats. The
+//! power is cut before each of their fences, at sampled stores between, and at the end (`explore`); of the images that
+//! could be left, all are opened when they are few, and a sample when they are many. What is found must be the state
+//! after some number of the life's operations: at least all that were acknowledged, at most all that were begun. Some of
+//! the recovered pools take further operations, which must survive; some begin another life, whose recovery and
+//! operations are cut the same way, and so on once more.
+//!
+//! `HOLDFAST_CRASH_IMAGES` says how many images all tests together open at least, `HOLDFAST_CRASH_SEED` where the
+//! generator begins. A failure names the images that led to it; equal numbers lead there again.
+
+mod explore;
+mod life;
+
+use pmem::sim::{Domain, Memory};
+use pmem::{FormatOptions, Pool};
+
+use explore::Explorer;
+use life::{Act, Begin, Life, Mix, Model, Random, Step, take_turn};
+
+/// Images that are opened when nobody asks for a number: few enough for every run of the tests.
+const IMAGES: u64 = 2000;
+/// The smallest pool: images are made and opened fastest.
+const SMALL: u64 = 640 << 10;
+
+fn number(variable: &str) -> Option<u64> {
+    let text = std::env::var(variable).ok()?;
+    Some(text.parse().unwrap_or_else(|_| panic!("{variable} is no number: {text}")))
+}
+
+/// Explores lives that `next` makes, until a share of the images (in percent) was opened.
+fn explore(name: &str, percent: u64, mix: Mix, mut next: impl FnMut(&mut Random) -> Life) {
+    let images = number("HOLDFAST_CRASH_IMAGES").unwrap_or(IMAGES) * percent / 100;
+    // Few images are spread over more places.
+    let most = if images < 1000 { 6 } else { 32 };
+    let seed = number("HOLDFAST_CRASH_SEED").unwrap_or(1);
+    let mut explorer = Explorer { random: Random(seed), mix, most, images: 0, leftovers: false, context: Vec::new() };
+    let mut lives = 0u64;
+    while explorer.images < images {
+        lives += 1;
+        let life = next(&mut explorer.random);
+        explorer.leftovers = matches!(life.begin, Begin::Format(_));
+        explorer.context = vec![format!("{name}, seed {seed}, life {lives}")];
+        explorer.explore(&life);
+    }
+    println!("crash images: {} of {lives} lives ({name})", explorer.images);
+}
+
+fn formatted(len: u64, uuid: u8) -> Memory {
+    Pool::format(Memory::new(len), &FormatOptions::new([uuid; 16])).unwrap().close().unwrap()
+}
+
+#[test]
+fn acknowledged_writes_survive_a_power_cut_anywhere() {
+    let mix = Mix { keys: 12, largest: 3000, steps: 5, clears: 20 };
+    explore("turns", 20, mix, |random| {
+        Life::live(&formatted(SMALL, 9), Begin::Open, Model::new(), &mix.acts(random, 20))
+    });
+}
+
+#[test]
+fn large_values_survive_a_power_cut_anywhere() {
+    let mix = Mix { keys: 3, largest: 40_000, steps: 3, clears: 20 };
+    explore("large values", 10, mix, |random| {
+        Life::live(&formatted(1 << 20, 9), Begin::Open, Model::new(), &mix.acts(random, 8))
+    });
+}
+
+/// The log's head is placed at every distance from its segment's end, so that ends, marks and the opening of the next
+/// segment fall in every way.
+#[test]
+fn leaving_a_segment_survives_a_power_cut_anywhere() {
+    let mix = Mix { keys: 6, largest: 200, steps: 3, clears: 20 };
+    explore("segment ends", 20, mix, |random| {
+        let memory = formatted(SMALL, 9);
+        let mut pool = Pool::open(&memory).unwrap();
+        let mut model = Model::new();
+        let fill = |pool: &mut Pool<_>, model: &mut Model, len: u64| {
+            let step = Step::Put(b"filler".to_vec(), vec![1; len as usize], None);
+            take_turn(pool, &[step], model, |_| {});
+        };
+        // Batches of 4096 bytes, then one that leaves little.
+        for _ in 0..15 {
+            fill(&mut pool, &mut model, 4096 - 40);
+        }
+        fill(&mut pool, &mut model, 3000 + random.next(900));
+        drop(pool);
+        Life::live(&memory, Begin::Open, model, &mix.acts(random, 7))
+    });
+}
+
+/// The pool is nearly full: every turn has to clean.
+#[test]
+fn cleaning_survives_a_power_cut_anywhere() {
+    let mix = Mix { keys: 300, largest: 400, steps: 4, clears: 0 };
+    let memory = formatted(SMALL, 9);
+    let mut model = Model::new();
+    let turn = |random: &mut Random| -> Vec<Step> {
+        let number = random.next(600);
+        let key = |number: u64| format!("key-{number}").into_bytes();
+        let put = |number: u64| Step::Put(key(number), vec![number as u8; 330], None);
+        match random.next(3) {
+            0 => vec![Step::Remove(key(number)), Step::Remove(key(number + 1))],
+            1 => vec![Step::Atomic((number..number + 4).map(|number| (key(number), Some(vec![7; 300]))).collect())],
+            _ => (number..number + 5).map(put).collect(),
+        }
+    };
+    explore("cleaning", 15, mix, |random| {
+        let mut pool = Pool::open(&memory).unwrap();
+        // Each life begins further on in the same pool's history.
+        let enough = pool.stats().segments_cleaned + if model.is_empty() { 20 } else { 3 };
+        while pool.stats().segments_cleaned < enough {
+            take_turn(&mut pool, &turn(random), &mut model, |_| {});
+        }
+        drop(pool);
+        let acts: Vec<_> = (0..6).map(|_| Act::Turn(turn(random))).collect();
+        let life = Life::live(&memory, Begin::Open, model.clone(), &acts);
+        model.clone_from(life.states.last().unwrap());
+        life
+    });
+}
+
+/// Keys that live for a few operations only: segments die whole, and several are freed after one turn. A removal must
+/// not be gone before the put that it shadows is.
+#[test]
+fn freeing_survives_a_power_cut_anywhere() {
+    let mix = Mix { keys: 97, largest: 300, steps: 4, clears: 5 };
+    let key = |number: u64| format!("key-{}", number % 97).into_bytes();
+    let turn = |number: u64, count: u64| -> Vec<Step> {
+        let put = |number: u64| Step::Put(key(number), vec![number as u8; 250], None);
+        (number..number + count).flat_map(|number| [put(number), Step::Remove(key(number + 90))]).collect()
+    };
+    let memory = formatted(SMALL, 9);
+    let mut model = Model::new();
+    let mut number = 0;
+    explore("freeing", 15, mix, |random| {
+        let mut pool = Pool::open(&memory).unwrap();
+        let enough = pool.stats().segments_cleaned + 2;
+        while pool.stats().segments_cleaned < enough {
+            take_turn(&mut pool, &turn(number, 30), &mut model, |_| {});
+            number += 30;
+        }
+        drop(pool);
+        let mut acts = Vec::new();
+        for _ in 0..6 {
+            let count = 1 + random.next(30);
+            acts.push(Act::Turn(turn(number, count)));
+            number += count;
+        }
+        let life = Life::live(&memory, Begin::Open, model.clone(), &acts);
+        model.clone_from(life.states.last().unwrap());
+        life
+    });
+}
+
+/// A blank medium, noise, and another pool are formatted, and filled a little.
+#[test]
+fn formatting_survives_a_power_cut_anywhere() {
+    let mix = Mix { keys: 8, largest: 300, steps: 4, clears: 20 };
+    explore("formatting", 20, mix, |random| {
+        let kind = random.next(3);
+        let (base, before) = match kind {
+            0 => (Memory::new(SMALL), Model::new()),
+            1 => {
+                let noise: Vec<u8> = (0..SMALL).map(|_| random.next(256) as u8).collect();
+                (Memory::from(noise), Model::new())
+            }
+            _ => {
+                let base = formatted(SMALL, 3);
+                let life = Life::live(&base, Begin::Open, Model::new(), &mix.acts(random, 12));
+                (base, life.states.last().unwrap().clone())
+            }
+        };
+        let begin = Begin::Format(FormatOptions::new([9; 16]));
+        Life::live(&base, begin, before, &mix.acts(random, 4))
+    });
+}
+
+#[test]
+fn nothing_acknowledged_is_left_in_the_cache() {
+    let mix = Mix { keys: 40, largest: 2000, steps: 5, clears: 20 };
+    let acts = mix.acts(&mut Random(4), 300);
+    let life = Life::live(&formatted(1 << 20, 9), Begin::Open, Model::new(), &acts);
+    let mut domain = Domain::new(life.base.clone());
+    for (position, event) in life.events.iter().enumerate() {
+        domain.apply(event);
+        if life.acknowledged.iter().any(|(events, _)| *events == position + 1) {
+            assert_eq!(domain.dirty_lines(), 0, "after event {position}");
+        }
+    }
+}
