@@ -6,9 +6,10 @@ use core::fmt;
 use core::sync::atomic::{AtomicU32, Ordering};
 
 use crate::arch::trap::TrapFrame;
-use crate::arch::{backtrace, cpu, interrupts, percpu};
+use crate::arch::{access, backtrace, cpu, interrupts, percpu};
 use crate::drivers::power;
-use crate::{console, kprintln, task, time};
+use crate::sync::IrqLock;
+use crate::{console, dax, kprintln, task, time};
 
 /// Exit status after a panic, as `std` programs have it elsewhere.
 pub const PANIC: i32 = 101;
@@ -59,8 +60,39 @@ pub(crate) fn is_reporting() -> bool {
 
 /// Prints who was running: thread and CPU. `traps` is how many trap handlers were at work when it happened.
 fn print_context(traps: u32) {
-    let handler = if traps == 0 { "" } else { ", in a handler that interrupted it" };
-    kprintln!("  thread {} \"{}\" on cpu {}{handler}", task::current_id(), task::current_name(), percpu::this().id);
+    let (id, name, cpu) = (task::current_id(), task::current_name(), percpu::this().id);
+    match traps {
+        0 => kprintln!("  thread {id} \"{name}\" on cpu {cpu}"),
+        1 => kprintln!("  thread {id} \"{name}\" on cpu {cpu}, in a handler that interrupted it"),
+        _ => kprintln!("  thread {id} \"{name}\" on cpu {cpu}, in a handler that interrupted it, {traps} levels deep"),
+    }
+}
+
+/// Prints the instruction that was interrupted and what follows it.
+fn print_code(frame: &TrapFrame) {
+    match access::code(frame) {
+        (_, 0) => kprintln!("  code: unreadable"),
+        (code, length) => kprintln!("  code:{}", Hexadecimal(&code[..length])),
+    }
+}
+
+/// Bytes, each after a space.
+struct Hexadecimal<'a>(&'a [u8]);
+
+impl fmt::Display for Hexadecimal<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, " {byte:02x}"))
+    }
+}
+
+/// Prints the last grants of whoever was running: of this CPU's handlers, if it was one, and of the thread.
+fn print_grants(traps: u32) {
+    if traps != 0 {
+        kprintln!("  last grants of this cpu's handlers:{}", percpu::this().record);
+    }
+    if let Some(thread) = task::current_ref() {
+        kprintln!("  last grants:{}", thread.record);
+    }
 }
 
 /// Prints the frames from number `first` on: 0 is an interrupted instruction, the others are return addresses.
@@ -98,10 +130,16 @@ pub(crate) fn fault(status: i32, frame: &TrapFrame, what: fmt::Arguments<'_>) ->
     power::exit(status)
 }
 
-/// Reports a fault after which the machine goes on. Nothing is printed if the console stays busy, as it does when the
-/// faulting code itself was printing.
+/// Keeps reports of several CPUs apart.
+static REPORT: IrqLock<()> = IrqLock::new(());
+
+/// Reports a fault after which the machine goes on. If the faulting code ran with interrupts disabled, it may have been
+/// printing itself: then nothing is printed if the console stays busy.
 pub(crate) fn report(frame: &TrapFrame, what: fmt::Arguments<'_>) {
-    if console::wait_until_free() {
+    if frame.is_thread() {
+        let _alone = REPORT.lock();
+        print_fault(frame, what);
+    } else if console::wait_until_free() {
         print_fault(frame, what);
     }
 }
@@ -109,9 +147,12 @@ pub(crate) fn report(frame: &TrapFrame, what: fmt::Arguments<'_>) {
 fn print_fault(frame: &TrapFrame, what: fmt::Arguments<'_>) {
     kprintln!("holdfast: FAULT {what}");
     // This exception's own handler is not what did it.
-    print_context(traps().saturating_sub(1));
-    kprintln!("  rights {}", frame.rights());
+    let traps = traps().saturating_sub(1);
+    print_context(traps);
+    kprintln!("  rights {}", dax::NamedRights(frame.rights()));
     kprintln!("{frame}");
+    print_code(frame);
+    print_grants(traps);
     print_backtrace(0, backtrace::from_trap(frame));
 }
 

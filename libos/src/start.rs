@@ -62,7 +62,7 @@ pub(crate) extern "C" fn start(start_info: u64) -> ! {
     arch::init_interrupts();
     let acpi = find_devices(rsdp, protection);
     APIC_IDS.call_once(|| acpi.cpus.iter().filter(|cpu| cpu.enabled).map(|cpu| cpu.apic_id).collect());
-    if task::spawn("main", run_program, 0, MAIN_STACK).is_err() {
+    if task::spawn("main", task::Role::Main, run_program, 0, MAIN_STACK).is_err() {
         refuse(format_args!("no memory for the program's main thread"));
     }
     task::become_idle()

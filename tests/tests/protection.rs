@@ -23,9 +23,9 @@ const LENGTH: u64 = 16 * MIB;
 /// What the fault report shows of the rights of someone to whom nothing was granted.
 const NOTHING: &str = "0x55555554 (key 0 always open, the others closed)";
 /// And of someone who may only read `pmem0`.
-const READ_FIRST: &str = "0x55555558 (key 0 always open, key 1 read, the others closed)";
+const READ_FIRST: &str = "0x55555558 (key 0 always open, key 1 pmem0 read, the others closed)";
 /// And of someone who may write to `pmem0`.
-const WRITE_FIRST: &str = "0x55555550 (key 0 always open, key 1 write, the others closed)";
+const WRITE_FIRST: &str = "0x55555550 (key 0 always open, key 1 pmem0 write, the others closed)";
 
 const MAIN: &str = "\"main\" on cpu 0";
 const OTHER: &str = "\"std\" on cpu 0";

@@ -13,7 +13,7 @@ extern "C" fn sys_spawn2(
     stack_size: usize,
     _core: isize,
 ) -> u32 {
-    task::spawn("std", function, argument, stack_size).map_or(0, ThreadId::get)
+    task::spawn("std", task::Role::Program, function, argument, stack_size).map_or(0, ThreadId::get)
 }
 
 /// Waits until the thread's function has returned; at once if there is no such thread any more.

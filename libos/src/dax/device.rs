@@ -24,6 +24,8 @@ use crate::task::WaitQueue;
 #[derive(Debug)]
 pub struct Device {
     name: String,
+    /// Its place in [`devices`].
+    index: usize,
     physical: Range<u64>,
     start: u64,
     key: Option<Key>,
@@ -94,6 +96,7 @@ pub(crate) fn register(ranges: &[SpaRange], protection: Protection) -> Result<&'
             .map_err(RegisterError::Map)?;
         devices.push(Device {
             name: format!("pmem{index}"),
+            index,
             physical,
             start,
             key,
@@ -169,6 +172,10 @@ impl Device {
     /// The device's physical addresses.
     pub(super) fn physical_range(&self) -> Range<u64> {
         self.physical.clone()
+    }
+
+    pub(super) fn index(&self) -> usize {
+        self.index
     }
 
     pub(super) fn protection_key(&self) -> Option<Key> {

@@ -1,13 +1,16 @@
 //! Page faults: whose memory it was, and what happens then.
 
+use core::fmt;
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use x86_64::structures::idt::PageFaultErrorCode;
 
+use super::device::Device;
 use super::handler::{self, Fault, FaultAction};
 use super::policy::{FaultPolicy, fault_policy};
-use crate::arch::single_step;
-use crate::arch::trap::TrapFrame;
+use super::rights::{Access, Rights};
+use crate::arch::trap::{self, TrapFrame};
+use crate::arch::{access, single_step};
 use crate::{fatal, task};
 
 /// Decides about a page fault at `address` (CR2).
@@ -46,33 +49,89 @@ fn access_name(code: PageFaultErrorCode) -> &'static str {
 /// policy says.
 fn protection_fault(mut fault: Fault<'_>) {
     FAULTS.fetch_add(1, Ordering::Relaxed);
-    let device = fault.device();
-    let retried = device.fault_handler().is_some_and(|handler| handler(&mut fault) == FaultAction::Retry);
+    let final_here = trap::in_nmi();
+    let handler = if final_here { None } else { fault.device().fault_handler() };
+    let retried = handler.is_some_and(|handler| handler(&mut fault) == FaultAction::Retry);
     if retried && fault.is_permitted() {
         return;
     }
-    let note = if retried { "; its handler asked to try again but has changed nothing" } else { "" };
-    let (address, key, access) = (fault.address(), device.key().unwrap_or(0), fault.wanted());
-    let (name, offset, kind) = (device.name(), fault.offset(), if fault.is_write() { "write" } else { "read" });
-    let report = |frame: &TrapFrame, end: bool, outcome: &str| {
-        let policy = fault_policy();
-        let what = format_args!(
-            "stray {kind} of {name} at offset {offset:#x} (address {address:#018x}, key {key}), policy {policy}: \
-             {outcome}{note}"
-        );
-        if end { fatal::fault(fatal::PROTECTION_FAULT, frame, what) } else { fatal::report(frame, what) }
+    let policy = fault_policy();
+    let (code, length) = access::code(fault.frame());
+    let stray = Stray {
+        access: fault.wanted(),
+        device: fault.device(),
+        offset: fault.offset(),
+        address: fault.address(),
+        policy,
+        retried,
+        length: access::remaining(fault.frame(), &code[..length], fault.address(), fault.is_write()),
     };
-    let frame = fault.frame();
-    match (fault_policy(), device.protection_key()) {
-        (FaultPolicy::Relaxed, Some(key)) => {
-            if first_report_for(frame.rip) {
-                report(frame, false, "let through once, reported once for this place in the code");
-            }
-            if !single_step::open_for_one_instruction(frame, |rights| rights.with(key, access)) {
-                report(frame, true, "machine stopped, since the interrupts are nested too deeply to let it through");
+    let frame = fault.into_frame();
+    match policy {
+        _ if final_here => stray.stop(frame, Some(&"an NMI handler did it, where every fault is final")),
+        FaultPolicy::Strict => stray.stop(frame, None),
+        FaultPolicy::EndThread => stray.end_thread(frame),
+        FaultPolicy::Relaxed => stray.let_through(frame),
+    }
+}
+
+/// A stray access, with what its report says.
+struct Stray {
+    access: Access,
+    device: &'static Device,
+    offset: u64,
+    address: u64,
+    policy: FaultPolicy,
+    retried: bool,
+    /// How many bytes it was about to touch from there on, if that is known.
+    length: Option<u64>,
+}
+
+impl fmt::Display for Stray {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let access = if self.access == Access::Write { "write" } else { "read" };
+        let (name, offset, address) = (self.device.name(), self.offset, self.address);
+        let key = self.device.key().unwrap_or(0);
+        write!(f, "stray {access} of {name} at offset {offset:#x} (address {address:#018x}, key {key}), ")?;
+        if let Some(length) = self.length {
+            write!(f, "{length} bytes from there on, ")?;
+        }
+        if self.retried {
+            f.write_str("its handler asked to try again but has changed nothing, ")?;
+        }
+        write!(f, "policy {}", self.policy)
+    }
+}
+
+impl Stray {
+    fn stop(&self, frame: &TrapFrame, reason: Option<&dyn fmt::Display>) -> ! {
+        match reason {
+            None => fatal::fault(fatal::PROTECTION_FAULT, frame, format_args!("{self}: machine stopped")),
+            Some(reason) => {
+                fatal::fault(fatal::PROTECTION_FAULT, frame, format_args!("{self}: machine stopped, since {reason}"))
             }
         }
-        _ => report(frame, true, "machine stopped"),
+    }
+
+    fn end_thread(&self, frame: &mut TrapFrame) {
+        let possible = if frame.is_thread() { task::may_end(frame.rsp) } else { Err(task::CannotEnd::NotAThread) };
+        match possible {
+            Ok(()) => {
+                fatal::report(frame, format_args!("{self}: thread ended"));
+                frame.divert(task::end_astray);
+            }
+            Err(reason) => self.stop(frame, Some(&reason)),
+        }
+    }
+
+    fn let_through(&self, frame: &mut TrapFrame) {
+        if first_report_for(frame.rip) {
+            fatal::report(frame, format_args!("{self}: let through once, reported once for this place in the code"));
+        }
+        let widen = |rights: Rights| self.device.protection_key().map_or(rights, |key| rights.with(key, self.access));
+        if !single_step::open_for_one_instruction(frame, widen) {
+            self.stop(frame, Some(&"the interrupts are nested too deeply to let it through"));
+        }
     }
 }
 

@@ -13,8 +13,9 @@ use core::ops::Range;
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use super::device::Device;
+use super::record;
 use super::rights::{Access, Rights};
-use crate::arch::{dax_copy, key_rights};
+use crate::arch::{backtrace, dax_copy, key_rights};
 
 /// A section in which the device cannot go away; permission to touch it comes with [`Self::read`] or [`Self::write`].
 /// It may be held while sleeping. It stays on its thread.
@@ -67,11 +68,17 @@ pub fn grant_counts() -> (u64, u64) {
 /// neither be leaked nor dropped out of order.
 struct Window {
     before: Option<Rights>,
+    /// The grant's number in the context's record.
+    number: usize,
 }
 
 impl Window {
+    /// Not inlined, so that its return address tells who asked.
+    #[inline(never)]
     fn open(device: &Device, access: Access) -> Self {
-        Self { before: device.protection_key().map(|key| key_rights::update(|rights| rights.with(key, access))) }
+        let number = record::begin_grant(device, access, backtrace::return_address());
+        let open = |key| key_rights::update(|rights| rights.with(key, access));
+        Self { before: device.protection_key().map(open), number }
     }
 }
 
@@ -80,11 +87,13 @@ impl Drop for Window {
         if let Some(before) = self.before {
             key_rights::update(|_| before);
         }
+        record::end_grant(self.number);
     }
 }
 
 impl<'d> ReadLock<'d> {
     pub(super) fn new(device: &'d Device) -> Self {
+        record::count_section(device, 1);
         Self { device, thread_bound: PhantomData }
     }
 
@@ -106,6 +115,7 @@ impl<'d> ReadLock<'d> {
 
 impl Drop for ReadLock<'_> {
     fn drop(&mut self) {
+        record::count_section(self.device, -1);
         self.device.leave_section();
     }
 }

@@ -3,6 +3,7 @@
 //! The hardware does not say which key denied an access: the leaf that maps the address does. A table leads from the key to
 //! the device that owns it, and the device to its handler.
 
+use core::fmt;
 use core::ptr;
 use core::sync::atomic::{AtomicPtr, Ordering};
 
@@ -72,7 +73,11 @@ impl<'f> Fault<'f> {
         self.frame.rip
     }
 
-    pub(super) fn frame(&mut self) -> &mut TrapFrame {
+    pub(super) fn frame(&self) -> &TrapFrame {
+        self.frame
+    }
+
+    pub(super) fn into_frame(self) -> &'f mut TrapFrame {
         self.frame
     }
 
@@ -113,4 +118,13 @@ pub(super) fn owner_of_address(address: u64) -> Option<&'static Device> {
 pub(crate) fn owner(key: u8) -> Option<&'static Device> {
     // SAFETY: only `set_owner` stores there, and what it stores is a `&'static Device`.
     unsafe { OWNERS[usize::from(key & 15)].load(Ordering::Acquire).as_ref() }
+}
+
+/// Rights, with the names of the devices whose keys are open, as a fault report shows them.
+pub(crate) struct NamedRights(pub(crate) Rights);
+
+impl fmt::Display for NamedRights {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.describe(f, |key| owner(key).map(Device::name))
+    }
 }

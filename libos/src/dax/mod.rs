@@ -19,6 +19,8 @@ mod handler;
 mod keys;
 mod policy;
 mod protection;
+#[cfg(target_os = "hermit")]
+mod record;
 mod rights;
 
 #[cfg(target_os = "hermit")]
@@ -33,8 +35,12 @@ pub use fault::fault_count;
 #[cfg(target_os = "hermit")]
 pub use grant::{OutOfRange, ReadGrant, ReadLock, WriteGrant, grant_counts};
 #[cfg(target_os = "hermit")]
+pub(crate) use handler::NamedRights;
+#[cfg(target_os = "hermit")]
 pub use handler::{Fault, FaultAction, FaultHandler};
 pub use keys::{Key, KeyAllocator, NoKeyLeft};
 pub use policy::{FaultPolicy, UnknownPolicy, fault_policy, set_fault_policy};
 pub use protection::{NoProtection, Protection, ProtectionChoice, UnknownProtection};
+#[cfg(target_os = "hermit")]
+pub(crate) use record::Record;
 pub use rights::{Access, Rights};

@@ -58,18 +58,30 @@ impl Rights {
     }
 }
 
-impl fmt::Display for Rights {
-    /// The raw value and the keys that are open, as a fault report shows them.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl Rights {
+    /// Writes the raw value and the keys that are open, each with the name of what it guards, if `name` knows it.
+    pub(crate) fn describe<'n>(self, f: &mut fmt::Formatter<'_>, name: impl Fn(u8) -> Option<&'n str>) -> fmt::Result {
         write!(f, "{:#010x} (key 0 always open", self.0)?;
         for key in 1..16 {
-            match self.access(key) {
-                Access::Closed => {}
-                Access::Read => write!(f, ", key {key} read")?,
-                Access::Write => write!(f, ", key {key} write")?,
+            let access = match self.access(key) {
+                Access::Closed => continue,
+                Access::Read => "read",
+                Access::Write => "write",
+            };
+            write!(f, ", key {key} ")?;
+            if let Some(name) = name(key) {
+                write!(f, "{name} ")?;
             }
+            f.write_str(access)?;
         }
         f.write_str(", the others closed)")
+    }
+}
+
+impl fmt::Display for Rights {
+    /// The raw value and the keys that are open.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.describe(f, |_| None)
     }
 }
 

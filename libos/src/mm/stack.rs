@@ -108,6 +108,11 @@ impl Stack {
         self.range.end
     }
 
+    /// How many bytes of the stack are free if this is its stack pointer; `None` if that is not in this stack.
+    pub(crate) fn room_below(&self, stack_pointer: u64) -> Option<u64> {
+        (self.range.start..=self.range.end).contains(&stack_pointer).then(|| stack_pointer - self.range.start)
+    }
+
     /// Whether the address lies in the unmapped space below this stack: an overflow.
     pub(crate) fn guards(&self, address: u64) -> bool {
         (self.range.end - STACK_STRIDE..self.range.start).contains(&address)

@@ -4,7 +4,7 @@ use core::sync::atomic::{AtomicBool, Ordering};
 
 use lock_api::{GuardNoSend, RawMutex};
 
-use crate::task::WaitQueue;
+use crate::task::{WaitQueue, count_held};
 
 /// The raw form of [`Mutex`].
 pub struct RawSleepMutex {
@@ -23,12 +23,17 @@ unsafe impl RawMutex for RawSleepMutex {
     }
 
     fn try_lock(&self) -> bool {
-        self.held.compare_exchange(false, true, Ordering::Acquire, Ordering::Relaxed).is_ok()
+        let locked = self.held.compare_exchange(false, true, Ordering::Acquire, Ordering::Relaxed).is_ok();
+        if locked {
+            count_held(1);
+        }
+        locked
     }
 
     unsafe fn unlock(&self) {
         self.held.store(false, Ordering::Release);
         self.waiters.wake_one();
+        count_held(-1);
     }
 }
 

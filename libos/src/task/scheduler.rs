@@ -25,7 +25,7 @@ use core::sync::atomic::Ordering;
 use intrusive_collections::LinkedList;
 
 use super::queue::{Class, ReadyQueue};
-use super::thread::{RunAdapter, State, Thread, ThreadId, current, current_ref, find};
+use super::thread::{Role, RunAdapter, State, Thread, ThreadId, current, current_ref, find};
 use super::timer;
 use crate::arch::percpu::{MAX_CPUS, PerCpu};
 use crate::arch::{cpu, interrupts, key_rights, percpu, switch, timer as cpu_timer, trap};
@@ -146,7 +146,7 @@ enum Reason {
 
 /// Makes the caller, on the stack on which its CPU started, that CPU's idle thread: it runs whenever nobody else does.
 pub(crate) fn become_idle() -> ! {
-    let idle = Thread::new("idle", None).expect("memory for an idle thread at boot");
+    let idle = Thread::new("idle", Role::Library, None).expect("memory for an idle thread at boot");
     let cpu = percpu::this();
     let idle = Arc::into_raw(idle).cast_mut();
     cpu.idle.store(idle, Ordering::Relaxed);

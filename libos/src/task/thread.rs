@@ -4,8 +4,9 @@ use alloc::collections::BTreeMap;
 use alloc::sync::{Arc, Weak};
 use core::cell::UnsafeCell;
 use core::fmt;
+use core::marker::PhantomData;
 use core::num::NonZeroU32;
-use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU8, AtomicU32, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 use intrusive_collections::{LinkedListAtomicLink, intrusive_adapter};
 
@@ -15,7 +16,7 @@ use super::tls::Tls;
 use super::wait::WaitQueue;
 use crate::arch::single_step::Step;
 use crate::arch::{percpu, switch};
-use crate::dax::Rights;
+use crate::dax::{Record, Rights};
 use crate::mm::{Stack, StackError};
 use crate::sync::IrqLock;
 
@@ -34,6 +35,17 @@ pub(super) enum State {
     Finished,
 }
 
+/// Whose a thread is, which decides what its end means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Role {
+    /// The program's first thread: its end is the program's.
+    Main,
+    /// Another one of the program's.
+    Program,
+    /// One of the library's own, without which the machine does not work.
+    Library,
+}
+
 /// What a thread keeps while it does not run. Only the scheduler touches it, with interrupts disabled.
 #[derive(Debug)]
 pub(super) struct Saved {
@@ -49,6 +61,7 @@ const NO_CPU: u32 = u32::MAX;
 pub struct Thread {
     id: ThreadId,
     name: &'static str,
+    role: Role,
     stack: Option<Stack>,
     tls: Tls,
     pub(super) saved: UnsafeCell<Saved>,
@@ -70,6 +83,10 @@ pub struct Thread {
     exited: WaitQueue,
     /// An instruction of this thread that is let through; `arch`'s.
     pub(crate) step: Step,
+    /// What it holds and has held of persistent memory; `dax`'s.
+    pub(crate) record: Record,
+    /// How many things this thread holds that others wait for and that only it can give back: see [`Held`].
+    held: AtomicU32,
     /// The last error that a call of this thread returned, positive.
     pub(crate) errno: AtomicI32,
 }
@@ -113,12 +130,13 @@ struct Start {
 }
 
 impl Thread {
-    pub(super) fn new(name: &'static str, stack: Option<Stack>) -> Result<Arc<Self>, SpawnError> {
+    pub(super) fn new(name: &'static str, role: Role, stack: Option<Stack>) -> Result<Arc<Self>, SpawnError> {
         let id = ThreadId::new(NEXT_ID.fetch_add(1, Ordering::Relaxed)).ok_or(SpawnError)?;
         let tls = Tls::new().ok_or(SpawnError)?;
         Ok(Arc::new_cyclic(|this: &Weak<Self>| Self {
             id,
             name,
+            role,
             stack,
             tls,
             saved: UnsafeCell::new(Saved { stack_pointer: 0, rights: Rights::CLOSED }),
@@ -132,6 +150,8 @@ impl Thread {
             timer: Timer::new(wake_by_timer, this.as_ptr().addr()),
             exited: WaitQueue::new(),
             step: Step::new(),
+            record: Record::new(),
+            held: AtomicU32::new(0),
             errno: AtomicI32::new(0),
         }))
     }
@@ -228,6 +248,7 @@ pub(super) fn find(id: ThreadId) -> Option<Arc<Thread>> {
 /// Starts a thread on a stack of its own.
 pub(crate) fn spawn(
     name: &'static str,
+    role: Role,
     function: extern "C" fn(usize),
     argument: usize,
     stack_bytes: usize,
@@ -235,7 +256,7 @@ pub(crate) fn spawn(
     scheduler::bury_the_dead();
     let stack = Stack::new(stack_bytes.max(KERNEL_STACK))?;
     let top = stack.top();
-    let thread = Thread::new(name, Some(stack))?;
+    let thread = Thread::new(name, role, Some(stack))?;
     let start = alloc::boxed::Box::new(Start { function, argument });
     // SAFETY: the stack is new, mapped and ends at the aligned `top`; nobody else has the thread yet.
     unsafe {
@@ -257,7 +278,7 @@ pub fn spawn_kernel(name: &'static str, entry: fn()) -> ThreadId {
         let entry: fn() = unsafe { core::mem::transmute(entry) };
         entry();
     }
-    spawn(name, call, entry as usize, KERNEL_STACK).expect("memory for a thread at boot")
+    spawn(name, Role::Library, call, entry as usize, KERNEL_STACK).expect("memory for a thread at boot")
 }
 
 /// The first function on a new stack; interrupts are still disabled from the switch.
@@ -281,6 +302,93 @@ pub(super) fn exit() -> ! {
     thread.set(State::Finished);
     thread.exited.wake_all();
     scheduler::leave(thread)
+}
+
+/// As long as this exists, the thread that made it has something that others wait for and that only it can give back, such
+/// as a sleeping lock of the library's. It cannot be ended from outside meanwhile.
+#[derive(Debug)]
+pub(crate) struct Held(PhantomData<*const ()>);
+
+impl Held {
+    /// Counts one more for the running thread.
+    pub(crate) fn new() -> Self {
+        count_held(1);
+        Self(PhantomData)
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        count_held(-1);
+    }
+}
+
+/// Adds to what the running thread holds: for locks, which have no place for a [`Held`].
+pub(crate) fn count_held(change: i32) {
+    if let Some(thread) = current_ref() {
+        thread.held.fetch_add(change.cast_unsigned(), Ordering::Relaxed);
+    }
+}
+
+/// How much free stack a thread needs to end on, in bytes.
+const ROOM_TO_END: u64 = 16 << 10;
+
+/// Why a thread cannot be ended where it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum CannotEnd {
+    NotAThread,
+    Essential,
+    HoldsLock,
+    NoStack,
+}
+
+impl fmt::Display for CannotEnd {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NotAThread => "it was no thread but an interrupt handler, or interrupts were disabled",
+            Self::Essential => "the thread is one of the library's own",
+            Self::HoldsLock => "the thread was inside the library and holds what others wait for",
+            Self::NoStack => "the stack pointer is not in the thread's stack, or the stack is full",
+        })
+    }
+}
+
+/// Whether the running thread, which a trap interrupted with this stack pointer, can be ended there.
+pub(crate) fn may_end(stack_pointer: u64) -> Result<(), CannotEnd> {
+    let thread = current_ref().ok_or(CannotEnd::NotAThread)?;
+    if thread.role == Role::Library {
+        return Err(CannotEnd::Essential);
+    }
+    if thread.held.load(Ordering::Relaxed) != 0 || !thread.is(State::Ready) || thread.wait_link.is_linked() {
+        return Err(CannotEnd::HoldsLock);
+    }
+    let room = thread.stack.as_ref().and_then(|stack| stack.room_below(stack_pointer));
+    if room.is_none_or(|room| room < ROOM_TO_END) {
+        return Err(CannotEnd::NoStack);
+    }
+    Ok(())
+}
+
+static ENDED: AtomicU64 = AtomicU64::new(0);
+
+/// How many threads were ended for going astray.
+pub fn ended_count() -> u64 {
+    ENDED.load(Ordering::Relaxed)
+}
+
+/// Ends the running thread, which went astray: runs on its stack in place of what it did. Nothing of the program's is
+/// unwound or dropped. The stack and the thread-local variables stay as they are for ever, since other threads may have
+/// borrowed what lies there.
+pub(crate) extern "C" fn end_astray() -> ! {
+    let thread = current();
+    if thread.role == Role::Main {
+        crate::start::shut_down(crate::fatal::PROTECTION_FAULT);
+    }
+    thread.record.leave_sections();
+    ENDED.fetch_add(1, Ordering::Relaxed);
+    core::mem::forget(thread.clone());
+    drop(thread);
+    exit()
 }
 
 /// Waits until the thread has ended; returns at once if there is no such thread any more.

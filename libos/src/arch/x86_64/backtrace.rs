@@ -5,6 +5,7 @@ use core::arch::asm;
 use super::memory_functions;
 use super::trap::TrapFrame;
 use crate::mm;
+use crate::mm::layout::STACK_STRIDE;
 
 /// The most frames that a backtrace shows.
 const MAX_DEPTH: usize = 48;
@@ -16,12 +17,13 @@ pub fn from_trap(frame: &TrapFrame) -> impl Iterator<Item = u64> {
 }
 
 /// The return addresses above the frame record at `rbp`, innermost first. Stops at anything that is not a readable record
-/// further up the stack.
+/// further up the stack or on another one.
 pub fn from_frame_pointer(rbp: u64) -> impl Iterator<Item = u64> {
     let mut rbp = rbp;
     core::iter::from_fn(move || {
         let [next, return_address] = read_words(rbp)?;
-        rbp = if next > rbp { next } else { 0 };
+        // Callers are further up, or on another stack: that of what the trap interrupted.
+        rbp = if next > rbp || next / STACK_STRIDE != rbp / STACK_STRIDE { next } else { 0 };
         mm::layout::in_text(return_address).then_some(return_address)
     })
     .take(MAX_DEPTH)
@@ -41,4 +43,14 @@ pub fn frame_pointer() -> u64 {
     // SAFETY: reads a register.
     unsafe { asm!("mov {}, rbp", out(reg) rbp, options(nomem, nostack, preserves_flags)) };
     rbp
+}
+
+/// The address to which the calling function returns.
+#[inline(always)]
+pub(crate) fn return_address() -> u64 {
+    let address;
+    // SAFETY: every function keeps a frame record (the build says so), with the return address above the caller's frame
+    // pointer, on its own stack.
+    unsafe { asm!("mov {}, [rbp + 8]", out(reg) address, options(readonly, nostack, preserves_flags)) };
+    address
 }

@@ -63,6 +63,7 @@ pub(super) unsafe fn init() {
             vector::DOUBLE_FAULT => Some(OwnStack::DoubleFault),
             vector::NON_MASKABLE => Some(OwnStack::NonMaskable),
             vector::MACHINE_CHECK => Some(OwnStack::MachineCheck),
+            vector::DEBUG => Some(OwnStack::Debug),
             vector::PAGE_FAULT => Some(OwnStack::PageFault),
             _ => None,
         };

@@ -5,6 +5,8 @@
 
 use core::arch::global_asm;
 
+use super::trap::TrapFrame;
+
 global_asm!(
     r#"
     .section .text.memory_functions, "ax", @progbits
@@ -37,6 +39,8 @@ global_asm!(
         // Forward: the last 16 bytes are read first and written last, so that the loops copy whole blocks only.
         movups xmm4, [rsi + rdx - 16]
         lea r8, [rdi + rdx - 16]
+    .global copy_forward_start
+    copy_forward_start:
         sub rdx, 16
     11: cmp rdx, 64
         jb 13f
@@ -61,6 +65,8 @@ global_asm!(
         add rdi, 16
         jmp 13b
     14: movups [r8], xmm4
+    .global copy_forward_end
+    copy_forward_end:
         ret
     15: // Backward, for a target that overlaps the source from above: the first 16 bytes are read first, written last.
         movups xmm4, [rsi]
@@ -114,6 +120,8 @@ global_asm!(
         movq xmm0, rcx
         punpcklqdq xmm0, xmm0
         lea r8, [rdi + rdx - 16]
+    .global fill_start
+    fill_start:
     30: cmp rdx, 64
         jb 31f
         movups [rdi], xmm0
@@ -129,6 +137,8 @@ global_asm!(
         add rdi, 16
         jmp 31b
     32: movups [r8], xmm0
+    .global fill_end
+    fill_end:
         ret
     33: cmp rdx, 8
         jb 34f
@@ -202,6 +212,10 @@ global_asm!(
 unsafe extern "C" {
     static memory_functions_start: u8;
     static memory_functions_end: u8;
+    static copy_forward_start: u8;
+    static copy_forward_end: u8;
+    static fill_start: u8;
+    static fill_end: u8;
 }
 
 /// Whether the address is in one of these functions. They push nothing, so there the stack pointer is at the return
@@ -209,4 +223,21 @@ unsafe extern "C" {
 pub(super) fn contain(address: u64) -> bool {
     let (start, end) = ((&raw const memory_functions_start).addr(), (&raw const memory_functions_end).addr());
     (start as u64..end as u64).contains(&address)
+}
+
+/// How many bytes from `address` on a large copy or fill that was interrupted there has left; `None` elsewhere.
+pub(super) fn remaining(frame: &TrapFrame, address: u64, write: bool) -> Option<u64> {
+    let within = |start: *const u8, end: *const u8| (start.addr() as u64..end.addr() as u64).contains(&frame.rip);
+    let copies = within(&raw const copy_forward_start, &raw const copy_forward_end);
+    let fills = within(&raw const fill_start, &raw const fill_end);
+    if !copies && !fills {
+        return None;
+    }
+    // There R8 is the address of the target's last 16 bytes, RDI and RSI are how far it has come.
+    let target_end = frame.r8().checked_add(16)?;
+    if write {
+        target_end.checked_sub(address)
+    } else {
+        target_end.checked_sub(frame.rdi())?.checked_sub(address.checked_sub(frame.rsi())?)
+    }
 }

@@ -3,6 +3,7 @@
 //! Owns all inline assembly of the project and all privileged instructions; only [`key_rights`] writes the protection-key registers. Never: policy.
 //! What a fault means, who runs next and what is mapped where is decided by the rooms above.
 
+pub(crate) mod access;
 mod apic;
 pub mod backtrace;
 mod boot;

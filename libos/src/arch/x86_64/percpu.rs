@@ -89,6 +89,12 @@ pub struct PerCpu {
     pub id: u32,
     /// How many traps are being handled, one inside the other.
     pub(crate) trap_depth: AtomicU32,
+    /// Whether a non-maskable interrupt is being handled.
+    pub(crate) in_nmi: AtomicBool,
+    /// Where the next page fault finds its stack; [`super::gdt`]'s.
+    pub(super) page_fault_stack: super::gdt::PageFaultStack,
+    /// What trap handlers hold and have held of persistent memory; `dax`'s.
+    pub(crate) record: crate::dax::Record,
     /// What the protection-key register holds, or a mark that this is not known; [`super::key_rights`]'s.
     pub(super) key_rights: AtomicU64,
     /// Steps of trap handlers, by depth; [`super::single_step`]'s.
@@ -118,6 +124,9 @@ impl PerCpu {
             idle: AtomicPtr::new(ptr::null_mut()),
             id,
             trap_depth: AtomicU32::new(0),
+            in_nmi: AtomicBool::new(false),
+            page_fault_stack: super::gdt::PageFaultStack::new(),
+            record: crate::dax::Record::new(),
             key_rights: AtomicU64::new(super::key_rights::UNKNOWN),
             steps: [const { super::single_step::Step::new() }; super::single_step::DEPTHS],
             apic_id: AtomicU32::new(0),
@@ -207,6 +216,17 @@ pub fn current_id() -> u32 {
             options(nostack, readonly, preserves_flags));
     }
     id
+}
+
+/// Whether this CPU is handling a non-maskable interrupt, as one instruction.
+pub(super) fn in_nmi() -> bool {
+    let flag: u8;
+    // SAFETY: as in `this`.
+    unsafe {
+        asm!("mov {}, gs:[{offset}]", out(reg_byte) flag, offset = const offset_of!(PerCpu, in_nmi),
+            options(nostack, readonly, preserves_flags));
+    }
+    flag != 0
 }
 
 /// How many traps this CPU is handling, as one instruction: a thread that runs in none sees 0 wherever it is.

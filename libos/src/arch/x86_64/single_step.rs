@@ -72,3 +72,8 @@ pub(super) fn finish(frame: &mut TrapFrame) -> bool {
     }
     true
 }
+
+/// Forgets the step of the interrupted thread, which does not go on.
+pub(super) fn forget() {
+    let _ = with_step(|step| step.0.store(0, Ordering::Relaxed));
+}

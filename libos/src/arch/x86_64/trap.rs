@@ -3,7 +3,12 @@
 //! A stub for each vector pushes the vector's number (and a zero where the CPU pushes no error code) and joins the common
 //! path, which builds a [`TrapFrame`] on the stack: all general registers, and below it all vector state. Interrupts use
 //! the interrupted thread's own stack (there is no red zone), so a handler may switch to another thread and come back
-//! later. #DF, NMI, #MC and #PF have stacks of their own.
+//! later. #DF, NMI, #MC, #PF and #DB have stacks of their own; [`super::gdt`] sees to it that a page fault inside the handler
+//! of another one, or inside a non-maskable interrupt that came in the middle of one, finds an unused part.
+//!
+//! Nothing returns from a trap inside a non-maskable interrupt: IRET would end the CPU's blocking of those, and the next one would
+//! overwrite the frame of the first. So a fault there is final under every policy; handlers of such interrupts that do not fault are
+//! safe.
 //!
 //! Protection keys: the first thing that the Rust part does is to note the interrupted context's rights in the frame and
 //! to close all keys; the last thing is to restore them. What the handler opens meanwhile is its own. The frame, and not a
@@ -57,6 +62,13 @@ pub struct TrapFrame {
     pub ss: u64,
 }
 
+/// RBP's place in [`TrapFrame::general`].
+const RBP: usize = 8;
+
+/// RFLAGS.IF, and the bit that is always set.
+const INTERRUPT_FLAG: u64 = 1 << 9;
+const RESERVED_FLAG: u64 = 1 << 1;
+
 /// Names of [`TrapFrame::general`], in order.
 const GENERAL_NAMES: [&str; 15] =
     ["r15", "r14", "r13", "r12", "r11", "r10", "r9", "r8", "rbp", "rdi", "rsi", "rdx", "rcx", "rbx", "rax"];
@@ -64,12 +76,45 @@ const GENERAL_NAMES: [&str; 15] =
 impl TrapFrame {
     /// The interrupted context's frame pointer.
     pub fn rbp(&self) -> u64 {
-        self.general[8]
+        self.general[RBP]
+    }
+
+    pub(super) fn rcx(&self) -> u64 {
+        self.general[12]
+    }
+
+    pub(super) fn rsi(&self) -> u64 {
+        self.general[10]
+    }
+
+    pub(super) fn rdi(&self) -> u64 {
+        self.general[9]
+    }
+
+    pub(super) fn r8(&self) -> u64 {
+        self.general[7]
     }
 
     /// The interrupted context's rights to keyed pages.
     pub fn rights(&self) -> Rights {
         Rights::from_bits(self.pkrs as u32)
+    }
+
+    /// Whether this is a thread, interrupted where it may be: interrupts were enabled, and nothing but this trap is being
+    /// handled.
+    pub(crate) fn is_thread(&self) -> bool {
+        self.rflags & INTERRUPT_FLAG != 0 && percpu::trap_depth() == 1
+    }
+
+    /// Makes the interrupted thread go on with `function`, on its own stack below what it has used, with closed rights.
+    pub(crate) fn divert(&mut self, function: extern "C" fn() -> !) {
+        single_step::forget();
+        self.set_rights(Rights::CLOSED);
+        self.rip = function as usize as u64;
+        // As after a call: the return address's place, then a multiple of 16.
+        self.rsp = (self.rsp & !15) - 8;
+        self.general[RBP] = 0;
+        self.rflags = INTERRUPT_FLAG | RESERVED_FLAG;
     }
 
     /// Gives the interrupted context other rights, from when it goes on.
@@ -208,16 +253,31 @@ extern "C" fn handle(frame: &mut TrapFrame) {
     let cpu = percpu::this();
     cpu.trap_depth.fetch_add(1, Ordering::Relaxed);
 
-    if frame.vector >= vector::FIRST_INTERRUPT {
-        interrupts::dispatch(frame.vector as u8);
-    } else if frame.vector == vector::PAGE_FAULT {
-        crate::dax::fault::page_fault(frame, x86_64::registers::control::Cr2::read_raw());
-    } else if frame.vector == vector::DEBUG && single_step::finish(frame) {
-        // The instruction that was let through is done.
-    } else if frame.vector == vector::NON_MASKABLE {
-        non_maskable_interrupt(frame);
-    } else {
-        crate::fatal::exception(frame);
+    match frame.vector {
+        vector::FIRST_INTERRUPT.. => interrupts::dispatch(frame.vector as u8),
+        vector::PAGE_FAULT => {
+            // Read at once: a page fault inside this one's handler changes it.
+            let address = x86_64::registers::control::Cr2::read_raw();
+            if !cpu.page_fault_stack.enter() {
+                crate::fatal::exception(frame);
+            }
+            crate::dax::fault::page_fault(frame, address);
+            cpu.page_fault_stack.leave();
+        }
+        vector::DEBUG => {
+            // Otherwise the instruction that was let through is done.
+            if !single_step::finish(frame) {
+                crate::fatal::exception(frame);
+            }
+        }
+        vector::NON_MASKABLE => {
+            let before = cpu.page_fault_stack.enter_non_maskable();
+            cpu.in_nmi.store(true, Ordering::Relaxed);
+            non_maskable_interrupt(frame);
+            cpu.in_nmi.store(false, Ordering::Relaxed);
+            cpu.page_fault_stack.leave_non_maskable(before);
+        }
+        _ => crate::fatal::exception(frame),
     }
 
     cpu.trap_depth.fetch_sub(1, Ordering::Relaxed);
@@ -250,6 +310,12 @@ static NMI_HANDLER: AtomicUsize = AtomicUsize::new(0);
 /// a report stops the other CPUs do not reach it.
 pub fn set_nmi_handler(handler: Option<fn()>) {
     NMI_HANDLER.store(handler.map_or(0, |handler| handler as usize), Ordering::Release);
+}
+
+/// Whether this CPU is handling a non-maskable interrupt, where a fault is final.
+pub(crate) fn in_nmi() -> bool {
+    // As one instruction: a thread sees false wherever it is.
+    percpu::in_nmi()
 }
 
 /// Whether this CPU is handling a trap. What may sleep asks this first.

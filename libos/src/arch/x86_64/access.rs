@@ -1,0 +1,50 @@
+//! How much an interrupted instruction or copy has left to do, from its registers.
+
+use super::memory_functions;
+use super::trap::TrapFrame;
+use crate::mm;
+
+/// How many bytes from `address` on, where the access was denied, the interrupted context was about to read or write:
+/// known for repeated string instructions, whose `code` is given, and for the copy and fill functions.
+pub(crate) fn remaining(frame: &TrapFrame, code: &[u8], address: u64, write: bool) -> Option<u64> {
+    repeated(frame, code).or_else(|| memory_functions::remaining(frame, address, write))
+}
+
+/// What REP MOVS or REP STOS has left (SDM volume 2, section 2.1: prefixes, REX, then the opcode).
+fn repeated(frame: &TrapFrame, code: &[u8]) -> Option<u64> {
+    let prefixes =
+        code.iter().take_while(|byte| matches!(byte, 0xf2 | 0xf3 | 0x66 | 0x67 | 0x2e | 0x36 | 0x3e)).count();
+    let (prefixes, rest) = code.split_at(prefixes);
+    if !prefixes.iter().any(|byte| matches!(byte, 0xf2 | 0xf3)) {
+        return None;
+    }
+    let (wide, opcode) = match rest {
+        [rex @ 0x40..=0x4f, opcode, ..] => (rex & 8 != 0, opcode),
+        [opcode, ..] => (false, opcode),
+        [] => return None,
+    };
+    let size = match opcode {
+        0xa4 | 0xaa => 1,
+        0xa5 | 0xab if wide => 8,
+        0xa5 | 0xab if prefixes.contains(&0x66) => 2,
+        0xa5 | 0xab => 4,
+        _ => return None,
+    };
+    frame.rcx().checked_mul(size)
+}
+
+/// The bytes of the interrupted instruction and what follows it, as far as they can be read: no instruction is longer.
+pub(crate) fn code(frame: &TrapFrame) -> ([u8; 15], usize) {
+    let mut code = [0; 15];
+    let mut length = 0;
+    while length < code.len() {
+        let at = frame.rip.wrapping_add(length as u64);
+        if !mm::is_mapped(at) {
+            break;
+        }
+        // SAFETY: the byte is mapped and not persistent memory; it is only read.
+        code[length] = unsafe { (at as *const u8).read_volatile() };
+        length += 1;
+    }
+    (code, length)
+}

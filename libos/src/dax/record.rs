@@ -1,0 +1,154 @@
+//! What a thread, or the handlers of a CPU, hold and have held: sections, and the last grants for a report.
+//!
+//! Constant in size and made of atomics: it is written on every grant and read by a report, which may come at any moment.
+
+use core::array;
+use core::fmt;
+use core::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
+
+use super::device::{Device, devices};
+use super::rights::Access;
+use crate::arch::percpu;
+use crate::{task, time};
+
+/// How many grants are remembered.
+const GRANTS: usize = 8;
+
+/// How many devices can have keys, and so sections that a thread may have to be relieved of.
+const DEVICES: usize = 15;
+
+/// One grant: what for, when and by whom.
+#[derive(Debug)]
+struct Entry {
+    /// Counts from 1; 0 for an entry that is not used.
+    number: AtomicUsize,
+    /// The device's place in the list, times 2, plus 1 for writing.
+    what: AtomicU32,
+    began: AtomicU64,
+    /// 0 as long as it is open.
+    ended: AtomicU64,
+    /// The return address of whoever asked for it.
+    caller: AtomicU64,
+}
+
+impl Entry {
+    const fn new() -> Self {
+        Self {
+            number: AtomicUsize::new(0),
+            what: AtomicU32::new(0),
+            began: AtomicU64::new(0),
+            ended: AtomicU64::new(0),
+            caller: AtomicU64::new(0),
+        }
+    }
+}
+
+/// What is kept for each thread, and for each CPU's trap handlers.
+#[derive(Debug)]
+pub(crate) struct Record {
+    sections: [AtomicU32; DEVICES],
+    taken: AtomicUsize,
+    grants: [Entry; GRANTS],
+}
+
+impl Record {
+    pub(crate) const fn new() -> Self {
+        Self {
+            sections: [const { AtomicU32::new(0) }; DEVICES],
+            taken: AtomicUsize::new(0),
+            grants: [const { Entry::new() }; GRANTS],
+        }
+    }
+
+    /// Leaves every section that the thread, which has ended, has not left.
+    pub(crate) fn leave_sections(&self) {
+        for (device, held) in devices().iter().zip(&self.sections) {
+            for _ in 0..held.swap(0, Ordering::Relaxed) {
+                device.leave_section();
+            }
+        }
+    }
+
+    fn begin(&self, device: &Device, access: Access, caller: u64) -> usize {
+        let number = self.taken.fetch_add(1, Ordering::Relaxed) + 1;
+        let entry = &self.grants[number % GRANTS];
+        entry.what.store(device.index() as u32 * 2 + u32::from(access == Access::Write), Ordering::Relaxed);
+        entry.began.store(time::now_ns(), Ordering::Relaxed);
+        entry.ended.store(0, Ordering::Relaxed);
+        entry.caller.store(caller, Ordering::Relaxed);
+        entry.number.store(number, Ordering::Relaxed);
+        number
+    }
+
+    fn end(&self, number: usize) {
+        let entry = &self.grants[number % GRANTS];
+        // Otherwise newer ones, inside of this one, have taken its place.
+        if entry.number.load(Ordering::Relaxed) == number {
+            entry.ended.store(time::now_ns(), Ordering::Relaxed);
+        }
+    }
+}
+
+/// Runs `use_record` with the record of the running context: the thread's, or of the CPU's handlers; `None` before there
+/// are threads.
+fn with_record<R>(use_record: impl FnOnce(&Record) -> R) -> Option<R> {
+    if crate::arch::trap::in_trap() {
+        // A handler stays on its CPU.
+        Some(use_record(&percpu::this().record))
+    } else {
+        task::current_ref().map(|thread| use_record(&thread.record))
+    }
+}
+
+/// A section of the running context begins (`1`) or ends (`-1`).
+pub(super) fn count_section(device: &Device, change: i32) {
+    with_record(|record| {
+        if let Some(held) = record.sections.get(device.index()) {
+            held.fetch_add(change.cast_unsigned(), Ordering::Relaxed);
+        }
+    });
+}
+
+/// A grant of the running context begins, asked for at `caller`; its number, for [`end_grant`].
+pub(super) fn begin_grant(device: &Device, access: Access, caller: u64) -> usize {
+    with_record(|record| record.begin(device, access, caller)).unwrap_or(0)
+}
+
+/// The grant with this number ends.
+pub(super) fn end_grant(number: usize) {
+    with_record(|record| record.end(number));
+}
+
+/// Times in seconds since boot.
+struct Seconds(u64);
+
+impl fmt::Display for Seconds {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{:09} s", self.0 / 1_000_000_000, self.0 % 1_000_000_000)
+    }
+}
+
+impl fmt::Display for Record {
+    /// A line for each grant that is remembered, the last one first, each after a line feed.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let last = self.taken.load(Ordering::Relaxed);
+        if last == 0 {
+            return f.write_str(" none");
+        }
+        let numbers: [usize; GRANTS] = array::from_fn(|back| last.saturating_sub(back));
+        for (place, number) in (1..).zip(numbers.into_iter().filter(|&number| number != 0)) {
+            let entry = &self.grants[number % GRANTS];
+            let what = entry.what.load(Ordering::Relaxed);
+            let name = devices().get(what as usize / 2).map_or("?", Device::name);
+            let access = if what % 2 == 1 { "write" } else { "read" };
+            let (began, ended) = (entry.began.load(Ordering::Relaxed), entry.ended.load(Ordering::Relaxed));
+            write!(f, "\n    #{place} {access} of {name} from {} ", Seconds(began))?;
+            match ended {
+                0 => f.write_str("on, still open")?,
+                _ => write!(f, "to {}", Seconds(ended))?,
+            }
+            write!(f, ", taken at {:#018x}", entry.caller.load(Ordering::Relaxed))?;
+        }
+        Ok(())
+    }
+}
