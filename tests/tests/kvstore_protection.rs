@@ -260,23 +260,31 @@ impl Injector {
     }
 }
 
-#[test]
-fn a_fault_policy_that_a_client_changes_decides_about_the_next_stray_store() {
+/// A store with an injector, and what lies in its image at `OFFSET`.
+fn injected_store() -> (Store, StoreImage, Injector, impl Fn() -> u64) {
     let (image, directory) = (StoreImage::new(64 * MIB), tempfile::tempdir().unwrap());
     let socket = directory.path().join("gdb");
     let options = MachineOptions { gdb_socket: Some(socket.clone()), ..store_machine(image.open()) };
     let program = options.image.clone();
     let store = Store::start(options);
-    let mut client = store.client();
-    client.set("key", b"value");
-    let mut injector = Injector::new(&socket, &program, &store);
-    let stored = || {
+    let injector = Injector::new(&socket, &program, &store);
+    let file = File::open(image.path()).unwrap();
+    let stored = move || {
         let mut bytes = [0; 8];
-        File::open(image.path()).unwrap().read_exact_at(&mut bytes, OFFSET).unwrap();
+        file.read_exact_at(&mut bytes, OFFSET).unwrap();
         u64::from_le_bytes(bytes)
     };
+    (store, image, injector, stored)
+}
 
-    injector.aside(|| assert_eq!(client.command("CONFIG SET fault-policy relaxed"), Reply::ok()));
+#[test]
+fn a_fault_policy_that_a_client_changes_decides_about_the_next_stray_store() {
+    let (store, _image, mut injector, stored) = injected_store();
+    let mut client = store.client();
+    injector.aside(|| {
+        client.set("key", b"value");
+        assert_eq!(client.command("CONFIG SET fault-policy relaxed"), Reply::ok());
+    });
     for (count, value) in [(1, 0x1111), (2, 0x2222)] {
         assert_eq!(injector.stray(store.client(), value), (true, Some(Reply::ok())), "it is let through");
         assert_eq!(stored(), value);
@@ -293,5 +301,23 @@ fn a_fault_policy_that_a_client_changes_decides_about_the_next_stray_store() {
     assert_eq!(stored(), 0x2222, "nothing was stored:\n{outcome}");
     let place = "holdfast: FAULT stray write of pmem0 at offset 0x2800000 ";
     assert_eq!(outcome.count(place), 2, "one report while relaxed, one of the end:\n{outcome}");
-    outcome.expect_text("policy relaxed").expect_text("policy strict");
+    outcome
+        .expect_text("policy relaxed")
+        .expect_text("policy strict: machine stopped")
+        .expect_text("   mov [rdi], rax   (writes 8 bytes at 0x");
+}
+
+#[test]
+fn the_end_of_the_stores_own_thread_is_a_shutdown_that_keeps_what_was_acknowledged() {
+    let (store, image, mut injector, stored) = injected_store();
+    let mut client = store.client();
+    injector.aside(|| {
+        assert_eq!(client.set("key", b"value"), Reply::ok());
+        assert_eq!(client.command("CONFIG SET fault-policy end-thread"), Reply::ok());
+    });
+    assert_eq!(injector.stray(store.client(), 0x1111), (false, None), "the store ends");
+    let outcome = store.wait();
+    outcome.expect_exit(103).expect_text("policy end-thread: thread ended");
+    assert_eq!(stored(), 0, "nothing was stored:\n{outcome}");
+    assert_eq!(Store::boot(&image).client().get("key").unwrap(), b"value");
 }

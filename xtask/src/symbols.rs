@@ -47,7 +47,9 @@ impl Symbols {
                 let exact = if is_return_address(line) { address - 1 } else { address };
                 let mut frames =
                     self.describe(exact).or_else(|| self.describe(address - 1)).unwrap_or(vec!["?".into()]);
-                if !rest[end..].trim().is_empty() {
+                if line.contains(", taken at ") {
+                    keep_taker(&mut frames);
+                } else if !rest[end..].trim().is_empty() {
                     frames.truncate(1);
                 }
                 let separator = format!("\n{:column$} inlined into ", "", column = line.len() - rest.len() + end);
@@ -101,7 +103,7 @@ fn without_arguments(name: &str) -> String {
         match character {
             '<' if depth > 0 => depth += 1,
             // After a path, or part of one: arguments. Elsewhere: a type.
-            '<' if before == ':' || before == '_' || before.is_alphanumeric() => {
+            '<' if matches!(before, ':' | '_' | '}') || before.is_alphanumeric() => {
                 depth = 1;
                 short.truncate(short.trim_end_matches(':').len());
             }
@@ -124,8 +126,16 @@ fn next_address(text: &str) -> Option<(usize, u64)> {
     })
 }
 
-/// Whether `line` is one of a backtrace's callers. libos prints a backtrace as numbered lines, `#0` being the place
-/// itself.
+/// Leaves only who took a grant: the innermost function outside of the files through which grants are taken.
+fn keep_taker(frames: &mut Vec<String>) {
+    const WAYS: [&str; 2] = [" (libos/src/dax/", " (pmem/src/device/"];
+    let outside = frames.iter().position(|frame| !WAYS.iter().any(|way| frame.contains(way)));
+    let taker = frames.swap_remove(outside.unwrap_or(frames.len() - 1));
+    *frames = vec![taker];
+}
+
+/// Whether `line` is one of a backtrace's callers, or a grant's taker. libos prints both as numbered lines, `#0` being a
+/// backtrace's place itself.
 fn is_return_address(line: &str) -> bool {
     let Some((_, number)) = line.split_once('#') else { return false };
     let digits = number.find(|c: char| !c.is_ascii_digit()).unwrap_or(number.len());
@@ -254,10 +264,22 @@ mod tests {
             ("<T as Trait<X>>::call", "<T as Trait>::call"),
             ("run::<fn() -> u8, u8>::{closure#1}", "run::{closure#1}"),
             ("{closure#0}", "{closure#0}"),
+            ("{closure#2}<pmem::Device, (), a::{closure_env#1}<B>>", "{closure#2}"),
             ("<&T as Trait>::call", "<&T as Trait>::call"),
             ("<alloc::vec::Vec<u8>>::push", "<alloc::vec::Vec>::push"),
         ] {
             assert_eq!(without_arguments(name), short, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_grant_is_taken_by_who_calls_the_functions_that_take_grants() {
+        let frames =
+            ["read (libos/src/dax/grant.rs:1)", "read (pmem/src/device/guest.rs:2)", "turn (a.rs:3)", "run (b.rs:4)"];
+        for (count, taker) in [(4, 2), (3, 2), (2, 1), (1, 0)] {
+            let mut some: Vec<String> = frames[..count].iter().map(|&frame| frame.into()).collect();
+            keep_taker(&mut some);
+            assert_eq!(some, [frames[taker]]);
         }
     }
 

@@ -99,6 +99,8 @@ impl<'d> ReadLock<'d> {
 
     /// Runs `scope` with permission to read the device. Inside a write grant of the same device it takes the permission to
     /// write away until it ends.
+    // Inlined, as `write` is, so that the return address that is recorded for a report is the caller's.
+    #[inline(always)]
     pub fn read<R>(&self, scope: impl FnOnce(&ReadGrant<'_>) -> R) -> R {
         GRANTS_READ.fetch_add(1, Ordering::Relaxed);
         let _window = Window::open(self.device, Access::Read);
@@ -106,6 +108,7 @@ impl<'d> ReadLock<'d> {
     }
 
     /// Runs `scope` with permission to read and write the device.
+    #[inline(always)]
     pub fn write<R>(&self, scope: impl FnOnce(&WriteGrant<'_>) -> R) -> R {
         GRANTS_WRITE.fetch_add(1, Ordering::Relaxed);
         let _window = Window::open(self.device, Access::Write);

@@ -79,13 +79,17 @@ pub struct ReadLock<'d> {
 }
 
 impl ReadLock<'_> {
+    // These two and `Medium`'s are inlined so that a fault report, which names who took the last grants, names their callers.
+
     /// Runs `f` with read access.
+    #[inline(always)]
     pub fn read<R>(&self, f: impl FnOnce(&ReadGrant<'_>) -> R) -> R {
         self.device.tally.read_grant();
         self.inner.read(|inner| f(&ReadGrant { inner, device: self.device }))
     }
 
     /// Runs `f` with read and write access. [`Gone`] if the device is read-only.
+    #[inline(always)]
     pub fn write<R>(&self, f: impl FnOnce(&WriteGrant<'_>) -> R) -> Result<R, Gone> {
         if self.device.inner.is_read_only() {
             return Err(Gone);
@@ -172,10 +176,12 @@ impl Medium for Device {
         self.inner.is_read_only()
     }
 
+    #[inline(always)]
     fn read<R>(&self, f: impl for<'g> FnOnce(Self::Reader<'g>) -> R) -> Result<R, Gone> {
         Ok(self.read_lock()?.read(|grant| f(grant)))
     }
 
+    #[inline(always)]
     fn write<R>(&self, f: impl for<'g> FnOnce(Self::Writer<'g>) -> R) -> Result<R, Gone> {
         self.read_lock()?.write(|grant| f(grant))
     }

@@ -3,7 +3,7 @@
 use alloc::string::{String, ToString};
 
 use libos::arch::key_rights;
-use libos::dax;
+use libos::{dax, task};
 
 use super::{Activity, PolicyError};
 
@@ -31,6 +31,7 @@ pub fn activity() -> Activity {
         switch_writes: writes.switches,
         skipped_writes: writes.skipped,
         stray_accesses: dax::fault_count(),
+        threads_ended: task::ended_count(),
     }
 }
 

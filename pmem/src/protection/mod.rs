@@ -29,6 +29,8 @@ pub struct Activity {
     pub skipped_writes: u64,
     /// Stray accesses that were caught. The strict policy ends the machine at the first.
     pub stray_accesses: u64,
+    /// Threads that the policy `end-thread` has ended.
+    pub threads_ended: u64,
 }
 
 impl Activity {

@@ -160,6 +160,7 @@ fn holdfast(text: &mut String, state: &State) {
         "pkrs_writes_switches": activity.switch_writes,
         "pkrs_writes_skipped": activity.skipped_writes,
         "stray_accesses": activity.stray_accesses,
+        "threads_ended": activity.threads_ended,
     );
 }
 
