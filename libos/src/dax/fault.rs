@@ -125,6 +125,12 @@ impl Stray {
     }
 
     fn let_through(&self, frame: &mut TrapFrame) {
+        // The debug exception after the instruction would store its frame there too, with the rights that are opened for
+        // the instruction, and its handler's own stores would fault, be let through, and so on down to the device's start.
+        let around_stack = [frame.rsp, frame.rsp.wrapping_sub(1)];
+        if around_stack.into_iter().any(|address| handler::owner_of_address(address).is_some()) {
+            self.stop(frame, Some(&"the stack pointer is in persistent memory, where every trap would store"));
+        }
         if first_report_for(frame.rip) {
             fatal::report(frame, format_args!("{self}: let through once, reported once for this place in the code"));
         }
