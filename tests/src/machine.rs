@@ -33,14 +33,18 @@ pub fn run(options: MachineOptions) -> Outcome {
 
 /// Waits for a machine's end.
 pub fn outcome(machine: &Machine, image: &Path) -> Outcome {
-    let exit = machine.wait(PATIENCE);
-    let mut annotator = Annotator::load(image).unwrap();
+    let outcome = outcome_within(PATIENCE, machine, &mut Annotator::load(image).unwrap());
+    assert!(outcome.exit.is_some(), "the machine does not end:\n{outcome}");
+    outcome
+}
+
+/// Waits for a machine's end, but no longer than this.
+pub fn outcome_within(patience: Duration, machine: &Machine, annotator: &mut Annotator) -> Outcome {
+    let exit = machine.wait(patience);
     // A line with names for inlined functions becomes several.
     let printed: Vec<String> = machine.console().lines().iter().map(|line| annotator.annotate(line)).collect();
     let lines = printed.iter().flat_map(|line| line.split('\n')).map(str::to_owned).collect();
-    let outcome = Outcome { exit, lines };
-    assert!(exit.is_some(), "the machine does not end:\n{outcome}");
-    outcome
+    Outcome { exit, lines }
 }
 
 /// How a machine ended, and what it printed until then, with names for the addresses.
@@ -51,6 +55,21 @@ pub struct Outcome {
 }
 
 impl Outcome {
+    /// How the machine ended; `None` if it was still running when patience was at an end.
+    pub fn exit(&self) -> Option<Exit> {
+        self.exit
+    }
+
+    /// Whether the guest printed exactly this line.
+    pub fn has_line(&self, line: &str) -> bool {
+        self.lines.iter().any(|printed| printed == line)
+    }
+
+    /// What follows `prefix` on the first line that starts with it, if there is one.
+    pub fn find_after(&self, prefix: &str) -> Option<&str> {
+        self.lines.iter().find_map(|line| line.strip_prefix(prefix))
+    }
+
     /// Fails unless the guest ended with this exit code.
     pub fn expect_exit(&self, code: u8) -> &Self {
         assert_eq!(self.exit, Some(Exit::Guest(code)), "the console:\n{self}");
@@ -59,7 +78,7 @@ impl Outcome {
 
     /// Fails unless the guest printed exactly this line.
     pub fn expect_line(&self, line: &str) -> &Self {
-        assert!(self.lines.iter().any(|printed| printed == line), "there is no line `{line}`:\n{self}");
+        assert!(self.has_line(line), "there is no line `{line}`:\n{self}");
         self
     }
 
@@ -71,8 +90,7 @@ impl Outcome {
 
     /// What follows `prefix` on the first line that starts with it.
     pub fn after(&self, prefix: &str) -> &str {
-        let found = self.lines.iter().find_map(|line| line.strip_prefix(prefix));
-        found.unwrap_or_else(|| panic!("no line starts with `{prefix}`:\n{self}"))
+        self.find_after(prefix).unwrap_or_else(|| panic!("no line starts with `{prefix}`:\n{self}"))
     }
 
     /// How many lines start with `prefix`.
@@ -82,19 +100,25 @@ impl Outcome {
 
     /// The report of what went wrong in the guest, which fails the test if there is none.
     pub fn report(&self) -> Report<'_> {
+        self.find_report().unwrap_or_else(|| panic!("there is no report:\n{self}"))
+    }
+
+    /// The first report of what went wrong in the guest, if there is one.
+    pub fn find_report(&self) -> Option<Report<'_>> {
         let is_headline =
             |line: &String| line.starts_with("holdfast: FAULT ") || line.starts_with("holdfast: the program");
-        let Some(start) = self.lines.iter().position(is_headline) else { panic!("there is no report:\n{self}") };
+        let start = self.lines.iter().position(is_headline)?;
         let lines = &self.lines[start..];
         let line_with = |prefix: &str| lines.iter().find_map(|line| line.strip_prefix(prefix)).unwrap_or_default();
         let backtrace = lines.iter().position(|line| line == "  backtrace:").unwrap_or(lines.len());
-        Report {
+        Some(Report {
             outcome: self,
             headline: &lines[0],
             context: line_with("  thread "),
             rights: line_with("  rights "),
+            code: line_with("  code: "),
             backtrace: &lines[backtrace..],
-        }
+        })
     }
 }
 
@@ -115,10 +139,40 @@ pub struct Report<'a> {
     headline: &'a str,
     context: &'a str,
     rights: &'a str,
+    code: &'a str,
     backtrace: &'a [String],
 }
 
-impl Report<'_> {
+impl<'a> Report<'a> {
+    /// The first line.
+    pub fn headline(&self) -> &'a str {
+        self.headline
+    }
+
+    /// The thread, its CPU, and whether a handler had interrupted it: `4 "main" on cpu 0`.
+    pub fn thread(&self) -> &'a str {
+        self.context
+    }
+
+    /// The rights of who did it.
+    pub fn rights(&self) -> &'a str {
+        self.rights
+    }
+
+    /// The machine code of who did it, and the instruction that it begins with.
+    pub fn code(&self) -> &'a str {
+        self.code
+    }
+
+    /// The functions in the backtrace whose source is `file`, or begins so, without their paths, from the innermost one on.
+    pub fn functions(&self, file: &str) -> impl Iterator<Item = &'a str> {
+        let place = format!(" ({file}");
+        self.backtrace.iter().filter_map(move |line| {
+            let (name, _) = line.split_once(&place)?;
+            name.rsplit([' ', ':']).next()
+        })
+    }
+
     /// Fails unless the first line starts so.
     pub fn expect_headline(self, expected: &str) -> Self {
         assert!(self.headline.starts_with(expected), "the headline is not `{expected}`:\n{}", self.outcome);
@@ -145,14 +199,10 @@ impl Report<'_> {
         self
     }
 
-    /// Fails unless the backtrace names each of these functions of the source file `file`, in this order from the innermost
-    /// one on. Others may be in between.
+    /// Fails unless the backtrace names each of these functions of the source file `file`, or of files whose names begin so,
+    /// in this order from the innermost one on. Others may be in between.
     pub fn expect_backtrace(self, file: &str, functions: &[&str]) -> Self {
-        let place = format!(" ({file}:");
-        let mut named = self.backtrace.iter().filter_map(|line| {
-            let (name, _) = line.split_once(&place)?;
-            name.rsplit([' ', ':']).next()
-        });
+        let mut named = self.functions(file);
         for function in functions {
             let found = named.by_ref().any(|name| name == *function);
             assert!(found, "the backtrace does not name `{function}` of {file} where it should:\n{}", self.outcome);

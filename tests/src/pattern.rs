@@ -15,6 +15,7 @@ use crate::random::Random;
 #[derive(Debug)]
 pub struct Pattern {
     path: PathBuf,
+    length: u64,
     seed: u64,
     patterned: u64,
     _directory: TempDir,
@@ -63,7 +64,7 @@ impl Pattern {
             file.write_all(bytes).unwrap();
             offset += bytes.len() as u64;
         }
-        Self { path, seed, patterned, _directory: directory }
+        Self { path, length, seed, patterned, _directory: directory }
     }
 
     /// The image, locked, for a machine.
@@ -93,9 +94,23 @@ impl Pattern {
         changes
     }
 
-    /// The bytes that the pattern has in this range.
+    /// The image's length in bytes.
+    pub fn length(&self) -> u64 {
+        self.length
+    }
+
+    /// The bytes that were in this range when the image was made.
     pub fn bytes(&self, range: Range<u64>) -> Vec<u8> {
-        range.map(|offset| piece(self.seed, offset, 1)[0]).collect()
+        range.map(|offset| if offset < self.patterned { piece(self.seed, offset, 1)[0] } else { 0 }).collect()
+    }
+
+    /// What [`Self::changes`] finds when nothing has changed but that these bytes were stored at this offset.
+    pub fn changes_by(&self, offset: u64, stored: &[u8]) -> Vec<Change> {
+        let before = self.bytes(offset..offset + stored.len() as u64);
+        let mut changes = Vec::new();
+        let pairs = (offset..).zip(stored.iter().zip(&before));
+        pairs.filter(|(_, (is, was))| is != was).for_each(|(at, (&is, _))| note(&mut changes, at, is));
+        changes
     }
 }
 
@@ -120,8 +135,11 @@ mod tests {
         let flipped: Vec<u8> = image.bytes(4090..4100).iter().map(|byte| !byte).collect();
         file.write_all_at(&flipped, 4090).unwrap();
         file.write_all_at(&[1], 16 * MIB - 1).unwrap();
-        let expected = [Change { offset: 4090, bytes: flipped }, Change { offset: 16 * MIB - 1, bytes: vec![1] }];
+        let expected =
+            [Change { offset: 4090, bytes: flipped.clone() }, Change { offset: 16 * MIB - 1, bytes: vec![1] }];
         assert_eq!(image.changes(), expected);
+        assert_eq!(image.changes_by(4090, &flipped), expected[..1]);
+        assert_eq!(image.changes_by(16 * MIB - 2, &[0, 1]), expected[1..]);
     }
 
     #[test]

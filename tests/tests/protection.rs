@@ -15,8 +15,10 @@ use xtask::size::{GIB, MIB};
 const BACKENDS: [Protection; 2] = [Protection::Pks, Protection::Pku];
 /// What the program `stray` stores.
 const MARK: [u8; 8] = *b"RAYSTRAW";
+/// What it stores over, which only a compare-and-exchange would have to know.
+const BEFORE: &str = "0,0";
 /// Where, unless the way of going astray decides that.
-const OFFSET: u64 = 0x12_3450;
+const OFFSET: u64 = 0x12_3440;
 /// How large the images of `pmem0` and `pmem1` are.
 const LENGTH: u64 = 16 * MIB;
 
@@ -33,7 +35,8 @@ const HANDLER: &str = "\"main\" on cpu 0, in a handler that interrupted it";
 
 /// A way of going astray, as the fault report has to tell it.
 struct Way {
-    name: &'static str,
+    /// What the program is to do: a context, a shape, and what it stores over; or a kind of its own.
+    words: &'static [&'static str],
     access: &'static str,
     place: Place,
     thread: &'static str,
@@ -54,12 +57,12 @@ enum Place {
 
 /// A store of the program's own code, which asked for nothing.
 const PROGRAM: Way = Way {
-    name: "program",
+    words: &["no-grant", "store64", BEFORE],
     access: "write",
     place: Place::Fixed,
     thread: MAIN,
     rights: NOTHING,
-    culprits: &["store", "main"],
+    culprits: &["store64", "main"],
 };
 
 #[test]
@@ -76,14 +79,14 @@ fn control_a_store_without_a_grant_corrupts_without_protection() {
 fn a_store_to_a_page_of_a_gibibyte_faults() {
     // The NVDIMM is large enough for the largest pages, whose leaves carry the key in another level of the tables.
     let image = Pattern::new(GIB, 4 * MIB, 0);
-    let mut options = machine("stray", &[PROGRAM.name]);
+    let mut options = machine("stray", PROGRAM.words);
     options.pmem.push(image.open());
     expect_fault(&run(options), &PROGRAM, 0, OFFSET);
     assert_eq!(image.changes(), []);
 }
 
 /// A load: data are not only kept from changing, they are kept to those who may see them.
-const READ: Way = Way { name: "read", access: "read", culprits: &["load", "main"], ..PROGRAM };
+const READ: Way = Way { words: &["no-grant", "load", BEFORE], access: "read", culprits: &["load", "main"], ..PROGRAM };
 
 #[test]
 fn a_load_without_a_grant_faults() {
@@ -101,7 +104,8 @@ fn control_a_load_without_a_grant_reads_without_protection() {
 }
 
 /// A store through a pointer that was good as long as its grant lasted.
-const AFTER_GRANT: Way = Way { name: "after-grant", culprits: &["after_grant", "main"], ..PROGRAM };
+const AFTER_GRANT: Way =
+    Way { words: &["after-revoke", "store64", BEFORE], culprits: &["store64", "after_revoke", "main"], ..PROGRAM };
 
 #[test]
 fn a_store_after_the_grant_has_ended_faults() {
@@ -114,7 +118,8 @@ fn control_a_store_after_the_grant_has_ended_corrupts_without_protection() {
 }
 
 /// A store inside a read grant.
-const READ_GRANT: Way = Way { name: "read-grant", rights: READ_FIRST, culprits: &["store", "main"], ..PROGRAM };
+const READ_GRANT: Way =
+    Way { words: &["read-grant", "store64", BEFORE], rights: READ_FIRST, culprits: &["store64", "main"], ..PROGRAM };
 
 #[test]
 fn a_store_inside_a_read_grant_faults() {
@@ -127,7 +132,8 @@ fn control_a_store_inside_a_read_grant_corrupts_without_protection() {
 }
 
 /// A store by one thread while another one has a write grant.
-const OTHER_THREAD: Way = Way { name: "other-thread", culprits: &["other_thread", "main"], ..PROGRAM };
+const OTHER_THREAD: Way =
+    Way { words: &["other-thread", "store64", BEFORE], culprits: &["store64", "other_thread", "main"], ..PROGRAM };
 
 #[test]
 fn a_store_by_another_thread_than_the_granted_one_faults() {
@@ -140,7 +146,8 @@ fn control_a_store_by_another_thread_corrupts_without_protection() {
 }
 
 /// A store by a thread that was started inside a write grant.
-const NEW_THREAD: Way = Way { name: "new-thread", thread: OTHER, culprits: &["store"], ..PROGRAM };
+const NEW_THREAD: Way =
+    Way { words: &["new-thread", "store64", BEFORE], thread: OTHER, culprits: &["store64", "started"], ..PROGRAM };
 
 #[test]
 fn a_store_by_a_thread_started_inside_a_grant_faults() {
@@ -153,7 +160,12 @@ fn control_a_store_by_a_thread_started_inside_a_grant_corrupts_without_protectio
 }
 
 /// A store by an interrupt handler while the interrupted thread has a write grant.
-const INTERRUPT: Way = Way { name: "interrupt", thread: HANDLER, culprits: &["store", "tick", "main"], ..PROGRAM };
+const INTERRUPT: Way = Way {
+    words: &["timer", "store64", BEFORE],
+    thread: HANDLER,
+    culprits: &["store64", "on_timer", "timer", "main"],
+    ..PROGRAM
+};
 
 #[test]
 fn a_store_by_an_interrupt_handler_of_a_granted_thread_faults() {
@@ -167,7 +179,7 @@ fn control_a_store_by_an_interrupt_handler_corrupts_without_protection() {
 
 /// A copy with a write grant for one device, which runs past its end into the next device.
 const OVERRUN: Way = Way {
-    name: "overrun",
+    words: &["overrun"],
     place: Place::PastEnd(4096),
     rights: WRITE_FIRST,
     culprits: &["overrun", "main"],
@@ -186,7 +198,7 @@ fn control_a_copy_that_runs_into_the_next_device_corrupts_without_protection() {
 
 /// A store through a heap pointer of which two bits have flipped.
 const WILD_POINTER: Way =
-    Way { name: "wild-pointer", place: Place::Told, culprits: &["wild_pointer", "main"], ..PROGRAM };
+    Way { words: &["wild-pointer"], place: Place::Told, culprits: &["store64", "wild_pointer", "main"], ..PROGRAM };
 
 #[test]
 fn a_store_through_a_wild_pointer_faults() {
@@ -203,7 +215,7 @@ fn a_relaxed_policy_reports_each_way_lets_it_through_and_closes_again() {
     let ways = [&PROGRAM, &AFTER_GRANT, &READ_GRANT, &OTHER_THREAD, &NEW_THREAD, &INTERRUPT, &OVERRUN, &WILD_POINTER];
     for protection in BACKENDS {
         for way in ways {
-            let (outcome, images) = relaxed(way.name, protection);
+            let (outcome, images) = relaxed(way.words, protection);
             expect_corruption(&outcome, &images, way);
             let (device, range) = target(way, &outcome);
             let place = format!("stray {} of pmem{device} at offset {:#x} ", way.access, range.start);
@@ -221,16 +233,16 @@ fn a_relaxed_policy_reports_each_way_lets_it_through_and_closes_again() {
 #[test]
 fn a_relaxed_policy_reports_a_place_in_the_code_once_and_counts_every_access() {
     for protection in BACKENDS {
-        let (outcome, _) = relaxed("again", protection);
+        let (outcome, _) = relaxed(&["again"], protection);
         outcome.expect_exit(0).expect_line(&format!("stray: 3 stray accesses, rights {NOTHING}"));
         assert_eq!(outcome.count("holdfast: FAULT "), 1, "{outcome}");
     }
 }
 
 /// Runs `stray` on two NVDIMMs with the relaxed fault policy.
-fn relaxed(way: &str, protection: Protection) -> (Outcome, [Pattern; 2]) {
+fn relaxed(words: &[&str], protection: Protection) -> (Outcome, [Pattern; 2]) {
     let images = images();
-    let mut options = machine("stray", &[way]);
+    let mut options = machine("stray", words);
     options.pmem.extend(images.iter().map(Pattern::open));
     options.protection = protection;
     options.fault_policy = FaultPolicy::Relaxed;
@@ -305,7 +317,7 @@ fn a_cpu_without_the_protection_keys_that_are_asked_for_is_refused() {
 /// Runs `stray` with a store on a CPU with these changes to its features.
 fn on_cpu(features: &[&str], protection: Protection) -> (Outcome, [Pattern; 2]) {
     let images = images();
-    let mut options = machine("stray", &[PROGRAM.name]);
+    let mut options = machine("stray", PROGRAM.words);
     options.pmem.extend(images.iter().map(Pattern::open));
     options.cpu_features = features.iter().map(|&feature| feature.to_owned()).collect();
     options.protection = protection;
@@ -337,7 +349,7 @@ fn the_boot_names_each_device_its_size_and_its_key() {
 fn fifteen_devices_have_keys_and_a_sixteenth_is_refused() {
     for (devices, exit) in [(15, 103), (16, 104)] {
         let images: Vec<_> = (0..devices).map(|seed| Pattern::new(16 * MIB, 0, seed)).collect();
-        let mut options = machine("stray", &[PROGRAM.name]);
+        let mut options = machine("stray", PROGRAM.words);
         options.pmem.extend(images.iter().map(Pattern::open));
         let outcome = run(options);
         outcome.expect_exit(exit);
@@ -356,7 +368,7 @@ fn images() -> [Pattern; 2] {
 /// Runs `stray` on two NVDIMMs until its end, and returns what it printed and left behind.
 fn stray(way: &Way, protection: Protection) -> (Outcome, [Pattern; 2]) {
     let images = images();
-    let mut options = machine("stray", &[way.name]);
+    let mut options = machine("stray", way.words);
     options.pmem.extend(images.iter().map(Pattern::open));
     options.protection = protection;
     (run(options), images)
@@ -404,7 +416,7 @@ fn faults(way: &Way) {
 }
 
 fn expect_fault(outcome: &Outcome, way: &Way, device: usize, offset: u64) {
-    outcome.expect_exit(103).expect_line(&format!("stray: {}", way.name));
+    outcome.expect_exit(103).expect_line(&format!("stray: {}", way.words[0]));
     assert_eq!(outcome.count("stray: survived"), 0, "{outcome}");
     outcome
         .report()
@@ -412,7 +424,7 @@ fn expect_fault(outcome: &Outcome, way: &Way, device: usize, offset: u64) {
         .expect_in_headline(&format!(", key {})", device + 1))
         .expect_thread(way.thread)
         .expect_rights(way.rights)
-        .expect_backtrace("tests/programs/src/bin/stray.rs", way.culprits);
+        .expect_backtrace("tests/programs/src/bin/stray/", way.culprits);
 }
 
 /// Fails unless the program survives and has changed exactly the bytes that it strayed to.

@@ -4,6 +4,9 @@
 //! afterwards, and the report. The guest does not know that it is watched: everything happens through QEMU's debugger stub,
 //! and is judged from the image files on the host. Nothing here knows how libos keeps its promise, beyond the names of a few
 //! functions and the register that holds the rights.
+//!
+//! [`directed`] is a room of its own: its guest goes astray by itself, in every way that there is.
 
+pub mod directed;
 pub mod rights;
 pub mod windows;
