@@ -12,6 +12,9 @@ use xtask::size::MIB;
 /// How long a machine may take for what it is to do. It is far longer than any needs, so that a slow host fails no test.
 pub const PATIENCE: Duration = Duration::from_secs(180);
 
+/// How many CPUs the tests of what several CPUs may disturb run on, one after the other: the same tests on each.
+pub const CPUS: [u32; 4] = [1, 2, 4, 8];
+
 /// A small machine with this guest program, and without a network.
 pub fn machine(program: &str, arguments: &[&str]) -> MachineOptions {
     MachineOptions {

@@ -6,7 +6,7 @@
 
 use std::ops::Range;
 
-use holdfast_tests::machine::{Outcome, machine, run};
+use holdfast_tests::machine::{CPUS, Outcome, machine, run};
 use holdfast_tests::pattern::{Change, Pattern};
 use xtask::qemu::{FaultPolicy, Protection};
 use xtask::size::{GIB, MIB};
@@ -252,7 +252,7 @@ fn relaxed(words: &[&str], protection: Protection) -> (Outcome, [Pattern; 2]) {
 #[test]
 fn grants_open_what_they_should_to_whom_they_should_as_long_as_they_should() {
     for protection in BACKENDS {
-        for processors in [1, 2, 4] {
+        for processors in CPUS {
             grants(protection, processors);
         }
     }

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use holdfast_tests::machine::{Outcome, PATIENCE, machine, outcome, run};
+use holdfast_tests::machine::{CPUS, Outcome, PATIENCE, machine, outcome, run};
 use xtask::qemu::{Machine, MachineOptions, Network};
 use xtask::size::MIB;
 
@@ -10,9 +10,9 @@ fn options(group: &str) -> MachineOptions {
     MachineOptions { memory: 256 * MIB, ..machine("std_suite", &[group]) }
 }
 
-/// Runs a group of checks, of which there have to be `checks`, on one CPU and on several.
+/// Runs a group of checks, of which there have to be `checks`, on every number of CPUs.
 fn suite(group: &str, checks: usize) {
-    for processors in [1, 2, 4] {
+    for processors in CPUS {
         let outcome = run(MachineOptions { smp: processors, ..options(group) });
         expect_checks(&outcome, group, checks);
     }

@@ -1,7 +1,7 @@
 //! The one address space.
 
 use core::ops::Range;
-use core::ptr;
+use core::{iter, ptr};
 
 use x86_64::structures::paging::PageTable;
 
@@ -91,34 +91,40 @@ pub(super) fn map_frames(range: Range<u64>) -> Result<(), MapError> {
                 .inspect_err(|_| release_frames(frame, 1))
         });
         if let Err(error) = mapped {
-            unmap_frames(range.start..page);
+            unmap_frames(iter::once(range.start..page));
             return Err(error);
         }
     }
     Ok(())
 }
 
-/// Unmaps what [`map_frames`] mapped and gives the frames back, once no CPU can reach them any more.
-pub(super) fn unmap_frames(range: Range<u64>) {
-    let mut frames = [0; UNMAP_BATCH];
-    let mut start = range.start;
-    while start < range.end {
-        let end = range.end.min(start + UNMAP_BATCH as u64 * PAGE);
-        let mut count = 0;
-        for page in (start..end).step_by(PAGE as usize) {
+/// Unmaps what [`map_frames`] mapped at these ranges and gives the frames back, once no CPU can reach them any more: one
+/// shootdown for all.
+pub(super) fn unmap_frames(ranges: impl IntoIterator<Item = Range<u64>>) {
+    // The list of the frames lies in the frames themselves, which nobody uses now; 0 is no frame of RAM that is given out.
+    let mut list = 0;
+    let mut hull: Option<Range<u64>> = None;
+    for range in ranges {
+        let before = hull.unwrap_or(range.clone());
+        hull = Some(before.start.min(range.start)..before.end.max(range.end));
+        for page in range.step_by(PAGE as usize) {
             if let Ok(frame) = with_space(|space| space.unmap_page(page)) {
-                frames[count] = frame;
-                count += 1;
+                // SAFETY: the frame is RAM, so mapped at its physical address, aligned, and it was the unmapped page's.
+                unsafe { (frame as *mut u64).write(list) };
+                list = frame;
             }
         }
-        arch::shootdown::flush_everywhere(start..end);
-        frames[..count].iter().for_each(|&frame| release_frames(frame, 1));
-        start = end;
+    }
+    if let Some(hull) = hull {
+        arch::shootdown::flush_everywhere(hull);
+    }
+    while list != 0 {
+        let frame = list;
+        // SAFETY: as above; written above, and nobody has the frame until it is released.
+        list = unsafe { (frame as *const u64).read() };
+        release_frames(frame, 1);
     }
 }
-
-/// How many pages are unmapped with one shootdown.
-const UNMAP_BATCH: usize = 256;
 
 /// Runs `body` while the page at this physical address below 1 MiB is mapped onto itself; `None` if it could not be.
 pub(crate) fn with_low_page<R>(page: u64, attributes: Attributes, body: impl FnOnce() -> R) -> Option<R> {

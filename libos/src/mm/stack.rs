@@ -56,9 +56,22 @@ impl Mapped {
         UNUSED.lock().iter_mut().find_map(|place| place.take_if(fits))
     }
 
-    /// Any unused one that was kept.
-    fn take_unused() -> Option<Self> {
-        UNUSED.lock().iter_mut().find_map(Option::take)
+    /// All unused ones that were kept.
+    fn take_unused() -> [Option<Self>; KEPT] {
+        UNUSED.lock().each_mut().map(Option::take)
+    }
+
+    /// Keeps it for later; half of those that are kept already if there are too many.
+    fn keep(self) -> [Option<Self>; KEPT / 2] {
+        let mut unused = UNUSED.lock();
+        if let Some(place) = unused.iter_mut().find(|place| place.is_none()) {
+            *place = Some(self);
+            return [const { None }; KEPT / 2];
+        }
+        let mut surplus = [const { None }; KEPT / 2];
+        surplus.swap_with_slice(&mut unused[..KEPT / 2]);
+        unused[0] = Some(self);
+        surplus
     }
 
     fn new(bytes: u64) -> Result<Self, StackError> {
@@ -72,9 +85,10 @@ impl Mapped {
         Ok(Self { slot, range })
     }
 
-    fn unmap(self) {
-        unmap_frames(self.range);
-        release_slot(self.slot);
+    /// Unmaps these, with one interruption of the other CPUs.
+    fn unmap(all: &[Option<Self>]) {
+        unmap_frames(all.iter().flatten().map(|mapped| mapped.range.clone()));
+        all.iter().flatten().for_each(|mapped| release_slot(mapped.slot));
     }
 }
 
@@ -95,9 +109,7 @@ impl Stack {
         }
         let mapped = Mapped::reuse(bytes).map_or_else(|| Mapped::new(bytes), Ok).or_else(|_| {
             // What the unused ones occupy may be what is missing.
-            while let Some(unused) = Mapped::take_unused() {
-                unused.unmap();
-            }
+            Mapped::unmap(&Mapped::take_unused());
             Mapped::new(bytes)
         })?;
         Ok(Self { range: mapped.range.clone(), mapped: Some(mapped) })
@@ -136,16 +148,9 @@ fn release_slot(slot: u64) {
 }
 
 impl Drop for Stack {
-    /// Keeps the stack for the next thread, or unmaps it if enough are kept.
+    /// Keeps the stack for the next thread; unmaps many at once when too many are kept.
     fn drop(&mut self) {
         let Some(mapped) = self.mapped.take() else { return };
-        let mut unused = UNUSED.lock();
-        match unused.iter_mut().find(|place| place.is_none()) {
-            Some(place) => *place = Some(mapped),
-            None => {
-                drop(unused);
-                mapped.unmap();
-            }
-        }
+        Mapped::unmap(&mapped.keep());
     }
 }

@@ -23,7 +23,7 @@ mod wait;
 mod guest {
     pub use super::futex::{FutexError, futex_wait, futex_wake};
     pub(crate) use super::scheduler::{become_idle, preempt, timer_interrupt};
-    pub use super::scheduler::{pin, sleep_until, yield_now};
+    pub use super::scheduler::{cpu_of, pin, sleep_until, yield_now};
     pub(crate) use super::thread::{CannotEnd, Held, Role, count_held, current_ref, end_astray, may_end, spawn};
     pub use super::thread::{SpawnError, Thread, ThreadId, current_id, current_name, ended_count, join, spawn_kernel};
     pub use super::timer::Timer;

@@ -28,7 +28,7 @@ use super::queue::{Class, ReadyQueue};
 use super::thread::{Role, RunAdapter, State, Thread, ThreadId, current, current_ref, find};
 use super::timer;
 use crate::arch::percpu::{MAX_CPUS, PerCpu};
-use crate::arch::{cpu, interrupts, key_rights, percpu, switch, timer as cpu_timer, trap};
+use crate::arch::{cpu, interrupts, key_rights, percpu, shootdown, switch, timer as cpu_timer, trap};
 use crate::sync::IrqLock;
 use crate::time;
 
@@ -167,6 +167,7 @@ pub(crate) fn become_idle() -> ! {
             // them, so the call is not missed.
             queue.idle |= 1 << cpu.id;
             drop(queue);
+            shootdown::rest();
             cpu::wait_for_interrupt();
         }
     }
@@ -207,7 +208,8 @@ pub(super) fn ready(thread: &Arc<Thread>) {
 }
 
 /// Keeps a thread on one CPU from now on, or lets it run on any again; whether there are such a thread and such a CPU. The
-/// running thread is there when this returns; another one moves as soon as it can.
+/// running thread is there when this returns; another one moves as soon as it can. A thread that a pinned one
+/// starts is pinned too.
 pub fn pin(thread: ThreadId, cpu: Option<u32>) -> bool {
     if cpu.is_some_and(|cpu| cpu as usize >= MAX_CPUS || !percpu::get(cpu).online.load(Ordering::Acquire)) {
         return false;
@@ -227,6 +229,12 @@ pub fn pin(thread: ThreadId, cpu: Option<u32>) -> bool {
         yield_now();
     }
     true
+}
+
+/// The CPU on which a thread runs, or ran last; `None` if it has not run yet or has ended.
+pub fn cpu_of(thread: ThreadId) -> Option<u32> {
+    let cpu = find(thread)?.cpu.load(Ordering::Relaxed);
+    ((cpu as usize) < MAX_CPUS).then_some(cpu)
 }
 
 /// Arms this CPU's timer for whatever comes first, if it is not armed for something earlier.

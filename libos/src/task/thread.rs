@@ -172,7 +172,7 @@ impl Thread {
         (home != NO_CPU).then_some(home)
     }
 
-    /// Pins it to a CPU, or to none. The caller holds the run queue's lock.
+    /// Pins it to a CPU, or to none. The caller holds the run queue's lock, or nobody else has the thread yet.
     pub(super) fn set_home(&self, cpu: Option<u32>) {
         self.home.store(cpu.unwrap_or(NO_CPU), Ordering::Relaxed);
     }
@@ -245,7 +245,7 @@ pub(super) fn find(id: ThreadId) -> Option<Arc<Thread>> {
     THREADS.lock().get(&id).cloned()
 }
 
-/// Starts a thread on a stack of its own.
+/// Starts a thread on a stack of its own. It is pinned to a CPU if the running thread is.
 pub(crate) fn spawn(
     name: &'static str,
     role: Role,
@@ -257,6 +257,7 @@ pub(crate) fn spawn(
     let stack = Stack::new(stack_bytes.max(KERNEL_STACK))?;
     let top = stack.top();
     let thread = Thread::new(name, role, Some(stack))?;
+    thread.set_home(current_ref().and_then(Thread::home));
     let start = alloc::boxed::Box::new(Start { function, argument });
     // SAFETY: the stack is new, mapped and ends at the aligned `top`; nobody else has the thread yet.
     unsafe {

@@ -4,7 +4,7 @@ use core::arch::asm;
 use core::cell::UnsafeCell;
 use core::mem::offset_of;
 use core::ptr;
-use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 use x86_64::VirtAddr;
 use x86_64::registers::model_specific::GsBase;
@@ -109,6 +109,8 @@ pub struct PerCpu {
     pub(crate) slice_end: AtomicU64,
     /// The deadline for which the timer is armed, or `u64::MAX`.
     pub(crate) armed_for: AtomicU64,
+    /// Whether the CPU uses its cached translations; [`super::shootdown`]'s.
+    pub(super) translations: AtomicU8,
     /// What has happened here since boot.
     pub(crate) counters: Counters,
 }
@@ -134,6 +136,7 @@ impl PerCpu {
             reschedule: AtomicBool::new(false),
             slice_end: AtomicU64::new(u64::MAX),
             armed_for: AtomicU64::new(u64::MAX),
+            translations: AtomicU8::new(super::shootdown::translations::USED),
             counters: Counters::new(),
         }
     }

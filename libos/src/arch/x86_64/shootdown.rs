@@ -1,12 +1,17 @@
 //! Making every CPU forget cached translations of pages that were unmapped, and waiting until each has.
 //!
+//! A CPU that waits for an interrupt is not disturbed: it gets a note, and drops all translations before it does anything
+//! else. Every trap begins with that, and nothing but a trap ends the wait. The idle loop itself and a trap's first
+//! instructions touch only memory that is never unmapped.
+//!
 //! One shootdown at a time. Its initiator cannot be preempted: it would keep everybody else waiting, for ever if it was an
 //! idle thread. Whoever waits for its turn serves the one under way meanwhile.
 
 use core::ops::Range;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use super::{cpu, interrupts, percpu};
+use super::percpu::{self, PerCpu};
+use super::{cpu, interrupts};
 use crate::mm::layout::PAGE;
 
 /// Whether a shootdown is under way.
@@ -18,6 +23,40 @@ static PENDING: AtomicU64 = AtomicU64::new(0);
 
 /// From this many pages on, all translations are dropped instead of single ones.
 const MANY_PAGES: u64 = 64;
+
+/// What a CPU has to do with translations that it may have cached.
+pub(super) mod translations {
+    /// It uses them.
+    pub const USED: u8 = 0;
+    /// It waits for an interrupt.
+    pub const RESTING: u8 = 1;
+    /// It waits for an interrupt and has to drop them when that comes.
+    pub const STALE: u8 = 2;
+}
+
+/// Says that this CPU is about to wait for an interrupt, in the idle loop, with interrupts disabled until then.
+pub(crate) fn rest() {
+    percpu::this().translations.store(translations::RESTING, Ordering::SeqCst);
+}
+
+/// At the beginning of every trap: the CPU does not rest any more.
+pub(super) fn wake(cpu: &PerCpu) {
+    // Only this CPU and, while it rests, an initiator write there; so a relaxed look is enough to see that it rests.
+    if cpu.translations.load(Ordering::Relaxed) != translations::USED
+        && cpu.translations.swap(translations::USED, Ordering::SeqCst) == translations::STALE
+    {
+        cpu::flush_tlb();
+    }
+}
+
+/// Leaves a note for a CPU that rests; false if it does not.
+fn rests(cpu: &PerCpu) -> bool {
+    let (resting, stale) = (translations::RESTING, translations::STALE);
+    match cpu.translations.compare_exchange(resting, stale, Ordering::SeqCst, Ordering::SeqCst) {
+        Ok(_) => true,
+        Err(found) => found == stale,
+    }
+}
 
 /// Makes every CPU forget the translations of these addresses. The caller holds no [`crate::sync::IrqLock`].
 pub fn flush_everywhere(range: Range<u64>) {
@@ -34,12 +73,13 @@ pub fn flush_everywhere(range: Range<u64>) {
     START.store(range.start, Ordering::Relaxed);
     END.store(range.end, Ordering::Relaxed);
     let this = percpu::this();
-    let own = this.id;
-    let others = || percpu::online().filter(|cpu| cpu.id != own);
-    PENDING.store(others().map(|cpu| 1 << cpu.id).sum(), Ordering::Release);
-    others().for_each(interrupts::ask_to_shoot_down);
+    let awake = percpu::online().filter(|cpu| cpu.id != this.id && !rests(cpu)).map(|cpu| 1 << cpu.id).sum::<u64>();
+    PENDING.store(awake, Ordering::Release);
+    for cpu in percpu::online().filter(|cpu| awake & 1 << cpu.id != 0) {
+        interrupts::ask_to_shoot_down(cpu);
+    }
     this.counters.shootdowns.add(1);
-    this.counters.shootdown_interrupts.add(others().count() as u64);
+    this.counters.shootdown_interrupts.add(awake.count_ones().into());
     flush_here(&range);
     while PENDING.load(Ordering::Acquire) != 0 {
         core::hint::spin_loop();

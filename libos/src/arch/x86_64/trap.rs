@@ -19,7 +19,7 @@ use core::fmt;
 use core::mem::offset_of;
 use core::sync::atomic::{AtomicUsize, Ordering};
 
-use super::{fpu, interrupts, key_rights, percpu, single_step};
+use super::{fpu, interrupts, key_rights, percpu, shootdown, single_step};
 use crate::dax::Rights;
 
 /// Vector numbers of exceptions (SDM volume 3A, table 6-1).
@@ -251,6 +251,7 @@ global_asm!(
 extern "C" fn handle(frame: &mut TrapFrame) {
     frame.pkrs = key_rights::enter_trap();
     let cpu = percpu::this();
+    shootdown::wake(cpu);
     cpu.trap_depth.fetch_add(1, Ordering::Relaxed);
 
     match frame.vector {

@@ -11,13 +11,61 @@ fn main() {
 
 #[cfg(target_os = "hermit")]
 mod costs;
+#[cfg(target_os = "hermit")]
+mod memory;
+#[cfg(target_os = "hermit")]
+mod moves;
+#[cfg(target_os = "hermit")]
+mod registers;
 
 #[cfg(target_os = "hermit")]
 mod guest {
+    use libos::arch::percpu;
+    use libos::task::{self, ThreadId};
+
+    use crate::{costs, memory, moves};
+
     pub(crate) fn main() {
         match std::env::args().nth(1).as_deref() {
-            Some("costs") => crate::costs::print(),
+            Some("checks") => checks(),
+            Some("costs") => costs::print(),
             _ => panic!("say checks or costs"),
         }
+    }
+
+    fn checks() {
+        let all: [(&str, fn()); 5] = [
+            ("threads-spread-over-all-cpus", moves::spread),
+            ("a-pinned-thread-stays-on-its-cpu", moves::pinned),
+            ("a-grant-moves-with-its-thread", moves::granted),
+            ("registers-and-rights-move-at-any-instruction", moves::preempted),
+            ("resting-cpus-forget-what-was-unmapped", memory::unmapped),
+        ];
+        for (name, check) in all {
+            check();
+            println!("ok {name}");
+        }
+        println!("cpus: all ok on {} cpus", cpus());
+    }
+
+    /// How many CPUs run threads.
+    pub(crate) fn cpus() -> u32 {
+        percpu::online_count() as u32
+    }
+
+    /// The running thread.
+    pub(crate) fn own_id() -> ThreadId {
+        ThreadId::new(task::current_id()).expect("a thread")
+    }
+
+    /// Takes the running thread to this CPU.
+    pub(crate) fn go_to(cpu: u32) {
+        assert!(task::pin(own_id(), Some(cpu)));
+        assert_eq!(percpu::current_id(), cpu);
+    }
+
+    /// Lets the running thread run anywhere again.
+    pub(crate) fn roam() {
+        assert!(task::pin(own_id(), None));
     }
 }

@@ -1,0 +1,39 @@
+//! Several CPUs: threads move with everything that is theirs.
+
+use holdfast_tests::machine::{CPUS, machine, run};
+use holdfast_tests::pattern::Pattern;
+use xtask::qemu::{MachineOptions, Protection};
+use xtask::size::MIB;
+
+/// Runs the program `cpus` on every number of CPUs, and fails unless all its checks are ok.
+fn checks(protection: Protection) {
+    for processors in CPUS {
+        let images = [0, 1].map(|seed| Pattern::new(16 * MIB, 16 * MIB, seed));
+        let mut options =
+            MachineOptions { smp: processors, protection, memory: 256 * MIB, ..machine("cpus", &["checks"]) };
+        options.pmem.extend(images.iter().map(Pattern::open));
+        let outcome = run(options);
+        outcome.expect_exit(0).expect_line(&format!("cpus: all ok on {processors} cpus"));
+        for check in [
+            "threads-spread-over-all-cpus",
+            "a-pinned-thread-stays-on-its-cpu",
+            "a-grant-moves-with-its-thread",
+            "registers-and-rights-move-at-any-instruction",
+            "resting-cpus-forget-what-was-unmapped",
+        ] {
+            outcome.expect_line(&format!("ok {check}"));
+        }
+        // What the checks store is what was there.
+        assert_eq!(images.map(|image| image.changes()), [vec![], vec![]], "{outcome}");
+    }
+}
+
+#[test]
+fn threads_move_with_their_rights_and_registers_on_pks() {
+    checks(Protection::Pks);
+}
+
+#[test]
+fn threads_move_with_their_rights_and_registers_on_pku() {
+    checks(Protection::Pku);
+}
