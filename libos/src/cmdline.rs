@@ -1,7 +1,8 @@
 //! The kernel command line: what the person who boots the image decides.
 //!
 //! ```text
-//! protection=auto|pks|pku|none  fault-policy=strict|end-thread|relaxed  ip=dhcp|ADDRESS/PREFIX,GATEWAY[,DNS]  name=NAME  env.KEY=VALUE … -- ARG …
+//! protection=auto|pks|pku|none  fault-policy=strict|end-thread|relaxed  paging=auto|4|5
+//! ip=dhcp|ADDRESS/PREFIX,GATEWAY[,DNS]  name=NAME  env.KEY=VALUE … -- ARG …
 //! ```
 //!
 //! Words are separated by spaces; `%20` is a space within a word and `%25` a percent sign. What follows ` -- ` are the
@@ -15,6 +16,18 @@ use core::net::Ipv4Addr;
 use spin::Once;
 
 use crate::dax::{FaultPolicy, ProtectionChoice};
+
+/// How many levels the page tables have.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Paging {
+    /// As many as this machine needs.
+    #[default]
+    Auto,
+    /// Four.
+    Four,
+    /// Five, which not every CPU has.
+    Five,
+}
 
 /// How the network interface gets its address.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -42,6 +55,8 @@ pub struct Options {
     pub protection: ProtectionChoice,
     /// What a stray access leads to, until the program changes it.
     pub fault_policy: FaultPolicy,
+    /// The levels of the page tables.
+    pub paging: Paging,
     /// The network address.
     pub ip: IpConfig,
     /// The program's name, its `argv[0]`.
@@ -107,14 +122,33 @@ fn parse_option(word: &str, options: &mut Options) -> Result<(), CmdlineError> {
         "fault-policy" => {
             options.fault_policy = value.parse().map_err(|_| error("fault-policy=strict, end-thread or relaxed"))?;
         }
+        "paging" => {
+            options.paging = parse_paging(value).ok_or_else(|| error("paging=auto, paging=4 or paging=5"))?;
+        }
         "ip" => {
             options.ip = parse_ip(value).ok_or_else(|| error("ip=dhcp or ip=ADDRESS/PREFIX,GATEWAY[,DNS]"))?;
         }
         "name" => options.name = decode(value)?,
         _ if key.len() > 4 && key.starts_with("env.") => options.environment.push(decode(&word[4..])?),
-        _ => return Err(error("protection=, fault-policy=, ip=, name= or env.KEY=")),
+        _ => return Err(error("protection=, fault-policy=, paging=, ip=, name= or env.KEY=")),
     }
     Ok(())
+}
+
+fn parse_paging(value: &str) -> Option<Paging> {
+    match value {
+        "auto" => Some(Paging::Auto),
+        "4" => Some(Paging::Four),
+        "5" => Some(Paging::Five),
+        _ => None,
+    }
+}
+
+/// What a command line says about page tables, which the boot has to know before there is a heap. A word that is not
+/// understood says nothing here; [`parse`] refuses it.
+pub fn paging(line: &str) -> Paging {
+    let options = line.split_ascii_whitespace().take_while(|&word| word != "--");
+    options.filter_map(|word| parse_paging(word.strip_prefix("paging=")?)).last().unwrap_or_default()
 }
 
 fn parse_ip(value: &str) -> Option<IpConfig> {
@@ -188,6 +222,19 @@ mod tests {
     }
 
     #[test]
+    fn the_levels_of_page_tables_are_read_before_there_is_a_heap_and_after() {
+        for (line, expected) in [
+            ("", Paging::Auto),
+            ("ip=dhcp paging=5 -- paging=4", Paging::Five),
+            ("paging=5 paging=4", Paging::Four),
+            ("paging=5 paging=auto", Paging::Auto),
+        ] {
+            assert_eq!(paging(line), expected);
+            assert_eq!(parse(line).unwrap().paging, expected);
+        }
+    }
+
+    #[test]
     fn a_misspelt_option_is_an_error_that_names_it() {
         for line in [
             "protection=pkz",
@@ -199,6 +246,7 @@ mod tests {
             "name=%0",
             "name=%00",
             "fault-policy=lax",
+            "paging=3",
             "env.=x%zz",
         ] {
             let error = parse(line).unwrap_err();

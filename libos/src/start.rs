@@ -13,7 +13,7 @@ use crate::drivers::acpi::{self, AcpiInfo};
 use crate::drivers::{nfit, pci, power, rtc};
 use crate::fatal::refuse;
 use crate::sync::Once;
-use crate::{arch, cmdline, console, kprintln, mm, net, task, time};
+use crate::{arch, cmdline, console, kprintln, mm, net, task, time, units};
 
 /// The size of the main thread's stack, in bytes.
 const MAIN_STACK: usize = 4 << 20;
@@ -48,8 +48,12 @@ pub(crate) extern "C" fn start(start_info: u64) -> ! {
         refuse(format_args!("the boot loader passed no PVH start info with a memory map"));
     };
     let (command_line, rsdp) = (info.command_line(), info.rsdp());
+    let mode =
+        arch::paging::mode(cmdline::paging(command_line)).unwrap_or_else(|error| refuse(format_args!("{error}")));
     // SAFETY: the loader's map says what is RAM; what the start info occupies is kept out.
-    unsafe { mm::init(info.ram(), &info.occupied()) };
+    unsafe { mm::init(info.ram(), &info.occupied(), mode) };
+    let largest = units::Bytes(if mode.gibibyte_pages { mm::layout::GIB } else { 2 << 20 });
+    kprintln!("holdfast: {}, pages of up to {largest}", mode.levels);
     // SAFETY: the boot CPU, once, with interrupts disabled.
     if let Err(error) = unsafe { arch::init_stacks() } {
         refuse(format_args!("{error}"));

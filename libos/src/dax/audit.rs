@@ -5,9 +5,7 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::ops::Range;
 
-use x86_64::structures::paging::PageTableFlags;
-
-use crate::mm::attributes::key_number;
+use crate::mm::attributes::Cacheability;
 use crate::mm::page_table::Leaf;
 
 /// What one device should look like in the page tables.
@@ -21,6 +19,8 @@ pub struct Region {
     pub key: u8,
     /// Whether its leaves are user pages, as PKU needs them.
     pub user: bool,
+    /// Whether nothing of it may be writable. Any part of another device may be write-protected at any time.
+    pub read_only: bool,
 }
 
 /// A leaf that is not as it should be.
@@ -43,6 +43,12 @@ pub enum AuditError {
     WrongMode(Leaf),
     /// A leaf of a device is not cached write-back.
     Uncached(Leaf),
+    /// A leaf of a read-only device is writable.
+    Writable(Leaf),
+    /// A leaf of a device is encrypted: its data would be lost with the machine's keys.
+    Encrypted(Leaf),
+    /// The page attribute table, which is this, does not have its reset value, so that leaves are not cached as they say.
+    CacheTypes(u64),
     /// A device is not mapped whole: this many bytes are.
     Incomplete {
         /// The device's place in the list.
@@ -56,19 +62,22 @@ impl fmt::Display for AuditError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::WrongKey { leaf, expected } => {
-                write!(f, "leaf {:#x} has key {}, not {expected}", leaf.virtual_address, key_number(leaf.flags))
+                write!(f, "leaf {:#x} has key {}, not {expected}", leaf.virtual_address, leaf.flags.key())
             }
             Self::Alias(leaf) => {
                 write!(f, "leaf {:#x} is an alias of pmem at {:#x}", leaf.virtual_address, leaf.physical_address)
             }
             Self::StrayKey(leaf) => {
-                write!(f, "leaf {:#x} has key {} but is not pmem", leaf.virtual_address, key_number(leaf.flags))
+                write!(f, "leaf {:#x} has key {} but is not pmem", leaf.virtual_address, leaf.flags.key())
             }
             Self::Executable(leaf) => write!(f, "leaf {:#x} must not be executable", leaf.virtual_address),
             Self::WrongMode(leaf) => {
                 write!(f, "leaf {:#x} is on the wrong side of user and supervisor pages", leaf.virtual_address)
             }
             Self::Uncached(leaf) => write!(f, "leaf {:#x} of pmem is not write-back", leaf.virtual_address),
+            Self::Writable(leaf) => write!(f, "leaf {:#x} of a read-only device is writable", leaf.virtual_address),
+            Self::Encrypted(leaf) => write!(f, "leaf {:#x} of pmem is encrypted", leaf.virtual_address),
+            Self::CacheTypes(table) => write!(f, "the page attribute table is {table:#x}, not {RESET_CACHE_TYPES:#x}"),
             Self::Incomplete { device, mapped } => write!(f, "only {mapped:#x} bytes of pmem{device} are mapped"),
         }
     }
@@ -107,18 +116,18 @@ impl<'a> Auditor<'a> {
     }
 
     fn judge(&mut self, leaf: Leaf) -> Result<(), AuditError> {
-        let executable = !leaf.flags.contains(PageTableFlags::NO_EXECUTE);
-        if executable && leaf.flags.contains(PageTableFlags::WRITABLE) {
+        let executable = leaf.flags.is_executable();
+        if executable && leaf.flags.is_writable() {
             return Err(AuditError::Executable(leaf));
         }
-        let physical = leaf.physical_address..leaf.physical_address + leaf.size;
+        let physical = leaf.physical_addresses();
         let touched = |region: &Region| region.physical.start < physical.end && physical.start < region.physical.end;
-        let user = leaf.flags.contains(PageTableFlags::USER_ACCESSIBLE);
+        let user = leaf.flags.is_user();
         let Some(device) = self.regions.iter().position(touched) else {
             if user {
                 return Err(AuditError::WrongMode(leaf));
             }
-            return if key_number(leaf.flags) == 0 { Ok(()) } else { Err(AuditError::StrayKey(leaf)) };
+            return if leaf.flags.key() == 0 { Ok(()) } else { Err(AuditError::StrayKey(leaf)) };
         };
         let region = &self.regions[device];
         self.audit.pmem_leaves += 1;
@@ -126,7 +135,7 @@ impl<'a> Auditor<'a> {
         if !inside || leaf.virtual_address != region.window + (physical.start - region.physical.start) {
             return Err(AuditError::Alias(leaf));
         }
-        if key_number(leaf.flags) != region.key {
+        if leaf.flags.key() != region.key {
             return Err(AuditError::WrongKey { leaf, expected: region.key });
         }
         if user != region.user {
@@ -135,8 +144,14 @@ impl<'a> Auditor<'a> {
         if executable {
             return Err(AuditError::Executable(leaf));
         }
-        if leaf.flags.intersects(PageTableFlags::NO_CACHE | PageTableFlags::WRITE_THROUGH) {
+        if leaf.flags.cacheability() != Cacheability::WRITE_BACK {
             return Err(AuditError::Uncached(leaf));
+        }
+        if region.read_only && leaf.flags.is_writable() {
+            return Err(AuditError::Writable(leaf));
+        }
+        if leaf.encryption != 0 {
+            return Err(AuditError::Encrypted(leaf));
         }
         self.mapped[device] += leaf.size;
         Ok(())
@@ -156,77 +171,27 @@ impl<'a> Auditor<'a> {
 }
 
 /// Checks that exactly the leaves that map one of the `regions` carry its key, that each byte of it is mapped once and
-/// whole, and that nothing is writable and executable. `walk` calls its argument for each present leaf.
+/// whole, write-back, not encrypted, not executable, and not writable if the device is not; and that nothing at all is
+/// writable and executable. It holds whatever pages were split and whatever permissions were changed. `walk` calls its
+/// argument for each present leaf.
 pub fn check(regions: &[Region], walk: impl FnOnce(&mut dyn FnMut(Leaf))) -> Result<Audit, AuditError> {
     let mut auditor = Auditor::new(regions);
     walk(&mut |leaf| auditor.see(leaf));
     auditor.finish()
 }
 
-/// [`check`]s this machine's page tables, all of them, against its devices.
+/// What the page attribute table is after a reset (SDM volume 3A, table 12-12).
+const RESET_CACHE_TYPES: u64 = 0x0007_0406_0007_0406;
+
+/// [`check`]s this machine's page tables, all of them, against its devices, and that leaves mean what they say.
 #[cfg(target_os = "hermit")]
 pub fn audit() -> Result<Audit, AuditError> {
+    let types = crate::arch::cpu::page_attribute_table();
+    if types != RESET_CACHE_TYPES {
+        return Err(AuditError::CacheTypes(types));
+    }
     check(&super::device::regions(), |see| crate::mm::with_leaves(see))
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::dax::{KeyAllocator, Protection};
-    use crate::mm::attributes::Attributes;
-
-    const WINDOW: u64 = 0x1000_0000_0000;
-    const PHYSICAL: u64 = 0x1_0000_0000;
-    const PAGE: u64 = 4096;
-
-    fn region() -> Region {
-        Region { physical: PHYSICAL..PHYSICAL + 2 * PAGE, window: WINDOW, key: 1, user: false }
-    }
-
-    fn leaf(virtual_address: u64, physical_address: u64, attributes: Attributes) -> Leaf {
-        Leaf { virtual_address, physical_address, size: PAGE, flags: attributes.flags() }
-    }
-
-    fn run(leaves: &[Leaf]) -> Result<Audit, AuditError> {
-        check(&[region()], |see| leaves.iter().for_each(|&leaf| see(leaf)))
-    }
-
-    fn keyed() -> Attributes {
-        Attributes::pmem(Protection::Pks, KeyAllocator::new().allocate().ok(), false)
-    }
-
-    fn good() -> [Leaf; 3] {
-        [
-            leaf(PAGE, PAGE, Attributes::DATA),
-            leaf(WINDOW, PHYSICAL, keyed()),
-            leaf(WINDOW + PAGE, PHYSICAL + PAGE, keyed()),
-        ]
-    }
-
-    #[test]
-    fn a_device_mapped_once_under_its_key_passes() {
-        assert_eq!(run(&good()), Ok(Audit { leaves: 3, pmem_leaves: 2 }));
-    }
-
-    #[test]
-    fn each_kind_of_mistake_is_found() {
-        let [_, first, second] = good();
-        let open = leaf(WINDOW, PHYSICAL, Attributes::DATA);
-        assert_eq!(run(&[open, second]), Err(AuditError::WrongKey { leaf: open, expected: 1 }));
-        let alias = leaf(PHYSICAL, PHYSICAL, keyed());
-        assert_eq!(run(&[first, second, alias]), Err(AuditError::Alias(alias)));
-        let stray = leaf(PAGE, PAGE, keyed());
-        assert_eq!(run(&[first, second, stray]), Err(AuditError::StrayKey(stray)));
-        assert_eq!(run(&[first]), Err(AuditError::Incomplete { device: 0, mapped: PAGE }));
-        let code = leaf(WINDOW, PHYSICAL, Attributes::CODE);
-        assert!(run(&[code, second]).is_err());
-        let uncached = Leaf { flags: first.flags | PageTableFlags::NO_CACHE, ..first };
-        assert_eq!(run(&[uncached, second]), Err(AuditError::Uncached(uncached)));
-        let user = Leaf { flags: first.flags | PageTableFlags::USER_ACCESSIBLE, ..first };
-        assert_eq!(run(&[user, second]), Err(AuditError::WrongMode(user)));
-        let both = Leaf { flags: PageTableFlags::PRESENT | PageTableFlags::WRITABLE, ..stray };
-        assert_eq!(run(&[first, second, both]), Err(AuditError::Executable(both)));
-        let straddling = Leaf { size: 4 * PAGE, ..first };
-        assert_eq!(run(&[straddling]), Err(AuditError::Alias(straddling)));
-    }
-}
+mod tests;

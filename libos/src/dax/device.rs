@@ -16,7 +16,7 @@ use crate::arch::dax_copy::WriteBack;
 use crate::drivers::nfit::SpaRange;
 use crate::mm::attributes::Attributes;
 use crate::mm::page_table::MapError;
-use crate::mm::{layout, map_pmem};
+use crate::mm::{self, layout, map_pmem};
 use crate::sync::Once;
 use crate::task::WaitQueue;
 
@@ -74,7 +74,9 @@ impl fmt::Display for RegisterError {
         match self {
             Self::NoKeyLeft(error) => error.fmt(f),
             Self::Map(error) => error.fmt(f),
-            Self::TooHigh(base) => write!(f, "persistent memory at {base:#x} is beyond 64 TiB"),
+            Self::TooHigh(base) => {
+                write!(f, "persistent memory at {base:#x} is beyond what {} can map", mm::mode().levels)
+            }
         }
     }
 }
@@ -84,7 +86,7 @@ pub(crate) fn register(ranges: &[SpaRange], protection: Protection) -> Result<&'
     let mut keys = KeyAllocator::new();
     let mut devices = Vec::with_capacity(ranges.len());
     for (index, range) in ranges.iter().enumerate() {
-        if range.base + range.length > layout::PMEM_PHYSICAL_END {
+        if range.base + range.length > layout::pmem_physical_end(mm::mode().levels) {
             return Err(RegisterError::TooHigh(range.base));
         }
         let key = match protection {
@@ -216,6 +218,7 @@ pub(super) fn regions() -> Vec<audit::Region> {
         window: device.start,
         user: device.protection == Protection::Pku,
         key: device.key().unwrap_or(0),
+        read_only: device.read_only,
     };
     devices().iter().map(region).collect()
 }

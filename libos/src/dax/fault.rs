@@ -5,13 +5,13 @@ use core::sync::atomic::{AtomicU64, Ordering};
 
 use x86_64::structures::idt::PageFaultErrorCode;
 
-use super::device::Device;
+use super::device::{Device, devices};
 use super::handler::{self, Fault, FaultAction};
 use super::policy::{FaultPolicy, fault_policy};
 use super::rights::{Access, Rights};
 use crate::arch::trap::{self, TrapFrame};
 use crate::arch::{access, single_step};
-use crate::{fatal, task};
+use crate::{fatal, mm, task};
 
 /// Decides about a page fault at `address` (CR2).
 pub(crate) fn page_fault(frame: &mut TrapFrame, address: u64) {
@@ -22,7 +22,18 @@ pub(crate) fn page_fault(frame: &mut TrapFrame, address: u64) {
         let write = code.contains(PageFaultErrorCode::CAUSED_BY_WRITE);
         return protection_fault(Fault::new(frame, device, address, write));
     }
+    let written = PageFaultErrorCode::PROTECTION_VIOLATION | PageFaultErrorCode::CAUSED_BY_WRITE;
+    if code == written && mm::translate(address).is_some_and(|leaf| leaf.flags.is_writable()) {
+        // The page was made writable a moment ago, and this CPU, not yet told, used what it remembered. The fault has made it
+        // forget (SDM volume 3A, section 4.10.4.1), so the store succeeds now.
+        return;
+    }
     let access = access_name(code);
+    if code.contains(PageFaultErrorCode::PROTECTION_VIOLATION)
+        && let Some(device) = devices().iter().find(|device| device.address_range().contains(&address))
+    {
+        return page_denied(frame, device, address, access);
+    }
     if task::current_ref().is_some_and(|thread| thread.stack_guards(address)) {
         let what = format_args!("stack overflow: {access} of {address:#018x}, below the thread's stack");
         fatal::fault(fatal::FATAL_EXCEPTION, frame, what);
@@ -58,10 +69,12 @@ fn protection_fault(mut fault: Fault<'_>) {
     let policy = fault_policy();
     let (code, length) = access::code(fault.frame());
     let stray = Stray {
+        kind: if fault.is_write() { "write" } else { "read" },
         access: fault.wanted(),
         device: fault.device(),
         offset: fault.offset(),
         address: fault.address(),
+        denied: "",
         policy,
         retried,
         length: access::remaining(fault.frame(), &code[..length], fault.address(), fault.is_write()),
@@ -75,12 +88,41 @@ fn protection_fault(mut fault: Fault<'_>) {
     }
 }
 
+/// An access that the page's own permissions deny, whatever rights its context has: a store to a part of a device that is
+/// write-protected, or a jump into a device. No right would permit it, so it is let through under no policy.
+fn page_denied(frame: &mut TrapFrame, device: &'static Device, address: u64, kind: &'static str) {
+    FAULTS.fetch_add(1, Ordering::Relaxed);
+    let policy = fault_policy();
+    let (code, length) = access::code(frame);
+    let write = kind == "write";
+    let stray = Stray {
+        kind,
+        access: if write { Access::Write } else { Access::Read },
+        device,
+        offset: address - device.address_range().start,
+        address,
+        denied: if write { "where pages are write-protected, " } else { "where no page is executable, " },
+        policy,
+        retried: false,
+        length: access::remaining(frame, &code[..length], address, write),
+    };
+    match policy {
+        _ if trap::in_nmi() => stray.stop(frame, Some(&"an NMI handler did it, where every fault is final")),
+        FaultPolicy::Strict => stray.stop(frame, None),
+        FaultPolicy::EndThread => stray.end_thread(frame),
+        FaultPolicy::Relaxed => stray.stop(frame, Some(&"no grant would permit it")),
+    }
+}
+
 /// A stray access, with what its report says.
 struct Stray {
+    kind: &'static str,
     access: Access,
     device: &'static Device,
     offset: u64,
     address: u64,
+    /// What else than a key denied it; empty, or words with a comma.
+    denied: &'static str,
     policy: FaultPolicy,
     retried: bool,
     /// How many bytes it was about to touch from there on, if that is known.
@@ -89,10 +131,13 @@ struct Stray {
 
 impl fmt::Display for Stray {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let access = if self.access == Access::Write { "write" } else { "read" };
-        let (name, offset, address) = (self.device.name(), self.offset, self.address);
+        let (kind, name, offset, address) = (self.kind, self.device.name(), self.offset, self.address);
         let key = self.device.key().unwrap_or(0);
-        write!(f, "stray {access} of {name} at offset {offset:#x} (address {address:#018x}, key {key}), ")?;
+        write!(
+            f,
+            "stray {kind} of {name} at offset {offset:#x} (address {address:#018x}, key {key}), {}",
+            self.denied
+        )?;
         if let Some(length) = self.length {
             write!(f, "{length} bytes from there on, ")?;
         }

@@ -12,7 +12,6 @@ use super::keys::Key;
 use super::rights::{Access, Rights};
 use crate::arch::trap::TrapFrame;
 use crate::mm;
-use crate::mm::attributes::key_number;
 
 /// What is to follow a fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,7 +91,7 @@ impl<'f> Fault<'f> {
 
     /// Whether the interrupted context's rights allow the access now.
     pub(super) fn is_permitted(&self) -> bool {
-        let key = mm::translate(self.address).map_or(0, |leaf| key_number(leaf.flags));
+        let key = mm::translate(self.address).map_or(0, |leaf| leaf.flags.key());
         match self.rights().access(key) {
             Access::Write => true,
             Access::Read => !self.write,
@@ -111,7 +110,7 @@ pub(super) fn set_owner(key: Key, device: &'static Device) {
 
 /// The device whose key the leaf that maps this address carries.
 pub(super) fn owner_of_address(address: u64) -> Option<&'static Device> {
-    owner(key_number(mm::translate(address)?.flags))
+    owner(mm::translate(address)?.flags.key())
 }
 
 /// The owner of the key with this number.

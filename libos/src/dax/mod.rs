@@ -22,6 +22,8 @@ mod protection;
 #[cfg(target_os = "hermit")]
 mod record;
 mod rights;
+#[cfg(target_os = "hermit")]
+mod write_protect;
 
 #[cfg(target_os = "hermit")]
 pub use audit::audit;
@@ -44,3 +46,5 @@ pub use protection::{NoProtection, Protection, ProtectionChoice, UnknownProtecti
 #[cfg(target_os = "hermit")]
 pub(crate) use record::Record;
 pub use rights::{Access, Rights};
+#[cfg(target_os = "hermit")]
+pub use write_protect::WriteProtectError;

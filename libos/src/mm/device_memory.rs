@@ -6,7 +6,7 @@ use core::ptr::{self, NonNull};
 use core::slice;
 
 use super::attributes::Attributes;
-use super::layout::PAGE;
+use super::layout::{IDENTITY_END, PAGE};
 use super::ram::{allocate_frames, is_ram};
 use super::space::map_identity;
 
@@ -60,7 +60,7 @@ pub fn map_firmware(phys: u64, len: usize) -> &'static [u8] {
 }
 
 fn pages(phys: u64, len: usize) -> Range<u64> {
-    let end = phys.checked_add(len as u64).filter(|&end| end <= 1 << 46 && phys >= PAGE);
+    let end = phys.checked_add(len as u64).filter(|&end| end <= IDENTITY_END && phys >= PAGE);
     let Some(end) = end else {
         crate::fatal::fatal!(crate::fatal::BOOT_REFUSED, "firmware names the impossible address {phys:#x}+{len:#x}");
     };

@@ -2,9 +2,12 @@
 //!
 //! ```text
 //! 0x0000_0000_0000_0000  RAM, firmware tables and device registers, each at its physical address; page 0 unmapped
-//! 0x0000_1000_0000_0000  persistent memory, each device at this plus its physical address
+//! 0x0000_1000_0000_0000  persistent memory, each device at this plus its physical address (four-level paging)
 //! 0x0000_6000_0000_0000  stacks, one slot of 1 GiB for each; a stack ends at the slot's end, what is below it is unmapped
+//! 0x0010_0000_0000_0000  persistent memory with five-level paging: all 4 PiB of physical addresses fit
 //! ```
+
+use super::page_table::Levels;
 
 /// The size of a 4 KiB page, in bytes.
 pub const PAGE: u64 = 4096;
@@ -12,12 +15,25 @@ pub const PAGE: u64 = 4096;
 /// The size of a 1 GiB page, in bytes.
 pub const GIB: u64 = 1 << 30;
 
-/// Where persistent memory begins: the device at physical address P is mapped at `PMEM_BASE + P`, so addresses are aligned
-/// alike and the largest pages fit.
-pub const PMEM_BASE: u64 = 0x0000_1000_0000_0000;
+/// The end of what is mapped at its physical address: 16 TiB.
+pub const IDENTITY_END: u64 = 1 << 44;
 
-/// The end of what can be mapped as persistent memory, a physical address: 64 TiB.
-pub const PMEM_PHYSICAL_END: u64 = 1 << 46;
+/// Where persistent memory begins: the device at physical address P is mapped at this plus P, so addresses are aligned
+/// alike and the largest pages fit.
+pub const fn pmem_base(levels: Levels) -> u64 {
+    match levels {
+        Levels::Four => IDENTITY_END,
+        Levels::Five => 1 << 52,
+    }
+}
+
+/// The end of what can be mapped as persistent memory, a physical address: 64 TiB, or 4 PiB with five levels.
+pub const fn pmem_physical_end(levels: Levels) -> u64 {
+    match levels {
+        Levels::Four => 1 << 46,
+        Levels::Five => 1 << 52,
+    }
+}
 
 /// Where the stacks begin.
 pub const STACKS_BASE: u64 = 0x0000_6000_0000_0000;
@@ -29,13 +45,14 @@ pub const STACK_STRIDE: u64 = GIB;
 pub const STACK_SLOTS: usize = 16384;
 
 #[cfg(target_os = "hermit")]
-pub(crate) use image::{image, in_text, sections};
+pub(crate) use image::{Section, image, in_text, sections};
 
 #[cfg(target_os = "hermit")]
 mod image {
     use core::ops::Range;
 
     use crate::mm::attributes::Attributes;
+    use crate::mm::page_table::Piece;
 
     unsafe extern "C" {
         static image_start: u8;
@@ -45,10 +62,20 @@ mod image {
         static boot_stack_guard_page: u8;
     }
 
-    /// A part of the image and how its pages are mapped.
+    /// A part of the image and how its pages are mapped; `None` for the guard page.
     pub(crate) struct Section {
-        pub(crate) range: Range<u64>,
-        pub(crate) attributes: Attributes,
+        range: Range<u64>,
+        attributes: Option<Attributes>,
+    }
+
+    impl Section {
+        /// It as part of a mapping.
+        pub(crate) fn piece(self) -> Piece {
+            match self.attributes {
+                Some(attributes) => Piece::Memory { physical: self.range, attributes },
+                None => Piece::Hole { length: self.range.end - self.range.start },
+            }
+        }
     }
 
     fn address(symbol: *const u8) -> u64 {
@@ -65,8 +92,8 @@ mod image {
         (address(&raw const image_start)..address(&raw const text_end)).contains(&at)
     }
 
-    /// The image's sections; the boot stack's guard page is left out.
-    pub(crate) fn sections() -> [Section; 4] {
+    /// The image's sections, one after the other, with the boot stack's guard page among them.
+    pub(crate) fn sections() -> [Section; 5] {
         let (start, text, rodata, end) = (
             address(&raw const image_start),
             address(&raw const text_end),
@@ -75,14 +102,21 @@ mod image {
         );
         let guard = address(&raw const boot_stack_guard_page);
         [
-            Section { range: start..text, attributes: Attributes::CODE },
-            Section { range: text..rodata, attributes: Attributes::CONSTANT },
-            Section { range: rodata..guard, attributes: Attributes::DATA },
-            Section { range: guard + super::PAGE..end, attributes: Attributes::DATA },
+            Section { range: start..text, attributes: Some(Attributes::CODE) },
+            Section { range: text..rodata, attributes: Some(Attributes::CONSTANT) },
+            Section { range: rodata..guard, attributes: Some(Attributes::DATA) },
+            Section { range: guard..guard + super::PAGE, attributes: None },
+            Section { range: guard + super::PAGE..end, attributes: Some(Attributes::DATA) },
         ]
     }
 }
 
-const _: () = assert!(PMEM_BASE.is_multiple_of(GIB), "pmem is aligned alike in both spaces");
-const _: () = assert!(PMEM_BASE + PMEM_PHYSICAL_END <= STACKS_BASE, "pmem ends below the stacks");
-const _: () = assert!(STACKS_BASE + STACK_SLOTS as u64 * STACK_STRIDE <= 1 << 47, "stacks end below the hole");
+const _: () = {
+    let (four, five) = (pmem_base(Levels::Four), pmem_base(Levels::Five));
+    assert!(four.is_multiple_of(GIB) && five.is_multiple_of(GIB), "pmem is aligned alike in both spaces");
+    assert!(four >= IDENTITY_END, "pmem begins above what is mapped at its physical address");
+    assert!(four + pmem_physical_end(Levels::Four) <= STACKS_BASE, "pmem ends below the stacks");
+    let stacks_end = STACKS_BASE + STACK_SLOTS as u64 * STACK_STRIDE;
+    assert!(stacks_end <= 1 << 47, "stacks end below the hole");
+    assert!(stacks_end <= five && five + pmem_physical_end(Levels::Five) <= 1 << 56, "pmem fits above the stacks");
+};

@@ -1,6 +1,7 @@
 //! Memory: physical frames, the one address space, the heap and thread stacks.
 //!
-//! Owns every page-table entry: attributes (permissions, key, cacheability) are computed for each leaf when it is made.
+//! Owns every page-table entry: attributes (permissions, key, cacheability, encryption) are computed for each leaf when it
+//! is made; a change of permissions, and a split of a large page, keep all others.
 //! RAM is mapped at its physical address; thread stacks and persistent memory have windows of their own (see [`layout`]).
 //! Never: an alias of persistent memory, or a page both writable and executable.
 
@@ -25,9 +26,11 @@ pub use device_memory::{DmaRegion, allocate_dma, map_firmware, map_mmio};
 #[cfg(target_os = "hermit")]
 pub use ram::free_bytes;
 #[cfg(target_os = "hermit")]
+pub use space::translate;
+#[cfg(target_os = "hermit")]
 pub(crate) use {
     heap::HEAP,
     ram::{init, ram_ranges},
-    space::{is_mapped, map_pmem, translate, with_leaves, with_low_page},
+    space::{is_mapped, map_pmem, mode, protect, with_leaves, with_low_page},
     stack::{Stack, StackError},
 };

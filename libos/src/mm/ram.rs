@@ -6,7 +6,8 @@ use core::slice;
 use spin::Once;
 
 use super::frames::FrameBitmap;
-use super::layout::{PAGE, image};
+use super::layout::{IDENTITY_END, PAGE, image};
+use super::page_table::Mode;
 use crate::sync::IrqLock;
 
 /// The most ranges of RAM that are kept; firmware reports two or three.
@@ -21,15 +22,16 @@ const BOOT_MAPPING_END: u64 = 1 << 30;
 static RANGES: Once<([Range<u64>; MAX_RANGES], usize)> = Once::new();
 static FRAMES: IrqLock<Option<FrameBitmap<'static>>> = IrqLock::new(None);
 
-/// Takes charge of the RAM in `usable`, except what lies in `reserved`, then builds and loads the page tables.
+/// Takes charge of the RAM in `usable`, except what lies in `reserved`, then builds the page tables, of
+/// this mode, and loads them.
 ///
 /// # Safety
 /// `usable` is RAM that nobody else uses, apart from the image itself and `reserved`. Called once, on the boot mapping.
-pub(crate) unsafe fn init(usable: impl Iterator<Item = Range<u64>>, reserved: &[Range<u64>]) {
+pub(crate) unsafe fn init(usable: impl Iterator<Item = Range<u64>>, reserved: &[Range<u64>], mode: Mode) {
     let mut ranges = [const { 0..0 }; MAX_RANGES];
     let mut count = 0;
     for range in usable {
-        let range = range.start.max(LOW_MEMORY_END).next_multiple_of(PAGE)..range.end / PAGE * PAGE;
+        let range = range.start.max(LOW_MEMORY_END).next_multiple_of(PAGE)..range.end.min(IDENTITY_END) / PAGE * PAGE;
         if range.start < range.end && count < MAX_RANGES {
             ranges[count] = range;
             count += 1;
@@ -60,7 +62,7 @@ pub(crate) unsafe fn init(usable: impl Iterator<Item = Range<u64>>, reserved: &[
         frames.reserve(range.start / PAGE, range.end.div_ceil(PAGE) - range.start / PAGE);
     }
     *FRAMES.lock() = Some(frames);
-    super::space::init(ranges);
+    super::space::init(ranges, mode);
 }
 
 fn overlap(a: &Range<u64>, b: &Range<u64>) -> bool {

@@ -3,44 +3,62 @@
 use core::ops::Range;
 use core::{iter, ptr};
 
-use x86_64::structures::paging::PageTable;
+use spin::Once;
 
-use super::attributes::Attributes;
-use super::layout::{PAGE, PMEM_BASE, image, sections};
-use super::page_table::{AddressSpace, Leaf, MapError, TableMemory};
+use super::attributes::{Attributes, Permissions};
+use super::layout::{PAGE, Section, image, pmem_base, pmem_physical_end, sections};
+use super::page_table::{self, AddressSpace, Leaf, MapError, Mode, Piece, Stale, Table, TableMemory};
 use super::ram::{allocate_frames, release_frames};
-use crate::arch;
+use crate::arch::{self, interrupts};
 use crate::sync::IrqLock;
 
 /// Page tables lie in frames of RAM and are reached by the identity mapping.
+///
+/// A frame that held a table is used for tables for ever: a CPU that rests is not disturbed by a shootdown, and until it has
+/// dropped what it remembers it may still look a table up ahead of time, and would set marks in whatever is there.
 #[derive(Debug)]
-struct FrameTables;
+struct FrameTables {
+    /// The first unused table; each has the next one's address in its first entry, which is thereby not present.
+    spare: u64,
+}
 
 impl TableMemory for FrameTables {
     fn allocate(&mut self) -> Option<u64> {
-        let physical = allocate_frames(1)?;
+        let physical = if self.spare == 0 { allocate_frames(1)? } else { self.spare };
+        if physical == self.spare {
+            // SAFETY: `release` wrote there, and nobody else has the frame.
+            self.spare = unsafe { (physical as *const u64).read() };
+        }
         // SAFETY: the frame is ours alone, RAM, and identity mapped (by the boot mapping or by the final one).
         unsafe { ptr::write_bytes(physical as *mut u8, 0, PAGE as usize) };
         Some(physical)
     }
 
-    fn table(&mut self, physical: u64) -> &mut PageTable {
+    fn release(&mut self, physical: u64) {
+        // SAFETY: the frame came from `allocate`, and nothing leads to it any more.
+        unsafe { (physical as *mut u64).write(self.spare) };
+        self.spare = physical;
+    }
+
+    fn table(&self, physical: u64) -> &Table {
         // SAFETY: `physical` came from `allocate`, so it is an aligned, initialised frame that holds a table and nothing
-        // else; `&mut self` is reached only through `SPACE`, whose lock makes the borrow exclusive.
-        unsafe { &mut *(physical as *mut PageTable) }
+        // else. It is not released below a reader: those who change tables hold `SPACE`'s lock, and `translate`, which
+        // does not, disables interrupts, without which no flush that precedes a release ends.
+        unsafe { &*(physical as *const Table) }
     }
 }
 
 static SPACE: IrqLock<Option<AddressSpace<FrameTables>>> = IrqLock::new(None);
 
+/// What never changes about the address space: for those who read it without the lock.
+static LOADED: Once<(Mode, u64)> = Once::new();
+
 /// Maps the image and all RAM, each page with its own attributes, and loads the tables.
-pub(super) fn init(ram: &[Range<u64>]) {
+pub(super) fn init(ram: &[Range<u64>], mode: Mode) {
     let build = || {
-        let mut space = AddressSpace::new(FrameTables, arch::cpu::has_gibibyte_pages())?;
-        for section in sections() {
-            space.map(section.range.clone(), section.range.start, section.attributes)?;
-        }
+        let mut space = AddressSpace::new(FrameTables { spare: 0 }, mode)?;
         let image = image();
+        space.map_pieces(image.start, &sections().map(Section::piece))?;
         for range in ram {
             for part in [range.start..range.end.min(image.start), range.start.max(image.end)..range.end] {
                 if part.start < part.end {
@@ -52,8 +70,10 @@ pub(super) fn init(ram: &[Range<u64>]) {
     };
     match build() {
         Ok(space) => {
-            // SAFETY: the tables map the running code, its data and its stack where they are now.
-            unsafe { arch::cpu::load_page_tables(space.root()) };
+            // SAFETY: the tables have this mode and map the running code, its data and its stack where they are now; they
+            // lie below 1 GiB, since the boot mapping reaches no further.
+            unsafe { arch::paging::load(space.root(), mode.levels) };
+            LOADED.call_once(|| (mode, space.root()));
             *SPACE.lock() = Some(space);
         }
         Err(error) => crate::fatal::fatal!(crate::fatal::BOOT_REFUSED, "cannot map memory: {error}"),
@@ -62,6 +82,23 @@ pub(super) fn init(ram: &[Range<u64>]) {
 
 fn with_space<R>(f: impl FnOnce(&mut AddressSpace<FrameTables>) -> R) -> R {
     f(SPACE.lock().as_mut().expect("the address space is made at boot"))
+}
+
+/// How the page tables look.
+pub(crate) fn mode() -> Mode {
+    LOADED.get().expect("the address space is made at boot").0
+}
+
+/// After changes: makes every CPU forget what is no longer right and waits until each has.
+fn settle(stale: Stale) {
+    let range = stale.range();
+    if !range.is_empty() {
+        let dead = with_space(AddressSpace::take_dead);
+        // Tables are found through what CPUs remember of pages: flushing a page makes them forget all tables (SDM volume
+        // 3A, section 4.10.4.1).
+        arch::shootdown::flush_everywhere(range);
+        with_space(|space| space.release(dead));
+    }
 }
 
 /// Maps a range at its physical address; pages that are mapped already stay as they are.
@@ -76,11 +113,27 @@ pub(super) fn map_identity(range: Range<u64>, attributes: Attributes) -> Result<
     })
 }
 
-/// Maps a pmem device's physical range, which ends below [`super::layout::PMEM_PHYSICAL_END`]; where it begins.
+/// Maps a pmem device's physical range; where it begins.
 pub(crate) fn map_pmem(physical: Range<u64>, attributes: Attributes) -> Result<u64, MapError> {
-    let range = PMEM_BASE + physical.start..PMEM_BASE + physical.end;
-    with_space(|space| space.map(range.clone(), physical.start, attributes))?;
-    Ok(range.start)
+    let levels = mode().levels;
+    if physical.end > pmem_physical_end(levels) {
+        return Err(MapError::BadPhysical(physical.start));
+    }
+    let start = pmem_base(levels) + physical.start;
+    with_space(|space| space.map_pieces(start, &[Piece::Memory { physical, attributes }]))?;
+    Ok(start)
+}
+
+/// Unmaps whatever is mapped in `range`, pages of any size; when this returns no CPU reaches it any more. The memory behind
+/// it stays whose it was. Called with interrupts enabled, without an [`IrqLock`].
+pub(super) fn unmap(range: Range<u64>) -> Result<(), MapError> {
+    with_space(|space| space.unmap(range, &mut |_| {})).map(settle)
+}
+
+/// Gives the whole of `range`, which is mapped, these permissions; when this returns every CPU obeys them. Called with
+/// interrupts enabled, without an [`IrqLock`].
+pub(crate) fn protect(range: Range<u64>, permissions: Permissions) -> Result<(), MapError> {
+    with_space(|space| space.protect(range, permissions)).map(settle)
 }
 
 /// Maps new frames of RAM at `range`; on an error nothing stays mapped.
@@ -103,21 +156,19 @@ pub(super) fn map_frames(range: Range<u64>) -> Result<(), MapError> {
 pub(super) fn unmap_frames(ranges: impl IntoIterator<Item = Range<u64>>) {
     // The list of the frames lies in the frames themselves, which nobody uses now; 0 is no frame of RAM that is given out.
     let mut list = 0;
-    let mut hull: Option<Range<u64>> = None;
+    let mut keep = |leaf: Leaf| {
+        // SAFETY: the frame is RAM, so mapped at its physical address, aligned, and it was the unmapped page's.
+        unsafe { (leaf.physical_address as *mut u64).write(list) };
+        list = leaf.physical_address;
+    };
+    let mut stale = Stale::NOTHING;
     for range in ranges {
-        let before = hull.unwrap_or(range.clone());
-        hull = Some(before.start.min(range.start)..before.end.max(range.end));
-        for page in range.step_by(PAGE as usize) {
-            if let Ok(frame) = with_space(|space| space.unmap_page(page)) {
-                // SAFETY: the frame is RAM, so mapped at its physical address, aligned, and it was the unmapped page's.
-                unsafe { (frame as *mut u64).write(list) };
-                list = frame;
-            }
+        match with_space(|space| space.unmap(range, &mut keep)) {
+            Ok(more) => stale.merge(more),
+            Err(error) => unreachable!("all of its pages are 4 KiB, so that none is split: {error}"),
         }
     }
-    if let Some(hull) = hull {
-        arch::shootdown::flush_everywhere(hull);
-    }
+    settle(stale);
     while list != 0 {
         let frame = list;
         // SAFETY: as above; written above, and nobody has the frame until it is released.
@@ -130,25 +181,23 @@ pub(super) fn unmap_frames(ranges: impl IntoIterator<Item = Range<u64>>) {
 pub(crate) fn with_low_page<R>(page: u64, attributes: Attributes, body: impl FnOnce() -> R) -> Option<R> {
     with_space(|space| space.map(page..page + PAGE, page, attributes)).ok()?;
     let result = body();
-    with_space(|space| space.unmap_page(page)).ok()?;
-    arch::shootdown::flush_everywhere(page..page + PAGE);
+    unmap(page..page + PAGE).ok()?;
     Some(result)
 }
 
-/// The leaf that maps this address.
-pub(crate) fn translate(address: u64) -> Option<Leaf> {
-    with_space(|space| space.translate(address))
+/// The leaf that maps this address. Takes no lock, so that it can be asked in any trap.
+pub fn translate(address: u64) -> Option<Leaf> {
+    let &(mode, root) = LOADED.get()?;
+    let enabled = interrupts::disable();
+    let leaf = page_table::translate(&FrameTables { spare: 0 }, mode, root, address);
+    interrupts::restore(enabled);
+    leaf
 }
 
-/// Whether the address can be read: for reports, which must not fault themselves. False when the tables are being
-/// changed by the very code that is reported.
+/// Whether the address can be read whoever asks: it is mapped, and no key guards it. For reports, which must not fault
+/// themselves.
 pub(crate) fn is_mapped(address: u64) -> bool {
-    SPACE.try_lock().is_some_and(|mut space| {
-        space.as_mut().is_some_and(|space| {
-            let canonical = address < 1 << 47;
-            canonical && space.translate(address).is_some_and(|leaf| super::attributes::key_number(leaf.flags) == 0)
-        })
-    })
+    translate(address).is_some_and(|leaf| leaf.flags.key() == 0)
 }
 
 /// Calls `visit` for every leaf of the address space.

@@ -3,13 +3,64 @@
 use core::arch::asm;
 
 use raw_cpuid::{CpuId, CpuIdReaderNative};
-use x86_64::registers::control::{Cr0, Cr0Flags, Cr3, Cr3Flags, Cr4, Cr4Flags};
+use x86_64::registers::control::{Cr0, Cr0Flags, Cr3, Cr4, Cr4Flags};
+use x86_64::registers::model_specific::Msr;
 use x86_64::registers::xcontrol::{XCr0, XCr0Flags};
-use x86_64::structures::paging::PhysFrame;
-use x86_64::{PhysAddr, VirtAddr};
+
+use crate::mm::page_table::Encryption;
 
 fn cpuid() -> CpuId<CpuIdReaderNative> {
     CpuId::new()
+}
+
+/// Whether page tables can have five levels (CPUID.(7,0):ECX.LA57).
+pub fn has_five_levels() -> bool {
+    cpuid().get_extended_feature_info().is_some_and(|f| f.has_la57())
+}
+
+/// How many bits a physical address has at most (CPUID.80000008H:EAX, bits 7:0).
+pub fn physical_address_bits() -> u32 {
+    cpuid().get_processor_capacity_feature_info().map_or(36, |f| u32::from(f.physical_address_bits()))
+}
+
+/// Which address bits of page tables mean encryption.
+pub fn memory_encryption() -> Encryption {
+    let bit = |register, bit: u32| {
+        // SAFETY: reading it changes nothing, and the CPUID flag that precedes each call says that it exists.
+        let value = unsafe { Msr::new(register).read() };
+        value >> bit & 1 != 0
+    };
+    if let Some(amd) = cpuid().get_memory_encryption_info()
+        && ((amd.has_sev() && has_hypervisor() && bit(AMD_SEV_STATUS, 0)) || (amd.has_sme() && bit(AMD_SYSCFG, 23)))
+    {
+        return Encryption::amd(u32::from(amd.c_bit_position()));
+    }
+    // raw-cpuid has no name for CPUID.(7,0):ECX.TME_EN, bit 13.
+    let has_tme =
+        cpuid().get_extended_feature_info().is_some() && core::arch::x86_64::__cpuid_count(7, 0).ecx & 1 << 13 != 0;
+    if has_tme && bit(IA32_TME_ACTIVATE, 1) {
+        // SAFETY: as above.
+        let key_bits = unsafe { Msr::new(IA32_TME_ACTIVATE).read() } >> 32 & 0xf;
+        return Encryption::intel(key_bits as u32, physical_address_bits());
+    }
+    Encryption::default()
+}
+
+/// Set bit 0: this guest's memory is encrypted. Exists in guests that have SEV.
+const AMD_SEV_STATUS: u32 = 0xc001_0131;
+/// Set bit 23: memory encryption is on.
+const AMD_SYSCFG: u32 = 0xc001_0010;
+/// Set bit 1: memory encryption is on; bits 35:32: how many address bits are a key's identifier.
+const IA32_TME_ACTIVATE: u32 = 0x982;
+
+fn has_hypervisor() -> bool {
+    cpuid().get_feature_info().is_some_and(|f| f.has_hypervisor())
+}
+
+/// What each of the eight places of the page attribute table stands for, one byte each (IA32_PAT).
+pub fn page_attribute_table() -> u64 {
+    // SAFETY: every CPU with long mode has it; reading it changes nothing.
+    unsafe { Msr::new(0x277).read() }
 }
 
 /// Whether leaves of 1 GiB exist (CPUID.80000001H:EDX.Page1GB).
@@ -82,16 +133,6 @@ pub unsafe fn enable_features() {
     }
 }
 
-/// Makes the tables with this root the address space.
-///
-/// # Safety
-/// They map the running code, its data and its stack.
-pub unsafe fn load_page_tables(root: u64) {
-    let frame = PhysFrame::containing_address(PhysAddr::new(root));
-    // SAFETY: the caller answers for what the tables map.
-    unsafe { Cr3::write(frame, Cr3Flags::empty()) };
-}
-
 /// The physical address of the page tables that are in use.
 pub(super) fn page_table_root() -> u64 {
     Cr3::read().0.start_address().as_u64()
@@ -99,7 +140,10 @@ pub(super) fn page_table_root() -> u64 {
 
 /// Forgets this CPU's cached translation of a page.
 pub fn flush_tlb_page(address: u64) {
-    x86_64::instructions::tlb::flush(VirtAddr::new(address));
+    // The x86_64 crate's function knows addresses of four levels only.
+    // SAFETY: forgetting a translation changes nothing but time. The block counts as one that accesses memory, so that the
+    // compiler moves no access across it.
+    unsafe { asm!("invlpg [{}]", in(reg) address, options(nostack, preserves_flags)) };
 }
 
 /// Forgets all of this CPU's cached translations (no page is global).

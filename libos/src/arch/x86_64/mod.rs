@@ -17,6 +17,7 @@ pub mod interrupts;
 mod io_apic;
 pub mod key_rights;
 mod memory_functions;
+pub mod paging;
 pub mod percpu;
 pub mod pit;
 pub mod port;

@@ -9,7 +9,7 @@ use core::arch::global_asm;
 use core::{ptr, slice};
 
 use super::apic::{self, Command};
-use super::{cpu, gdt, idt, interrupts, key_rights, percpu};
+use super::{cpu, gdt, idt, interrupts, key_rights, paging, percpu};
 use crate::mm::attributes::Attributes;
 use crate::mm::layout::PAGE;
 use crate::mm::{self, Stack};
@@ -52,8 +52,10 @@ global_asm!(
         movl %eax, %es
         movl %eax, %ss
         // As in the boot code: CR4 PAE, OSFXSR, OSXMMEXCPT; IA32_EFER LME, NXE; CR0 PG, WP, NE, MP, PE.
+        // And as many levels of page tables as the other CPUs have.
         movl %cr4, %eax
         orl $0x620, %eax
+        orl {base} + trampoline_variables - trampoline_start + 24, %eax
         movl %eax, %cr4
         movl {base} + trampoline_variables - trampoline_start, %eax
         movl %eax, %cr3
@@ -82,8 +84,8 @@ global_asm!(
     3:  .word 31
         .long {base} + 4b - trampoline_start
     .balign 8
-    // The page tables' root, the stack, the CPU's number.
-    trampoline_variables: .quad 0, 0, 0
+    // The page tables' root, the stack, the CPU's number, bits for CR4.
+    trampoline_variables: .quad 0, 0, 0, 0
     trampoline_end:
     .text
     "#,
@@ -149,7 +151,7 @@ fn fill_trampoline(stack_top: u64, number: u64) {
     let start = &raw const trampoline_start;
     let length = (&raw const trampoline_end).addr() - start.addr();
     let variables = (&raw const trampoline_variables).addr() - start.addr();
-    let values = [cpu::page_table_root(), stack_top, number];
+    let values = [cpu::page_table_root(), stack_top, number, paging::level_bits()];
     let filled = mm::with_low_page(TRAMPOLINE, Attributes::DATA, || {
         // SAFETY: the page is mapped writable while this runs, it is RAM that nobody else uses, no CPU runs on it now, and
         // the trampoline with its variables is smaller than a page.

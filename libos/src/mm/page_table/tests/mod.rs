@@ -1,0 +1,68 @@
+//! Page tables on the host: the tables lie in a map, keyed by made-up physical addresses.
+
+mod bits;
+mod cpu;
+mod model;
+mod simple;
+
+use std::boxed::Box;
+use std::collections::BTreeMap;
+use std::vec::Vec;
+
+use super::*;
+use crate::mm::layout::GIB;
+
+const MIB2: u64 = 2 << 20;
+
+/// The bit that encrypts in these tests, as AMD's CPUs have it.
+const C_BIT: u32 = 47;
+
+#[derive(Debug, Default)]
+struct Tables {
+    tables: BTreeMap<u64, Box<Table>>,
+    /// How many there were ever: no address is given twice, so a use after release is found.
+    given: u64,
+    limit: Option<usize>,
+}
+
+impl TableMemory for Tables {
+    fn allocate(&mut self) -> Option<u64> {
+        if self.limit.is_some_and(|limit| self.tables.len() >= limit) {
+            return None;
+        }
+        let physical = 0x7000_0000 + self.given * PAGE;
+        self.given += 1;
+        self.tables.insert(physical, Box::default());
+        Some(physical)
+    }
+
+    fn release(&mut self, physical: u64) {
+        assert!(self.tables.remove(&physical).is_some(), "released twice");
+    }
+
+    fn table(&self, physical: u64) -> &Table {
+        self.tables.get(&physical).expect("a table that was allocated")
+    }
+}
+
+fn mode(levels: Levels, gibibyte_pages: bool) -> Mode {
+    Mode { levels, gibibyte_pages, encryption: Encryption::amd(C_BIT) }
+}
+
+fn space(gibibyte_pages: bool) -> AddressSpace<Tables> {
+    AddressSpace::new(Tables::default(), mode(Levels::Four, gibibyte_pages)).unwrap()
+}
+
+fn leaves(space: &AddressSpace<Tables>) -> Vec<Leaf> {
+    let mut all = Vec::new();
+    space.for_each_leaf(|leaf| all.push(leaf));
+    all
+}
+
+fn sizes(space: &AddressSpace<Tables>) -> Vec<u64> {
+    leaves(space).iter().map(|leaf| leaf.size).collect()
+}
+
+fn memory(physical: Range<u64>, attributes: Attributes) -> Piece {
+    Piece::Memory { physical, attributes }
+}

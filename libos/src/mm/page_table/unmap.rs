@@ -1,0 +1,87 @@
+//! Removing leaves, and the tables that they leave empty.
+//!
+//! A table that was taken out of the tree may still be in some CPU's caches, so it is kept until these are flushed. The
+//! tables that wait form a list through their first entries, which are not present: nothing has to be allocated.
+
+use core::ops::Range;
+
+use super::entry::Entry;
+use super::mode::{coverage, index};
+use super::{AddressSpace, Leaf, MapError, Stale, TableMemory};
+
+/// Tables that were taken out of the tree, to be given to [`AddressSpace::release`] once no CPU remembers them.
+#[derive(Debug)]
+#[must_use = "the tables are lost"]
+pub struct DeadTables {
+    first: Option<u64>,
+}
+
+impl<M: TableMemory> AddressSpace<M> {
+    /// Unmaps whatever is mapped in `range` and shows it to `removed`. Pages that reach over its ends are split. On an
+    /// error nothing was unmapped.
+    pub fn unmap(&mut self, range: Range<u64>, removed: &mut dyn FnMut(Leaf)) -> Result<Stale, MapError> {
+        self.check_range(&range)?;
+        let mut stale = Stale::NOTHING;
+        for end in [range.start, range.end] {
+            if let Some(leaf) = self.translate(end).filter(|leaf| leaf.virtual_address != end) {
+                stale.add(&leaf.addresses());
+            }
+            self.split_at(end)?;
+        }
+        self.unmap_leaves(&range, &mut |leaf| {
+            stale.add(&leaf.addresses());
+            removed(leaf);
+        });
+        Ok(stale)
+    }
+
+    /// Unmaps the leaves in `range`, none of which reaches over its ends.
+    pub(super) fn unmap_leaves(&mut self, range: &Range<u64>, removed: &mut dyn FnMut(Leaf)) {
+        if range.start < range.end {
+            self.unmap_table(self.root, self.mode.levels.root(), range.start, range.end - 1, removed);
+        }
+    }
+
+    /// Unmaps from `first` to `last`, both of which the table covers.
+    fn unmap_table(&mut self, table: u64, level: u32, first: u64, last: u64, removed: &mut dyn FnMut(Leaf)) {
+        let size = coverage(level);
+        let mut at = first;
+        loop {
+            let end = (at | (size - 1)).min(last);
+            let number = index(at, level);
+            let entry = self.memory.table(table).get(number);
+            if entry.is_present() && entry.is_leaf(level) {
+                self.memory.table(table).set(number, Entry::UNUSED);
+                removed(entry.describe(level, self.mode, at));
+            } else if entry.is_present() {
+                let below = entry.physical(level, self.mode);
+                self.unmap_table(below, level - 1, at, end, removed);
+                if self.memory.table(below).is_empty() {
+                    self.memory.table(table).set(number, Entry::UNUSED);
+                    self.memory.table(below).set(0, Entry::parked(self.dead.unwrap_or(0)));
+                    self.dead = Some(below);
+                }
+            }
+            if end == last {
+                return;
+            }
+            at = end + 1;
+        }
+    }
+
+    /// The tables that were taken out of the tree since the last call. What the changes since then said to be stale is to
+    /// be flushed everywhere, at least one page, between this and [`Self::release`].
+    pub fn take_dead(&mut self) -> DeadTables {
+        DeadTables { first: self.dead.take() }
+    }
+
+    /// Gives tables back to where they came from.
+    pub fn release(&mut self, dead: DeadTables) {
+        let mut next = dead.first;
+        while let Some(table) = next {
+            let following = self.memory.table(table).get(0).bits();
+            next = (following != 0).then_some(following);
+            self.memory.release(table);
+        }
+    }
+}
