@@ -13,7 +13,7 @@ use crate::annotate::Annotator;
 use crate::forward::{self, Forwarder};
 use crate::guest;
 use crate::image::PmemImage;
-use crate::qemu::{Event, Exit, Machine, MachineOptions, Network};
+use crate::qemu::{Accelerator, Event, Exit, Machine, MachineOptions, Network};
 use crate::setup::{self, toolchain::Choice};
 use crate::tap::Tap;
 use crate::workspace;
@@ -80,7 +80,10 @@ pub fn run(options: RunOptions) -> Result<u8> {
     }
     machine.pmem.push(image);
     let (events, machine_events) = mpsc::channel();
-    let machine = Machine::start(machine, Some(events))?;
+    let on_kvm = machine.accelerator == Accelerator::Kvm;
+    let started = Machine::start(machine, Some(events));
+    let machine =
+        if on_kvm { started.context("KVM does not run it here; --accel tcg runs everywhere")? } else { started? };
     let machine_news = news.clone();
     thread::spawn(move || machine_events.into_iter().try_for_each(|event| machine_news.send(News::Machine(event))));
 
