@@ -46,7 +46,7 @@ static BLOCK: LazyLock<Vec<u8>> =
     LazyLock::new(|| Random::new(0).bytes(PERIOD).into_iter().map(|byte| byte | 0x80).collect());
 
 /// The bytes of the pattern at `offset` and after it, at most `most` of them, and at least one.
-fn piece(seed: u64, offset: u64, most: usize) -> &'static [u8] {
+pub(crate) fn piece(seed: u64, offset: u64, most: usize) -> &'static [u8] {
     let start = ((offset + seed * 7919) % PERIOD as u64) as usize;
     &BLOCK[start..PERIOD.min(start + most)]
 }

@@ -1,5 +1,6 @@
 //! The store in a machine, with clients on this side.
 
+use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::thread;
@@ -76,14 +77,28 @@ impl Store {
 
     /// Boots the store in this machine and waits until it is ready.
     pub fn start(options: MachineOptions) -> Self {
+        Self::try_start(options).unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// As [`Store::start`], for who wants to go on without.
+    ///
+    /// # Errors
+    /// When QEMU cannot start the machine, or the store does not get ready; the error has what the guest printed.
+    pub fn try_start(options: MachineOptions) -> io::Result<Self> {
         let program = options.image.clone();
-        let machine = Machine::start(options, None).unwrap();
+        let machine = Machine::start(options, None).map_err(|error| io::Error::other(format!("{error:#}")))?;
         let is_ready = |line: &str| line.starts_with(&format!("kvstore: ready on port {PORT} (")).then_some(());
         if machine.console().wait_for_line(PATIENCE, is_ready).is_none() {
-            panic!("the store does not get ready:\n{}", machine.console().lines().join("\n"));
+            let printed = machine.console().lines().join("\n");
+            return Err(io::Error::other(format!("the store does not get ready:\n{printed}")));
         }
-        let forwarder = machine.forward_any(PORT).unwrap();
-        Self { forwarder, machine, program }
+        let forwarder = machine.forward_any(PORT).map_err(|error| io::Error::other(format!("{error:#}")))?;
+        Ok(Self { forwarder, machine, program })
+    }
+
+    /// The machine that it runs in.
+    pub fn machine(&self) -> &Machine {
+        &self.machine
     }
 
     /// Where clients connect to.

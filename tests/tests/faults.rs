@@ -1,7 +1,68 @@
-//! The campaign of `cargo xtask faults`, in small.
+//! The campaign of `cargo xtask faults`, in small, and that it sees what there is to see.
 
+use std::sync::LazyLock;
+
+use holdfast_tests::faults::campaign::{self, Options};
+use holdfast_tests::faults::judge::Data;
+use holdfast_tests::faults::places::WorkingSet;
+use holdfast_tests::faults::plan::Plan;
+use holdfast_tests::faults::record::{Ending, Group, Outcome, Record};
+use holdfast_tests::faults::report::Summary;
+use holdfast_tests::faults::run::{Bench, Certain};
 use holdfast_tests::faults::windows;
+use xtask::guest;
 use xtask::qemu::Protection;
+
+static BENCH: LazyLock<(Bench, WorkingSet)> = LazyLock::new(|| {
+    let directory = tempfile::tempdir().unwrap();
+    let bench = Bench::new(&guest::image("kvstore").unwrap(), 2, directory.path()).unwrap();
+    let set = bench.sample().unwrap();
+    assert!(set.functions.len() > 20, "{set:?}");
+    (bench, set)
+});
+
+fn run(group: Group, certain: Certain) -> Record {
+    // A lost lock: what is done besides is what matters.
+    let plan = Plan { writes_before: 40, writes_after: 60, ..Plan::new(1, 9) };
+    BENCH.0.run(&plan, group, &BENCH.1, Some(certain)).unwrap()
+}
+
+#[test]
+fn a_copy_to_the_wrong_device_is_stopped_and_without_protection_it_is_found() {
+    for group in [Group::Pks, Group::Pku] {
+        let record = run(group, Certain::CopyToCanary);
+        assert_eq!((record.outcome, record.ending), (Outcome::Stopped, Ending::Exited(103)), "{record:#?}");
+        assert!(record.console[0].starts_with("holdfast: FAULT stray write of pmem1"), "{record:#?}");
+        assert!(record.after.as_ref().unwrap().holds(), "{record:#?}");
+    }
+    let record = run(Group::None, Certain::CopyToCanary);
+    assert_eq!((record.outcome, record.judgement.data()), (Outcome::OutsideGrant, Data::CanaryChanged), "{record:#?}");
+}
+
+#[test]
+fn a_change_of_the_images_is_found_and_is_not_excused() {
+    let record = run(Group::Pks, Certain::CanaryChanged);
+    assert_eq!(record.outcome, Outcome::OutsideGrant, "{record:#?}");
+    assert_eq!(record.judgement.canary.count, 1, "{record:#?}");
+    let record = run(Group::None, Certain::RecordChanged);
+    assert_eq!(record.outcome, Outcome::OutsideGrant, "{record:#?}");
+    assert!(record.judgement.lost_acknowledged(), "{record:#?}");
+}
+
+#[test]
+fn a_small_campaign_runs_goes_on_and_finds_nothing_outside_of_grants() {
+    let (directory, image) = (tempfile::tempdir().unwrap(), guest::image("kvstore").unwrap());
+    let groups = vec![Group::Pks, Group::None];
+    let mut options = Options { seed: 1, count: 2, only: None, groups, smp: 1, jobs: 2, resume: false };
+    assert_eq!(campaign::run(&image, &options, directory.path()).unwrap().records.len(), 4);
+    options = Options { count: 4, resume: true, ..options };
+    let runs = campaign::run(&image, &options, directory.path()).unwrap();
+    assert_eq!(runs.records.len(), 8);
+    let summary = Summary::new(&runs, Vec::new());
+    assert!(summary.verdict.failures.is_empty(), "{:#?}", summary.verdict);
+    assert!(runs.records.values().all(|record| record.writes[0] >= record.plan.writes_before), "{runs:#?}");
+    assert!(runs.records.values().all(|record| !record.injected.is_empty()), "{runs:#?}");
+}
 
 #[test]
 fn each_batch_of_commands_is_stored_in_one_window() {

@@ -3,6 +3,8 @@
 //! QEMU's stub shows neither IA32_PKRS nor PKRU. But the guest's code has instructions that read and write them, and these can be
 //! executed, one step at a time, and recognised when they are about to be.
 
+use std::time::Duration;
+
 use xtask::qemu::Protection;
 
 use crate::elf::Elf;
@@ -13,6 +15,10 @@ const WRMSR: &[u8] = &[0x0f, 0x30];
 const RDMSR: &[u8] = &[0x0f, 0x32];
 const WRPKRU: &[u8] = &[0x0f, 0x01, 0xef];
 const RDPKRU: &[u8] = &[0x0f, 0x01, 0xee];
+
+/// How long the one instruction may take.
+const STEP_PATIENCE: Duration = Duration::from_secs(2);
+const IDLE_PATIENCE: Duration = Duration::from_millis(50);
 
 /// What a key allows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,7 +73,7 @@ impl RightsRegister {
     }
 
     /// The register's value on this CPU, which is selected then: the CPU executes one of the guest's own instructions that read it, and then has all
-    /// its registers back. `None` if no such instruction is as it was in the image.
+    /// its registers back. `None` if no such instruction is as it was in the image, or the CPU waits with its interrupts off and executes nothing.
     pub fn value(&self, gdb: &mut Gdb, cpu: u32) -> Result<Option<u32>> {
         gdb.select(cpu)?;
         let before = gdb.registers()?;
@@ -78,13 +84,15 @@ impl RightsRegister {
             gdb.set_step_mode(StepMode::ALONE)?;
             gdb.set_register(Register::RIP, place.into())?;
             gdb.set_register(Register::RCX, self.number.into())?;
-            gdb.step(cpu)?;
+            // One that waits executes something only if there is work for it already.
+            let patience = if gdb.is_idle(cpu)? { IDLE_PATIENCE } else { STEP_PATIENCE };
+            let stepped = gdb.try_step(cpu, patience)?.is_some();
             gdb.select(cpu)?;
             let after = gdb.registers()?;
             for register in [Register::RAX, Register::RCX, Register::RDX, Register::RIP] {
                 gdb.set_register(register, before.wide(register))?;
             }
-            if after.rip() == place + self.read_code.len() as u64 {
+            if stepped && after.rip() == place + self.read_code.len() as u64 {
                 return Ok(Some(after.get(Register::RAX) as u32));
             }
             break;

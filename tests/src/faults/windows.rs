@@ -8,6 +8,7 @@ use std::fmt;
 use std::thread;
 use std::time::Duration;
 
+use serde::Serialize;
 use xtask::qemu::{MachineOptions, Protection};
 use xtask::size::MIB;
 
@@ -24,7 +25,7 @@ const KEY: u8 = 1;
 const MOST_STEPS: u64 = 1_000_000;
 
 /// The windows in which some commands were executed.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Windows {
     /// How many SETs the client sent at once.
     pub commands: u64,

@@ -5,7 +5,7 @@
 //!
 //! What QEMU 7.2 does, and a user of this should know:
 //!
-//! - The guest stops when somebody connects, and goes on for good when the connection ends.
+//! - The guest stops when somebody connects, and goes on for good by [`Gdb::detach`].
 //! - A thread of the protocol is a virtual CPU, numbered from 1. [`Gdb::resume`] lets all of them run, [`Gdb::step`] one only.
 //! - While the guest runs, nothing can be asked; any byte sent to the stub stops it. So everything but [`Gdb::wait`] and
 //!   [`Gdb::halt`] is refused then.
@@ -33,6 +33,9 @@ use packet::Link;
 const PATIENCE: Duration = Duration::from_secs(30);
 /// The most bytes of memory that one packet carries: QEMU's packets have 4096 characters, two for each byte.
 const MOST_BYTES: usize = 1024;
+
+/// The signal of a step that was made and of a stop point.
+const SIGTRAP: u8 = 5;
 
 /// Why something asked of the stub did not happen.
 #[derive(Debug)]
@@ -245,6 +248,26 @@ impl Gdb {
     pub fn step(&mut self, cpu: u32) -> Result<Stop> {
         self.start(&format!("vCont;s:{cpu:x}"))?;
         self.wait(PATIENCE)?.ok_or(GdbError::TimedOut)
+    }
+
+    /// As [`Gdb::step`], but gives up after `timeout`: a CPU that waits for an interrupt executes nothing. `None` then.
+    pub fn try_step(&mut self, cpu: u32, timeout: Duration) -> Result<Option<Stop>> {
+        self.start(&format!("vCont;s:{cpu:x}"))?;
+        match self.wait(timeout)? {
+            Some(stop) => Ok(Some(stop)),
+            None => {
+                let stop = self.halt()?;
+                // It may have been about to stop by itself.
+                Ok((stop.signal == SIGTRAP).then_some(stop))
+            }
+        }
+    }
+
+    /// Whether a CPU waits for an interrupt.
+    pub fn is_idle(&mut self, cpu: u32) -> Result<bool> {
+        let answer = self.ask(&format!("qThreadExtraInfo,{cpu:x}"))?;
+        let text = from_hex(&answer)?;
+        Ok(String::from_utf8_lossy(&text).contains("halted"))
     }
 
     /// Lets all CPUs run.

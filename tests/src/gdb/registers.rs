@@ -53,6 +53,8 @@ impl Register {
     pub const RBP: Self = Self(6);
     /// The stack pointer.
     pub const RSP: Self = Self(7);
+    /// Control bits, the one that makes ring 0 heed read-only pages among them.
+    pub const CR0: Self = Self(27);
     /// The page tables' root.
     pub const CR3: Self = Self(29);
     /// Control bits, those that turn protection keys on among them.

@@ -15,11 +15,12 @@ pub(crate) struct Options {
     /// Try every shape of stray access in every context, with pks, with pku and without protection
     #[arg(long)]
     pub(crate) directed: bool,
-    /// Only the cells of this context or this shape (`nmi`, `fxsave`), or of both (`nmi/fxsave`)
-    #[arg(long, value_name = "CONTEXT/SHAPE", requires = "directed")]
-    only: Option<String>,
+    /// Only the run with this number, once more, whose record is printed; with --directed only the cells of this context or this
+    /// shape (`nmi`, `fxsave`), or of both (`nmi/fxsave`)
+    #[arg(long, value_name = "RUN|CONTEXT/SHAPE")]
+    pub(crate) only: Option<String>,
     /// How many machines run at a time [default: one for each processor]
-    #[arg(long, value_name = "N", requires = "directed")]
+    #[arg(long, value_name = "N")]
     jobs: Option<usize>,
     /// Where the results go for programs [default: faults/directed.json in cargo's output directory]
     #[arg(long, value_name = "FILE", requires = "directed")]
@@ -29,10 +30,17 @@ pub(crate) struct Options {
     write_table: bool,
 }
 
+impl Options {
+    /// How many machines run at a time.
+    pub(crate) fn jobs(&self) -> usize {
+        self.jobs.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from))
+    }
+}
+
 /// Runs the matrix, prints it, and fails unless every cell is as expected.
 pub(crate) fn run(options: &Options, protection: Option<&str>) -> Result<ExitCode, String> {
     let cells = choose(options.only.as_deref(), protection)?;
-    let jobs = options.jobs.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
+    let jobs = options.jobs();
     let (began, mut done) = (Instant::now(), 0);
     let results = directed::run(&cells, jobs, |result| {
         done += 1;

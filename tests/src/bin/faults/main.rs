@@ -2,24 +2,57 @@
 
 mod directed;
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{CommandFactory, Parser};
+use clap::Parser;
+use holdfast_tests::faults::campaign::{self, Options};
+use holdfast_tests::faults::record::Group;
+use holdfast_tests::faults::report::{PAGE, SUMMARY, Summary};
 use holdfast_tests::faults::windows;
+use xtask::guest;
 use xtask::qemu::Protection;
 
 /// Injects faults into a running store and judges what they leave in persistent memory.
 #[derive(Debug, Parser)]
 #[command(name = "cargo xtask faults", bin_name = "cargo xtask faults")]
 struct Cli {
+    /// Runs of each group
+    #[arg(long, default_value_t = 100)]
+    count: u64,
+    /// What every random choice follows from
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Only with this protection, or with all three [default: all with --directed; else pks, and none as the control group]
+    #[arg(long, value_parser = ["pks", "pku", "none", "all"])]
+    protection: Option<String>,
+    /// Processors of the guest
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=8))]
+    smp: u32,
+    /// Go on with the runs that are in the output directory
+    #[arg(long)]
+    resume: bool,
+    /// Where the runs and the report go [default: var/faults/seed-SEED]
+    #[arg(long, value_name = "DIR")]
+    output: Option<PathBuf>,
     /// Count the instructions that are executed while persistent memory can be written to, for one SET and for sixteen
     #[arg(long)]
     windows: bool,
     #[command(flatten)]
     directed: directed::Options,
-    /// Only with this backend [default: all]
-    #[arg(long, value_parser = ["pks", "pku", "none"])]
-    protection: Option<String>,
+}
+
+impl Cli {
+    /// The groups of a campaign, each of which gets the same faults.
+    fn groups(&self) -> Vec<Group> {
+        match self.protection.as_deref() {
+            Some("pks") => vec![Group::Pks],
+            Some("pku") => vec![Group::Pku],
+            Some("none") => vec![Group::None],
+            Some(_) => vec![Group::Pks, Group::Pku, Group::None],
+            None => vec![Group::Pks, Group::None],
+        }
+    }
 }
 
 fn main() -> ExitCode {
@@ -28,14 +61,49 @@ fn main() -> ExitCode {
         return print_windows();
     }
     if cli.directed.directed {
-        return directed::run(&cli.directed, cli.protection.as_deref()).unwrap_or_else(|error| {
+        let protection = cli.protection.as_deref().filter(|&protection| protection != "all");
+        return directed::run(&cli.directed, protection).unwrap_or_else(|error| {
             eprintln!("error: {error}");
             ExitCode::FAILURE
         });
     }
-    // Nothing was asked for.
-    eprintln!("{}", Cli::command().render_help());
-    ExitCode::FAILURE
+    run(&cli).unwrap_or_else(|error| {
+        eprintln!("error: {error}");
+        ExitCode::FAILURE
+    })
+}
+
+fn run(cli: &Cli) -> Result<ExitCode, Box<dyn std::error::Error>> {
+    let image = guest::image("kvstore")?;
+    let default = || xtask::workspace::root().join(format!("var/faults/seed-{}", cli.seed));
+    let directory = cli.output.clone().unwrap_or_else(default);
+    let number = |text: &String| text.parse().map_err(|_| format!("--only {text}: the number of a run is asked for"));
+    let only = cli.directed.only.as_ref().map(number).transpose()?;
+    let options = Options {
+        seed: cli.seed,
+        count: cli.count,
+        only,
+        groups: cli.groups(),
+        smp: cli.smp,
+        jobs: cli.directed.jobs(),
+        resume: cli.resume,
+    };
+    let runs = campaign::run(&image, &options, &directory)?;
+    if only.is_some() {
+        runs.records.values().for_each(|record| println!("{record:#?}"));
+        return Ok(ExitCode::SUCCESS);
+    }
+    let protected = options.groups.iter().any(|group| group.is_protected());
+    let windows = if protected { windows::measure(Protection::Pks)? } else { Vec::new() };
+    let summary = Summary::new(&runs, windows);
+    summary.write(&runs, &directory)?;
+    summary.print();
+    let directory = xtask::workspace::display(&directory);
+    println!(
+        "the report: {directory}/{PAGE}, for machines: {directory}/{SUMMARY}, every run: {directory}/{}",
+        campaign::RUNS
+    );
+    Ok(if summary.verdict.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 fn print_windows() -> ExitCode {
@@ -48,5 +116,29 @@ fn print_windows() -> ExitCode {
             eprintln!("error: the guest cannot be followed: {error}");
             ExitCode::FAILURE
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    fn parse(line: &str) -> Cli {
+        Cli::try_parse_from(line.split_whitespace()).unwrap()
+    }
+
+    #[test]
+    fn the_definition_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_campaign_has_its_control_group_unless_told_otherwise() {
+        assert_eq!(parse("faults").groups(), [Group::Pks, Group::None]);
+        assert_eq!(parse("faults --protection pku").groups(), [Group::Pku]);
+        assert_eq!(parse("faults --protection all --count 7").groups(), [Group::Pks, Group::Pku, Group::None]);
+        assert!(Cli::try_parse_from(["faults", "--protection", "some"]).is_err());
+        assert!(Cli::try_parse_from(["faults", "--smp", "0"]).is_err());
     }
 }

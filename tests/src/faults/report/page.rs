@@ -1,0 +1,285 @@
+//! The page for people.
+
+use std::fmt::Write as _;
+
+use super::Summary;
+use super::chart::{chart, class};
+use crate::faults::campaign::Runs;
+use crate::faults::plan::Kind;
+use crate::faults::record::{Group, Outcome, Record};
+
+const STYLE: &str = include_str!("style.css");
+/// How many runs are told in full.
+const TOLD: usize = 60;
+
+/// The whole page. It needs nothing beside itself.
+pub(super) fn page(summary: &Summary, runs: &Runs) -> String {
+    let mut page = format!(
+        "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n<meta name=\"viewport\" content=\"width=device-width\">\n\
+         <title>Holdfast: faults, seed {}</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n<h1>Faults injected into a running store</h1>\n",
+        summary.seed
+    );
+    verdict(&mut page, summary);
+    parameters(&mut page, summary);
+    page.push_str("<h2>Outcomes by kind of fault</h2>\n");
+    page.push_str(&chart(summary));
+    table(&mut page, summary);
+    residue(&mut page, summary, runs);
+    windows(&mut page, summary);
+    faults(&mut page);
+    page.push_str(JUDGEMENT);
+    page.push_str(LIMITS);
+    page.push_str("</body>\n</html>\n");
+    page
+}
+
+fn verdict(page: &mut String, summary: &Summary) {
+    let mut say = |is_good: bool, text: String| {
+        let class = if is_good { "good" } else { "bad" };
+        let _ = writeln!(page, "<p class=\"verdict {class}\">{text}</p>");
+    };
+    for group in [Group::Pks, Group::Pku] {
+        let Some(runs) = summary.runs.get(&group) else { continue };
+        let name = group.name();
+        let of = |outcome| summary.outcomes[&group].get(&outcome).copied().unwrap_or(0);
+        let (outside, undecided) = (of(Outcome::OutsideGrant), of(Outcome::Undecided));
+        if outside + undecided == 0 {
+            say(
+                true,
+                format!(
+                    "{name}: in none of {runs} runs was persistent memory changed by a store outside of an open grant."
+                ),
+            );
+        } else {
+            say(
+                false,
+                format!(
+                    "{name}: of {runs} runs {outside} changed persistent memory outside of grants, and in {undecided} it is not known."
+                ),
+            );
+        }
+    }
+    match summary.verdict.control {
+        Some(true) => {
+            let changed = summary.outcomes[&Group::None].get(&Outcome::OutsideGrant).copied().unwrap_or(0);
+            let (runs, lost) = (summary.runs[&Group::None], summary.lost_acknowledged[&Group::None]);
+            say(
+                true,
+                format!(
+                    "none (the control group): the same faults overwrote persistent memory in {changed} of {runs} runs; {lost} lost or altered something acknowledged."
+                ),
+            );
+        }
+        Some(false) => {
+            say(false, "The control group lost nothing: this campaign was too small to say anything.".into())
+        }
+        None => {
+            say(false, "There was no control group: what would have happened without protection is not known.".into())
+        }
+    }
+}
+
+fn parameters(page: &mut String, summary: &Summary) {
+    let runs: Vec<String> = summary.runs.iter().map(|(group, runs)| format!("{runs} on {}", group.name())).collect();
+    let _ = writeln!(
+        page,
+        "<p>Seed {}, runs {}, {} CPUs, guest image {} (CRC32C), 64 MiB of RAM, two NVDIMMs of 16 MiB, QEMU's TCG. \
+         Every group gets the same plans. A run alone: <code>cargo xtask faults --seed {} --only RUN</code>.</p>",
+        summary.seed,
+        runs.join(", "),
+        summary.smp,
+        summary.image,
+        summary.seed
+    );
+}
+
+fn table(page: &mut String, summary: &Summary) {
+    page.push_str("<table>\n<tr><th>fault</th><th>group</th><th>runs</th>");
+    for outcome in Outcome::ALL {
+        let _ = write!(page, "<th><span class=\"swatch {}\"></span>{}</th>", class(outcome), outcome.label());
+    }
+    page.push_str("</tr>\n");
+    let mut row = |name: String, group: Group, counts: &super::Counts| {
+        let _ = write!(page, "<tr><td>{name}</td><td>{}</td><td>{}</td>", group.name(), counts.values().sum::<u64>());
+        for outcome in Outcome::ALL {
+            match counts.get(&outcome) {
+                Some(count) => drop(write!(page, "<td>{count}</td>")),
+                None => page.push_str("<td class=\"zero\">0</td>"),
+            }
+        }
+        page.push_str("</tr>\n");
+    };
+    for (kind, groups) in &summary.by_kind {
+        groups.iter().for_each(|(&group, counts)| row(kind.to_string(), group, counts));
+    }
+    summary.outcomes.iter().for_each(|(&group, counts)| row("<b>all</b>".into(), group, counts));
+    page.push_str("</table>\n");
+    for (group, runs) in &summary.runs {
+        let _ = writeln!(
+            page,
+            "<p>{}: of {runs} runs, {} lost or altered something acknowledged, whatever did it; {} changed the device that nobody \
+             has a grant for; in {} the fault was injected while the CPU could write to the pool's device; in {} nothing was found that \
+             the fault could be done to.</p>",
+            group.name(),
+            summary.lost_acknowledged[group],
+            summary.canary_changed[group],
+            summary.injected_in_window[group],
+            summary.not_injected[group]
+        );
+    }
+}
+
+/// The runs that a reader wants to see: what protection did not prevent.
+fn residue(page: &mut String, summary: &Summary, runs: &Runs) {
+    page.push_str(
+        "<h2>What protection does not prevent</h2>\n<p><b>Inside an open grant</b> the device is open to whatever its \
+         holder's code does: a copy that runs too far, a pointer that is wrong only there. <b>Before the store</b>, in RAM, a value can \
+         be changed, a command misunderstood or a reply sent too early; the store then keeps faithfully what it was given. Neither is \
+         what protection keys are for, and both are counted here so that nobody thinks otherwise.</p>\n",
+    );
+    let interesting = |record: &&Record| record.group.is_protected() && record.outcome > Outcome::Unaffected;
+    let worst = |record: &&Record| {
+        !matches!(
+            record.outcome,
+            Outcome::Stopped | Outcome::Crashed | Outcome::Hung | Outcome::ClientErrors | Outcome::Unaffected
+        )
+    };
+    let mut told: Vec<&Record> = runs.records.values().filter(|r| r.group.is_protected()).filter(worst).collect();
+    told.sort_by_key(|record| (record.outcome, record.group, record.plan.run));
+    let left_out = told.len().saturating_sub(TOLD);
+    told.iter().take(TOLD).for_each(|record| tell(page, record));
+    if left_out > 0 {
+        let _ = writeln!(page, "<p>{left_out} more are in the file of runs.</p>");
+    }
+    if told.is_empty() {
+        page.push_str("<p>There was no such run in this campaign.</p>\n");
+    }
+    let stopped: Vec<&Record> =
+        runs.records.values().filter(interesting).filter(|record| record.outcome == Outcome::Stopped).collect();
+    if !stopped.is_empty() {
+        let _ = writeln!(
+            page,
+            "<h2>Stopped by protection</h2>\n<p>{} stray accesses were stopped before anything was stored. The first of them:</p>",
+            stopped.len()
+        );
+        stopped.iter().take(12).for_each(|record| tell(page, record));
+    }
+    if summary.runs.contains_key(&Group::None) {
+        page.push_str("<h2>What the control group overwrote</h2>\n");
+        let outside = runs.records.values().filter(|r| r.group == Group::None && r.outcome == Outcome::OutsideGrant);
+        outside.take(TOLD).for_each(|record| tell(page, record));
+    }
+}
+
+fn tell(page: &mut String, record: &Record) {
+    let _ = writeln!(
+        page,
+        "<details><summary><span class=\"swatch {}\"></span>run {} on {}: {}, {}</summary><ul>",
+        class(record.outcome),
+        record.plan.run,
+        record.group.name(),
+        record.plan.kind,
+        record.outcome.label()
+    );
+    let mut list = |name: &str, items: &[String]| {
+        if !items.is_empty() {
+            let _ = writeln!(page, "<li>{name}: {}</li>", escape(&items.join("; ")));
+        }
+    };
+    list("injected", &record.injected);
+    list("canary", &record.judgement.canary.first);
+    list("overwritten", &record.judgement.overwritten.first);
+    list("not readable", &record.judgement.unreadable.first);
+    list("wrong", &record.judgement.wrong.first);
+    list("clients", &record.complaints);
+    list("console", &record.console);
+    list("trouble", record.trouble.as_slice());
+    if let Some(after) = &record.after {
+        let rights: Vec<String> = after.rights.iter().map(|r| r.map_or("?".into(), |r| format!("{r:#010x}"))).collect();
+        list("rights at the end", &rights);
+        list("protection at the end", &after.broken);
+    }
+    page.push_str("</ul></details>\n");
+}
+
+fn windows(page: &mut String, summary: &Summary) {
+    if summary.windows.is_empty() {
+        return;
+    }
+    page.push_str("<h2>How small the open windows are</h2>\n<p>Instructions executed while the pool's device can be written to, counted one by one by single-stepping \
+         from the register write that opens to the one that closes:</p>\n<ul>\n");
+    for windows in &summary.windows {
+        let _ = writeln!(page, "<li>{windows}</li>");
+    }
+    page.push_str("</ul>\n");
+}
+
+fn faults(page: &mut String) {
+    page.push_str("<h2>What is injected, and when</h2>\n<p>A store boots on a pool with 4500 acknowledged records. Two clients write (1 to 8 commands \
+        at once, values mostly of 16 to 515 bytes, sometimes up to 20 KB, some DELs) and read back. After 40 to 339 acknowledged writes the guest is stopped, in two of five runs \
+        wherever it is, else in one of the functions that a store under load was found in when it was sampled, after up to 11 calls and 199 instructions. The fault is injected \
+        and the guest goes on until 400 further writes are acknowledged, or it ends, or hangs (no acknowledgement for 3 s while it works or sleeps, 20 s at most). \
+        Then the machine is killed.</p>\n<table>\n<tr><th>fault</th><th>how it is chosen</th></tr>\n");
+    for kind in Kind::ALL {
+        let _ = writeln!(page, "<tr><td>{kind}</td><td>{}</td></tr>", how(kind));
+    }
+    page.push_str("</table>\n<p>A wrong address is in half of the cases the right one plus or minus 8 to 4096 bytes (a power of two), in the other half any address that is mapped and writable, \
+        each byte as likely as any other. A third of those bytes are persistent memory, because the guest has 64 MiB of RAM and 32 MiB of it; nothing is aimed at \
+        persistent memory beyond that.</p>\n");
+}
+
+fn how(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Text => "10 bits: 5 in instructions that the CPU has just executed, 5 anywhere in the code",
+        Kind::Data => "10 bits anywhere in the initialised and zeroed variables",
+        Kind::Heap => {
+            "10 bits anywhere on the heap that can be reached from variables, stacks and registers (found as a conservative collector would)"
+        }
+        Kind::Stack => "4 bits in the 2 KiB at the top of the running thread's stack, or of one that waits",
+        Kind::Registers => "1 bit of a general register, in one of five runs of a vector register",
+        Kind::SavedContext => {
+            "1 bit of what a waiting thread has saved: a register, the return address, the stack pointer or the rights"
+        }
+        Kind::Pointer => {
+            "4 words that hold an address: on the stack near its top, on the heap, at most one in a register"
+        }
+        Kind::CopyOverrun => {
+            "3 of the next copies (memcpy, memmove, copies to persistent memory) get longer: by 1 byte (50 %), 2 to 1024 (44 %), 2 to 4 KiB (6 %), as in Rio"
+        }
+        Kind::OffByOne => {
+            "3 of the next copies are one byte longer or shorter; or one executed conditional jump takes equality the other way"
+        }
+        Kind::LostLock => "one executed compare-and-exchange always says that it has succeeded and changes nothing",
+        Kind::UseAfterFree => "3 of the next blocks that are allocated are freed at once, and used on",
+        Kind::Destination => {
+            "the general register that the next instruction changes gets one bit flipped, or a wrong address"
+        }
+        Kind::WildJump => {
+            "execution goes on at any byte of the code (40 %), at any function (30 %), at any mapped address (30 %)"
+        }
+        Kind::DeletedInstruction => "3 of the next instructions become no-operations for good",
+    }
+}
+
+const JUDGEMENT: &str = "<h2>How a run is judged</h2>\n<ul>\n\
+<li><b>The canary</b>: a second NVDIMM filled with a pattern. Nobody ever gets a grant for it, so any change is a store outside of an open grant, whatever else is known.</li>\n\
+<li><b>The rest of the pool's device</b>: its superblocks, the segments that were full before the run, and space never used (which holds a pattern) are compared byte by byte.</li>\n\
+<li><b>Every record</b> is read by the pool's own code, which checks its checksum, and every key is compared with what the clients were told.</li>\n\
+<li>A value that is wrong in a whole record with a right checksum, or was never stored, was wrong <b>before the store</b>.</li>\n\
+<li>Bytes of the pool's device that are overwritten, or records that are not readable, are <b>inside an open grant</b> only if protection was found whole on every CPU at the end: \
+CR4 and CR0.WP, the canary's key closed in the register itself (the guest's own RDMSR is executed to read it), every leaf that maps persistent memory, or carries a key, as before the fault. \
+Where the machine was gone before that could be looked at, or the fault was aimed at saved rights, it is <b>undecided</b> and counts against protection.</li>\n\
+<li>In the control group no grant means anything. What is overwritten where nothing had to be stored counts as <b>outside of grants</b>; records that the run \
+itself stored and that are not readable count as <b>inside</b>, since the store may have spoilt them itself.</li>\n</ul>\n";
+
+const LIMITS: &str = "<h2>What this does not show</h2>\n<ul>\n\
+<li>The plan of a run follows from the seed exactly; where the CPUs are when it is carried out does not. QEMU's TCG with several CPUs and a network is not deterministic, and \
+<code>-icount</code> alone would not make it so, since packets and the debugger come from outside. So a run that is repeated gets the same fault at the same place in the code, on slightly different memory.</li>\n\
+<li>The evidence for <b>inside an open grant</b> is that of the beginning and the end. Something that opened a key and closed it again in between would not be seen on the pool's device; on the canary it would leave its trace.</li>\n\
+<li>The end of the last segments that a run filled is judged by checksums only: a stray byte in the free part of a segment in use is not seen.</li>\n\
+<li>A run lasts some hundred writes. A fault that shows later counts as unaffected.</li>\n\
+<li>An emulator was used: DMA, caches and speculation of real machines were not.</li>\n</ul>\n";
+
+fn escape(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+}

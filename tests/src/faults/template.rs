@@ -1,0 +1,246 @@
+//! The images that every run begins with: a pool that is about half full of acknowledged records, and a device that nobody ever
+//! gets a grant for.
+//!
+//! What is free in the pool, and the whole of the other device, holds a pattern, so that any byte that is stored there shows.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read};
+use std::ops::Range;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use pmem::pool::Tail;
+use pmem::{Device, FormatOptions, Pool};
+use xtask::size::MIB;
+
+use super::load::{Known, Ledger, prefilled_key};
+use crate::pattern::piece;
+use crate::random::Random;
+
+/// The length of each of the two images.
+pub const LENGTH: u64 = 16 * MIB;
+/// The length of a segment of the pool.
+pub const SEGMENT: u64 = 256 << 10;
+/// Where segments begin (docs/pool-format.md).
+pub const FIRST_SEGMENT: u64 = 64 << 10;
+/// The length of the area of a superblock; the second one is at the image's end.
+pub const SUPERBLOCK: u64 = 4096;
+/// What the header of a segment begins with, and where its generation is; the header at the segment's end is equal.
+const USED: &[u8; 8] = b"HFSEGUSE";
+const GENERATION: Range<usize> = 8..16;
+/// The length of a segment's header.
+pub const HEADER: u64 = 64;
+/// How many records there are before the run.
+const RECORDS: u64 = 4500;
+/// How many of them are stored at once.
+const BATCH: usize = 50;
+/// The seeds of the two patterns.
+const POOL_PATTERN: u64 = 3;
+const CANARY_PATTERN: u64 = 4;
+
+/// The images, and what is known of them.
+#[derive(Debug)]
+pub struct Template {
+    pool: Vec<u8>,
+    canary: Vec<u8>,
+    /// What the pool holds.
+    pub ledger: Arc<Ledger>,
+}
+
+/// Where in the pool something lies, for who judges what has changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Area {
+    /// The superblocks and what is kept for them. Nothing is stored there after formatting.
+    Superblock,
+    /// A segment that was full of acknowledged records before the run.
+    Sealed,
+    /// The inside of a segment that was never used.
+    Unused,
+    /// What the run stored, or may have stored.
+    Active,
+}
+
+impl Template {
+    /// Makes the images by the pool's own code, in `directory`, and keeps them in memory.
+    ///
+    /// # Errors
+    /// When the files cannot be written, or the pool is not what this module takes it for.
+    pub fn make(directory: &Path) -> io::Result<Self> {
+        let path = directory.join("template.img");
+        let _ = fs::remove_file(&path);
+        let pattern = patterned(POOL_PATTERN);
+        fs::write(&path, &pattern)?;
+        let device = Device::open(&path).map_err(io::Error::other)?;
+        let options = FormatOptions { segment_size: Some(SEGMENT as u32), ..FormatOptions::new(*b"holdfast faults!") };
+        let mut pool = Pool::format(device, &options).map_err(io::Error::other)?;
+        let (mut random, mut ledger) = (Random::new(11), Ledger::new());
+        for first in (0..RECORDS).step_by(BATCH) {
+            let (put, _receipt) = pool
+                .turn(|turn| {
+                    (first..first + BATCH as u64).try_for_each(|number| {
+                        let (key, length) = (prefilled_key(number), 300 + random.below(2000));
+                        let value = random.bytes(length as usize);
+                        turn.put(key.as_bytes(), &value, None)?;
+                        ledger.insert(key, Known { acknowledged: Some(value), ..Known::default() });
+                        Ok::<(), pmem::Error>(())
+                    })
+                })
+                .map_err(io::Error::other)?;
+            put.map_err(io::Error::other)?;
+        }
+        drop(pool.close().map_err(io::Error::other)?);
+        let pool = fs::read(&path)?;
+        fs::remove_file(&path)?;
+        let template = Self { pool, canary: patterned(CANARY_PATTERN), ledger: Arc::new(ledger) };
+        template.check(&pattern)?;
+        Ok(template)
+    }
+
+    /// Checks that the pool has what the judgement relies on: sealed segments, and unused ones that hold the pattern.
+    fn check(&self, pattern: &[u8]) -> io::Result<()> {
+        let used = segments().filter(|segment| is_used(&self.pool, segment)).count();
+        let unused = segments().filter(|segment| generation(&self.pool, segment) == 0);
+        let mut bodies = unused.map(|segment| segment.start + HEADER..segment.end - HEADER).peekable();
+        let whole = bodies.peek().is_some() && bodies.all(|body| slice(&self.pool, &body) == slice(pattern, &body));
+        if used < 8 || !whole {
+            return Err(io::Error::other(format!("the pool's format is another one: {used} segments are used")));
+        }
+        Ok(())
+    }
+
+    /// Writes copies of the images: the pool's and the canary's.
+    ///
+    /// # Errors
+    /// When the files cannot be written.
+    pub fn copy(&self, directory: &Path) -> io::Result<[PathBuf; 2]> {
+        let paths = [directory.join("pmem0.img"), directory.join("pmem1.img")];
+        fs::write(&paths[0], &self.pool)?;
+        fs::write(&paths[1], &self.canary)?;
+        Ok(paths)
+    }
+
+    /// Where in the canary's image bytes have changed.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn canary_changes(&self, path: &Path) -> io::Result<Vec<Range<u64>>> {
+        Ok(changes(&self.canary, &read(path)?))
+    }
+
+    /// Where in the pool's image bytes have changed that nobody had to change, and what was there. What the run stored as it should is
+    /// not among them, and what it did to that has to be judged by reading the records.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn pool_changes(&self, path: &Path) -> io::Result<Vec<(Range<u64>, Area)>> {
+        let now = read(path)?;
+        let areas = self.areas(&now);
+        let found = changes(&self.pool, &now).into_iter().flat_map(|change| {
+            let touched = areas.iter().filter(move |(area, _)| area.start < change.end && change.start < area.end);
+            let clipped = move |(area, kind): &(Range<u64>, Area)| {
+                (change.start.max(area.start)..change.end.min(area.end), *kind)
+            };
+            touched.map(clipped).collect::<Vec<_>>()
+        });
+        Ok(found.filter(|(_, area)| *area != Area::Active).collect())
+    }
+
+    /// What every part of the pool is for, in a run that left it as `now`.
+    fn areas(&self, now: &[u8]) -> Vec<(Range<u64>, Area)> {
+        let mut areas = vec![(0..FIRST_SEGMENT, Area::Superblock), (LENGTH - SUPERBLOCK..LENGTH, Area::Superblock)];
+        let newest =
+            segments().filter(|segment| is_used(&self.pool, segment)).max_by_key(|s| generation(&self.pool, s));
+        let most = segments().map(|segment| generation(&self.pool, &segment)).max().unwrap_or(0);
+        for segment in segments() {
+            let was = generation(&self.pool, &segment);
+            // The run takes free segments into use one after the other; a header that only looks so is not believed.
+            let taken =
+                was == 0 && is_used(now, &segment) && (most + 1..most + 40).contains(&generation(now, &segment));
+            let area = match was {
+                0 if taken => Area::Active,
+                0 => Area::Unused,
+                _ if newest.as_ref() == Some(&segment) => Area::Active,
+                _ => Area::Sealed,
+            };
+            areas.push((segment, area));
+        }
+        let end = segments().last().map_or(FIRST_SEGMENT, |segment| segment.end);
+        areas.push((end..LENGTH - SUPERBLOCK, Area::Unused));
+        areas
+    }
+}
+
+/// Every segment of the pool.
+fn segments() -> impl Iterator<Item = Range<u64>> {
+    let count = (LENGTH - SUPERBLOCK - FIRST_SEGMENT) / SEGMENT;
+    (0..count).map(|index| FIRST_SEGMENT + index * SEGMENT..FIRST_SEGMENT + (index + 1) * SEGMENT)
+}
+
+fn is_used(image: &[u8], segment: &Range<u64>) -> bool {
+    image[segment.start as usize..].starts_with(USED)
+}
+
+fn generation(image: &[u8], segment: &Range<u64>) -> u64 {
+    let header = &image[segment.start as usize..];
+    header[GENERATION].iter().rev().fold(0, |value, &byte| value << 8 | u64::from(byte))
+}
+
+fn slice<'a>(image: &'a [u8], range: &Range<u64>) -> &'a [u8] {
+    &image[range.start as usize..range.end as usize]
+}
+
+fn patterned(seed: u64) -> Vec<u8> {
+    let mut image = Vec::with_capacity(LENGTH as usize);
+    while image.len() < LENGTH as usize {
+        let offset = image.len();
+        image.extend_from_slice(piece(seed, offset as u64, LENGTH as usize - offset));
+    }
+    image
+}
+
+fn read(path: &Path) -> io::Result<Vec<u8>> {
+    let mut image = Vec::with_capacity(LENGTH as usize);
+    File::open(path)?.read_to_end(&mut image)?;
+    if image.len() == LENGTH as usize { Ok(image) } else { Err(io::Error::other("the image has another length")) }
+}
+
+/// The ranges of bytes that differ.
+fn changes(before: &[u8], after: &[u8]) -> Vec<Range<u64>> {
+    const BLOCK: usize = 4096;
+    let mut changes: Vec<Range<u64>> = Vec::new();
+    let blocks = before.chunks(BLOCK).zip(after.chunks(BLOCK)).zip((0..).step_by(BLOCK));
+    for ((before, after), start) in blocks.filter(|((before, after), _)| before != after) {
+        for (at, _) in (start..).zip(before.iter().zip(after)).filter(|(_, (was, is))| was != is) {
+            match changes.last_mut() {
+                // Bytes that happen to be as before do not divide what was stored at once.
+                Some(last) if at < last.end + 16 => last.end = at + 1,
+                _ => changes.push(at..at + 1),
+            }
+        }
+    }
+    changes
+}
+
+/// Changes an image at one place, as a stray store would: for tests of who judges.
+///
+/// # Errors
+/// When the file cannot be written.
+pub fn doctor(path: &Path, offset: u64, bytes: &[u8]) -> io::Result<()> {
+    OpenOptions::new().write(true).open(path)?.write_all_at(bytes, offset)
+}
+
+/// Opens the pool as a boot would, with repairs. What is in the way of that is for people.
+pub(super) fn open(path: &Path) -> Result<Pool<Device>, String> {
+    let device = Device::open(path).map_err(|error| error.to_string())?;
+    Pool::open(device).map_err(|error| error.to_string())
+}
+
+/// How a pool's log ended, for people.
+pub(super) fn tail(tail: Tail) -> String {
+    match tail {
+        Tail::Clean => "clean".into(),
+        Tail::Unclean => "unclean".into(),
+        Tail::Torn { offset, discarded } => format!("torn at {offset:#x}, {discarded} records discarded"),
+    }
+}
