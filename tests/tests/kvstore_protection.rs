@@ -80,7 +80,8 @@ fn sets(count: usize) -> Vec<String> {
 
 #[test]
 fn one_set_takes_one_write_grant_one_fence_and_four_register_writes() {
-    for (protection, processors) in [(Protection::Pks, 1), (Protection::Pks, 2), (Protection::Pku, 1)] {
+    let machines = [1, 2, 4, 8].map(|processors| (Protection::Pks, processors));
+    for (protection, processors) in machines.into_iter().chain([(Protection::Pku, 1)]) {
         let (store, _image) = store(protection, processors);
         let mut client = store.client();
         // The pool's first record opens its first segment.

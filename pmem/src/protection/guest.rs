@@ -35,7 +35,7 @@ pub fn activity() -> Activity {
     }
 }
 
-/// Whether any device is closed by a key.
+/// Whether keys keep the devices closed.
 fn is_protected() -> bool {
-    dax::devices().iter().any(|device| device.key().is_some())
+    dax::devices().iter().any(|device| device.protection() != dax::Protection::None)
 }
