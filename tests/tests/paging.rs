@@ -134,7 +134,7 @@ fn denied(way: &str, change: impl Fn(&mut MachineOptions), in_headline: &str) ->
     [Protection::Pks, Protection::Pku].map(run_on).into()
 }
 
-const WRITE_FIRST: &str = "0x55555550 (key 0 always open, key 1 write, the others closed)";
+const WRITE_FIRST: &str = "0x55555550 (key 0 always open, key 1 pmem0 write, the others closed)";
 
 #[test]
 fn a_store_to_a_protected_page_inside_a_write_grant_is_reported_with_its_device() {
