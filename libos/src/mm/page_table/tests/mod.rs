@@ -3,6 +3,7 @@
 mod bits;
 mod cpu;
 mod model;
+mod racing;
 mod simple;
 
 use std::boxed::Box;

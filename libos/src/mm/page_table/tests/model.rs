@@ -294,7 +294,7 @@ impl Run {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(200))]
+    #![proptest_config(ProptestConfig::with_cases(100))]
     #[test]
     fn tables_say_what_the_model_says(
         steps in proptest::collection::vec(step(), 1..16),

@@ -1,0 +1,60 @@
+//! Looking while pages are split: whoever walks the tables at the same time, as CPUs do, notices nothing.
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::mpsc;
+use std::thread;
+
+use super::*;
+use crate::dax::{KeyAllocator, Protection};
+use crate::mm::attributes::Permissions;
+
+/// Tables in a row, for several threads.
+struct Arena {
+    tables: [Table; 8],
+    given: AtomicUsize,
+}
+
+impl TableMemory for &Arena {
+    fn allocate(&mut self) -> Option<u64> {
+        let number = self.given.fetch_add(1, Ordering::Relaxed);
+        (number < self.tables.len()).then_some((number as u64 + 1) * PAGE)
+    }
+
+    fn release(&mut self, _: u64) {}
+
+    fn table(&self, physical: u64) -> &Table {
+        &self.tables[(physical / PAGE - 1) as usize]
+    }
+}
+
+#[test]
+fn a_split_is_never_seen_half_done() {
+    let attributes = Attributes::pmem(Protection::Pks, KeyAllocator::new().allocate().ok(), false);
+    for round in 0..200 {
+        let arena = Arena { tables: [const { Table::new() }; 8], given: AtomicUsize::new(0) };
+        let mode = mode(Levels::Four, true);
+        let mut space = AddressSpace::new(&arena, mode).unwrap();
+        space.map(GIB..2 * GIB, 5 * GIB, attributes).unwrap();
+        let (root, stop) = (space.root(), AtomicBool::new(false));
+        let page = GIB + (round * 7919) % (GIB / PAGE) * PAGE;
+        thread::scope(|scope| {
+            let (began, wait_began) = mpsc::channel();
+            let (arena, stop) = (&arena, &stop);
+            scope.spawn(move || {
+                // From the last address down, since a split fills its table from the first one up.
+                let mut at = 2 * GIB - 1;
+                while !stop.load(Ordering::Relaxed) {
+                    let leaf = translate(&arena, mode, root, at).expect("it is mapped all the time");
+                    assert_eq!(leaf.physical_address + (at - leaf.virtual_address), 5 * GIB + (at - GIB));
+                    assert_eq!((leaf.flags.key(), leaf.flags.is_user()), (1, false));
+                    at = if at < GIB + MIB2 { 2 * GIB - 1 } else { at - MIB2 + PAGE };
+                    let _ = began.send(());
+                }
+            });
+            wait_began.recv().unwrap();
+            let stale = space.protect(page..page + PAGE, Permissions::Read).unwrap();
+            assert_eq!(stale.range(), GIB..2 * GIB);
+            stop.store(true, Ordering::Relaxed);
+        });
+    }
+}
