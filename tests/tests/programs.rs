@@ -89,6 +89,18 @@ fn a_store_to_code_is_reported() {
 }
 
 #[test]
+fn a_store_to_the_interrupt_table_is_reported() {
+    let outcome = crash("interrupt-table");
+    outcome.expect_exit(102);
+    outcome
+        .report()
+        .expect_headline("holdfast: FAULT #PF page fault: write of 0x")
+        .expect_in_headline(", not permitted there")
+        .expect_thread(MAIN)
+        .expect_backtrace(SOURCE, &["main"]);
+}
+
+#[test]
 fn executing_data_is_reported() {
     let outcome = crash("execute");
     outcome.expect_exit(102);

@@ -8,6 +8,10 @@ use x86_64::structures::DescriptorTablePointer;
 
 use super::gdt::{OwnStack, code_selector};
 use super::trap::{STUB_SIZE, stubs, vector};
+use crate::mm;
+use crate::mm::attributes::Permissions;
+use crate::mm::layout::PAGE;
+use crate::mm::page_table::MapError;
 
 /// A 64-bit gate descriptor (SDM volume 3A, section 6.14.1).
 #[derive(Clone, Copy)]
@@ -43,8 +47,11 @@ impl Gate {
     }
 }
 
-#[repr(align(16))]
+/// A page of its own, so that it can be write-protected.
+#[repr(align(4096))]
 struct Table(UnsafeCell<[Gate; 256]>);
+
+const _: () = assert!(size_of::<Table>() == PAGE as usize, "nothing else is in the table's page");
 
 // SAFETY: written only by `init`, before the table is loaded.
 unsafe impl Sync for Table {}
@@ -69,6 +76,13 @@ pub(super) unsafe fn init() {
         };
         *gate = Gate::new(stubs() + number as u64 * STUB_SIZE, stack);
     }
+}
+
+/// Write-protects the table, now that memory is managed: it does not change any more, and a stray store there would be found
+/// only by the next trap, which could not be reported.
+pub(super) fn write_protect() -> Result<(), MapError> {
+    let start = TABLE.0.get().addr() as u64;
+    mm::protect(start..start + PAGE, Permissions::Read)
 }
 
 /// Loads the table on this CPU.

@@ -44,11 +44,13 @@ pub unsafe fn init_traps() {
     }
 }
 
-/// Replaces the boot CPU's first tables by those with guarded stacks, now that memory is managed.
+/// Replaces the boot CPU's first tables by those with guarded stacks, and write-protects the interrupt table, now that
+/// memory is managed.
 ///
 /// # Safety
 /// Called once, on the boot CPU, with interrupts disabled.
 pub(crate) unsafe fn init_stacks() -> Result<(), crate::mm::StackError> {
+    idt::write_protect()?;
     // SAFETY: forwarded to the caller; the code selector is the same in both tables, so the IDT stays right.
     unsafe { gdt::init() }
 }

@@ -42,6 +42,15 @@ mod guest {
                 // SAFETY: none: the test wants the fault of executing data.
                 unsafe { std::mem::transmute::<*const u8, extern "C" fn()>(instructions.as_ptr())() }
             }
+            "interrupt-table" => {
+                // SAFETY: none, as above. The instruction stores where the table is.
+                unsafe {
+                    let mut pointer = [0u8; 10];
+                    std::arch::asm!("sidt [{}]", in(reg) pointer.as_mut_ptr(), options(nostack, preserves_flags));
+                    let table = u64::from_le_bytes(pointer[2..].try_into().unwrap()) as *mut u64;
+                    table.add(28).write_volatile(table.add(28).read_volatile());
+                }
+            }
             "overflow" => println!("{}", overflow(0)),
             "overflow-in-thread" => drop(thread::spawn(|| println!("{}", overflow(0))).join()),
             _ => panic!("no such way"),
