@@ -44,6 +44,10 @@ pub enum Error {
     },
     /// No superblock is readable, but there was one.
     SuperblockDamaged,
+    /// Both superblocks are zeros, but segments of a pool are there.
+    Zeroed,
+    /// The two superblocks are of different pools.
+    TwoPools,
     /// The medium is too small for a pool.
     TooSmall {
         /// The medium's length in bytes.
@@ -113,6 +117,13 @@ impl fmt::Display for Error {
             Error::SuperblockDamaged => {
                 f.write_str("both superblocks of the pool are damaged; restore one from a copy of the image")
             }
+            Error::Zeroed => f.write_str(
+                "both superblocks of the pool are zeros, but records of it are there: parts of the image were zeroed; \
+                 restore its first and last 4096 bytes from a copy",
+            ),
+            Error::TwoPools => f.write_str(
+                "the medium begins as one pool and ends as another: parts of images were mixed; restore it from a copy",
+            ),
             Error::TooSmall { actual, least } => {
                 write!(f, "the medium has {actual} bytes, a pool needs at least {least}")
             }

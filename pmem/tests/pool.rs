@@ -329,7 +329,17 @@ fn only_a_blank_medium_is_formatted_unasked() {
     zeroed[..4096].fill(0);
     assert_eq!(open(zeroed.clone()), Ok(1), "the other superblock is used");
     zeroed[MIB as usize - 4096..].fill(0);
-    assert_eq!(open(zeroed), Err(Error::SuperblockDamaged));
+    assert_eq!(open(zeroed.clone()), Err(Error::Zeroed));
+    zeroed[..100 << 10].fill(0);
+    assert_eq!(open(zeroed), Err(Error::Zeroed), "with the first segment too");
+    let mut damaged = image.clone();
+    damaged[80] ^= 1;
+    damaged[MIB as usize - 4096 + 80] ^= 1;
+    assert_eq!(open(damaged), Err(Error::SuperblockDamaged));
+    assert_eq!(open(image[..5000].to_vec()), Err(Error::Truncated { recorded: MIB, actual: 5000 }));
+    let other = Pool::format(Memory::new(MIB), &FormatOptions::new([8; 16])).unwrap().close().unwrap().image();
+    let mixed = [&image[..500_000], &other[500_000..]].concat();
+    assert_eq!(open(mixed), Err(Error::TwoPools));
 }
 
 #[test]

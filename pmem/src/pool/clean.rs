@@ -27,10 +27,10 @@ const MOVED_BATCH: usize = 64 << 10;
 /// A segment being cleaned.
 #[derive(Debug)]
 pub(crate) struct Cleaning {
-    segment: u32,
-    walk: Walk,
+    pub segment: u32,
+    pub walk: Walk,
     /// How many superseded puts were met, by their counter: gone when the segment is freed.
-    dropped: BTreeMap<u32, u64>,
+    pub dropped: BTreeMap<u32, u64>,
 }
 
 /// How to choose what to clean.
@@ -155,7 +155,7 @@ impl Log {
     }
 
     /// Copies the operations of a frame that are still needed to `moved`. Says whether the segment ends with the frame.
-    fn pick_live(
+    pub(crate) fn pick_live(
         &self,
         load: &impl Load,
         cleaning: &mut Cleaning,

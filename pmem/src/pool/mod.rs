@@ -10,6 +10,7 @@ mod inspect;
 mod log;
 mod record;
 mod recover;
+mod repair;
 mod report;
 mod segment;
 mod stage;
@@ -19,6 +20,7 @@ mod turn;
 mod walk;
 
 pub use inspect::{Inspection, inspect};
+pub use repair::Repair;
 pub use report::{Damage, DamageKind, OpenReport, Stats, Tail};
 pub use turn::Turn;
 

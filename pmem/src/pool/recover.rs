@@ -156,9 +156,13 @@ impl Log {
                     repairs.headers.extend(odd.map(|place| (header, place)));
                     header
                 }
-                Found::Damaged => {
+                found @ (Found::Damaged | Found::Misplaced { .. }) => {
+                    let kind = match found {
+                        Found::Misplaced { .. } => DamageKind::MisplacedSegment,
+                        _ => DamageKind::Segment,
+                    };
                     let place = self.geometry().start_of(index);
-                    self.note_damage(DamageKind::Segment, place, u64::from(self.geometry().segment_size));
+                    self.note_damage(kind, place, u64::from(self.geometry().segment_size));
                     self.quarantine(index);
                     continue;
                 }

@@ -64,6 +64,8 @@ pub enum DamageKind {
     SegmentHeader,
     /// Both headers of a segment: what the segment held is not readable.
     Segment,
+    /// The headers of another segment of the pool: segments were swapped or copied.
+    MisplacedSegment,
     /// One or more records.
     Records,
     /// Parts of a large value: the key is there, its value is not readable.
@@ -76,6 +78,7 @@ impl fmt::Display for Damage {
             DamageKind::Superblock => "one of the two superblocks (the other one is used)",
             DamageKind::SegmentHeader => "one of the two headers of a segment (the other one is used)",
             DamageKind::Segment => "both headers of a segment: its records are not readable",
+            DamageKind::MisplacedSegment => "another segment of the pool: segments were swapped or copied",
             DamageKind::Records => "records",
             DamageKind::Value => "parts of a large value",
         };

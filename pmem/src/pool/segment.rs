@@ -43,6 +43,8 @@ pub(crate) enum Found {
     Readable { header: Header, odd: Option<u64> },
     /// Neither header is readable.
     Damaged,
+    /// A readable header says that this is another segment of the pool.
+    Misplaced { index: u32 },
 }
 
 impl Header {
@@ -74,7 +76,8 @@ impl Header {
         Crc32c::new().update(uuid).update(&bytes[8..60]).value()
     }
 
-    fn decode(bytes: &[u8; LINE as usize], uuid: &[u8; 16], index: u32) -> Option<Header> {
+    /// Reads a header, of whichever segment. `None` if it is none.
+    fn decode(bytes: &[u8; LINE as usize], uuid: &[u8; 16]) -> Option<Header> {
         let u32_at = |at: usize| u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]);
         let u64_at = |at: usize| u64::from(u32_at(at)) | u64::from(u32_at(at + 4)) << 32;
         let header = Header {
@@ -87,7 +90,6 @@ impl Header {
         };
         let sound = Self::looks_like_one(&bytes[..8])
             && u32_at(60) == Self::checksum(uuid, bytes)
-            && header.index == index
             && header.generation < GENERATION_LIMIT
             && header.first_sequence < SEQUENCE_LIMIT
             && header.cleared_through < SEQUENCE_LIMIT
@@ -111,11 +113,13 @@ impl Header {
         for (header, place) in headers.iter_mut().zip(places) {
             let mut bytes = [0; LINE as usize];
             load.load(place, &mut bytes)?;
-            *header = Self::decode(&bytes, uuid, index);
+            *header = Self::decode(&bytes, uuid);
         }
+        let misplaced = headers.iter().flatten().map(|header| header.index).find(|other| *other != index);
+        let headers = headers.map(|header| header.filter(|header| header.index == index));
         let [first, second] = headers;
         let (header, odd) = match (first, second) {
-            (None, None) => return Ok(Found::Damaged),
+            (None, None) => return Ok(misplaced.map_or(Found::Damaged, |index| Found::Misplaced { index })),
             (Some(header), None) => (header, 1),
             (None, Some(header)) => (header, 0),
             (Some(first), Some(second)) if first == second => return Ok(Found::Readable { header: first, odd: None }),

@@ -135,11 +135,19 @@ impl Superblock {
         Ok(geometry.is_sound().then_some(Superblock { uuid, label, epoch: u64_at(56), geometry }))
     }
 
+    /// Writes the superblock once more, at one of its two places, and starts writing it back.
+    pub(crate) fn write_at(&self, store: &impl Store, place: u64) -> Result<(), Error> {
+        store.store(place, &self.encode())?;
+        store.fill(place + LEN as u64, AREA - LEN as u64, 0)?;
+        store.write_back(place..place + AREA)?;
+        Ok(())
+    }
+
     /// Finds the medium's superblock, and where the one of the two that is not readable lies.
     pub(crate) fn read(load: &impl Load) -> Result<(Superblock, Option<u64>), Error> {
         let len = load.size();
         if len < FIRST_SEGMENT {
-            return Err(Error::TooSmall { actual: len, least: FIRST_SEGMENT + AREA });
+            return Err(Self::explain_short(load, len)?);
         }
         let areas = [0, second_area(len)];
         let mut raw = [[0; LEN]; 2];
@@ -150,6 +158,7 @@ impl Superblock {
             return Err(Error::FormatInterrupted);
         }
         let (superblock, damaged) = match raw.map(|bytes| Self::decode(&bytes)) {
+            [Ok(Some(first)), Ok(Some(second))] if second.uuid != first.uuid => return Err(Error::TwoPools),
             [Ok(Some(first)), Ok(Some(second))] if second.epoch > first.epoch => (second, None),
             // The second one of a longer or shorter medium is not where this one's length says: judged below.
             [Ok(Some(first)), second] => {
@@ -168,27 +177,53 @@ impl Superblock {
         }
     }
 
+    /// Why a medium that is too short for any pool holds none.
+    fn explain_short(load: &impl Load, len: u64) -> Result<Error, Error> {
+        let mut bytes = [0; LEN];
+        if len >= LEN as u64 {
+            load.load(0, &mut bytes)?;
+        }
+        Ok(match Self::decode(&bytes)? {
+            Some(superblock) => Error::Truncated { recorded: superblock.geometry.len, actual: len },
+            None => Error::TooSmall {
+                actual: len,
+                least: FIRST_SEGMENT + LEAST_SEGMENTS * u64::from(*SEGMENT_SIZES.start()) + AREA,
+            },
+        })
+    }
+
     /// Why neither superblock is readable.
     fn explain_absence(load: &impl Load, raw: &[[u8; LEN]; 2], areas: [u64; 2]) -> Result<Error, Error> {
         if raw.iter().any(|bytes| bytes[..8] == MAGIC) {
             return Ok(Error::SuperblockDamaged);
         }
-        // Every pool has a segment header at `FIRST_SEGMENT`, so a pool whose superblocks were both zeroed is not taken
-        // for a blank medium.
-        let mut blank = true;
+        let mut zeroed = true;
         let mut page = [0; AREA as usize];
-        for (offset, bytes) in [(areas[0], AREA), (areas[1], AREA), (FIRST_SEGMENT, 64)] {
-            let page = &mut page[..bytes.min(load.size() - offset) as usize];
-            load.load(offset, page)?;
-            blank &= page.iter().all(|byte| *byte == 0);
+        for area in areas {
+            load.load(area, &mut page)?;
+            zeroed &= page.iter().all(|byte| *byte == 0);
         }
-        let header = segment::Header::looks_like_one(&page[..8]);
+        // Every segment of a pool has headers, so a pool whose superblocks were zeroed is not taken for a blank medium.
+        // Segments begin at multiples of the least size; a thousand of those are looked at, over the whole medium.
+        let least = u64::from(*SEGMENT_SIZES.start());
+        let places = (load.size() - FIRST_SEGMENT) / least;
+        let mut header = false;
+        let mut first = [0; 8];
+        for place in (0..places).step_by((places / 1024).max(1) as usize) {
+            let mut word = [0; 8];
+            load.load(FIRST_SEGMENT + place * least, &mut word)?;
+            header |= segment::Header::looks_like_one(&word);
+            if place == 0 {
+                first = word;
+            }
+        }
         let mut found = [0; 8];
         found.copy_from_slice(&raw[0][..8]);
-        Ok(match (blank, header) {
-            (true, _) => Error::Blank,
+        Ok(match (zeroed, header) {
+            (true, true) => Error::Zeroed,
             (false, true) => Error::SuperblockDamaged,
-            (false, false) => Error::Foreign { found },
+            (true, false) if first == [0; 8] => Error::Blank,
+            (_, false) => Error::Foreign { found },
         })
     }
 

@@ -1,0 +1,134 @@
+//! Repair, on request: what is whole leaves damaged segments, and what is not whole is given up.
+//!
+//! Opening a pool sets segments with damage aside and leaves them as they are, as evidence and for other tools. Repair ends
+//! that: it costs exactly what opening reported as unreadable. It moves live operations as cleaning does, so a power cut
+//! in it is as safe as one in cleaning.
+
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
+
+use crate::error::Error;
+use crate::medium::{Load, Medium, Store};
+use crate::pool::Pool;
+use crate::pool::clean::Cleaning;
+use crate::pool::log::{Log, append};
+use crate::pool::report::{Damage, DamageKind};
+use crate::pool::segment::{Found, Header, State};
+use crate::pool::stage::Stage;
+use crate::pool::walk::{Step, Walk};
+
+/// How much is moved with one fence, in bytes.
+const MOVED_BATCH: usize = 64 << 10;
+
+/// What a repair did.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Repair {
+    /// The damage that is gone now, in the order of the medium.
+    pub damage: Vec<Damage>,
+    /// Segments that were emptied of what was whole in them, and freed.
+    pub segments_freed: u32,
+    /// Bytes of live records that were moved out of them.
+    pub bytes_moved: u64,
+    /// Keys whose large values were not readable any more, and which were removed.
+    pub keys_removed: Vec<Vec<u8>>,
+}
+
+impl<M: Medium> Pool<M> {
+    /// Isolates all damage that is known: moves what is whole out of damaged segments and frees them, rewrites a damaged
+    /// superblock, and removes keys whose values are not readable. Afterwards [`Pool::report`] names no damage. What was
+    /// unreadable stays lost; a key may have an older value than it had, or be back, where newer records were lost.
+    ///
+    /// After an error the damage that was not repaired yet is still there; [`Error::Full`] says that there is no room to
+    /// move to.
+    pub fn repair(&mut self) -> Result<Repair, Error> {
+        let Pool { medium, log } = self;
+        let mut repair = Repair::default();
+        let keys = medium.read(|load| log.unreadable_keys(&load))??;
+        for key in keys {
+            let (removed, _durable) = self.turn(|turn| turn.remove(&key))?;
+            if removed? {
+                repair.keys_removed.push(key);
+            }
+        }
+        let Pool { medium, log } = self;
+        let moved = log.totals.bytes_moved;
+        medium.write(|store| {
+            let damaged_superblock = |damage: &&Damage| damage.kind == DamageKind::Superblock;
+            if let Some(damage) = log.report.damage.iter().find(damaged_superblock) {
+                log.superblock.write_at(&store, damage.offset)?;
+                store.fence();
+            }
+            for segment in 0..log.geometry().segments {
+                if log.segments[segment as usize].state == State::Quarantined {
+                    log.evacuate(&store, segment)?;
+                    repair.segments_freed += 1;
+                }
+            }
+            Ok::<(), Error>(())
+        })??;
+        repair.bytes_moved = log.totals.bytes_moved - moved;
+        repair.damage = core::mem::take(&mut log.report.damage);
+        Ok(repair)
+    }
+}
+
+impl Log {
+    /// The keys of large values that are not readable.
+    fn unreadable_keys(&self, load: &impl Load) -> Result<Vec<Vec<u8>>, Error> {
+        let mut keys = Vec::new();
+        for damage in self.report.damage.iter().filter(|damage| damage.kind == DamageKind::Value) {
+            let Some((header, _)) = self.peek(load, damage.offset, 0)? else { continue };
+            let mut key = Vec::new();
+            append(load, damage.offset + header.key_at() as u64, header.key_len, &mut key)?;
+            keys.push(key);
+        }
+        Ok(keys)
+    }
+
+    /// Moves everything that counts out of a segment that was set aside, and frees it.
+    fn evacuate(&mut self, store: &impl Store, segment: u32) -> Result<(), Error> {
+        let uuid = self.superblock.uuid;
+        match Header::read(store, &uuid, self.geometry(), segment)? {
+            Found::Readable { header, .. } if header.used => self.move_out(store, &header)?,
+            Found::Readable { .. } => {}
+            Found::Damaged | Found::Misplaced { .. } => {
+                let header = Header { generation: self.next_generation, ..Header::unused(segment) };
+                self.next_generation += 1;
+                for place in Header::places(self.geometry(), segment) {
+                    header.write_at(store, &uuid, place)?;
+                    store.fence();
+                }
+                self.segments[segment as usize].generation = header.generation;
+            }
+        }
+        self.release(store, segment)?;
+        store.fence();
+        self.quarantined -= 1;
+        self.replan();
+        Ok(())
+    }
+
+    /// Copies everything that counts in a damaged segment to the log's head.
+    fn move_out(&mut self, store: &impl Store, header: &Header) -> Result<(), Error> {
+        // What unreadable records would have been counted as is not known.
+        self.stale_uncertain = true;
+        let walk = Walk::new(&self.superblock.uuid, self.geometry(), header);
+        let mut cleaning = Cleaning { segment: header.index, walk, dropped: BTreeMap::new() };
+        let mut ended = false;
+        while !ended {
+            let mut moved = Stage::default();
+            while !ended && moved.bytes.len() < MOVED_BATCH {
+                match cleaning.walk.step(store)? {
+                    Step::Frame { at, header } => {
+                        ended = self.pick_live(store, &mut cleaning, at, &header, &mut moved);
+                    }
+                    Step::Gap { .. } => {}
+                    Step::End { .. } => ended = true,
+                }
+            }
+            self.write_frames(store, &mut moved)?;
+        }
+        Ok(())
+    }
+}
