@@ -32,7 +32,7 @@ pub enum Command {
     Run(Box<RunArguments>),
     /// Run every test, from unit tests to booted images
     Test {
-        /// Run only the stages (host, guest) or tests whose name contains this
+        /// Run only the stages (host, guest, pool) or tests whose name contains this
         filter: Option<String>,
         #[command(flatten)]
         toolchain: ToolchainArgument,
@@ -51,11 +51,31 @@ pub enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "OPTIONS")]
         options: Vec<String>,
     },
+    /// Measure
+    Bench {
+        /// What to measure.
+        #[command(subcommand)]
+        command: BenchCommand,
+    },
     /// Look into a pmem image from the host
     Pool {
         /// What to do with it.
         #[command(subcommand)]
         command: PoolCommand,
+    },
+}
+
+/// What can be measured.
+#[derive(Debug, Subcommand)]
+pub enum BenchCommand {
+    /// Count what operations of the pool cost: write-backs, fences, bytes of pmem and DRAM
+    Pool {
+        /// How many keys to put to see what DRAM they take
+        #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(10_000..=100_000_000))]
+        keys: u64,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
     },
 }
 

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::Parser;
 
-use cli::{Cli, Command, PoolCommand};
+use cli::{BenchCommand, Cli, Command, PoolCommand};
 use xtask::setup::toolchain::Choice;
 use xtask::{check, faults, pool, run, setup, test};
 
@@ -34,6 +34,15 @@ fn execute(command: Command) -> Result<u8> {
         Command::Test { filter, toolchain } => test::test(filter.as_deref(), Choice::resolve(toolchain.toolchain)?),
         Command::Faults { options, toolchain } => faults::faults(&options, Choice::resolve(toolchain.toolchain)?),
         Command::Check { toolchain } => check::check(Choice::resolve(toolchain.toolchain)?),
+        Command::Bench { command: BenchCommand::Pool { keys, json } } => {
+            let costs = pool::bench::measure(keys)?;
+            if json {
+                println!("{:#}", costs.to_json());
+            } else {
+                println!("{costs}");
+            }
+            Ok(u8::from(!costs.excesses().is_empty()))
+        }
         Command::Pool { command: PoolCommand::Info { file } } => {
             println!("{}", pool::info(&file)?);
             Ok(0)

@@ -1,7 +1,8 @@
 //! `cargo xtask test`: the stages of testing, and their totals.
 //!
 //! The stage `host` tests what runs without an emulator. The stage `guest` builds the guest programs and boots them.
-//! A stage in which no test ran has not tested anything, and counts as a failure.
+//! The stage `pool`, which runs only when it is named, tests `pmem` optimised and at full strength: a hundred thousand
+//! power cuts, and mutants of the pool that the tests must find. A stage in which no test ran has not tested anything, and counts as a failure.
 
 use std::io::{BufRead, BufReader};
 use std::ops::AddAssign;
@@ -11,6 +12,7 @@ use std::time::Instant;
 use anyhow::{Context, Result};
 
 use crate::guest::{self, IMAGES_VARIABLE};
+use crate::pool::mutants;
 use crate::setup::toolchain::{Choice, Toolchain};
 use crate::{setup, workspace};
 
@@ -18,6 +20,8 @@ use crate::{setup, workspace};
 pub(crate) const GUEST_PACKAGES: [&str; 2] = ["kvstore", "test-programs"];
 /// The package whose tests boot images.
 pub(crate) const BOOTING_TESTS: &str = "holdfast-tests";
+/// How many images of power cuts the stage `pool` explores at least.
+const CRASH_IMAGES: u64 = 110_000;
 
 /// What a number of tests came to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -38,15 +42,19 @@ impl AddAssign for Totals {
 enum Stage {
     Host,
     Guest,
+    Pool,
 }
 
 impl Stage {
-    const ALL: [Self; 2] = [Self::Host, Self::Guest];
+    /// Those that run when none is named.
+    const USUAL: [Self; 2] = [Self::Host, Self::Guest];
+    const ALL: [Self; 3] = [Self::Host, Self::Guest, Self::Pool];
 
     fn name(self) -> &'static str {
         match self {
             Self::Host => "host",
             Self::Guest => "guest",
+            Self::Pool => "pool",
         }
     }
 }
@@ -104,14 +112,14 @@ enum Only<'a> {
 
 /// The stages to run, and which tests in them. A filter that names a stage or a file of booting tests selects all of it.
 fn select(filter: Option<&str>) -> (Vec<Stage>, Only<'_>) {
-    let Some(filter) = filter else { return (Stage::ALL.to_vec(), Only::All) };
+    let Some(filter) = filter else { return (Stage::USUAL.to_vec(), Only::All) };
     let named: Vec<Stage> = Stage::ALL.into_iter().filter(|stage| stage.name().contains(filter)).collect();
     if !named.is_empty() {
         (named, Only::All)
     } else if is_file_of_tests(filter) {
         (vec![Stage::Guest], Only::File(filter))
     } else {
-        (Stage::ALL.to_vec(), Only::Named(filter))
+        (Stage::USUAL.to_vec(), Only::Named(filter))
     }
 }
 
@@ -127,6 +135,7 @@ fn run(stage: Stage, only: Only<'_>, toolchain: &Toolchain) -> Result<(Totals, b
     cargo.arg("--no-fail-fast");
     match stage {
         Stage::Host => {}
+        Stage::Pool => return run_pool(cargo),
         Stage::Guest => {
             let images = match guest::build(toolchain, &GUEST_PACKAGES) {
                 Ok(images) => images,
@@ -143,7 +152,31 @@ fn run(stage: Stage, only: Only<'_>, toolchain: &Toolchain) -> Result<(Totals, b
         Only::File(name) => drop(cargo.args(["--test", name])),
         Only::Named(part) => drop(cargo.args(["--", part])),
     }
-    show_and_count(cargo)
+    show_and_count(cargo, |_| {})
+}
+
+/// Runs the stage `pool`: the tests of `pmem` with as many power cuts as they are trusted for, and the mutants.
+fn run_pool(mut cargo: Command) -> Result<(Totals, bool)> {
+    cargo.args(["--package", "pmem", "--release", "--lib", "--tests", "--", "--show-output", "--test-threads=1"]);
+    cargo.env("HOLDFAST_CRASH_IMAGES", CRASH_IMAGES.to_string());
+    let began = Instant::now();
+    let mut images = 0;
+    let (mut totals, succeeded) = show_and_count(cargo, |line| images += parse_images(line))?;
+    let seconds = began.elapsed().as_secs_f64();
+    println!("{images} crash images explored in {seconds:.0} s, {} tests failed", totals.failed);
+    if !succeeded || images < CRASH_IMAGES {
+        return Ok((totals, false));
+    }
+    println!();
+    let score = mutants::run()?;
+    totals += Totals { passed: score.killed, failed: score.survived };
+    Ok((totals, score.survived == 0))
+}
+
+/// Reads the line that each test of power cuts prints: `crash images: 20372 of 24 lives (turns)`.
+fn parse_images(line: &str) -> u64 {
+    let number = line.strip_prefix("crash images: ").and_then(|rest| rest.split(' ').next());
+    number.and_then(|number| number.parse().ok()).unwrap_or(0)
 }
 
 /// A cargo command for the host, run in the root of the checkout.
@@ -153,8 +186,8 @@ pub(crate) fn host_cargo(subcommand: &str) -> Command {
     command
 }
 
-/// Runs `command`, shows what it prints as it comes, and adds up the results in it.
-fn show_and_count(mut command: Command) -> Result<(Totals, bool)> {
+/// Runs `command`, shows what it prints as it comes, and to `look`, and adds up the results in it.
+fn show_and_count(mut command: Command, mut look: impl FnMut(&str)) -> Result<(Totals, bool)> {
     let mut child =
         command.stdout(Stdio::piped()).spawn().with_context(|| format!("cannot run {:?}", command.get_program()))?;
     let mut totals = Totals::default();
@@ -164,6 +197,7 @@ fn show_and_count(mut command: Command) -> Result<(Totals, bool)> {
         while reader.read_until(b'\n', &mut line)? > 0 {
             let text = String::from_utf8_lossy(&line);
             print!("{text}");
+            look(&text);
             if let Some(result) = parse_result(&text) {
                 totals += result;
             }
@@ -193,6 +227,12 @@ mod tests {
     }
 
     #[test]
+    fn numbers_of_power_cuts_are_read() {
+        assert_eq!(parse_images("crash images: 20372 of 24 lives (turns)\n"), 20372);
+        assert_eq!(parse_images("crash images: none\n") + parse_images("images: 3"), 0);
+    }
+
+    #[test]
     fn other_lines_are_no_results() {
         for line in [
             "",
@@ -208,6 +248,7 @@ mod tests {
     fn a_filter_names_stages_files_or_tests() {
         assert_eq!(select(None), (vec![Stage::Host, Stage::Guest], Only::All));
         assert_eq!(select(Some("guest")), (vec![Stage::Guest], Only::All));
+        assert_eq!(select(Some("pool")), (vec![Stage::Pool], Only::All));
         assert_eq!(select(Some("protection")), (vec![Stage::Guest], Only::File("protection")));
         assert_eq!(select(Some("stray")), (vec![Stage::Host, Stage::Guest], Only::Named("stray")));
         assert_eq!(select(Some("../x")), (vec![Stage::Host, Stage::Guest], Only::Named("../x")));
@@ -220,6 +261,6 @@ mod tests {
             echo 'test result: FAILED. 1 passed; 3 failed; 0 ignored'
             exit 7";
         command.args(["-c", script]);
-        assert_eq!(show_and_count(command).unwrap(), (Totals { passed: 3, failed: 3 }, false));
+        assert_eq!(show_and_count(command, |_| {}).unwrap(), (Totals { passed: 3, failed: 3 }, false));
     }
 }

@@ -6,16 +6,18 @@ use pmem::{Error, Pool};
 
 use crate::life::{Act, Begin, Life, Mix, Model, Random, Step, contents, summary, take_turn};
 
-/// How deep lives begin in the images that cuts of other lives left.
-const DEPTH: u32 = 2;
+/// How many lives follow one another at most, each in an image that a cut of the one before left.
+const DEPTH: usize = 3;
 
 /// See the module's documentation.
 pub struct Explorer {
     pub random: Random,
     /// What is done to recovered pools.
     pub mix: Mix,
-    /// The most images of one cut.
-    pub most: usize,
+    /// The most images of one cut, by how many lives came before.
+    pub most: [usize; DEPTH],
+    /// One in how many images begins another life.
+    pub again: u64,
     /// Images opened so far.
     pub images: u64,
     /// The medium held another pool, whose bytes may look like a batch begun.
@@ -24,22 +26,37 @@ pub struct Explorer {
     pub context: Vec<String>,
 }
 
+impl Default for Explorer {
+    fn default() -> Self {
+        let mix = Mix { keys: 1, largest: 1, steps: 1, clears: 0 };
+        Explorer {
+            random: Random(1),
+            mix,
+            most: [3; DEPTH],
+            again: 24,
+            images: 0,
+            leftovers: false,
+            context: Vec::new(),
+        }
+    }
+}
+
 impl Explorer {
     /// Cuts the power before every fence of a life, at sampled events between, and at its end.
     pub fn explore(&mut self, life: &Life) {
-        let depth = self.context.len() as u32;
+        let most = self.most[self.context.len() / 2];
         let scratch = Memory::from(life.base.clone());
         let mut domain = Domain::new(life.base.clone());
         for position in 0..=life.events.len() {
             let event = life.events.get(position);
             let most = match event {
-                None | Some(Event::Fence) => self.most >> (2 * (depth - 1)),
-                Some(_) if self.random.next(16) == 0 => self.most / 4,
+                None | Some(Event::Fence) => most,
+                Some(_) if self.random.next(16) == 0 => (most / 4).max(3),
                 Some(_) => 0,
             };
             if most > 0 {
                 let random = &mut self.random;
-                for words in domain.images(most.max(3), &mut |below| random.next(below)) {
+                for words in domain.images(most, &mut |below| random.next(below)) {
                     self.context.push(format!("event {position} of {}, words {words:x?}", life.events.len()));
                     self.look_at(life, position, &domain, &scratch, &words);
                     self.context.pop();
@@ -76,8 +93,7 @@ impl Explorer {
                 restore(scratch, domain, offset, bytes.len());
             }
         }
-        let depth = self.context.len() as u32 / 2;
-        if depth < DEPTH && self.random.next(24) == 0 {
+        if self.context.len() / 2 < DEPTH && self.random.next(self.again) == 0 {
             self.next_life(life, state, domain.image(words));
         }
     }

@@ -30,12 +30,16 @@ fn number(variable: &str) -> Option<u64> {
 }
 
 /// Explores lives that `next` makes, until a share of the images (in percent) was opened.
-fn explore(name: &str, percent: u64, mix: Mix, mut next: impl FnMut(&mut Random) -> Life) {
-    let images = number("HOLDFAST_CRASH_IMAGES").unwrap_or(IMAGES) * percent / 100;
+fn explore(name: &str, percent: u64, mix: Mix, next: impl FnMut(&mut Random) -> Life) {
     // Few images are spread over more places.
-    let most = if images < 1000 { 6 } else { 32 };
+    let most = if number("HOLDFAST_CRASH_IMAGES").is_none() { [6, 3, 3] } else { [32, 8, 3] };
+    explore_with(name, percent, Explorer { mix, most, ..Explorer::default() }, next);
+}
+
+fn explore_with(name: &str, percent: u64, mut explorer: Explorer, mut next: impl FnMut(&mut Random) -> Life) {
+    let images = number("HOLDFAST_CRASH_IMAGES").unwrap_or(IMAGES) * percent / 100;
     let seed = number("HOLDFAST_CRASH_SEED").unwrap_or(1);
-    let mut explorer = Explorer { random: Random(seed), mix, most, images: 0, leftovers: false, context: Vec::new() };
+    explorer.random = Random(seed);
     let mut lives = 0u64;
     while explorer.images < images {
         lives += 1;
@@ -54,7 +58,7 @@ fn formatted(len: u64, uuid: u8) -> Memory {
 #[test]
 fn acknowledged_writes_survive_a_power_cut_anywhere() {
     let mix = Mix { keys: 12, largest: 3000, steps: 5, clears: 20 };
-    explore("turns", 20, mix, |random| {
+    explore("turns", 15, mix, |random| {
         Life::live(&formatted(SMALL, 9), Begin::Open, Model::new(), &mix.acts(random, 20))
     });
 }
@@ -72,7 +76,7 @@ fn large_values_survive_a_power_cut_anywhere() {
 #[test]
 fn leaving_a_segment_survives_a_power_cut_anywhere() {
     let mix = Mix { keys: 6, largest: 200, steps: 3, clears: 20 };
-    explore("segment ends", 20, mix, |random| {
+    explore("segment ends", 15, mix, |random| {
         let memory = formatted(SMALL, 9);
         let mut pool = Pool::open(&memory).unwrap();
         let mut model = Model::new();
@@ -87,6 +91,31 @@ fn leaving_a_segment_survives_a_power_cut_anywhere() {
         fill(&mut pool, &mut model, 3000 + random.next(900));
         drop(pool);
         Life::live(&memory, Begin::Open, model, &mix.acts(random, 7))
+    });
+}
+
+/// Records and headers of a few words, torn in every way, twice: what the first cut left of one must not become whole by
+/// what the second one left of another.
+#[test]
+fn parts_never_become_whole() {
+    let mix = Mix { keys: 2, largest: 9, steps: 1, clears: 100 };
+    let explorer = Explorer { mix, most: [256, 256, 3], again: 40, ..Explorer::default() };
+    explore_with("torn twice", 20, explorer, |random| {
+        let memory = formatted(SMALL, 9);
+        let mut pool = Pool::open(&memory).unwrap();
+        let mut model = Model::new();
+        // In the middle of a segment, or at its very end.
+        let batches = if random.next(2) == 0 { 2 } else { 15 };
+        for _ in 0..batches {
+            let step = Step::Put(b"filler".to_vec(), vec![1; 4096 - 40], None);
+            take_turn(&mut pool, &[step], &mut model, |_| {});
+        }
+        if batches == 15 {
+            let step = Step::Put(b"filler".to_vec(), vec![1; 3840 - 40], None);
+            take_turn(&mut pool, &[step], &mut model, |_| {});
+        }
+        drop(pool);
+        Life::live(&memory, Begin::Open, model, &mix.acts(random, 2))
     });
 }
 
@@ -158,7 +187,7 @@ fn freeing_survives_a_power_cut_anywhere() {
 #[test]
 fn formatting_survives_a_power_cut_anywhere() {
     let mix = Mix { keys: 8, largest: 300, steps: 4, clears: 20 };
-    explore("formatting", 20, mix, |random| {
+    explore("formatting", 10, mix, |random| {
         let kind = random.next(3);
         let (base, before) = match kind {
             0 => (Memory::new(SMALL), Model::new()),

@@ -1,4 +1,8 @@
-//! `cargo xtask pool …`: looks into an image from the host.
+//! `cargo xtask pool …`: looks into an image from the host; what its operations cost; and the mutants that
+//! measure its tests.
+
+pub mod bench;
+pub mod mutants;
 
 use std::path::Path;
 

@@ -1,0 +1,358 @@
+//! The mutants: each takes away one thing that the pool's safety rests on.
+//!
+//! Not here are changes that make no difference to any image, by argument: the fence between the segment headers and
+//! the superblocks of a format (the first superblock says until the very last store that a format is under way), and the
+//! last fence of freeing a segment (ending the log's head, which precedes every opening, fences too).
+
+/// One deliberate defect.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Mutant {
+    pub name: &'static str,
+    pub edits: &'static [Edit],
+}
+
+/// A change in one place of the sources.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Edit {
+    /// The file, under `pmem/src/pool`.
+    pub file: &'static str,
+    /// What stands right before the code, to tell equal pieces of code apart. `\n` stands for a line's end and the next
+    /// line's indentation, here and in the code.
+    pub after: &'static str,
+    /// The code that changes. With `after` before it, it occurs once in the file. Two edits have the same code or none in
+    /// common.
+    pub code: &'static str,
+    /// What stands in its place: `MUTANT` is true in the mutant, `CODE` is the code as it is otherwise, with the other
+    /// mutants of the same code.
+    pub instead: &'static str,
+}
+
+const fn edit(file: &'static str, after: &'static str, code: &'static str, instead: &'static str) -> Edit {
+    Edit { file, after, code, instead }
+}
+
+const fn mutant(name: &'static str, edits: &'static [Edit]) -> Mutant {
+    Mutant { name, edits }
+}
+
+/// Leaves the code out.
+const GONE: &str = "if !MUTANT { CODE }";
+
+/// In the order of what they break.
+pub(super) const MUTANTS: &[Mutant] = &[
+    // Turns.
+    mutant("turn: no write-back", &[edit("append.rs", "", "store.write_back(start..start + padded)?;", GONE)]),
+    mutant(
+        "turn: no write-back of the last line",
+        &[edit(
+            "append.rs",
+            "",
+            "store.write_back(start..start + padded)?;",
+            "if MUTANT { store.write_back(start..start + padded - LINE)?; } else { CODE }",
+        )],
+    ),
+    mutant("turn: no fence", &[edit("append.rs", "(start..start + padded)?;\n", "store.fence();", GONE)]),
+    mutant(
+        "turn: the fence before the write-back",
+        &[
+            edit("append.rs", "", "store.write_back(start..start + padded)?;", "if MUTANT { store.fence(); } CODE"),
+            edit("append.rs", "(start..start + padded)?;\n", "store.fence();", GONE),
+        ],
+    ),
+    mutant(
+        "turn: no zeros to the line's end",
+        &[edit("append.rs", "", "if padded > len", "if !MUTANT && padded > len")],
+    ),
+    mutant("turn: batches are not numbered", &[edit("append.rs", "store.fence();\n", "self.next_batch += 1;", GONE)]),
+    mutant(
+        "turn: a batch begins in the last one's line",
+        &[edit(
+            "append.rs",
+            "",
+            "at: head.at + padded as u32",
+            "at: head.at + if MUTANT { len as u32 } else { padded as u32 }",
+        )],
+    ),
+    mutant(
+        "turn: an atomic record is a frame for each operation",
+        &[
+            edit(
+                "turn.rs",
+                "",
+                "log.stage.push(hash, None, &header, key, &[value]);",
+                "CODE
+            if MUTANT && log.stage.frame_len(&mark) > 0 {
+                log.stage.end_frame(mark);
+                log.stage.publish_last_frame();
+                mark = log.stage.begin_frame();
+            }",
+            ),
+            edit(
+                "turn.rs",
+                "let chunk_size = log.chunk_size();\n",
+                "let mark = log.stage.begin_frame();",
+                "let mut mark = log.stage.begin_frame();",
+            ),
+        ],
+    ),
+    // Records.
+    mutant(
+        "record: its checksum is not verified",
+        &[edit("walk.rs", "", "frame) != header.checksum {", "frame) != header.checksum && !MUTANT {")],
+    ),
+    mutant(
+        "record: the checksum leaves the generation out",
+        &[edit(
+            "record.rs",
+            ".update(uuid).update(&",
+            "generation.to_le_bytes()",
+            "if MUTANT { [0; 8] } else { CODE }",
+        )],
+    ),
+    mutant(
+        "record: the checksum leaves the pool out",
+        &[edit("record.rs", "Salt(Crc32c::new().update(", "uuid", "if MUTANT { &[0; 16] } else { uuid }")],
+    ),
+    mutant(
+        "record: the checksum leaves the place out",
+        &[edit("record.rs", "self.0.update(&", "offset", "if MUTANT { 0 } else { offset }")],
+    ),
+    mutant(
+        "record: the checksum leaves the end out",
+        &[edit(
+            "record.rs",
+            "",
+            "&frame[4..]).value()",
+            "&frame[4..frame.len() - if MUTANT { 8 } else { 0 }]).value()",
+        )],
+    ),
+    mutant(
+        "record: does not say where its batch begins",
+        &[edit("record.rs", "", "& 0xFFFF;", "& 0xFFFF; let line = if MUTANT { 0 } else { line };")],
+    ),
+    mutant(
+        "record: leftovers of former uses count",
+        &[
+            edit(
+                "record.rs",
+                ".update(uuid).update(&",
+                "generation.to_le_bytes()",
+                "if MUTANT { [0; 8] } else { CODE }",
+            ),
+            edit(
+                "walk.rs",
+                "&& header.len <= self.longest.min(self.limit - at)\n&& (",
+                "self.batch",
+                "(if MUTANT { 0 } else { CODE })",
+            ),
+        ],
+    ),
+    mutant(
+        "record: an older batch behind a newer one counts",
+        &[edit(
+            "walk.rs",
+            "&& header.len <= self.longest.min(self.limit - at)\n&& (",
+            "self.batch",
+            "(if MUTANT { 0 } else { CODE })",
+        )],
+    ),
+    // Segments.
+    mutant(
+        "header: no write-back",
+        &[edit("segment.rs", "&self.encode(uuid))?;\n", "store.write_back(place..place + LINE)?;", GONE)],
+    ),
+    mutant(
+        "header: its state is not written back",
+        &[edit("segment.rs", "self.state())?;\n", "store.write_back(place..place + LINE)?;", GONE)],
+    ),
+    mutant(
+        "header: its checksum is not verified",
+        &[edit("segment.rs", "&& ", "u32_at(60) == Self::checksum(uuid, bytes)", "(MUTANT || CODE)")],
+    ),
+    mutant(
+        "header: of two the younger one does not count",
+        &[
+            edit("segment.rs", "if ", "second.generation > first.generation", "!MUTANT && CODE"),
+            edit("segment.rs", "if ", "first.generation > second.generation", "!MUTANT && CODE"),
+        ],
+    ),
+    mutant(
+        "opening: the state together with the rest",
+        &[edit(
+            "append.rs",
+            "Header { used: false, ..header }",
+            ".write_at(store, &self.superblock.uuid, places[0])?;",
+            "CODE if MUTANT { header.write_state(store, places[0])?; }",
+        )],
+    ),
+    mutant(
+        "opening: the state is not fenced",
+        &[edit("append.rs", "header.write_state(store, places[0])?;\n", "store.fence();", GONE)],
+    ),
+    mutant(
+        "opening: no second header",
+        &[edit("append.rs", "store.fence();\n", "header.write_at(store, &self.superblock.uuid, places[1])?;", GONE)],
+    ),
+    mutant(
+        "leaving: the end is not written",
+        &[edit("append.rs", "", "self.write_mark(store, Kind::End, &u64::from(valid_end).to_le_bytes())?;", GONE)],
+    ),
+    mutant(
+        "freeing: both states at once",
+        &[edit("append.rs", "free.write_state(store, first)?;\n", "store.fence();", GONE)],
+    ),
+    mutant(
+        "clearing: what is void goes first",
+        &[edit(
+            "append.rs",
+            "self.cleared_through = through;\n",
+            "self.open_segment(store)?;",
+            "
+            if MUTANT {
+                for segment in 0..self.geometry().segments {
+                    if self.segments[segment as usize].state == State::Used {
+                        self.release(store, segment)?;
+                    }
+                }
+                store.fence();
+            }
+            CODE",
+        )],
+    ),
+    mutant(
+        "clearing: recovery counts what is void",
+        &[edit(
+            "recover.rs",
+            "",
+            "if header.cleared_through < self.cleared_through {",
+            "if !MUTANT && header.cleared_through < self.cleared_through {",
+        )],
+    ),
+    // Cleaning.
+    mutant(
+        "cleaning: the segment is freed before the copies are durable",
+        &[edit(
+            "clean.rs",
+            "",
+            "if let Err(error) = self.write_frames(store, &mut moved) {",
+            "if MUTANT && ended && damaged.is_none() { self.release(store, cleaning.segment)?; store.fence(); self.segments[cleaning.segment as usize].state = State::Used; self.free -= 1; } CODE",
+        )],
+    ),
+    mutant(
+        "cleaning: every removal is dropped",
+        &[edit("clean.rs", "", "self.stale_uncertain || self.stale.count(counter) > leaving", "!MUTANT && (CODE)")],
+    ),
+    mutant(
+        "cleaning: superseded puts are not counted at run time",
+        &[edit(
+            "append.rs",
+            "self.count_dead(old.place, old.header.cost());\n",
+            "self.stale.add(self.stale.counter(hash));",
+            GONE,
+        )],
+    ),
+    mutant(
+        "cleaning: superseded puts are not counted by recovery",
+        &[edit(
+            "recover.rs",
+            "if old.header.is_put() {\nself.count_dead(old.place, old.header.cost());\n",
+            "self.stale.add(self.stale.counter(hash));",
+            GONE,
+        )],
+    ),
+    // Formatting.
+    mutant(
+        "format: no fence after its first store",
+        &[edit(
+            "superblock.rs",
+            "durable(0, 8)?;\n",
+            "store.fence();\n\nstore.fill",
+            "if !MUTANT { store.fence(); } store.fill",
+        )],
+    ),
+    mutant(
+        "format: no fence before its last store",
+        &[edit(
+            "superblock.rs",
+            "",
+            "store.fence();\n\nstore.store(0, &MAGIC)?;",
+            "if !MUTANT { store.fence(); } store.store(0, &MAGIC)?;",
+        )],
+    ),
+    mutant(
+        "format: the last store is not written back",
+        &[edit("superblock.rs", "store.store(0, &MAGIC)?;\n", "durable(0, 8)?;", GONE)],
+    ),
+    mutant(
+        "format: no fence after its last store",
+        &[edit("superblock.rs", "", "store.fence();\nOk(superblock)", "if !MUTANT { store.fence(); } Ok(superblock)")],
+    ),
+    mutant(
+        "format: the first superblock is not written back",
+        &[edit("superblock.rs", "", "durable(0, LEN as u64)?;", GONE)],
+    ),
+    mutant(
+        "format: the second superblock is not written back",
+        &[edit("superblock.rs", "", "durable(second, LEN as u64)?;", GONE)],
+    ),
+    mutant("format: begins without saying so", &[edit("superblock.rs", "", "store.store(0, &FORMATTING)?;", GONE)]),
+    mutant(
+        "superblock: its checksum is not verified",
+        &[edit("superblock.rs", "", "crc32c(&bytes[..124]) != u32_at(124)", "!MUTANT && CODE")],
+    ),
+    // Recovery.
+    mutant(
+        "recovery: no mark where the pool was opened",
+        &[edit(
+            "recover.rs",
+            "",
+            "self.write_mark(store, Kind::Cut, &u64::from(valid_end).to_le_bytes())?;",
+            "if !MUTANT || repairs.cut.is_some() { CODE }",
+        )],
+    ),
+    mutant(
+        "recovery: no mark at all",
+        &[edit("recover.rs", "", "self.write_mark(store, Kind::Cut, &u64::from(valid_end).to_le_bytes())?;", GONE)],
+    ),
+    mutant(
+        "recovery: the mark has the number of a batch that was interrupted",
+        &[edit("recover.rs", "", "self.next_batch += 1;", GONE)],
+    ),
+    mutant(
+        "recovery: headers of free segments stay as they are",
+        &[edit("recover.rs", "", "repairs.headers.extend(odd.map(|place| (header, place)));", GONE)],
+    ),
+    mutant(
+        "recovery: a missing second header is not written",
+        &[edit("recover.rs", "", "repairs.headers.push((header, place));", GONE)],
+    ),
+    mutant(
+        "recovery: no fence after its first stores",
+        &[edit("recover.rs", "self.release(store, segment)?;\n}\n", "store.fence();", GONE)],
+    ),
+    mutant(
+        "recovery: every gap is a torn tail",
+        &[edit("recover.rs", "", "next.batch == last_batch && begins_in_time", "MUTANT || CODE")],
+    ),
+    mutant(
+        "recovery: no gap is a torn tail",
+        &[edit("recover.rs", "", "next.batch == last_batch && begins_in_time", "!MUTANT && CODE")],
+    ),
+    mutant(
+        "recovery: the last operation met counts, not the newest",
+        &[edit(
+            "recover.rs",
+            "if ",
+            "age(old.header.sequence, old_generation) >= age(header.sequence, segment.generation)",
+            "!MUTANT && CODE",
+        )],
+    ),
+    mutant(
+        "recovery: sequence numbers begin anew",
+        &[edit("recover.rs", "", "self.next_sequence = self.next_sequence.max(op.header.sequence + 1);", GONE)],
+    ),
+    mutant(
+        "recovery: chunks of a value that is not there count",
+        &[edit("recover.rs", "", "self.keys.find_place(hash, place).is_none()", "!MUTANT && CODE")],
+    ),
+];
