@@ -345,22 +345,6 @@ fn the_boot_names_each_device_its_size_and_its_key() {
     }
 }
 
-#[test]
-fn fifteen_devices_have_keys_and_a_sixteenth_is_refused() {
-    for (devices, exit) in [(15, 103), (16, 104)] {
-        let images: Vec<_> = (0..devices).map(|seed| Pattern::new(16 * MIB, 0, seed)).collect();
-        let mut options = machine("stray", PROGRAM.words);
-        options.pmem.extend(images.iter().map(Pattern::open));
-        let outcome = run(options);
-        outcome.expect_exit(exit);
-        if exit == 103 {
-            assert!(outcome.after("holdfast: pmem14 ").contains(" key 15 "), "{outcome}");
-        } else {
-            assert!(outcome.after("holdfast: cannot boot: ").contains("key"), "{outcome}");
-        }
-    }
-}
-
 fn images() -> [Pattern; 2] {
     [0, 1].map(|seed| Pattern::new(LENGTH, LENGTH, seed))
 }

@@ -21,6 +21,8 @@ pub struct Region {
     pub user: bool,
     /// Whether nothing of it may be writable. Any part of another device may be write-protected at any time.
     pub read_only: bool,
+    /// Whether it is mapped at all. A device that has gone away is mapped nowhere.
+    pub mapped: bool,
 }
 
 /// A leaf that is not as it should be.
@@ -132,7 +134,8 @@ impl<'a> Auditor<'a> {
         let region = &self.regions[device];
         self.audit.pmem_leaves += 1;
         let inside = region.physical.start <= physical.start && physical.end <= region.physical.end;
-        if !inside || leaf.virtual_address != region.window + (physical.start - region.physical.start) {
+        if !region.mapped || !inside || leaf.virtual_address != region.window + (physical.start - region.physical.start)
+        {
             return Err(AuditError::Alias(leaf));
         }
         if leaf.flags.key() != region.key {
@@ -162,7 +165,7 @@ impl<'a> Auditor<'a> {
             return Err(error);
         }
         for (device, (region, mapped)) in self.regions.iter().zip(self.mapped).enumerate() {
-            if mapped != region.physical.end - region.physical.start {
+            if region.mapped && mapped != region.physical.end - region.physical.start {
                 return Err(AuditError::Incomplete { device, mapped });
             }
         }

@@ -1,23 +1,19 @@
 //! Persistent-memory devices: one mapping each, one key each.
 
-use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 use core::ops::Range;
-use core::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicUsize, Ordering};
 
 use super::grant::ReadLock;
-use super::handler::{self, FaultHandler};
-use super::keys::{Key, KeyAllocator, NoKeyLeft};
+use super::handler::FaultHandler;
+use super::keys::{Key, NoKeyLeft};
 use super::{Protection, audit};
-use crate::arch::cpu;
 use crate::arch::dax_copy::WriteBack;
-use crate::drivers::nfit::SpaRange;
-use crate::mm::attributes::Attributes;
-use crate::mm::page_table::MapError;
-use crate::mm::{self, layout, map_pmem};
-use crate::sync::Once;
+use crate::arch::{cpu, trap};
+use crate::mm;
+use crate::sync::{Mutex, Once};
 use crate::task::WaitQueue;
 
 /// A persistent-memory device, mapped once.
@@ -28,28 +24,33 @@ pub struct Device {
     index: usize,
     physical: Range<u64>,
     start: u64,
-    key: Option<Key>,
+    /// The number of its key; 0 if it has none. Changes only while nobody is in a section.
+    key: AtomicU8,
     protection: Protection,
     write_back: WriteBack,
     read_only: bool,
-    /// Cleared when the device goes away; nobody enters a section after that.
     /// The address of the [`FaultHandler`] for its key; 0 if there is none.
     fault_handler: AtomicUsize,
-    alive: AtomicBool,
+    /// Held by whoever attaches or retires the device.
+    pub(super) change: Mutex<()>,
+    /// Changes only with [`Self::change`] held.
+    pub(super) mapped: AtomicBool,
+    /// Cleared when the device goes away; nobody enters a section after that.
+    pub(super) alive: AtomicBool,
     /// How many sections are held.
-    sections: AtomicU32,
+    pub(super) sections: AtomicU32,
     /// Wakes whoever waits for the last section to end.
-    section_ended: WaitQueue,
+    pub(super) section_ended: WaitQueue,
 }
 
-static DEVICES: Once<Vec<Device>> = Once::new();
+pub(super) static DEVICES: Once<Vec<Device>> = Once::new();
 
 /// Every device of this machine, in the order of their physical addresses. Empty before the boot has found them.
 pub fn devices() -> &'static [Device] {
     DEVICES.get().map_or(&[], Vec::as_slice)
 }
 
-/// The device has gone away: the machine is shutting down.
+/// The device has gone away: it was retired, or the machine is shutting down.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DeviceGone;
 
@@ -61,80 +62,33 @@ impl fmt::Display for DeviceGone {
 
 impl core::error::Error for DeviceGone {}
 
-/// Why a device could not be taken into use.
-#[derive(Debug)]
-pub(crate) enum RegisterError {
-    NoKeyLeft(NoKeyLeft),
-    Map(MapError),
-    TooHigh(u64),
-}
-
-impl fmt::Display for RegisterError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NoKeyLeft(error) => error.fmt(f),
-            Self::Map(error) => error.fmt(f),
-            Self::TooHigh(base) => {
-                write!(f, "persistent memory at {base:#x} is beyond what {} can map", mm::mode().levels)
-            }
-        }
-    }
-}
-
-/// Maps every range, each under a key of its own, and makes the devices known.
-pub(crate) fn register(ranges: &[SpaRange], protection: Protection) -> Result<&'static [Device], RegisterError> {
-    let mut keys = KeyAllocator::new();
-    let mut devices = Vec::with_capacity(ranges.len());
-    for (index, range) in ranges.iter().enumerate() {
-        if range.base + range.length > layout::pmem_physical_end(mm::mode().levels) {
-            return Err(RegisterError::TooHigh(range.base));
-        }
-        let key = match protection {
-            Protection::Pks | Protection::Pku => Some(keys.allocate().map_err(RegisterError::NoKeyLeft)?),
-            Protection::None => None,
-        };
-        let physical = range.base..range.base + range.length;
-        let start = map_pmem(physical.clone(), Attributes::pmem(protection, key, range.read_only))
-            .map_err(RegisterError::Map)?;
-        devices.push(Device {
-            name: format!("pmem{index}"),
+impl Device {
+    /// A device that is not in use yet.
+    pub(super) fn new(
+        name: String,
+        index: usize,
+        physical: Range<u64>,
+        protection: Protection,
+        read_only: bool,
+    ) -> Self {
+        Self {
+            name,
             index,
+            start: mm::pmem_window(&physical),
             physical,
-            start,
-            key,
+            key: AtomicU8::new(0),
             protection,
             write_back: cpu::write_back_instruction(),
-            read_only: range.read_only,
+            read_only,
             fault_handler: AtomicUsize::new(0),
-            alive: AtomicBool::new(true),
+            change: Mutex::new(()),
+            mapped: AtomicBool::new(false),
+            alive: AtomicBool::new(false),
             sections: AtomicU32::new(0),
             section_ended: WaitQueue::new(),
-        });
-    }
-    let devices = DEVICES.call_once(|| devices);
-    for device in devices {
-        if let Some(key) = device.key {
-            handler::set_owner(key, device);
         }
     }
-    Ok(devices)
-}
 
-/// Makes every device go away: nobody may enter a section any more, and those who are in one have until `deadline`, in
-/// nanoseconds since boot, to leave it.
-pub(crate) fn retire_all(deadline: u64) {
-    for device in devices() {
-        device.alive.store(false, Ordering::SeqCst);
-    }
-    for device in devices() {
-        let ended = || (device.sections.load(Ordering::SeqCst) == 0).then_some(());
-        // A section that outlives the deadline belongs to a thread that hangs: what it has not fenced, it never
-        // acknowledged.
-        let _ = device.section_ended.wait_until(Some(deadline), ended);
-    }
-}
-
-impl Device {
     /// The device's name, `pmem0` for the first.
     pub fn name(&self) -> &str {
         &self.name
@@ -151,9 +105,9 @@ impl Device {
         self.protection
     }
 
-    /// The number of the device's protection key, 1 to 15; `None` without protection.
+    /// The number of the device's protection key, 1 to 15; `None` without protection, and while the device is not in use.
     pub fn key(&self) -> Option<u8> {
-        self.key.map(Key::number)
+        self.protection_key().map(Key::number)
     }
 
     /// The instruction that writes the device's cache lines back.
@@ -181,7 +135,11 @@ impl Device {
     }
 
     pub(super) fn protection_key(&self) -> Option<Key> {
-        self.key
+        Key::from_number(self.key.load(Ordering::Acquire))
+    }
+
+    pub(super) fn set_key(&self, key: Option<Key>) {
+        self.key.store(key.map_or(0, Key::number), Ordering::Release);
     }
 
     /// Sets who decides about faults on this device; without a handler the fault policy does.
@@ -204,10 +162,27 @@ impl Device {
         if self.alive.load(Ordering::SeqCst) { Ok(lock) } else { Err(DeviceGone) }
     }
 
+    /// Enters a section on behalf of somebody who leaves it by [`Self::leave_section`]; false if the device has gone away.
+    pub(super) fn enter_section(&self) -> bool {
+        self.sections.fetch_add(1, Ordering::SeqCst);
+        let alive = self.alive.load(Ordering::SeqCst);
+        if !alive {
+            self.leave_section();
+        }
+        alive
+    }
+
     pub(super) fn leave_section(&self) {
-        if self.sections.fetch_sub(1, Ordering::SeqCst) == 1 && !self.alive.load(Ordering::SeqCst) {
+        let last = self.sections.fetch_sub(1, Ordering::SeqCst) == 1 && !self.alive.load(Ordering::SeqCst);
+        // A non-maskable interrupt may have come while the queue's lock is held; whoever waits looks again by itself.
+        if last && !trap::in_nmi() {
             self.section_ended.wake_all();
         }
+    }
+
+    /// Whether the device is mapped; without that, its addresses are nobody's.
+    pub(super) fn is_mapped(&self) -> bool {
+        self.mapped.load(Ordering::Relaxed)
     }
 }
 
@@ -218,6 +193,7 @@ pub(super) fn regions() -> Vec<audit::Region> {
         window: device.start,
         user: device.protection == Protection::Pku,
         key: device.key().unwrap_or(0),
+        mapped: device.is_mapped(),
         read_only: device.read_only,
     };
     devices().iter().map(region).collect()
@@ -233,6 +209,9 @@ impl fmt::Display for Device {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (name, size, start) = (&self.name, crate::units::Bytes(self.len()), self.start);
         write!(f, "{name} {size} at {start:#x}")?;
+        if !self.is_mapped() {
+            return write!(f, " is not in use: {NoKeyLeft}");
+        }
         match self.key() {
             Some(key) => write!(f, " key {key}")?,
             None => f.write_str(" no key")?,

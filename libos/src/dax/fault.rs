@@ -8,7 +8,9 @@ use x86_64::structures::idt::PageFaultErrorCode;
 use super::device::{Device, devices};
 use super::handler::{self, Fault, FaultAction};
 use super::policy::{FaultPolicy, fault_policy};
-use super::rights::{Access, Rights};
+use super::record;
+use super::rights::Access;
+use crate::arch::single_step::CannotStep;
 use crate::arch::trap::{self, TrapFrame};
 use crate::arch::{access, single_step};
 use crate::{fatal, mm, task};
@@ -29,9 +31,7 @@ pub(crate) fn page_fault(frame: &mut TrapFrame, address: u64) {
         return;
     }
     let access = access_name(code);
-    if code.contains(PageFaultErrorCode::PROTECTION_VIOLATION)
-        && let Some(device) = devices().iter().find(|device| device.address_range().contains(&address))
-    {
+    if let Some(device) = devices().iter().find(|device| device.address_range().contains(&address)) {
         return page_denied(frame, device, address, access);
     }
     if task::current_ref().is_some_and(|thread| thread.stack_guards(address)) {
@@ -89,7 +89,7 @@ fn protection_fault(mut fault: Fault<'_>) {
 }
 
 /// An access that the page's own permissions deny, whatever rights its context has: a store to a part of a device that is
-/// write-protected, or a jump into a device. No right would permit it, so it is let through under no policy.
+/// write-protected, a jump into a device, or anything in the window of a device that has gone away. No right would permit it, so it is let through under no policy.
 fn page_denied(frame: &mut TrapFrame, device: &'static Device, address: u64, kind: &'static str) {
     FAULTS.fetch_add(1, Ordering::Relaxed);
     let policy = fault_policy();
@@ -101,7 +101,13 @@ fn page_denied(frame: &mut TrapFrame, device: &'static Device, address: u64, kin
         device,
         offset: address - device.address_range().start,
         address,
-        denied: if write { "where pages are write-protected, " } else { "where no page is executable, " },
+        denied: if !device.is_mapped() {
+            "which has gone away, "
+        } else if write {
+            "where pages are write-protected, "
+        } else {
+            "where no page is executable, "
+        },
         policy,
         retried: false,
         length: access::remaining(frame, &code[..length], address, write),
@@ -179,9 +185,14 @@ impl Stray {
         if first_report_for(frame.rip) {
             fatal::report(frame, format_args!("{self}: let through once, reported once for this place in the code"));
         }
-        let widen = |rights: Rights| self.device.protection_key().map_or(rights, |key| rights.with(key, self.access));
-        if !single_step::open_for_one_instruction(frame, widen) {
-            self.stop(frame, Some(&"the interrupts are nested too deeply to let it through"));
+        let Some(key) = self.device.protection_key() else { return };
+        let enter = || record::enter_section_of(key.number());
+        match single_step::open_for_one_instruction(frame, key, self.access, enter) {
+            Ok(()) => {}
+            Err(CannotStep::TooDeep) => {
+                self.stop(frame, Some(&"the interrupts are nested too deeply to let it through"));
+            }
+            Err(CannotStep::Gone) => self.stop(frame, Some(&"the device is going away")),
         }
     }
 }

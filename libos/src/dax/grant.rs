@@ -86,6 +86,7 @@ impl Drop for Window {
     fn drop(&mut self) {
         if let Some(before) = self.before {
             key_rights::update(|_| before);
+            record::settle(before);
         }
         record::end_grant(self.number);
     }

@@ -9,6 +9,7 @@ use core::sync::atomic::{AtomicPtr, Ordering};
 
 use super::device::Device;
 use super::keys::Key;
+use super::record;
 use super::rights::{Access, Rights};
 use crate::arch::trap::TrapFrame;
 use crate::mm;
@@ -62,8 +63,10 @@ impl<'f> Fault<'f> {
     }
 
     /// Gives the interrupted context other rights. They hold from when it goes on until the innermost grant that it is in
-    /// ends, or until the context does.
+    /// ends, or until the context does; a device that they open to a thread cannot be retired meanwhile. Keys that no device has, and those
+    /// of devices that are going away, stay closed.
     pub fn set_rights(&mut self, rights: Rights) {
+        let rights = record::lend(self.frame.rights(), rights, self.frame.is_in_thread());
         self.frame.set_rights(rights);
     }
 
@@ -103,9 +106,10 @@ impl<'f> Fault<'f> {
 /// The device that owns each key.
 static OWNERS: [AtomicPtr<Device>; 16] = [const { AtomicPtr::new(ptr::null_mut()) }; 16];
 
-/// Makes the device the owner of its key.
-pub(super) fn set_owner(key: Key, device: &'static Device) {
-    OWNERS[usize::from(key.number())].store(ptr::from_ref(device).cast_mut(), Ordering::Release);
+/// Makes the device the key's owner, or nobody.
+pub(super) fn set_owner(key: Key, device: Option<&'static Device>) {
+    let device = device.map_or(ptr::null(), ptr::from_ref);
+    OWNERS[usize::from(key.number())].store(device.cast_mut(), Ordering::Release);
 }
 
 /// The device whose key the leaf that maps this address carries.

@@ -7,6 +7,12 @@ use core::fmt;
 pub struct Key(u8);
 
 impl Key {
+    /// The key with this number, 1 to 15.
+    #[cfg_attr(not(target_os = "hermit"), allow(dead_code, reason = "only devices keep numbers"))]
+    pub(super) const fn from_number(number: u8) -> Option<Self> {
+        if number == 0 || number > 15 { None } else { Some(Self(number)) }
+    }
+
     /// The key's number, as it stands in bits 62:59 of a leaf entry.
     pub const fn number(self) -> u8 {
         self.0
@@ -41,6 +47,15 @@ impl KeyAllocator {
         self.taken |= 1 << key;
         Ok(Key(key))
     }
+
+    /// Takes a key back, which nobody has rights to any more.
+    ///
+    /// # Panics
+    /// If the key is not taken: somebody else may have it then.
+    pub fn free(&mut self, key: Key) {
+        assert!(self.taken & 1 << key.0 != 0, "key {} is freed twice", key.0);
+        self.taken &= !(1 << key.0);
+    }
 }
 
 #[cfg(test)]
@@ -57,5 +72,25 @@ mod tests {
         }
         assert!(!seen[0]);
         assert_eq!(keys.allocate(), Err(NoKeyLeft));
+    }
+
+    #[test]
+    fn a_key_that_was_freed_is_given_to_the_next_one() {
+        let mut keys = KeyAllocator::new();
+        let all: [Key; 15] = core::array::from_fn(|_| keys.allocate().unwrap());
+        for key in [all[6], all[0], all[14]] {
+            keys.free(key);
+            assert_eq!(keys.allocate(), Ok(key));
+            assert_eq!(keys.allocate(), Err(NoKeyLeft));
+        }
+    }
+
+    #[test]
+    #[should_panic(expected = "freed twice")]
+    fn a_key_is_freed_once() {
+        let mut keys = KeyAllocator::new();
+        let key = keys.allocate().unwrap();
+        keys.free(key);
+        keys.free(key);
     }
 }

@@ -17,6 +17,8 @@ mod grant;
 #[cfg(target_os = "hermit")]
 mod handler;
 mod keys;
+#[cfg(target_os = "hermit")]
+mod lifecycle;
 mod policy;
 mod protection;
 #[cfg(target_os = "hermit")]
@@ -29,9 +31,9 @@ mod write_protect;
 pub use audit::audit;
 pub use audit::{Audit, AuditError, Region, check};
 #[cfg(target_os = "hermit")]
-pub use device::{Device, DeviceGone, devices};
+pub(crate) use device::overlaps;
 #[cfg(target_os = "hermit")]
-pub(crate) use device::{overlaps, register, retire_all};
+pub use device::{Device, DeviceGone, devices};
 #[cfg(target_os = "hermit")]
 pub use fault::fault_count;
 #[cfg(target_os = "hermit")]
@@ -41,10 +43,16 @@ pub(crate) use handler::NamedRights;
 #[cfg(target_os = "hermit")]
 pub use handler::{Fault, FaultAction, FaultHandler};
 pub use keys::{Key, KeyAllocator, NoKeyLeft};
+#[cfg(target_os = "hermit")]
+pub use lifecycle::{AttachError, RetireError};
+#[cfg(target_os = "hermit")]
+pub(crate) use lifecycle::{register, retire_all};
 pub use policy::{FaultPolicy, UnknownPolicy, fault_policy, set_fault_policy};
 pub use protection::{NoProtection, Protection, ProtectionChoice, UnknownProtection};
 #[cfg(target_os = "hermit")]
 pub(crate) use record::Record;
+#[cfg(target_os = "hermit")]
+pub(crate) use record::leave_section_of;
 pub use rights::{Access, Rights};
 #[cfg(target_os = "hermit")]
 pub use write_protect::WriteProtectError;

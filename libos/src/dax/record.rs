@@ -7,7 +7,9 @@ use core::fmt;
 use core::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 use super::device::{Device, devices};
-use super::rights::Access;
+use super::handler;
+use super::keys::Key;
+use super::rights::{Access, Rights};
 use crate::arch::percpu;
 use crate::{task, time};
 
@@ -47,6 +49,8 @@ impl Entry {
 #[derive(Debug)]
 pub(crate) struct Record {
     sections: [AtomicU32; DEVICES],
+    /// A bit for each key to which a fault handler gave the thread rights. Each counts as a section of the key's device.
+    lent: AtomicU32,
     taken: AtomicUsize,
     grants: [Entry; GRANTS],
 }
@@ -55,6 +59,7 @@ impl Record {
     pub(crate) const fn new() -> Self {
         Self {
             sections: [const { AtomicU32::new(0) }; DEVICES],
+            lent: AtomicU32::new(0),
             taken: AtomicUsize::new(0),
             grants: [const { Entry::new() }; GRANTS],
         }
@@ -65,6 +70,18 @@ impl Record {
         for (device, held) in devices().iter().zip(&self.sections) {
             for _ in 0..held.swap(0, Ordering::Relaxed) {
                 device.leave_section();
+            }
+        }
+        self.settle(Rights::CLOSED);
+    }
+
+    /// Leaves the sections of lent rights that `rights` no longer have.
+    pub(crate) fn settle(&self, rights: Rights) {
+        if self.lent.load(Ordering::Relaxed) != 0 {
+            for key in (1..16).filter(|&key| rights.access(key) == Access::Closed) {
+                if self.lent.fetch_and(!(1 << key), Ordering::Relaxed) & 1 << key != 0 {
+                    leave_section_of(key);
+                }
             }
         }
     }
@@ -97,6 +114,54 @@ fn with_record<R>(use_record: impl FnOnce(&Record) -> R) -> Option<R> {
         Some(use_record(&percpu::this().record))
     } else {
         task::current_ref().map(|thread| use_record(&thread.record))
+    }
+}
+
+/// What a fault handler may make of the interrupted context's rights if it wants them to be `wanted`: the same, without
+/// keys that nobody owns or whose device is going away. In a thread each key that it opens counts as a section.
+pub(super) fn lend(before: Rights, wanted: Rights, in_thread: bool) -> Rights {
+    let mut rights = wanted;
+    let thread = task::current_ref().filter(|_| in_thread);
+    for key in (1..16).filter_map(Key::from_number) {
+        let number = key.number();
+        if wanted.access(number) == Access::Closed || wanted.access(number) == before.access(number) {
+            continue;
+        }
+        let lent = thread.is_some_and(|thread| thread.record.lent.load(Ordering::Relaxed) & 1 << number != 0);
+        match (handler::owner(number), thread) {
+            (Some(_), Some(_)) if lent => {}
+            (Some(device), Some(thread)) if device.enter_section() => {
+                thread.record.lent.fetch_or(1 << number, Ordering::Relaxed);
+            }
+            // A trap handler's rights end with it: see `lifecycle`.
+            (Some(_), None) => {}
+            _ => rights = rights.with(key, before.access(number)),
+        }
+    }
+    if let Some(thread) = thread {
+        thread.record.settle(rights);
+    }
+    rights
+}
+
+/// The running thread's rights have been restored to these.
+pub(super) fn settle(rights: Rights) {
+    if let Some(thread) = task::current_ref()
+        && !crate::arch::trap::in_trap()
+    {
+        thread.record.settle(rights);
+    }
+}
+
+/// Enters a section of the owner of this key for one instruction that is let through; false if the device is going away.
+pub(super) fn enter_section_of(key: u8) -> bool {
+    handler::owner(key).is_some_and(Device::enter_section)
+}
+
+/// Leaves a section that keeps the owner of this key.
+pub(crate) fn leave_section_of(key: u8) {
+    if let Some(device) = handler::owner(key) {
+        device.leave_section();
     }
 }
 

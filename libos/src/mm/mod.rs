@@ -31,6 +31,6 @@ pub use space::translate;
 pub(crate) use {
     heap::HEAP,
     ram::{init, ram_ranges},
-    space::{is_mapped, map_pmem, mode, protect, with_leaves, with_low_page},
+    space::{is_mapped, map_pmem, mode, pmem_window, protect, unmap_pmem, with_leaves, with_low_page},
     stack::{Stack, StackError},
 };

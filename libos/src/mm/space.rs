@@ -119,9 +119,20 @@ pub(crate) fn map_pmem(physical: Range<u64>, attributes: Attributes) -> Result<u
     if physical.end > pmem_physical_end(levels) {
         return Err(MapError::BadPhysical(physical.start));
     }
-    let start = pmem_base(levels) + physical.start;
+    let start = pmem_window(&physical);
     with_space(|space| space.map_pieces(start, &[Piece::Memory { physical, attributes }]))?;
     Ok(start)
+}
+
+/// Where a pmem device at this physical range is mapped, when it is.
+pub(crate) fn pmem_window(physical: &Range<u64>) -> u64 {
+    pmem_base(mode().levels) + physical.start
+}
+
+/// Unmaps a pmem device's window; when this returns no CPU reaches it any more, and every CPU has left the trap handler
+/// that it was in. Called with interrupts enabled, without an [`IrqLock`].
+pub(crate) fn unmap_pmem(window: Range<u64>) -> Result<(), MapError> {
+    unmap(window)
 }
 
 /// Unmaps whatever is mapped in `range`, pages of any size; when this returns no CPU reaches it any more. The memory behind

@@ -24,7 +24,10 @@ mod guest {
     pub use super::futex::{FutexError, futex_wait, futex_wake};
     pub(crate) use super::scheduler::{become_idle, preempt, timer_interrupt};
     pub use super::scheduler::{cpu_of, pin, sleep_until, yield_now};
-    pub(crate) use super::thread::{CannotEnd, Held, Role, count_held, current_ref, end_astray, may_end, spawn};
+    pub(crate) use super::thread::{
+        CannotEnd, Held, Role, count_held, current_ref, end_astray, may_end, note_interrupted, spawn,
+        thread_with_rights_to,
+    };
     pub use super::thread::{SpawnError, Thread, ThreadId, current_id, current_name, ended_count, join, spawn_kernel};
     pub use super::timer::Timer;
     pub use super::wait::{TimedOut, WaitQueue};

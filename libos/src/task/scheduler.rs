@@ -29,6 +29,7 @@ use super::thread::{Role, RunAdapter, State, Thread, ThreadId, current, current_
 use super::timer;
 use crate::arch::percpu::{MAX_CPUS, PerCpu};
 use crate::arch::{cpu, interrupts, key_rights, percpu, shootdown, switch, timer as cpu_timer, trap};
+use crate::dax::Rights;
 use crate::sync::IrqLock;
 use crate::time;
 
@@ -332,6 +333,8 @@ fn give_up(reason: Reason) {
             unsafe {
                 let (from, to) = (&mut *(*previous).saved.get(), &*(*next).saved.get());
                 from.rights = key_rights::current();
+                (*previous).rights_left.store(from.rights.bits(), Ordering::Relaxed);
+                (*next).rights_left.store(Rights::CLOSED.bits(), Ordering::Relaxed);
                 (*previous).running.store(false, Ordering::Relaxed);
                 (*next).running.store(true, Ordering::Relaxed);
                 if (*next).cpu.swap(cpu.id, Ordering::Relaxed) != cpu.id {

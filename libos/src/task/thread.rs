@@ -15,8 +15,8 @@ use super::timer::Timer;
 use super::tls::Tls;
 use super::wait::WaitQueue;
 use crate::arch::single_step::Step;
-use crate::arch::{percpu, switch};
-use crate::dax::{Record, Rights};
+use crate::arch::{key_rights, percpu, switch};
+use crate::dax::{Access, Key, Record, Rights};
 use crate::mm::{Stack, StackError};
 use crate::sync::IrqLock;
 
@@ -83,6 +83,10 @@ pub struct Thread {
     exited: WaitQueue,
     /// An instruction of this thread that is let through; `arch`'s.
     pub(crate) step: Step,
+    /// For checks: the rights that it gave up the CPU with, and those of what an interrupt took the CPU from. Closed while it
+    /// runs.
+    pub(super) rights_left: AtomicU32,
+    rights_interrupted: AtomicU32,
     /// What it holds and has held of persistent memory; `dax`'s.
     pub(crate) record: Record,
     /// How many things this thread holds that others wait for and that only it can give back: see [`Held`].
@@ -150,6 +154,8 @@ impl Thread {
             timer: Timer::new(wake_by_timer, this.as_ptr().addr()),
             exited: WaitQueue::new(),
             step: Step::new(),
+            rights_left: AtomicU32::new(Rights::CLOSED.bits()),
+            rights_interrupted: AtomicU32::new(Rights::CLOSED.bits()),
             record: Record::new(),
             held: AtomicU32::new(0),
             errno: AtomicI32::new(0),
@@ -230,6 +236,21 @@ pub(crate) fn current_ref<'a>() -> Option<&'a Thread> {
     unsafe { percpu::current_thread().as_ref() }
 }
 
+/// Says with which rights the running thread was interrupted and is about to lose the CPU; closed ones once it has it back.
+pub(crate) fn note_interrupted(rights: Rights) {
+    if let Some(thread) = current_ref() {
+        thread.rights_interrupted.store(rights.bits(), Ordering::Relaxed);
+    }
+}
+
+/// A thread that does not run and has rights to this key, for checks.
+pub(crate) fn thread_with_rights_to(key: Key) -> Option<ThreadId> {
+    let open =
+        |rights: &AtomicU32| Rights::from_bits(rights.load(Ordering::Relaxed)).access(key.number()) != Access::Closed;
+    let has_rights = |thread: &Arc<Thread>| open(&thread.rights_left) || open(&thread.rights_interrupted);
+    THREADS.lock().values().find(|thread| has_rights(thread)).map(|thread| thread.id)
+}
+
 /// The name of the running thread.
 pub fn current_name() -> &'static str {
     current_ref().map_or("boot", Thread::name)
@@ -298,6 +319,9 @@ extern "C" fn begin(start: usize) -> ! {
 /// Ends the running thread.
 pub(super) fn exit() -> ! {
     let thread = current();
+    // What a fault handler may have opened for it.
+    key_rights::update(|_| Rights::CLOSED);
+    thread.record.settle(Rights::CLOSED);
     thread.timer.cancel();
     THREADS.lock().remove(&thread.id);
     thread.set(State::Finished);

@@ -18,7 +18,7 @@ use core::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use x86_64::registers::control::{Cr3, Cr4, Cr4Flags};
 
 use super::percpu::{self, PerCpu};
-use crate::dax::{Protection, Rights};
+use crate::dax::{Access, Key, Protection, Rights};
 
 const IA32_PKRS: u32 = 0x6e1;
 
@@ -156,6 +156,11 @@ pub fn remembered() -> Option<Rights> {
     let remembered = known(percpu::this());
     super::interrupts::restore(enabled);
     remembered
+}
+
+/// Whether any CPU remembers rights to this key, for checks: right only for a key that nobody opens meanwhile.
+pub(crate) fn is_open_on_any_cpu(key: Key) -> bool {
+    percpu::online().filter_map(known).any(|rights| rights.access(key.number()) != Access::Closed)
 }
 
 /// Replaces the running context's rights by what `change` makes of them; the rights before.

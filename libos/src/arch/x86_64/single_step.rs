@@ -9,7 +9,7 @@ use core::sync::atomic::{AtomicU64, Ordering};
 
 use super::percpu;
 use super::trap::TrapFrame;
-use crate::dax::Rights;
+use crate::dax::{self, Access, Key, Rights};
 use crate::task;
 
 /// RFLAGS.TF: a debug exception after each instruction.
@@ -18,7 +18,7 @@ const TRAP_FLAG: u64 = 1 << 8;
 /// How deeply nested trap handlers can be stepped.
 pub(super) const DEPTHS: usize = 4;
 
-/// What to put back: the rights in the low 32 bits, and two marks.
+/// What to put back: the rights in the low 32 bits, two marks, and the keys of the sections that it counts as.
 #[derive(Debug, Default)]
 pub(crate) struct Step(AtomicU64);
 
@@ -26,6 +26,8 @@ pub(crate) struct Step(AtomicU64);
 const ACTIVE: u64 = 1 << 32;
 /// The trap flag was set before, by somebody else.
 const WAS_STEPPING: u64 = 1 << 33;
+/// The place of the bit for key 0.
+const KEYS: u32 = 34;
 
 impl Step {
     pub(crate) const fn new() -> Self {
@@ -43,21 +45,48 @@ fn with_step<R>(use_step: impl FnOnce(&Step) -> R) -> Option<R> {
     }
 }
 
-/// Lets the interrupted instruction run with what `widen` makes of its rights, and takes them back after it; false if that
-/// is not possible here. Once more for the same instruction widens further.
-pub(crate) fn open_for_one_instruction(frame: &mut TrapFrame, widen: impl FnOnce(Rights) -> Rights) -> bool {
-    let remembered = with_step(|step| {
-        if step.0.load(Ordering::Relaxed) & ACTIVE == 0 {
+/// Why an instruction cannot be let through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum CannotStep {
+    /// No place is left to note what to put back.
+    TooDeep,
+    /// The device is going away.
+    Gone,
+}
+
+/// Lets the interrupted instruction run with these rights to the key, besides its own, and takes them back after it. Until
+/// then it counts as a section of the key's device, which `enter` enters, unless it is going away. Once more for the same instruction widens
+/// further.
+pub(crate) fn open_for_one_instruction(
+    frame: &mut TrapFrame,
+    key: Key,
+    access: Access,
+    enter: impl FnOnce() -> bool,
+) -> Result<(), CannotStep> {
+    let key_bit = 1 << (KEYS + u32::from(key.number()));
+    let noted = with_step(|step| {
+        let mut saved = step.0.load(Ordering::Relaxed);
+        if saved & ACTIVE == 0 {
             let flag = if frame.rflags & TRAP_FLAG != 0 { WAS_STEPPING } else { 0 };
-            step.0.store(u64::from(frame.rights().bits()) | ACTIVE | flag, Ordering::Relaxed);
+            saved = u64::from(frame.rights().bits()) | ACTIVE | flag;
         }
+        if saved & key_bit == 0 && !enter() {
+            return Err(CannotStep::Gone);
+        }
+        step.0.store(saved | key_bit, Ordering::Relaxed);
+        Ok(())
     });
-    if remembered.is_none() {
-        return false;
-    }
-    frame.set_rights(widen(frame.rights()));
+    noted.unwrap_or(Err(CannotStep::TooDeep))?;
+    frame.set_rights(frame.rights().with(key, access));
     frame.rflags |= TRAP_FLAG;
-    true
+    Ok(())
+}
+
+/// Leaves the sections that a step counted as.
+fn leave_sections(saved: u64) {
+    for key in (1..16).filter(|key| saved & 1 << (KEYS + u32::from(*key)) != 0) {
+        dax::leave_section_of(key);
+    }
 }
 
 /// The debug exception after the instruction: puts back what it found. False if no step was under way.
@@ -67,6 +96,7 @@ pub(super) fn finish(frame: &mut TrapFrame) -> bool {
         return false;
     }
     frame.set_rights(Rights::from_bits(saved as u32));
+    leave_sections(saved);
     if saved & WAS_STEPPING == 0 {
         frame.rflags &= !TRAP_FLAG;
     }
@@ -75,5 +105,7 @@ pub(super) fn finish(frame: &mut TrapFrame) -> bool {
 
 /// Forgets the step of the interrupted thread, which does not go on.
 pub(super) fn forget() {
-    let _ = with_step(|step| step.0.store(0, Ordering::Relaxed));
+    if let Some(saved) = with_step(|step| step.0.swap(0, Ordering::Relaxed)) {
+        leave_sections(saved);
+    }
 }

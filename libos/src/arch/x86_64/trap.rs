@@ -106,6 +106,11 @@ impl TrapFrame {
         self.rflags & INTERRUPT_FLAG != 0 && percpu::trap_depth() == 1
     }
 
+    /// Whether this is a thread, wherever it was interrupted: nothing but this trap is being handled.
+    pub(crate) fn is_in_thread(&self) -> bool {
+        percpu::trap_depth() == 1
+    }
+
     /// Makes the interrupted thread go on with `function`, on its own stack below what it has used, with closed rights.
     pub(crate) fn divert(&mut self, function: extern "C" fn() -> !) {
         single_step::forget();
@@ -284,7 +289,9 @@ extern "C" fn handle(frame: &mut TrapFrame) {
     cpu.trap_depth.fetch_sub(1, Ordering::Relaxed);
     // A thread is preempted here, on its own stack, its rights safe in its frame.
     if frame.vector >= vector::FIRST_INTERRUPT {
+        crate::task::note_interrupted(frame.rights());
         crate::task::preempt();
+        crate::task::note_interrupted(Rights::CLOSED);
     }
     key_rights::leave_trap(frame.pkrs);
 }

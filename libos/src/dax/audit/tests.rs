@@ -9,7 +9,14 @@ const PHYSICAL: u64 = 0x1_0000_0000;
 const PAGE: u64 = 4096;
 
 fn region() -> Region {
-    Region { physical: PHYSICAL..PHYSICAL + 2 * PAGE, window: WINDOW, key: 1, user: false, read_only: false }
+    Region {
+        physical: PHYSICAL..PHYSICAL + 2 * PAGE,
+        window: WINDOW,
+        key: 1,
+        user: false,
+        read_only: false,
+        mapped: true,
+    }
 }
 
 fn leaf(virtual_address: u64, physical_address: u64, attributes: Attributes) -> Leaf {
@@ -98,4 +105,13 @@ fn attributes_that_are_wrong_are_found() {
     assert_eq!(check_all(supervisor, &[other, first, second]), Err(AuditError::WrongMode(first)));
     let encrypted = Leaf { encryption: 1 << 47, ..first };
     assert_eq!(run(&[encrypted, second]), Err(AuditError::Encrypted(encrypted)));
+}
+
+#[test]
+fn a_device_that_has_gone_away_is_mapped_nowhere() {
+    let gone = || Region { key: 0, mapped: false, ..region() };
+    let other = leaf(PAGE, PAGE, Attributes::DATA);
+    assert_eq!(check_all(gone(), &[other]), Ok(Audit { leaves: 1, pmem_leaves: 0 }));
+    let left = leaf(WINDOW, PHYSICAL, Attributes::pmem(Protection::Pks, None, false));
+    assert_eq!(check_all(gone(), &[other, left]), Err(AuditError::Alias(left)));
 }
