@@ -1,20 +1,64 @@
 //! Traps inside traps: each has its own rights, its own frame and its own stack.
 
-use holdfast_tests::machine::{Outcome, machine, run};
+use holdfast_tests::machine::{Outcome, PATIENCE, machine, outcome, run};
 use holdfast_tests::pattern::Pattern;
-use xtask::qemu::{FaultPolicy, Protection};
+use xtask::qemu::{FaultPolicy, Machine, MachineOptions, Protection};
 use xtask::size::MIB;
 
 const BACKENDS: [Protection; 2] = [Protection::Pks, Protection::Pku];
 
-fn nesting(way: &str, protection: Protection, processors: u32, policy: FaultPolicy) -> Outcome {
+fn options(way: &str, protection: Protection) -> MachineOptions {
     let images = [0, 1].map(|seed| Pattern::new(16 * MIB, 16 * MIB, seed));
     let mut options = machine("nesting", &[way]);
     options.pmem.extend(images.iter().map(Pattern::open));
     options.protection = protection;
-    options.smp = processors;
-    options.fault_policy = policy;
-    run(options)
+    options
+}
+
+fn nesting(way: &str, protection: Protection, processors: u32, policy: FaultPolicy) -> Outcome {
+    run(MachineOptions { smp: processors, fault_policy: policy, ..options(way, protection) })
+}
+
+/// Does something to the machine while its program is in a write grant, and waits for its end.
+fn interrupted(protection: Protection, interrupt: impl FnOnce(&Machine)) -> Outcome {
+    let options = options("wait", protection);
+    let image = options.image.clone();
+    let machine = Machine::start(options, None).unwrap();
+    let waits = |line: &str| (line == "nesting: waiting in a write grant").then_some(());
+    machine.console().wait_for_line(PATIENCE, waits).unwrap();
+    interrupt(&machine);
+    outcome(&machine, &image)
+}
+
+/// What the reports of exceptions inside a write grant of `pmem0` show.
+const GRANTED: &str = "0x55555550 (key 0 always open, key 1 pmem0 write, the others closed)";
+
+#[test]
+fn a_machine_check_inside_a_grant_is_reported_with_the_grant() {
+    for protection in BACKENDS {
+        // An uncorrected error in bank 1 that corrupted the processor's context (SDM volume 3B, section 16.3.2.2).
+        let check = |machine: &Machine| drop(machine.monitor_command("mce 0 1 0xb200000000000000 0x4 0 0").unwrap());
+        let outcome = interrupted(protection, check);
+        outcome.expect_exit(102);
+        outcome
+            .report()
+            .expect_headline("holdfast: FAULT #MC machine check (vector 18)")
+            .expect_thread("\"main\" on cpu 0")
+            .expect_rights(GRANTED);
+    }
+}
+
+#[test]
+fn a_non_maskable_interrupt_that_nobody_handles_is_reported_with_the_grant() {
+    for protection in BACKENDS {
+        let outcome = interrupted(protection, |machine| machine.inject_nmi().unwrap());
+        outcome.expect_exit(102);
+        outcome
+            .report()
+            .expect_headline("holdfast: FAULT NMI non-maskable interrupt (vector 2)")
+            .expect_thread("\"main\" on cpu 0")
+            .expect_rights(GRANTED);
+    }
 }
 
 #[test]

@@ -115,14 +115,15 @@ pub fn missing_feature() -> Option<&'static str> {
         .or_else(|| has(extended.as_ref().map(|f| f.has_fsgsbase()), "FSGSBASE"))
 }
 
-/// Turns on what the rest relies on: XSAVE with x87, SSE and (if there) AVX state, FSGSBASE, global write protection.
+/// Turns on what the rest relies on: XSAVE with x87, SSE and (if there) AVX state, FSGSBASE, global write protection,
+/// and machine checks, which without that reset the machine and leave no report.
 ///
 /// # Safety
 /// The features exist ([`missing_feature`] is `None`); called once on each CPU before it runs threads.
 pub unsafe fn enable_features() {
     // SAFETY: the bits only add instructions and enforce read-only pages; the caller says that the CPU knows them.
     unsafe {
-        Cr4::update(|flags| *flags |= Cr4Flags::OSXSAVE | Cr4Flags::FSGSBASE);
+        Cr4::update(|flags| *flags |= Cr4Flags::OSXSAVE | Cr4Flags::FSGSBASE | Cr4Flags::MACHINE_CHECK_EXCEPTION);
         let mut state = XCr0Flags::X87 | XCr0Flags::SSE;
         state.set(XCr0Flags::AVX, has_avx());
         XCr0::write(state);

@@ -1,5 +1,6 @@
 //! Traps inside traps, and who has which rights meanwhile: `nesting checks` prints `ok NAME` for each check, a failed one
-//! panics; `nesting nmi-strays` goes astray in the handler of a non-maskable interrupt that came during a page fault.
+//! panics; `nesting nmi-strays` goes astray in the handler of a non-maskable interrupt that came during a page fault;
+//! `nesting wait` stays in a write grant for whatever comes.
 
 fn main() {
     #[cfg(target_os = "hermit")]
@@ -28,6 +29,12 @@ mod guest {
                 trap::set_nmi_handler(Some(|| poke(second(), 3)));
                 poke(first(), 1);
             }
+            Some("wait") => first().read_lock().unwrap().write(|_| {
+                println!("nesting: waiting in a write grant");
+                loop {
+                    std::hint::spin_loop();
+                }
+            }),
             _ => panic!("no such way"),
         }
     }
