@@ -96,6 +96,11 @@ impl Outcome {
         self.find_after(prefix).unwrap_or_else(|| panic!("no line starts with `{prefix}`:\n{self}"))
     }
 
+    /// What was printed, line by line.
+    pub fn lines(&self) -> impl Iterator<Item = &str> {
+        self.lines.iter().map(String::as_str)
+    }
+
     /// How many lines start with `prefix`.
     pub fn count(&self, prefix: &str) -> usize {
         self.lines.iter().filter(|line| line.starts_with(prefix)).count()
