@@ -233,7 +233,7 @@ mod tests {
     #[test]
     fn what_was_stored_as_it_should_is_intact() {
         let judgement = Images::with(&[]).judge();
-        assert_eq!((judgement.data(), judgement.tail.as_str()), (Data::Intact, "clean"), "{judgement:?}");
+        assert_eq!(judgement.data(), Data::Intact, "{judgement:?}");
         let big = vec![7; 3 * SEGMENT as usize];
         let many: Vec<(String, &[u8])> = (0..40).map(|n| (format!("key{n}"), &big[..SEGMENT as usize / 8])).collect();
         let many: Vec<(&str, &[u8])> = many.iter().map(|(key, value)| (key.as_str(), *value)).collect();

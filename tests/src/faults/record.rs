@@ -56,6 +56,9 @@ pub enum Ending {
 /// The exit status of the guest after a stray access that was stopped.
 const PROTECTION_FAULT: i32 = 103;
 
+/// What its report says when pmem was to be executed, which no page of it permits, whatever the protection.
+const EXECUTION: &str = "FAULT stray execution";
+
 /// What a run comes to. The first that fits counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -169,7 +172,9 @@ impl Record {
             (Data::Overwritten, true) => Outcome::Undecided,
             (Data::WrongBeforeStore, _) => Outcome::WrongBeforeStore,
             (Data::Intact, _) => match self.ending {
-                Ending::Exited(PROTECTION_FAULT) => Outcome::Stopped,
+                Ending::Exited(PROTECTION_FAULT) if !self.console.iter().any(|line| line.contains(EXECUTION)) => {
+                    Outcome::Stopped
+                }
                 Ending::Exited(_) | Ending::Lost => Outcome::Crashed,
                 Ending::Hung | Ending::Unfollowed => Outcome::Hung,
                 Ending::Refused => Outcome::ClientErrors,

@@ -292,17 +292,24 @@ impl Trial<'_> {
         let place = set.functions[(function % set.functions.len().max(1) as u64) as usize];
         let enough = self.load.acknowledged() + MOST_WRITES;
         let enough = || self.load.acknowledged() >= enough;
-        for _ in 0..=calls {
+        let mut left = calls;
+        loop {
             gdb.insert(StopPoint::Execution, place)?;
             gdb.resume()?;
-            let Some(stop) = wait(gdb, &enough)? else {
-                gdb.remove(StopPoint::Execution, place)?;
+            let stop = wait(gdb, &enough)?;
+            gdb.remove(StopPoint::Execution, place)?;
+            let Some(stop) = stop else {
                 self.record.moment_reached = false;
                 return Ok(());
             };
-            gdb.remove(StopPoint::Execution, place)?;
-            self.cpu = stop.cpu;
+            gdb.select(stop.cpu)?;
+            let is_there = gdb.register(Register::RIP)? as u64 == place;
             gdb.step(stop.cpu)?;
+            self.cpu = stop.cpu;
+            if is_there && left == 0 {
+                break;
+            }
+            left -= u64::from(is_there);
         }
         trail(gdb, self.cpu, steps as usize).map(drop)
     }

@@ -252,6 +252,8 @@ impl Gdb {
 
     /// As [`Gdb::step`], but gives up after `timeout`: a CPU that waits for an interrupt executes nothing. `None` then.
     pub fn try_step(&mut self, cpu: u32, timeout: Duration) -> Result<Option<Stop>> {
+        // When the guest is halted, the stub takes the order to step back only from the CPU that is selected for it.
+        self.command(&format!("Hc{cpu:x}"))?;
         self.start(&format!("vCont;s:{cpu:x}"))?;
         match self.wait(timeout)? {
             Some(stop) => Ok(Some(stop)),

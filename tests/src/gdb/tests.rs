@@ -226,3 +226,43 @@ fn a_register_is_read_and_written_in_its_width() {
     assert!(matches!(gdb.register(Register::RAX), Err(GdbError::Protocol(_))), "four bytes are no RAX");
     stub.join().unwrap();
 }
+
+#[test]
+fn a_step_that_is_not_made_is_taken_back() {
+    let script = vec![
+        Expect("Hc2"),
+        reply("OK"),
+        Byte(b'+'),
+        Expect("vCont;s:2"),
+        Byte(3),
+        reply("T02thread:02;"),
+        Byte(b'+'),
+        Expect("Hc1"),
+        reply("OK"),
+        Byte(b'+'),
+        Expect("vCont;s:1"),
+        Byte(3),
+        reply("T05thread:01;"),
+        Byte(b'+'),
+    ];
+    let (mut gdb, stub) = connected(script);
+    assert_eq!(gdb.try_step(2, SHORT).unwrap(), None);
+    assert_eq!(gdb.try_step(1, SHORT).unwrap().map(|stop| stop.cpu), Some(1), "it was made at the last moment");
+    stub.join().unwrap();
+}
+
+#[test]
+fn a_cpu_that_waits_for_an_interrupt_is_idle() {
+    let text = |text: &str| reply(&to_hex(text.as_bytes()));
+    let script = vec![
+        Expect("qThreadExtraInfo,1"),
+        text("CPU#0 [running]"),
+        Byte(b'+'),
+        Expect("qThreadExtraInfo,2"),
+        text("CPU#1 [halted ]"),
+        Byte(b'+'),
+    ];
+    let (mut gdb, stub) = connected(script);
+    assert_eq!((gdb.is_idle(1).unwrap(), gdb.is_idle(2).unwrap()), (false, true));
+    stub.join().unwrap();
+}

@@ -53,6 +53,11 @@ fn each_ending_is_an_outcome_of_its_own() {
     assert_eq!(ending(Ending::Hung), Outcome::Hung);
     assert_eq!(ending(Ending::Unfollowed), Outcome::Hung);
     assert_eq!(ending(Ending::Refused), Outcome::ClientErrors);
+    let execution = |record: &mut Record| {
+        record.ending = Ending::Exited(103);
+        record.console = vec!["holdfast: FAULT stray execution of pmem1 at offset 0x10".into()];
+    };
+    assert_eq!(decided(Group::None, execution), Outcome::Crashed, "that is not the keys' doing");
     assert_eq!(decided(Group::Pks, |record| record.complaints.push("wrong".into())), Outcome::ClientErrors);
 }
 

@@ -1,0 +1,210 @@
+//! Faults in what is executed: copies of a wrong length, comparisons, locks, results, jumps; and blocks freed early.
+
+use super::{COPIES, DELETIONS, Injector, NOP, SUCCEED, wait};
+use crate::gdb::{Register, Result, StopPoint};
+use crate::random::Random;
+
+impl Injector<'_> {
+    /// Lets the next copy of at least 16 bytes go to `to`.
+    ///
+    /// # Errors
+    /// When the guest is gone.
+    pub fn copy_to(mut self, to: u64) -> Result<()> {
+        while self.reach(&[self.places.copy], 0)? {
+            if self.registers.get(Register::RDX) >= 16 {
+                return self.set(Register::RDI, to.into());
+            }
+            self.gdb.step(self.cpu)?;
+        }
+        Ok(())
+    }
+
+    /// Lets the guest run until some CPU is at one of these places, passing by it `passes` times. That CPU is the one that is looked
+    /// at from then on. `false` when it takes too long, or the guest ends.
+    pub(super) fn reach(&mut self, places: &[u64], passes: u64) -> Result<bool> {
+        places.iter().try_for_each(|&place| self.gdb.insert(StopPoint::Execution, place))?;
+        let mut left = passes;
+        let reached = loop {
+            self.gdb.resume()?;
+            let Some(stop) = wait(self.gdb, self.enough)? else { break false };
+            self.cpu = stop.cpu;
+            self.gdb.select(stop.cpu)?;
+            let place = self.gdb.register(Register::RIP)? as u64;
+            if self.places.exits.contains(&place) {
+                break false;
+            }
+            if !places.contains(&place) {
+                continue;
+            }
+            if left == 0 {
+                break true;
+            }
+            left -= 1;
+            self.gdb.remove(StopPoint::Execution, place)?;
+            self.gdb.step(stop.cpu)?;
+            self.gdb.insert(StopPoint::Execution, place)?;
+        };
+        places.iter().try_for_each(|&place| self.gdb.remove(StopPoint::Execution, place))?;
+        self.registers = self.gdb.registers()?;
+        Ok(reached)
+    }
+
+    /// [`Injector::reach`] for a place on the stack at hand, whatever passes by there on others.
+    pub(super) fn reach_on_stack(&mut self, place: u64, stack: u64) -> Result<bool> {
+        for _ in 0..8 {
+            if !self.reach(&[place], 0)? {
+                return Ok(false);
+            }
+            if self.registers.rsp() == stack {
+                return Ok(true);
+            }
+            self.gdb.step(self.cpu)?;
+        }
+        Ok(false)
+    }
+
+    /// Some of the copies to come get another length.
+    pub(super) fn copies(&mut self, change: impl Fn(&mut Random) -> i64) -> Result<()> {
+        for _ in 0..COPIES {
+            let passes = self.random.below(12);
+            if !self.reach(&[self.places.copy], passes)? {
+                return Ok(());
+            }
+            let length = self.registers.get(Register::RDX);
+            let wrong = length.saturating_add_signed(change(&mut self.random));
+            let (to, from) = (self.registers.get(Register::RDI), self.registers.get(Register::RSI));
+            self.note(format!("a copy of {length} bytes from {from:#x} to {to:#x}:"));
+            self.set(Register::RDX, wrong.into())?;
+            self.gdb.step(self.cpu)?;
+        }
+        Ok(())
+    }
+
+    /// A comparison that was just executed takes its limit wrongly from now on: below becomes below or equal and so on.
+    pub(super) fn comparison(&mut self) -> Result<()> {
+        for _ in 0..8 {
+            let mut jumps = Vec::new();
+            for at in self.trail(60)? {
+                let code = self.gdb.read(at, 2)?;
+                let (place, opcode) =
+                    if code[0] == 0x0f { (at + 1, code[1] - 0x10 * u8::from(code[1] >= 0x80)) } else { (at, code[0]) };
+                // JB 72, JAE 73, JBE 76, JA 77, JL 7C, JGE 7D, JLE 7E, JG 7F: bit 2, or for signed ones bit 1, decides about equality.
+                let flip = match opcode & 0x7f {
+                    0x72 | 0x73 | 0x76 | 0x77 => 4,
+                    0x7c..=0x7f => 2,
+                    _ => continue,
+                };
+                let is_jump =
+                    if place == at { (0x70..0x80).contains(&code[0]) } else { (0x80..0x90).contains(&code[1]) };
+                if is_jump {
+                    jumps.push((place, flip));
+                }
+            }
+            if let Some((place, flip)) = self.pick(&jumps) {
+                let code = self.gdb.read(place, 1)?[0];
+                self.gdb.write(place, &[code ^ flip])?;
+                self.note(format!("the opcode {code:#04x} of a jump at {place:#x} becomes {:#04x}", code ^ flip));
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    /// A place that takes a lock always succeeds from now on and leaves the lock as it is.
+    pub(super) fn lost_lock(&mut self) -> Result<()> {
+        let passes = self.random.below(40);
+        let locks = self.places.locks.clone();
+        if !self.reach(&locks, passes)? {
+            return Ok(());
+        }
+        let place = self.registers.rip();
+        self.gdb.step(self.cpu)?;
+        let length = (self.gdb.register(Register::RIP)? as u64).wrapping_sub(place);
+        if (4..16).contains(&length) {
+            let mut code = vec![NOP; length as usize];
+            code[..2].copy_from_slice(&SUCCEED);
+            self.gdb.write(place, &code)?;
+            self.note(format!("the compare-and-exchange at {place:#x} takes no lock any more"));
+        }
+        Ok(())
+    }
+
+    /// Blocks are freed as soon as they have been allocated: the next one of that size is the same.
+    pub(super) fn early_free(&mut self) -> Result<()> {
+        for _ in 0..COPIES {
+            let passes = self.random.below(20);
+            if !self.reach(&[self.places.allocate], passes)? {
+                return Ok(());
+            }
+            let (size, align) = (self.registers.get(Register::RDI), self.registers.get(Register::RSI));
+            let (caller, stack) = (self.gdb.read_u64(self.registers.rsp())?, self.registers.rsp());
+            if !self.reach_on_stack(caller, stack + 8)? {
+                return Ok(());
+            }
+            let (block, before) = (self.registers.get(Register::RAX), self.registers.clone());
+            // A call of the allocator, put in between: its return address is where the CPU is.
+            let frame = stack - 256;
+            self.gdb.write(frame, &caller.to_le_bytes())?;
+            let call = [
+                (Register::RDI, block),
+                (Register::RSI, size),
+                (Register::RDX, align),
+                (Register::RSP, frame),
+                (Register::RIP, self.places.free),
+            ];
+            call.iter().try_for_each(|&(register, value)| self.gdb.set_register(register, value.into()))?;
+            if !self.reach_on_stack(caller, frame + 8)? {
+                self.note(format!("freeing the block of {size} bytes at {block:#x} early does not end"));
+                return Ok(());
+            }
+            for register in Register::general().chain(Register::vector()).chain([Register::RIP]) {
+                self.gdb.set_register(register, before.wide(register))?;
+            }
+            self.note(format!("the block of {size} bytes at {block:#x} is freed while in use"));
+        }
+        Ok(())
+    }
+
+    /// The first general register that the next instructions change gets another value.
+    pub(super) fn destination(&mut self) -> Result<()> {
+        for _ in 0..20 {
+            let before = self.registers.clone();
+            if self.trail(1)?.len() < 2 {
+                return Ok(());
+            }
+            let changed = Register::general()
+                .find(|&register| register != Register::RSP && before.get(register) != self.registers.get(register));
+            let Some(register) = changed else { continue };
+            let right = self.registers.get(register);
+            let wrong = match self.random.below(2) {
+                0 => right ^ 1 << self.random.below(64),
+                _ => self.wrong_address(right),
+            };
+            return self.set(register, wrong.into());
+        }
+        Ok(())
+    }
+
+    pub(super) fn wild_jump(&mut self) -> Result<()> {
+        let to = match self.random.below(10) {
+            0..4 => self.within(&self.places.text.clone()),
+            4..7 => self.pick(&self.places.functions.clone()).unwrap_or(0),
+            _ => self.mapped_address(),
+        };
+        self.set(Register::RIP, to.into())
+    }
+
+    pub(super) fn delete_instructions(&mut self) -> Result<()> {
+        for _ in 0..DELETIONS {
+            let steps = 1 + self.random.below(40) as usize;
+            let trail = self.trail(steps)?;
+            let mut lengths = trail.windows(2).filter(|pair| (1..16).contains(&pair[1].wrapping_sub(pair[0])));
+            let Some(pair) = lengths.next_back() else { continue };
+            let length = (pair[1] - pair[0]) as usize;
+            let code = self.gdb.read(pair[0], length)?;
+            self.gdb.write(pair[0], &vec![NOP; length])?;
+            self.note(format!("the instruction {code:02x?} at {:#x} is deleted", pair[0]));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,66 @@
+//! Wrong addresses.
+
+use std::ops::Range;
+
+use super::{Injector, PMEM, POINTERS};
+use crate::faults::memory::Snapshot;
+use crate::gdb::{Register, Result};
+
+impl Injector<'_> {
+    /// An address that is mapped and can be written to, as far as ordinary paging goes: uniform over all such bytes, persistent memory among them.
+    pub(super) fn mapped_address(&mut self) -> u64 {
+        let writable: Vec<Range<u64>> =
+            self.snapshot.leaves().iter().filter(|leaf| leaf.writable).map(|leaf| leaf.range()).collect();
+        let total: u64 = writable.iter().map(|range| range.end - range.start).sum();
+        let mut left = self.random.below(total.max(1));
+        for range in writable {
+            let length = range.end - range.start;
+            if left < length {
+                return range.start + left;
+            }
+            left -= length;
+        }
+        0
+    }
+
+    /// Half of the wrong addresses are near the right one, half are any that is mapped.
+    pub(super) fn wrong_address(&mut self, right: u64) -> u64 {
+        if self.random.below(2) == 0 {
+            let distance = 8 << self.random.below(10);
+            if self.random.below(2) == 0 { right.wrapping_add(distance) } else { right.wrapping_sub(distance) }
+        } else {
+            self.mapped_address() & !7
+        }
+    }
+
+    pub(super) fn pointers(&mut self) -> Result<()> {
+        let is_pointer =
+            |snapshot: &Snapshot, word: u64| word > 4096 && (snapshot.leaf(word).is_some() || PMEM.contains(&word));
+        let snapshot = self.snapshot;
+        let registers: Vec<Register> = Register::general()
+            .filter(|&register| register != Register::RSP && is_pointer(snapshot, self.registers.get(register)))
+            .collect();
+        let pointing = |(at, word): (u64, u64)| is_pointer(snapshot, word).then_some(at);
+        let stack: Vec<u64> = snapshot.words(self.near_frames()).filter_map(pointing).collect();
+        let heap: Vec<u64> =
+            self.heap().into_iter().flat_map(|line| snapshot.words(line..line + 64)).filter_map(pointing).collect();
+        let mut register_left = true;
+        for _ in 0..POINTERS {
+            let choice = self.random.below(3);
+            if choice == 0 && register_left {
+                register_left = false;
+                if let Some(register) = self.pick(&registers) {
+                    let wrong = self.wrong_address(self.registers.get(register));
+                    self.set(register, wrong.into())?;
+                }
+                continue;
+            }
+            let Some(at) = self.pick(if choice == 1 { &stack } else { &heap }) else { continue };
+            let Ok(right) = self.gdb.read_u64(at) else { continue };
+            let wrong = self.wrong_address(right);
+            self.gdb.write(at, &wrong.to_le_bytes())?;
+            self.note(format!("the address {right:#x} at {at:#x} becomes {wrong:#x}"));
+        }
+        Ok(())
+    }
+}
