@@ -30,7 +30,9 @@ mod guest {
                 poke(first(), 1);
             }
             Some("wait") => first().read_lock().unwrap().write(|_| {
-                println!("nesting: waiting in a write grant");
+                // No other thread gets this CPU; what comes now comes here.
+                interrupts::disable();
+                libos::kprintln!("nesting: waiting in a write grant");
                 loop {
                     std::hint::spin_loop();
                 }
