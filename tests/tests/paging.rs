@@ -3,7 +3,7 @@
 
 use holdfast_tests::machine::{Outcome, machine, run};
 use holdfast_tests::pattern::{Change, Pattern};
-use xtask::qemu::{MachineOptions, Protection};
+use xtask::qemu::{FaultPolicy, MachineOptions, Protection};
 use xtask::size::{GIB, MIB};
 
 const PAGE: u64 = 4096;
@@ -154,10 +154,22 @@ fn a_store_to_a_protected_page_without_a_grant_is_a_stray_access_like_any_other(
 
 #[test]
 fn the_relaxed_policy_opens_keys_and_not_protected_pages() {
-    use xtask::qemu::FaultPolicy;
     for outcome in denied("without-a-grant", |options| options.fault_policy = FaultPolicy::Relaxed, "policy relaxed") {
         outcome.expect_text("where pages are write-protected, policy relaxed: machine stopped, since no grant");
         assert_eq!(outcome.count("holdfast: FAULT "), 2, "{outcome}");
+    }
+}
+
+#[test]
+fn a_thread_that_stores_to_a_protected_page_can_be_ended_alone() {
+    for protection in [Protection::Pks, Protection::Pku] {
+        let (mut options, image) = pages(&["in-a-thread"], 64 * MIB, &[]);
+        options.protection = protection;
+        options.fault_policy = FaultPolicy::EndThread;
+        let outcome = run(options);
+        outcome.expect_exit(0).expect_line("pages: 1 thread ended").expect_line("pages: survived");
+        outcome.report().expect_in_headline("where pages are write-protected, policy end-thread: thread ended");
+        assert_eq!(image.changes(), [], "{outcome}");
     }
 }
 

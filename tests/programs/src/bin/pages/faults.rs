@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
 use libos::dax::Device;
+use libos::task;
 
 use crate::guest::{MIB2, PAGE, peek, poke};
 use crate::others::{pin_to_last, wait_for};
@@ -22,6 +23,15 @@ pub(crate) fn run(way: &str, device: &'static Device) {
         "without-a-grant" => {
             device.set_writable(PROTECTED..PROTECTED + PAGE, false).unwrap();
             poke(device, OFFSET, 0x66);
+        }
+        "in-a-thread" => {
+            device.set_writable(PROTECTED..PROTECTED + PAGE, false).unwrap();
+            let store = || device.read_lock().unwrap().write(|_| poke(device, OFFSET, 0x66));
+            let astray = thread::spawn(store);
+            while task::ended_count() == 0 && !astray.is_finished() {
+                thread::yield_now();
+            }
+            println!("pages: {} thread ended", task::ended_count());
         }
         "on-another-cpu" => another_cpu(device),
         "execute" => {
