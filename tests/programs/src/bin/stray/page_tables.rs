@@ -21,7 +21,7 @@ const FIVE_LEVELS: u64 = 1 << 12;
 struct Page([AtomicU64; 512]);
 
 /// Pages that become tables, or what they map.
-static SPARE: [Page; 6] = [const { Page([const { AtomicU64::new(0) }; 512]) }; 6];
+static SPARE: [Page; 5] = [const { Page([const { AtomicU64::new(0) }; 512]) }; 5];
 static SPARE_USED: AtomicUsize = AtomicUsize::new(0);
 
 fn spare() -> u64 {
@@ -62,11 +62,6 @@ fn find(at: u64) -> (&'static AtomicU64, u32) {
     }
 }
 
-/// The size of the page at this address.
-pub(crate) fn leaf_size(at: usize) -> u64 {
-    coverage(find(at as u64).1)
-}
-
 /// The physical address that this address leads to.
 fn physical(at: u64) -> u64 {
     let (leaf, level) = find(at);
@@ -103,19 +98,6 @@ pub(crate) fn make_alias(at: usize) -> usize {
     const NOWHERE: u64 = 0x7f00_0000_0000;
     map(NOWHERE, physical(at as u64));
     NOWHERE as usize + at % 4096
-}
-
-/// Divides the 2 MiB page of this address into pages of 4 KiB, each with the attributes that it had.
-pub(crate) fn split(at: usize) {
-    let (large, level) = find(at as u64);
-    assert_eq!(level, 2, "it is no page of 2 MiB");
-    let value = large.load(Ordering::Relaxed);
-    let table = spare();
-    for place in 0..512 {
-        entry(table, place * 4096, 1).store((value & !LARGE) + place * 4096, Ordering::Relaxed);
-    }
-    large.store(table | PRESENT | WRITABLE | USER, Ordering::SeqCst);
-    flush();
 }
 
 /// What a search has found.

@@ -19,7 +19,7 @@ use crate::page_tables;
 /// What a stray store writes.
 pub(crate) const MARK: u64 = 0x5741_5254_5359_4152;
 /// Where in the device most go: the middle of a page far from both ends, at the alignment that XSAVE wants.
-const OFFSET: usize = 0x12_3440;
+pub(crate) const OFFSET: usize = 0x12_3440;
 
 /// A shape's name and what it does with an address.
 type Shape = (&'static str, fn(usize));
