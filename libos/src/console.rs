@@ -5,9 +5,9 @@ use core::fmt::{self, Write};
 use uart_16550::backend::PioBackend;
 use uart_16550::{Config, Uart16550};
 
-use crate::sync::IrqLock;
+use crate::sync::{IrqLock, class};
 
-static CONSOLE: IrqLock<Option<Console>> = IrqLock::new(None);
+static CONSOLE: IrqLock<Option<Console>, class::Console> = IrqLock::new(None);
 
 struct Console(Uart16550<PioBackend>);
 

@@ -8,7 +8,7 @@ use core::sync::atomic::{AtomicU32, Ordering};
 use crate::arch::trap::TrapFrame;
 use crate::arch::{access, backtrace, cpu, interrupts, percpu};
 use crate::drivers::power;
-use crate::sync::IrqLock;
+use crate::sync::{IrqLock, class};
 use crate::{console, dax, kprintln, task, time};
 
 /// Exit status after a panic, as `std` programs have it elsewhere.
@@ -24,6 +24,11 @@ pub const BOOT_REFUSED: i32 = 104;
 static FAILING: AtomicU32 = AtomicU32::new(0);
 /// How many other CPUs have stopped since.
 static STOPPED: AtomicU32 = AtomicU32::new(0);
+
+/// Whether a report has begun after which the machine stops.
+pub(crate) fn is_failing() -> bool {
+    FAILING.load(Ordering::Relaxed) != 0
+}
 
 /// How long the other CPUs may take to stop, in nanoseconds.
 const STOP_LIMIT: u64 = 100_000_000;
@@ -131,7 +136,7 @@ pub(crate) fn fault(status: i32, frame: &TrapFrame, what: fmt::Arguments<'_>) ->
 }
 
 /// Keeps reports of several CPUs apart.
-static REPORT: IrqLock<()> = IrqLock::new(());
+static REPORT: IrqLock<(), class::Report> = IrqLock::new(());
 
 /// Reports a fault after which the machine goes on. If the faulting code ran with interrupts disabled, it may have been
 /// printing itself: then nothing is printed if the console stays busy.

@@ -34,9 +34,9 @@ unsafe extern "C" {
 /// The first Rust function, on the boot stack and the boot mapping, with interrupts disabled. `start_info` is the physical
 /// address of PVH's start info.
 pub(crate) extern "C" fn start(start_info: u64) -> ! {
-    console::init();
     // SAFETY: the boot CPU, once, with interrupts disabled.
     unsafe { arch::init_traps() };
+    console::init();
     if let Some(feature) = cpu::missing_feature() {
         refuse(format_args!("this CPU lacks {feature}; under QEMU, choose one that has it, such as -cpu max"));
     }

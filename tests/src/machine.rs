@@ -27,6 +27,11 @@ pub fn machine(program: &str, arguments: &[&str]) -> MachineOptions {
     }
 }
 
+/// The same machine with the program's checked build, in which libos checks its own rules.
+pub fn checked(options: MachineOptions, program: &str) -> MachineOptions {
+    MachineOptions { image: guest::checked_image(program).unwrap(), ..options }
+}
+
 /// Starts a machine and waits for its end.
 pub fn run(options: MachineOptions) -> Outcome {
     let image = options.image.clone();

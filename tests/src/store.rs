@@ -106,6 +106,11 @@ impl Store {
         self.forwarder.address()
     }
 
+    /// QEMU's process id.
+    pub fn process_id(&self) -> u32 {
+        self.machine.process_id()
+    }
+
     /// A new connection.
     pub fn client(&self) -> Client {
         Client::connect(self.address()).unwrap()

@@ -5,10 +5,11 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use holdfast_tests::load::{Load, Model};
+use holdfast_tests::machine::CPUS;
 use holdfast_tests::random::Random;
 use holdfast_tests::resp::Reply;
 use holdfast_tests::store::{Store, StoreImage, store_machine};
-use xtask::qemu::Machine;
+use xtask::qemu::{Machine, MachineOptions};
 use xtask::size::MIB;
 
 /// How a machine ends under load.
@@ -20,13 +21,14 @@ enum Ending {
 }
 
 /// Boots the store several times on one image; each time it is checked first, then put under load, then ended after a time that
-/// differs from round to round.
+/// differs from round to round. The rounds go through the numbers of CPUs.
 fn survives(ending: Ending, rounds: u64, seed: u64) {
     let image = StoreImage::new(64 * MIB);
     let mut model = Model::default();
     let mut random = Random::new(seed);
     for round in 0..rounds {
-        let store = Store::boot(&image);
+        let smp = CPUS[round as usize % CPUS.len()];
+        let store = Store::start(MachineOptions { smp, ..store_machine(image.open()) });
         model.check(&mut store.client());
         let load = Load::start(store.address(), &model, seed * 1000 + round);
         thread::sleep(Duration::from_millis(200 + random.below(800)));
@@ -60,17 +62,17 @@ fn end(ending: Ending, store: Store) {
 
 #[test]
 fn acknowledged_writes_survive_a_power_cut_at_any_moment() {
-    survives(Ending::Kill, 6, 1);
+    survives(Ending::Kill, 8, 1);
 }
 
 #[test]
 fn acknowledged_writes_survive_a_shutdown_by_command() {
-    survives(Ending::Shutdown, 2, 2);
+    survives(Ending::Shutdown, 4, 2);
 }
 
 #[test]
 fn acknowledged_writes_survive_the_power_button() {
-    survives(Ending::PowerButton, 2, 3);
+    survives(Ending::PowerButton, 4, 3);
 }
 
 #[test]

@@ -4,16 +4,22 @@
 use std::net::SocketAddr;
 use std::process::Command;
 
-use holdfast_tests::machine::run;
+use holdfast_tests::machine::{CPUS, run};
 use holdfast_tests::pattern::Pattern;
 use holdfast_tests::random::Random;
 use holdfast_tests::resp::{Client, Reply};
 use holdfast_tests::store::{Store, StoreImage, store_machine};
+use xtask::qemu::MachineOptions;
 use xtask::size::MIB;
 
 fn store() -> (Store, StoreImage) {
+    store_on(1)
+}
+
+/// A store on this many CPUs.
+fn store_on(smp: u32) -> (Store, StoreImage) {
     let image = StoreImage::new(64 * MIB);
-    (Store::boot(&image), image)
+    (Store::start(MachineOptions { smp, ..store_machine(image.open()) }), image)
 }
 
 /// What `redis-cli` prints for these arguments.
@@ -25,55 +31,61 @@ fn redis_cli(address: SocketAddr, arguments: &[&str]) -> String {
 
 #[test]
 fn redis_cli_works() {
-    let (store, _image) = store();
-    for (command, answer) in [
-        (&["ping"][..], "PONG"),
-        (&["set", "greeting", "hello world"], "OK"),
-        (&["get", "greeting"], "hello world"),
-        (&["append", "greeting", "!"], "12"),
-        (&["-3", "getrange", "greeting", "6", "-1"], "world!"),
-        (&["get", "absent"], ""),
-        (&["--no-raw", "get", "absent"], "(nil)"),
-        (&["incrby", "number", "41"], "41"),
-        (&["--no-raw", "incr", "number"], "(integer) 42"),
-        (&["incr", "greeting"], "ERR value is not an integer or out of range"),
-        (&["nonsense", "x"], "ERR unknown command 'nonsense', with args beginning with: 'x'"),
-        (&["dbsize"], "2"),
-        (&["del", "greeting", "number", "absent"], "2"),
-        (&["dbsize"], "0"),
-    ] {
-        let found = redis_cli(store.address(), command);
-        assert!(found.starts_with(answer) && found.is_empty() == answer.is_empty(), "{command:?}: {found}");
+    for processors in CPUS {
+        let (store, _image) = store_on(processors);
+        for (command, answer) in [
+            (&["ping"][..], "PONG"),
+            (&["set", "greeting", "hello world"], "OK"),
+            (&["get", "greeting"], "hello world"),
+            (&["append", "greeting", "!"], "12"),
+            (&["-3", "getrange", "greeting", "6", "-1"], "world!"),
+            (&["get", "absent"], ""),
+            (&["--no-raw", "get", "absent"], "(nil)"),
+            (&["incrby", "number", "41"], "41"),
+            (&["--no-raw", "incr", "number"], "(integer) 42"),
+            (&["incr", "greeting"], "ERR value is not an integer or out of range"),
+            (&["nonsense", "x"], "ERR unknown command 'nonsense', with args beginning with: 'x'"),
+            (&["dbsize"], "2"),
+            (&["del", "greeting", "number", "absent"], "2"),
+            (&["dbsize"], "0"),
+        ] {
+            let found = redis_cli(store.address(), command);
+            assert!(found.starts_with(answer) && found.is_empty() == answer.is_empty(), "{command:?}: {found}");
+        }
     }
 }
 
 #[test]
 fn redis_benchmark_ends_without_an_error() {
-    let (store, _image) = store();
-    for load in [["-n", "20000", "-c", "50", "-P", "16"], ["-n", "4000", "-c", "200", "-P", "1"]] {
-        let port = store.address().port().to_string();
-        let output = Command::new("redis-benchmark").args(["-p", &port, "-t", "set,get", "-q"]).args(load).output();
-        let output = output.unwrap();
-        let printed = String::from_utf8_lossy(&output.stdout).replace('\r', "\n");
-        assert!(output.status.success(), "{output:?}");
-        for command in ["SET: ", "GET: "] {
-            let results = printed.lines().filter(|line| line.starts_with(command) && line.contains("per second"));
-            assert_eq!(results.count(), 1, "{printed}");
+    for processors in CPUS {
+        let (store, _image) = store_on(processors);
+        for load in [["-n", "20000", "-c", "50", "-P", "16"], ["-n", "4000", "-c", "200", "-P", "1"]] {
+            let port = store.address().port().to_string();
+            let output = Command::new("redis-benchmark").args(["-p", &port, "-t", "set,get", "-q"]).args(load).output();
+            let output = output.unwrap();
+            let printed = String::from_utf8_lossy(&output.stdout).replace('\r', "\n");
+            assert!(output.status.success(), "{output:?}");
+            for command in ["SET: ", "GET: "] {
+                let results = printed.lines().filter(|line| line.starts_with(command) && line.contains("per second"));
+                assert_eq!(results.count(), 1, "{printed}");
+            }
+            let complaints = printed.to_lowercase() + &String::from_utf8_lossy(&output.stderr).to_lowercase();
+            assert!(!complaints.contains("error"), "{output:?}");
         }
-        let complaints = printed.to_lowercase() + &String::from_utf8_lossy(&output.stderr).to_lowercase();
-        assert!(!complaints.contains("error"), "{output:?}");
     }
 }
 
 #[test]
 fn a_pipeline_is_answered_in_order_and_whole() {
-    let (store, _image) = store();
-    let mut client = store.client();
-    let sets: Vec<String> = (0..1000).map(|number| format!("SET key:{number} value:{number}")).collect();
-    assert!(client.pipeline(&sets).iter().all(|reply| *reply == Reply::ok()));
-    let gets: Vec<String> = (0..1000).map(|number| format!("GET key:{number}")).collect();
-    for (number, reply) in client.pipeline(&gets).into_iter().enumerate() {
-        assert_eq!(reply.into_bytes().unwrap(), format!("value:{number}").as_bytes());
+    for processors in CPUS {
+        let (store, _image) = store_on(processors);
+        let mut client = store.client();
+        let sets: Vec<String> = (0..1000).map(|number| format!("SET key:{number} value:{number}")).collect();
+        assert!(client.pipeline(&sets).iter().all(|reply| *reply == Reply::ok()));
+        let gets: Vec<String> = (0..1000).map(|number| format!("GET key:{number}")).collect();
+        for (number, reply) in client.pipeline(&gets).into_iter().enumerate() {
+            assert_eq!(reply.into_bytes().unwrap(), format!("value:{number}").as_bytes());
+        }
     }
 }
 
@@ -91,13 +103,15 @@ fn a_client_that_half_closes_gets_its_answers() {
 
 #[test]
 fn three_hundred_clients_at_once_are_served() {
-    let (store, _image) = store();
-    let mut clients: Vec<Client> = (0..300).map(|_| store.client()).collect();
-    for (number, client) in clients.iter_mut().enumerate() {
-        assert_eq!(client.set(&format!("key:{number}"), &[b'x'; 100]), Reply::ok());
+    for processors in CPUS {
+        let (store, _image) = store_on(processors);
+        let mut clients: Vec<Client> = (0..300).map(|_| store.client()).collect();
+        for (number, client) in clients.iter_mut().enumerate() {
+            assert_eq!(client.set(&format!("key:{number}"), &[b'x'; 100]), Reply::ok());
+        }
+        assert_eq!(clients[0].command("DBSIZE"), Reply::Integer(300));
+        assert_eq!(clients[0].info("connected_clients"), "300");
     }
-    assert_eq!(clients[0].command("DBSIZE"), Reply::Integer(300));
-    assert_eq!(clients[0].info("connected_clients"), "300");
 }
 
 #[test]

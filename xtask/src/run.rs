@@ -11,7 +11,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::annotate::Annotator;
 use crate::forward::{self, Forwarder};
-use crate::guest;
+use crate::guest::{self, Profile};
 use crate::image::PmemImage;
 use crate::qemu::{Accelerator, Event, Exit, Machine, MachineOptions, Network};
 use crate::setup::{self, toolchain::Choice};
@@ -62,7 +62,7 @@ pub fn run(options: RunOptions) -> Result<u8> {
     let toolchain = setup::ensure(toolchain, tools)?;
 
     println!("building {PROGRAM} for {} ({})", workspace::GUEST_TARGET, toolchain.description());
-    machine.image = guest::build(&toolchain, &[PROGRAM])?.join(PROGRAM);
+    machine.image = guest::build(&toolchain, &[PROGRAM], Profile::Release)?.join(PROGRAM);
     PROGRAM.clone_into(&mut machine.name);
     let annotator = Annotator::load(&machine.image)?;
     // It has to outlive the machine that uses it.

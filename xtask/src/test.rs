@@ -11,13 +11,15 @@ use std::time::Instant;
 
 use anyhow::{Context, Result};
 
-use crate::guest::{self, IMAGES_VARIABLE};
+use crate::guest::{self, CHECKED_IMAGES_VARIABLE, IMAGES_VARIABLE, Profile};
 use crate::pool::mutants;
 use crate::setup::toolchain::{Choice, Toolchain};
 use crate::{setup, workspace};
 
 /// The packages whose binaries are guest images.
 pub(crate) const GUEST_PACKAGES: [&str; 2] = ["kvstore", "test-programs"];
+/// The packages of which there is a checked build too.
+const CHECKED_PACKAGES: [&str; 1] = ["test-programs"];
 /// The package whose tests boot images.
 pub(crate) const BOOTING_TESTS: &str = "holdfast-tests";
 /// How many images of power cuts the stage `pool` explores at least.
@@ -152,14 +154,17 @@ fn run(stage: Stage, only: &Only<'_>, toolchain: &Toolchain) -> Result<(Totals, 
         Stage::Host => {}
         Stage::Pool => return run_pool(cargo),
         Stage::Guest => {
-            let images = match guest::build(toolchain, &GUEST_PACKAGES) {
-                Ok(images) => images,
+            let built = guest::build(toolchain, &GUEST_PACKAGES, Profile::Release)
+                .and_then(|images| Ok((images, guest::build(toolchain, &CHECKED_PACKAGES, Profile::Checked)?)));
+            let (images, checked) = match built {
+                Ok(built) => built,
                 Err(error) => {
                     eprintln!("error: {error:#}");
                     return Ok((Totals::default(), false));
                 }
             };
-            cargo.args(["--package", BOOTING_TESTS]).env(IMAGES_VARIABLE, images);
+            cargo.args(["--package", BOOTING_TESTS]);
+            cargo.env(IMAGES_VARIABLE, images).env(CHECKED_IMAGES_VARIABLE, checked);
         }
     }
     match only {

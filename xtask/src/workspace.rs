@@ -26,9 +26,9 @@ pub fn guest_target_directory() -> PathBuf {
     target_directory().join("guest")
 }
 
-/// The directory that a finished guest build leaves its images in.
-pub fn guest_image_directory() -> PathBuf {
-    guest_target_directory().join(GUEST_TARGET).join("release")
+/// The directory that a finished guest build with this profile leaves its images in.
+pub fn guest_image_directory(profile: &str) -> PathBuf {
+    guest_target_directory().join(GUEST_TARGET).join(profile)
 }
 
 /// The image that `run` uses when none is named. It is outside `target/`, so `cargo clean` never deletes data.

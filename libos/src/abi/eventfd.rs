@@ -8,10 +8,10 @@ use hermit_abi::{EFD_CLOEXEC, EFD_NONBLOCK, EFD_SEMAPHORE};
 use super::errno::{Errno, result};
 use super::fd::{Object, open};
 use crate::io::{Counter, Parts, PartsMut, Ready, Signal, Watch};
-use crate::sync::IrqLock;
+use crate::sync::{IrqLock, class};
 
 struct EventFd {
-    counter: IrqLock<Counter>,
+    counter: IrqLock<Counter, class::Object>,
     nonblocking: AtomicBool,
     watch: Watch,
 }

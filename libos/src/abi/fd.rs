@@ -12,7 +12,7 @@ use super::errno::{Errno, result};
 use super::stdio::{Input, Output};
 use crate::io::{Full, Parts, PartsMut, Ready, Table};
 use crate::net::Socket;
-use crate::sync::Mutex;
+use crate::sync::{Mutex, class};
 
 /// The most descriptors that can be open.
 const LIMIT: usize = 8192;
@@ -44,7 +44,7 @@ pub(super) trait Object: Send + Sync {
 }
 
 /// The open descriptors; `None` until the first call opens the three that every program finds open.
-static TABLE: Mutex<Option<Table<Arc<dyn Object>>>> = Mutex::new(None);
+static TABLE: Mutex<Option<Table<Arc<dyn Object>>>, class::Descriptors> = Mutex::new(None);
 
 /// Runs `work` with the table. No object is dropped in it: dropping one may have to wait for the network's lock.
 pub(super) fn with_table<R>(work: impl FnOnce(&mut Table<Arc<dyn Object>>) -> R) -> R {

@@ -13,7 +13,7 @@ use super::{Protection, audit};
 use crate::arch::dax_copy::WriteBack;
 use crate::arch::{cpu, trap};
 use crate::mm;
-use crate::sync::{Mutex, Once};
+use crate::sync::{Mutex, Once, class};
 use crate::task::WaitQueue;
 
 /// A persistent-memory device, mapped once.
@@ -32,7 +32,7 @@ pub struct Device {
     /// The address of the [`FaultHandler`] for its key; 0 if there is none.
     fault_handler: AtomicUsize,
     /// Held by whoever attaches or retires the device.
-    pub(super) change: Mutex<()>,
+    pub(super) change: Mutex<(), class::Device>,
     /// Changes only with [`Self::change`] held.
     pub(super) mapped: AtomicBool,
     /// Cleared when the device goes away; nobody enters a section after that.

@@ -10,7 +10,7 @@ use talc::source::Source;
 
 use super::layout::PAGE;
 use super::ram::{allocate_frames, release_frames};
-use crate::sync::RawIrqLock;
+use crate::sync::{RawIrqLock, class};
 
 /// The heap grows by at least this much, in bytes.
 const GROWTH: u64 = 1 << 20;
@@ -54,4 +54,4 @@ unsafe impl Source for FrameSource {
 /// The heap of the whole image. Its lock disables interrupts, so that a thread is never preempted while holding it;
 /// interrupt handlers do not allocate.
 #[global_allocator]
-pub(crate) static HEAP: TalcLock<RawIrqLock, FrameSource> = TalcLock::new(FrameSource { end: None });
+pub(crate) static HEAP: TalcLock<RawIrqLock<class::Heap>, FrameSource> = TalcLock::new(FrameSource { end: None });

@@ -8,7 +8,7 @@ use spin::Once;
 use super::frames::FrameBitmap;
 use super::layout::{IDENTITY_END, PAGE, image};
 use super::page_table::Mode;
-use crate::sync::IrqLock;
+use crate::sync::{IrqLock, class};
 
 /// The most ranges of RAM that are kept; firmware reports two or three.
 const MAX_RANGES: usize = 32;
@@ -20,7 +20,7 @@ const LOW_MEMORY_END: u64 = 1 << 20;
 const BOOT_MAPPING_END: u64 = 1 << 30;
 
 static RANGES: Once<([Range<u64>; MAX_RANGES], usize)> = Once::new();
-static FRAMES: IrqLock<Option<FrameBitmap<'static>>> = IrqLock::new(None);
+static FRAMES: IrqLock<Option<FrameBitmap<'static>>, class::Frames> = IrqLock::new(None);
 
 /// Takes charge of the RAM in `usable`, except what lies in `reserved`, then builds the page tables, of
 /// this mode, and loads them.

@@ -10,7 +10,7 @@ use super::layout::{PAGE, Section, image, pmem_base, pmem_physical_end, sections
 use super::page_table::{self, AddressSpace, Leaf, MapError, Mode, Piece, Stale, Table, TableMemory};
 use super::ram::{allocate_frames, release_frames};
 use crate::arch::{self, interrupts};
-use crate::sync::IrqLock;
+use crate::sync::{IrqLock, class};
 
 /// Page tables lie in frames of RAM and are reached by the identity mapping.
 ///
@@ -48,7 +48,7 @@ impl TableMemory for FrameTables {
     }
 }
 
-static SPACE: IrqLock<Option<AddressSpace<FrameTables>>> = IrqLock::new(None);
+static SPACE: IrqLock<Option<AddressSpace<FrameTables>>, class::Space> = IrqLock::new(None);
 
 /// What never changes about the address space: for those who read it without the lock.
 static LOADED: Once<(Mode, u64)> = Once::new();

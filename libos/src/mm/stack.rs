@@ -8,10 +8,10 @@ use super::frames::FrameBitmap;
 use super::layout::{PAGE, STACK_SLOTS, STACK_STRIDE, STACKS_BASE};
 use super::page_table::MapError;
 use super::space::{map_frames, unmap_frames};
-use crate::sync::IrqLock;
+use crate::sync::{IrqLock, class};
 
 /// The address slots for stacks; a bitmap of frames serves as well for slots.
-static SLOTS: IrqLock<Option<FrameBitmap<'static>>> = IrqLock::new(None);
+static SLOTS: IrqLock<Option<FrameBitmap<'static>>, class::Slots> = IrqLock::new(None);
 /// How many unused stacks stay mapped.
 const KEPT: usize = 32;
 

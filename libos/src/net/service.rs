@@ -18,7 +18,7 @@ use crate::drivers::virtio::net::{self as card, NetworkCard};
 use crate::io::{Watch, pollers};
 use crate::kprintln;
 use crate::mm::free_bytes;
-use crate::sync::Mutex;
+use crate::sync::{Mutex, class};
 use crate::task::{self, TimedOut, WaitQueue};
 use crate::time::now_ns;
 
@@ -36,7 +36,7 @@ const ADDRESS_LIMIT: u64 = 10_000_000_000;
 /// The stack as it runs in the guest.
 pub type GuestStack = Stack<NetworkCard, Watch>;
 
-static STACK: Mutex<Option<GuestStack>> = Mutex::new(None);
+static STACK: Mutex<Option<GuestStack>, class::Network> = Mutex::new(None);
 /// Wakes the network thread.
 static THREAD: WaitQueue = WaitQueue::new();
 /// The network thread is to look at the stack.

@@ -1,42 +1,54 @@
 //! A spinlock that keeps this CPU's interrupts disabled while it is held.
 
 use core::cell::UnsafeCell;
+use core::marker::PhantomData;
+use core::panic::Location;
 use core::sync::atomic::{AtomicBool, Ordering};
 
 use lock_api::{GuardNoSend, RawMutex};
 
+use super::class::{self, Classified};
+use super::held;
+
 /// Interrupts are disabled from `lock` to `unlock`; their former state is kept in the lock itself, which only its holder
 /// reads and writes.
-pub struct RawIrqLock {
+pub struct RawIrqLock<C> {
     held: AtomicBool,
     interrupts_were_enabled: UnsafeCell<bool>,
+    class: PhantomData<fn() -> C>,
 }
 
 // SAFETY: `interrupts_were_enabled` is touched only between a successful acquisition of `held` and its release, so by
 // one CPU at a time.
-unsafe impl Sync for RawIrqLock {}
+unsafe impl<C> Sync for RawIrqLock<C> {}
 
 // SAFETY: `held` is acquired by compare-and-exchange and released by its holder alone, so at most one guard exists; the
 // guard is `!Send`, so interrupts are restored on the CPU that disabled them.
-unsafe impl RawMutex for RawIrqLock {
+unsafe impl<C: Classified> RawMutex for RawIrqLock<C> {
     #[allow(clippy::declare_interior_mutable_const, reason = "lock_api's way to make an unlocked lock")]
-    const INIT: Self = Self { held: AtomicBool::new(false), interrupts_were_enabled: UnsafeCell::new(false) };
+    const INIT: Self =
+        Self { held: AtomicBool::new(false), interrupts_were_enabled: UnsafeCell::new(false), class: PhantomData };
     type GuardMarker = GuardNoSend;
 
+    #[track_caller]
     fn lock(&self) {
         let enabled = interrupts::disable();
+        held::before_spin(C::CLASS, Location::caller());
         while self.held.compare_exchange_weak(false, true, Ordering::Acquire, Ordering::Relaxed).is_err() {
             while self.held.load(Ordering::Relaxed) {
                 core::hint::spin_loop();
             }
         }
+        held::after_spin(C::CLASS, Location::caller());
         // SAFETY: `held` was just acquired, so nobody else reads or writes the cell.
         unsafe { *self.interrupts_were_enabled.get() = enabled };
     }
 
+    #[track_caller]
     fn try_lock(&self) -> bool {
         let enabled = interrupts::disable();
         if self.held.compare_exchange(false, true, Ordering::Acquire, Ordering::Relaxed).is_ok() {
+            held::after_spin(C::CLASS, Location::caller());
             // SAFETY: as in `lock`.
             unsafe { *self.interrupts_were_enabled.get() = enabled };
             return true;
@@ -48,16 +60,18 @@ unsafe impl RawMutex for RawIrqLock {
     unsafe fn unlock(&self) {
         // SAFETY: the caller holds the lock, so the cell is ours until `held` is released.
         let enabled = unsafe { *self.interrupts_were_enabled.get() };
+        held::release_spin(C::CLASS);
         self.held.store(false, Ordering::Release);
         interrupts::restore(enabled);
     }
 }
 
-/// A value behind a spinlock that disables interrupts. Hold it briefly; never sleep while holding it.
-pub type IrqLock<T> = lock_api::Mutex<RawIrqLock, T>;
+/// A value behind a spinlock that disables interrupts, and the class that says when it may be taken (see [`class`]).
+/// Hold it briefly; never sleep while holding it.
+pub type IrqLock<T, C = class::Leaf> = lock_api::Mutex<RawIrqLock<C>, T>;
 
 /// The access to an [`IrqLock`]'s value. It cannot move to another CPU.
-pub type IrqLockGuard<'a, T> = lock_api::MutexGuard<'a, RawIrqLock, T>;
+pub type IrqLockGuard<'a, T, C = class::Leaf> = lock_api::MutexGuard<'a, RawIrqLock<C>, T>;
 
 #[cfg(target_os = "hermit")]
 mod interrupts {

@@ -6,15 +6,15 @@ use intrusive_collections::LinkedList;
 
 use super::scheduler;
 use super::thread::{State, WaitAdapter, current};
-use crate::sync::IrqLock;
+use crate::sync::{IrqLock, class, might_sleep};
 
 /// How many lists the waiters are spread over.
 const BUCKETS: usize = 256;
 
-static TABLE: [IrqLock<LinkedList<WaitAdapter>>; BUCKETS] =
+static TABLE: [IrqLock<LinkedList<WaitAdapter>, class::Waiters>; BUCKETS] =
     [const { IrqLock::new(LinkedList::new(WaitAdapter::NEW)) }; BUCKETS];
 
-fn bucket(address: usize) -> &'static IrqLock<LinkedList<WaitAdapter>> {
+fn bucket(address: usize) -> &'static IrqLock<LinkedList<WaitAdapter>, class::Waiters> {
     // Fibonacci hashing: words of neighbouring objects spread over the table.
     let hash = (address as u64 >> 2).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     &TABLE[(hash >> 56) as usize % BUCKETS]
@@ -31,7 +31,9 @@ pub enum FutexError {
 
 /// Waits for [`futex_wake`] on the word's address if the word has the `expected` value, until `deadline` in nanoseconds
 /// since boot. Looking at the word and going to sleep are one step as seen by a waker.
+#[track_caller]
 pub fn futex_wait(word: &AtomicU32, expected: u32, deadline: Option<u64>) -> Result<(), FutexError> {
+    might_sleep();
     let address = (&raw const *word).addr();
     let bucket = bucket(address);
     let thread = current();

@@ -30,7 +30,7 @@ use super::timer;
 use crate::arch::percpu::{MAX_CPUS, PerCpu};
 use crate::arch::{cpu, interrupts, key_rights, percpu, shootdown, switch, timer as cpu_timer, trap};
 use crate::dax::Rights;
-use crate::sync::IrqLock;
+use crate::sync::{IrqLock, class, might_sleep};
 use crate::time;
 
 /// How long a thread runs while others are ready, in nanoseconds.
@@ -51,7 +51,7 @@ struct RunQueue {
     called: u64,
 }
 
-static QUEUE: IrqLock<RunQueue> = IrqLock::new(RunQueue {
+static QUEUE: IrqLock<RunQueue, class::RunQueue> = IrqLock::new(RunQueue {
     shared: ReadyQueue::new(RunAdapter::NEW, RunAdapter::NEW),
     pinned: [const { LinkedList::new(RunAdapter::NEW) }; MAX_CPUS],
     shared_next: 0,
@@ -273,7 +273,9 @@ pub(crate) fn preempt() {
 }
 
 /// Lets the other ready threads run first.
+#[track_caller]
 pub fn yield_now() {
+    might_sleep();
     give_up(Reason::Yield);
 }
 
@@ -283,7 +285,9 @@ pub(super) fn block() {
 }
 
 /// Sleeps until `deadline`, in nanoseconds since boot.
+#[track_caller]
 pub fn sleep_until(deadline: u64) {
+    might_sleep();
     let thread = current();
     while time::now_ns() < deadline {
         thread.set(State::Waiting);

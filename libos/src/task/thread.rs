@@ -18,7 +18,7 @@ use crate::arch::single_step::Step;
 use crate::arch::{key_rights, percpu, switch};
 use crate::dax::{Access, Key, Record, Rights};
 use crate::mm::{Stack, StackError};
-use crate::sync::IrqLock;
+use crate::sync::{Held as HeldLocks, IrqLock, class};
 
 /// A thread's identifier, never reused.
 pub type ThreadId = NonZeroU32;
@@ -79,8 +79,10 @@ pub struct Thread {
     /// The futex that it waits for.
     pub(super) futex: AtomicUsize,
     /// Wakes it when a wait has lasted long enough.
-    pub(super) timer: Arc<Timer>,
+    pub(super) timer: Timer,
     exited: WaitQueue,
+    /// The sleeping locks that it holds; [`crate::sync`]'s.
+    pub(crate) sleeping_locks: HeldLocks,
     /// An instruction of this thread that is let through; `arch`'s.
     pub(crate) step: Step,
     /// For checks: the rights that it gave up the CPU with, and those of what an interrupt took the CPU from. Closed while it
@@ -124,7 +126,7 @@ impl From<StackError> for SpawnError {
 const KERNEL_STACK: usize = 64 << 10;
 
 /// Every thread that has not ended.
-static THREADS: IrqLock<BTreeMap<ThreadId, Arc<Thread>>> = IrqLock::new(BTreeMap::new());
+static THREADS: IrqLock<BTreeMap<ThreadId, Arc<Thread>>, class::Threads> = IrqLock::new(BTreeMap::new());
 static NEXT_ID: AtomicU32 = AtomicU32::new(1);
 
 /// A new thread's function and its argument, handed over on the heap.
@@ -153,6 +155,7 @@ impl Thread {
             futex: AtomicUsize::new(0),
             timer: Timer::new(wake_by_timer, this.as_ptr().addr()),
             exited: WaitQueue::new(),
+            sleeping_locks: HeldLocks::new(),
             step: Step::new(),
             rights_left: AtomicU32::new(Rights::CLOSED.bits()),
             rights_interrupted: AtomicU32::new(Rights::CLOSED.bits()),

@@ -5,13 +5,19 @@ use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use intrusive_collections::{KeyAdapter, RBTree, RBTreeAtomicLink, intrusive_adapter};
 
-use crate::sync::IrqLock;
+use crate::sync::{IrqLock, class};
 use crate::time;
 
 /// A function that can be armed to run once at a time, in interrupt context with interrupts disabled: it must not sleep or
-/// allocate.
+/// allocate. Dropping the timer cancels it.
 #[derive(Debug)]
 pub struct Timer {
+    alarm: Arc<Alarm>,
+}
+
+/// What the list of armed timers shares with a timer's owner.
+#[derive(Debug)]
+struct Alarm {
     link: RBTreeAtomicLink,
     /// Nanoseconds since boot. Changes only while the timer is not linked.
     deadline: AtomicU64,
@@ -21,17 +27,17 @@ pub struct Timer {
     running: AtomicBool,
 }
 
-intrusive_adapter!(ByDeadline = Arc<Timer>: Timer { link => RBTreeAtomicLink });
+intrusive_adapter!(ByDeadline = Arc<Alarm>: Alarm { link => RBTreeAtomicLink });
 
 impl<'a> KeyAdapter<'a> for ByDeadline {
     type Key = u64;
-    fn get_key(&self, timer: &'a Timer) -> u64 {
-        timer.deadline.load(Ordering::Relaxed)
+    fn get_key(&self, alarm: &'a Alarm) -> u64 {
+        alarm.deadline.load(Ordering::Relaxed)
     }
 }
 
 /// The armed timers.
-static ARMED: IrqLock<RBTree<ByDeadline>> = IrqLock::new(RBTree::new(ByDeadline::NEW));
+static ARMED: IrqLock<RBTree<ByDeadline>, class::Timers> = IrqLock::new(RBTree::new(ByDeadline::NEW));
 /// The earliest deadline among them, or `u64::MAX`.
 static EARLIEST: AtomicU64 = AtomicU64::new(u64::MAX);
 
@@ -42,23 +48,25 @@ fn note_earliest(armed: &RBTree<ByDeadline>) {
 
 impl Timer {
     /// A timer that is not armed.
-    pub fn new(function: fn(usize), argument: usize) -> Arc<Self> {
-        Arc::new(Self {
-            link: RBTreeAtomicLink::new(),
-            deadline: AtomicU64::new(0),
-            function,
-            argument,
-            running: AtomicBool::new(false),
-        })
+    pub fn new(function: fn(usize), argument: usize) -> Self {
+        Self {
+            alarm: Arc::new(Alarm {
+                link: RBTreeAtomicLink::new(),
+                deadline: AtomicU64::new(0),
+                function,
+                argument,
+                running: AtomicBool::new(false),
+            }),
+        }
     }
 
     /// Runs the function at `deadline`, in nanoseconds since boot; replaces an earlier arming.
-    pub fn arm(self: &Arc<Self>, deadline: u64) {
+    pub fn arm(&self, deadline: u64) {
         {
             let mut armed = ARMED.lock();
             self.remove_from(&mut armed);
-            self.deadline.store(deadline, Ordering::Relaxed);
-            armed.insert(self.clone());
+            self.alarm.deadline.store(deadline, Ordering::Relaxed);
+            armed.insert(self.alarm.clone());
             note_earliest(&armed);
         }
         super::scheduler::arm_cpu_timer();
@@ -72,16 +80,22 @@ impl Timer {
             self.remove_from(&mut armed);
             note_earliest(&armed);
         }
-        while self.running.load(Ordering::Acquire) {
+        while self.alarm.running.load(Ordering::Acquire) {
             core::hint::spin_loop();
         }
     }
 
     fn remove_from(&self, armed: &mut RBTree<ByDeadline>) {
-        if self.link.is_linked() {
+        if self.alarm.link.is_linked() {
             // SAFETY: timers are linked only into `ARMED`, whose lock the caller holds, and this one is linked.
-            unsafe { armed.cursor_mut_from_ptr(self) }.remove();
+            unsafe { armed.cursor_mut_from_ptr(&*self.alarm) }.remove();
         }
+    }
+}
+
+impl Drop for Timer {
+    fn drop(&mut self) {
+        self.cancel();
     }
 }
 
@@ -106,6 +120,11 @@ pub(super) fn run_expired() {
         };
         let Some(timer) = timer else { return };
         (timer.function)(timer.argument);
-        timer.running.store(false, Ordering::Release);
+        // Nothing is freed here: the owner keeps its count until it sees that the function does not run any more, so this
+        // one, which goes first, is not the last.
+        let alarm = Arc::as_ptr(&timer);
+        drop(timer);
+        // SAFETY: for the same reason the alarm is still there.
+        unsafe { (*alarm).running.store(false, Ordering::Release) };
     }
 }

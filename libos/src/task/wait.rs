@@ -7,7 +7,7 @@ use intrusive_collections::LinkedList;
 
 use super::scheduler;
 use super::thread::{State, Thread, WaitAdapter, current};
-use crate::sync::IrqLock;
+use crate::sync::{IrqLock, class, might_sleep};
 use crate::time;
 
 /// The deadline passed and the condition is still false.
@@ -18,7 +18,7 @@ pub struct TimedOut;
 pub struct WaitQueue {
     /// Counts wakes, so that one between looking at the condition and joining the queue is not lost.
     wakes: AtomicU64,
-    waiters: IrqLock<LinkedList<WaitAdapter>>,
+    waiters: IrqLock<LinkedList<WaitAdapter>, class::Waiters>,
 }
 
 impl WaitQueue {
@@ -28,6 +28,7 @@ impl WaitQueue {
     }
 
     /// Waits until `condition` gives a value. It is evaluated at first and after each wake, with no lock held.
+    #[track_caller]
     pub fn wait<R>(&self, condition: impl FnMut() -> Option<R>) -> R {
         match self.wait_until(None, condition) {
             Ok(value) => value,
@@ -36,11 +37,13 @@ impl WaitQueue {
     }
 
     /// As [`Self::wait`], but not longer than until `deadline`, in nanoseconds since boot.
+    #[track_caller]
     pub fn wait_until<R>(
         &self,
         deadline: Option<u64>,
         mut condition: impl FnMut() -> Option<R>,
     ) -> Result<R, TimedOut> {
+        might_sleep();
         loop {
             let seen = self.wakes.load(Ordering::Acquire);
             if let Some(value) = condition() {

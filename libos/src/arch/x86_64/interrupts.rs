@@ -6,7 +6,7 @@ use super::apic::Command;
 use super::io_apic::{IoApic, Trigger};
 use super::percpu::{self, PerCpu};
 use super::{apic, port, shootdown};
-use crate::sync::IrqLock;
+use crate::sync::{IrqLock, class};
 
 /// The local APIC timer's vector.
 pub(super) const TIMER_VECTOR: u8 = 0x20;
@@ -30,7 +30,7 @@ struct Handler {
 static HANDLERS: [Handler; DEVICE_VECTORS] =
     [const { Handler { function: AtomicUsize::new(0), argument: AtomicUsize::new(0) } }; DEVICE_VECTORS];
 static ALLOCATED: AtomicUsize = AtomicUsize::new(0);
-static IO_APICS: IrqLock<[Option<IoApic>; 4]> = IrqLock::new([const { None }; 4]);
+static IO_APICS: IrqLock<[Option<IoApic>; 4], class::IoApics> = IrqLock::new([const { None }; 4]);
 
 /// Disables interrupts on this CPU; whether they were enabled.
 pub fn disable() -> bool {

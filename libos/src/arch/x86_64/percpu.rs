@@ -9,6 +9,8 @@ use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, 
 use x86_64::VirtAddr;
 use x86_64::registers::model_specific::GsBase;
 
+use crate::sync::Held;
+
 /// The most CPUs that are used; sets of CPUs have a bit for each.
 pub const MAX_CPUS: usize = 64;
 
@@ -111,6 +113,8 @@ pub struct PerCpu {
     pub(crate) armed_for: AtomicU64,
     /// Whether the CPU uses its cached translations; [`super::shootdown`]'s.
     pub(super) translations: AtomicU8,
+    /// The spinlocks that are held here; [`crate::sync`]'s.
+    pub(crate) held: Held,
     /// What has happened here since boot.
     pub(crate) counters: Counters,
 }
@@ -137,6 +141,7 @@ impl PerCpu {
             slice_end: AtomicU64::new(u64::MAX),
             armed_for: AtomicU64::new(u64::MAX),
             translations: AtomicU8::new(super::shootdown::translations::USED),
+            held: Held::new(),
             counters: Counters::new(),
         }
     }

@@ -13,6 +13,7 @@ use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use super::percpu::{self, PerCpu};
 use super::{cpu, interrupts};
 use crate::mm::layout::PAGE;
+use crate::sync::might_sleep;
 
 /// Whether a shootdown is under way.
 static BUSY: AtomicBool = AtomicBool::new(false);
@@ -65,6 +66,7 @@ pub fn flush_everywhere(range: Range<u64>) {
         return;
     }
     assert!(interrupts::are_enabled(), "a shootdown waits for other CPUs, which may wait for this one");
+    might_sleep();
     let enabled = interrupts::disable();
     while BUSY.swap(true, Ordering::Acquire) {
         serve();
