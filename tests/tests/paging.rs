@@ -180,10 +180,19 @@ fn a_jump_into_a_device_is_reported_with_it() {
 
 #[test]
 fn a_page_is_protected_on_every_cpu_before_the_call_returns() {
-    for processors in [2, 4] {
-        for outcome in denied("on-another-cpu", |options| options.smp = processors, "write-protected") {
-            outcome.report().expect_thread(&format!("\"std\" on cpu {}", processors - 1)).expect_rights(WRITE_FIRST);
-        }
+    for (protection, processors) in [(Protection::Pks, 2), (Protection::Pks, 4), (Protection::Pku, 4)] {
+        let (mut options, image) = pages(&["on-another-cpu"], 64 * MIB, &[]);
+        options.protection = protection;
+        options.smp = processors;
+        options.fault_policy = FaultPolicy::EndThread;
+        let outcome = run(options);
+        outcome.expect_exit(0).expect_line("pages: 20 threads ended, 0 stored late");
+        outcome
+            .report()
+            .expect_in_headline("where pages are write-protected, policy end-thread: thread ended")
+            .expect_thread(&format!("\"std\" on cpu {}", processors - 1))
+            .expect_rights(WRITE_FIRST);
+        assert_eq!(image.changes(), [], "{outcome}");
     }
 }
 

@@ -44,24 +44,35 @@ pub(crate) fn run(way: &str, device: &'static Device) {
     }
 }
 
-/// A thread on another CPU has stored to the page, so its CPU remembers that it may. Once the page is protected it must
-/// not any more.
+/// How often a thread stores to a page that it could store to a moment ago.
+const ROUNDS: u64 = 20;
+
+/// A thread on another CPU has stored to a page, so its CPU remembers that it may. Once the page is protected it must not
+/// any more. Each thread that is denied ends, and the next one tries with the next page: a CPU forgets by itself now and then.
 fn another_cpu(device: &'static Device) {
-    let steps = Arc::new(AtomicU64::new(0));
-    let seen = steps.clone();
-    let writer = thread::Builder::new().name("writer".into());
-    let writer = writer.spawn(move || {
-        pin_to_last();
-        device.read_lock().unwrap().write(|_| {
-            let there = peek(device, OFFSET);
-            poke(device, OFFSET, there);
-            seen.store(1, Ordering::SeqCst);
-            wait_for(&seen, 2);
-            poke(device, OFFSET, 0x66);
+    let mut late = 0;
+    for round in 0..ROUNDS {
+        let page = PROTECTED + round * PAGE;
+        let offset = page + (OFFSET - PROTECTED);
+        let steps = Arc::new(AtomicU64::new(0));
+        let seen = steps.clone();
+        let writer = thread::spawn(move || {
+            pin_to_last();
+            device.read_lock().unwrap().write(|_| {
+                let there = peek(device, offset);
+                poke(device, offset, there);
+                seen.store(1, Ordering::SeqCst);
+                wait_for(&seen, 2);
+                poke(device, offset, 0x66);
+            });
         });
-    });
-    wait_for(&steps, 1);
-    device.set_writable(PROTECTED..PROTECTED + PAGE, false).unwrap();
-    steps.store(2, Ordering::SeqCst);
-    writer.unwrap().join().unwrap();
+        wait_for(&steps, 1);
+        device.set_writable(page..page + PAGE, false).unwrap();
+        steps.store(2, Ordering::SeqCst);
+        while task::ended_count() + late <= round {
+            late += u64::from(writer.is_finished());
+            thread::yield_now();
+        }
+    }
+    println!("pages: {} threads ended, {late} stored late", task::ended_count());
 }
