@@ -44,6 +44,8 @@ pub(crate) const SHARED: &[&str] = &[
     "kvm_unit_tests::write_other_mode_wd_wp1",
     "kvm_unit_tests::read_other_mode_ad",
     "ours::every_leaf_of_every_device_has_its_key",
+    "ours::split_keeps_the_key_on_every_leaf",
+    "ours::leaf_4kib",
     "ours::audit_passes",
     "ours::audit_finds_a_page_of_the_other_mode",
     "ours::audit_finds_another_key",
@@ -89,6 +91,7 @@ pub(crate) const SHARED: &[&str] = &[
 pub(crate) const ON_CPUS: &[&str] = &[
     "pks_test::check_defaults",
     "ours::write_protect_on_every_cpu",
+    "ours::every_cpu_refuses",
     "ours::other_thread_in_grant",
     "ours::other_cpu_in_grant",
     "ours::grant_opens_no_other_cpu",

@@ -3,9 +3,9 @@
 //!
 //! The guest does the same change again and again, between two places where a debugger stops it. The first time the change is
 //! stepped through and its path is written down. Then, once for every instruction on the path, the guest is stopped just
-//! before that instruction, gets a non-maskable interrupt, which is seen to arrive exactly there, and goes on. Its
-//! handler tries a store to persistent memory. The guest judges each round: the store has faulted, and the thread has exactly
-//! its rights afterwards.
+//! before that instruction, gets a non-maskable interrupt, which is seen to arrive exactly there, and goes on. Around each write
+//! of the register there are also two in a row. The handler tries a store to persistent memory. The guest judges each round:
+//! the store has faulted, and the thread has exactly its rights afterwards.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -162,6 +162,12 @@ impl<'m> Sweep<'m> {
                 return Err(format!("instruction {at} of the path, at {:#x}, is not found again", path[at].rip));
             }
         }
+        for &write in &writes {
+            self.run_to(self.places.begin, None)?;
+            if self.go_to(&path, write)? {
+                injected += self.inject_twice(&path[write])?;
+            }
+        }
         self.run_to(self.places.begin, None)?;
         self.gdb.write(self.places.more, &[0; 4]).map_err(told)?;
         self.gdb.detach().map_err(told)?;
@@ -232,6 +238,17 @@ impl<'m> Sweep<'m> {
             self.gdb.step(1).map_err(told)?;
         }
         Ok(self.here()? == path[at])
+    }
+
+    /// Injects one before a write of the register, and another one right after it: the first must not leave behind that the
+    /// CPU's memory is true, since the write is still under way.
+    fn inject_twice(&mut self, write: &Point) -> Result<usize> {
+        self.inject(*write)?;
+        self.run_to(write.rip, Some(write.rsp))?;
+        self.gdb.step(1).map_err(told)?;
+        let after = self.here()?;
+        self.inject(after)?;
+        Ok(2)
     }
 
     /// Injects a non-maskable interrupt here, and sees it arrive before another instruction is executed.

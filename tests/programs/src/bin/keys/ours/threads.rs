@@ -9,11 +9,13 @@ use std::time::Duration;
 use libos::arch::{interrupts, key_rights, percpu};
 use libos::dax::Rights;
 
+use crate::attempt;
 use crate::cpus::on_every_cpu;
 use crate::probe::{OPEN, PLACE, WD, device, is_one_fault, only, register_is, store, watch, with_bits};
 use crate::verdict::{Case, Verdict, same};
 
 pub(crate) const CASES: &[Case] = &[
+    ("every_cpu_refuses", every_cpu_refuses),
     ("other_thread_in_grant", other_thread),
     ("other_cpu_in_grant", other_cpu),
     ("grant_opens_no_other_cpu", grant_opens_no_other_cpu),
@@ -26,6 +28,12 @@ pub(crate) const CASES: &[Case] = &[
 
 fn join(thread: JoinHandle<Verdict>) -> Verdict {
     thread.join().map_err(|_| "a thread panicked".to_owned())?
+}
+
+/// Each CPU by itself stops a store of somebody without a grant: a closed register alone does not, where keys are not on.
+fn every_cpu_refuses() -> Verdict {
+    let found = on_every_cpu(|| u32::from(attempt::faults(device(0), PLACE, 1)));
+    same("whether each CPU refused", found, vec![1; percpu::online_count()])
 }
 
 /// A thread waits inside a write grant; what another one stores meanwhile faults.
