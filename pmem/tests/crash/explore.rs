@@ -54,7 +54,7 @@ impl Explorer {
                 Some(_) if self.random.next(16) == 0 => (most / 4).max(3),
                 Some(_) => 0,
             };
-            if most > 0 {
+            if most > 0 && position >= life.from {
                 let random = &mut self.random;
                 for words in domain.images(most, &mut |below| random.next(below)) {
                     self.context.push(format!("event {position} of {}, words {words:x?}", life.events.len()));

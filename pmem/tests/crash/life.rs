@@ -213,6 +213,8 @@ pub struct Life {
     pub states: Vec<Model>,
     /// After how many events which state was acknowledged, in order. The first is what was there before.
     pub acknowledged: Vec<(usize, usize)>,
+    /// The power is cut from this event on.
+    pub from: usize,
 }
 
 impl Life {
@@ -253,7 +255,27 @@ impl Life {
             summary(&model)
         );
         drop(pool);
-        Life { base, begin, events: memory.record(), states, acknowledged }
+        Life { base, begin, events: memory.record(), states, acknowledged, from: 0 }
+    }
+
+    /// A life that goes on until a segment was cleaned and freed, with turns that `turn` makes. The power is cut in the last
+    /// turns only.
+    pub fn until_cleaned(memory: &Memory, before: &Model, mut turn: impl FnMut() -> Vec<Step>) -> Life {
+        let rehearsal = Memory::from(memory.image());
+        let mut pool = Pool::open(&rehearsal).unwrap();
+        let mut model = before.clone();
+        let mut acts = Vec::new();
+        let mut more = 2;
+        while more > 0 {
+            let steps = turn();
+            take_turn(&mut pool, &steps, &mut model, |_| {});
+            acts.push(Act::Turn(steps));
+            more -= u32::from(pool.stats().segments_cleaned > 0);
+        }
+        let mut life = Life::live(memory, Begin::Open, before.clone(), &acts);
+        // Before these come what was there, and the opening.
+        life.from = life.acknowledged[2 + acts.len().saturating_sub(5)].0;
+        life
     }
 
     /// The last state acknowledged after `events` events, and the last that was begun then.

@@ -71,7 +71,8 @@ fn copy(directory: &Path) -> Result<()> {
     write(&directory.join("Cargo.toml"), &reduce_manifest(&manifest, root))?;
     write(&directory.join("Cargo.lock"), &fs::read_to_string(root.join("Cargo.lock"))?)?;
     let from = root.join("pmem");
-    for file in files(&from)? {
+    let sources = |file: &PathBuf| file.extension().is_some_and(|extension| extension == "rs" || extension == "toml");
+    for file in files(&from)?.into_iter().filter(sources) {
         let mut text = fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;
         let name = file.strip_prefix(&from)?;
         if let Ok(name) = name.strip_prefix("src/pool") {
