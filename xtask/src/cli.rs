@@ -57,7 +57,7 @@ pub enum Command {
         #[command(subcommand)]
         command: BenchCommand,
     },
-    /// Look into a pmem image from the host
+    /// Make, look into, check, repair, empty and fill a pmem image from the host
     Pool {
         /// What to do with it.
         #[command(subcommand)]
@@ -86,6 +86,55 @@ pub enum PoolCommand {
     Info {
         /// The image
         file: PathBuf,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Verify all of the image and name every damaged byte range; the status is 1 if there is damage
+    Check {
+        /// The image
+        file: PathBuf,
+        /// Isolate the damage: keep what is whole, give up what is not
+        #[arg(long)]
+        repair: bool,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Print every key with its value; the image is only read
+    Dump {
+        /// The image
+        file: PathBuf,
+        /// Print a line of JSON for each key, as `load` reads it
+        #[arg(long)]
+        json: bool,
+    },
+    /// Put keys into the image from what `dump --json` printed
+    Load {
+        /// The image
+        file: PathBuf,
+        /// The lines; from the standard input if it is left out
+        lines: Option<PathBuf>,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Make an image with an empty pool
+    Create {
+        /// The image, which must not exist
+        file: PathBuf,
+        /// Its size, e.g. 64M or 2G
+        #[arg(long, value_parser = size::parse)]
+        size: u64,
+        /// A name for people, at most 32 bytes
+        #[arg(long, default_value = "")]
+        label: String,
+        /// Bytes per segment, a power of two from 64K to 4M [default: by the size]
+        #[arg(long, value_name = "SIZE", value_parser = size::parse)]
+        segment_size: Option<u64>,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
     },
 }
 

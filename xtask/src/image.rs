@@ -146,7 +146,8 @@ fn lock(file: &File, name: &str) -> Result<()> {
     }
 }
 
-fn check_size(size: u64) -> Result<()> {
+/// Checks that a machine takes an image of this size.
+pub(crate) fn check_size(size: u64) -> Result<()> {
     if size == 0 {
         bail!("it is empty");
     }

@@ -2,9 +2,11 @@
 
 mod cli;
 
+use std::fs::File;
+use std::io::{BufReader, BufWriter, Write, stdin, stdout};
 use std::process::ExitCode;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use clap::Parser;
 
 use cli::{BenchCommand, Cli, Command, PoolCommand};
@@ -43,9 +45,42 @@ fn execute(command: Command) -> Result<u8> {
             }
             Ok(u8::from(!costs.excesses().is_empty()))
         }
-        Command::Pool { command: PoolCommand::Info { file } } => {
-            println!("{}", pool::info(&file)?);
-            Ok(0)
+        Command::Pool { command } => look_at_pool(command),
+    }
+}
+
+/// Carries out a command on an image.
+fn look_at_pool(command: PoolCommand) -> Result<u8> {
+    match command {
+        PoolCommand::Info { file, json } => println!("{}", pool::info(&file, json)?),
+        PoolCommand::Check { file, repair, json } => {
+            let verdict = pool::check(&file, repair, json)?;
+            println!("{}", verdict.text);
+            return Ok(u8::from(!verdict.sound));
+        }
+        PoolCommand::Dump { file, json } => {
+            let mut out = BufWriter::new(stdout().lock());
+            let (_, unreadable) = pool::dump(&file, json, &mut out)?;
+            out.flush()?;
+            return Ok(u8::from(unreadable > 0));
+        }
+        PoolCommand::Load { file, lines, json } => {
+            let keys = match &lines {
+                Some(lines) => {
+                    let open = File::open(lines).with_context(|| format!("cannot open {}", lines.display()))?;
+                    pool::load(&file, BufReader::new(open))?
+                }
+                None => pool::load(&file, stdin().lock())?,
+            };
+            match json {
+                true => println!("{{\"keys\": {keys}}}"),
+                false => println!("put {keys} keys into {}", file.display()),
+            }
+        }
+        PoolCommand::Create { file, size, label, segment_size, json } => {
+            pool::create(&file, size, &label, segment_size)?;
+            println!("{}", pool::info(&file, json)?);
         }
     }
+    Ok(0)
 }

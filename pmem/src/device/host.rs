@@ -71,6 +71,18 @@ impl Device {
         Self::map(path, file.map_err(|error| OpenError::Io(path.into(), error))?, false)
     }
 
+    /// Opens an existing file so that stores stay in this process and are forgotten with it; the file is only read, and
+    /// several processes may do so at once.
+    pub fn open_copy_on_write(path: impl AsRef<Path>) -> Result<Device, OpenError> {
+        let path = path.as_ref();
+        let io_error = |error| OpenError::Io(path.into(), error);
+        let device = Self::map(path, File::open(path).map_err(io_error)?, false)?;
+        // SAFETY: the map is turned into a raw one at once, and no Rust reference to it is ever made: bytes that another
+        // process changes in the file are copied like any others. The lock keeps away those that would.
+        let map = unsafe { MmapOptions::new().map_copy(&device._file) }.map_err(io_error)?;
+        Ok(Device { map: map.into(), writable: true, ..device })
+    }
+
     /// Creates a file of `len` zero bytes and opens it. An existing file is an error.
     pub fn create(path: impl AsRef<Path>, len: u64) -> Result<Device, OpenError> {
         let path = path.as_ref();

@@ -2,12 +2,13 @@
 
 use alloc::string::String;
 use core::fmt;
+use core::ops::Range;
 
 use crate::error::Error;
-use crate::medium::Medium;
+use crate::medium::{Load, Medium};
 use crate::pool::FORMAT_VERSION;
 use crate::pool::log::Log;
-use crate::pool::report::{OpenReport, Tail};
+use crate::pool::report::{DamageKind, OpenReport, Tail};
 
 /// A summary of a pool. [`Display`](fmt::Display) prints it for people.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,9 +36,14 @@ pub struct Inspection {
     pub report: OpenReport,
 }
 
-/// Reads all of the pool on `medium`, as opening it would, and changes nothing.
+/// Reads all of the pool on `medium`, as opening it would, and the reserved bytes too, and changes nothing.
 pub fn inspect(medium: &impl Medium) -> Result<Inspection, Error> {
-    let (log, _repairs) = medium.read(|load| Log::recover(&load))??;
+    let mut log = medium.read(|load| {
+        let (mut log, _repairs) = Log::recover(&load)?;
+        log.check_reserved(&load)?;
+        Ok::<Log, Error>(log)
+    })??;
+    log.report.damage.sort_by_key(|damage| damage.offset);
     Ok(Inspection {
         version: FORMAT_VERSION,
         uuid: log.superblock.uuid,
@@ -50,6 +56,32 @@ pub fn inspect(medium: &impl Medium) -> Result<Inspection, Error> {
         live_bytes: log.live,
         report: log.report,
     })
+}
+
+impl Log {
+    /// Notes reserved bytes that are not zero.
+    pub(crate) fn check_reserved(&mut self, load: &impl Load) -> Result<(), Error> {
+        const PIECE: usize = 4096;
+        for range in self.superblock.reserved() {
+            let mut damaged: Option<Range<u64>> = None;
+            let mut at = range.start;
+            while at < range.end {
+                let mut piece = [0; PIECE];
+                let piece = &mut piece[..(range.end - at).min(PIECE as u64) as usize];
+                load.load(at, piece)?;
+                for (byte, offset) in piece.iter().zip(at..) {
+                    if *byte != 0 {
+                        damaged = Some(damaged.map_or(offset, |damaged| damaged.start)..offset + 1);
+                    }
+                }
+                at += piece.len() as u64;
+            }
+            if let Some(damaged) = damaged {
+                self.note_damage(DamageKind::Reserved, damaged.start, damaged.end - damaged.start);
+            }
+        }
+        Ok(())
+    }
 }
 
 impl fmt::Display for Inspection {

@@ -54,6 +54,15 @@ impl<M: Medium> Pool<M> {
         let Pool { medium, log } = self;
         let moved = log.totals.bytes_moved;
         medium.write(|store| {
+            log.check_reserved(&store)?;
+            for range in log.superblock.reserved() {
+                let inside = |damage: &&Damage| damage.kind == DamageKind::Reserved && range.contains(&damage.offset);
+                if let Some(damage) = log.report.damage.iter().find(inside) {
+                    store.fill(damage.offset, damage.len, 0)?;
+                    store.write_back(damage.offset..damage.offset + damage.len)?;
+                    store.fence();
+                }
+            }
             let damaged_superblock = |damage: &&Damage| damage.kind == DamageKind::Superblock;
             if let Some(damage) = log.report.damage.iter().find(damaged_superblock) {
                 log.superblock.write_at(&store, damage.offset)?;

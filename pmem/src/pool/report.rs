@@ -58,6 +58,8 @@ pub struct Damage {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum DamageKind {
+    /// Reserved bytes that should be zero. Nothing is lost by that.
+    Reserved,
     /// One of the two superblocks; the other one was used.
     Superblock,
     /// One of the two headers of a segment; the other one was used.
@@ -75,6 +77,7 @@ pub enum DamageKind {
 impl fmt::Display for Damage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let what = match self.kind {
+            DamageKind::Reserved => "reserved, and not zero (nothing is lost)",
             DamageKind::Superblock => "one of the two superblocks (the other one is used)",
             DamageKind::SegmentHeader => "one of the two headers of a segment (the other one is used)",
             DamageKind::Segment => "both headers of a segment: its records are not readable",

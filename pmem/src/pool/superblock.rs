@@ -2,6 +2,7 @@
 //! start and at the end of the medium.
 
 use alloc::string::String;
+use core::ops::Range;
 
 use crate::crc32c::crc32c;
 use crate::error::Error;
@@ -135,11 +136,16 @@ impl Superblock {
         Ok(geometry.is_sound().then_some(Superblock { uuid, label, epoch: u64_at(56), geometry }))
     }
 
+    /// The parts of the medium outside superblocks and segments that are zero in every pool.
+    pub(crate) fn reserved(&self) -> [Range<u64>; 2] {
+        let second = second_area(self.geometry.len);
+        [LEN as u64..self.geometry.first_segment, second + LEN as u64..second + AREA]
+    }
+
     /// Writes the superblock once more, at one of its two places, and starts writing it back.
     pub(crate) fn write_at(&self, store: &impl Store, place: u64) -> Result<(), Error> {
         store.store(place, &self.encode())?;
-        store.fill(place + LEN as u64, AREA - LEN as u64, 0)?;
-        store.write_back(place..place + AREA)?;
+        store.write_back(place..place + LEN as u64)?;
         Ok(())
     }
 

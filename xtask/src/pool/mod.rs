@@ -1,75 +1,51 @@
-//! `cargo xtask pool …`: looks into an image from the host; what its operations cost; and the mutants that
-//! measure its tests.
+//! `cargo xtask pool …`: looks into an image from the host, checks, repairs, empties and fills it; what the pool's
+//! operations cost; and the mutants that measure its tests.
 
 pub mod bench;
+mod check;
+mod dump;
 pub mod mutants;
+#[cfg(test)]
+mod tests;
 
+use std::fs::File;
+use std::io::Read;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
-use pmem::Device;
+use pmem::{Device, FormatOptions, Pool};
 
-/// What the image at `path` holds, for people. The image is only read, and locked against writers in the meantime.
+pub use check::{Verdict, check, info};
+pub use dump::{dump, load};
+
+use crate::image;
+
+/// Makes an image with an empty pool in it.
 ///
 /// # Errors
-/// When the file cannot be read, a machine is using it, or it holds no pool that this version knows.
-pub fn info(path: &Path) -> Result<String> {
+/// When the file exists already, or the size, the label or the segment size will not do.
+pub fn create(path: &Path, size: u64, label: &str, segment_size: Option<u64>) -> Result<()> {
+    image::check_size(size).context("bad size for the image")?;
+    let mut uuid = [0; 16];
+    File::open("/dev/urandom").and_then(|mut random| random.read_exact(&mut uuid)).context("no random numbers")?;
+    let segment_size = segment_size.map(u32::try_from).transpose().context("the segment size is too large")?;
+    let options = FormatOptions { label: label.into(), segment_size, ..FormatOptions::new(uuid) };
+    let device = Device::create(path, size)?;
+    let made = Pool::format(device, &options).and_then(Pool::close);
+    if let Err(error) = made {
+        // It was not there before.
+        let _ = std::fs::remove_file(path);
+        return Err(error).with_context(|| format!("cannot make a pool in {}", path.display()));
+    }
+    Ok(())
+}
+
+/// Checks that a path names a regular file, and returns it.
+fn image(path: &Path) -> Result<&Path> {
     let name = path.display();
     let metadata = path.metadata().with_context(|| format!("cannot look at {name}"))?;
     if !metadata.is_file() {
         bail!("{name} is not a regular file");
     }
-    let device = Device::open_read_only(path)?;
-    let inspection = pmem::inspect(&device).with_context(|| format!("{name} holds no pool that can be opened"))?;
-    Ok(format!("image:     {name}\n{inspection}"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::image::PmemImage;
-    use crate::size::MIB;
-    use pmem::{FormatOptions, Pool};
-    use std::fs::{self, File};
-
-    fn message(path: &Path) -> String {
-        format!("{:#}", info(path).unwrap_err())
-    }
-
-    #[test]
-    fn a_pool_is_described_and_its_image_is_left_as_it_is() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("pool.img");
-        let mut pool = Pool::format(Device::create(&path, 64 * MIB).unwrap(), &FormatOptions::new([7; 16])).unwrap();
-        pool.turn(|turn| turn.put(b"key", b"value", None)).unwrap().0.unwrap();
-        pool.close().unwrap();
-        let before = fs::read(&path).unwrap();
-        let text = info(&path).unwrap();
-        assert!(text.contains("keys:      1\n") && text.contains("clean shutdown"), "{text}");
-        assert!(text.contains("pool.img"), "{text}");
-        assert!(fs::read(&path).unwrap() == before);
-    }
-
-    #[test]
-    fn an_image_that_a_machine_uses_is_left_alone() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("pool.img");
-        let _machine = PmemImage::open(&path, Some(64 * MIB)).unwrap();
-        assert!(message(&path).contains("in use"));
-    }
-
-    #[test]
-    fn what_holds_no_pool_is_told_apart() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("blank.img");
-        assert!(message(&path).contains("cannot look at"));
-        File::create(&path).unwrap();
-        assert!(message(&path).contains("empty"));
-        File::create(&path).unwrap().set_len(64 * MIB).unwrap();
-        let blank = message(&path);
-        fs::write(&path, vec![0x5a; 1 << 20]).unwrap();
-        let foreign = message(&path);
-        assert!(blank.contains("no pool") && foreign.contains("no pool") && blank != foreign, "{blank}\n{foreign}");
-        assert!(message(directory.path()).contains("not a regular file"));
-    }
+    Ok(path)
 }

@@ -1,0 +1,148 @@
+//! `pool dump` and `pool load`: a pool's keys and values as lines of text, and back.
+//!
+//! A line of JSON is one key: `{"key":"k","value":"v","expires_at_ms":1700000000000}`. Bytes that are no UTF-8 are
+//! written as `{"hex":"ff00"}`.
+
+use std::io::{BufRead, Write};
+use std::path::Path;
+
+use anyhow::{Context, Result, bail};
+use pmem::{Device, Meta, Pool};
+use serde_json::{Value, json};
+
+/// How many keys one turn of a load puts.
+const TURN: usize = 64;
+
+/// Writes every key of an image with its value to `out`. Returns the number of keys, and of those that are not readable,
+/// which are named on the standard error. The image is only read.
+///
+/// # Errors
+/// When the image holds no pool, or `out` takes no more.
+pub fn dump(path: &Path, json: bool, out: &mut impl Write) -> Result<(u64, u64)> {
+    // Opening a pool writes to it. That stays in this process.
+    let device = Device::open_copy_on_write(super::image(path)?)?;
+    let mut pool =
+        Pool::open(device).with_context(|| format!("{} holds no pool that can be opened", path.display()))?;
+    let (mut keys, mut unreadable) = (0, 0);
+    let mut cursor = 0;
+    loop {
+        let mut found = Vec::new();
+        cursor = pool.turn(|turn| turn.scan(cursor, 1000, |key, _| found.push(key.to_vec())))?.0?;
+        for key in found {
+            let mut value = Vec::new();
+            keys += 1;
+            match pool.turn(|turn| turn.get(&key, &mut value))?.0 {
+                Ok(Some(meta)) => line(&key, &value, meta, json, out)?,
+                Ok(None) => bail!("the key {} was there and is not any more", key.escape_ascii()),
+                Err(error) => {
+                    unreadable += 1;
+                    eprintln!("{}: {error}", key.escape_ascii());
+                }
+            }
+        }
+        if cursor == 0 {
+            return Ok((keys, unreadable));
+        }
+    }
+}
+
+fn line(key: &[u8], value: &[u8], meta: Meta, json: bool, out: &mut impl Write) -> Result<()> {
+    if json {
+        let mut object = json!({ "key": encode(key), "value": encode(value) });
+        if let Some(expires_at_ms) = meta.expires_at_ms {
+            object["expires_at_ms"] = json!(expires_at_ms);
+        }
+        writeln!(out, "{object}")?;
+    } else {
+        write!(out, "{} = {}", key.escape_ascii(), value.escape_ascii())?;
+        match meta.expires_at_ms {
+            Some(at) => writeln!(out, "  (expires {at} ms after 1970)")?,
+            None => writeln!(out)?,
+        }
+    }
+    Ok(())
+}
+
+/// Puts the keys that the lines of JSON from `lines` name into the pool of an image. Returns their number.
+///
+/// # Errors
+/// When the image holds no pool, a line is not as [`dump`] writes it, or the pool takes no more. What was put before
+/// stays.
+pub fn load(path: &Path, lines: impl BufRead) -> Result<u64> {
+    let device = Device::open(super::image(path)?)?;
+    let mut pool =
+        Pool::open(device).with_context(|| format!("{} holds no pool that can be opened", path.display()))?;
+    let mut put = 0;
+    let mut waiting = Vec::with_capacity(TURN);
+    let mut commit = |waiting: &mut Vec<Entry>| -> Result<()> {
+        let (result, _durable) = pool.turn(|turn| {
+            waiting.iter().try_for_each(|entry| turn.put(&entry.key, &entry.value, entry.expires_at_ms))
+        })?;
+        result.with_context(|| format!("after {put} keys"))?;
+        put += waiting.len() as u64;
+        waiting.clear();
+        Ok(())
+    };
+    for (number, line) in lines.lines().enumerate() {
+        let line = line?;
+        if line.trim().is_empty() {
+            continue;
+        }
+        let entry = Entry::parse(&line).with_context(|| {
+            format!("line {} is no key as `pool dump --json` writes it: {}", number + 1, shorten(&line))
+        })?;
+        waiting.push(entry);
+        if waiting.len() == TURN {
+            commit(&mut waiting)?;
+        }
+    }
+    commit(&mut waiting)?;
+    pool.close()?;
+    Ok(put)
+}
+
+/// A key to put.
+struct Entry {
+    key: Vec<u8>,
+    value: Vec<u8>,
+    expires_at_ms: Option<u64>,
+}
+
+impl Entry {
+    fn parse(line: &str) -> Result<Entry> {
+        let object: Value = serde_json::from_str(line)?;
+        let expires_at_ms = match &object["expires_at_ms"] {
+            Value::Null => None,
+            number => Some(number.as_u64().context("`expires_at_ms` is no number of milliseconds")?),
+        };
+        Ok(Entry {
+            key: decode(&object["key"]).context("`key`")?,
+            value: decode(&object["value"]).context("`value`")?,
+            expires_at_ms,
+        })
+    }
+}
+
+fn shorten(line: &str) -> String {
+    line.chars().take(60).collect()
+}
+
+/// Bytes as JSON.
+pub(super) fn encode(bytes: &[u8]) -> Value {
+    match str::from_utf8(bytes) {
+        Ok(text) => json!(text),
+        Err(_) => json!({ "hex": bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>() }),
+    }
+}
+
+fn decode(value: &Value) -> Result<Vec<u8>> {
+    if let Some(text) = value.as_str() {
+        return Ok(text.into());
+    }
+    let hex = value["hex"].as_str().context("is neither a string nor an object with `hex`")?;
+    if !hex.len().is_multiple_of(2) || !hex.is_ascii() {
+        bail!("`{}` is no pairs of hexadecimal digits", shorten(hex));
+    }
+    let byte = |at: usize| u8::from_str_radix(&hex[at..at + 2], 16).context("is not hexadecimal");
+    (0..hex.len()).step_by(2).map(byte).collect()
+}

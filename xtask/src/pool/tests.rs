@@ -1,0 +1,175 @@
+use std::fs::{self, File};
+use std::path::Path;
+
+use super::*;
+use crate::image::PmemImage;
+use crate::size::MIB;
+
+fn message(path: &Path) -> String {
+    format!("{:#}", info(path, false).unwrap_err())
+}
+
+/// An image with a pool of a few keys.
+fn sample(path: &Path) {
+    create(path, 16 * MIB, "sample", Some(64 << 10)).unwrap();
+    let mut pool = Pool::open(Device::open(path).unwrap()).unwrap();
+    for number in 0..600u32 {
+        let key = format!("key-{number}").into_bytes();
+        pool.turn(|turn| turn.put(&key, &[number as u8; 200], (number == 5).then_some(77))).unwrap().0.unwrap();
+    }
+    pool.turn(|turn| turn.put(b"\xff\x00", b"\"text\" = \n\xfe", None)).unwrap().0.unwrap();
+    pool.close().unwrap();
+}
+
+/// Flips a bit in each of these bytes.
+fn harm(path: &Path, bytes: &[usize]) {
+    let mut image = fs::read(path).unwrap();
+    bytes.iter().for_each(|byte| image[*byte] ^= 4);
+    fs::write(path, image).unwrap();
+}
+
+#[test]
+fn a_pool_is_described_and_its_image_is_left_as_it_is() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("pool.img");
+    sample(&path);
+    let before = fs::read(&path).unwrap();
+    let text = info(&path, false).unwrap();
+    assert!(text.contains("keys:      601\n") && text.contains("clean shutdown"), "{text}");
+    assert!(text.contains("pool.img") && text.contains("sample"), "{text}");
+    let json: serde_json::Value = serde_json::from_str(&info(&path, true).unwrap()).unwrap();
+    assert_eq!((json["keys"].as_u64(), json["end"]["kind"].as_str()), (Some(601), Some("clean")));
+    assert!(check(&path, true, false).unwrap().sound);
+    let mut text = Vec::new();
+    assert_eq!(dump(&path, false, &mut text).unwrap(), (601, 0));
+    assert!(String::from_utf8(text).unwrap().contains("key-5 = "));
+    assert!(fs::read(&path).unwrap() == before);
+}
+
+#[test]
+fn an_image_that_a_machine_uses_is_left_alone() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("pool.img");
+    let _machine = PmemImage::open(&path, Some(64 * MIB)).unwrap();
+    assert!(message(&path).contains("in use"));
+    assert!(format!("{:#}", check(&path, true, false).unwrap_err()).contains("in use"));
+}
+
+#[test]
+fn what_holds_no_pool_is_told_apart() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("blank.img");
+    assert!(message(&path).contains("cannot look at"));
+    File::create(&path).unwrap();
+    assert!(message(&path).contains("empty"));
+    File::create(&path).unwrap().set_len(64 * MIB).unwrap();
+    let blank = message(&path);
+    fs::write(&path, vec![0x5a; 1 << 20]).unwrap();
+    let foreign = message(&path);
+    assert!(blank.contains("no pool") && foreign.contains("no pool") && blank != foreign, "{blank}\n{foreign}");
+    assert!(message(directory.path()).contains("not a regular file"));
+}
+
+#[test]
+fn harm_to_a_whole_image_has_a_message_of_its_own() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("pool.img");
+    sample(&path);
+    let image = fs::read(&path).unwrap();
+    let len = image.len();
+    let told = |change: &dyn Fn(&mut Vec<u8>)| {
+        let mut changed = image.clone();
+        change(&mut changed);
+        fs::write(&path, changed).unwrap();
+        match check(&path, false, false) {
+            Ok(verdict) => verdict.text,
+            Err(error) => format!("{error:#}"),
+        }
+    };
+    let zero = |image: &mut Vec<u8>, from: usize, to: usize| image[from..to].fill(0);
+    let messages = [
+        (told(&|image| image.truncate(10 << 20)), "was truncated"),
+        (told(&|image| image.resize(32 << 20, 0)), "its former length"),
+        (
+            told(&|image| {
+                zero(image, 0, 4096);
+                zero(image, len - 4096, len)
+            }),
+            "were zeroed",
+        ),
+        (told(&|image| zero(image, 0, len)), "is blank"),
+        (told(&|image| image[64 << 10..192 << 10].rotate_left(64 << 10)), "were swapped"),
+        (
+            told(&|image| {
+                image[3] ^= 1;
+                image[len - 4096 + 3] ^= 1
+            }),
+            "damaged",
+        ),
+        (told(&|image| image[..1 << 20].fill(0x7f)), "one of the two superblocks"),
+    ];
+    for (number, (message, expected)) in messages.iter().enumerate() {
+        assert!(message.contains(expected), "{number}: {message}");
+        assert!(messages[..number].iter().all(|(other, _)| other != message), "{number}: {message}");
+    }
+}
+
+#[test]
+fn damage_is_named_and_repaired() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("pool.img");
+    sample(&path);
+    let (record, superblock) = ((64 << 10) + 9000, 50);
+    harm(&path, &[record, superblock, 5000]);
+    let found = check(&path, false, false).unwrap();
+    assert!(!found.sound && found.text.matches("damaged: bytes 0x").count() == 3, "{}", found.text);
+    let json: serde_json::Value = serde_json::from_str(&check(&path, false, true).unwrap().text).unwrap();
+    let covers = |damage: &serde_json::Value, byte: usize| {
+        let from = damage["offset"].as_u64().unwrap();
+        (from..from + damage["bytes"].as_u64().unwrap()).contains(&(byte as u64))
+    };
+    for byte in [record, superblock, 5000] {
+        assert!(json["damage"].as_array().unwrap().iter().any(|damage| covers(damage, byte)), "{byte}: {json:#}");
+    }
+    let repaired = check(&path, true, false).unwrap();
+    assert!(repaired.sound && repaired.text.contains("repaired:"), "{}", repaired.text);
+    let after = check(&path, false, false).unwrap();
+    assert!(after.sound && after.text.contains("no damage") && after.text.contains("600 keys"), "{}", after.text);
+}
+
+#[test]
+fn a_dump_is_loaded_as_it_was() {
+    let directory = tempfile::tempdir().unwrap();
+    let (path, copy) = (directory.path().join("pool.img"), directory.path().join("copy.img"));
+    sample(&path);
+    let mut lines = Vec::new();
+    dump(&path, true, &mut lines).unwrap();
+    create(&copy, 16 * MIB, "", None).unwrap();
+    assert_eq!(load(&copy, lines.as_slice()).unwrap(), 601);
+    let mut again = Vec::new();
+    dump(&copy, true, &mut again).unwrap();
+    let sorted = |lines: &[u8]| {
+        let mut lines: Vec<_> = lines.split(|byte| *byte == b'\n').map(<[u8]>::to_vec).collect();
+        lines.sort();
+        lines
+    };
+    assert!(sorted(&lines) == sorted(&again));
+    assert!(lines.windows(18).any(|window| window == b"\"expires_at_ms\":77"));
+    for bad in ["{", "{\"key\":1,\"value\":\"\"}", "{\"key\":{\"hex\":\"zz\"},\"value\":\"\"}", "{\"key\":\"k\"}"] {
+        let error = format!("{:#}", load(&copy, bad.as_bytes()).unwrap_err());
+        assert!(error.contains("line 1"), "{error}");
+    }
+}
+
+#[test]
+fn creating_never_overwrites_and_leaves_nothing_after_an_error() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("pool.img");
+    create(&path, 16 * MIB, "", None).unwrap();
+    assert!(create(&path, 16 * MIB, "", None).unwrap_err().to_string().contains("exists"));
+    let other = directory.path().join("other.img");
+    assert!(create(&other, 16 * MIB, &"long".repeat(20), None).is_err());
+    assert!(create(&other, 16 * MIB, "", Some(100)).is_err());
+    assert!(create(&other, 12345, "", None).is_err());
+    assert!(!other.exists());
+}
