@@ -1,6 +1,7 @@
 //! The campaign of `cargo xtask faults`, in small, and that it sees what there is to see.
 
-use std::sync::LazyLock;
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, LazyLock};
 
 use holdfast_tests::faults::campaign::{self, Options};
 use holdfast_tests::faults::judge::Data;
@@ -53,9 +54,13 @@ fn a_change_of_the_images_is_found_and_is_not_excused() {
 fn a_small_campaign_runs_goes_on_and_finds_nothing_outside_of_grants() {
     let (directory, image) = (tempfile::tempdir().unwrap(), guest::image("kvstore").unwrap());
     let groups = vec![Group::Pks, Group::None];
-    let mut options = Options { seed: 1, count: 2, only: None, groups, smp: 1, jobs: 2, resume: false };
+    let stop = Arc::new(AtomicBool::new(true));
+    let mut options = Options { seed: 1, count: 2, only: None, groups, smp: 1, jobs: 2, resume: false, stop };
+    let stopped = campaign::run(&image, &options, directory.path()).unwrap_err();
+    assert!(stopped.to_string().contains("--resume"), "{stopped}");
+    options = Options { resume: true, stop: Arc::default(), ..options };
     assert_eq!(campaign::run(&image, &options, directory.path()).unwrap().records.len(), 4);
-    options = Options { count: 4, resume: true, ..options };
+    options = Options { count: 4, ..options };
     let runs = campaign::run(&image, &options, directory.path()).unwrap();
     assert_eq!(runs.records.len(), 8);
     let summary = Summary::new(&runs, Vec::new());

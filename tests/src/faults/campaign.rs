@@ -8,7 +8,8 @@ use std::fmt::Write as _;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Write};
 use std::path::Path;
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -28,6 +29,9 @@ const ATTEMPTS: usize = 3;
 /// How often progress is shown.
 const PROGRESS: Duration = Duration::from_secs(10);
 
+/// What is said of a campaign that was told to stop.
+const INTERRUPTED: &str = "interrupted; what is finished is kept: go on by --resume";
+
 /// What is asked for.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -45,6 +49,8 @@ pub struct Options {
     pub jobs: usize,
     /// Whether to go on with what is there.
     pub resume: bool,
+    /// Set when no further run is to begin. Those that are under way are finished, which takes some seconds.
+    pub stop: Arc<AtomicBool>,
 }
 
 /// What the runs of a campaign have in common: the first line of its file.
@@ -198,6 +204,9 @@ fn work(bench: &Bench, options: &Options, runs: Runs, mut missing: Vec<(u64, Gro
                 loop {
                     let next = {
                         let mut board = lock();
+                        if options.stop.load(Ordering::SeqCst) && !board.missing.is_empty() {
+                            board.failure.get_or_insert(io::Error::other(INTERRUPTED));
+                        }
                         if board.failure.is_some() { None } else { board.missing.pop() }
                     };
                     let Some((run, group)) = next else { return };

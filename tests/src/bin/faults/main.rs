@@ -4,6 +4,8 @@ mod directed;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::Parser;
 use holdfast_tests::faults::campaign::{self, Options};
@@ -79,6 +81,9 @@ fn run(cli: &Cli) -> Result<ExitCode, Box<dyn std::error::Error>> {
     let directory = cli.output.clone().unwrap_or_else(default);
     let number = |text: &String| text.parse().map_err(|_| format!("--only {text}: the number of a run is asked for"));
     let only = cli.directed.only.as_ref().map(number).transpose()?;
+    let stop = Arc::new(AtomicBool::new(false));
+    let told = Arc::clone(&stop);
+    xtask::signals::on_interrupt(move || told.store(true, Ordering::SeqCst))?;
     let options = Options {
         seed: cli.seed,
         count: cli.count,
@@ -87,6 +92,7 @@ fn run(cli: &Cli) -> Result<ExitCode, Box<dyn std::error::Error>> {
         smp: cli.smp,
         jobs: cli.directed.jobs(),
         resume: cli.resume,
+        stop,
     };
     let runs = campaign::run(&image, &options, &directory)?;
     if only.is_some() {

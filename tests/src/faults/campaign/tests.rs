@@ -3,7 +3,16 @@ use crate::faults::judge::Judgement;
 use crate::faults::record::Ending;
 
 fn options(seed: u64, resume: bool) -> Options {
-    Options { seed, count: 3, only: None, groups: vec![Group::Pks, Group::None], smp: 2, jobs: 1, resume }
+    Options {
+        seed,
+        count: 3,
+        only: None,
+        groups: vec![Group::Pks, Group::None],
+        smp: 2,
+        jobs: 1,
+        resume,
+        stop: Arc::default(),
+    }
 }
 
 fn record(run: u64, group: Group) -> Record {
