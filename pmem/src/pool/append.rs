@@ -110,9 +110,8 @@ impl Log {
     /// Writes a frame of one operation on nothing, as a batch of its own, at the head.
     pub(crate) fn write_mark(&mut self, store: &impl Store, kind: Kind, value: &[u8]) -> Result<(), Error> {
         let Some(head) = self.head else { return Err(Error::Full) };
-        let header =
-            OpHeader { kind, expires_at_ms: None, key_len: 0, value_len: value.len(), sequence: self.next_sequence };
-        self.next_sequence += 1;
+        // Without a number of its own, so that no word of the mark completes what a power cut left of an operation there.
+        let header = OpHeader { kind, expires_at_ms: None, key_len: 0, value_len: value.len(), sequence: 0 };
         let mut frame = Vec::from([0; FRAME_HEADER]);
         encode_op(&mut frame, &header, &[], &[value]);
         let start = self.geometry().start_of(head.segment) + u64::from(head.at);
