@@ -5,6 +5,7 @@
 //! before it is written to; nothing enters the index before it is durable.
 
 use alloc::vec::Vec;
+use core::ops::Range;
 
 use crate::error::Error;
 use crate::medium::{LINE, Load, Store};
@@ -14,15 +15,67 @@ use crate::pool::record::{FRAME_HEADER, Kind, Large, OpHeader, Salt, encode_op};
 use crate::pool::segment::{HEADER, Header, State};
 use crate::pool::stage::{Stage, StagedOp};
 
+/// A batch that is sealed for its place on the medium.
+pub(crate) struct Batch<'b> {
+    /// In bytes from the medium's start.
+    start: u64,
+    bytes: &'b [u8],
+}
+
+impl Batch<'_> {
+    /// Stores the batch, pads its last line, and makes it durable.
+    pub(crate) fn write(&self, store: &impl Store) -> Result<(), Error> {
+        let (start, len) = (self.start, self.bytes.len() as u64);
+        let padded = len.next_multiple_of(LINE);
+        store.store(start, self.bytes)?;
+        if padded > len {
+            store.fill(start + len, padded - len, 0)?;
+        }
+        store.write_back(start..start + padded)?;
+        store.fence();
+        Ok(())
+    }
+}
+
 impl Log {
-    /// Makes everything staged durable and puts it into the index.
+    /// Makes everything staged durable and puts it into the index, whatever that takes: segments sealed and opened, a
+    /// clearing, several batches.
     pub(crate) fn commit(&mut self, store: &impl Store) -> Result<(), Error> {
-        let mut stage = core::mem::take(&mut self.stage);
         let cleared = match self.clear_staged.take() {
             Some(through) => self.clear_through(store, through),
             None => Ok(()),
         };
-        let result = cleared.and_then(|()| self.write_frames(store, &mut stage));
+        self.with_stage(|log, stage| cleared.and_then(|()| log.write_frames(store, stage)))
+    }
+
+    /// The ordinary case of [`Self::commit`]: all that is staged is one batch, and it fits behind the head's last one. Seals it
+    /// there and says so, so that `write` has nothing to do but to store it; its operations enter the index afterwards. The
+    /// medium is then open for writing for as long as the store takes, and for nothing else.
+    pub(crate) fn commit_batch(
+        &mut self,
+        load: &impl Load,
+        write: impl FnOnce(&Batch<'_>) -> Result<(), Error>,
+    ) -> Option<Result<(), Error>> {
+        let head = self.head?;
+        let room = (self.batch_limit() - head.at) as usize;
+        if self.clear_staged.is_some() || self.stage.bytes.len() > room || self.needs_cleaning() {
+            return None;
+        }
+        Some(self.with_stage(|log, stage| {
+            let frames = 0..stage.frames.len();
+            let batch = log.seal_batch(head, stage, frames.clone());
+            write(&batch)?;
+            let start = batch.start;
+            log.batch_written(batch.bytes.len());
+            log.settle_batch(load, stage, frames, start);
+            Ok(())
+        }))
+    }
+
+    /// Runs `write` with what is staged; afterwards nothing is.
+    fn with_stage(&mut self, write: impl FnOnce(&mut Self, &mut Stage) -> Result<(), Error>) -> Result<(), Error> {
+        let mut stage = core::mem::take(&mut self.stage);
+        let result = write(self, &mut stage);
         stage.clear();
         self.stage = stage;
         self.staged_growth = 0;
@@ -70,41 +123,43 @@ impl Log {
             let room = (self.batch_limit() - head.at) as usize;
             let fitting = stage.frames[first..].iter().take_while(|frame| frame.bytes.end - from <= room).count();
             let last = first + fitting;
-            let to = stage.frames[last - 1].bytes.end;
 
-            let start = self.geometry().start_of(head.segment) + u64::from(head.at);
-            let salt = Salt::new(&self.superblock.uuid, self.segments[head.segment as usize].generation);
-            for frame in &stage.frames[first..last] {
-                let offset = start + (frame.bytes.start - from) as u64;
-                salt.seal(&mut stage.bytes[frame.bytes.clone()], offset, self.next_batch, start);
-            }
-            self.write_batch(store, &stage.bytes[from..to])?;
-            for op in stage.frames[first].ops.start..stage.frames[last - 1].ops.end {
-                let op = stage.ops[op];
-                self.settle(store, &stage.bytes, &op, start + (op.at - from) as u64);
-            }
+            let batch = self.seal_batch(head, stage, first..last);
+            batch.write(store)?;
+            let (start, len) = (batch.start, batch.bytes.len());
+            self.batch_written(len);
+            self.settle_batch(store, stage, first..last, start);
             first = last;
         }
         Ok(())
     }
 
-    /// Stores one batch at the head, pads its last line, and makes it durable.
-    fn write_batch(&mut self, store: &impl Store, batch: &[u8]) -> Result<(), Error> {
-        let Some(head) = self.head else { return Err(Error::Full) };
+    /// Gives frames their places, one behind the other from the head on, and their checksums.
+    fn seal_batch<'s>(&self, head: Head, stage: &'s mut Stage, frames: Range<usize>) -> Batch<'s> {
         let start = self.geometry().start_of(head.segment) + u64::from(head.at);
-        let len = batch.len() as u64;
-        let padded = len.next_multiple_of(LINE);
-        store.store(start, batch)?;
-        if padded > len {
-            store.fill(start + len, padded - len, 0)?;
+        let salt = Salt::new(&self.superblock.uuid, self.segments[head.segment as usize].generation);
+        let (from, to) = (stage.frames[frames.start].bytes.start, stage.frames[frames.end - 1].bytes.end);
+        for frame in &stage.frames[frames] {
+            let offset = start + (frame.bytes.start - from) as u64;
+            salt.seal(&mut stage.bytes[frame.bytes.clone()], offset, self.next_batch, start);
         }
-        store.write_back(start..start + padded)?;
-        store.fence();
+        Batch { start, bytes: &stage.bytes[from..to] }
+    }
+
+    /// Notes that a batch of `len` bytes is durable at the head.
+    fn batch_written(&mut self, len: usize) {
         self.next_batch += 1;
-        self.head = Some(Head { segment: head.segment, at: head.at + padded as u32 });
+        self.head = self.head.map(|head| Head { at: head.at + (len as u32).next_multiple_of(LINE as u32), ..head });
         self.totals.commits += 1;
         self.closed = false;
-        Ok(())
+    }
+
+    /// Puts the operations of a batch that is durable at `start` into the index.
+    fn settle_batch(&mut self, load: &impl Load, stage: &Stage, frames: Range<usize>, start: u64) {
+        let from = stage.frames[frames.start].bytes.start;
+        for op in &stage.ops[stage.frames[frames.start].ops.start..stage.frames[frames.end - 1].ops.end] {
+            self.settle(load, &stage.bytes, op, start + (op.at - from) as u64);
+        }
     }
 
     /// Writes a frame of one operation on nothing, as a batch of its own, at the head.
@@ -117,7 +172,9 @@ impl Log {
         let start = self.geometry().start_of(head.segment) + u64::from(head.at);
         let salt = Salt::new(&self.superblock.uuid, self.segments[head.segment as usize].generation);
         salt.seal(&mut frame, start, self.next_batch, start);
-        self.write_batch(store, &frame)
+        Batch { start, bytes: &frame }.write(store)?;
+        self.batch_written(frame.len());
+        Ok(())
     }
 
     /// The head, with room for a frame of `len` bytes: this one, or that of a segment opened now.

@@ -45,9 +45,8 @@ pub(crate) enum Choice {
 impl Log {
     /// Cleans a little if free segments are getting few, in proportion to the bytes `written` just before.
     pub(crate) fn maintain(&mut self, store: &impl Store, written: u64) -> Result<(), Error> {
-        let low = PUT_RESERVE + (self.geometry().segments / 64).max(1);
         let mut budget = 16 * written;
-        while self.free <= low && budget > 0 {
+        while self.needs_cleaning() && budget > 0 {
             match self.clean_step(store, Choice::Sparsest, budget) {
                 Ok(Some(walked)) => budget = budget.saturating_sub(walked.max(1)),
                 // The turn that this follows is committed; that there is no room to clean in is the next one's error.
@@ -56,6 +55,11 @@ impl Log {
             }
         }
         Ok(())
+    }
+
+    /// Whether so little is free that every turn cleans a little.
+    pub(crate) fn needs_cleaning(&self) -> bool {
+        self.free <= PUT_RESERVE + (self.geometry().segments / 64).max(1)
     }
 
     /// Cleans one segment to its end. `false` if there is none that is worth it.

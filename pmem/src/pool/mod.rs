@@ -217,18 +217,11 @@ impl<M: Medium> Pool<M> {
         log.discard_staged();
         log.lost = None;
         log.totals.turns += 1;
-        let result = medium.read(|reader| f(&mut Turn::new(medium, log, M::shorten(reader))))?;
-        if let Some(error) = log.lost.take() {
-            log.discard_staged();
-            return Err(error);
-        }
-        if !log.stage.is_empty() || log.clear_staged.is_some() {
-            let bytes = log.stage.bytes.len() as u64;
-            medium.write(|store| {
-                log.commit(&store)?;
-                log.maintain(&store, bytes)
-            })??;
-        }
+        let result = medium.read(|reader| {
+            let mut turn = Turn::new(medium, log, M::shorten(reader));
+            let result = f(&mut turn);
+            turn.finish().map(|()| result)
+        })??;
         Ok((result, Durable { commit: log.next_batch - 1 }))
     }
 

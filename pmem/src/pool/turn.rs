@@ -216,13 +216,36 @@ impl<'t, M: Medium> Turn<'t, M> {
         Ok(Meta { len, expires_at_ms: header.expires_at_ms })
     }
 
-    /// Commits what is staged now.
+    /// Ends the turn: what is staged becomes durable.
+    pub(crate) fn finish(&mut self) -> Result<(), Error> {
+        match self.log.lost.take() {
+            Some(error) => {
+                self.log.discard_staged();
+                Err(error)
+            }
+            None => self.settle(),
+        }
+    }
+
+    /// Commits what is staged now. If that fails, what was staged is lost, and the turn fails with it.
     fn settle(&mut self) -> Result<(), Error> {
+        let result = self.commit();
+        if let Err(error) = &result {
+            self.log.lost.get_or_insert_with(|| error.clone());
+        }
+        result
+    }
+
+    fn commit(&mut self) -> Result<(), Error> {
         if self.log.stage.is_empty() && self.log.clear_staged.is_none() {
             return Ok(());
         }
+        let medium = self.medium;
+        if let Some(result) = self.log.commit_batch(&self.reader, |batch| medium.write(|store| batch.write(&store))?) {
+            return result;
+        }
         let bytes = self.log.stage.bytes.len() as u64;
-        self.medium.write(|store| {
+        medium.write(|store| {
             self.log.commit(&store)?;
             self.log.maintain(&store, bytes)
         })?
@@ -356,9 +379,8 @@ impl<'t, M: Medium> Turn<'t, M> {
     /// Gives up chunks whose value will not come. Those on the medium are dead from now on, and so are those staged,
     /// once they are committed: recovery finds no value that names them.
     fn abandon_chunks(&mut self, larges: &[Large]) {
-        if let Err(error) = self.settle() {
+        if self.settle().is_err() {
             self.log.discard_staged();
-            self.log.lost.get_or_insert(error);
         }
         for large in larges {
             self.log.drop_chunks(&self.reader, large, large.chunks());

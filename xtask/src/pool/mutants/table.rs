@@ -65,14 +65,14 @@ pub(super) const MUTANTS: &[Mutant] = &[
         "turn: no zeros to the line's end",
         &[edit("append.rs", "", "if padded > len", "if !MUTANT && padded > len")],
     ),
-    mutant("turn: batches are not numbered", &[edit("append.rs", "store.fence();\n", "self.next_batch += 1;", GONE)]),
+    mutant("turn: batches are not numbered", &[edit("append.rs", "", "self.next_batch += 1;", GONE)]),
     mutant(
         "turn: a batch begins in the last one's line",
         &[edit(
             "append.rs",
             "",
-            "at: head.at + padded as u32",
-            "at: head.at + if MUTANT { len as u32 } else { padded as u32 }",
+            "at: head.at + (len as u32).next_multiple_of(LINE as u32)",
+            "at: head.at + if MUTANT { len as u32 } else { (len as u32).next_multiple_of(LINE as u32) }",
         )],
     ),
     mutant(
