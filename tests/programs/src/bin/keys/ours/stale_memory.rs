@@ -8,13 +8,12 @@
 
 use std::hint::black_box;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::thread;
 
 use libos::arch::{key_rights, trap};
 use libos::dax::Rights;
 
 use crate::attempt;
-use crate::probe::{OPEN, PLACE, WD, device, note_and_open, only, register_is, set_bits, store, watch_by, with_bits};
+use crate::probe::{OPEN, PLACE, WD, device, note_and_open, only, register_is, set_bits, store, watch_by};
 use crate::verdict::{Case, Verdict, holds, same};
 
 pub(crate) const CASES: &[Case] = &[
@@ -27,7 +26,6 @@ pub(crate) const CASES: &[Case] = &[
     ("nmi_in_a_whole_grant", whole_grant),
     ("nmi_in_a_nested_grant", nested_grant),
     ("nmi_in_a_fault", fault),
-    ("nmi_in_a_switch", switch),
 ];
 
 /// Non-maskable interrupts that have come, and those of them whose store went through.
@@ -132,23 +130,4 @@ fn fault() -> Verdict {
     let prepare = || set(only(device, WD));
     let body = || store(device, PLACE + 64, 2);
     sweep(prepare, body, || register_is("after the fault", only(device, OPEN)), 1)
-}
-
-/// A switch to a thread with other rights and back.
-fn switch() -> Verdict {
-    let stop = AtomicU32::new(0);
-    thread::scope(|scope| {
-        let other = scope.spawn(|| {
-            while stop.load(Ordering::SeqCst) == 0 {
-                register_is("of the other thread", Rights::CLOSED)?;
-                thread::yield_now();
-            }
-            Ok(())
-        });
-        let right = with_bits(only(device(0), OPEN), device(1), WD);
-        let own = sweep(|| set(right), thread::yield_now, || register_is("after the switch", right), 0);
-        stop.store(1, Ordering::SeqCst);
-        let other: Verdict = other.join().map_err(|_| "the other thread panicked".to_owned())?;
-        own.and(other)
-    })
 }
