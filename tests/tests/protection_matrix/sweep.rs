@@ -138,12 +138,12 @@ impl<'m> Sweep<'m> {
     /// Sweeps over the whole path; how many interrupts were injected. If the change `skips` the write, the path has none.
     fn run(mut self, skips: bool) -> Result<usize> {
         for _ in 0..WARM_UP {
-            self.run_to(self.places.begin, None)?;
+            self.run_to(self.places.begin)?;
         }
         let mut path = self.path()?;
         for _ in 0..TRIES {
             if path.is_empty() {
-                self.run_to(self.places.begin, None)?;
+                self.run_to(self.places.begin)?;
                 path = self.path()?;
             }
         }
@@ -158,7 +158,7 @@ impl<'m> Sweep<'m> {
         for &at in &chosen {
             let mut there = false;
             for _ in 0..TRIES {
-                self.run_to(self.places.begin, None)?;
+                self.run_to(self.places.begin)?;
                 there = self.go_to(&path, at)?;
                 if there {
                     self.inject(path[at])?;
@@ -176,42 +176,54 @@ impl<'m> Sweep<'m> {
             return Err(format!("only {injected} of {} instructions are found again", chosen.len()));
         }
         for &write in &writes {
-            self.run_to(self.places.begin, None)?;
+            self.run_to(self.places.begin)?;
             if self.go_to(&path, write)? {
                 injected += self.inject_twice(&path[write])?;
             }
         }
-        self.run_to(self.places.begin, None)?;
+        self.run_to(self.places.begin)?;
         self.gdb.write(self.places.more, &[0; 4]).map_err(told)?;
         self.gdb.detach().map_err(told)?;
         Ok(injected)
     }
 
-    /// Lets the guest run until it comes to `address`, with the stack as deep as given, if that matters.
-    fn run_to(&mut self, address: u64, rsp: Option<u64>) -> Result<()> {
+    /// Lets the guest run until it comes to `address`.
+    fn run_to(&mut self, address: u64) -> Result<()> {
+        if self.comes_to(address, None)? {
+            return Ok(());
+        }
+        let here = self.here()?;
+        Err(format!("the guest does not come to {address:#x}; it is at {:#x}", here.rip))
+    }
+
+    /// Lets the guest run until it comes to `address`, with the stack as deep as given, if that matters; false if it does not
+    /// come there, or only as somebody else, such as an interrupt that uses the same function.
+    fn comes_to(&mut self, address: u64, rsp: Option<u64>) -> Result<bool> {
         // Where it stands there already, it is the next time that is meant.
         if self.here()?.rip == address {
             self.gdb.step(1).map_err(told)?;
         }
-        loop {
+        for _ in 0..TRIES {
             self.gdb.insert(StopPoint::Execution, address).map_err(told)?;
             self.gdb.resume().map_err(told)?;
-            if self.gdb.wait(ON_THE_WAY).map_err(told)?.is_none() {
+            let stop = self.gdb.wait(ON_THE_WAY).map_err(told)?;
+            if stop.is_none() {
                 self.gdb.halt().map_err(told)?;
-                let here = self.here()?;
-                return Err(format!("the guest does not come to {address:#x}; it is at {:#x}", here.rip));
             }
             self.gdb.remove(StopPoint::Execution, address).map_err(told)?;
+            if stop.is_none() {
+                return Ok(false);
+            }
             let here = self.here()?;
             if here.rip != address {
                 return Err(format!("the guest stops at {:#x} instead of {address:#x}", here.rip));
             }
             if rsp.is_none_or(|rsp| rsp == here.rsp) {
-                return Ok(());
+                return Ok(true);
             }
-            // Somebody else, such as an interrupt that came in between, uses the same function.
             self.gdb.step(1).map_err(told)?;
         }
+        Ok(false)
     }
 
     /// Where the guest stands.
@@ -249,8 +261,10 @@ impl<'m> Sweep<'m> {
         let mut times = BTreeMap::new();
         path.iter().for_each(|point| *times.entry(point.rip).or_insert(0) += 1);
         let from = (1..=at).rev().find(|&before| times[&path[before].rip] == 1);
-        if let Some(from) = from {
-            self.run_to(path[from].rip, Some(path[from].rsp))?;
+        if let Some(from) = from
+            && !self.comes_to(path[from].rip, Some(path[from].rsp))?
+        {
+            return Ok(false);
         }
         for _ in from.unwrap_or(0)..at {
             self.gdb.step(1).map_err(told)?;
@@ -262,7 +276,9 @@ impl<'m> Sweep<'m> {
     /// CPU's memory is true, since the write is still under way.
     fn inject_twice(&mut self, write: &Point) -> Result<usize> {
         self.inject(*write)?;
-        self.run_to(write.rip, Some(write.rsp))?;
+        if !self.comes_to(write.rip, Some(write.rsp))? {
+            return Err(format!("the interrupt does not return to {:#x}", write.rip));
+        }
         self.gdb.step(1).map_err(told)?;
         let after = self.here()?;
         self.inject(after)?;
@@ -272,7 +288,7 @@ impl<'m> Sweep<'m> {
     /// Injects a non-maskable interrupt here, and sees it arrive before another instruction is executed.
     fn inject(&mut self, here: Point) -> Result<()> {
         self.machine.inject_nmi().map_err(|error| format!("{error:#}"))?;
-        self.run_to(self.stub, None)?;
+        self.run_to(self.stub)?;
         let stack = self.gdb.registers().map_err(told)?.get(Register::RSP);
         let interrupted = self.gdb.read_u64(stack).map_err(told)?;
         if interrupted == here.rip {
@@ -287,7 +303,7 @@ impl<'m> Sweep<'m> {
 const IA32_PKRS: u32 = 0x6e1;
 
 /// How long the guest may take to a place on its path, which is a few microseconds away.
-const ON_THE_WAY: Duration = Duration::from_secs(30);
+const ON_THE_WAY: Duration = Duration::from_secs(10);
 
 /// More steps than any change takes.
 const LONGEST_PATH: usize = 4_000;
