@@ -18,6 +18,8 @@ pub struct Explorer {
     pub most: [usize; DEPTH],
     /// One in how many images begins another life.
     pub again: u64,
+    /// Some of the recovered pools take further operations.
+    pub go_on: bool,
     /// Images opened so far.
     pub images: u64,
     /// The medium held another pool, whose bytes may look like a batch begun.
@@ -34,6 +36,7 @@ impl Default for Explorer {
             mix,
             most: [3; DEPTH],
             again: 24,
+            go_on: true,
             images: 0,
             leftovers: false,
             context: Vec::new(),
@@ -77,7 +80,7 @@ impl Explorer {
         let state = match Pool::open(scratch) {
             Ok(mut pool) => {
                 let state = self.recognise(&mut pool, life, acknowledged, begun);
-                if self.random.next(4) == 0 {
+                if self.go_on && self.random.next(4) == 0 {
                     let mut model = life.states[state].clone();
                     self.go_on(pool, &mut model);
                 }

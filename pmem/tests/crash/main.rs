@@ -12,6 +12,7 @@
 
 mod explore;
 mod life;
+mod torn;
 
 use pmem::sim::{Domain, Event, Memory};
 use pmem::{FormatOptions, Pool};

@@ -22,6 +22,8 @@ use crate::workspace;
 const PROGRAMS: [&str; 4] = ["crash", "pmem", "damage", "model"];
 /// How many images the crash tests open for each mutant at most.
 const IMAGES: &str = "20000";
+/// Names parts of the names of the mutants that are to run, separated by commas. Unset or empty: all of them.
+pub const PART_VARIABLE: &str = "HOLDFAST_MUTANTS";
 /// A test that takes longer than this hangs.
 const LONGEST: Duration = Duration::from_secs(60);
 
@@ -34,11 +36,17 @@ pub struct Score {
     pub survived: u64,
 }
 
-/// Builds the mutants, runs the tests on them, and prints the fate of each.
+/// Builds the mutants, runs the tests on those whose names contain one of `parts`, and prints the fate of each.
 ///
 /// # Errors
-/// When an edit does not fit the sources any more, the copy does not build, or a test fails without any mutant.
-pub fn run() -> Result<Score> {
+/// When an edit does not fit the sources any more, the copy does not build, no mutant has such a name, or a test fails
+/// without any mutant.
+pub fn run(parts: &str) -> Result<Score> {
+    let named = |name: &str| parts.split(',').any(|part| name.contains(part));
+    let chosen: Vec<_> = MUTANTS.iter().enumerate().filter(|(_, mutant)| named(mutant.name)).collect();
+    if chosen.is_empty() {
+        bail!("no mutant's name contains one of `{parts}` ({PART_VARIABLE})");
+    }
     let directory = workspace::target_directory().join("mutants");
     copy(&directory).context("cannot make the copy of pmem that mutants live in")?;
     let programs = build(&directory)?;
@@ -46,9 +54,9 @@ pub fn run() -> Result<Score> {
         bail!("without any mutant the test {test} {how}");
     }
     let mut score = Score { killed: 0, survived: 0 };
-    for (position, mutant) in MUTANTS.iter().enumerate() {
+    for (position, mutant) in &chosen {
         let began = Instant::now();
-        let fate = match first_failure(&programs, position + 1)? {
+        let fate = match first_failure(&programs, *position + 1)? {
             Some((test, how)) => {
                 score.killed += 1;
                 format!("killed: {test} {how}")
@@ -60,7 +68,7 @@ pub fn run() -> Result<Score> {
         };
         println!("{:64} {fate} ({:.1} s)", mutant.name, began.elapsed().as_secs_f64());
     }
-    println!("{} of {} mutants killed", score.killed, MUTANTS.len());
+    println!("{} of {} mutants killed", score.killed, chosen.len());
     Ok(score)
 }
 
