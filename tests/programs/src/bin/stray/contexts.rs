@@ -9,7 +9,7 @@ use std::thread;
 
 use libos::arch::{interrupts, percpu, trap};
 use libos::dax::{Device, devices};
-use libos::task::{Timer, current_name};
+use libos::task::{self, ThreadId, Timer, current_id, current_name};
 use libos::time::now_ns;
 
 use crate::shapes::{OFFSET, act};
@@ -123,6 +123,7 @@ fn interrupt() {
         handle();
         black_box("interrupt");
     }
+    stay_on(cpu());
     serial::prepare(on_interrupt);
     raise_while_granted(serial::raise);
 }
@@ -163,32 +164,43 @@ fn cpu() -> u32 {
     percpu::this().id
 }
 
+/// Takes the running thread to this CPU and keeps it there.
+fn stay_on(cpu: u32) {
+    let own = ThreadId::new(current_id()).expect("this is a thread");
+    assert!(task::pin(own, Some(cpu)), "there is no cpu {cpu}");
+}
+
 /// By a thread that may read and has moved to another CPU, on which a thread that may write has just run.
 #[inline(never)]
 fn migrated() {
-    /// Where the thread that may write ran last.
-    static WRITER: AtomicU32 = AtomicU32::new(u32::MAX);
+    /// How often the thread that may write has given way.
+    static TURNS: AtomicU32 = AtomicU32::new(0);
     static DONE: AtomicBool = AtomicBool::new(false);
-    let writer = || {
+    stay_on(cpu());
+    let from = cpu();
+    let to = (from + 1) % percpu::online_count() as u32;
+    assert_ne!(from, to, "the test gives this context two CPUs");
+    let writer = thread::spawn(move || {
+        stay_on(to);
         first().read_lock().unwrap().write(|_| {
             while !DONE.load(Ordering::SeqCst) {
-                WRITER.store(cpu(), Ordering::SeqCst);
+                TURNS.fetch_add(1, Ordering::SeqCst);
                 thread::yield_now();
             }
         });
-    };
-    // More threads than CPUs, so that they move.
-    let writers = [thread::spawn(writer), thread::spawn(writer)];
+    });
     first().read_lock().unwrap().read(|_| {
-        let from = cpu();
-        while cpu() == from || WRITER.load(Ordering::SeqCst) != cpu() {
+        stay_on(to);
+        println!("stray: moved from cpu {from}");
+        // Both are on the same CPU now, and nobody else is: the writer gives way to this thread.
+        let turns = TURNS.load(Ordering::SeqCst);
+        while TURNS.load(Ordering::SeqCst) == turns {
             thread::yield_now();
         }
-        println!("stray: moved from cpu {from}");
         act();
     });
     DONE.store(true, Ordering::SeqCst);
-    writers.into_iter().for_each(|writer| writer.join().unwrap());
+    writer.join().unwrap();
 }
 
 fn expect_page_size(size: u64) {
@@ -226,7 +238,7 @@ pub(crate) mod serial {
     /// Its line at the interrupt controller.
     const LINE: u32 = 4;
 
-    /// Lets `handler` run for the port's interrupts.
+    /// Lets `handler` run for the port's interrupts, on the CPU that runs this.
     pub(crate) fn prepare(handler: fn(usize)) {
         fn silence_then(handler: usize) {
             // SAFETY: the console's driver polls the port; without interrupts it is as it was.

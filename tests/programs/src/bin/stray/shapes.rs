@@ -76,13 +76,13 @@ pub(crate) fn choose(name: &str, before: &str) {
     let shape = SHAPES.iter().find(|shape| shape.0 == name).expect("a shape");
     match name {
         "straddle-store" | "straddle-movups" | "straddle-movsb" => page_tables::map_page_before(start()),
-        "interrupted" => serial::prepare(|_| INTERRUPTED.store(true, Ordering::SeqCst)),
         _ => {}
     }
     CHOSEN.set(*shape).expect("one shape");
 }
 
-/// Does what was chosen. Needs no memory, no lock and no thread: interrupt handlers call it.
+/// Does what was chosen. Needs no memory, no lock and no thread, since interrupt handlers call it, but for `interrupted`, which
+/// they cannot do.
 #[inline(never)]
 pub(crate) fn act() {
     if let Some((_, shape)) = CHOSEN.get() {
@@ -265,10 +265,12 @@ fn int(at: usize) {
     });
 }
 
-/// A device's interrupt that comes while the stack pointer is astray.
+/// A device's interrupt that comes while the stack pointer is astray. It is routed to the CPU on which that is: the machine
+/// has only one, or the thread is pinned.
 #[inline(never)]
 fn interrupted(at: usize) {
     assert!(interrupts::are_enabled(), "this context takes no interrupts");
+    serial::prepare(|_| INTERRUPTED.store(true, Ordering::SeqCst));
     stray!("mov {own}, rsp", "mov rsp, {at}", "out dx, al", "2:", "pause", "cmp byte ptr [{done}], 0", "je 2b",
         "mov rsp, {own}", own = out(reg) _, at = in(reg) at, done = in(reg) INTERRUPTED.as_ptr(),
         in("dx") serial::INTERRUPT_ENABLE, in("al") serial::TRANSMITTER_EMPTY);
