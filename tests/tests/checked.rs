@@ -4,17 +4,14 @@
 use std::io::{Read, Write};
 use std::net::TcpStream;
 
-use holdfast_tests::machine::{PATIENCE, checked, machine, run};
+use holdfast_tests::machine::{CPUS, PATIENCE, checked, machine, run};
 use holdfast_tests::pattern::Pattern;
 use xtask::qemu::{Machine, MachineOptions, Network};
 use xtask::size::MIB;
 
-/// On one CPU, and on as many as disturb each other well.
-const FEW: [u32; 2] = [1, 4];
-
 #[test]
 fn std_programs_break_no_rule() {
-    for smp in FEW {
+    for smp in CPUS {
         for group in ["basics", "datagrams", "events", "memory", "streams", "sync", "threads", "timing"] {
             let options = MachineOptions { smp, memory: 256 * MIB, ..machine("std_suite", &[group]) };
             run(checked(options, "std_suite")).expect_exit(0).expect_text(" checks are ok");
@@ -24,7 +21,7 @@ fn std_programs_break_no_rule() {
 
 #[test]
 fn grants_and_moves_break_no_rule() {
-    for smp in FEW {
+    for smp in CPUS {
         for (program, arguments) in [("grants", &[][..]), ("cpus", &["checks"])] {
             let images = [0, 1].map(|seed| Pattern::new(16 * MIB, 16 * MIB, seed));
             let mut options = MachineOptions { smp, memory: 256 * MIB, ..machine(program, arguments) };
@@ -36,7 +33,7 @@ fn grants_and_moves_break_no_rule() {
 
 #[test]
 fn the_network_breaks_no_rule() {
-    for smp in FEW {
+    for smp in CPUS {
         let options = MachineOptions { smp, network: Network::User, memory: 128 * MIB, ..machine("sockets", &[]) };
         run(checked(options, "sockets")).expect_exit(0).expect_line("sockets: ok");
         let options = MachineOptions { smp, network: Network::User, memory: 256 * MIB, ..machine("servers", &[]) };

@@ -1,6 +1,6 @@
 //! Traps inside traps: each has its own rights, its own frame and its own stack.
 
-use holdfast_tests::machine::{Outcome, PATIENCE, machine, outcome, run};
+use holdfast_tests::machine::{CPUS, Outcome, PATIENCE, machine, outcome, run};
 use holdfast_tests::pattern::Pattern;
 use xtask::qemu::{FaultPolicy, Machine, MachineOptions, Protection};
 use xtask::size::MIB;
@@ -71,7 +71,7 @@ fn a_non_maskable_interrupt_that_nobody_handles_is_reported_with_the_grant() {
 #[test]
 fn traps_nest_and_none_sees_the_rights_of_another() {
     for protection in BACKENDS {
-        for processors in [1, 2, 4] {
+        for processors in CPUS {
             let outcome = nesting("checks", protection, processors, FaultPolicy::Strict);
             outcome.expect_exit(0).expect_line("nesting: all ok");
             for check in [

@@ -20,7 +20,10 @@ fn sockets_do_what_std_promises() {
 
 #[test]
 fn an_address_of_the_command_line_is_taken() {
-    sockets(1, Network::User, &["ip=10.0.2.77/24,10.0.2.2"]).expect_line("holdfast: net 10.0.2.77/24");
+    for processors in CPUS {
+        let outcome = sockets(processors, Network::User, &["ip=10.0.2.77/24,10.0.2.2"]);
+        outcome.expect_line("holdfast: net 10.0.2.77/24");
+    }
 }
 
 #[test]

@@ -87,7 +87,7 @@ pub(crate) const SHARED: &[&str] = &[
     "ours::every_level_at_once",
 ];
 
-/// Cases about threads and CPUs, which share a machine of each of [`CPUS`].
+/// Cases about threads and CPUs, which share a machine of each number of CPUs in the table of all tests.
 pub(crate) const ON_CPUS: &[&str] = &[
     "pks_test::check_defaults",
     "ours::write_protect_on_every_cpu",
@@ -101,6 +101,3 @@ pub(crate) const ON_CPUS: &[&str] = &[
     "ours::preemption_in_grant",
     "ours::migration_in_grant",
 ];
-
-/// How many CPUs these machines have.
-pub(crate) const CPUS: [u32; 3] = [1, 2, 4];

@@ -4,14 +4,14 @@
 use std::fs::File;
 use std::sync::{Arc, OnceLock};
 
-use holdfast_tests::machine::{Outcome, machine, run};
+use holdfast_tests::machine::{CPUS, Outcome, machine, run};
 use libtest_mimic::Trial;
 use tempfile::TempDir;
 use xtask::image::PmemImage;
 use xtask::qemu::{MachineOptions, Protection};
 use xtask::size::{GIB, MIB};
 
-use crate::cases::{CPUS, ON_CPUS, SHARED};
+use crate::cases::{ON_CPUS, SHARED};
 use crate::{alone, name, sweep, trial};
 
 /// How many NVDIMMs every machine has: one for each key that can be given.
