@@ -194,6 +194,8 @@ pub struct Counters {
     pub read_grants: u64,
     /// Write scopes entered.
     pub write_grants: u64,
+    /// Bytes loaded.
+    pub bytes_loaded: u64,
     /// Bytes stored.
     pub bytes_stored: u64,
     /// Cache lines written back.

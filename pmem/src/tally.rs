@@ -10,6 +10,7 @@ use crate::medium::{Counters, lines_touched};
 pub(crate) struct Tally {
     read_grants: AtomicU64,
     write_grants: AtomicU64,
+    bytes_loaded: AtomicU64,
     bytes_stored: AtomicU64,
     lines_written_back: AtomicU64,
     fences: AtomicU64,
@@ -22,6 +23,10 @@ impl Tally {
 
     pub(crate) fn write_grant(&self) {
         self.write_grants.fetch_add(1, Relaxed);
+    }
+
+    pub(crate) fn loaded(&self, bytes: u64) {
+        self.bytes_loaded.fetch_add(bytes, Relaxed);
     }
 
     pub(crate) fn stored(&self, bytes: u64) {
@@ -40,6 +45,7 @@ impl Tally {
         Counters {
             read_grants: self.read_grants.load(Relaxed),
             write_grants: self.write_grants.load(Relaxed),
+            bytes_loaded: self.bytes_loaded.load(Relaxed),
             bytes_stored: self.bytes_stored.load(Relaxed),
             lines_written_back: self.lines_written_back.load(Relaxed),
             fences: self.fences.load(Relaxed),

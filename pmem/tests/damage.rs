@@ -63,7 +63,6 @@ fn exercise(image: Vec<u8>, model: &Model) -> Outcome {
         }
     };
     let tail = pool.report().tail;
-    let damage: Vec<_> = pool.report().damage.iter().map(|damage| damage.kind).collect();
     let mut found = Model::new();
     let (mut unreadable, mut wrong) = (0, 0);
     let (keys, _durable) = pool
@@ -91,6 +90,8 @@ fn exercise(image: Vec<u8>, model: &Model) -> Outcome {
             }
         }
     }
+    while pool.read_ahead(1).unwrap() {}
+    let damage: Vec<_> = pool.report().damage.iter().map(|damage| damage.kind).collect();
     for number in 0..50u8 {
         let (result, _durable) = pool.turn(|turn| turn.put(&[number], &[number; 300], None)).unwrap();
         assert!(matches!(result, Ok(()) | Err(Error::Full)), "{result:?}");
@@ -231,7 +232,8 @@ fn an_unreadable_last_batch_is_a_torn_tail_unless_the_pool_was_shut_down() {
     image = pool.close().unwrap().image();
     let at = image.windows(marker.len()).rposition(|window| window == marker).unwrap();
     image[at] ^= 1;
-    let pool = Pool::open(Memory::from(image)).unwrap();
+    let mut pool = Pool::open(Memory::from(image)).unwrap();
+    assert!(!pool.turn(|turn| turn.contains(b"last")).unwrap().0.unwrap());
     assert_eq!(pool.report().damage[0].kind, DamageKind::Records);
     assert!((pool.report().damage[0].offset..at as u64).contains(&(at as u64 - 1)));
 }

@@ -55,6 +55,7 @@ fn repair(places: &[usize]) -> (Vec<DamageKind>, Model, pmem::pool::Repair, Pool
         image[*place] ^= 0x10;
     }
     let mut pool = Pool::open(Memory::from(image)).unwrap();
+    while pool.read_ahead(64).unwrap() {}
     let kinds = pool.report().damage.iter().map(|damage| damage.kind).collect();
     let before = contents(&mut pool);
     let repair = pool.repair().unwrap();

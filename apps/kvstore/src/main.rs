@@ -26,7 +26,7 @@ use std::process::ExitCode;
 // The whole operating system: its entry point is the image's.
 #[cfg(target_os = "hermit")]
 use libos as _;
-use pmem::pool::Tail;
+use pmem::pool::{Checkpoint, Shutdown, Tail};
 use pmem::{Device, OpenReport};
 
 use crate::options::{Options, Request};
@@ -65,9 +65,6 @@ fn main() -> ExitCode {
 fn serve(options: &Options) -> Result<(), String> {
     let store = store::open(options)?;
     let report = store.pool.report();
-    for damage in &report.damage {
-        eprintln!("kvstore: damage in the pool: {damage}");
-    }
     let facts = Facts {
         port: options.port,
         bind: options.bind.to_string(),
@@ -86,7 +83,14 @@ fn serve(options: &Options) -> Result<(), String> {
     stop_with_the_machine(&server)?;
     println!("kvstore: ready on port {} ({ready})", server.port());
     let pool = server.run().map_err(|error| format!("the server failed: {error}"))?;
-    pool.close().map_err(|error| format!("the pool could not be closed: {error}"))?;
+    let (_, shutdown) = pool.shut_down().map_err(|error| format!("the pool could not be closed: {error}"))?;
+    match shutdown {
+        Shutdown::TooFull { segments } => {
+            println!("kvstore: no checkpoint, which needs {segments} free segments: the next start reads every record")
+        }
+        Shutdown::Damaged => println!("kvstore: no checkpoint, for there is damage: the next start reads every record"),
+        _ => {}
+    }
     println!("kvstore: stopped");
     Ok(())
 }
@@ -117,7 +121,12 @@ fn opening(report: &OpenReport) -> String {
         Tail::Unclean => "after an unclean shutdown".to_string(),
         Tail::Torn { offset, .. } => format!("with a torn end at byte {offset:#x}"),
     };
-    format!("{} keys in {} records {tail}, {} places damaged", report.keys, report.records, report.damage.len())
+    let from = match report.checkpoint {
+        Checkpoint::Used { bytes } => format!("from a checkpoint of {bytes} bytes"),
+        Checkpoint::Refused { why } => format!("in {} records (there is a checkpoint, but {why})", report.records),
+        Checkpoint::None => format!("in {} records", report.records),
+    };
+    format!("{} keys {from} {tail}, {} places damaged", report.keys, report.damage.len())
 }
 
 /// A length for people: `1.0 GiB`.

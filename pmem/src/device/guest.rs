@@ -118,6 +118,7 @@ impl Load for ReadGrant<'_> {
 
     fn load(&self, offset: u64, into: &mut [u8]) -> Result<(), OutOfRange> {
         let len = into.len() as u64;
+        self.device.tally.loaded(len);
         self.inner.load(offset, into).map_err(|_| out_of_range(self.device, offset, len))
     }
 }
@@ -129,6 +130,7 @@ impl Load for WriteGrant<'_> {
 
     fn load(&self, offset: u64, into: &mut [u8]) -> Result<(), OutOfRange> {
         let len = into.len() as u64;
+        self.device.tally.loaded(len);
         self.inner.load(offset, into).map_err(|_| out_of_range(self.device, offset, len))
     }
 }

@@ -178,6 +178,7 @@ impl Load for ReadGrant<'_> {
 
     fn load(&self, offset: u64, into: &mut [u8]) -> Result<(), OutOfRange> {
         OutOfRange::check(offset, into.len() as u64, self.size())?;
+        self.device.tally.loaded(into.len() as u64);
         // SAFETY: the map is readable for its whole length as long as the device lives, which the grant's lifetime
         // proves, and the check above keeps the source inside it. `into` is DRAM of ours, so the two do not overlap.
         unsafe {

@@ -58,7 +58,11 @@ impl Log {
     ) -> Option<Result<(), Error>> {
         let head = self.head?;
         let room = (self.batch_limit() - head.at) as usize;
-        if self.clear_staged.is_some() || self.stage.bytes.len() > room || self.needs_cleaning() {
+        if self.clear_staged.is_some()
+            || self.stage.bytes.len() > room
+            || self.needs_cleaning()
+            || self.head_is_damaged()
+        {
             return None;
         }
         Some(self.with_stage(|log, stage| {
@@ -178,14 +182,19 @@ impl Log {
     }
 
     /// The head, with room for a frame of `len` bytes: this one, or that of a segment opened now.
-    fn head_with_room(&mut self, store: &impl Store, len: u32) -> Result<Head, Error> {
+    pub(crate) fn head_with_room(&mut self, store: &impl Store, len: u32) -> Result<Head, Error> {
         loop {
             match self.head {
-                Some(head) if len <= self.batch_limit() - head.at => return Ok(head),
+                Some(head) if len <= self.batch_limit() - head.at && !self.head_is_damaged() => return Ok(head),
                 Some(head) => self.seal(store, head.at)?,
                 None => self.open_segment(store)?,
             }
         }
+    }
+
+    /// Whether damage was found in the head's segment: then it takes no more records.
+    fn head_is_damaged(&self) -> bool {
+        self.head.is_some_and(|head| self.segments[head.segment as usize].state == State::Quarantined)
     }
 
     /// Ends the head's segment: its records end at `valid_end`, and nothing follows. In the line kept for that, if all
@@ -205,7 +214,7 @@ impl Log {
         let free = self.segments.iter().enumerate().filter(|(_, segment)| segment.state == State::Free);
         let Some((index, _)) = free.min_by_key(|(_, segment)| segment.generation) else { return Err(Error::Full) };
         let header = Header {
-            used: true,
+            state: State::Used,
             index: index as u32,
             generation: self.next_generation,
             first_sequence: self.next_sequence,
@@ -213,7 +222,7 @@ impl Log {
             cleared_through: self.cleared_through,
         };
         let places = Header::places(self.geometry(), header.index);
-        Header { used: false, ..header }.write_at(store, &self.superblock.uuid, places[0])?;
+        Header { state: State::Free, ..header }.write_at(store, &self.superblock.uuid, places[0])?;
         store.fence();
         header.write_state(store, places[0])?;
         store.fence();
@@ -234,6 +243,9 @@ impl Log {
     /// Makes every operation up to a sequence number void, by opening a segment that says so, and frees all others.
     fn clear_through(&mut self, store: &impl Store, through: u64) -> Result<(), Error> {
         if self.free == 0 {
+            self.finish_reading(store)?;
+        }
+        if self.free == 0 {
             return Err(Error::Full);
         }
         if let Some(head) = self.head {
@@ -249,6 +261,7 @@ impl Log {
         self.cleaning = None;
         self.live = 0;
         self.removals = 0;
+        self.release_checkpoint(store)?;
         let void = |log: &Log, segment: u32| {
             log.segments[segment as usize].state == State::Used && log.head.is_none_or(|head| head.segment != segment)
         };
@@ -262,19 +275,20 @@ impl Log {
     }
 
     /// Frees a segment. It may be used again after the next fence.
-    pub(crate) fn release(&mut self, store: &impl Store, segment: u32) -> Result<(), Error> {
-        let [first, second] = Header::places(self.geometry(), segment);
-        let free = Header::unused(segment);
+    pub(crate) fn release(&mut self, store: &impl Store, index: u32) -> Result<(), Error> {
+        let [first, second] = Header::places(self.geometry(), index);
+        let free = Header::unused(index);
         free.write_state(store, first)?;
         store.fence();
         free.write_state(store, second)?;
-        let segment = &mut self.segments[segment as usize];
+        let segment = &mut self.segments[index as usize];
         self.removals = self.removals.saturating_sub(segment.removals);
         self.live = self.live.saturating_sub(segment.live);
         segment.state = State::Free;
         segment.live = 0;
         segment.removals = 0;
         self.free += 1;
+        self.set_verified(index);
         Ok(())
     }
 

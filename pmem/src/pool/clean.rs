@@ -47,6 +47,14 @@ impl Log {
     pub(crate) fn maintain(&mut self, store: &impl Store, written: u64) -> Result<(), Error> {
         let mut budget = 16 * written;
         while self.needs_cleaning() && budget > 0 {
+            if self.checkpoint.is_some() {
+                // What holds it becomes free, and cleaning has to know the whole index.
+                const BLOCK: u64 = 16 << 10;
+                if !self.read_on(store, (budget / BLOCK) as u32 + 1)? {
+                    self.release_checkpoint(store)?;
+                }
+                break;
+            }
             match self.clean_step(store, Choice::Sparsest, budget) {
                 Ok(Some(walked)) => budget = budget.saturating_sub(walked.max(1)),
                 // The turn that this follows is committed; that there is no room to clean in is the next one's error.
@@ -76,6 +84,7 @@ impl Log {
     /// Cleans on: walks about `budget` bytes of a segment or moves one batch, whichever comes first. Returns the bytes
     /// walked, or `None` if there is nothing worth cleaning.
     pub(crate) fn clean_step(&mut self, store: &impl Store, choice: Choice, budget: u64) -> Result<Option<u64>, Error> {
+        self.finish_reading(store)?;
         let mut cleaning = match self.cleaning.take() {
             Some(cleaning) => cleaning,
             None => match self.begin_cleaning(store, choice)? {
@@ -127,7 +136,7 @@ impl Log {
     fn begin_cleaning(&mut self, load: &impl Load, choice: Choice) -> Result<Option<Cleaning>, Error> {
         while let Some(segment) = self.choose_segment(choice) {
             let uuid = self.superblock.uuid;
-            if let Found::Readable { header: header @ Header { used: true, .. }, .. } =
+            if let Found::Readable { header: header @ Header { state: State::Used, .. }, .. } =
                 Header::read(load, &uuid, self.geometry(), segment)?
             {
                 let walk = Walk::new(&uuid, self.geometry(), &header);

@@ -7,9 +7,13 @@
 //!
 //! The index never touches the medium: callers compare keys.
 
+mod pages;
+
 use alloc::boxed::Box;
 use alloc::vec;
 use alloc::vec::Vec;
+
+pub(crate) use pages::{Missing, page_len};
 
 /// Entries per bucket; the eighth word links to the next bucket of the chain.
 const SLOTS: usize = 7;
@@ -24,6 +28,8 @@ const MOST_LEVEL: u32 = 31;
 const DENSE: u64 = 9;
 /// See [`DENSE`].
 const SPARSE: u64 = 2;
+/// Buckets that one operation splits or merges at most: one keeps up, another one catches up.
+const RESIZES: u32 = 2;
 /// Bits of an entry that hold its place.
 const PLACE_BITS: u32 = 40;
 
@@ -46,7 +52,10 @@ enum BucketRef {
 /// See the module's documentation.
 #[derive(Debug)]
 pub(crate) struct Index {
+    /// Those that are still to be filled from a checkpoint have no buckets.
     pages: Vec<Box<[Bucket]>>,
+    /// How many pages are still to be filled. The table neither grows nor shrinks in the meantime, and catches up later.
+    missing: usize,
     /// Overflow buckets, in pages too: growing never copies them.
     overflow: Vec<Box<[Bucket]>>,
     /// How many overflow buckets were ever used.
@@ -81,6 +90,7 @@ impl Index {
     pub(crate) fn new() -> Index {
         Index {
             pages: vec![new_page()],
+            missing: 0,
             overflow: Vec::new(),
             overflow_len: 0,
             spare: Vec::new(),
@@ -170,8 +180,10 @@ impl Index {
         let hash = short(hash);
         self.add(self.home(hash), entry(hash, place));
         self.len += 1;
-        if self.len * 2 > self.buckets() as u64 * DENSE && self.level < MOST_LEVEL {
-            self.split_one();
+        for _ in 0..RESIZES {
+            if self.missing == 0 && self.len * 2 > self.buckets() as u64 * DENSE && self.level < MOST_LEVEL {
+                self.split_one();
+            }
         }
     }
 
@@ -194,8 +206,10 @@ impl Index {
             self.spare.push(bucket as u32);
         }
         self.len -= 1;
-        if self.len * 2 < self.buckets() as u64 * SPARSE && self.buckets() > PAGE {
-            self.merge_one();
+        for _ in 0..RESIZES {
+            if self.missing == 0 && self.len * 2 < self.buckets() as u64 * SPARSE && self.buckets() > PAGE {
+                self.merge_one();
+            }
         }
     }
 
@@ -292,9 +306,9 @@ impl Index {
     }
 
     /// An entry's place, chosen by `seed`, about evenly over random seeds. `None` if there is no entry.
-    pub(crate) fn random(&self, seed: u64) -> Option<u64> {
+    pub(crate) fn random(&self, seed: u64) -> Result<Option<u64>, Missing> {
         if self.len == 0 {
-            return None;
+            return Ok(None);
         }
         // Draw a bucket and a position in its chain, and draw again if there is no entry: a full bucket's entries are
         // not less likely than a sparse one's. Chains longer than `REACH` are too rare to matter.
@@ -304,13 +318,19 @@ impl Index {
         for _ in 0..256 {
             let draw = split_mix(&mut state);
             bucket = (draw / REACH % self.buckets() as u64) as usize;
+            self.present(bucket)?;
             if let Some((_, entry)) = self.slots(BucketRef::Main(bucket)).nth((draw % REACH) as usize) {
-                return Some(place_of(entry));
+                return Ok(Some(place_of(entry)));
             }
         }
         // A table that is nearly empty: the next entry from there.
-        let order = (bucket..self.buckets()).chain(0..bucket);
-        order.flat_map(|bucket| self.slots(BucketRef::Main(bucket))).map(|(_, entry)| place_of(entry)).next()
+        for bucket in (bucket..self.buckets()).chain(0..bucket) {
+            self.present(bucket)?;
+            if let Some((_, entry)) = self.slots(BucketRef::Main(bucket)).next() {
+                return Ok(Some(place_of(entry)));
+            }
+        }
+        Ok(None)
     }
 }
 
@@ -384,7 +404,7 @@ mod tests {
                 if cursor == 0 { break }
             }
             prop_assert!(seen.iter().eq(model.keys()));
-            prop_assert_eq!(index.random(7).is_some(), !model.is_empty());
+            prop_assert_eq!(index.random(7).unwrap().is_some(), !model.is_empty());
         }
     }
 

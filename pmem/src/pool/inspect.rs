@@ -5,10 +5,13 @@ use core::fmt;
 use core::ops::Range;
 
 use crate::error::Error;
-use crate::medium::{Load, Medium};
+use crate::medium::{LINE, Load, Medium};
 use crate::pool::FORMAT_VERSION;
+use crate::pool::checkpoint::ROOT;
 use crate::pool::log::Log;
-use crate::pool::report::{DamageKind, OpenReport, Tail};
+use crate::pool::recover::Source;
+use crate::pool::report::{Checkpoint, DamageKind, OpenReport, Tail};
+use crate::pool::segment::State;
 
 /// A summary of a pool. [`Display`](fmt::Display) prints it for people.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,6 +31,8 @@ pub struct Inspection {
     pub segments_free: u32,
     /// Segments that are set aside because of damage.
     pub segments_quarantined: u32,
+    /// Segments that hold a checkpoint, or what was begun of one.
+    pub segments_checkpoint: u32,
     /// The most bytes of live records that the pool takes.
     pub capacity_bytes: u64,
     /// Bytes of live records.
@@ -39,8 +44,9 @@ pub struct Inspection {
 /// Reads all of the pool on `medium`, as opening it would, and the reserved bytes too, and changes nothing.
 pub fn inspect(medium: &impl Medium) -> Result<Inspection, Error> {
     let mut log = medium.read(|load| {
-        let (mut log, _repairs) = Log::recover(&load)?;
+        let (mut log, _repairs) = Log::recover(&load, Source::Records)?;
         log.check_reserved(&load)?;
+        log.check_checkpoint(&load)?;
         Ok::<Log, Error>(log)
     })??;
     log.report.damage.sort_by_key(|damage| damage.offset);
@@ -52,6 +58,7 @@ pub fn inspect(medium: &impl Medium) -> Result<Inspection, Error> {
         segment_size: log.geometry().segment_size,
         segments_free: log.free,
         segments_quarantined: log.quarantined,
+        segments_checkpoint: log.segments.iter().filter(|segment| segment.state == State::Checkpoint).count() as u32,
         capacity_bytes: log.capacity(),
         live_bytes: log.live,
         report: log.report,
@@ -59,6 +66,35 @@ pub fn inspect(medium: &impl Medium) -> Result<Inspection, Error> {
 }
 
 impl Log {
+    /// Reads all of the checkpoint, if there is one that counts, and compares it with what the records tell. Notes where
+    /// it is damaged, or says something else.
+    fn check_checkpoint(&mut self, load: &impl Load) -> Result<(), Error> {
+        let (mut log, _repairs) = Log::recover(load, Source::Checkpoint)?;
+        self.report.checkpoint = log.report.checkpoint;
+        if log.checkpoint.is_none() {
+            return Ok(());
+        }
+        log.read_on(load, u32::MAX)?;
+        let of_checkpoint = log.report.damage.iter().filter(|damage| damage.kind == DamageKind::Checkpoint);
+        let damaged = of_checkpoint.clone().count() > 0;
+        self.report.damage.extend(of_checkpoint.cloned());
+        if !damaged && !log.agrees_with(self) {
+            self.note_damage(DamageKind::Checkpoint, ROOT, LINE);
+        }
+        Ok(())
+    }
+
+    /// Whether two states of a pool, both wholly in DRAM, are equal in all that matters.
+    fn agrees_with(&self, other: &Log) -> bool {
+        let sums = |log: &Log| (log.keys.len(), log.chunks.len(), log.live, log.removals);
+        sums(self) == sums(other)
+            && self.segments == other.segments
+            && self.stale == other.stale
+            && self.next_sequence >= other.next_sequence
+            && self.keys.is_within(&other.keys)
+            && self.chunks.is_within(&other.chunks)
+    }
+
     /// Notes reserved bytes that are not zero.
     pub(crate) fn check_reserved(&mut self, load: &impl Load) -> Result<(), Error> {
         const PIECE: usize = 4096;
@@ -103,17 +139,28 @@ impl fmt::Display for Inspection {
         writeln!(f, "live:      {} of {} bytes ({percent} %)", self.live_bytes, self.capacity_bytes)?;
         writeln!(
             f,
-            "segments:  {} used, {} free, {} set aside because of damage",
-            report.segments_used, self.segments_free, self.segments_quarantined
+            "segments:  {} used, {} free, {} with a checkpoint, {} set aside because of damage",
+            report.segments_used, self.segments_free, self.segments_checkpoint, self.segments_quarantined
         )?;
         writeln!(f, "records:   {} valid, {} bytes", report.records, report.bytes_scanned)?;
         writeln!(f, "log end:   {}", report.tail)?;
+        writeln!(f, "checkpoint: {}", report.checkpoint)?;
         match report.damage.len() {
             0 => write!(f, "damage:    none"),
             found => {
                 write!(f, "damage:    {found} places")?;
                 report.damage.iter().try_for_each(|damage| write!(f, "\n           {damage}"))
             }
+        }
+    }
+}
+
+impl fmt::Display for Checkpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Checkpoint::None => f.write_str("none"),
+            Checkpoint::Used { bytes } => write!(f, "of the log's end, {bytes} bytes"),
+            Checkpoint::Refused { why } => write!(f, "one that does not count: {why}"),
         }
     }
 }

@@ -9,6 +9,7 @@ use siphasher::sip::SipHasher13;
 
 use crate::error::Error;
 use crate::medium::Load;
+use crate::pool::checkpoint::{Held, Unverified};
 use crate::pool::clean::Cleaning;
 use crate::pool::index::{Index, Slot};
 use crate::pool::record::{CHUNK_KEY, FRAME_HEADER, Kind, LARGE, Large, OP_HEADER, OpHeader};
@@ -55,6 +56,10 @@ pub(crate) struct Log {
     pub staged_growth: u64,
     pub plan: Plan,
     pub cleaning: Option<Cleaning>,
+    /// The checkpoint that the pool was opened from, as long as it holds segments.
+    pub checkpoint: Option<Held>,
+    /// Segments whose records an opening from a checkpoint has not verified yet.
+    pub unverified: Option<Unverified>,
     /// `stale` may have counted too little: no removal may be dropped until the next opening counts anew.
     pub stale_uncertain: bool,
     pub report: OpenReport,
@@ -129,6 +134,8 @@ impl Log {
             staged_growth: 0,
             plan: Plan::default(),
             cleaning: None,
+            checkpoint: None,
+            unverified: None,
             stale_uncertain: false,
             report: OpenReport { segments: geometry.segments, ..OpenReport::default() },
             closed: true,

@@ -4,6 +4,7 @@
 //! what time it is (expiry times are kept, not acted on), or how bytes become durable (that is the medium's).
 
 mod append;
+mod checkpoint;
 mod clean;
 mod index;
 mod inspect;
@@ -19,9 +20,10 @@ mod superblock;
 mod turn;
 mod walk;
 
+pub use checkpoint::Shutdown;
 pub use inspect::{Inspection, inspect};
 pub use repair::Repair;
-pub use report::{Damage, DamageKind, OpenReport, Stats, Tail};
+pub use report::{Checkpoint, Damage, DamageKind, OpenReport, Stats, Tail};
 pub use turn::Turn;
 
 use alloc::string::String;
@@ -29,7 +31,7 @@ use alloc::string::String;
 use crate::error::Error;
 use crate::medium::Medium;
 use crate::pool::log::Log;
-use crate::pool::record::Kind;
+use crate::pool::recover::Source;
 use crate::pool::superblock::Superblock;
 
 /// The version of the on-media format that this crate writes, and the newest that it reads.
@@ -125,13 +127,14 @@ impl<M: Medium> Pool<M> {
         Ok(Pool { medium, log: Log::new(superblock) })
     }
 
-    /// Opens the pool on `medium`: checks every record and rebuilds the index. [`Pool::report`] says what was found.
+    /// Opens the pool on `medium`: after a clean shutdown from the checkpoint that it left, which takes the same time
+    /// however many keys there are; else by checking every record. [`Pool::report`] says what was found.
     ///
     /// Writes what must be repaired before new records may follow, and a mark behind the last record, so that nothing
     /// that a power cut left of a batch there can become a record later.
     pub fn open(medium: M) -> Result<Pool<M>, Error> {
         refuse_read_only(&medium)?;
-        let (mut log, repairs) = medium.read(|load| Log::recover(&load))??;
+        let (mut log, repairs) = medium.read(|load| Log::recover(&load, Source::Checkpoint))??;
         medium.write(|store| log.repair(&store, repairs))??;
         Ok(Pool { medium, log })
     }
@@ -225,18 +228,35 @@ impl<M: Medium> Pool<M> {
         Ok((result, Durable { commit: log.next_batch - 1 }))
     }
 
-    /// Shuts the pool down cleanly, so that the next opening knows that the log is complete.
-    pub fn close(self) -> Result<M, Error> {
-        let Pool { medium, mut log } = self;
-        if let Some(head) = log.head.filter(|_| !log.closed) {
-            let full = head.at >= log.batch_limit();
-            // A segment's end proves as much as a mark that the pool was closed.
-            medium.write(|store| match full {
-                true => log.seal(&store, head.at),
-                false => log.write_mark(&store, Kind::Close, &[]),
-            })??;
+    /// Does a step of what an opening from a checkpoint left to be done some time: reads about `blocks` blocks, of ten to
+    /// sixteen kilobytes each, first of the checkpoint, whose segments then become free, and then of the records, to
+    /// verify them. Says whether there is more to do.
+    pub fn read_ahead(&mut self, blocks: u32) -> Result<bool, Error> {
+        let Pool { medium, log } = self;
+        if log.checkpoint.is_none() {
+            return medium.read(|load| log.verify_on(&load, blocks.saturating_mul(16 << 10)))?;
         }
-        Ok(medium)
+        if !medium.read(|load| log.read_on(&load, blocks))?? {
+            medium.write(|store| log.release_checkpoint(&store))??;
+        }
+        Ok(log.is_unread())
+    }
+
+    /// Shuts the pool down cleanly, so that the next opening knows that the log is complete, and leaves a checkpoint for
+    /// it if there is room for one.
+    pub fn shut_down(self) -> Result<(M, Shutdown), Error> {
+        let Pool { medium, mut log } = self;
+        log.discard_staged();
+        let shutdown = medium.write(|store| {
+            log.finish_reading(&store)?;
+            log.shut_down(&store)
+        })??;
+        Ok((medium, shutdown))
+    }
+
+    /// As [`Self::shut_down`], for who does not want to know about the checkpoint.
+    pub fn close(self) -> Result<M, Error> {
+        Ok(self.shut_down()?.0)
     }
 }
 

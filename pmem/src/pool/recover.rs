@@ -11,10 +11,11 @@ use alloc::vec::Vec;
 
 use crate::error::Error;
 use crate::medium::{LINE, Load, Store};
+use crate::pool::checkpoint::{self, Verdict};
 use crate::pool::index::Index;
 use crate::pool::log::{Head, Log};
 use crate::pool::record::{BATCH_LIMIT, FrameHeader, FrameOp, Kind, Large, Ops, SEQUENCE_LIMIT};
-use crate::pool::report::{DamageKind, Tail};
+use crate::pool::report::{Checkpoint, DamageKind, Tail};
 use crate::pool::segment::{Found, HEADER, Header, State};
 use crate::pool::superblock::{self, Superblock};
 use crate::pool::walk::{Step, Walk};
@@ -24,12 +25,23 @@ use crate::pool::walk::{Step, Walk};
 pub(crate) struct Repairs {
     /// Segment headers that are not equal to their twin, which counts, with their places.
     headers: Vec<(Header, u64)>,
-    /// Segments whose operations are all void.
+    /// Segments of which nothing counts: their operations are void, or they hold a checkpoint that is not used.
     void: Vec<u32>,
+    /// There is something in the place of a checkpoint's root.
+    root: bool,
     /// The place in the head's segment behind which nothing was acknowledged, in bytes from the segment's start.
     cut: Option<u32>,
     /// The head's segment has damage and takes no more records.
     seal: bool,
+}
+
+/// What the log's state is taken from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Source {
+    /// The checkpoint, if there is one that counts.
+    Checkpoint,
+    /// The records, in any case.
+    Records,
 }
 
 /// What one segment's walk found.
@@ -55,7 +67,7 @@ struct Gathered {
 
 impl Log {
     /// Reads a pool. Changes nothing on the medium.
-    pub(crate) fn recover(load: &impl Load) -> Result<(Log, Repairs), Error> {
+    pub(crate) fn recover(load: &impl Load, source: Source) -> Result<(Log, Repairs), Error> {
         let (superblock, damaged) = Superblock::read(load)?;
         let mut log = Log::new(superblock);
         let mut repairs = Repairs::default();
@@ -63,6 +75,23 @@ impl Log {
             log.note_damage(DamageKind::Superblock, place, superblock::AREA);
         }
         let used = log.read_headers(load, &mut repairs)?;
+        if source == Source::Checkpoint {
+            let doubtful = !log.report.damage.is_empty() || !repairs.headers.is_empty() || !repairs.void.is_empty();
+            let verdict = log.take_checkpoint(load, &used, doubtful)?;
+            repairs.root = verdict != Verdict::None;
+            log.report.checkpoint = match verdict {
+                Verdict::None => Checkpoint::None,
+                Verdict::Refused(why) => Checkpoint::Refused { why },
+                Verdict::Taken { bytes } => Checkpoint::Used { bytes },
+            };
+            if let Verdict::Taken { .. } = verdict {
+                log.report.keys = log.keys.len();
+                log.replan();
+                return Ok((log, repairs));
+            }
+        }
+        let held = (0..).zip(&log.segments).filter(|(_, segment)| segment.state == State::Checkpoint);
+        repairs.void.extend(held.map(|(index, _)| index));
         let mut gathered = Gathered { last_batch: log.next_batch - 1, ..Gathered::default() };
         let mut tail = Tail::Clean;
         let mut incomplete = Vec::new();
@@ -118,6 +147,9 @@ impl Log {
 
     /// Writes what recovery found missing, so that the next recovery finds the same, whatever is written from now on.
     pub(crate) fn repair(&mut self, store: &impl Store, repairs: Repairs) -> Result<(), Error> {
+        if repairs.root {
+            checkpoint::invalidate(store)?;
+        }
         for (header, place) in &repairs.headers {
             header.write_at(store, &self.superblock.uuid, *place)?;
         }
@@ -145,7 +177,7 @@ impl Log {
         let mut used = Vec::new();
         for index in 0..self.geometry().segments {
             let header = match Header::read(load, &uuid, self.geometry(), index)? {
-                Found::Readable { header, odd } if header.used => {
+                Found::Readable { header, odd } if header.state == State::Used => {
                     used.push((header, odd));
                     self.segments[index as usize].state = State::Used;
                     self.free -= 1;
@@ -154,6 +186,10 @@ impl Log {
                 Found::Readable { header, odd } => {
                     // What a freeing or an opening left of the other one must not become whole by later stores.
                     repairs.headers.extend(odd.map(|place| (header, place)));
+                    if header.state == State::Checkpoint {
+                        self.segments[index as usize].state = State::Checkpoint;
+                        self.free -= 1;
+                    }
                     header
                 }
                 found @ (Found::Damaged | Found::Misplaced { .. }) => {
@@ -171,7 +207,7 @@ impl Log {
             self.next_generation = self.next_generation.max(header.generation + 1);
             self.next_sequence = self.next_sequence.max(header.first_sequence).max(header.cleared_through + 1);
             self.next_batch = self.next_batch.max(header.first_batch);
-            if header.used {
+            if header.state == State::Used {
                 self.cleared_through = self.cleared_through.max(header.cleared_through);
             }
         }

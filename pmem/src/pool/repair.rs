@@ -43,6 +43,8 @@ impl<M: Medium> Pool<M> {
     /// move to.
     pub fn repair(&mut self) -> Result<Repair, Error> {
         let Pool { medium, log } = self;
+        medium.write(|store| log.finish_reading(&store))??;
+        medium.read(|load| log.verify_on(&load, u32::MAX))??;
         let mut repair = Repair::default();
         let keys = medium.read(|load| log.unreadable_keys(&load))??;
         for key in keys {
@@ -99,7 +101,7 @@ impl Log {
     fn evacuate(&mut self, store: &impl Store, segment: u32) -> Result<(), Error> {
         let uuid = self.superblock.uuid;
         match Header::read(store, &uuid, self.geometry(), segment)? {
-            Found::Readable { header, .. } if header.used => self.move_out(store, &header)?,
+            Found::Readable { header, .. } if header.state == State::Used => self.move_out(store, &header)?,
             Found::Readable { .. } => {}
             Found::Damaged | Found::Misplaced { .. } => {
                 let header = Header { generation: self.next_generation, ..Header::unused(segment) };

@@ -20,8 +20,28 @@ pub struct OpenReport {
     pub keys: u64,
     /// How the log ended.
     pub tail: Tail,
+    /// What became of the checkpoint that a clean shutdown leaves. With it, no records are read.
+    pub checkpoint: Checkpoint,
     /// What is not readable any more, in the order of the medium.
     pub damage: Vec<Damage>,
+}
+
+/// What an opening made of a checkpoint.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Checkpoint {
+    /// There is none.
+    #[default]
+    None,
+    /// The pool was opened from it.
+    Used {
+        /// What it takes on the medium, in bytes.
+        bytes: u64,
+    },
+    /// There is something, but it was not used: every record was read instead, and nothing is lost.
+    Refused {
+        /// Why, for people.
+        why: &'static str,
+    },
 }
 
 /// How the log ended.
@@ -72,6 +92,8 @@ pub enum DamageKind {
     Records,
     /// Parts of a large value: the key is there, its value is not readable.
     Value,
+    /// A part of a checkpoint. All records were read instead, and nothing is lost.
+    Checkpoint,
 }
 
 impl fmt::Display for Damage {
@@ -84,6 +106,7 @@ impl fmt::Display for Damage {
             DamageKind::MisplacedSegment => "another segment of the pool: segments were swapped or copied",
             DamageKind::Records => "records",
             DamageKind::Value => "parts of a large value",
+            DamageKind::Checkpoint => "a checkpoint (all records were read instead: nothing is lost)",
         };
         write!(f, "bytes {:#x}..{:#x}: {what}", self.offset, self.offset + self.len)
     }

@@ -14,6 +14,8 @@ use crate::pool::superblock::Geometry;
 const USED: [u8; 8] = *b"HFSEGUSE";
 /// First word of a header while the segment is free.
 const FREE: [u8; 8] = *b"HFSEGFRE";
+/// First word of a header while the segment holds a part of a checkpoint.
+const CHECKPOINT: [u8; 8] = *b"HFSEGCKP";
 /// Bytes of a header.
 pub(crate) const HEADER: u32 = LINE as u32;
 /// Bytes at a segment's end that records never take: a line for the record that ends the segment, and the second header.
@@ -24,7 +26,8 @@ const GENERATION_LIMIT: u64 = 1 << 56;
 /// What a segment's header says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Header {
-    pub used: bool,
+    /// What the segment is in use for; never [`State::Quarantined`], which the medium does not tell.
+    pub state: State,
     pub index: u32,
     /// Which use of a segment of this pool this is, counted over all of them.
     pub generation: u64,
@@ -39,7 +42,7 @@ pub(crate) struct Header {
 /// The two headers of a segment, as found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Found {
-    /// Free, or holds records, as the header says. `odd` is the place of the other one, if that is not equal.
+    /// Free, or holds something, as the header says. `odd` is the place of the other one, if that is not equal.
     Readable { header: Header, odd: Option<u64> },
     /// Neither header is readable.
     Damaged,
@@ -50,17 +53,17 @@ pub(crate) enum Found {
 impl Header {
     /// The header of a segment that was never used.
     pub(crate) fn unused(index: u32) -> Header {
-        Header { used: false, index, generation: 0, first_sequence: 0, first_batch: 0, cleared_through: 0 }
+        Header { state: State::Free, index, generation: 0, first_sequence: 0, first_batch: 0, cleared_through: 0 }
     }
 
     /// Whether eight bytes are how a header begins.
     pub(crate) fn looks_like_one(word: &[u8]) -> bool {
-        word == USED || word == FREE
+        word == USED || word == FREE || word == CHECKPOINT
     }
 
     fn encode(&self, uuid: &[u8; 16]) -> [u8; LINE as usize] {
         let mut bytes = [0; LINE as usize];
-        bytes[..8].copy_from_slice(self.state());
+        bytes[..8].copy_from_slice(self.state_word());
         bytes[8..16].copy_from_slice(&self.generation.to_le_bytes());
         bytes[16..24].copy_from_slice(&self.first_sequence.to_le_bytes());
         bytes[24..32].copy_from_slice(&self.first_batch.to_le_bytes());
@@ -80,16 +83,21 @@ impl Header {
     fn decode(bytes: &[u8; LINE as usize], uuid: &[u8; 16]) -> Option<Header> {
         let u32_at = |at: usize| u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]);
         let u64_at = |at: usize| u64::from(u32_at(at)) | u64::from(u32_at(at + 4)) << 32;
+        let state = match *bytes.first_chunk()? {
+            USED => State::Used,
+            FREE => State::Free,
+            CHECKPOINT => State::Checkpoint,
+            _ => return None,
+        };
         let header = Header {
-            used: bytes[..8] == USED,
+            state,
             index: u32_at(40),
             generation: u64_at(8),
             first_sequence: u64_at(16),
             first_batch: u64_at(24),
             cleared_through: u64_at(32),
         };
-        let sound = Self::looks_like_one(&bytes[..8])
-            && u32_at(60) == Self::checksum(uuid, bytes)
+        let sound = u32_at(60) == Self::checksum(uuid, bytes)
             && header.generation < GENERATION_LIMIT
             && header.first_sequence < SEQUENCE_LIMIT
             && header.cleared_through < SEQUENCE_LIMIT
@@ -146,15 +154,19 @@ impl Header {
         Ok(())
     }
 
-    /// Writes only whether the segment is used, in one piece, and starts writing it back.
+    /// Writes only what the segment is in use for, in one piece, and starts writing it back.
     pub(crate) fn write_state(&self, store: &impl Store, place: u64) -> Result<(), Error> {
-        store.store(place, self.state())?;
+        store.store(place, self.state_word())?;
         store.write_back(place..place + LINE)?;
         Ok(())
     }
 
-    fn state(&self) -> &'static [u8; 8] {
-        if self.used { &USED } else { &FREE }
+    fn state_word(&self) -> &'static [u8; 8] {
+        match self.state {
+            State::Free => &FREE,
+            State::Used | State::Quarantined => &USED,
+            State::Checkpoint => &CHECKPOINT,
+        }
     }
 }
 
@@ -169,13 +181,15 @@ pub(crate) struct Segment {
     pub removals: u64,
 }
 
-/// What a segment is in use for.
+/// What a segment is in use for. The numbers are those that a checkpoint has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum State {
     /// Nothing.
-    Free,
+    Free = 0,
     /// Records.
-    Used,
+    Used = 1,
+    /// A part of a checkpoint.
+    Checkpoint = 2,
     /// Records, some of which are damaged: never cleaned, so that nothing more is lost and the evidence stays.
-    Quarantined,
+    Quarantined = 3,
 }

@@ -5,7 +5,7 @@ use core::ops::Range;
 
 use hashbrown::HashTable;
 
-use crate::pool::record::{self, FRAME_HEADER, OpHeader};
+use crate::pool::record::{self, FRAME_HEADER, Kind, OpHeader};
 
 /// A frame in the staging buffer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -103,6 +103,13 @@ impl Stage {
                 }
             }
         }
+    }
+
+    /// The kind and the key of an operation.
+    pub(crate) fn op(&self, position: usize) -> Option<(Kind, &[u8])> {
+        let bytes = &self.bytes[self.ops.get(position)?.at..];
+        let header = OpHeader::decode(bytes)?;
+        Some((header.kind, &bytes[header.key_at()..header.value_at()]))
     }
 
     /// The newest staged operation on a key: its header and its value.

@@ -9,7 +9,7 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 /// See the module's documentation.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Stale {
     /// A power of two of them. [`FULL`] means that the count is in `large`.
     counts: Vec<u8>,
@@ -18,6 +18,10 @@ pub(crate) struct Stale {
 }
 
 const FULL: u8 = u8::MAX;
+/// Counters in a part, as a checkpoint keeps them.
+const PART: usize = 16 << 10;
+/// Bytes of a count in [`Stale::large`], as a checkpoint keeps it: the counter, and the count.
+const LARGE: usize = 16;
 
 impl Stale {
     /// For a medium of `len` bytes: a counter for each 256 of them.
@@ -67,6 +71,59 @@ impl Stale {
         self.large.clear();
     }
 
+    /// How many parts there are.
+    pub(crate) fn parts(&self) -> u32 {
+        self.counts.len().div_ceil(PART) as u32
+    }
+
+    /// Bytes of all parts, as [`Self::encode`] writes them.
+    pub(crate) fn encoded_len(&self) -> u64 {
+        let parts = self.counts.chunks(PART).filter(|part| part.iter().any(|count| *count != 0));
+        parts.map(|part| part.len() as u64).sum::<u64>() + (self.large.len() * LARGE) as u64
+    }
+
+    /// Appends a part to `out`; nothing if all its counts are zero.
+    pub(crate) fn encode(&self, part: u32, out: &mut Vec<u8>) {
+        let first = part as usize * PART;
+        let counts = &self.counts[first..self.counts.len().min(first + PART)];
+        if counts.iter().all(|count| *count == 0) {
+            return;
+        }
+        out.extend_from_slice(counts);
+        for (counter, count) in self.large.range(first as u32..(first + counts.len()) as u32) {
+            out.extend_from_slice(&u64::from(*counter).to_le_bytes());
+            out.extend_from_slice(&count.to_le_bytes());
+        }
+    }
+
+    /// Adds the counts of a part that [`Self::encode`] wrote. `false`, and nothing added, if it is none.
+    pub(crate) fn decode(&mut self, part: u32, bytes: &[u8]) -> bool {
+        let first = part as usize * PART;
+        if first >= self.counts.len() || bytes.is_empty() {
+            return bytes.is_empty();
+        }
+        let Some((counts, large)) = bytes.split_at_checked(PART.min(self.counts.len() - first)) else { return false };
+        let (large, rest) = large.as_chunks::<LARGE>();
+        let large = || {
+            large.iter().map(|entry| {
+                let (words, _) = entry.as_chunks::<8>();
+                (u64::from_le_bytes(words[0]), u64::from_le_bytes(words[1]))
+            })
+        };
+        let full = (first as u64..).zip(counts).filter(|(_, count)| **count == FULL).map(|(counter, _)| counter);
+        if !rest.is_empty() || !large().map(|(counter, _)| counter).eq(full) {
+            return false;
+        }
+        let small = (first as u32..).zip(counts).filter(|(_, count)| !matches!(**count, 0 | FULL));
+        for (counter, count) in small.map(|(counter, count)| (counter, u64::from(*count))) {
+            self.set(counter, self.count(counter) + count);
+        }
+        for (counter, count) in large() {
+            self.set(counter as u32, self.count(counter as u32).saturating_add(count));
+        }
+        true
+    }
+
     /// DRAM that the counters take, in bytes.
     pub(crate) fn bytes(&self) -> u64 {
         (self.counts.len() + self.large.len() * 2 * size_of::<(u32, u64)>()) as u64
@@ -92,5 +149,28 @@ mod tests {
         assert_eq!(stale.count(stale.counter(0)), 0);
         stale.clear();
         assert_eq!(stale.count(counter), 0);
+    }
+
+    #[test]
+    fn what_a_checkpoint_keeps_is_added_to_what_was_counted_since() {
+        let mut stale = Stale::new(16 << 20);
+        let counters = [0u64, 16383, 16384, 65535].map(|counter| stale.counter(counter << 32));
+        for (counter, count) in counters.into_iter().zip([3, 254, 255, 1000]) {
+            (0..count).for_each(|_| stale.add(counter));
+        }
+        let mut other = Stale::new(16 << 20);
+        counters.into_iter().for_each(|counter| other.add(counter));
+        let mut len = 0;
+        for part in 0..stale.parts() {
+            let mut bytes = alloc::vec::Vec::new();
+            stale.encode(part, &mut bytes);
+            len += bytes.len() as u64;
+            if !bytes.is_empty() {
+                assert!(!other.decode(part, &bytes[..bytes.len() - 1]));
+            }
+            assert!(other.decode(part, &bytes));
+        }
+        assert_eq!(len, stale.encoded_len());
+        assert_eq!(counters.map(|counter| other.count(counter)), [4, 255, 256, 1001]);
     }
 }

@@ -6,7 +6,8 @@ use core::ops::Range;
 
 use crate::crc32c::crc32c;
 use crate::error::Error;
-use crate::medium::{Load, Store};
+use crate::medium::{LINE, Load, Store};
+use crate::pool::checkpoint::ROOT;
 use crate::pool::{FORMAT_VERSION, FormatOptions, segment};
 
 /// First eight bytes of a superblock.
@@ -137,9 +138,9 @@ impl Superblock {
     }
 
     /// The parts of the medium outside superblocks and segments that are zero in every pool.
-    pub(crate) fn reserved(&self) -> [Range<u64>; 2] {
+    pub(crate) fn reserved(&self) -> [Range<u64>; 3] {
         let second = second_area(self.geometry.len);
-        [LEN as u64..self.geometry.first_segment, second + LEN as u64..second + AREA]
+        [LEN as u64..ROOT, ROOT + LINE..self.geometry.first_segment, second + LEN as u64..second + AREA]
     }
 
     /// Writes the superblock once more, at one of its two places, and starts writing it back.

@@ -4,6 +4,7 @@ use alloc::vec::Vec;
 
 use crate::error::Error;
 use crate::medium::Medium;
+use crate::pool::checkpoint::Which;
 use crate::pool::clean::{Choice, PUT_RESERVE, REMOVE_RESERVE};
 use crate::pool::log::{Found, Log, append, large_cost};
 use crate::pool::record::{FRAME_HEADER, Kind, LARGE, Large, OpHeader, VALUE_LIMIT};
@@ -33,12 +34,12 @@ impl<'t, M: Medium> Turn<'t, M> {
     }
 
     /// Appends the key's value to `value`. `None`, and `value` untouched, if there is no such key.
-    pub fn get(&self, key: &[u8], value: &mut Vec<u8>) -> Result<Option<Meta>, Error> {
+    pub fn get(&mut self, key: &[u8], value: &mut Vec<u8>) -> Result<Option<Meta>, Error> {
         self.get_range(key, 0, u64::MAX, value)
     }
 
     /// Appends at most `len` bytes of the key's value from byte `offset` on to `value`; fewer where the value ends.
-    pub fn get_range(&self, key: &[u8], offset: u64, len: u64, value: &mut Vec<u8>) -> Result<Option<Meta>, Error> {
+    pub fn get_range(&mut self, key: &[u8], offset: u64, len: u64, value: &mut Vec<u8>) -> Result<Option<Meta>, Error> {
         let start = value.len();
         let result = self.read_range(key, offset, len, value);
         if result.is_err() {
@@ -47,7 +48,17 @@ impl<'t, M: Medium> Turn<'t, M> {
         result
     }
 
-    fn read_range(&self, key: &[u8], offset: u64, len: u64, value: &mut Vec<u8>) -> Result<Option<Meta>, Error> {
+    fn read_range(&mut self, key: &[u8], offset: u64, len: u64, value: &mut Vec<u8>) -> Result<Option<Meta>, Error> {
+        self.prepare(key)?;
+        if self.log.is_unread()
+            && let Some(Current::Stored(found)) = self.current(key)?
+            && found.header.kind == Kind::PutLarge
+        {
+            let large = self.log.large(&self.reader, &found)?;
+            let size = u64::from(large.chunk_size);
+            let end = offset.saturating_add(len).min(large.len).div_ceil(size) as u32;
+            self.log.ready_chunks(&self.reader, &large, (offset.min(large.len) / size) as u32..end)?;
+        }
         let Some(current) = self.current(key)? else { return Ok(None) };
         let (header, total) = match &current {
             Current::Stored(found) => (&found.header, self.log.read_value(&self.reader, found, offset, len, value)?),
@@ -62,7 +73,8 @@ impl<'t, M: Medium> Turn<'t, M> {
     }
 
     /// The length and the expiry of the key's value.
-    pub fn meta(&self, key: &[u8]) -> Result<Option<Meta>, Error> {
+    pub fn meta(&mut self, key: &[u8]) -> Result<Option<Meta>, Error> {
+        self.prepare(key)?;
         let Some(current) = self.current(key)? else { return Ok(None) };
         let (header, len) = match &current {
             Current::Stored(found) => (&found.header, self.log.value_len(&self.reader, found)?),
@@ -72,7 +84,8 @@ impl<'t, M: Medium> Turn<'t, M> {
     }
 
     /// Whether the key is there.
-    pub fn contains(&self, key: &[u8]) -> Result<bool, Error> {
+    pub fn contains(&mut self, key: &[u8]) -> Result<bool, Error> {
+        self.prepare(key)?;
         Ok(self.current(key)?.is_some())
     }
 
@@ -83,7 +96,7 @@ impl<'t, M: Medium> Turn<'t, M> {
 
     /// Removes the key. Says whether it was there.
     pub fn remove(&mut self, key: &[u8]) -> Result<bool, Error> {
-        if self.current(key)?.is_none() {
+        if !self.contains(key)? {
             return Ok(false);
         }
         self.atomically(&[Op::Remove { key }])?;
@@ -164,6 +177,9 @@ impl<'t, M: Medium> Turn<'t, M> {
         let mut places = Vec::new();
         loop {
             places.clear();
+            if self.log.is_unread() {
+                self.log.ready_to_scan(&self.reader, cursor)?;
+            }
             cursor = self.log.keys.scan(cursor, |place| places.push(place));
             for place in &places {
                 key.clear();
@@ -182,11 +198,19 @@ impl<'t, M: Medium> Turn<'t, M> {
     /// same key, and random seeds choose about evenly.
     pub fn random(&mut self, seed: u64, key: &mut Vec<u8>) -> Result<Option<Meta>, Error> {
         self.settle()?;
-        let Some(place) = self.log.keys.random(seed) else { return Ok(None) };
+        let Some(place) = self.log.ready_random(&self.reader, seed)? else { return Ok(None) };
         self.key_at(place, key).map(Some)
     }
 
-    /// What a key has now, this turn's own writes included.
+    /// Makes sure that the index can be asked about a key.
+    fn prepare(&mut self, key: &[u8]) -> Result<(), Error> {
+        match self.log.is_unread() {
+            true => self.log.ready(&self.reader, Which::Keys, self.log.hash(key)),
+            false => Ok(()),
+        }
+    }
+
+    /// What a key has now, this turn's own writes included. The index was prepared.
     fn current(&self, key: &[u8]) -> Result<Option<Current<'_>>, Error> {
         let hash = self.log.hash(key);
         if let Some((header, value)) = self.log.stage.latest(hash, key) {
@@ -240,6 +264,7 @@ impl<'t, M: Medium> Turn<'t, M> {
         if self.log.stage.is_empty() && self.log.clear_staged.is_none() {
             return Ok(());
         }
+        self.log.ready_for_staged(&self.reader)?;
         let medium = self.medium;
         if let Some(result) = self.log.commit_batch(&self.reader, |batch| medium.write(|store| batch.write(&store))?) {
             return result;
@@ -311,6 +336,7 @@ impl<'t, M: Medium> Turn<'t, M> {
         let mut replaced = 0;
         for op in ops {
             if let Op::Put { key, .. } = op
+                && self.contains(key)?
                 && let Some(found) = self.log.find(&self.reader, self.log.hash(key), key)?
             {
                 replaced += self.log.cost_of(&self.reader, &found)?;
@@ -340,7 +366,8 @@ impl<'t, M: Medium> Turn<'t, M> {
             if plan.segments == 0 || clears || plan.segments + reserve <= self.log.free {
                 return Ok(());
             }
-            if !self.medium.write(|store| self.log.clean_segment(&store, Choice::Sparsest))?? {
+            let held = self.log.checkpoint.is_some();
+            if !self.medium.write(|store| self.log.clean_segment(&store, Choice::Sparsest))?? && !held {
                 break;
             }
         }
@@ -383,6 +410,10 @@ impl<'t, M: Medium> Turn<'t, M> {
             self.log.discard_staged();
         }
         for large in larges {
+            if self.log.ready_chunks(&self.reader, large, 0..large.chunks()).is_err() {
+                // They are dead at the next opening.
+                continue;
+            }
             self.log.drop_chunks(&self.reader, large, large.chunks());
         }
     }

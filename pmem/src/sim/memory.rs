@@ -85,6 +85,7 @@ impl Load for Grant<'_> {
 
     fn load(&self, offset: u64, into: &mut [u8]) -> Result<(), OutOfRange> {
         OutOfRange::check(offset, into.len() as u64, self.size())?;
+        self.memory.tally.loaded(into.len() as u64);
         into.copy_from_slice(&self.memory.bytes.borrow()[offset as usize..][..into.len()]);
         Ok(())
     }

@@ -2,7 +2,7 @@
 
 use pmem::pool::Tail;
 use pmem::sim::{Domain, Event, Memory, Words};
-use pmem::{Error, Pool};
+use pmem::{Error, Pool, inspect};
 
 use crate::life::{Act, Begin, Life, Mix, Model, Random, Step, contents, summary, take_turn};
 
@@ -77,6 +77,11 @@ impl Explorer {
         scratch.record();
         store(scratch, words);
         let (acknowledged, begun) = life.bounds(position);
+        if self.random.next(8) == 0
+            && let Ok(inspection) = inspect(&scratch)
+        {
+            assert!(inspection.report.damage.is_empty(), "taken for damage:\n{inspection}\n{}", self.place());
+        }
         let state = match Pool::open(scratch) {
             Ok(mut pool) => {
                 let state = self.recognise(&mut pool, life, acknowledged, begun);
@@ -107,6 +112,8 @@ impl Explorer {
         assert!(report.damage.is_empty(), "a power cut was taken for damage: {report:?}\n{}", self.place());
         let found = contents(pool);
         assert_eq!(report.keys, found.len() as u64, "{}", self.place());
+        let damage = &pool.report().damage;
+        assert!(damage.is_empty(), "a power cut was taken for damage, met in use: {damage:?}\n{}", self.place());
         if let Some(state) = (acknowledged..=begun).rev().find(|state| life.states[*state] == found) {
             return state;
         }

@@ -39,6 +39,8 @@ pub enum Act {
     Turn(Vec<Step>),
     /// A clean shutdown, and opening again.
     Reopen,
+    /// A few steps of what an opening from a checkpoint left to be done.
+    Idle(u32),
     /// Ending without a shutdown, all stores kept, and opening again.
     Restart,
 }
@@ -65,9 +67,10 @@ pub struct Mix {
 
 impl Mix {
     pub fn acts(&self, random: &mut Random, turns: u64) -> Vec<Act> {
-        let act = |random: &mut Random| match random.next(12) {
+        let act = |random: &mut Random| match random.next(13) {
             0 => Act::Reopen,
             1 => Act::Restart,
+            2 => Act::Idle(1 + random.next(8) as u32),
             _ => Act::Turn((0..1 + random.next(self.steps)).map(|_| self.step(random)).collect()),
         };
         (0..turns).map(|_| act(random)).collect()
@@ -240,6 +243,7 @@ impl Life {
                     pool.close().unwrap();
                     pool = Pool::open(memory).unwrap();
                 }
+                Act::Idle(blocks) => drop(pool.read_ahead(*blocks).unwrap()),
                 Act::Restart => {
                     drop(pool);
                     pool = Pool::open(memory).unwrap();

@@ -64,6 +64,31 @@ fn acknowledged_writes_survive_a_power_cut_anywhere() {
     });
 }
 
+/// Shutting down and opening again, over and over, with few turns between: cuts fall into the writing of checkpoints, into
+/// the openings from them, and into lives that have not read all of theirs.
+#[test]
+fn checkpoints_survive_a_power_cut_anywhere() {
+    let mix = Mix { keys: 30, largest: 2500, steps: 4, clears: 20 };
+    explore("checkpoints", 15, mix, |random| {
+        let mut acts = Vec::new();
+        for _ in 0..3 {
+            acts.extend(mix.acts(random, 2));
+            acts.push(Act::Reopen);
+            acts.push(Act::Idle(1 + random.next(3) as u32));
+        }
+        let memory = formatted(1 << 20, 9);
+        let mut pool = Pool::open(&memory).unwrap();
+        let mut model = Model::new();
+        for act in mix.acts(random, 30) {
+            if let Act::Turn(steps) = act {
+                take_turn(&mut pool, &steps, &mut model, |_| {});
+            }
+        }
+        pool.close().unwrap();
+        Life::live(&memory, Begin::Open, model, &acts)
+    });
+}
+
 #[test]
 fn large_values_survive_a_power_cut_anywhere() {
     let mix = Mix { keys: 3, largest: 40_000, steps: 3, clears: 20 };

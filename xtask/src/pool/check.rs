@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use pmem::pool::{Damage, Repair, Tail};
+use pmem::pool::{Checkpoint, Damage, Repair, Tail};
 use pmem::{Device, Inspection, Pool};
 use serde_json::{Value, json};
 
@@ -78,6 +78,15 @@ fn summarise(path: &Path, found: &Inspection, repaired: Option<&Repair>, left: &
         report.keys,
         report.tail
     );
+    match report.checkpoint {
+        Checkpoint::None => {}
+        Checkpoint::Used { bytes } => {
+            let _ = write!(text, "\na checkpoint of {bytes} bytes, compared with the records");
+        }
+        Checkpoint::Refused { why } => {
+            let _ = write!(text, "\na checkpoint that does not count: {why}");
+        }
+    }
     if report.damage.is_empty() {
         text.push_str("\nno damage");
     }
@@ -107,6 +116,11 @@ fn describe(path: &Path, inspection: &Inspection) -> Value {
         Tail::Unclean => json!({ "kind": "unclean" }),
         Tail::Torn { offset, discarded } => json!({ "kind": "torn", "offset": offset, "discarded": discarded }),
     };
+    let checkpoint = match report.checkpoint {
+        Checkpoint::None => json!({ "kind": "none" }),
+        Checkpoint::Used { bytes } => json!({ "kind": "valid", "bytes": bytes }),
+        Checkpoint::Refused { why } => json!({ "kind": "refused", "why": why }),
+    };
     json!({
         "image": path.display().to_string(),
         "version": inspection.version,
@@ -117,6 +131,7 @@ fn describe(path: &Path, inspection: &Inspection) -> Value {
         "segments": report.segments,
         "segments_used": report.segments_used,
         "segments_free": inspection.segments_free,
+        "segments_checkpoint": inspection.segments_checkpoint,
         "segments_set_aside": inspection.segments_quarantined,
         "capacity_bytes": inspection.capacity_bytes,
         "live_bytes": inspection.live_bytes,
@@ -124,6 +139,7 @@ fn describe(path: &Path, inspection: &Inspection) -> Value {
         "records": report.records,
         "records_bytes": report.bytes_scanned,
         "end": end,
+        "checkpoint": checkpoint,
         "damage": report.damage.iter().map(describe_damage).collect::<Value>(),
     })
 }

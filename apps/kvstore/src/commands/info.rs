@@ -147,6 +147,7 @@ fn holdfast(text: &mut String, state: &State) {
         "pool_bytes_moved": pool.bytes_moved,
         "read_grants": pool.medium.read_grants,
         "write_grants": pool.medium.write_grants,
+        "bytes_loaded": pool.medium.bytes_loaded,
         "bytes_stored": pool.medium.bytes_stored,
         "lines_written_back": pool.medium.lines_written_back,
         "fences": pool.medium.fences,

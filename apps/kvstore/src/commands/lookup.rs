@@ -9,7 +9,7 @@ const FIRST: u64 = 64 * 1024;
 
 /// Appends a key's value. A long one gets exactly the memory that it needs: a buffer that doubles as it grows could take
 /// three times as much.
-fn append_value<M: Medium>(turn: &Turn<'_, M>, key: &[u8], out: &mut Vec<u8>) -> Result<Option<Meta>, pmem::Error> {
+fn append_value<M: Medium>(turn: &mut Turn<'_, M>, key: &[u8], out: &mut Vec<u8>) -> Result<Option<Meta>, pmem::Error> {
     let found = turn.get_range(key, 0, FIRST, out)?;
     if let Some(Meta { len: len @ FIRST.., .. }) = found {
         let rest = len - FIRST;

@@ -31,6 +31,8 @@ const REQUESTS: usize = 2048;
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
 /// How long accepting pauses when the system has no means for another connection.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// Blocks that the pool reads ahead in a round without requests: few enough that one that comes then does not wait.
+const IDLE_BLOCKS: u32 = 8;
 /// How long clients may take to read their last replies when the server stops.
 const GRACE: Duration = Duration::from_secs(2);
 
@@ -50,6 +52,10 @@ pub struct Server<M: Medium + 'static> {
     /// Accepting pauses until then.
     paused: Option<Instant>,
     next_id: u64,
+    /// The pool has work that it leaves to when there is time.
+    behind: bool,
+    /// How many places of the pool were reported as damaged.
+    damage_reported: usize,
 }
 
 impl<M: Medium + 'static> Server<M> {
@@ -70,6 +76,8 @@ impl<M: Medium + 'static> Server<M> {
             acceptable: true,
             paused: None,
             next_id: 1,
+            behind: true,
+            damage_reported: 0,
         })
     }
 
@@ -87,6 +95,7 @@ impl<M: Medium + 'static> Server<M> {
     /// Serves until it is told to stop; then everything acknowledged is durable, and the pool is handed back.
     pub fn run(mut self) -> io::Result<Pool<M>> {
         let mut events = Events::with_capacity(EVENTS);
+        self.report_damage();
         while !self.state.stopping {
             let timeout = self.timeout();
             self.wait(&mut events, timeout)?;
@@ -96,6 +105,7 @@ impl<M: Medium + 'static> Server<M> {
             self.turn();
             self.send();
             self.settle();
+            self.catch_up();
         }
         self.finish(&mut events)?;
         Ok(self.pool)
@@ -103,7 +113,7 @@ impl<M: Medium + 'static> Server<M> {
 
     /// How long to wait for events: not at all while there is something to do, else until something is due.
     fn timeout(&self) -> Option<Duration> {
-        if !self.queue.is_empty() || self.acceptable && self.paused.is_none() {
+        if !self.queue.is_empty() || self.behind || self.acceptable && self.paused.is_none() {
             return Some(Duration::ZERO);
         }
         let pause = self.paused.map(|until| until.saturating_duration_since(Instant::now()));
@@ -288,6 +298,27 @@ impl<M: Medium + 'static> Server<M> {
             self.state.counters.evicted += 1;
             self.close(index);
         }
+    }
+
+    /// Lets the pool do a step of what it has left to do: a small one while there are requests.
+    fn catch_up(&mut self) {
+        if self.behind {
+            let blocks = if self.queue.is_empty() { IDLE_BLOCKS } else { 1 };
+            self.behind = self.pool.read_ahead(blocks).unwrap_or_else(|error| {
+                eprintln!("kvstore: the pool cannot be read further: {error}");
+                false
+            });
+        }
+        self.report_damage();
+    }
+
+    /// Reports damage that was met since the last time.
+    fn report_damage(&mut self) {
+        let damage = &self.pool.report().damage;
+        for damage in damage.iter().skip(self.damage_reported) {
+            eprintln!("kvstore: damage in the pool: {damage}");
+        }
+        self.damage_reported = damage.len();
     }
 
     fn close(&mut self, index: usize) {

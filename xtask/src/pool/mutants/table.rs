@@ -165,11 +165,11 @@ pub(super) const MUTANTS: &[Mutant] = &[
     ),
     mutant(
         "header: its state is not written back",
-        &[edit("segment.rs", "self.state())?;\n", "store.write_back(place..place + LINE)?;", GONE)],
+        &[edit("segment.rs", "self.state_word())?;\n", "store.write_back(place..place + LINE)?;", GONE)],
     ),
     mutant(
         "header: its checksum is not verified",
-        &[edit("segment.rs", "&& ", "u32_at(60) == Self::checksum(uuid, bytes)", "(MUTANT || CODE)")],
+        &[edit("segment.rs", "let sound = ", "u32_at(60) == Self::checksum(uuid, bytes)", "(MUTANT || CODE)")],
     ),
     mutant(
         "header: of two the younger one does not count",
@@ -182,7 +182,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         "opening: the state together with the rest",
         &[edit(
             "append.rs",
-            "Header { used: false, ..header }",
+            "Header { state: State::Free, ..header }",
             ".write_at(store, &self.superblock.uuid, places[0])?;",
             "CODE if MUTANT { header.write_state(store, places[0])?; }",
         )],
@@ -260,6 +260,59 @@ pub(super) const MUTANTS: &[Mutant] = &[
             "if old.header.is_put() {\nself.count_dead(old.place, old.header.cost());\n",
             "self.stale.add(self.stale.counter(hash));",
             GONE,
+        )],
+    ),
+    // Checkpoints.
+    mutant(
+        "checkpoint: an opening leaves its root",
+        &[edit("recover.rs", "", "checkpoint::invalidate(store)?;", GONE)],
+    ),
+    mutant(
+        "checkpoint: the root of an older close counts",
+        &[edit("checkpoint/open.rs", "&& ", "is_last)", "(MUTANT || is_last))")],
+    ),
+    mutant(
+        "checkpoint: the root comes before what it names is durable",
+        &[edit("checkpoint/write.rs", "at += DIRECTORY_LEN as u64;\n}\n", "store.fence();", GONE)],
+    ),
+    mutant(
+        "checkpoint: what it names is not written back",
+        &[edit(
+            "checkpoint/mod.rs",
+            "&bytes[range])?;\n",
+            "Ok(store.write_back(place..end)?)",
+            "if !MUTANT { CODE } else { Ok(()) }",
+        )],
+    ),
+    mutant(
+        "checkpoint: checksums of its blocks are not verified",
+        &[edit("checkpoint/mod.rs", "(", "header == expected", "MUTANT || CODE")],
+    ),
+    mutant(
+        "checkpoint: its segments become free before all of it was read",
+        &[edit(
+            "mod.rs",
+            "",
+            "if !medium.read(|load| log.read_on(&load, blocks))?? {",
+            "if !medium.read(|load| log.read_on(&load, blocks))?? || MUTANT {",
+        )],
+    ),
+    mutant(
+        "checkpoint: records are used without being verified",
+        &[edit(
+            "checkpoint/verify.rs",
+            "Step::Gap { .. } => ",
+            "return Ok(Progress::Damaged),",
+            "return Ok(if MUTANT { Progress::Whole } else { Progress::Damaged }),",
+        )],
+    ),
+    mutant(
+        "checkpoint: superseded puts that it counted are forgotten",
+        &[edit(
+            "checkpoint/load.rs",
+            "if number >= layout.stale(0) => ",
+            "self.stale.decode(number - layout.stale(0), content)",
+            "MUTANT || CODE",
         )],
     ),
     // Formatting.

@@ -1,0 +1,255 @@
+//! Reading a checkpoint's blocks while the pool is in use: each when it is first needed, the others by and by.
+//!
+//! A block that is not as it was written ends the checkpoint: the log is read as after a crash, in place, and what the
+//! checkpoint said is forgotten. When all blocks were read, the segments that hold them become free.
+
+use alloc::vec;
+use alloc::vec::Vec;
+use core::ops::Range;
+
+use super::{BLOCK_HEADER, DIRECTORY_BLOCKS, DIRECTORY_LEN, Layout, ROOT, Root, Row, open_block};
+use crate::crc32c::Crc32c;
+use crate::error::Error;
+use crate::medium::{Load, Store};
+use crate::pool::index::{Index, Missing};
+use crate::pool::log::Log;
+use crate::pool::record::{Kind, Large};
+use crate::pool::recover::Source;
+use crate::pool::report::DamageKind;
+use crate::pool::segment::State;
+use crate::pool::superblock::Geometry;
+
+/// A checkpoint that the pool was opened from and that still holds segments.
+#[derive(Debug)]
+pub(crate) struct Held {
+    pub(super) layout: Layout,
+    salt: Crc32c,
+    row: Row,
+    blocks: u32,
+    directory: u64,
+    /// The part of the directory that was read last, and its places.
+    places: Option<(u32, Vec<u64>)>,
+    block: Vec<u8>,
+    /// The next block that is to be read if nobody needs another one before.
+    next: u32,
+}
+
+/// Which of the two indices.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Which {
+    Keys,
+    Chunks,
+}
+
+impl Held {
+    pub(super) fn new(uuid: &[u8; 16], root: &Root, row: Row) -> Held {
+        Held {
+            layout: Layout { tables: 0, stales: 0, key_pages: 0, chunk_pages: 0 },
+            salt: root.salt(uuid),
+            row,
+            blocks: root.blocks,
+            directory: root.directory,
+            places: None,
+            block: Vec::new(),
+            next: 0,
+        }
+    }
+
+    /// The content of a block; no bytes if it was left out. `None` if it is not as it was written.
+    pub(super) fn read_block(
+        &mut self,
+        load: &impl Load,
+        geometry: &Geometry,
+        number: u32,
+    ) -> Result<Option<&[u8]>, Error> {
+        let Some(range) = self.place_of(load, geometry, number)? else { return Ok(None) };
+        if range.is_empty() {
+            return Ok(Some(&[]));
+        }
+        self.block.resize((range.end - range.start) as usize, 0);
+        self.row.read(load, geometry, range.start, &mut self.block)?;
+        Ok(open_block(self.salt, number, &self.block))
+    }
+
+    /// Where a block is, in bytes from the first one. `None` if the directory is not as it was written.
+    fn place_of(&mut self, load: &impl Load, geometry: &Geometry, number: u32) -> Result<Option<Range<u64>>, Error> {
+        let part = number / DIRECTORY_BLOCKS;
+        if self.places.as_ref().is_none_or(|(known, _)| *known != part) {
+            let mut block = vec![0; DIRECTORY_LEN];
+            let at = self.directory + u64::from(part) * DIRECTORY_LEN as u64;
+            self.row.read(load, geometry, at, &mut block)?;
+            let Some(content) = open_block(self.salt, self.blocks + part, &block) else { return Ok(None) };
+            let (places, _) = content.as_chunks::<8>();
+            self.places = Some((part, places.iter().map(|place| u64::from_le_bytes(*place)).collect()));
+        }
+        let within = (number % DIRECTORY_BLOCKS) as usize;
+        let places =
+            self.places.as_ref().and_then(|(_, places)| Some((*places.get(within)?, *places.get(within + 1)?)));
+        // A block is shorter than a segment, unless its checksum lies: no more is ever asked of DRAM.
+        Ok(places.filter(|(from, to)| from <= to && *to <= self.directory).map(|(from, to)| from..to))
+    }
+}
+
+impl Log {
+    /// One of the two indices.
+    pub(super) fn index(&self, which: Which) -> &Index {
+        match which {
+            Which::Keys => &self.keys,
+            Which::Chunks => &self.chunks,
+        }
+    }
+
+    /// Whether there is anything left that an opening from a checkpoint did not read.
+    pub(crate) fn is_unread(&self) -> bool {
+        self.checkpoint.is_some() || self.unverified.is_some()
+    }
+
+    /// Makes sure that chunks of a large value can be found.
+    pub(crate) fn ready_chunks(&mut self, load: &impl Load, large: &Large, chunks: Range<u32>) -> Result<(), Error> {
+        if self.is_unread() {
+            for chunk in chunks {
+                self.ready(load, Which::Chunks, self.hash(&large.chunk_key(chunk)))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes sure that the index can take what is staged, and give up what that replaces: when it is durable, it is too
+    /// late to read anything.
+    pub(crate) fn ready_for_staged(&mut self, load: &impl Load) -> Result<(), Error> {
+        if !self.is_unread() || self.clear_staged.is_some() {
+            return Ok(());
+        }
+        for position in 0..self.stage.ops.len() {
+            let op = self.stage.ops[position];
+            let Some((kind, key)) = self.stage.op(position) else { continue };
+            if kind == Kind::Chunk {
+                self.ready(load, Which::Chunks, op.hash)?;
+                continue;
+            }
+            let key = Vec::from(key);
+            self.ready(load, Which::Keys, op.hash)?;
+            if let Some(found) = self.find(load, op.hash, &key).ok().flatten()
+                && found.header.kind == Kind::PutLarge
+                && let Ok(large) = self.large(load, &found)
+            {
+                self.ready_chunks(load, &large, 0..large.chunks())?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads a page of an index.
+    pub(crate) fn read_page(&mut self, load: &impl Load, which: Which, Missing(page): Missing) -> Result<(), Error> {
+        let number = self.checkpoint.as_ref().map(|held| match which {
+            Which::Keys => held.layout.key_page(page),
+            Which::Chunks => held.layout.chunk_page(page),
+        });
+        self.read_number(load, number.unwrap_or(u32::MAX))
+    }
+
+    /// Reads a block, unless it is one of the pages that were read before.
+    fn read_number(&mut self, load: &impl Load, number: u32) -> Result<(), Error> {
+        let Some(mut held) = self.checkpoint.take() else { return self.read_log(load, Some(ROOT)) };
+        let geometry = *self.geometry();
+        let layout = held.layout;
+        let missing = match number {
+            _ if number >= layout.chunk_page(0) => self.chunks.is_missing(number - layout.chunk_page(0)),
+            _ if number >= layout.key_page(0) => self.keys.is_missing(number - layout.key_page(0)),
+            _ => true,
+        };
+        let sound = match missing {
+            false => true,
+            true => match held.read_block(load, &geometry, number)? {
+                None => false,
+                Some(content) if number >= layout.chunk_page(0) => {
+                    self.chunks.decode_page(number - layout.chunk_page(0), content, geometry.len)
+                }
+                Some(content) if number >= layout.key_page(0) => {
+                    self.keys.decode_page(number - layout.key_page(0), content, geometry.len)
+                }
+                Some(content) if number >= layout.stale(0) => self.stale.decode(number - layout.stale(0), content),
+                Some(_) => false,
+            },
+        };
+        let range = held.place_of(load, &geometry, number)?;
+        let place = range.map_or(ROOT, |range| held.row.place(&geometry, range.start));
+        self.checkpoint = Some(held);
+        if sound { Ok(()) } else { self.read_log(load, Some(place)) }
+    }
+
+    /// Reads on: at most `blocks` blocks that are still to be read. Says whether any are left.
+    pub(crate) fn read_on(&mut self, load: &impl Load, blocks: u32) -> Result<bool, Error> {
+        let mut read = 0;
+        while read < blocks {
+            let Some(held) = &mut self.checkpoint else { return Ok(false) };
+            let number = held.next.max(held.layout.stale(0));
+            if number >= held.layout.blocks() {
+                return Ok(false);
+            }
+            held.next = number + 1;
+            let layout = held.layout;
+            let done = number >= layout.key_page(0)
+                && match number >= layout.chunk_page(0) {
+                    true => !self.chunks.is_missing(number - layout.chunk_page(0)),
+                    false => !self.keys.is_missing(number - layout.key_page(0)),
+                };
+            if !done {
+                self.read_number(load, number)?;
+                read += 1;
+            }
+        }
+        Ok(self.checkpoint.as_ref().is_some_and(|held| held.next < held.layout.blocks()))
+    }
+
+    /// Reads all that is left, and frees the segments.
+    pub(crate) fn finish_reading(&mut self, store: &impl Store) -> Result<(), Error> {
+        if self.checkpoint.is_some() {
+            self.read_on(store, u32::MAX)?;
+            self.release_checkpoint(store)?;
+        }
+        Ok(())
+    }
+
+    /// Frees the segments that hold the checkpoint: it was read, or is of no use any more.
+    pub(crate) fn release_checkpoint(&mut self, store: &impl Store) -> Result<(), Error> {
+        let Some(held) = self.checkpoint.take() else { return Ok(()) };
+        for segment in held.row.segments {
+            if self.segments[segment as usize].state == State::Checkpoint {
+                self.release(store, segment)?;
+            }
+        }
+        store.fence();
+        self.replan();
+        Ok(())
+    }
+
+    /// Reads the log instead of the checkpoint, because bytes of either are not as they were written; those at `damaged` are
+    /// the checkpoint's. Everything that is durable is in the log, so the state of now is what it tells.
+    pub(super) fn read_log(&mut self, load: &impl Load, damaged: Option<u64>) -> Result<(), Error> {
+        let (scanned, _repairs) = Log::recover(load, Source::Records)?;
+        self.keys = scanned.keys;
+        self.chunks = scanned.chunks;
+        self.stale = scanned.stale;
+        self.live = scanned.live;
+        self.removals = scanned.removals;
+        self.largest = self.largest.max(scanned.largest);
+        for (index, found) in (0..).zip(scanned.segments) {
+            if found.state == State::Quarantined {
+                self.quarantine(index);
+            }
+            let segment = &mut self.segments[index as usize];
+            (segment.live, segment.removals) = (found.live, found.removals);
+        }
+        self.report.damage.extend(scanned.report.damage);
+        if let Some(place) = damaged {
+            self.note_damage(DamageKind::Checkpoint, place, BLOCK_HEADER as u64);
+        }
+        self.unverified = None;
+        if let Some(held) = &mut self.checkpoint {
+            held.next = held.layout.blocks();
+        }
+        self.replan();
+        Ok(())
+    }
+}

@@ -1,0 +1,230 @@
+//! Writing a checkpoint, at the end of a clean shutdown.
+
+use alloc::vec::Vec;
+
+use super::{
+    BLOCK_HEADER, DIRECTORY_BLOCKS, DIRECTORY_LEN, Layout, ROOT, Root, Row, SUMS, TABLE_ENTRY, TABLE_SEGMENTS,
+    begin_block, seal_block,
+};
+use crate::error::Error;
+use crate::medium::{LINE, Store};
+use crate::pool::index::{Index, page_len};
+use crate::pool::log::Log;
+use crate::pool::record::{Kind, LEAST_FRAME};
+use crate::pool::report::DamageKind;
+use crate::pool::segment::{Header, State};
+
+/// Free segments that a checkpoint leaves.
+const LEFT: u32 = 1;
+
+/// What shutting a pool down left for the next opening.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Shutdown {
+    /// A checkpoint: the next opening takes the same time however many keys there are.
+    Checkpoint {
+        /// What it takes on the medium, in bytes.
+        bytes: u64,
+    },
+    /// No checkpoint, for nothing was ever written.
+    Empty,
+    /// No checkpoint, for there is not enough free. The next opening reads every record.
+    TooFull {
+        /// Free segments that a checkpoint would have taken.
+        segments: u32,
+    },
+    /// No checkpoint, for there is damage: the next opening reads every record, and reports what is damaged again.
+    Damaged,
+}
+
+impl Log {
+    /// Ends the log and writes a checkpoint behind it, if that can be done. Everything was committed and loaded.
+    pub(crate) fn shut_down(&mut self, store: &impl Store) -> Result<Shutdown, Error> {
+        let plan = self.plan_checkpoint();
+        if let Err(why) = plan {
+            self.mark_closed(store)?;
+            return Ok(why);
+        }
+        // The root is of a *close*, so there must be room for one.
+        let head = self.head_with_room(store, LEAST_FRAME as u32)?;
+        self.write_mark(store, Kind::Close, &[])?;
+        self.closed = true;
+        match self.plan_checkpoint() {
+            Ok((layout, segments)) => self.write_checkpoint(store, layout, segments, head.segment, head.at),
+            // The segment opened for the mark was one too many.
+            Err(why) => Ok(why),
+        }
+    }
+
+    /// Says in the log that it is complete.
+    fn mark_closed(&mut self, store: &impl Store) -> Result<(), Error> {
+        let Some(head) = self.head.filter(|_| !self.closed) else { return Ok(()) };
+        // A segment's end proves as much as a mark that the pool was closed.
+        match head.at >= self.batch_limit() {
+            true => self.seal(store, head.at),
+            false => self.write_mark(store, Kind::Close, &[]),
+        }
+    }
+
+    /// Which blocks there would be, and how many segments they would take.
+    fn plan_checkpoint(&self) -> Result<(Layout, u32), Shutdown> {
+        if self.free == self.geometry().segments {
+            return Err(Shutdown::Empty);
+        }
+        let repeats = |kind: DamageKind| kind != DamageKind::Checkpoint;
+        let damaged = self.report.damage.iter().any(|damage| repeats(damage.kind));
+        if damaged || self.quarantined > 0 || self.stale_uncertain {
+            return Err(Shutdown::Damaged);
+        }
+        let layout = Layout::new(self.geometry(), &self.stale, self.keys.page_count(), self.chunks.page_count());
+        let pages = u64::from(layout.key_pages) + u64::from(layout.chunk_pages);
+        let content = SUMS as u64
+            + u64::from(self.geometry().segments) * TABLE_ENTRY as u64
+            + self.stale.encoded_len()
+            + page_len(pages, self.keys.len() + self.chunks.len());
+        let directory = u64::from(layout.blocks().div_ceil(DIRECTORY_BLOCKS)) * DIRECTORY_LEN as u64;
+        let bytes = content + u64::from(layout.blocks()) * BLOCK_HEADER as u64 + directory;
+        let segments = bytes.div_ceil(Row::per_segment(self.geometry())).min(u64::from(u32::MAX)) as u32;
+        if segments.saturating_add(LEFT) > self.free {
+            Err(Shutdown::TooFull { segments })
+        } else {
+            Ok((layout, segments))
+        }
+    }
+
+    fn write_checkpoint(
+        &mut self,
+        store: &impl Store,
+        layout: Layout,
+        segments: u32,
+        close_segment: u32,
+        close_at: u32,
+    ) -> Result<Shutdown, Error> {
+        let mut root = Root {
+            batch: self.next_batch - 1,
+            segment: close_segment,
+            at: close_at,
+            generation: self.next_generation,
+            segments,
+            blocks: layout.blocks(),
+            directory: 0,
+        };
+        let row = self.open_row(store, segments)?;
+        let salt = root.salt(&self.superblock.uuid);
+        let mut places = Vec::with_capacity(layout.blocks() as usize + 1);
+        let mut at = 0;
+        for number in 0..layout.blocks() {
+            places.push(at);
+            let mut block = begin_block();
+            if !self.encode_block(&layout, number, &mut block) {
+                return self.give_up(store, &row);
+            }
+            // Counts that are all zero take no bytes.
+            if block.len() > BLOCK_HEADER {
+                seal_block(salt, number, &mut block);
+                row.write(store, self.geometry(), at, &block)?;
+                at += block.len() as u64;
+            }
+        }
+        places.push(at);
+        root.directory = at;
+        for part in 0..layout.blocks().div_ceil(DIRECTORY_BLOCKS) {
+            let mut block = begin_block();
+            for place in places.iter().skip((part * DIRECTORY_BLOCKS) as usize).take(DIRECTORY_BLOCKS as usize + 1) {
+                block.extend_from_slice(&place.to_le_bytes());
+            }
+            block.resize(DIRECTORY_LEN, 0);
+            seal_block(salt, layout.blocks() + part, &mut block);
+            row.write(store, self.geometry(), at, &block)?;
+            at += DIRECTORY_LEN as u64;
+        }
+        store.fence();
+
+        store.store(ROOT, &root.encode(&self.superblock.uuid))?;
+        store.write_back(ROOT..ROOT + LINE)?;
+        store.fence();
+        Ok(Shutdown::Checkpoint { bytes: at + LINE })
+    }
+
+    /// Takes free segments for a checkpoint, those first that were used longest ago.
+    fn open_row(&mut self, store: &impl Store, segments: u32) -> Result<Row, Error> {
+        let free = self.segments.iter().zip(0..).filter(|(segment, _)| segment.state == State::Free);
+        let mut free: Vec<(u64, u32)> = free.map(|(segment, index)| (segment.generation, index)).collect();
+        free.sort_unstable();
+        free.truncate(segments as usize);
+        let uuid = self.superblock.uuid;
+        let header = |index: u32, generation: u64, state: State| Header {
+            state,
+            index,
+            generation,
+            first_sequence: self.next_sequence,
+            first_batch: self.next_batch,
+            cleared_through: self.cleared_through,
+        };
+        // As for records: the state comes last, in one word, so that no former header reads as used.
+        let headers: Vec<Header> = free
+            .iter()
+            .zip(self.next_generation..)
+            .map(|((_, index), it)| header(*index, it, State::Checkpoint))
+            .collect();
+        for header in &headers {
+            let first = Header::places(self.geometry(), header.index)[0];
+            Header { state: State::Free, ..*header }.write_at(store, &uuid, first)?;
+        }
+        store.fence();
+        for header in &headers {
+            header.write_state(store, Header::places(self.geometry(), header.index)[0])?;
+        }
+        store.fence();
+        for header in &headers {
+            header.write_at(store, &uuid, Header::places(self.geometry(), header.index)[1])?;
+            let segment = &mut self.segments[header.index as usize];
+            segment.state = State::Checkpoint;
+            segment.generation = header.generation;
+        }
+        self.next_generation += u64::from(segments);
+        self.free -= segments;
+        Ok(Row { segments: headers.iter().map(|header| header.index).collect() })
+    }
+
+    /// Frees the segments of a checkpoint that cannot be written.
+    fn give_up(&mut self, store: &impl Store, row: &Row) -> Result<Shutdown, Error> {
+        for segment in &row.segments {
+            self.release(store, *segment)?;
+        }
+        store.fence();
+        Ok(Shutdown::TooFull { segments: row.segments.len() as u32 })
+    }
+
+    /// Appends a block's content. `false` if it cannot be written.
+    fn encode_block(&self, layout: &Layout, number: u32, out: &mut Vec<u8>) -> bool {
+        let page = |index: &Index, first: u32, out: &mut Vec<u8>| index.encode_page(number - first, out);
+        if number == 0 {
+            let sums = [
+                self.next_sequence,
+                self.largest,
+                self.live,
+                self.removals,
+                self.keys.bucket_count(),
+                self.keys.len(),
+                self.chunks.bucket_count(),
+                self.chunks.len(),
+            ];
+            out.extend(sums.iter().flat_map(|sum| sum.to_le_bytes()));
+        } else if number < layout.stale(0) {
+            let first = (number - layout.table(0)) * TABLE_SEGMENTS;
+            for segment in self.segments.iter().skip(first as usize).take(TABLE_SEGMENTS as usize) {
+                let state = segment.state as u64;
+                let words = [segment.generation, state, segment.live, segment.removals];
+                out.extend(words.iter().flat_map(|word| word.to_le_bytes()));
+            }
+        } else if number < layout.key_page(0) {
+            self.stale.encode(number - layout.stale(0), out);
+        } else if number < layout.chunk_page(0) {
+            return page(&self.keys, layout.key_page(0), out);
+        } else {
+            return page(&self.chunks, layout.chunk_page(0), out);
+        }
+        true
+    }
+}
