@@ -210,6 +210,27 @@ fn a_segment_without_headers_is_reported() {
     assert!(wrong < model.len() / 2);
 }
 
+/// Found by fuzzing: the turn failed as a whole, which a program takes for the loss of its device.
+#[test]
+fn clearing_is_refused_where_damage_left_no_free_segment() {
+    let mut pool = Pool::format(Memory::new(LEN as u64), &FormatOptions::new([7; 16])).unwrap();
+    pool.turn(|turn| turn.put(b"key", b"value", None)).unwrap().0.unwrap();
+    let mut image = pool.medium().image();
+    for header in (FIRST_SEGMENT + SEGMENT..LEN - 4096).step_by(SEGMENT) {
+        image[header..header + 64].fill(0xff);
+        let end = header + SEGMENT;
+        if end <= LEN - 4096 {
+            image[end - 64..end].fill(0xff);
+        }
+    }
+    let mut pool = Pool::open(Memory::from(image)).unwrap();
+    assert_eq!(pool.stats().free_bytes / SEGMENT as u64, 0);
+    let (cleared, _durable) = pool.turn(|turn| turn.clear()).unwrap();
+    assert_eq!(cleared, Err(Error::Full));
+    let (kept, _durable) = pool.turn(|turn| turn.contains(b"key")).unwrap();
+    assert_eq!(kept, Ok(true));
+}
+
 #[test]
 fn an_unreadable_last_batch_is_a_torn_tail_unless_the_pool_was_shut_down() {
     let (image, model) = sample(false);

@@ -51,6 +51,16 @@ pub enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "OPTIONS")]
         options: Vec<String>,
     },
+    /// Look for bytes that the pool does not stand, with libFuzzer
+    Fuzz {
+        /// Only this target: open_image or operations
+        target: Option<String>,
+        /// How long to look, for each target
+        #[arg(long, default_value_t = 600, value_parser = clap::value_parser!(u32).range(1..))]
+        seconds: u32,
+    },
+    /// Run the unit tests of the crates with unsafe code in Miri, which finds undefined behaviour
+    Miri,
     /// Measure
     Bench {
         /// What to measure.

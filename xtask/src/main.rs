@@ -11,7 +11,7 @@ use clap::Parser;
 
 use cli::{BenchCommand, Cli, Command, PoolCommand};
 use xtask::setup::toolchain::Choice;
-use xtask::{check, faults, pool, run, setup, test};
+use xtask::{check, faults, fuzz, miri, pool, run, setup, test};
 
 fn main() -> ExitCode {
     match execute(Cli::parse().command) {
@@ -35,6 +35,8 @@ fn execute(command: Command) -> Result<u8> {
         Command::Run(arguments) => run::run(arguments.options()?),
         Command::Test { filter, toolchain } => test::test(filter.as_deref(), Choice::resolve(toolchain.toolchain)?),
         Command::Faults { options, toolchain } => faults::faults(&options, Choice::resolve(toolchain.toolchain)?),
+        Command::Fuzz { target, seconds } => fuzz::fuzz(target.as_deref(), seconds),
+        Command::Miri => miri::miri(),
         Command::Check { toolchain } => check::check(Choice::resolve(toolchain.toolchain)?),
         Command::Bench { command: BenchCommand::Pool { keys, json } } => {
             let costs = pool::bench::measure(keys)?;

@@ -138,11 +138,15 @@ impl<'t, M: Medium> Turn<'t, M> {
         if !larges.is_empty() || self.log.stage.bytes.len() >= self.stage_limit() { self.settle() } else { Ok(()) }
     }
 
-    /// Removes every key.
+    /// Removes every key. [`Error::Full`] if damage has left no free segment to say so in.
     pub fn clear(&mut self) -> Result<(), Error> {
         let nothing = self.log.stage.is_empty() && self.log.keys.len() == 0 && self.log.chunks.len() == 0;
         if nothing || self.log.clear_staged.is_some() && self.log.stage.is_empty() {
             return Ok(());
+        }
+        // Cleaning always leaves one; only damage can have taken it.
+        if self.log.free == 0 {
+            return Err(Error::Full);
         }
         self.log.discard_staged();
         self.log.clear_staged = Some(self.log.next_sequence - 1);

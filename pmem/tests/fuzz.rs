@@ -1,0 +1,77 @@
+//! The fuzz targets without a fuzzer: all inputs that were worth keeping, and some thousand made of them at random.
+//!
+//! `cargo xtask fuzz` looks for new ones.
+
+#[path = "../fuzz/src/lib.rs"]
+#[allow(unreachable_pub, reason = "a library there, a module here")]
+mod targets;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
+
+/// Inputs made of each target's corpus, beside the corpus: more where the code is optimised, as in the stage `pool`.
+const MADE: u64 = if cfg!(debug_assertions) { 150 } else { 5000 };
+
+/// A generator that needs no dependency and gives the same numbers everywhere.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, below: usize) -> usize {
+        self.0 = self.0.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+        (self.0 >> 33) as usize % below
+    }
+}
+
+fn corpus(target: &str) -> Vec<(String, Vec<u8>)> {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(target);
+    let entries = std::fs::read_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
+    let mut corpus: Vec<_> = entries
+        .map(|entry| {
+            let path = entry.unwrap().path();
+            (path.file_name().unwrap().to_string_lossy().into_owned(), std::fs::read(&path).unwrap())
+        })
+        .collect();
+    corpus.sort();
+    assert!(!corpus.is_empty(), "{} is empty", folder.display());
+    corpus
+}
+
+/// Runs one input. A failure names it, and shows it as cargo-fuzz takes it.
+fn run(target: fn(&[u8]), name: &str, input: &[u8]) {
+    if catch_unwind(AssertUnwindSafe(|| target(input))).is_err() {
+        panic!("the input {name} fails: {input:02x?}");
+    }
+}
+
+fn run_all(name: &str, target: fn(&[u8])) {
+    let corpus = corpus(name);
+    for (file, input) in &corpus {
+        run(target, file, input);
+    }
+    let mut random = Random(1);
+    for number in 0..MADE {
+        let mut input = corpus[random.below(corpus.len())].1.clone();
+        let (other, splice) = (&corpus[random.below(corpus.len())].1, random.below(3) == 0);
+        if splice && !input.is_empty() && !other.is_empty() {
+            input.truncate(1 + random.below(input.len()));
+            input.extend_from_slice(&other[random.below(other.len())..]);
+        }
+        for _ in 0..1 + random.below(6) {
+            if !input.is_empty() {
+                let at = random.below(input.len());
+                input[at] = random.below(256) as u8;
+            }
+        }
+        run(target, &format!("number {number}"), &input);
+    }
+}
+
+#[test]
+fn images() {
+    run_all("open_image", targets::open_image);
+}
+
+#[test]
+fn operations() {
+    run_all("operations", targets::operations);
+}

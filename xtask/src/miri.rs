@@ -1,0 +1,70 @@
+//! `cargo xtask miri`: the host's unit tests of the crates with unsafe code, in an interpreter that finds undefined behaviour.
+//!
+//! Miri runs what needs no machine: no assembly, no mapped files. What that leaves out is tested in booted images.
+
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+
+use crate::setup::toolchain::find_program;
+use crate::test::host_cargo;
+
+/// The toolchain that has Miri.
+const TOOLCHAIN: &str = "nightly";
+/// The crates whose unit tests run.
+const PACKAGES: [&str; 2] = ["libos", "pmem"];
+/// Of property tests, as many cases as an interpreter has time for.
+const CASES: &str = "2";
+
+/// Runs the tests and returns the exit status: 0 if Miri objected to nothing.
+///
+/// # Errors
+/// When there is no Miri and it cannot be installed.
+pub fn miri() -> Result<u8> {
+    ensure_miri()?;
+    let mut failed = Vec::new();
+    for package in PACKAGES {
+        println!("\n== {package} ==");
+        let mut cargo = rustup_cargo("miri");
+        cargo.args(["test", "--package", package, "--lib"]);
+        // Tests read the clock and their own files.
+        cargo.env("MIRIFLAGS", "-Zmiri-disable-isolation").env("PROPTEST_CASES", CASES);
+        if !cargo.status().context("cannot run cargo")?.success() {
+            failed.push(package);
+        }
+    }
+    match failed.as_slice() {
+        [] => println!("\nMiri objects to nothing"),
+        _ => println!("\nfailed: {}", failed.join(", ")),
+    }
+    Ok(u8::from(!failed.is_empty()))
+}
+
+/// Cargo of the toolchain that has Miri, through rustup.
+fn rustup_cargo(subcommand: &str) -> Command {
+    let this = host_cargo(subcommand);
+    let mut cargo = Command::new("rustup");
+    if let Some(folder) = this.get_current_dir() {
+        cargo.current_dir(folder);
+    }
+    cargo.args(["run", TOOLCHAIN, "cargo", subcommand]);
+    // Set by the cargo that started this program, for its own toolchain.
+    cargo.env_remove("RUSTUP_TOOLCHAIN").env_remove("CARGO").env_remove("RUSTC");
+    cargo
+}
+
+fn ensure_miri() -> Result<()> {
+    if find_program("rustup").is_none() {
+        bail!("Miri comes with rustup, which is not here: see https://rustup.rs");
+    }
+    let mut version = rustup_cargo("miri");
+    if version.arg("--version").output().is_ok_and(|output| output.status.success()) {
+        return Ok(());
+    }
+    let install = ["toolchain", "install", TOOLCHAIN, "--profile", "minimal", "--component", "miri,rust-src"];
+    println!("setup: rustup {}", install.join(" "));
+    if !Command::new("rustup").args(install).status().context("cannot run rustup")?.success() {
+        bail!("rustup has no Miri for today's nightly; try again tomorrow, or name an older nightly with it");
+    }
+    Ok(())
+}
