@@ -1,6 +1,7 @@
 //! What several CPUs add: `cpus checks` tests that threads take everything along when they move, and that what one CPU
-//! unmaps no other still sees; each check prints `ok NAME`, and a failed one panics. `cpus costs` prints what threads cost
-//! in switches and interrupts between CPUs.
+//! unmaps no other still sees; each check prints `ok NAME`, and a failed one panics. `cpus resting` tests the same of what is
+//! write-protected while a CPU rests, and needs a machine of its own. `cpus costs` prints what threads cost in switches and
+//! interrupts between CPUs.
 
 fn main() {
     #[cfg(target_os = "hermit")]
@@ -28,8 +29,12 @@ mod guest {
     pub(crate) fn main() {
         match std::env::args().nth(1).as_deref() {
             Some("checks") => checks(),
+            Some("resting") => {
+                memory::protected();
+                println!("cpus: no resting cpu of {} stores by what it remembers", cpus());
+            }
             Some("costs") => costs::print(),
-            _ => panic!("say checks or costs"),
+            _ => panic!("say checks, resting or costs"),
         }
     }
 

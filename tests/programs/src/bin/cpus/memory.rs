@@ -1,8 +1,15 @@
-//! What one CPU unmaps, no other one sees any more, even if it rested meanwhile.
+//! What one CPU unmaps or write-protects, no other one uses any more, even if it rested meanwhile.
 
 use std::hint::black_box;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Barrier};
-use std::thread::Builder;
+use std::thread::{self, Builder};
+use std::time::Duration;
+
+use libos::arch::percpu::statistics;
+use libos::dax::{Device, devices};
+use libos::task::ended_count;
 
 use crate::guest::{cpus, go_to, roam};
 
@@ -42,4 +49,88 @@ fn at_once(count: usize, stack: usize, start: u32, end: u32) {
     };
     let threads: Vec<_> = (0..count).map(spawn).collect();
     threads.into_iter().for_each(|thread| thread.join().expect("no panic"));
+}
+
+/// The page that is write-protected, and what a store that should not be leaves there.
+const PAGE: u64 = 0x12_3000;
+const MARK: u64 = 0x5741_5254_5359_4152;
+/// How often each CPU is tried.
+const ROUNDS: u64 = 5;
+/// How often a CPU is waited for that does not rest.
+const PATIENCE: usize = 2000;
+
+/// What a thread on the CPU that is tried is told to do.
+enum Order {
+    /// To store what is there, so that its CPU remembers that it may.
+    Use,
+    /// To store where it must not.
+    Stray,
+}
+
+/// A thread on a CPU stores to a page, and so its CPU remembers that the page can be written. While that CPU rests, the boot CPU
+/// write-protects the page, without an interrupt, and wakes the thread, which then must not get through.
+///
+/// Nothing may stand between the wake and the store that makes the emulator forget everything anyway, as a write of the key
+/// register does. So this runs without keys, and under the policy that ends threads which go astray.
+pub(crate) fn protected() {
+    let device = devices().first().expect("the test gives this program an NVDIMM");
+    go_to(0);
+    for cpu in 1..cpus() {
+        for round in 1..=ROUNDS {
+            try_store(device, cpu);
+            let tried = u64::from(cpu - 1) * ROUNDS + round;
+            assert_eq!(ended_count(), tried, "threads that were stopped, on cpu {cpu} in round {round}");
+        }
+    }
+    roam();
+}
+
+/// Makes one attempt on this CPU, and waits for what becomes of it.
+fn try_store(device: &'static Device, cpu: u32) {
+    static STORED: AtomicBool = AtomicBool::new(false);
+    let (ordered, orders) = mpsc::channel();
+    let (done, is_done) = mpsc::channel();
+    let ended = ended_count();
+    // The thread is ended from outside, so that nobody can join it.
+    drop(thread::spawn(move || {
+        go_to(cpu);
+        obey(device, &orders, &done);
+        STORED.store(true, Ordering::SeqCst);
+    }));
+    for _ in 0..PATIENCE {
+        device.set_writable(PAGE..PAGE + 4096, true).expect("a page of a device that is there");
+        ordered.send(Order::Use).expect("the thread waits");
+        is_done.recv().expect("the thread has stored");
+        thread::sleep(Duration::from_millis(1));
+        let before = statistics().shootdown_interrupts;
+        device.set_writable(PAGE..PAGE + 4096, false).expect("a page of a device that is there");
+        if statistics().shootdown_interrupts == before {
+            ordered.send(Order::Stray).expect("the thread waits");
+            while ended_count() == ended && !STORED.load(Ordering::SeqCst) {
+                thread::sleep(Duration::from_millis(1));
+            }
+            assert!(!STORED.load(Ordering::SeqCst), "cpu {cpu} has used what it remembered");
+            return;
+        }
+    }
+    panic!("cpu {cpu} does not rest");
+}
+
+/// Stores as it is told; returns when it has stored where it must not.
+fn obey(device: &Device, orders: &Receiver<Order>, done: &Sender<()>) {
+    let at = (device.address_range().start + PAGE) as *mut u64;
+    loop {
+        match orders.recv().expect("the boot CPU gives orders") {
+            Order::Use => {
+                // SAFETY: nobody has a reference into the device, and the store leaves it as it is.
+                unsafe { at.write_volatile(at.read_volatile()) };
+                done.send(()).expect("the boot CPU waits");
+            }
+            Order::Stray => {
+                // SAFETY: none; the page's permissions have to stop it.
+                unsafe { at.write_volatile(MARK) };
+                return;
+            }
+        }
+    }
 }
