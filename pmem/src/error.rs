@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use crate::medium::{Gone, OutOfRange};
+use crate::medium::{Gone, LoadError, OutOfRange};
 use crate::pool::FORMAT_VERSION;
 
 /// Why an operation on a pool failed. Nothing was changed unless the variant says so.
@@ -146,6 +146,15 @@ impl core::error::Error for Error {}
 impl From<Gone> for Error {
     fn from(_: Gone) -> Self {
         Error::Gone
+    }
+}
+
+impl From<LoadError> for Error {
+    fn from(error: LoadError) -> Self {
+        match error {
+            LoadError::OutOfRange(out_of_range) => out_of_range.into(),
+            LoadError::Unreadable(bad) => Error::Damaged { offset: bad.start },
+        }
     }
 }
 

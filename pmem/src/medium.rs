@@ -9,6 +9,7 @@
 //! through a reference across the register write that opens or closes the scope, and takes the memory behind it for
 //! always readable. Both would be wrong.
 
+use alloc::vec::Vec;
 use core::fmt;
 use core::ops::Range;
 
@@ -44,6 +45,34 @@ impl OutOfRange {
     }
 }
 
+/// Why bytes were not loaded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LoadError {
+    /// They do not all lie within the medium.
+    OutOfRange(OutOfRange),
+    /// The medium cannot read these bytes any more. What was loaded of the others is not to be used.
+    Unreadable(Range<u64>),
+}
+
+impl fmt::Display for LoadError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            LoadError::OutOfRange(out_of_range) => out_of_range.fmt(f),
+            LoadError::Unreadable(bad) => {
+                write!(f, "bytes {:#x}..{:#x} of the medium are unreadable", bad.start, bad.end)
+            }
+        }
+    }
+}
+
+impl core::error::Error for LoadError {}
+
+impl From<OutOfRange> for LoadError {
+    fn from(out_of_range: OutOfRange) -> Self {
+        LoadError::OutOfRange(out_of_range)
+    }
+}
+
 /// The medium is gone: its device was removed or shut down. No data was touched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Gone;
@@ -61,8 +90,8 @@ pub trait Load {
     /// The medium's length in bytes.
     fn size(&self) -> u64;
 
-    /// Copies the bytes at `offset` into `into`.
-    fn load(&self, offset: u64, into: &mut [u8]) -> Result<(), OutOfRange>;
+    /// Copies the bytes at `offset` into `into`, which after an error may have changed.
+    fn load(&self, offset: u64, into: &mut [u8]) -> Result<(), LoadError>;
 
     /// A window on a byte range, checked once. It borrows the scope's handle and so cannot outlive the scope.
     fn view(&self, range: Range<u64>) -> Result<View<'_, Self>, OutOfRange> {
@@ -126,6 +155,17 @@ pub trait Medium {
     /// Runs `f` with read and write access.
     fn write<R>(&self, f: impl for<'g> FnOnce(Self::Writer<'g>) -> R) -> Result<R, Gone>;
 
+    /// How many ranges the medium has reported as unreadable since the machine started. When it grows,
+    /// [`Medium::bad_ranges`] has news. Media that never report any keep this.
+    fn media_errors(&self) -> usize {
+        0
+    }
+
+    /// The byte ranges that the medium has reported as unreadable since the machine started, by a machine check for example.
+    fn bad_ranges(&self) -> Vec<Range<u64>> {
+        Vec::new()
+    }
+
     /// What was done to the medium since it was opened.
     fn counters(&self) -> Counters;
 }
@@ -135,7 +175,7 @@ impl<T: Load + ?Sized> Load for &T {
         (**self).size()
     }
 
-    fn load(&self, offset: u64, into: &mut [u8]) -> Result<(), OutOfRange> {
+    fn load(&self, offset: u64, into: &mut [u8]) -> Result<(), LoadError> {
         (**self).load(offset, into)
     }
 }
@@ -180,6 +220,14 @@ impl<M: Medium> Medium for &M {
 
     fn write<R>(&self, f: impl for<'g> FnOnce(Self::Writer<'g>) -> R) -> Result<R, Gone> {
         (**self).write(f)
+    }
+
+    fn media_errors(&self) -> usize {
+        (**self).media_errors()
+    }
+
+    fn bad_ranges(&self) -> Vec<Range<u64>> {
+        (**self).bad_ranges()
     }
 
     fn counters(&self) -> Counters {

@@ -6,7 +6,7 @@
 use core::ops::Range;
 
 use crate::crc32c::Crc32c;
-use crate::medium::{Load, OutOfRange, Store};
+use crate::medium::{Load, LoadError, OutOfRange, Store};
 
 /// How much moves through the stack at once when a view compares or checksums.
 const PIECE: usize = 512;
@@ -56,41 +56,41 @@ impl<'g, G: Load + ?Sized> View<'g, G> {
     }
 
     /// Copies the bytes at `at` into `into`.
-    pub fn copy_to(&self, at: u64, into: &mut [u8]) -> Result<(), OutOfRange> {
+    pub fn copy_to(&self, at: u64, into: &mut [u8]) -> Result<(), LoadError> {
         OutOfRange::check(at, into.len() as u64, self.len)?;
         self.grant.load(self.start + at, into)
     }
 
     /// Reads one byte.
-    pub fn read_u8(&self, at: u64) -> Result<u8, OutOfRange> {
+    pub fn read_u8(&self, at: u64) -> Result<u8, LoadError> {
         let mut bytes = [0; 1];
         self.copy_to(at, &mut bytes)?;
         Ok(bytes[0])
     }
 
     /// Reads a little-endian `u16`.
-    pub fn read_u16(&self, at: u64) -> Result<u16, OutOfRange> {
+    pub fn read_u16(&self, at: u64) -> Result<u16, LoadError> {
         let mut bytes = [0; 2];
         self.copy_to(at, &mut bytes)?;
         Ok(u16::from_le_bytes(bytes))
     }
 
     /// Reads a little-endian `u32`.
-    pub fn read_u32(&self, at: u64) -> Result<u32, OutOfRange> {
+    pub fn read_u32(&self, at: u64) -> Result<u32, LoadError> {
         let mut bytes = [0; 4];
         self.copy_to(at, &mut bytes)?;
         Ok(u32::from_le_bytes(bytes))
     }
 
     /// Reads a little-endian `u64`.
-    pub fn read_u64(&self, at: u64) -> Result<u64, OutOfRange> {
+    pub fn read_u64(&self, at: u64) -> Result<u64, LoadError> {
         let mut bytes = [0; 8];
         self.copy_to(at, &mut bytes)?;
         Ok(u64::from_le_bytes(bytes))
     }
 
     /// Whether the window holds exactly `other`.
-    pub fn equals(&self, other: &[u8]) -> Result<bool, OutOfRange> {
+    pub fn equals(&self, other: &[u8]) -> Result<bool, LoadError> {
         if other.len() as u64 != self.len {
             return Ok(false);
         }
@@ -108,7 +108,7 @@ impl<'g, G: Load + ?Sized> View<'g, G> {
     }
 
     /// The CRC32C of the window's bytes.
-    pub fn crc32c(&self) -> Result<u32, OutOfRange> {
+    pub fn crc32c(&self) -> Result<u32, LoadError> {
         let mut crc = Crc32c::new();
         let mut piece = [0; PIECE];
         let mut at = 0;

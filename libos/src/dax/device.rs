@@ -9,7 +9,7 @@ use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicUsize, Ordering}
 use super::grant::ReadLock;
 use super::handler::FaultHandler;
 use super::keys::{Key, NoKeyLeft};
-use super::{Protection, audit};
+use super::{Protection, audit, media};
 use crate::arch::dax_copy::WriteBack;
 use crate::arch::{cpu, trap};
 use crate::mm;
@@ -120,6 +120,25 @@ impl Device {
         self.read_only
     }
 
+    /// How many ranges of persistent memory, of all devices, machine checks have reported as unreadable since boot. When it
+    /// has grown, [`Self::bad_ranges`] may have news.
+    pub fn media_errors(&self) -> usize {
+        media::BAD.count()
+    }
+
+    /// The ranges of the device, as offsets, that machine checks have reported as unreadable since boot. Loads from them fail.
+    pub fn bad_ranges(&self) -> impl Iterator<Item = Range<u64>> {
+        let inside = |range: &Range<u64>| self.physical.contains(&range.start);
+        media::BAD.iter().filter(inside).map(|range| range.start - self.physical.start..range.end - self.physical.start)
+    }
+
+    /// The first part of a range of offsets that is known to be unreadable.
+    pub(super) fn unreadable(&self, range: &Range<u64>) -> Option<Range<u64>> {
+        let base = self.physical.start;
+        let bad = media::BAD.within(&(base + range.start..base + range.end))?;
+        Some(bad.start - base..bad.end - base)
+    }
+
     /// The device's addresses. Touching them without a grant faults: this is for audits and reports.
     pub fn address_range(&self) -> Range<u64> {
         self.start..self.start + self.len()
@@ -197,6 +216,11 @@ pub(super) fn regions() -> Vec<audit::Region> {
         read_only: device.read_only,
     };
     devices().iter().map(region).collect()
+}
+
+/// Whether this is the address of a byte of a device.
+pub(crate) fn is_device_address(address: u64) -> bool {
+    devices().iter().any(|device| device.address_range().contains(&address))
 }
 
 /// Whether any byte of this physical range is a device's.

@@ -48,6 +48,32 @@ pub struct OutOfRange {
     pub length: u64,
 }
 
+/// Why bytes were not loaded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LoadError {
+    /// They are not all inside the device.
+    OutOfRange(OutOfRange),
+    /// These offsets are unreadable: a machine check has said so.
+    Unreadable(Range<u64>),
+}
+
+impl From<OutOfRange> for LoadError {
+    fn from(error: OutOfRange) -> Self {
+        Self::OutOfRange(error)
+    }
+}
+
+impl fmt::Display for LoadError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::OutOfRange(error) => error.fmt(f),
+            Self::Unreadable(range) => write!(f, "offsets {:#x}..{:#x} are unreadable", range.start, range.end),
+        }
+    }
+}
+
+impl core::error::Error for LoadError {}
+
 impl fmt::Display for OutOfRange {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} bytes at offset {:#x} are not inside the device", self.length, self.offset)
@@ -133,14 +159,21 @@ impl ReadGrant<'_> {
         }
     }
 
-    /// Copies the bytes at `offset` out.
-    pub fn load(&self, offset: u64, into: &mut [u8]) -> Result<(), OutOfRange> {
+    /// Copies the bytes at `offset` out. After an error `into` may have changed.
+    pub fn load(&self, offset: u64, into: &mut [u8]) -> Result<(), LoadError> {
         let from = self.address(offset, into.len() as u64)?;
-        // SAFETY: the source is inside the device's mapping, which lasts as long as the section that this grant borrows
-        // from, and this thread's window is open while a grant exists; the target is the caller's exclusive slice, which
-        // is ordinary memory.
-        unsafe { dax_copy::copy(into.as_mut_ptr(), from as *const u8, into.len()) };
-        Ok(())
+        loop {
+            if let Some(bad) = self.device.unreadable(&(offset..offset + into.len() as u64)) {
+                return Err(LoadError::Unreadable(bad));
+            }
+            // SAFETY: the source is inside the device's mapping, which lasts as long as the section that this grant borrows
+            // from, and this thread's window is open while a grant exists; the target is the caller's exclusive slice,
+            // which is ordinary memory.
+            if unsafe { dax_copy::copy(into.as_mut_ptr(), from as *const u8, into.len()) } {
+                return Ok(());
+            }
+            // A machine check has cut it short: because of a byte of these, or it was about another place.
+        }
     }
 
     /// Writes the cache lines of this range of offsets back; durable after the next fence. Returns how many lines.
@@ -159,8 +192,8 @@ impl ReadGrant<'_> {
 }
 
 impl WriteGrant<'_> {
-    /// Copies the bytes at `offset` out.
-    pub fn load(&self, offset: u64, into: &mut [u8]) -> Result<(), OutOfRange> {
+    /// Copies the bytes at `offset` out. After an error `into` may have changed.
+    pub fn load(&self, offset: u64, into: &mut [u8]) -> Result<(), LoadError> {
         self.reader.load(offset, into)
     }
 
@@ -169,7 +202,8 @@ impl WriteGrant<'_> {
         let to = self.reader.address(offset, from.len() as u64)?;
         // SAFETY: as in `ReadGrant::load` with the roles exchanged; this window permits writing, and nobody has a
         // reference into the device.
-        unsafe { dax_copy::copy(to as *mut u8, from.as_ptr(), from.len()) };
+        let whole = unsafe { dax_copy::copy(to as *mut u8, from.as_ptr(), from.len()) };
+        debug_assert!(whole, "only a copy from persistent memory is cut short");
         Ok(())
     }
 

@@ -19,6 +19,7 @@ mod handler;
 mod keys;
 #[cfg(target_os = "hermit")]
 mod lifecycle;
+pub mod media;
 mod policy;
 mod protection;
 #[cfg(target_os = "hermit")]
@@ -31,13 +32,13 @@ mod write_protect;
 pub use audit::audit;
 pub use audit::{Audit, AuditError, Region, check};
 #[cfg(target_os = "hermit")]
-pub(crate) use device::overlaps;
-#[cfg(target_os = "hermit")]
 pub use device::{Device, DeviceGone, devices};
+#[cfg(target_os = "hermit")]
+pub(crate) use device::{is_device_address, overlaps};
 #[cfg(target_os = "hermit")]
 pub use fault::fault_count;
 #[cfg(target_os = "hermit")]
-pub use grant::{OutOfRange, ReadGrant, ReadLock, WriteGrant, grant_counts};
+pub use grant::{LoadError, OutOfRange, ReadGrant, ReadLock, WriteGrant, grant_counts};
 #[cfg(target_os = "hermit")]
 pub(crate) use handler::NamedRights;
 #[cfg(target_os = "hermit")]

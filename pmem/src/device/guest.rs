@@ -4,12 +4,13 @@
 //! [`Load`] and [`Store`]) and counters, and needs no `unsafe`.
 
 use alloc::string::{String, ToString};
+use alloc::vec::Vec;
 use core::fmt;
 use core::ops::Range;
 
 use libos::dax;
 
-use crate::medium::{Counters, Gone, Load, Medium, OutOfRange, Store};
+use crate::medium::{Counters, Gone, Load, LoadError, Medium, OutOfRange, Store};
 use crate::tally::Tally;
 
 /// A persistent-memory device: on the guest, an NVDIMM.
@@ -116,10 +117,10 @@ impl Load for ReadGrant<'_> {
         self.device.size()
     }
 
-    fn load(&self, offset: u64, into: &mut [u8]) -> Result<(), OutOfRange> {
+    fn load(&self, offset: u64, into: &mut [u8]) -> Result<(), LoadError> {
         let len = into.len() as u64;
         self.device.tally.loaded(len);
-        self.inner.load(offset, into).map_err(|_| out_of_range(self.device, offset, len))
+        self.inner.load(offset, into).map_err(|error| load_error(self.device, error, offset, len))
     }
 }
 
@@ -128,10 +129,10 @@ impl Load for WriteGrant<'_> {
         self.device.size()
     }
 
-    fn load(&self, offset: u64, into: &mut [u8]) -> Result<(), OutOfRange> {
+    fn load(&self, offset: u64, into: &mut [u8]) -> Result<(), LoadError> {
         let len = into.len() as u64;
         self.device.tally.loaded(len);
-        self.inner.load(offset, into).map_err(|_| out_of_range(self.device, offset, len))
+        self.inner.load(offset, into).map_err(|error| load_error(self.device, error, offset, len))
     }
 }
 
@@ -155,6 +156,13 @@ impl Store for WriteGrant<'_> {
     fn fence(&self) {
         self.device.tally.fence();
         self.inner.fence();
+    }
+}
+
+fn load_error(device: &Device, error: dax::LoadError, offset: u64, bytes: u64) -> LoadError {
+    match error {
+        dax::LoadError::OutOfRange(_) => out_of_range(device, offset, bytes).into(),
+        dax::LoadError::Unreadable(range) => LoadError::Unreadable(range),
     }
 }
 
@@ -186,6 +194,14 @@ impl Medium for Device {
     #[inline(always)]
     fn write<R>(&self, f: impl for<'g> FnOnce(Self::Writer<'g>) -> R) -> Result<R, Gone> {
         self.read_lock()?.write(|grant| f(grant))
+    }
+
+    fn media_errors(&self) -> usize {
+        self.inner.media_errors()
+    }
+
+    fn bad_ranges(&self) -> Vec<Range<u64>> {
+        self.inner.bad_ranges().collect()
     }
 
     fn counters(&self) -> Counters {

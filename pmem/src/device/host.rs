@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 
 use memmap2::{MmapOptions, MmapRaw};
 
-use crate::medium::{Counters, Gone, LINE, Load, Medium, OutOfRange, Store};
+use crate::medium::{Counters, Gone, LINE, Load, LoadError, Medium, OutOfRange, Store};
 use crate::tally::Tally;
 
 /// A persistent-memory device: on the host, a mapped file.
@@ -176,7 +176,7 @@ impl Load for ReadGrant<'_> {
         self.device.size()
     }
 
-    fn load(&self, offset: u64, into: &mut [u8]) -> Result<(), OutOfRange> {
+    fn load(&self, offset: u64, into: &mut [u8]) -> Result<(), LoadError> {
         OutOfRange::check(offset, into.len() as u64, self.size())?;
         self.device.tally.loaded(into.len() as u64);
         // SAFETY: the map is readable for its whole length as long as the device lives, which the grant's lifetime
@@ -197,7 +197,7 @@ impl Load for WriteGrant<'_> {
         self.read.size()
     }
 
-    fn load(&self, offset: u64, into: &mut [u8]) -> Result<(), OutOfRange> {
+    fn load(&self, offset: u64, into: &mut [u8]) -> Result<(), LoadError> {
         self.read.load(offset, into)
     }
 }

@@ -9,7 +9,7 @@ use core::ops::Range;
 
 use crate::error::Error;
 use crate::medium::{LINE, Load, Store};
-use crate::pool::index::Index;
+use crate::pool::index::{Index, Slot};
 use crate::pool::log::{Found, Head, Log, Plan};
 use crate::pool::record::{FRAME_HEADER, Kind, Large, OpHeader, Salt, encode_op};
 use crate::pool::segment::{HEADER, Header, State};
@@ -20,6 +20,15 @@ pub(crate) struct Batch<'b> {
     /// In bytes from the medium's start.
     start: u64,
     bytes: &'b [u8],
+}
+
+#[expect(clippy::large_enum_variant, reason = "one at a time lives, briefly, on the stack")]
+/// What the index has of a key that an operation is about to change.
+enum Old {
+    None,
+    Found(Found),
+    /// An operation that cannot be read.
+    Lost(Slot),
 }
 
 impl Batch<'_> {
@@ -258,6 +267,7 @@ impl Log {
         self.chunks = Index::new();
         self.stale.clear();
         self.stale_uncertain = false;
+        self.lost_places.clear();
         self.cleaning = None;
         self.live = 0;
         self.removals = 0;
@@ -276,19 +286,26 @@ impl Log {
 
     /// Frees a segment. It may be used again after the next fence.
     pub(crate) fn release(&mut self, store: &impl Store, index: u32) -> Result<(), Error> {
-        let [first, second] = Header::places(self.geometry(), index);
         let free = Header::unused(index);
-        free.write_state(store, first)?;
-        store.fence();
-        free.write_state(store, second)?;
+        for (position, place) in self.good_places(index).enumerate() {
+            if position > 0 {
+                store.fence();
+            }
+            free.write_state(store, place)?;
+        }
         let segment = &mut self.segments[index as usize];
         self.removals = self.removals.saturating_sub(segment.removals);
         self.live = self.live.saturating_sub(segment.live);
+        self.quarantined -= u32::from(segment.state == State::Quarantined);
         segment.state = State::Free;
         segment.live = 0;
         segment.removals = 0;
         self.free += 1;
         self.set_verified(index);
+        // One with bad bytes is never used again.
+        if self.is_bad(index) {
+            self.quarantine(index);
+        }
         Ok(())
     }
 
@@ -305,27 +322,53 @@ impl Log {
         }
         match header.kind {
             Kind::Put | Kind::PutLarge => {
-                match self.find(load, op.hash, key).ok().flatten() {
-                    Some(old) => {
+                match self.find_old(load, op.hash, key) {
+                    Old::Found(old) => {
                         self.retire(load, op.hash, &old);
                         self.keys.replace(old.slot, place);
                     }
-                    None => self.keys.insert(op.hash, place),
+                    Old::Lost(slot) => self.keys.replace(slot, place),
+                    Old::None => self.keys.insert(op.hash, place),
                 }
                 self.count_live(place, cost);
             }
             Kind::Remove => {
-                if let Some(old) = self.find(load, op.hash, key).ok().flatten() {
-                    self.retire(load, op.hash, &old);
-                    self.keys.remove(op.hash, old.slot);
+                match self.find_old(load, op.hash, key) {
+                    Old::Found(old) => {
+                        self.retire(load, op.hash, &old);
+                        self.keys.remove(op.hash, old.slot);
+                    }
+                    Old::Lost(slot) => self.keys.remove(op.hash, slot),
+                    Old::None => {}
                 }
                 self.count_removal(place, cost);
             }
+            // The index has it already.
+            Kind::Lost => self.count_removal(place, cost),
             Kind::Chunk => {
                 self.chunks.insert(op.hash, place);
                 self.count_live(place, cost);
             }
             Kind::End | Kind::Cut | Kind::Close => {}
+        }
+    }
+
+    /// What a new operation on a key takes the place of. An entry of the key's hash whose operation cannot be read is taken
+    /// for the key's: that is how a lost key becomes well again.
+    fn find_old(&mut self, load: &impl Load, hash: u64, key: &[u8]) -> Old {
+        match self.find(load, hash, key) {
+            Ok(Some(old)) if self.lost_places.remove(&old.place) => {
+                if let Ok(large) = self.large(load, &old) {
+                    self.drop_chunks(load, &large, large.chunks());
+                }
+                Old::Lost(old.slot)
+            }
+            Ok(Some(old)) => Old::Found(old),
+            Err(Error::Damaged { offset }) => {
+                self.lost_places.remove(&offset);
+                self.keys.find_place(hash, offset).map_or(Old::None, Old::Lost)
+            }
+            _ => Old::None,
         }
     }
 

@@ -137,9 +137,9 @@ impl Log {
         while let Some(segment) = self.choose_segment(choice) {
             let uuid = self.superblock.uuid;
             if let Found::Readable { header: header @ Header { state: State::Used, .. }, .. } =
-                Header::read(load, &uuid, self.geometry(), segment)?
+                Header::read(load, &uuid, self.geometry(), segment, &self.bad)?
             {
-                let walk = Walk::new(&uuid, self.geometry(), &header);
+                let walk = Walk::new(&uuid, self.geometry(), &header, &self.bad);
                 return Ok(Some(Cleaning { segment, walk, dropped: BTreeMap::new() }));
             }
             let place = self.geometry().start_of(segment);
@@ -198,6 +198,7 @@ impl Log {
                     false
                 }
                 Kind::Cut | Kind::Close => false,
+                Kind::Lost => self.is_lost_still(op.key),
             };
             if needed {
                 if moved.frame_len(&mark) > MOVED_FRAME {

@@ -164,6 +164,15 @@ impl Index {
         self.candidates(short(hash)).find(|(_, place)| accept(*place))
     }
 
+    /// Visits every entry: the low 32 bits of its hash, and its place.
+    pub(crate) fn each(&self, mut visit: impl FnMut(u64, u64)) {
+        for bucket in 0..self.buckets() {
+            for (_, entry) in self.slots(BucketRef::Main(bucket)) {
+                visit(u64::from(tag_of(entry) << 8 | bucket as u32 & 0xFF), place_of(entry));
+            }
+        }
+    }
+
     /// The entry of this hash and this place.
     pub(crate) fn find_place(&self, hash: u64, place: u64) -> Option<Slot> {
         self.find(hash, |candidate| candidate == place).map(|(slot, _)| slot)

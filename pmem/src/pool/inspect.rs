@@ -145,6 +145,12 @@ impl fmt::Display for Inspection {
         writeln!(f, "records:   {} valid, {} bytes", report.records, report.bytes_scanned)?;
         writeln!(f, "log end:   {}", report.tail)?;
         writeln!(f, "checkpoint: {}", report.checkpoint)?;
+        for bad in &report.bad_ranges {
+            writeln!(f, "bad:       bytes {:#x}..{:#x}, set aside for good", bad.start, bad.end)?;
+        }
+        if report.lost_keys > 0 {
+            writeln!(f, "lost:      {} keys, whose values lay there", report.lost_keys)?;
+        }
         match report.damage.len() {
             0 => write!(f, "damage:    none"),
             found => {

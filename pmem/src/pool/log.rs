@@ -3,12 +3,14 @@
 //! Nothing here decides when bytes become durable; that is `append`'s. The index and the segment table always describe
 //! what is durable: staged operations enter them after the fence that makes them so.
 
+use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 
 use siphasher::sip::SipHasher13;
 
 use crate::error::Error;
-use crate::medium::Load;
+use crate::medium::{Load, LoadError};
+use crate::pool::bad::BadRanges;
 use crate::pool::checkpoint::{Held, Unverified};
 use crate::pool::clean::Cleaning;
 use crate::pool::index::{Index, Slot};
@@ -63,6 +65,12 @@ pub(crate) struct Log {
     /// `stale` may have counted too little: no removal may be dropped until the next opening counts anew.
     pub stale_uncertain: bool,
     pub report: OpenReport,
+    /// What the medium cannot read any more.
+    pub bad: BadRanges,
+    /// How many errors of the medium have been looked at.
+    pub media_errors: usize,
+    /// The places of live operations that lie in bad ranges, in whole or in part.
+    pub lost_places: BTreeSet<u64>,
     /// Whether the log's last record says that the pool was shut down.
     pub closed: bool,
     pub totals: Totals,
@@ -94,6 +102,15 @@ pub(crate) struct Totals {
     pub bytes_moved: u64,
 }
 
+/// The first bytes of an operation.
+#[derive(Debug)]
+pub(crate) struct Peek {
+    pub header: OpHeader,
+    pub bytes: [u8; PEEK],
+    /// How many of the bytes were read; the others are zeros.
+    pub len: usize,
+}
+
 /// A key's live operation on the medium.
 #[derive(Debug)]
 pub(crate) struct Found {
@@ -103,6 +120,8 @@ pub(crate) struct Found {
     pub header: OpHeader,
     /// The operation's first bytes.
     pub peek: [u8; PEEK],
+    /// How many of them were read; the others are zeros.
+    pub peeked: usize,
 }
 
 impl Log {
@@ -138,6 +157,9 @@ impl Log {
             unverified: None,
             stale_uncertain: false,
             report: OpenReport { segments: geometry.segments, ..OpenReport::default() },
+            bad: BadRanges::default(),
+            media_errors: 0,
+            lost_places: BTreeSet::new(),
             closed: true,
             totals: Totals::default(),
             superblock,
@@ -186,21 +208,31 @@ impl Log {
         segments * per_segment / 20 * 19
     }
 
-    /// Looks at the operation at `place`. `None` if there is none that lies within its segment.
-    pub(crate) fn peek(
-        &self,
-        load: &impl Load,
-        place: u64,
-        want: usize,
-    ) -> Result<Option<(OpHeader, [u8; PEEK])>, Error> {
+    /// Looks at the operation at `place`. `None` if there is none that lies within its segment, or its header cannot be
+    /// read.
+    pub(crate) fn peek(&self, load: &impl Load, place: u64, want: usize) -> Result<Option<Peek>, Error> {
         let geometry = self.geometry();
-        let mut peek = [0; PEEK];
+        let mut bytes = [0; PEEK];
         let Some(segment) = geometry.segment_at(place) else { return Ok(None) };
         let end = geometry.start_of(segment) + u64::from(geometry.segment_size);
-        let want = (want.clamp(OP_HEADER + 8, PEEK) as u64).min(end - place) as usize;
-        load.load(place, &mut peek[..want])?;
-        let header = OpHeader::decode(&peek).filter(|header| place + header.len() as u64 <= end);
-        Ok(header.map(|header| (header, peek)))
+        let mut want = (want.clamp(OP_HEADER + 8, PEEK) as u64).min(end - place) as usize;
+        loop {
+            match self.bad.load(load, place, &mut bytes[..want]) {
+                Ok(()) => break,
+                // What can be read before it may be all of the operation.
+                Err(LoadError::Unreadable(bad)) if bad.start > place => want = (bad.start - place) as usize,
+                Err(LoadError::Unreadable(_)) => return Ok(None),
+                Err(error) => return Err(error.into()),
+            }
+        }
+        bytes[want..].fill(0);
+        let header = OpHeader::decode(&bytes[..want]).filter(|header| place + header.len() as u64 <= end);
+        Ok(header.map(|header| Peek { header, bytes, len: want }))
+    }
+
+    /// Whether a bad range covers any byte of an operation.
+    pub(crate) fn is_hit(&self, place: u64, header: &OpHeader) -> bool {
+        self.bad.within(&(place..place + header.len() as u64)).is_some()
     }
 
     /// Finds the operation of a key that `index` holds.
@@ -215,7 +247,7 @@ impl Log {
         let mut failed = None;
         let hit = index.find(hash, |place| {
             match self.match_at(load, place, key) {
-                Ok(Some((header, peek))) => found = Some((header, peek)),
+                Ok(Some(peek)) => found = Some(peek),
                 Ok(None) => {}
                 // Another entry may still be the one.
                 Err(error) => failed = Some(error),
@@ -223,27 +255,37 @@ impl Log {
             found.is_some()
         });
         match (hit, found, failed) {
-            (Some((slot, place)), Some((header, peek)), _) => Ok(Some(Found { slot, place, header, peek })),
+            (Some((slot, place)), Some(Peek { header, bytes, len }), _) => {
+                Ok(Some(Found { slot, place, header, peek: bytes, peeked: len }))
+            }
             (_, _, Some(error)) => Err(error),
             _ => Ok(None),
         }
     }
 
-    /// Whether the operation at `place` is on `key`.
-    fn match_at(&self, load: &impl Load, place: u64, key: &[u8]) -> Result<Option<(OpHeader, [u8; PEEK])>, Error> {
+    /// Whether the operation at `place` is on `key`. [`Error::Damaged`] names the place if that cannot be read.
+    fn match_at(&self, load: &impl Load, place: u64, key: &[u8]) -> Result<Option<Peek>, Error> {
+        let damaged = Error::Damaged { offset: place };
         // Enough for the key and a small value behind it.
-        let Some((header, peek)) = self.peek(load, place, OP_HEADER + 8 + key.len() + 64)? else {
-            return Err(Error::Damaged { offset: place });
-        };
-        if header.key_len != key.len() {
+        let Some(peek) = self.peek(load, place, OP_HEADER + 8 + key.len() + 64)? else { return Err(damaged) };
+        if peek.header.key_len != key.len() {
             return Ok(None);
         }
-        let at = header.key_at();
-        let same = match peek.get(at..at + key.len()) {
+        let at = peek.header.key_at();
+        let same = match peek.bytes[..peek.len].get(at..at + key.len()) {
             Some(found) => found == key,
-            None => load.view(place + at as u64..place + (at + key.len()) as u64)?.equals(key)?,
+            None => {
+                let range = place + at as u64..place + (at + key.len()) as u64;
+                if self.bad.within(&range).is_some() {
+                    return Err(damaged);
+                }
+                match load.view(range)?.equals(key) {
+                    Err(LoadError::Unreadable(_)) => return Err(damaged),
+                    same => same?,
+                }
+            }
         };
-        Ok(same.then_some((header, peek)))
+        Ok(same.then_some(peek))
     }
 
     /// Finds a key's live operation.
@@ -274,12 +316,10 @@ impl Log {
         let from = from.min(total);
         let bytes = len.min(total - from) as usize;
         let at = found.header.value_at() + from as usize;
-        // A peek may end within the segment's end, so what it did not copy is zero rather than missing.
-        let peeked = (OP_HEADER + 8 + found.header.key_len + 64).min(PEEK);
-        if at + bytes <= peeked {
+        if at + bytes <= found.peeked {
             out.extend_from_slice(&found.peek[at..at + bytes]);
         } else {
-            append(load, found.place + at as u64, bytes, out)?;
+            self.append(load, found.place + at as u64, bytes, out)?;
         }
         Ok(total)
     }
@@ -304,8 +344,19 @@ impl Log {
             let found = self.find_chunk(load, &key)?;
             let whole = found.filter(|found| found.header.value_len as u64 == large.chunk_len(chunk));
             let found = whole.ok_or(Error::Damaged { offset: place })?;
-            append(load, found.place + found.header.value_at() as u64 + within, bytes as usize, out)?;
+            self.append(load, found.place + found.header.value_at() as u64 + within, bytes as usize, out)?;
             at += bytes;
+        }
+        Ok(())
+    }
+
+    /// Appends bytes of the medium to `out`.
+    pub(crate) fn append(&self, load: &impl Load, place: u64, bytes: usize, out: &mut Vec<u8>) -> Result<(), Error> {
+        let start = out.len();
+        out.resize(start + bytes, 0);
+        if let Err(error) = self.bad.load(load, place, &mut out[start..]) {
+            out.truncate(start);
+            return Err(error.into());
         }
         Ok(())
     }
@@ -313,7 +364,7 @@ impl Log {
     /// What a [`Kind::PutLarge`] operation says.
     pub(crate) fn large(&self, load: &impl Load, found: &Found) -> Result<Large, Error> {
         let mut bytes = [0; LARGE];
-        load.load(found.place + found.header.value_at() as u64, &mut bytes)?;
+        self.bad.load(load, found.place + found.header.value_at() as u64, &mut bytes)?;
         Large::decode(&bytes).ok_or(Error::Damaged { offset: found.place })
     }
 
@@ -383,15 +434,4 @@ pub(crate) fn large_cost(large: &Large) -> u64 {
         0 => 0,
         chunks => u64::from(chunks - 1) * chunk(u64::from(large.chunk_size)) + chunk(large.chunk_len(chunks - 1)),
     }
-}
-
-/// Appends bytes of the medium to `out`.
-pub(crate) fn append(load: &impl Load, place: u64, bytes: usize, out: &mut Vec<u8>) -> Result<(), Error> {
-    let start = out.len();
-    out.resize(start + bytes, 0);
-    if let Err(error) = load.load(place, &mut out[start..]) {
-        out.truncate(start);
-        return Err(error.into());
-    }
-    Ok(())
 }

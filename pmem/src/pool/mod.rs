@@ -4,11 +4,13 @@
 //! what time it is (expiry times are kept, not acted on), or how bytes become durable (that is the medium's).
 
 mod append;
+mod bad;
 mod checkpoint;
 mod clean;
 mod index;
 mod inspect;
 mod log;
+mod media;
 mod record;
 mod recover;
 mod repair;
@@ -27,6 +29,7 @@ pub use report::{Checkpoint, Damage, DamageKind, OpenReport, Stats, Tail};
 pub use turn::Turn;
 
 use alloc::string::String;
+use core::ops::Range;
 
 use crate::error::Error;
 use crate::medium::Medium;
@@ -136,6 +139,7 @@ impl<M: Medium> Pool<M> {
         refuse_read_only(&medium)?;
         let (mut log, repairs) = medium.read(|load| Log::recover(&load, Source::Checkpoint))??;
         medium.write(|store| log.repair(&store, repairs))??;
+        Self::heed_media(&medium, &mut log)?;
         Ok(Pool { medium, log })
     }
 
@@ -154,6 +158,11 @@ impl<M: Medium> Pool<M> {
         &self.log.report
     }
 
+    /// Byte ranges that the medium cannot read any more, in order.
+    pub fn bad_ranges(&self) -> impl Iterator<Item = &Range<u64>> {
+        self.log.bad.iter()
+    }
+
     /// Statistics of now.
     pub fn stats(&self) -> Stats {
         let log = &self.log;
@@ -166,6 +175,8 @@ impl<M: Medium> Pool<M> {
             live_bytes: log.live,
             free_bytes: u64::from(log.free) * size + behind_head,
             quarantined_bytes: u64::from(log.quarantined) * size,
+            bad_bytes: log.bad.iter().map(|bad| bad.end - bad.start).sum(),
+            lost_keys: log.lost_places.len() as u64,
             keys: log.keys.len(),
             index_bytes: log.index_bytes(),
             other_bytes: log.stale.bytes() + log.stage.capacity() + size_of_val(&*log.segments) as u64,
@@ -220,6 +231,7 @@ impl<M: Medium> Pool<M> {
         log.discard_staged();
         log.lost = None;
         log.totals.turns += 1;
+        Self::heed_media(medium, log)?;
         let result = medium.read(|reader| {
             let mut turn = Turn::new(medium, log, M::shorten(reader));
             let result = f(&mut turn);

@@ -25,6 +25,8 @@ pub(crate) const VALUE_LIMIT: u64 = 512 << 20;
 pub(crate) const LARGE: usize = 24;
 /// Bytes of the key of a [`Kind::Chunk`].
 pub(crate) const CHUNK_KEY: usize = 12;
+/// Bytes of the key of a [`Kind::Lost`].
+pub(crate) const LOST_KEY: usize = 16;
 /// The smallest chunk that a large value may be divided into.
 const LEAST_CHUNK: u32 = 1024;
 
@@ -49,6 +51,8 @@ pub(crate) enum Kind {
     Cut = 6,
     /// The pool was shut down cleanly.
     Close = 7,
+    /// The value of a key is lost: it lay where the medium cannot be read any more.
+    Lost = 8,
 }
 
 /// An operation's header.
@@ -73,6 +77,7 @@ impl OpHeader {
             5 => Kind::End,
             6 => Kind::Cut,
             7 => Kind::Close,
+            8 => Kind::Lost,
             _ => return None,
         };
         let expires_at_ms = match fixed[1] {
@@ -95,6 +100,7 @@ impl OpHeader {
                 Kind::Chunk => header.key_len == CHUNK_KEY,
                 Kind::End | Kind::Cut => header.key_len == 0 && header.value_len == 8,
                 Kind::Close => header.key_len == 0 && header.value_len == 0,
+                Kind::Lost => header.key_len == LOST_KEY && header.value_len == 0,
             };
         sound.then_some(header)
     }
@@ -193,6 +199,32 @@ impl Large {
         key[..8].copy_from_slice(&self.object.to_le_bytes());
         key[8..].copy_from_slice(&chunk.to_le_bytes());
         key
+    }
+}
+
+/// What a [`Kind::Lost`] says, for which the key itself cannot be relied on: it may be lost, too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Lost {
+    /// The low 32 bits of the key's hash, as the index knows them.
+    pub hash: u64,
+    /// Where the operation that is lost lies.
+    pub place: u64,
+}
+
+impl Lost {
+    pub(crate) fn encode(&self) -> [u8; LOST_KEY] {
+        let mut bytes = [0; LOST_KEY];
+        bytes[..8].copy_from_slice(&self.hash.to_le_bytes());
+        bytes[8..].copy_from_slice(&self.place.to_le_bytes());
+        bytes
+    }
+
+    /// Reads the key of a [`Kind::Lost`].
+    pub(crate) fn decode(key: &[u8]) -> Option<Lost> {
+        let lost =
+            Lost { hash: u64::from_le_bytes(*key.first_chunk()?), place: u64::from_le_bytes(*key.last_chunk()?) };
+        let sound = lost.hash <= u64::from(u32::MAX) && lost.place.is_multiple_of(8);
+        (key.len() == LOST_KEY && sound).then_some(lost)
     }
 }
 

@@ -14,7 +14,7 @@ use crate::medium::{LINE, Load, Store};
 use crate::pool::checkpoint::{self, Verdict};
 use crate::pool::index::Index;
 use crate::pool::log::{Head, Log};
-use crate::pool::record::{BATCH_LIMIT, FrameHeader, FrameOp, Kind, Large, Ops, SEQUENCE_LIMIT};
+use crate::pool::record::{BATCH_LIMIT, FrameHeader, FrameOp, Kind, Large, Lost, Ops, SEQUENCE_LIMIT};
 use crate::pool::report::{Checkpoint, DamageKind, Tail};
 use crate::pool::segment::{Found, HEADER, Header, State};
 use crate::pool::superblock::{self, Superblock};
@@ -63,6 +63,8 @@ struct Gathered {
     removals: Vec<(u64, u64)>,
     /// Large values, by hash, place and division.
     larges: Vec<(u64, u64, u64, Large)>,
+    /// Lost keys, with the sequence numbers of the records that say so.
+    lost: Vec<(u64, Lost)>,
 }
 
 impl Log {
@@ -74,9 +76,15 @@ impl Log {
         if let Some(place) = damaged {
             log.note_damage(DamageKind::Superblock, place, superblock::AREA);
         }
+        log.read_bad_ranges(load)?;
         let used = log.read_headers(load, &mut repairs)?;
+        log.set_bad_aside();
         if source == Source::Checkpoint {
-            let doubtful = !log.report.damage.is_empty() || !repairs.headers.is_empty() || !repairs.void.is_empty();
+            // Where bytes are bad, lost keys are looked for in the records, too.
+            let doubtful = !log.bad.is_empty()
+                || !log.report.damage.is_empty()
+                || !repairs.headers.is_empty()
+                || !repairs.void.is_empty();
             let verdict = log.take_checkpoint(load, &used, doubtful)?;
             repairs.root = verdict != Verdict::None;
             log.report.checkpoint = match verdict {
@@ -140,6 +148,7 @@ impl Log {
         log.finish(load, gathered)?;
         log.report.tail = tail;
         log.report.keys = log.keys.len();
+        log.report.lost_keys = log.lost_places.len() as u64;
         log.report.damage.sort_by_key(|damage| damage.offset);
         log.replan();
         Ok((log, repairs))
@@ -150,7 +159,8 @@ impl Log {
         if repairs.root {
             checkpoint::invalidate(store)?;
         }
-        for (header, place) in &repairs.headers {
+        let good = |place: u64| self.bad.within(&(place..place + LINE)).is_none();
+        for (header, place) in repairs.headers.iter().filter(|(_, place)| good(*place)) {
             header.write_at(store, &self.superblock.uuid, *place)?;
         }
         for segment in repairs.void {
@@ -162,6 +172,11 @@ impl Log {
         // stores of the next batch could complete what is left of a frame that recovery has found void.
         self.next_batch += 1;
         let valid_end = repairs.cut.unwrap_or(head.at);
+        let Some(head) = self.pass_bad(head) else {
+            self.head = None;
+            return Ok(());
+        };
+        self.head = Some(head);
         if repairs.seal || self.batch_limit() - head.at < LINE as u32 {
             self.seal(store, valid_end)?;
         } else {
@@ -176,7 +191,7 @@ impl Log {
         let uuid = self.superblock.uuid;
         let mut used = Vec::new();
         for index in 0..self.geometry().segments {
-            let header = match Header::read(load, &uuid, self.geometry(), index)? {
+            let header = match Header::read(load, &uuid, self.geometry(), index, &self.bad)? {
                 Found::Readable { header, odd } if header.state == State::Used => {
                     used.push((header, odd));
                     self.segments[index as usize].state = State::Used;
@@ -236,7 +251,7 @@ impl Log {
     /// Walks a segment and indexes its operations up to the first gap. Behind it, only numbers are taken note of:
     /// whether the records there count is known when the newest batch is.
     fn scan(&mut self, load: &impl Load, header: &Header, gathered: &mut Gathered) -> Result<Scanned, Error> {
-        let mut walk = Walk::new(&self.superblock.uuid, self.geometry(), header);
+        let mut walk = Walk::new(&self.superblock.uuid, self.geometry(), header, &self.bad);
         let mut scanned = Scanned::default();
         loop {
             match walk.step(load)? {
@@ -272,7 +287,7 @@ impl Log {
         may_be_torn: bool,
         gathered: &mut Gathered,
     ) -> Result<Option<(u32, u64)>, Error> {
-        let mut walk = Walk::new(&self.superblock.uuid, self.geometry(), header);
+        let mut walk = Walk::new(&self.superblock.uuid, self.geometry(), header, &self.bad);
         let mut counts = false;
         let mut torn = None;
         loop {
@@ -324,6 +339,11 @@ impl Log {
         let index = match header.kind {
             Kind::Put | Kind::PutLarge | Kind::Remove => &self.keys,
             Kind::Chunk => &self.chunks,
+            Kind::Lost => {
+                self.count_removal(place, cost);
+                gathered.lost.extend(Lost::decode(op.key).map(|lost| (header.sequence, lost)));
+                return;
+            }
             Kind::End | Kind::Cut | Kind::Close => return,
         };
         let old = self.find_in(index, load, hash, op.key).ok().flatten();
@@ -366,6 +386,9 @@ impl Log {
 
     /// Takes removals out of the index again, and chunks whose value is not there any more.
     fn finish(&mut self, load: &impl Load, gathered: Gathered) -> Result<(), Error> {
+        for (sequence, lost) in gathered.lost {
+            self.admit_lost(load, lost, sequence)?;
+        }
         for (hash, place) in gathered.removals {
             if let Some(slot) = self.keys.find_place(hash, place) {
                 self.keys.remove(hash, slot);

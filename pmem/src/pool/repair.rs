@@ -11,7 +11,7 @@ use crate::error::Error;
 use crate::medium::{Load, Medium, Store};
 use crate::pool::Pool;
 use crate::pool::clean::Cleaning;
-use crate::pool::log::{Log, append};
+use crate::pool::log::{Log, Peek};
 use crate::pool::report::{Damage, DamageKind};
 use crate::pool::segment::{Found, Header, State};
 use crate::pool::stage::Stage;
@@ -65,15 +65,25 @@ impl<M: Medium> Pool<M> {
                     store.fence();
                 }
             }
+            if log.report.damage.iter().any(|damage| damage.kind == DamageKind::BadRanges) {
+                let (uuid, len) = (log.superblock.uuid, log.geometry().len);
+                log.bad.write(&store, &uuid, len)?;
+            }
             let damaged_superblock = |damage: &&Damage| damage.kind == DamageKind::Superblock;
-            if let Some(damage) = log.report.damage.iter().find(damaged_superblock) {
+            if let Some(damage) = log.report.damage.iter().find(damaged_superblock)
+                && log.bad.within(&(damage.offset..damage.offset + damage.len)).is_none()
+            {
                 log.superblock.write_at(&store, damage.offset)?;
                 store.fence();
             }
             for segment in 0..log.geometry().segments {
-                if log.segments[segment as usize].state == State::Quarantined {
+                // One that was emptied before and has bad bytes stays as it is.
+                if log.segments[segment as usize].state == State::Quarantined
+                    && !log.is_empty_and_bad(&store, segment)?
+                {
                     log.evacuate(&store, segment)?;
-                    repair.segments_freed += 1;
+                    let freed = log.segments[segment as usize].state == State::Free;
+                    repair.segments_freed += u32::from(freed);
                 }
             }
             Ok::<(), Error>(())
@@ -89,10 +99,13 @@ impl Log {
     fn unreadable_keys(&self, load: &impl Load) -> Result<Vec<Vec<u8>>, Error> {
         let mut keys = Vec::new();
         for damage in self.report.damage.iter().filter(|damage| damage.kind == DamageKind::Value) {
-            let Some((header, _)) = self.peek(load, damage.offset, 0)? else { continue };
+            let Some(Peek { header, .. }) = self.peek(load, damage.offset, 0)? else { continue };
             let mut key = Vec::new();
-            append(load, damage.offset + header.key_at() as u64, header.key_len, &mut key)?;
-            keys.push(key);
+            match self.append(load, damage.offset + header.key_at() as u64, header.key_len, &mut key) {
+                Ok(()) => keys.push(key),
+                Err(Error::Damaged { .. }) => {}
+                Err(error) => return Err(error),
+            }
         }
         Ok(keys)
     }
@@ -100,13 +113,13 @@ impl Log {
     /// Moves everything that counts out of a segment that was set aside, and frees it.
     fn evacuate(&mut self, store: &impl Store, segment: u32) -> Result<(), Error> {
         let uuid = self.superblock.uuid;
-        match Header::read(store, &uuid, self.geometry(), segment)? {
+        match Header::read(store, &uuid, self.geometry(), segment, &self.bad)? {
             Found::Readable { header, .. } if header.state == State::Used => self.move_out(store, &header)?,
             Found::Readable { .. } => {}
             Found::Damaged | Found::Misplaced { .. } => {
                 let header = Header { generation: self.next_generation, ..Header::unused(segment) };
                 self.next_generation += 1;
-                for place in Header::places(self.geometry(), segment) {
+                for place in self.good_places(segment) {
                     header.write_at(store, &uuid, place)?;
                     store.fence();
                 }
@@ -115,16 +128,15 @@ impl Log {
         }
         self.release(store, segment)?;
         store.fence();
-        self.quarantined -= 1;
         self.replan();
         Ok(())
     }
 
     /// Copies everything that counts in a damaged segment to the log's head.
-    fn move_out(&mut self, store: &impl Store, header: &Header) -> Result<(), Error> {
+    pub(crate) fn move_out(&mut self, store: &impl Store, header: &Header) -> Result<(), Error> {
         // What unreadable records would have been counted as is not known.
         self.stale_uncertain = true;
-        let walk = Walk::new(&self.superblock.uuid, self.geometry(), header);
+        let walk = Walk::new(&self.superblock.uuid, self.geometry(), header, &self.bad);
         let mut cleaning = Cleaning { segment: header.index, walk, dropped: BTreeMap::new() };
         let mut ended = false;
         while !ended {

@@ -2,6 +2,7 @@
 
 use alloc::vec::Vec;
 use core::fmt;
+use core::ops::Range;
 
 use crate::medium::Counters;
 
@@ -24,6 +25,11 @@ pub struct OpenReport {
     pub checkpoint: Checkpoint,
     /// What is not readable any more, in the order of the medium.
     pub damage: Vec<Damage>,
+    /// Byte ranges that the medium could not read once, in order. Their segments are set aside for good; nothing is written
+    /// there any more.
+    pub bad_ranges: Vec<Range<u64>>,
+    /// Keys whose values are lost with those: reading one is an error until it is written anew or removed.
+    pub lost_keys: u64,
 }
 
 /// What an opening made of a checkpoint.
@@ -94,6 +100,10 @@ pub enum DamageKind {
     Value,
     /// A part of a checkpoint. All records were read instead, and nothing is lost.
     Checkpoint,
+    /// Anything: the medium cannot read the bytes any more.
+    Media,
+    /// Both copies of the list of bad ranges: what is bad is not known until it is met again.
+    BadRanges,
 }
 
 impl fmt::Display for Damage {
@@ -107,6 +117,8 @@ impl fmt::Display for Damage {
             DamageKind::Records => "records",
             DamageKind::Value => "parts of a large value",
             DamageKind::Checkpoint => "a checkpoint (all records were read instead: nothing is lost)",
+            DamageKind::Media => "unreadable: the medium has reported an error here",
+            DamageKind::BadRanges => "both copies of the list of bad ranges",
         };
         write!(f, "bytes {:#x}..{:#x}: {what}", self.offset, self.offset + self.len)
     }
@@ -125,6 +137,10 @@ pub struct Stats {
     pub free_bytes: u64,
     /// Bytes that are set aside because they are damaged.
     pub quarantined_bytes: u64,
+    /// Bytes that the medium cannot read any more.
+    pub bad_bytes: u64,
+    /// Keys whose values are lost with those: reading one is an error until it is written anew or removed.
+    pub lost_keys: u64,
     /// Keys.
     pub keys: u64,
     /// DRAM that the index takes, in bytes.

@@ -6,7 +6,8 @@
 
 use crate::crc32c::Crc32c;
 use crate::error::Error;
-use crate::medium::{LINE, Load, Store};
+use crate::medium::{LINE, Load, LoadError, Store};
+use crate::pool::bad::BadRanges;
 use crate::pool::record::{BATCH_LIMIT, SEQUENCE_LIMIT};
 use crate::pool::superblock::Geometry;
 
@@ -115,13 +116,22 @@ impl Header {
     ///
     /// A crash leaves at most one of them unreadable, for the second one is written only after the first one is durable.
     /// So two unreadable ones are damage.
-    pub(crate) fn read(load: &impl Load, uuid: &[u8; 16], geometry: &Geometry, index: u32) -> Result<Found, Error> {
+    pub(crate) fn read(
+        load: &impl Load,
+        uuid: &[u8; 16],
+        geometry: &Geometry,
+        index: u32,
+        bad: &BadRanges,
+    ) -> Result<Found, Error> {
         let places = Self::places(geometry, index);
         let mut headers = [None; 2];
         for (header, place) in headers.iter_mut().zip(places) {
             let mut bytes = [0; LINE as usize];
-            load.load(place, &mut bytes)?;
-            *header = Self::decode(&bytes, uuid);
+            *header = match bad.load(load, place, &mut bytes) {
+                Ok(()) => Self::decode(&bytes, uuid),
+                Err(LoadError::Unreadable(_)) => None,
+                Err(error) => return Err(error.into()),
+            };
         }
         let misplaced = headers.iter().flatten().map(|header| header.index).find(|other| *other != index);
         let headers = headers.map(|header| header.filter(|header| header.index == index));

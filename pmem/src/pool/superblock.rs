@@ -6,9 +6,9 @@ use core::ops::Range;
 
 use crate::crc32c::crc32c;
 use crate::error::Error;
-use crate::medium::{LINE, Load, Store};
+use crate::medium::{LINE, Load, LoadError, Store};
 use crate::pool::checkpoint::ROOT;
-use crate::pool::{FORMAT_VERSION, FormatOptions, segment};
+use crate::pool::{FORMAT_VERSION, FormatOptions, bad, segment};
 
 /// First eight bytes of a superblock.
 pub(crate) const MAGIC: [u8; 8] = *b"HOLDFAST";
@@ -138,9 +138,11 @@ impl Superblock {
     }
 
     /// The parts of the medium outside superblocks and segments that are zero in every pool.
-    pub(crate) fn reserved(&self) -> [Range<u64>; 3] {
+    pub(crate) fn reserved(&self) -> [Range<u64>; 4] {
         let second = second_area(self.geometry.len);
-        [LEN as u64..ROOT, ROOT + LINE..self.geometry.first_segment, second + LEN as u64..second + AREA]
+        let first = self.geometry.first_segment;
+        let end = second + LEN as u64..second + AREA;
+        [LEN as u64..ROOT, ROOT + LINE..bad::AREA.start, bad::AREA.end..first, end]
     }
 
     /// Writes the superblock once more, at one of its two places, and starts writing it back.
@@ -159,7 +161,11 @@ impl Superblock {
         let areas = [0, second_area(len)];
         let mut raw = [[0; LEN]; 2];
         for (bytes, area) in raw.iter_mut().zip(areas) {
-            load.load(area, bytes)?;
+            match load.load(area, bytes) {
+                // As good as damaged: the other one counts.
+                Ok(()) | Err(LoadError::Unreadable(_)) => {}
+                Err(error) => return Err(error.into()),
+            }
         }
         if raw[0][..8] == FORMATTING {
             return Err(Error::FormatInterrupted);

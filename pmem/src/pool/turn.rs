@@ -6,7 +6,7 @@ use crate::error::Error;
 use crate::medium::Medium;
 use crate::pool::checkpoint::Which;
 use crate::pool::clean::{Choice, PUT_RESERVE, REMOVE_RESERVE};
-use crate::pool::log::{Found, Log, append, large_cost};
+use crate::pool::log::{Found, Log, Peek, large_cost};
 use crate::pool::record::{FRAME_HEADER, Kind, LARGE, Large, OpHeader, VALUE_LIMIT};
 use crate::pool::{Meta, Op};
 
@@ -96,8 +96,12 @@ impl<'t, M: Medium> Turn<'t, M> {
 
     /// Removes the key. Says whether it was there.
     pub fn remove(&mut self, key: &[u8]) -> Result<bool, Error> {
-        if !self.contains(key)? {
-            return Ok(false);
+        self.prepare(key)?;
+        match self.current(key) {
+            Ok(None) => return Ok(false),
+            // A key whose value is lost is there, and can be removed.
+            Ok(Some(_)) | Err(Error::Damaged { .. }) => {}
+            Err(error) => return Err(error),
         }
         self.atomically(&[Op::Remove { key }])?;
         Ok(true)
@@ -187,8 +191,12 @@ impl<'t, M: Medium> Turn<'t, M> {
             cursor = self.log.keys.scan(cursor, |place| places.push(place));
             for place in &places {
                 key.clear();
-                let meta = self.key_at(*place, &mut key)?;
-                f(&key, meta);
+                match self.key_at(*place, &mut key) {
+                    Ok(meta) => f(&key, meta),
+                    // Its name is lost; whoever asks for it by name is told.
+                    Err(Error::Damaged { .. }) => {}
+                    Err(error) => return Err(error),
+                }
                 visited += 1;
             }
             buckets -= 1;
@@ -202,8 +210,19 @@ impl<'t, M: Medium> Turn<'t, M> {
     /// same key, and random seeds choose about evenly.
     pub fn random(&mut self, seed: u64, key: &mut Vec<u8>) -> Result<Option<Meta>, Error> {
         self.settle()?;
-        let Some(place) = self.log.ready_random(&self.reader, seed)? else { return Ok(None) };
-        self.key_at(place, key).map(Some)
+        let start = key.len();
+        let mut result = Ok(None);
+        // Keys whose names are lost are passed over, if there are others.
+        for attempt in 0..64u64 {
+            let seed = seed ^ attempt.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+            let Some(place) = self.log.ready_random(&self.reader, seed)? else { break };
+            key.truncate(start);
+            result = self.key_at(place, key).map(Some);
+            if !matches!(result, Err(Error::Damaged { .. })) {
+                break;
+            }
+        }
+        result
     }
 
     /// Makes sure that the index can be asked about a key.
@@ -229,16 +248,16 @@ impl<'t, M: Medium> Turn<'t, M> {
     /// Appends the key of the live operation at `place` to `key`.
     fn key_at(&self, place: u64, key: &mut Vec<u8>) -> Result<Meta, Error> {
         let damaged = Error::Damaged { offset: place };
-        let Some((header, peek)) = self.log.peek(&self.reader, place, 128)? else { return Err(damaged) };
-        if header.value_at() <= 128 {
-            key.extend_from_slice(&peek[header.key_at()..header.value_at()]);
+        let Some(Peek { header, bytes, len }) = self.log.peek(&self.reader, place, 128)? else { return Err(damaged) };
+        if header.value_at() <= len {
+            key.extend_from_slice(&bytes[header.key_at()..header.value_at()]);
         } else {
-            append(&self.reader, place + header.key_at() as u64, header.key_len, key)?;
+            self.log.append(&self.reader, place + header.key_at() as u64, header.key_len, key)?;
         }
         let mut len = header.value_len as u64;
         if header.kind == Kind::PutLarge {
             let mut large = Vec::with_capacity(LARGE);
-            append(&self.reader, place + header.value_at() as u64, LARGE, &mut large)?;
+            self.log.append(&self.reader, place + header.value_at() as u64, LARGE, &mut large)?;
             len = Large::decode(&large).ok_or(damaged)?.len;
         }
         Ok(Meta { len, expires_at_ms: header.expires_at_ms })
@@ -322,7 +341,7 @@ impl<'t, M: Medium> Turn<'t, M> {
         if self.log.index_bytes() >= self.log.index_limit {
             for op in ops {
                 if let Op::Put { key, .. } = op
-                    && !self.contains(key)?
+                    && matches!(self.current(key), Ok(None))
                 {
                     return Err(Error::IndexFull);
                 }
@@ -339,11 +358,18 @@ impl<'t, M: Medium> Turn<'t, M> {
         self.settle()?;
         let mut replaced = 0;
         for op in ops {
-            if let Op::Put { key, .. } = op
-                && self.contains(key)?
-                && let Some(found) = self.log.find(&self.reader, self.log.hash(key), key)?
-            {
-                replaced += self.log.cost_of(&self.reader, &found)?;
+            if let Op::Put { key, .. } = op {
+                self.prepare(key)?;
+                // What is lost of an old value is not counted; the key can be written anew all the same.
+                let cost = match self.log.find(&self.reader, self.log.hash(key), key) {
+                    Ok(Some(found)) => self.log.cost_of(&self.reader, &found),
+                    Ok(None) => Ok(0),
+                    Err(error) => Err(error),
+                };
+                replaced += match cost {
+                    Err(Error::Damaged { .. }) => 0,
+                    cost => cost?,
+                };
             }
         }
         let growth = growth.saturating_sub(replaced);

@@ -7,6 +7,7 @@ use alloc::vec::Vec;
 
 use crate::error::Error;
 use crate::medium::{LINE, Load};
+use crate::pool::bad::BadRanges;
 use crate::pool::record::{BATCH_LIMIT, FRAME_HEADER, FrameHeader, Kind, LEAST_FRAME, Large, Ops, Salt};
 use crate::pool::segment::{HEADER, Header};
 use crate::pool::superblock::Geometry;
@@ -17,6 +18,7 @@ const WINDOW: u32 = 64 << 10;
 /// A walk over one segment. Positions are in bytes from the segment's start.
 #[derive(Debug)]
 pub(crate) struct Walk {
+    bad: BadRanges,
     /// The segment's place on the medium.
     start: u64,
     /// Where records end at most.
@@ -47,9 +49,10 @@ pub(crate) enum Step {
 }
 
 impl Walk {
-    /// Begins at a segment's first record.
-    pub(crate) fn new(uuid: &[u8; 16], geometry: &Geometry, header: &Header) -> Walk {
+    /// Begins at a segment's first record. What lies in a bad range is no record.
+    pub(crate) fn new(uuid: &[u8; 16], geometry: &Geometry, header: &Header, bad: &BadRanges) -> Walk {
         Walk {
+            bad: bad.clone(),
             start: geometry.start_of(header.index),
             limit: geometry.segment_size - LINE as u32,
             longest: geometry.segment_size / 2,
@@ -198,7 +201,7 @@ impl Walk {
         let bytes = len.max(WINDOW).min(self.limit - at);
         self.window.resize(bytes as usize, 0);
         self.window_at = at;
-        load.load(self.start + u64::from(at), &mut self.window)?;
+        self.bad.load_readable(load, self.start + u64::from(at), &mut self.window)?;
         Ok(())
     }
 }

@@ -2,11 +2,11 @@
 
 use alloc::vec;
 use alloc::vec::Vec;
-use core::cell::RefCell;
+use core::cell::{Cell, RefCell};
 use core::marker::PhantomData;
 use core::ops::Range;
 
-use crate::medium::{Counters, Gone, Load, Medium, OutOfRange, Store};
+use crate::medium::{Counters, Gone, Load, LoadError, Medium, OutOfRange, Store};
 use crate::tally::Tally;
 
 /// A medium in DRAM.
@@ -14,6 +14,10 @@ use crate::tally::Tally;
 pub struct Memory {
     bytes: RefCell<Vec<u8>>,
     trace: RefCell<Option<Vec<Event>>>,
+    /// Ranges that cannot be read.
+    bad: RefCell<Vec<Range<u64>>>,
+    /// How many of them a load has met, or were told without one.
+    reported: Cell<usize>,
     tally: Tally,
 }
 
@@ -54,6 +58,31 @@ impl Memory {
         self.bytes.borrow().clone()
     }
 
+    /// Makes a byte range unreadable. The medium reports it at once if `told`, as a module does whose own check has met
+    /// it, and otherwise when a load meets it.
+    pub fn poison(&self, range: Range<u64>, told: bool) {
+        let mut bad = self.bad.borrow_mut();
+        if told {
+            bad.insert(self.reported.get(), range);
+            self.reported.set(self.reported.get() + 1);
+        } else {
+            bad.push(range);
+        }
+    }
+
+    /// The first unreadable part of a range. From now on it is reported.
+    fn meet_poison(&self, range: Range<u64>) -> Option<Range<u64>> {
+        let mut bad = self.bad.borrow_mut();
+        let met = bad.iter().position(|bad| bad.start < range.end && range.start < bad.end)?;
+        let reported = self.reported.get();
+        if met >= reported {
+            bad.swap(met, reported);
+            self.reported.set(reported + 1);
+        }
+        let bad = &bad[met.min(reported)];
+        Some(bad.start.max(range.start)..bad.end.min(range.end))
+    }
+
     fn note(&self, event: impl FnOnce() -> Event) {
         if let Some(trace) = self.trace.borrow_mut().as_mut() {
             trace.push(event());
@@ -83,9 +112,12 @@ impl Load for Grant<'_> {
         self.memory.len()
     }
 
-    fn load(&self, offset: u64, into: &mut [u8]) -> Result<(), OutOfRange> {
+    fn load(&self, offset: u64, into: &mut [u8]) -> Result<(), LoadError> {
         OutOfRange::check(offset, into.len() as u64, self.size())?;
         self.memory.tally.loaded(into.len() as u64);
+        if let Some(bad) = self.memory.meet_poison(offset..offset + into.len() as u64) {
+            return Err(LoadError::Unreadable(bad));
+        }
         into.copy_from_slice(&self.memory.bytes.borrow()[offset as usize..][..into.len()]);
         Ok(())
     }
@@ -96,7 +128,7 @@ impl Load for WriteGrant<'_> {
         self.0.size()
     }
 
-    fn load(&self, offset: u64, into: &mut [u8]) -> Result<(), OutOfRange> {
+    fn load(&self, offset: u64, into: &mut [u8]) -> Result<(), LoadError> {
         self.0.load(offset, into)
     }
 }
@@ -148,6 +180,14 @@ impl Medium for Memory {
     fn write<R>(&self, f: impl for<'g> FnOnce(WriteGrant<'g>) -> R) -> Result<R, Gone> {
         self.tally.write_grant();
         Ok(f(WriteGrant(Grant { memory: self, _thread: PhantomData })))
+    }
+
+    fn media_errors(&self) -> usize {
+        self.reported.get()
+    }
+
+    fn bad_ranges(&self) -> Vec<Range<u64>> {
+        self.bad.borrow()[..self.reported.get()].to_vec()
     }
 
     fn counters(&self) -> Counters {

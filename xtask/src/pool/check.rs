@@ -93,6 +93,16 @@ fn summarise(path: &Path, found: &Inspection, repaired: Option<&Repair>, left: &
     for damage in &report.damage {
         let _ = write!(text, "\ndamaged: {damage}");
     }
+    for bad in &report.bad_ranges {
+        let _ = write!(
+            text,
+            "\nbad: bytes {:#x}..{:#x} could not be read once; their segment is not used any more",
+            bad.start, bad.end
+        );
+    }
+    if report.lost_keys > 0 {
+        let _ = write!(text, "\nlost: {} keys, until they are written anew or removed", report.lost_keys);
+    }
     if let Some(repair) = repaired {
         let (segments, bytes) = (repair.segments_freed, repair.bytes_moved);
         let _ = write!(text, "\nrepaired: {bytes} bytes of whole records moved out of {segments} segments");
@@ -140,6 +150,8 @@ fn describe(path: &Path, inspection: &Inspection) -> Value {
         "records_bytes": report.bytes_scanned,
         "end": end,
         "checkpoint": checkpoint,
+        "bad_ranges": report.bad_ranges.iter().map(|bad| json!({ "offset": bad.start, "bytes": bad.end - bad.start })).collect::<Value>(),
+        "lost_keys": report.lost_keys,
         "damage": report.damage.iter().map(describe_damage).collect::<Value>(),
     })
 }

@@ -124,6 +124,9 @@ pub unsafe fn enable_features() {
     // SAFETY: the bits only add instructions and enforce read-only pages; the caller says that the CPU knows them.
     unsafe {
         Cr4::update(|flags| *flags |= Cr4Flags::OSXSAVE | Cr4Flags::FSGSBASE | Cr4Flags::MACHINE_CHECK_EXCEPTION);
+        if cpuid().get_feature_info().is_some_and(|f| f.has_mca()) {
+            super::machine_check::enable();
+        }
         let mut state = XCr0Flags::X87 | XCr0Flags::SSE;
         state.set(XCr0Flags::AVX, has_avx());
         XCr0::write(state);

@@ -35,13 +35,16 @@ unsafe extern "C" {
     fn dax_fill(to: *mut u8, byte: i32, bytes: usize) -> *mut u8;
 }
 
-/// Copies `bytes` bytes; one of the two sides is persistent memory.
+/// Copies `bytes` bytes; one of the two sides is persistent memory. `false` if a machine check has cut it short: any part
+/// of the target may be as it was.
 ///
 /// # Safety
 /// `from` is readable and `to` writable for `bytes` bytes, under the running context's rights too.
-pub unsafe fn copy(to: *mut u8, from: *const u8, bytes: usize) {
+#[must_use]
+pub unsafe fn copy(to: *mut u8, from: *const u8, bytes: usize) -> bool {
     // SAFETY: the caller's; the function is in `memory_functions` and does no more than that.
-    unsafe { dax_copy(to, from, bytes) };
+    let end = unsafe { dax_copy(to, from, bytes) };
+    !end.is_null()
 }
 
 /// Sets `bytes` bytes of persistent memory to `byte`.

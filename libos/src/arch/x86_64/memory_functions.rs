@@ -225,6 +225,18 @@ pub(super) fn contain(address: u64) -> bool {
     (start as u64..end as u64).contains(&address)
 }
 
+/// Leaves a copy from persistent memory that was interrupted: the function returns 0 instead of its target. Says whether the
+/// interrupted context was in one; `is_persistent` tells the addresses.
+pub(super) fn leave(frame: &mut TrapFrame, is_persistent: impl Fn(u64) -> bool) -> bool {
+    // RSI is the source, or how far the copy has come in it: at most its end.
+    let source = frame.rsi();
+    let copies = contain(frame.rip) && (is_persistent(source) || is_persistent(source.wrapping_sub(1)));
+    if copies {
+        frame.return_early(0);
+    }
+    copies
+}
+
 /// How many bytes from `address` on a large copy or fill that was interrupted there has left; `None` elsewhere.
 pub(super) fn remaining(frame: &TrapFrame, address: u64, write: bool) -> Option<u64> {
     let within = |start: *const u8, end: *const u8| (start.addr() as u64..end.addr() as u64).contains(&frame.rip);

@@ -16,6 +16,7 @@ mod idt;
 pub mod interrupts;
 mod io_apic;
 pub mod key_rights;
+mod machine_check;
 mod memory_functions;
 pub mod paging;
 pub mod percpu;

@@ -19,7 +19,7 @@ use core::fmt;
 use core::mem::offset_of;
 use core::sync::atomic::{AtomicUsize, Ordering};
 
-use super::{fpu, interrupts, key_rights, percpu, shootdown, single_step};
+use super::{fpu, interrupts, key_rights, machine_check, percpu, shootdown, single_step};
 use crate::dax::Rights;
 
 /// Vector numbers of exceptions (SDM volume 3A, table 6-1).
@@ -62,8 +62,9 @@ pub struct TrapFrame {
     pub ss: u64,
 }
 
-/// RBP's place in [`TrapFrame::general`].
+/// Places in [`TrapFrame::general`].
 const RBP: usize = 8;
+const RAX: usize = 14;
 
 /// RFLAGS.IF, and the bit that is always set.
 const INTERRUPT_FLAG: u64 = 1 << 9;
@@ -120,6 +121,15 @@ impl TrapFrame {
         self.rsp = (self.rsp & !15) - 8;
         self.general[RBP] = 0;
         self.rflags = INTERRUPT_FLAG | RESERVED_FLAG;
+    }
+
+    /// Makes the interrupted function, which has pushed nothing, return `value` to its caller.
+    pub(super) fn return_early(&mut self, value: u64) {
+        // SAFETY: the stack pointer of a function that has pushed nothing is at its return address, on the stack of a
+        // context that this trap interrupted and that does not run meanwhile.
+        self.rip = unsafe { (self.rsp as *const u64).read() };
+        self.rsp += 8;
+        self.general[RAX] = value;
     }
 
     /// Gives the interrupted context other rights, from when it goes on.
@@ -283,6 +293,7 @@ extern "C" fn handle(frame: &mut TrapFrame) {
             cpu.in_nmi.store(false, Ordering::Relaxed);
             cpu.page_fault_stack.leave_non_maskable(before);
         }
+        vector::MACHINE_CHECK => machine_check::handle(frame),
         _ => crate::fatal::exception(frame),
     }
 

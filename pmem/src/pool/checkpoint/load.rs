@@ -230,6 +230,7 @@ impl Log {
         let (scanned, _repairs) = Log::recover(load, Source::Records)?;
         self.keys = scanned.keys;
         self.chunks = scanned.chunks;
+        self.lost_places = scanned.lost_places;
         self.stale = scanned.stale;
         self.live = scanned.live;
         self.removals = scanned.removals;

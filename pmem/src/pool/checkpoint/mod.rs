@@ -22,7 +22,7 @@ use alloc::vec::Vec;
 
 use crate::crc32c::Crc32c;
 use crate::error::Error;
-use crate::medium::{LINE, Load, Store};
+use crate::medium::{LINE, Load, LoadError, Store};
 use crate::pool::segment::HEADER;
 use crate::pool::stale::Stale;
 use crate::pool::superblock::Geometry;
@@ -213,7 +213,14 @@ impl Row {
     }
 
     fn read(&self, load: &impl Load, geometry: &Geometry, at: u64, into: &mut [u8]) -> Result<(), Error> {
-        self.pieces(geometry, at, into.len(), |place, range| Ok(load.load(place, &mut into[range])?))
+        self.pieces(geometry, at, into.len(), |place, range| match load.load(place, &mut into[range.clone()]) {
+            // No block is whole with that in it.
+            Err(LoadError::Unreadable(_)) => {
+                into[range].fill(0xFF);
+                Ok(())
+            }
+            loaded => Ok(loaded?),
+        })
     }
 
     /// Stores and begins to write back.

@@ -9,6 +9,7 @@ use alloc::vec::Vec;
 use super::{Held, Layout, MAGIC, ROOT, Root, Row, SUMS, TABLE_ENTRY, TABLE_SEGMENTS, Unverified};
 use crate::error::Error;
 use crate::medium::{LINE, Load};
+use crate::pool::bad::BadRanges;
 use crate::pool::index::Index;
 use crate::pool::log::{Head, Log};
 use crate::pool::record::{FrameHeader, Kind, LEAST_FRAME, Ops, SEQUENCE_LIMIT, Salt};
@@ -38,7 +39,8 @@ impl Log {
         doubtful: bool,
     ) -> Result<Verdict, Error> {
         let mut line = [0; LINE as usize];
-        load.load(ROOT, &mut line)?;
+        // What cannot be read is no root, and no mark.
+        BadRanges::default().load_readable(load, ROOT, &mut line)?;
         let Some(root) = Root::decode(&line, &self.superblock.uuid) else {
             return Ok(match line {
                 line if line.iter().all(|byte| *byte == 0) => Verdict::None,
@@ -97,7 +99,7 @@ impl Log {
     fn mark_at(&self, load: &impl Load, segment: &Header, at: u32) -> Result<Option<(Kind, u64)>, Error> {
         let place = self.geometry().start_of(segment.index) + u64::from(at);
         let mut line = [0; LINE as usize];
-        load.load(place, &mut line)?;
+        BadRanges::default().load_readable(load, place, &mut line)?;
         let Some(header) = line.first_chunk().map(FrameHeader::decode) else { return Ok(None) };
         let Some(frame) = line.get(..header.len as usize).filter(|frame| frame.len() >= LEAST_FRAME) else {
             return Ok(None);

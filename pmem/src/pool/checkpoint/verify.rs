@@ -133,9 +133,9 @@ impl Log {
     fn walk_of(&self, load: &impl Load, segment: u32) -> Result<Option<Walk>, Error> {
         let uuid = &self.superblock.uuid;
         let known = self.segments[segment as usize].generation;
-        Ok(match Header::read(load, uuid, self.geometry(), segment)? {
+        Ok(match Header::read(load, uuid, self.geometry(), segment, &self.bad)? {
             Found::Readable { header, .. } if header.state == State::Used && header.generation == known => {
-                Some(Walk::new(uuid, self.geometry(), &header))
+                Some(Walk::new(uuid, self.geometry(), &header, &self.bad))
             }
             _ => None,
         })

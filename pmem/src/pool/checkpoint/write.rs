@@ -73,7 +73,7 @@ impl Log {
         }
         let repeats = |kind: DamageKind| kind != DamageKind::Checkpoint;
         let damaged = self.report.damage.iter().any(|damage| repeats(damage.kind));
-        if damaged || self.quarantined > 0 || self.stale_uncertain {
+        if damaged || self.quarantined > 0 || !self.bad.is_empty() || self.stale_uncertain {
             return Err(Shutdown::Damaged);
         }
         let layout = Layout::new(self.geometry(), &self.stale, self.keys.page_count(), self.chunks.page_count());

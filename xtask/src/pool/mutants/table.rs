@@ -199,10 +199,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         "leaving: the end is not written",
         &[edit("append.rs", "", "self.write_mark(store, Kind::End, &u64::from(valid_end).to_le_bytes())?;", GONE)],
     ),
-    mutant(
-        "freeing: both states at once",
-        &[edit("append.rs", "free.write_state(store, first)?;\n", "store.fence();", GONE)],
-    ),
+    mutant("freeing: both states at once", &[edit("append.rs", "if position > 0 {\n", "store.fence();", GONE)]),
     mutant(
         "clearing: what is void goes first",
         &[edit(
@@ -406,4 +403,18 @@ pub(super) const MUTANTS: &[Mutant] = &[
         "recovery: chunks of a value that is not there count",
         &[edit("recover.rs", "", "self.keys.find_place(hash, place).is_none()", "!MUTANT && (CODE)")],
     ),
+    // Errors of the medium.
+    mutant("media: the list is not written", &[edit("media.rs", "", "self.bad.write(store, &uuid, len)?;", GONE)]),
+    mutant("media: both copies of the list at once", &[edit("bad.rs", "", "store.fence();", GONE)]),
+    mutant(
+        "media: the list has no checksum",
+        &[edit("bad.rs", "", "u64_at(24) != u64::from(Self::checksum(bytes, uuid))", "(CODE && !MUTANT)")],
+    ),
+    mutant("media: lost keys are not written down", &[edit("media.rs", "", "lost.push(Lost { hash, place });", GONE)]),
+    mutant(
+        "media: an older value of a lost key counts",
+        &[edit("media.rs", "", "self.keys.remove(lost.hash, slot);", GONE)],
+    ),
+    mutant("media: an emptied segment is used again", &[edit("append.rs", "", "self.quarantine(segment);", GONE)]),
+    mutant("media: a lost key stays lost", &[edit("media.rs", "", "header.sequence > sequence", "(CODE && !MUTANT)")]),
 ];
