@@ -12,6 +12,7 @@ mod expire;
 mod glob;
 mod number;
 mod options;
+mod recovery;
 mod resp;
 mod server;
 mod session;

@@ -1,10 +1,12 @@
 //! Opening the persistent memory and the pool in it.
 
 use std::hash::{BuildHasher, Hasher, RandomState};
+use std::time::Instant;
 
 use pmem::{Device, FormatOptions, Pool};
 
 use crate::options::Options;
+use crate::recovery::{Announcer, Threads};
 
 /// An opened store.
 pub struct Store {
@@ -21,7 +23,19 @@ pub fn open(options: &Options) -> Result<Store, String> {
     let mut uuid = [0; 16];
     uuid[..8].copy_from_slice(&random().to_le_bytes());
     uuid[8..].copy_from_slice(&random().to_le_bytes());
-    let pool = Pool::open_or_format(device, &FormatOptions::new(uuid)).map_err(|error| format!("{name}: {error}"))?;
+    let pool = match Pool::is_blank(&device) {
+        Ok(true) => Pool::format(device, &FormatOptions::new(uuid)),
+        Ok(false) => {
+            let mut announcer = Announcer::new();
+            Pool::open_with(device, &Threads::for_this_machine(), |progress| {
+                if let Some(line) = announcer.line(progress, Instant::now()) {
+                    println!("kvstore: {line}");
+                }
+            })
+        }
+        Err(error) => Err(error),
+    };
+    let pool = pool.map_err(|error| format!("{name}: {error}"))?;
     Ok(Store { pool, protection })
 }
 

@@ -251,17 +251,22 @@ impl Index {
         self.bucket_mut(at)[SLOTS] = link as u64 + 1;
     }
 
-    /// Empties a bucket's chain.
-    fn drain(&mut self, bucket: usize) -> Vec<u64> {
-        let first = BucketRef::Main(bucket);
-        let entries = self.slots(first).map(|(_, entry)| entry).collect();
-        let mut next = self.next(first);
-        *self.bucket_mut(first) = [0; SLOTS + 1];
-        while let Some(BucketRef::Overflow(overflow)) = next {
-            next = self.next(BucketRef::Overflow(overflow));
-            self.spare.push(overflow as u32);
+    /// Empties a bucket's chain, and calls `each` with the index and every entry.
+    fn drain(&mut self, bucket: usize, mut each: impl FnMut(&mut Index, u64)) {
+        let mut at = BucketRef::Main(bucket);
+        loop {
+            let taken = core::mem::take(self.bucket_mut(at));
+            if let BucketRef::Overflow(overflow) = at {
+                self.spare.push(overflow as u32);
+            }
+            for entry in taken[..SLOTS].iter().filter(|entry| **entry != 0) {
+                each(self, *entry);
+            }
+            match taken[SLOTS] {
+                0 => return,
+                next => at = BucketRef::Overflow(next as usize - 1),
+            }
         }
-        entries
     }
 
     fn split_one(&mut self) {
@@ -270,10 +275,11 @@ impl Index {
             self.pages.push(new_page());
         }
         let bit = 1 << self.level;
-        for entry in self.drain(from) {
+        // The chain is emptied from its beginning, so what stays takes no place that is still to be looked at.
+        self.drain(from, |index, entry| {
             let hash = tag_of(entry) << 8 | from as u32 & 0xFF;
-            self.add(if hash & bit == 0 { from } else { to }, entry);
-        }
+            index.add(if hash & bit == 0 { from } else { to }, entry);
+        });
         self.split += 1;
         if self.split == 1 << self.level {
             self.level += 1;
@@ -288,9 +294,8 @@ impl Index {
         }
         self.split -= 1;
         let from = self.buckets();
-        for entry in self.drain(from) {
-            self.add(self.split, entry);
-        }
+        let to = self.split;
+        self.drain(from, |index, entry| index.add(to, entry));
         if from.is_multiple_of(PAGE) {
             self.pages.pop();
         }

@@ -85,7 +85,7 @@ impl Log {
     }
 
     /// Whether two states of a pool, both wholly in DRAM, are equal in all that matters.
-    fn agrees_with(&self, other: &Log) -> bool {
+    pub(crate) fn agrees_with(&self, other: &Log) -> bool {
         let sums = |log: &Log| (log.keys.len(), log.chunks.len(), log.live, log.removals);
         sums(self) == sums(other)
             && self.segments == other.segments

@@ -28,7 +28,7 @@ pub(crate) const PEEK: usize = 256;
 #[derive(Debug)]
 pub(crate) struct Log {
     pub superblock: Superblock,
-    hasher: SipHasher13,
+    pub hasher: SipHasher13,
     pub keys: Index,
     /// The chunks of large values.
     pub chunks: Index,

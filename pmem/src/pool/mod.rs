@@ -15,6 +15,7 @@ mod record;
 mod recover;
 mod repair;
 mod report;
+mod scan;
 mod segment;
 mod stage;
 mod stale;
@@ -26,6 +27,7 @@ pub use checkpoint::Shutdown;
 pub use inspect::{Inspection, inspect};
 pub use repair::Repair;
 pub use report::{Checkpoint, Damage, DamageKind, OpenReport, Stats, Tail};
+pub use scan::{Alone, Progress, Workers};
 pub use turn::Turn;
 
 use alloc::string::String;
@@ -143,13 +145,45 @@ impl<M: Medium> Pool<M> {
         Ok(Pool { medium, log })
     }
 
+    /// As [`Self::open`]; if every record is to be read, by these workers, and `progress` is told how far it is, for each
+    /// segment that was read.
+    pub fn open_with(medium: M, workers: &impl Workers, mut progress: impl FnMut(Progress)) -> Result<Pool<M>, Error>
+    where
+        M: Sync,
+    {
+        refuse_read_only(&medium)?;
+        let (mut log, repairs) = medium.read(|load| {
+            Log::recover_by(&load, Source::Checkpoint, |scanner, headers, merge| {
+                let size = u64::from(scanner.geometry.segment_size);
+                let mut done = Progress { bytes: 0, of_bytes: size * headers.len() as u64, records: 0 };
+                let scan = |job: usize| {
+                    let scanned = medium.read(|load| scanner.scan(&load, &headers[job]));
+                    (job, scanned.map_err(Error::from).and_then(|scanned| scanned))
+                };
+                workers.run(headers.len(), scan, |(job, scanned)| {
+                    done.bytes += size;
+                    done.records += scanned.as_ref().map_or(0, |scanned| scanned.records);
+                    merge(job, scanned);
+                    progress(done);
+                });
+            })
+        })??;
+        medium.write(|store| log.repair(&store, repairs))??;
+        Self::heed_media(&medium, &mut log)?;
+        Ok(Pool { medium, log })
+    }
+
     /// Opens the pool on `medium`, or makes one if the medium is blank or a format of it was interrupted. Anything else
     /// is an error, never overwritten.
     pub fn open_or_format(medium: M, options: &FormatOptions) -> Result<Pool<M>, Error> {
+        if Self::is_blank(&medium)? { Self::format(medium, options) } else { Self::open(medium) }
+    }
+
+    /// Whether [`Self::open_or_format`] would make a pool.
+    pub fn is_blank(medium: &M) -> Result<bool, Error> {
         match medium.read(|load| Superblock::read(&load).map(|_| ()))? {
-            Err(Error::Blank | Error::FormatInterrupted) => Self::format(medium, options),
-            Err(error) => Err(error),
-            Ok(()) => Self::open(medium),
+            Err(Error::Blank | Error::FormatInterrupted) => Ok(true),
+            other => other.map(|()| false),
         }
     }
 

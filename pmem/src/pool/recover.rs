@@ -13,9 +13,10 @@ use crate::error::Error;
 use crate::medium::{LINE, Load, Store};
 use crate::pool::checkpoint::{self, Verdict};
 use crate::pool::index::Index;
-use crate::pool::log::{Head, Log};
-use crate::pool::record::{BATCH_LIMIT, FrameHeader, FrameOp, Kind, Large, Lost, Ops, SEQUENCE_LIMIT};
+use crate::pool::log::{self, Head, Log};
+use crate::pool::record::{BATCH_LIMIT, FrameHeader, Kind, Large, Lost, Ops, SEQUENCE_LIMIT};
 use crate::pool::report::{Checkpoint, DamageKind, Tail};
+use crate::pool::scan::{FoundOp, More, Scanned, Scanner};
 use crate::pool::segment::{Found, HEADER, Header, State};
 use crate::pool::superblock::{self, Superblock};
 use crate::pool::walk::{Step, Walk};
@@ -44,16 +45,6 @@ pub(crate) enum Source {
     Records,
 }
 
-/// What one segment's walk found.
-#[derive(Debug, Default)]
-struct Scanned {
-    gaps: bool,
-    sealed: bool,
-    closed: bool,
-    end: u32,
-    untidy: bool,
-}
-
 /// What recovery gathers and forgets at its end.
 #[derive(Debug, Default)]
 struct Gathered {
@@ -68,8 +59,19 @@ struct Gathered {
 }
 
 impl Log {
-    /// Reads a pool. Changes nothing on the medium.
+    /// Reads a pool, on this thread. Changes nothing on the medium.
     pub(crate) fn recover(load: &impl Load, source: Source) -> Result<(Log, Repairs), Error> {
+        Self::recover_by(load, source, |scanner, headers, merge| {
+            headers.iter().enumerate().for_each(|(job, header)| merge(job, scanner.scan(load, header)));
+        })
+    }
+
+    /// Reads a pool. `scan_all` scans each of the segments and hands over what it found, in any order.
+    pub(crate) fn recover_by(
+        load: &impl Load,
+        source: Source,
+        scan_all: impl FnOnce(&Scanner, &[Header], &mut dyn FnMut(usize, Result<Scanned, Error>)),
+    ) -> Result<(Log, Repairs), Error> {
         let (superblock, damaged) = Superblock::read(load)?;
         let mut log = Log::new(superblock);
         let mut repairs = Repairs::default();
@@ -103,10 +105,24 @@ impl Log {
         let mut gathered = Gathered { last_batch: log.next_batch - 1, ..Gathered::default() };
         let mut tail = Tail::Clean;
         let mut incomplete = Vec::new();
-        for (position, header) in used.iter().enumerate() {
-            let scanned = log.scan(load, header, &mut gathered)?;
+        let mut ends: Vec<Option<Scanned>> = Vec::new();
+        ends.resize_with(used.len(), || None);
+        let mut failed = None;
+        scan_all(&log.scanner(), &used, &mut |job, scanned| match scanned {
+            Ok(mut scanned) => {
+                log.merge(load, &mut scanned, &mut gathered);
+                ends[job] = Some(scanned);
+            }
+            Err(error) => failed = Some(error),
+        });
+        if let Some(error) = failed {
+            return Err(error);
+        }
+        for (position, (header, scanned)) in used.iter().zip(ends).enumerate() {
+            let Some(scanned) = scanned else { continue };
             let newest = position + 1 == used.len();
-            if scanned.sealed {
+            let (gaps, sealed) = (scanned.gaps, scanned.sealed);
+            if sealed {
                 // Complete, gaps aside.
             } else if newest {
                 log.head = Some(Head { segment: header.index, at: scanned.end.next_multiple_of(LINE as u32) });
@@ -124,8 +140,8 @@ impl Log {
             } else {
                 log.damaged_records(header.index, scanned.end, log.batch_limit().max(scanned.end + 1));
             }
-            if scanned.gaps {
-                incomplete.push((*header, newest && !scanned.sealed));
+            if gaps {
+                incomplete.push((*header, newest && !sealed));
             }
         }
         for (header, may_be_torn) in incomplete {
@@ -248,33 +264,20 @@ impl Log {
         Ok(kept)
     }
 
-    /// Walks a segment and indexes its operations up to the first gap. Behind it, only numbers are taken note of:
-    /// whether the records there count is known when the newest batch is.
-    fn scan(&mut self, load: &impl Load, header: &Header, gathered: &mut Gathered) -> Result<Scanned, Error> {
-        let mut walk = Walk::new(&self.superblock.uuid, self.geometry(), header, &self.bad);
-        let mut scanned = Scanned::default();
-        loop {
-            match walk.step(load)? {
-                Step::Frame { at, header: frame } => {
-                    self.report.records += 1;
-                    self.report.bytes_scanned += u64::from(frame.len);
-                    gathered.last_batch = gathered.last_batch.max(frame.batch);
-                    scanned.closed = false;
-                    for op in Ops::of(walk.frame(at, &frame)) {
-                        scanned.closed |= op.header.kind == Kind::Close;
-                        scanned.sealed |= op.header.kind == Kind::End;
-                        self.next_sequence = self.next_sequence.max(op.header.sequence + 1);
-                        if !scanned.gaps {
-                            self.admit(load, header, at, &op, gathered);
-                        }
-                    }
-                    if scanned.sealed {
-                        return Ok(scanned);
-                    }
-                }
-                Step::Gap { .. } => scanned.gaps = true,
-                Step::End { at, untidy } => return Ok(Scanned { end: at, untidy, ..scanned }),
-            }
+    fn scanner(&self) -> Scanner {
+        Scanner { uuid: self.superblock.uuid, geometry: *self.geometry(), hasher: self.hasher, bad: self.bad.clone() }
+    }
+
+    /// Takes over what the scan of a segment found, and leaves only how the segment ended.
+    fn merge(&mut self, load: &impl Load, scanned: &mut Scanned, gathered: &mut Gathered) {
+        self.report.records += scanned.records;
+        self.report.bytes_scanned += scanned.bytes;
+        gathered.last_batch = gathered.last_batch.max(scanned.last_batch);
+        self.next_sequence = self.next_sequence.max(scanned.next_sequence);
+        let mut more = core::mem::take(&mut scanned.more).into_iter();
+        for op in core::mem::take(&mut scanned.ops) {
+            let more = if matches!(op.kind, Kind::PutLarge | Kind::Lost) { more.next() } else { None };
+            self.admit(load, &op, more, gathered);
         }
     }
 
@@ -287,6 +290,8 @@ impl Log {
         may_be_torn: bool,
         gathered: &mut Gathered,
     ) -> Result<Option<(u32, u64)>, Error> {
+        let scanner = self.scanner();
+        let segment = self.geometry().start_of(header.index);
         let mut walk = Walk::new(&self.superblock.uuid, self.geometry(), header, &self.bad);
         let mut counts = false;
         let mut torn = None;
@@ -300,8 +305,8 @@ impl Log {
                     let mut sealed = false;
                     for op in Ops::of(walk.frame(at, &frame)) {
                         sealed |= op.header.kind == Kind::End;
-                        if counts {
-                            self.admit(load, header, at, &op, gathered);
+                        if counts && let Some((op, more)) = scanner.found(segment + u64::from(at), &op) {
+                            self.admit(load, &op, more, gathered);
                         }
                     }
                     if sealed {
@@ -330,33 +335,27 @@ impl Log {
     }
 
     /// Puts a valid operation into the index, unless a newer one on its key is there.
-    fn admit(&mut self, load: &impl Load, segment: &Header, at: u32, op: &FrameOp<'_>, gathered: &mut Gathered) {
-        let place = self.geometry().start_of(segment.index) + u64::from(at) + op.at as u64;
-        let hash = self.hash(op.key);
-        let header = &op.header;
-        let cost = header.cost();
+    fn admit(&mut self, load: &impl Load, op: &FoundOp, more: Option<More>, gathered: &mut Gathered) {
+        let FoundOp { hash, place, sequence, cost, kind } = *op;
+        let is_put = matches!(kind, Kind::Put | Kind::PutLarge);
         self.largest = self.largest.max(cost);
-        let index = match header.kind {
-            Kind::Put | Kind::PutLarge | Kind::Remove => &self.keys,
-            Kind::Chunk => &self.chunks,
-            Kind::Lost => {
-                self.count_removal(place, cost);
-                gathered.lost.extend(Lost::decode(op.key).map(|lost| (header.sequence, lost)));
-                return;
-            }
-            Kind::End | Kind::Cut | Kind::Close => return,
-        };
-        let old = self.find_in(index, load, hash, op.key).ok().flatten();
-        if header.kind == Kind::Remove {
+        if let Some(More::Lost(lost)) = more {
+            self.count_removal(place, cost);
+            gathered.lost.push((sequence, lost));
+            return;
+        }
+        let old = self.find_other(load, op);
+        if kind == Kind::Remove {
             self.count_removal(place, cost);
         }
         if let Some(old) = &old {
             // Equal numbers are an original and its copy; the copy lies in the younger segment.
-            let age = |sequence, generation| (sequence, generation);
-            let old_segment = self.geometry().segment_at(old.place).unwrap_or(segment.index);
-            let old_generation = self.segments[old_segment as usize].generation;
-            if age(old.header.sequence, old_generation) >= age(header.sequence, segment.generation) {
-                if header.is_put() {
+            let age = |sequence, place| {
+                let segment = self.geometry().segment_at(place).unwrap_or(0);
+                (sequence, self.segments[segment as usize].generation)
+            };
+            if age(old.header.sequence, old.place) >= age(sequence, place) {
+                if is_put {
                     self.stale.add(self.stale.counter(hash));
                 }
                 return;
@@ -366,22 +365,30 @@ impl Log {
                 self.stale.add(self.stale.counter(hash));
             }
         }
-        let index = if header.kind == Kind::Chunk { &mut self.chunks } else { &mut self.keys };
+        let index = if kind == Kind::Chunk { &mut self.chunks } else { &mut self.keys };
         match &old {
             Some(old) => index.replace(old.slot, place),
             None => index.insert(hash, place),
         }
-        match header.kind {
+        match kind {
             Kind::Remove => gathered.removals.push((hash, place)),
             Kind::Chunk => {}
             _ => self.count_live(place, cost),
         }
-        if header.kind == Kind::PutLarge
-            && let Some(large) = Large::decode(op.value)
-        {
+        if let Some(More::Large(large)) = more {
             self.next_sequence = self.next_sequence.max(large.object.saturating_add(1));
             gathered.larges.push((hash, place, cost, large));
         }
+    }
+
+    /// Finds the operation that the index has on the key of `op`. Most keys have none of their hash, and are not looked at.
+    fn find_other(&self, load: &impl Load, op: &FoundOp) -> Option<log::Found> {
+        let index = if op.kind == Kind::Chunk { &self.chunks } else { &self.keys };
+        index.find(op.hash, |_| true)?;
+        let header = self.peek(load, op.place, 0).ok()??.header;
+        let mut key = Vec::new();
+        self.append(load, op.place + header.key_at() as u64, header.key_len, &mut key).ok()?;
+        self.find_in(index, load, op.hash, &key).ok().flatten()
     }
 
     /// Takes removals out of the index again, and chunks whose value is not there any more.
@@ -423,4 +430,62 @@ fn is_torn(from: u32, to: u32, tidy: bool, next: &FrameHeader, last_batch: u64) 
     let batch_start = (to / line * line).saturating_sub(u32::from(next.line) * line).max(HEADER);
     let begins_in_time = batch_start <= from || (tidy && batch_start == from.next_multiple_of(line));
     next.batch == last_batch && begins_in_time
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::format;
+    use alloc::vec::Vec;
+
+    use proptest::prelude::*;
+
+    use super::{Log, Source};
+    use crate::medium::Medium;
+    use crate::pool::{FormatOptions, Pool};
+    use crate::sim::Memory;
+
+    /// A pool with overwritten, removed, moved and large values in many segments.
+    fn sample() -> Memory {
+        let mut pool = Pool::format(Memory::new(1 << 20), &FormatOptions::new([7; 16])).unwrap();
+        for round in 0..400u32 {
+            let (result, _durable) = pool
+                .turn(|turn| {
+                    for number in 0..5 {
+                        let key = format!("key-{}", (round * 5 + number) * 7919 % 900);
+                        match (round + number) % 7 {
+                            0 => turn.remove(key.as_bytes()).map(drop)?,
+                            3 if round % 9 == 0 => turn.put(key.as_bytes(), &[round as u8; 9000], None)?,
+                            _ => turn.put(key.as_bytes(), &[round as u8; 200], None)?,
+                        }
+                    }
+                    Ok::<(), crate::Error>(())
+                })
+                .unwrap();
+            result.unwrap();
+        }
+        assert!(pool.stats().segments_cleaned > 0);
+        Memory::from(pool.medium().image())
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn the_order_of_segments_does_not_matter(keys in proptest::collection::vec(any::<u64>(), 64)) {
+            let memory = sample();
+            let expected = memory.read(|load| Log::recover(&load, Source::Records)).unwrap().unwrap().0;
+            let shuffled = memory.read(|load| {
+                Log::recover_by(&load, Source::Records, |scanner, headers, merge| {
+                    let mut jobs: Vec<usize> = (0..headers.len()).collect();
+                    jobs.sort_by_key(|job| keys[*job % 64].rotate_left(*job as u32 / 64));
+                    jobs.into_iter().for_each(|job| merge(job, scanner.scan(&load, &headers[job])));
+                })
+            });
+            let shuffled = shuffled.unwrap().unwrap().0;
+            prop_assert!(shuffled.agrees_with(&expected) && expected.agrees_with(&shuffled));
+            prop_assert_eq!(&shuffled.report, &expected.report);
+            prop_assert_eq!(shuffled.head, expected.head);
+            prop_assert_eq!((shuffled.next_sequence, shuffled.next_batch), (expected.next_sequence, expected.next_batch));
+        }
+    }
 }

@@ -219,13 +219,14 @@ impl<M: Medium + 'static> Server<M> {
             }
         }
         let now_us = clock::unix_micros();
-        let expiry_due = self.state.expiry.due().is_some_and(|due| due <= now_us / 1000);
+        // A pass over the keys would have the pool read all that it has left for later.
+        let expiry_due = !self.behind && self.state.expiry.due().is_some_and(|due| due <= now_us / 1000);
         if self.taking_part.is_empty() && !expiry_due {
             return;
         }
         self.state.begin(now_us, self.pool.stats());
         let (connections, state, taking_part) = (&mut self.connections, &mut self.state, &self.taking_part);
-        let mut served = 0;
+        let (behind, mut served) = (self.behind, 0);
         let result = self.pool.turn(|turn| {
             let mut budget = Budget::new(REQUESTS);
             for &index in taking_part {
@@ -238,7 +239,9 @@ impl<M: Medium + 'static> Server<M> {
                     connection.count_memory(&mut state.client_memory);
                 }
             }
-            expire::step(turn, state);
+            if !behind {
+                expire::step(turn, state);
+            }
         });
         self.state.end();
         if let Some(left_out) = self.taking_part.get(served) {

@@ -391,13 +391,13 @@ pub(super) const MUTANTS: &[Mutant] = &[
         &[edit(
             "recover.rs",
             "if ",
-            "age(old.header.sequence, old_generation) >= age(header.sequence, segment.generation)",
+            "age(old.header.sequence, old.place) >= age(sequence, place)",
             "!MUTANT && (CODE)",
         )],
     ),
     mutant(
         "recovery: sequence numbers begin anew",
-        &[edit("recover.rs", "", "self.next_sequence = self.next_sequence.max(op.header.sequence + 1);", GONE)],
+        &[edit("recover.rs", "", "self.next_sequence = self.next_sequence.max(scanned.next_sequence);", GONE)],
     ),
     mutant(
         "recovery: chunks of a value that is not there count",

@@ -1,0 +1,145 @@
+//! Scanning: what the records of one segment say, found out without anything that is shared.
+//!
+//! Segments are scanned in any order and on any threads; what was found is put together by one (`recover`).
+
+use alloc::vec::Vec;
+
+use siphasher::sip::SipHasher13;
+
+use crate::error::Error;
+use crate::medium::Load;
+use crate::pool::bad::BadRanges;
+use crate::pool::record::{FrameOp, Kind, Large, Lost, Ops};
+use crate::pool::segment::Header;
+use crate::pool::superblock::Geometry;
+use crate::pool::walk::{Step, Walk};
+
+/// What scans segments, one or many at a time.
+///
+/// Each thread that scans takes a read grant of its own, so a medium must let several threads read at once. A program
+/// with threads implements this by them; [`Alone`] needs none.
+pub trait Workers {
+    /// Calls `scan` once with every number below `jobs`, in any order and on any threads, and `merge` with everything
+    /// that it returned, in any order, on this thread.
+    fn run<T: Send>(&self, jobs: usize, scan: impl Fn(usize) -> T + Sync, merge: impl FnMut(T));
+}
+
+/// The thread that opens the pool scans it, too.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Alone;
+
+impl Workers for Alone {
+    fn run<T: Send>(&self, jobs: usize, scan: impl Fn(usize) -> T + Sync, merge: impl FnMut(T)) {
+        (0..jobs).map(scan).for_each(merge);
+    }
+}
+
+/// How far an opening is that reads every record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// Bytes of segments read.
+    pub bytes: u64,
+    /// Bytes of segments to read.
+    pub of_bytes: u64,
+    /// Records found.
+    pub records: u64,
+}
+
+/// What it takes to scan a segment.
+#[derive(Clone, Debug)]
+pub(crate) struct Scanner {
+    pub uuid: [u8; 16],
+    pub geometry: Geometry,
+    pub hasher: SipHasher13,
+    pub bad: BadRanges,
+}
+
+/// An operation on a key, or a chunk.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct FoundOp {
+    pub hash: u64,
+    pub place: u64,
+    pub sequence: u64,
+    pub cost: u64,
+    pub kind: Kind,
+}
+
+/// What recovery has to know of some operations besides.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum More {
+    Large(Large),
+    Lost(Lost),
+}
+
+/// What one segment's walk found.
+#[derive(Debug, Default)]
+pub(crate) struct Scanned {
+    /// Those before the first gap, in the order of the segment.
+    pub ops: Vec<FoundOp>,
+    /// What those of them say that are large values or lost keys, in the same order.
+    pub more: Vec<More>,
+    /// There are bytes that are no record, with records behind them, of which only numbers were taken note: whether they
+    /// count is known when the newest batch of the whole medium is.
+    pub gaps: bool,
+    pub sealed: bool,
+    pub closed: bool,
+    pub end: u32,
+    pub untidy: bool,
+    pub records: u64,
+    pub bytes: u64,
+    pub last_batch: u64,
+    pub next_sequence: u64,
+}
+
+impl Scanner {
+    /// Takes down an operation of the frame at `start`, if recovery has anything to do with it.
+    pub(crate) fn found(&self, start: u64, op: &FrameOp<'_>) -> Option<(FoundOp, Option<More>)> {
+        let more = match op.header.kind {
+            Kind::End | Kind::Cut | Kind::Close => return None,
+            Kind::PutLarge => Some(More::Large(Large::decode(op.value)?)),
+            Kind::Lost => Some(More::Lost(Lost::decode(op.key)?)),
+            Kind::Put | Kind::Remove | Kind::Chunk => None,
+        };
+        let found = FoundOp {
+            hash: self.hasher.hash(op.key),
+            place: start + op.at as u64,
+            sequence: op.header.sequence,
+            cost: op.header.cost(),
+            kind: op.header.kind,
+        };
+        Some((found, more))
+    }
+
+    /// Walks a segment.
+    pub(crate) fn scan(&self, load: &impl Load, header: &Header) -> Result<Scanned, Error> {
+        let mut walk = Walk::new(&self.uuid, &self.geometry, header, &self.bad);
+        let segment = self.geometry.start_of(header.index);
+        let mut scanned = Scanned::default();
+        loop {
+            match walk.step(load)? {
+                Step::Frame { at, header: frame } => {
+                    scanned.records += 1;
+                    scanned.bytes += u64::from(frame.len);
+                    scanned.last_batch = scanned.last_batch.max(frame.batch);
+                    scanned.closed = false;
+                    for op in Ops::of(walk.frame(at, &frame)) {
+                        scanned.closed |= op.header.kind == Kind::Close;
+                        scanned.sealed |= op.header.kind == Kind::End;
+                        scanned.next_sequence = scanned.next_sequence.max(op.header.sequence + 1);
+                        if !scanned.gaps
+                            && let Some((found, more)) = self.found(segment + u64::from(at), &op)
+                        {
+                            scanned.ops.push(found);
+                            scanned.more.extend(more);
+                        }
+                    }
+                    if scanned.sealed {
+                        return Ok(scanned);
+                    }
+                }
+                Step::Gap { .. } => scanned.gaps = true,
+                Step::End { at, untidy } => return Ok(Scanned { end: at, untidy, ..scanned }),
+            }
+        }
+    }
+}
