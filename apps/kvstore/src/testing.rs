@@ -12,7 +12,8 @@ use crate::state::{ClientLimits, Facts, State};
 
 /// Memory of `pmem`'s own tests that can be taken away from writers.
 pub struct Memory {
-    inner: sim::Memory,
+    /// The memory itself, which can record what is done to it.
+    pub inner: sim::Memory,
     gone: Arc<AtomicBool>,
 }
 

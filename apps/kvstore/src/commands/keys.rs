@@ -6,12 +6,9 @@ use super::arguments::{Options, is, small_integer};
 use super::failure::{Failure, NO_SUCH_DATABASE, NO_SUCH_KEY, Outcome, SYNTAX};
 use super::{Context, Request};
 
-/// `DEL key [key ...]`, `UNLINK key [key ...]`
+/// `DEL key [key ...]`, `UNLINK key [key ...]`, all or nothing
 pub fn del<M: Medium>(context: &mut Context<'_, '_, M>, request: Request<'_>) -> Outcome {
-    let mut removed = 0;
-    for key in request.from(1) {
-        removed += i64::from(context.remove(key)?);
-    }
+    let removed = context.remove_all(request.from(1))?;
     context.reply.integer(removed);
     Ok(())
 }

@@ -1,6 +1,8 @@
 //! Finding keys, with expiry: an expired key is never seen, and is removed by whoever comes upon it.
 
-use pmem::{Medium, Meta, Turn};
+use std::collections::BTreeSet;
+
+use pmem::{Medium, Meta, Op, Turn};
 
 use super::{Context, Failure};
 
@@ -88,9 +90,27 @@ impl<M: Medium> Context<'_, '_, M> {
         stored
     }
 
-    /// Removes a key; says whether it existed.
-    pub fn remove(&mut self, key: &[u8]) -> Result<bool, Failure> {
-        Ok(self.exists(key)? && self.turn.remove(key)?)
+    /// Removes keys; says how many existed. A power cut finds all of them or none, except when they are more than a record of
+    /// the pool takes, which is thousands: deleting must always work, so these are removed one by one.
+    pub fn remove_all<'k>(&mut self, keys: impl Iterator<Item = &'k [u8]>) -> Result<i64, Failure> {
+        let mut there = BTreeSet::new();
+        for key in keys {
+            if self.exists(key)? {
+                there.insert(key);
+            }
+        }
+        if !there.is_empty() {
+            let removals: Vec<Op<'_>> = there.iter().map(|&key| Op::Remove { key }).collect();
+            match self.turn.atomically(&removals) {
+                Err(pmem::Error::TooLarge { .. }) => {
+                    for key in &there {
+                        self.turn.remove(key)?;
+                    }
+                }
+                result => result?,
+            }
+        }
+        Ok(there.len() as i64)
     }
 
     fn live(&mut self, key: &[u8], found: Option<Meta>) -> Result<Option<Meta>, Failure> {

@@ -1,5 +1,7 @@
 //! The commands as a client sees them. Expected replies are redis-server 7.0.15's.
 
+use pmem::Pool;
+use pmem::sim::{Domain, Event, Memory};
 use proptest::prelude::*;
 
 use crate::testing::Harness;
@@ -215,6 +217,45 @@ fn the_active_expiry_removes_what_nobody_asks_for() {
     assert_eq!(client.state.counters.expired, 1000);
     assert_eq!(client.state.expiry.with_expiry, 1000);
     assert!(client.state.expiry.due().is_some_and(|due| due > client.now_ms), "it rests until the next is due");
+}
+
+/// Found by `cargo xtask crash`: each key had a record of its own.
+#[test]
+fn several_keys_are_removed_together_or_not_at_all_whatever_a_power_cut_leaves() {
+    let mut client = Harness::new();
+    client.send("mset a 1 b 2");
+    let mut domain = Domain::new(client.pool.medium().inner.image());
+    client.pool.medium().inner.record();
+    assert_eq!(client.send("del a b a c"), ":2|");
+    let mut seen = [0; 3];
+    let mut random = 1u64;
+    for event in client.pool.medium().inner.record() {
+        if event == Event::Fence {
+            let images = domain.images(60, &mut |below| {
+                random = random.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+                (random >> 33) % below
+            });
+            for words in images {
+                let pool = Pool::open(Memory::from(domain.image(&words))).unwrap();
+                seen[pool.stats().keys as usize] += 1;
+            }
+        }
+        domain.apply(&event);
+    }
+    assert!(seen[0] > 0 && seen[2] > 0, "{seen:?}");
+    assert_eq!(seen[1], 0, "{seen:?}");
+}
+
+#[test]
+fn more_keys_than_a_record_takes_are_removed_too() {
+    let mut client = Harness::new();
+    let keys: Vec<String> = (0..40).map(|n| format!("{n:0>3000}")).collect();
+    for key in &keys {
+        client.send(&format!("set {key} v"));
+    }
+    let words: String = keys.iter().map(|key| format!("${}\r\n{key}\r\n", key.len())).collect();
+    assert_eq!(client.bytes(format!("*41\r\n$3\r\ndel\r\n{words}").as_bytes()), b":40\r\n");
+    assert_eq!(client.send("dbsize"), ":0|");
 }
 
 #[test]
