@@ -4,6 +4,7 @@
 //! `cargo xtask test` builds the guest programs first and says where they are. A test of this crate knows nothing of the
 //! guest's inside; it starts machines by the library of xtask, exactly as `cargo xtask run` does.
 
+pub mod crash;
 pub mod elf;
 pub mod faults;
 pub mod gdb;

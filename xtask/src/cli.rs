@@ -61,6 +61,16 @@ pub enum Command {
     },
     /// Run the unit tests of the crates with unsafe code in Miri, which finds undefined behaviour
     Miri,
+    /// Record what a booted store does to persistent memory and open the images that power cuts could leave (`cargo xtask crash
+    /// --help` has the options)
+    #[command(disable_help_flag = true)]
+    Crash {
+        #[command(flatten)]
+        toolchain: ToolchainArgument,
+        /// Options of the exploration
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "OPTIONS")]
+        options: Vec<String>,
+    },
     /// Measure
     Bench {
         /// What to measure.

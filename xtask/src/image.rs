@@ -14,8 +14,8 @@ use crate::workspace;
 
 /// Sizes are multiples of this: libos maps pmem by pages of 2 MiB or more.
 pub const ALIGNMENT: u64 = 2 * MIB;
-/// The smallest image that is worth a pool.
-pub const SMALLEST: u64 = 16 * MIB;
+/// The smallest image: a pool of 31 segments.
+pub const SMALLEST: u64 = ALIGNMENT;
 
 /// An image that this process has locked.
 #[derive(Debug)]

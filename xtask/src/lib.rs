@@ -12,6 +12,7 @@
 
 pub mod annotate;
 pub mod check;
+pub mod crash;
 pub mod faults;
 pub mod forward;
 pub mod fuzz;

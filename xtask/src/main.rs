@@ -11,7 +11,7 @@ use clap::Parser;
 
 use cli::{BenchCommand, Cli, Command, PoolCommand};
 use xtask::setup::toolchain::Choice;
-use xtask::{check, faults, fuzz, miri, pool, run, setup, test};
+use xtask::{check, crash, faults, fuzz, miri, pool, run, setup, test};
 
 fn main() -> ExitCode {
     match execute(Cli::parse().command) {
@@ -37,6 +37,7 @@ fn execute(command: Command) -> Result<u8> {
         Command::Faults { options, toolchain } => faults::faults(&options, Choice::resolve(toolchain.toolchain)?),
         Command::Fuzz { target, seconds } => fuzz::fuzz(target.as_deref(), seconds),
         Command::Miri => miri::miri(),
+        Command::Crash { options, toolchain } => crash::crash(&options, Choice::resolve(toolchain.toolchain)?),
         Command::Check { toolchain } => check::check(Choice::resolve(toolchain.toolchain)?),
         Command::Bench { command: BenchCommand::Pool { keys, json } } => {
             let costs = pool::bench::measure(keys)?;

@@ -11,6 +11,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result};
 
+use crate::crash;
 use crate::guest::{self, CHECKED_IMAGES_VARIABLE, IMAGES_VARIABLE, Profile};
 use crate::pool::mutants;
 use crate::setup::toolchain::{Choice, Toolchain};
@@ -145,6 +146,17 @@ fn files_of_tests(filter: &str) -> Vec<String> {
     files
 }
 
+/// Whether the tests that look for planted defects are among these.
+fn needs_plants(only: &Only<'_>) -> bool {
+    const FILE: &str = "crash_exploration";
+    match only {
+        Only::All => true,
+        Only::Files(names) => names.iter().any(|name| name == FILE),
+        Only::Named(part) => std::fs::read_to_string(workspace::root().join(format!("tests/tests/{FILE}.rs")))
+            .is_ok_and(|tests| tests.contains(part)),
+    }
+}
+
 /// Runs one stage and says whether every command of it succeeded.
 fn run(stage: Stage, only: &Only<'_>, toolchain: &Toolchain) -> Result<(Totals, bool)> {
     let mut cargo = host_cargo("test");
@@ -165,6 +177,9 @@ fn run(stage: Stage, only: &Only<'_>, toolchain: &Toolchain) -> Result<(Totals, 
             };
             cargo.args(["--package", BOOTING_TESTS]);
             cargo.env(IMAGES_VARIABLE, images).env(CHECKED_IMAGES_VARIABLE, checked);
+            if needs_plants(only) {
+                cargo.env(crash::PLANTED_VARIABLE, crash::build_plants(toolchain, &crash::Plant::ALL)?);
+            }
         }
     }
     match only {

@@ -1,6 +1,7 @@
 //! QEMU's command line and the guest's.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
@@ -91,6 +92,18 @@ pub struct MachineOptions {
     pub gdb_socket: Option<PathBuf>,
     /// Further words of the kernel's command line, before ` -- `.
     pub kernel_options: Vec<String>,
+    /// A plugin for QEMU's translator.
+    pub plugin: Option<Plugin>,
+}
+
+/// A plugin for QEMU's translator. With one, all processors take turns on one thread and each translation is of one
+/// instruction: what the plugin sees is in one order, and what it reads of the registers is up to date.
+#[derive(Clone, Debug)]
+pub struct Plugin {
+    /// The library.
+    pub library: PathBuf,
+    /// What the plugin is told, by name.
+    pub options: Vec<(&'static str, OsString)>,
 }
 
 impl Default for MachineOptions {
@@ -111,6 +124,7 @@ impl Default for MachineOptions {
             gdb: false,
             gdb_socket: None,
             kernel_options: Vec::new(),
+            plugin: None,
         }
     }
 }
@@ -125,6 +139,10 @@ impl MachineOptions {
         arguments.option("-name", &format!("holdfast-{}", escape_commas(&self.name)));
         arguments.option("-machine", "q35,nvdimm=on");
         match self.accelerator {
+            Accelerator::Tcg if self.plugin.is_some() => {
+                arguments.option("-accel", "tcg,thread=single");
+                arguments.flags(&["-singlestep"]);
+            }
             Accelerator::Tcg => arguments.option("-accel", "tcg"),
             Accelerator::Kvm => arguments.option("-accel", "kvm"),
         }
@@ -161,6 +179,13 @@ impl MachineOptions {
         }
         if let Some(socket) = &self.gdb_socket {
             arguments.path_option("-gdb", "unix:", socket, ",server=on,wait=off");
+        }
+        if let Some(plugin) = &self.plugin {
+            let mut value = list_item("file=", plugin.library.as_os_str());
+            for (name, option) in &plugin.options {
+                value.push(list_item(&format!(",{name}="), option));
+            }
+            arguments.0.extend(["-plugin".into(), value]);
         }
         arguments.path_option("-kernel", "", &self.image, "");
         arguments.option("-append", &self.kernel_command_line()?);
@@ -253,18 +278,23 @@ impl Arguments {
     /// An option whose value has a path in it. `-kernel` takes the path as it is, the list-valued options want commas
     /// doubled.
     fn path_option(&mut self, name: &str, prefix: &str, path: &Path, suffix: &str) {
-        use std::os::unix::ffi::{OsStrExt, OsStringExt};
-        let mut value = prefix.as_bytes().to_vec();
-        for &byte in path.as_os_str().as_bytes() {
-            value.push(byte);
-            if byte == b',' && !prefix.is_empty() {
-                value.push(byte);
-            }
-        }
-        value.extend_from_slice(suffix.as_bytes());
+        let mut value = if prefix.is_empty() { path.into() } else { list_item(prefix, path.as_os_str()) };
+        value.push(suffix);
         self.0.push(name.into());
-        self.0.push(OsString::from_vec(value));
+        self.0.push(value);
     }
+}
+
+/// An item of a list: `prefix` as it is, then a value with its commas doubled.
+fn list_item(prefix: &str, value: &OsStr) -> OsString {
+    let mut item = prefix.as_bytes().to_vec();
+    for &byte in value.as_bytes() {
+        item.push(byte);
+        if byte == b',' {
+            item.push(byte);
+        }
+    }
+    OsString::from_vec(item)
 }
 
 #[cfg(test)]
@@ -339,6 +369,15 @@ mod tests {
         assert!(line.contains("protection=none"), "{line}");
         assert!(line.contains("ip=10.77.0.2/24,10.77.0.1"), "{line}");
         assert!(line.contains("\n-S\n"), "{line}");
+    }
+
+    #[test]
+    fn a_plugin_gets_its_options_and_one_instruction_at_a_time() {
+        let plugin =
+            Plugin { library: "/lib/a,b.so".into(), options: vec![("out", "/c,d".into()), ("text", "0x1".into())] };
+        let line = line(&MachineOptions { plugin: Some(plugin), ..MachineOptions::default() });
+        assert!(line.contains("-accel\ntcg,thread=single\n-singlestep\n"), "{line}");
+        assert!(line.contains("-plugin\nfile=/lib/a,,b.so,out=/c,,d,text=0x1\n"), "{line}");
     }
 
     #[test]

@@ -11,7 +11,7 @@ mod launcher;
 mod process;
 mod qmp;
 
-pub use command::{Accelerator, FaultPolicy, MachineOptions, Network, Protection};
+pub use command::{Accelerator, FaultPolicy, MachineOptions, Network, Plugin, Protection};
 pub use console::{Console, Event};
 pub use exit::Exit;
 pub use process::Machine;

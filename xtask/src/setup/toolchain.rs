@@ -110,13 +110,18 @@ impl Toolchain {
     /// A cargo command for the guest's target, to which the caller adds packages and options:
     /// `cargo SUBCOMMAND --target … -Zbuild-std=…`, run in the root of the checkout.
     pub fn guest_cargo(&self, subcommand: &str) -> Command {
+        self.guest_cargo_in(subcommand, crate::workspace::root(), &crate::workspace::guest_target_directory())
+    }
+
+    /// The same command for another workspace, in this directory, and for another output directory.
+    pub fn guest_cargo_in(&self, subcommand: &str, workspace: &Path, target: &Path) -> Command {
         let mut command = Command::new(&self.cargo);
         command
-            .current_dir(crate::workspace::root())
+            .current_dir(workspace)
             .arg(subcommand)
             .args(["--target", crate::workspace::GUEST_TARGET, "-Zbuild-std=std,panic_abort"])
             .arg("--target-dir")
-            .arg(crate::workspace::guest_target_directory())
+            .arg(target)
             // build-std is a nightly option; the variable allows it on the stable compiler that the source belongs to.
             .env("RUSTC_BOOTSTRAP", "1")
             .env("RUSTC", &self.rustc)

@@ -13,7 +13,8 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use table::{Edit, MUTANTS};
+pub(crate) use table::Edit;
+use table::MUTANTS;
 
 use crate::test::host_cargo;
 use crate::workspace;
@@ -156,7 +157,7 @@ fn mutate(file: &str, text: &str) -> Result<String> {
 }
 
 /// Where the code of an edit is.
-fn find(text: &str, edit: &Edit) -> Result<(usize, usize)> {
+pub(crate) fn find(text: &str, edit: &Edit) -> Result<(usize, usize)> {
     let whole = format!("{}{}", edit.after, edit.code);
     let mut found = None;
     for (start, _) in text.char_indices() {
@@ -249,7 +250,7 @@ fn first_failure(programs: &[PathBuf], mutant: usize) -> Result<Option<(String, 
 }
 
 /// All files below a directory.
-fn files(directory: &Path) -> Result<Vec<PathBuf>> {
+pub(crate) fn files(directory: &Path) -> Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     for entry in fs::read_dir(directory).with_context(|| format!("cannot list {}", directory.display()))? {
         let entry = entry?;
@@ -262,7 +263,7 @@ fn files(directory: &Path) -> Result<Vec<PathBuf>> {
 }
 
 /// Writes a file unless it is there already with the same text, so that cargo builds only what changed.
-fn write(path: &Path, text: &str) -> Result<()> {
+pub(crate) fn write(path: &Path, text: &str) -> Result<()> {
     if fs::read_to_string(path).is_ok_and(|there| there == text) {
         return Ok(());
     }

@@ -15,8 +15,8 @@ pub(super) struct Mutant {
 
 /// A change in one place of the sources.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Edit {
-    /// The file, under `pmem/src/pool`.
+pub(crate) struct Edit {
+    /// The file: for a mutant under `pmem/src/pool`.
     pub file: &'static str,
     /// What stands right before the code, to tell equal pieces of code apart. `\n` stands for a line's end and the next
     /// line's indentation, here and in the code.

@@ -1,0 +1,76 @@
+//! The exploration of `cargo xtask crash`, in small, and that it finds what there is to find.
+
+use std::path::Path;
+use std::sync::atomic::AtomicBool;
+
+use holdfast_tests::crash::explore::{Options, Totals, explore};
+use holdfast_tests::crash::load::Size;
+use holdfast_tests::crash::record::{Recording, Run};
+use xtask::crash::Plant;
+use xtask::guest;
+use xtask::size::MIB;
+
+fn record(image: &Path, size: Size, smp: u32, directory: &Path) -> Recording {
+    let run = Run { size, length: 2 * MIB, smp };
+    run.record(image, directory, &|line| println!("{line}")).unwrap()
+}
+
+fn explored(recording: &Recording, images: u64, jobs: usize) -> Totals {
+    explore(recording, Options { images, jobs, stop: &AtomicBool::new(false) }, &|_| {}).unwrap()
+}
+
+#[test]
+fn a_booted_store_stands_every_power_cut_and_a_recorded_run_is_explored_alike_each_time() {
+    let directory = tempfile::tempdir().unwrap();
+    let size = Size { seed: 1, clients: 3, lives: 2, phases: 2, pipelines: 5 };
+    let recording = record(&guest::image("kvstore").unwrap(), size, 1, directory.path());
+    let totals = explored(&recording, 300, 2);
+    if let Some(violation) = &totals.violation {
+        panic!("{}", violation.explain(&recording).unwrap().join("\n"));
+    }
+    println!("{totals:?}");
+    assert!(totals.images >= 300 && totals.used > 0 && totals.in_recovery > 0, "{totals:?}");
+    let again = explored(&Recording::load(directory.path()).unwrap(), 300, 1);
+    assert_eq!(format!("{totals:?}"), format!("{again:?}"));
+}
+
+#[test]
+fn a_store_on_two_processors_stands_power_cuts() {
+    let directory = tempfile::tempdir().unwrap();
+    let size = Size { seed: 2, clients: 2, lives: 1, phases: 1, pipelines: 4 };
+    let recording = record(&guest::image("kvstore").unwrap(), size, 2, directory.path());
+    let totals = explored(&recording, 50, 2);
+    assert!(totals.violation.is_none() && totals.images >= 50, "{totals:?}");
+}
+
+/// Explores an image with a planted defect. Returns the explanation of what was found.
+fn find(plant: Plant) -> String {
+    let directory = tempfile::tempdir().unwrap();
+    let size = Size { seed: 1, clients: 2, lives: 1, phases: 1, pipelines: 8 };
+    let recording = record(&plant.image().unwrap(), size, 1, directory.path());
+    let totals = explored(&recording, 10_000, 2);
+    let violation = totals.violation.as_ref().unwrap_or_else(|| panic!("{plant:?} is not found: {totals:?}"));
+    let explanation = violation.explain(&recording).unwrap().join("\n");
+    println!("{explanation}");
+    assert!(explanation.contains(" was acknowledged"), "{explanation}");
+    explanation
+}
+
+#[test]
+fn a_missing_write_back_is_found_with_the_line_that_was_not_durable() {
+    let explanation = find(Plant::WriteBack);
+    assert!(explanation.contains("and never written back"), "{explanation}");
+}
+
+#[test]
+fn a_missing_fence_is_found_with_the_lines_that_were_not_durable() {
+    let explanation = find(Plant::Fence);
+    assert!(explanation.contains("without a fence since, by 0x"), "{explanation}");
+    assert!(explanation.contains("write_back (") && !explanation.contains("never written back"), "{explanation}");
+}
+
+#[test]
+fn a_reply_that_overtakes_its_fence_is_found() {
+    let explanation = find(Plant::Reply);
+    assert!(explanation.contains("had not been stored yet"), "{explanation}");
+}

@@ -1,0 +1,55 @@
+//! `cargo xtask crash`: builds the guest programs, with a planted defect if one is asked for, and hands over to the program that
+//! boots, records and explores.
+
+mod plants;
+
+use anyhow::{Context, Result};
+
+pub use plants::{PLANTED_VARIABLE, Plant, build as build_plants};
+
+use crate::guest::{self, IMAGES_VARIABLE, Profile};
+use crate::setup::{self, toolchain::Choice};
+use crate::test::{BOOTING_TESTS, GUEST_PACKAGES, host_cargo};
+
+/// The program, a binary of the package that boots images.
+const PROGRAM: &str = "crash";
+
+/// Runs the exploration that `arguments` ask for and returns its exit status: 0 if nothing was found, 1 if something was.
+///
+/// # Errors
+/// When something is missing that cannot be installed from here, or the programs do not build.
+pub fn crash(arguments: &[String], choice: Choice) -> Result<u8> {
+    let toolchain = setup::ensure(choice, &[setup::QEMU])?;
+    let images = guest::build(&toolchain, &GUEST_PACKAGES, Profile::Release)?;
+    let mut cargo = host_cargo("run");
+    // Images are opened by the ten thousand: optimised code pays at once.
+    cargo.args(["--quiet", "--release", "--package", BOOTING_TESTS, "--bin", PROGRAM, "--"]);
+    if let Some(plant) = planted(arguments) {
+        cargo.env(PLANTED_VARIABLE, plants::build(&toolchain, &[plant])?);
+    }
+    let status = cargo.args(arguments).env(IMAGES_VARIABLE, images).status().context("cannot run cargo")?;
+    Ok(status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1))
+}
+
+/// The defect that the arguments ask for. What is wrong with them, the program says.
+fn planted(arguments: &[String]) -> Option<Plant> {
+    let mut arguments = arguments.iter().map(String::as_str);
+    let argument = arguments.find(|argument| *argument == "--plant" || argument.starts_with("--plant="))?;
+    let name = argument.strip_prefix("--plant=").or_else(|| arguments.next())?;
+    Plant::ALL.into_iter().find(|plant| plant.name() == name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_planted_defect_is_found_among_the_arguments() {
+        let planted = |line: &str| planted(&line.split(' ').map(str::to_owned).collect::<Vec<_>>());
+        assert_eq!(planted("--seed 1 --plant fence --images 7"), Some(Plant::Fence));
+        assert_eq!(planted("--plant=write-back"), Some(Plant::WriteBack));
+        assert_eq!(planted("--seed 1"), None);
+        assert_eq!(planted("--plant"), None);
+        assert_eq!(planted("--plant all"), None);
+    }
+}

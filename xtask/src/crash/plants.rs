@@ -1,0 +1,218 @@
+//! Planted defects: images of the store that do what crash exploration has to find.
+//!
+//! Each is built from a copy of the sources, with a small change, in a directory of its own under cargo's output. The product's
+//! own sources know nothing of it, so no switch can ever be left on; and the defect goes through the compiler and the machine as
+//! a programmer's would. (To leave events out of a trace would be cheaper, and show less: neither that the plugin sees the
+//! difference nor that a reply that overtakes its fence is noticed.)
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+
+use crate::pool::mutants::{Edit, files, find, write};
+use crate::setup::toolchain::Toolchain;
+use crate::workspace;
+
+/// The variable that tells where the images with planted defects are, each in a directory with the defect's name.
+pub const PLANTED_VARIABLE: &str = "HOLDFAST_PLANTED_IMAGES";
+
+/// The program that is built.
+const PROGRAM: &str = "kvstore";
+/// What of the workspace it is made of.
+const MEMBERS: [&str; 3] = ["libos", "pmem", "apps/kvstore"];
+
+/// A defect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Plant {
+    /// A cache line is not written back.
+    WriteBack,
+    /// A fence is missing.
+    Fence,
+    /// A reply overtakes the fence.
+    Reply,
+}
+
+impl Plant {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::WriteBack, Self::Fence, Self::Reply];
+
+    /// The name on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::WriteBack => "write-back",
+            Self::Fence => "fence",
+            Self::Reply => "reply",
+        }
+    }
+
+    /// What it is.
+    pub fn description(self) -> &'static str {
+        match self {
+            Self::WriteBack => "of several cache lines, the last one is not written back",
+            Self::Fence => "no fence follows the write-back of a batch",
+            Self::Reply => {
+                "replies leave before the turn that they answer to is committed, under the receipt of an earlier one"
+            }
+        }
+    }
+
+    /// The image with this defect, for a program that `cargo xtask` has started.
+    ///
+    /// # Errors
+    /// When it was not built.
+    pub fn image(self) -> Result<PathBuf> {
+        let directory = std::env::var_os(PLANTED_VARIABLE).with_context(|| {
+            format!(
+                "{PLANTED_VARIABLE} is not set: `cargo xtask crash --plant` and `cargo xtask test` build the images"
+            )
+        })?;
+        Ok(PathBuf::from(directory).join(self.name()).join(PROGRAM))
+    }
+
+    /// The changes, in files of the workspace.
+    fn edits(self) -> &'static [Edit] {
+        match self {
+            Self::WriteBack => &[Edit {
+                file: "pmem/src/device/guest.rs",
+                after: "self.device.tally.written_back(&range);\n",
+                code: "self.inner.write_back(range)",
+                instead: "self.inner.write_back(start..start + if bytes > 64 { bytes - 64 } else { bytes })",
+            }],
+            Self::Fence => &[Edit {
+                file: "pmem/src/pool/append.rs",
+                after: "store.write_back(start..start + padded)?;\n",
+                code: "store.fence();",
+                instead: "",
+            }],
+            Self::Reply => &[
+                Edit {
+                    file: "apps/kvstore/src/server/events.rs",
+                    after: "",
+                    code: "let mut served = 0;",
+                    instead: "let mut served = 0;
+        std::thread_local! {
+            static EARLIER: std::cell::RefCell<Option<pmem::Durable>> = const { std::cell::RefCell::new(None) };
+        }
+        let (earlier, registry) = (EARLIER.take(), self.poll.registry());",
+                },
+                Edit {
+                    file: "apps/kvstore/src/server/events.rs",
+                    after: "",
+                    code: "connection.client.execute(turn, state, &mut budget);",
+                    instead: "connection.client.execute(turn, state, &mut budget);
+                    if let Some(earlier) = &earlier {
+                        connection.client.outbox.release(earlier);
+                        let _ = connection.send(registry, &mut state.counters);
+                    }",
+                },
+                Edit {
+                    file: "apps/kvstore/src/server/events.rs",
+                    after: "",
+                    code: "return self.for_taking_part(|client| client.outbox.release(&receipt));",
+                    instead: "self.for_taking_part(|client| client.outbox.release(&receipt));
+                EARLIER.set(Some(receipt));
+                return;",
+                },
+            ],
+        }
+    }
+}
+
+/// Builds the store with each of these defects, and returns the directory to name by [`PLANTED_VARIABLE`].
+///
+/// # Errors
+/// When a defect does not fit the sources any more, or the store does not build with it.
+pub fn build(toolchain: &Toolchain, plants: &[Plant]) -> Result<PathBuf> {
+    let directory = workspace::target_directory().join("planted");
+    let (target, images) = (directory.join("target"), directory.join("images"));
+    for &plant in plants {
+        let copy = directory.join(plant.name());
+        plant.copy(&copy).with_context(|| format!("cannot make the sources with the defect {}", plant.name()))?;
+        let mut cargo = toolchain.guest_cargo_in("build", &copy, &target);
+        cargo.args(["--quiet", "--release", "--package", PROGRAM]);
+        // The copy may lie in the checkout, whose configuration cargo would add to one of the copy's own.
+        cargo.env("CARGO_ENCODED_RUSTFLAGS", rustflags()?.join("\u{1f}"));
+        let status = cargo.status().with_context(|| format!("cannot run {:?}", cargo.get_program()))?;
+        if !status.success() {
+            bail!("the store does not build with the defect {} (cargo's messages are above)", plant.name());
+        }
+        let image = images.join(plant.name()).join(PROGRAM);
+        fs::create_dir_all(images.join(plant.name()))?;
+        fs::copy(target.join(workspace::GUEST_TARGET).join("release").join(PROGRAM), &image)?;
+    }
+    Ok(images)
+}
+
+impl Plant {
+    /// Makes a workspace of what the store is made of, with the defect.
+    fn copy(self, directory: &Path) -> Result<()> {
+        let root = workspace::root();
+        let manifest = fs::read_to_string(root.join("Cargo.toml"))?;
+        write(&directory.join("Cargo.toml"), &reduce(&manifest))?;
+        write(&directory.join("Cargo.lock"), &fs::read_to_string(root.join("Cargo.lock"))?)?;
+        for member in MEMBERS {
+            let copied = |file: &PathBuf| {
+                file.extension().is_some_and(|extension| ["rs", "toml", "ld"].iter().any(|known| extension == *known))
+            };
+            for file in files(&root.join(member))?.into_iter().filter(copied) {
+                let text = fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;
+                let name = file.strip_prefix(root)?;
+                write(&directory.join(name), &self.apply(name, text)?)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Puts the defect into the text of a file.
+    fn apply(self, file: &Path, mut text: String) -> Result<String> {
+        for edit in self.edits().iter().filter(|edit| Path::new(edit.file) == file) {
+            let (from, to) = find(&text, edit)
+                .with_context(|| format!("the planted defect {} does not fit {}", self.name(), file.display()))?;
+            text.replace_range(from..to, edit.instead);
+        }
+        Ok(text)
+    }
+}
+
+/// The workspace's manifest with the store and what it is made of as the only members.
+fn reduce(manifest: &str) -> String {
+    let line = |line: &str| match line {
+        line if line.starts_with("members") => format!("members = {MEMBERS:?}\n"),
+        line if line.starts_with("default-members") => "\n".to_owned(),
+        line => format!("{line}\n"),
+    };
+    manifest.lines().map(line).collect()
+}
+
+/// The guest's flags for rustc, from the workspace's configuration.
+fn rustflags() -> Result<Vec<String>> {
+    let text = fs::read_to_string(workspace::root().join(".cargo/config.toml"))?;
+    let flags = text.split_once("rustflags = [").and_then(|(_, rest)| rest.split_once(']'));
+    let (flags, _) = flags.context("there are no rustflags in .cargo/config.toml")?;
+    Ok(flags.split('"').skip(1).step_by(2).map(str::to_owned).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_defect_fits_the_sources() {
+        for plant in Plant::ALL {
+            for edit in plant.edits() {
+                let text = fs::read_to_string(workspace::root().join(edit.file)).unwrap();
+                let changed = plant.apply(Path::new(edit.file), text.clone()).unwrap();
+                assert_ne!(changed, text, "{plant:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_copy_has_the_guests_members_and_flags() {
+        let reduced = reduce("members = [\"a\", \"b\"]\ndefault-members = [\"a\"]\nx = 1\n");
+        assert_eq!(reduced, "members = [\"libos\", \"pmem\", \"apps/kvstore\"]\n\nx = 1\n");
+        let flags = rustflags().unwrap();
+        assert!(flags.contains(&"-Crelocation-model=static".to_owned()) && flags.len() >= 5, "{flags:?}");
+    }
+}
