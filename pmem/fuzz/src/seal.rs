@@ -44,6 +44,49 @@ pub(crate) fn frame(image: &mut [u8], at: usize) {
     }
 }
 
+/// Where the root of a checkpoint is.
+pub(crate) const ROOT: usize = 4096;
+
+/// Whether there is a checkpoint, by the look of its root.
+pub(crate) fn has_root(image: &[u8]) -> bool {
+    image.get(ROOT..ROOT + 8) == Some(b"HFCHKPNT")
+}
+
+/// Seals the root of a checkpoint.
+pub(crate) fn root(image: &mut [u8]) {
+    let checksum = crc32c(&[&image[UUID], &image[ROOT..ROOT + 60]]);
+    put(image, ROOT + 60, checksum);
+}
+
+/// Where the blocks of a checkpoint begin, as far as they lie in its first segment and their lengths tell.
+pub(crate) fn blocks(image: &[u8]) -> Vec<usize> {
+    let generation = &image[ROOT + 24..ROOT + 32];
+    let Some(first) = (1..9).map(|segment| segment * SEGMENT).find(|at| &image[at + 8..at + 16] == generation) else {
+        return Vec::new();
+    };
+    let mut blocks = Vec::new();
+    let mut at = first + 64;
+    while at + 16 < first + SEGMENT - 64 && blocks.len() < 1000 {
+        let len = read_u32(image, at + 4) as usize;
+        if len < 16 || at + len > first + SEGMENT - 64 {
+            break;
+        }
+        blocks.push(at);
+        at += len;
+    }
+    blocks
+}
+
+/// Seals the block of a checkpoint at `at` as far as the length in it allows.
+pub(crate) fn block(image: &mut [u8], at: usize) {
+    let len = read_u32(image, at + 4) as usize;
+    if (16..SEGMENT).contains(&len) && at + len <= image.len() {
+        let (generation, batch) = (&image[ROOT + 24..ROOT + 32], &image[ROOT + 8..ROOT + 16]);
+        let checksum = crc32c(&[&image[UUID], generation, batch, &image[at + 4..at + len]]);
+        put(image, at, checksum);
+    }
+}
+
 /// Where the frames of a segment begin, as far as their lengths tell.
 pub(crate) fn frames(image: &[u8], segment: usize) -> Vec<usize> {
     let mut frames = Vec::new();

@@ -148,8 +148,8 @@ impl<'t, M: Medium> Turn<'t, M> {
         if nothing || self.log.clear_staged.is_some() && self.log.stage.is_empty() {
             return Ok(());
         }
-        // Cleaning always leaves one; only damage can have taken it.
-        if self.log.free == 0 {
+        // Cleaning always leaves one, or a checkpoint has taken it, which the clearing ends; else it was lost to damage.
+        if self.log.free == 0 && self.log.checkpoint.is_none() {
             return Err(Error::Full);
         }
         self.log.discard_staged();

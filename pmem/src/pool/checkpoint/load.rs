@@ -160,7 +160,8 @@ impl Log {
         };
         let sound = match missing {
             false => true,
-            true => match held.read_block(load, &geometry, number)? {
+            // A place beyond the row is as wrong as a checksum.
+            true => match held.read_block(load, &geometry, number).unwrap_or(None) {
                 None => false,
                 Some(content) if number >= layout.chunk_page(0) => {
                     self.chunks.decode_page(number - layout.chunk_page(0), content, geometry.len)
@@ -172,7 +173,7 @@ impl Log {
                 Some(_) => false,
             },
         };
-        let range = held.place_of(load, &geometry, number)?;
+        let range = held.place_of(load, &geometry, number).unwrap_or(None);
         let place = range.map_or(ROOT, |range| held.row.place(&geometry, range.start));
         self.checkpoint = Some(held);
         if sound { Ok(()) } else { self.read_log(load, Some(place)) }
@@ -182,12 +183,11 @@ impl Log {
     pub(crate) fn read_on(&mut self, load: &impl Load, blocks: u32) -> Result<bool, Error> {
         let mut read = 0;
         while read < blocks {
-            let Some(held) = &mut self.checkpoint else { return Ok(false) };
+            let Some(held) = &self.checkpoint else { return Ok(false) };
             let number = held.next.max(held.layout.stale(0));
             if number >= held.layout.blocks() {
                 return Ok(false);
             }
-            held.next = number + 1;
             let layout = held.layout;
             let done = number >= layout.key_page(0)
                 && match number >= layout.chunk_page(0) {
@@ -195,8 +195,12 @@ impl Log {
                     false => !self.keys.is_missing(number - layout.key_page(0)),
                 };
             if !done {
+                // If that fails, and so does reading the log instead, it is as missing as before.
                 self.read_number(load, number)?;
                 read += 1;
+            }
+            if let Some(held) = &mut self.checkpoint {
+                held.next = held.next.max(number + 1);
             }
         }
         Ok(self.checkpoint.as_ref().is_some_and(|held| held.next < held.layout.blocks()))
