@@ -110,6 +110,8 @@ pub struct State {
     pub expiry: Schedule,
     /// The pool's statistics before the current turn.
     pub pool: pmem::Stats,
+    /// The ranges that the medium cannot read any more, for people; at least the first of them.
+    pub bad_ranges: String,
     /// Clients connected.
     pub clients: usize,
     /// Bytes of requests and replies that are held for all of them.
@@ -138,6 +140,7 @@ impl State {
             now_ms: 0,
             expiry: Schedule::default(),
             pool: pmem::Stats::default(),
+            bad_ranges: String::new(),
             clients: 0,
             client_memory: 0,
             turn_failed: false,

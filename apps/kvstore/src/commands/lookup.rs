@@ -95,7 +95,12 @@ impl<M: Medium> Context<'_, '_, M> {
     pub fn remove_all<'k>(&mut self, keys: impl Iterator<Item = &'k [u8]>) -> Result<i64, Failure> {
         let mut there = BTreeSet::new();
         for key in keys {
-            if self.exists(key)? {
+            let exists = match self.turn.meta(key) {
+                // It is there, but its value is lost.
+                Err(pmem::Error::Damaged { .. }) => true,
+                found => self.live(key, found?)?.is_some(),
+            };
+            if exists {
                 there.insert(key);
             }
         }

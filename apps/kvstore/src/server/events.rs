@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::io::{self, Write};
 use std::net::SocketAddr;
+use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use mio::net::{TcpListener, TcpStream};
@@ -25,6 +26,8 @@ const STOP: Token = Token(usize::MAX - 1);
 const EVENTS: usize = 1024;
 /// Most connections accepted in one round.
 const ACCEPTS: usize = 256;
+/// Most ranges of unreadable bytes that are listed.
+const SHOWN_RANGES: usize = 32;
 /// Most requests executed in one turn.
 const REQUESTS: usize = 2048;
 /// How long an expiry is waited for without looking at the clock again.
@@ -224,7 +227,13 @@ impl<M: Medium + 'static> Server<M> {
         if self.taking_part.is_empty() && !expiry_due {
             return;
         }
-        self.state.begin(now_us, self.pool.stats());
+        let stats = self.pool.stats();
+        if stats.bad_bytes != self.state.pool.bad_bytes {
+            let range = |bad: &Range<u64>| format!("{:#x}-{:#x}", bad.start, bad.end);
+            let ranges: Vec<String> = self.pool.bad_ranges().take(SHOWN_RANGES).map(range).collect();
+            self.state.bad_ranges = ranges.join(",");
+        }
+        self.state.begin(now_us, stats);
         let (connections, state, taking_part) = (&mut self.connections, &mut self.state, &self.taking_part);
         let (behind, mut served) = (self.behind, 0);
         let result = self.pool.turn(|turn| {

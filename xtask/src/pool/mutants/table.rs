@@ -415,6 +415,6 @@ pub(super) const MUTANTS: &[Mutant] = &[
         "media: an older value of a lost key counts",
         &[edit("media.rs", "", "self.keys.remove(lost.hash, slot);", GONE)],
     ),
-    mutant("media: an emptied segment is used again", &[edit("append.rs", "", "self.quarantine(segment);", GONE)]),
+    mutant("media: an emptied segment is used again", &[edit("append.rs", "", "self.quarantine(index);", GONE)]),
     mutant("media: a lost key stays lost", &[edit("media.rs", "", "header.sequence > sequence", "(CODE && !MUTANT)")]),
 ];
