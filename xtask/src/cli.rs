@@ -97,6 +97,23 @@ pub enum BenchCommand {
         #[arg(long)]
         json: bool,
     },
+    /// Measure the time to the first answer after a crash and after a shutdown, and Redis's from its log on Linux
+    Recovery {
+        /// How many keys there are
+        #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(2000..=10_000_000))]
+        keys: u64,
+        /// Processors of the machines
+        #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=255))]
+        smp: u32,
+        /// Do not measure Redis
+        #[arg(long)]
+        no_redis: bool,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+        #[command(flatten)]
+        toolchain: ToolchainArgument,
+    },
 }
 
 /// What can be done with an image.

@@ -22,6 +22,7 @@ mod instruction;
 pub mod miri;
 pub mod pool;
 pub mod qemu;
+pub mod recovery;
 pub mod run;
 pub mod setup;
 pub mod signals;

@@ -11,7 +11,7 @@ use clap::Parser;
 
 use cli::{BenchCommand, Cli, Command, PoolCommand};
 use xtask::setup::toolchain::Choice;
-use xtask::{check, crash, faults, fuzz, miri, pool, run, setup, test};
+use xtask::{check, crash, faults, fuzz, miri, pool, recovery, run, setup, test};
 
 fn main() -> ExitCode {
     match execute(Cli::parse().command) {
@@ -47,6 +47,15 @@ fn execute(command: Command) -> Result<u8> {
                 println!("{costs}");
             }
             Ok(u8::from(!costs.excesses().is_empty()))
+        }
+        Command::Bench { command: BenchCommand::Recovery { keys, smp, no_redis, json, toolchain } } => {
+            let recovery = recovery::measure(keys, smp, !no_redis, Choice::resolve(toolchain.toolchain)?)?;
+            if json {
+                println!("{:#}", recovery.to_json());
+            } else {
+                println!("{recovery}");
+            }
+            Ok(u8::from(!recovery.keeps_target()))
         }
         Command::Pool { command } => look_at_pool(command),
     }

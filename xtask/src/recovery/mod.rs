@@ -1,0 +1,329 @@
+//! `cargo xtask bench recovery`: how long the store takes from its start to its first answer, after a crash and after a
+//! clean shutdown, and how long Redis takes to read its append-only log on Linux in the same machine.
+//!
+//! Times are taken on this side, by what the machine prints and answers; beside them stands the processor time that QEMU
+//! took, which other work on this computer changes less. What is read from pmem before the first answer is counted, and
+//! exact.
+
+mod cpio;
+mod linux;
+
+use std::fmt;
+use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use pmem::{Device, FormatOptions, Medium, Pool};
+use serde_json::json;
+
+use crate::guest::{self, Profile};
+use crate::image::{ALIGNMENT, PmemImage};
+use crate::qemu::{Exit, Machine, MachineOptions};
+use crate::setup::{self, toolchain::Choice};
+use crate::size::MIB;
+
+/// Bytes of a value. Keys have 16 bytes.
+const VALUE: usize = 64;
+/// The port that the store listens on in the guest.
+const PORT: u16 = 6379;
+/// How long a machine may take for anything.
+const PATIENCE: Duration = Duration::from_secs(600);
+/// The few keys that a clean start is compared with.
+const FEW: u64 = 1000;
+/// How much faster the store has to be than Redis.
+const TARGET: f64 = 5.0;
+
+/// A duration, and what QEMU took of the processor in it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Spent {
+    /// On the clock, in seconds.
+    pub seconds: f64,
+    /// Processor time of QEMU, in seconds.
+    pub cpu_seconds: f64,
+}
+
+/// What was measured.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Recovery {
+    /// Keys in the store, and in Redis.
+    pub keys: u64,
+    /// Processors of the machine.
+    pub smp: u32,
+    /// From the machine's start to the first answer, after it was killed.
+    pub crash: Spent,
+    /// From the machine's start to the first answer, after a clean shutdown, with few keys and with all.
+    pub clean: [Spent; 2],
+    /// Bytes of pmem read from the pool's opening to the first answer, likewise.
+    pub clean_bytes: [u64; 2],
+    /// From the start of Redis (not of Linux) to its first answer. `None` if that was not asked for.
+    pub redis: Option<Spent>,
+}
+
+impl Recovery {
+    /// How much longer Redis takes, on the clock.
+    pub fn factor(&self) -> Option<f64> {
+        self.redis.map(|redis| redis.seconds / self.crash.seconds)
+    }
+
+    /// Whether the store is as fast as it is to be.
+    pub fn keeps_target(&self) -> bool {
+        self.factor().is_none_or(|factor| factor >= TARGET)
+    }
+
+    /// For programs.
+    pub fn to_json(&self) -> serde_json::Value {
+        let spent = |spent: Spent| json!({ "seconds": spent.seconds, "qemu_cpu_seconds": spent.cpu_seconds });
+        json!({
+            "keys": self.keys,
+            "key_bytes": 16,
+            "value_bytes": VALUE,
+            "processors": self.smp,
+            "store_after_crash": spent(self.crash),
+            "store_after_shutdown": {
+                "keys": [FEW, self.keys],
+                "first_answer": self.clean.map(spent),
+                "pmem_bytes_read": self.clean_bytes,
+            },
+            "redis_from_log": self.redis.map(spent),
+            "factor": self.factor(),
+        })
+    }
+}
+
+impl fmt::Display for Recovery {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let line = |f: &mut fmt::Formatter<'_>, what: &str, spent: Spent| {
+            writeln!(f, "{what:66} {:8.2} {:8.2}", spent.seconds, spent.cpu_seconds)
+        };
+        let (keys, smp) = (self.keys, self.smp);
+        writeln!(f, "keys of 16 bytes, values of {VALUE} bytes; QEMU's TCG, {smp} processors in the machine")?;
+        writeln!(f, "{:66} {:>8} {:>8}", "seconds to the first answer", "clock", "cpu")?;
+        line(f, &format!("store, {keys} keys, from the machine's start after SIGKILL"), self.crash)?;
+        line(f, &format!("store, {FEW} keys, from the machine's start after a shutdown"), self.clean[0])?;
+        line(f, &format!("store, {keys} keys, from the machine's start after a shutdown"), self.clean[1])?;
+        if let Some(redis) = self.redis {
+            line(f, &format!("Redis, {keys} keys, from its own start on Linux, append-only log"), redis)?;
+        }
+        let [few, all] = self.clean_bytes;
+        writeln!(
+            f,
+            "bytes of pmem read before the first answer after a shutdown: {few} with {FEW} keys, {all} with {keys}"
+        )?;
+        match self.factor() {
+            Some(factor) => {
+                write!(f, "Redis takes {factor:.1} times as long as the store after a crash (to be: {TARGET})")
+            }
+            None => write!(f, "Redis was not measured"),
+        }
+    }
+}
+
+/// Measures.
+///
+/// # Errors
+/// When something is missing, or a machine does not do what it should.
+pub fn measure(keys: u64, smp: u32, redis: bool, choice: Choice) -> Result<Recovery> {
+    let toolchain = setup::ensure(choice, &[setup::QEMU])?;
+    let image = guest::build(&toolchain, &["kvstore"], Profile::Release)?.join("kvstore");
+    let directory = tempfile::Builder::new().prefix("holdfast-recovery-").tempdir()?;
+    let store = Store { program: &image, smp };
+
+    let many = directory.path().join("many.img");
+    let size = (keys * 384).next_multiple_of(ALIGNMENT).max(64 * MIB);
+    fill(&many, size, keys)?;
+    // A machine takes a write, and is killed.
+    let (machine, mut client, _) = store.start(&many, 0)?;
+    client.set(keys, b"written before the crash")?;
+    if machine.kill() != Exit::Killed(9) {
+        bail!("the machine ended by itself");
+    }
+    // The image is free only without the machine that had it.
+    drop(machine);
+    let (machine, mut client, crash) = store.start(&many, keys - 1)?;
+    if client.get(keys)? != b"written before the crash" {
+        bail!("an acknowledged write is lost");
+    }
+    store.shut_down(machine, client)?;
+    let few = directory.path().join("few.img");
+    fill(&few, size, FEW)?;
+    let (machine, client, _) = store.start(&few, 0)?;
+    store.shut_down(machine, client)?;
+
+    let mut clean = Vec::new();
+    let mut clean_bytes = Vec::new();
+    for (file, keys) in [(&few, FEW), (&many, keys)] {
+        clean_bytes.push(bytes_read(file, keys)?);
+        let (machine, _, spent) = store.start(file, keys / 2)?;
+        machine.kill();
+        clean.push(spent);
+    }
+    let redis = if redis { Some(linux::measure(keys, smp, directory.path())?) } else { None };
+    Ok(Recovery { keys, smp, crash, clean: [clean[0], clean[1]], clean_bytes: [clean_bytes[0], clean_bytes[1]], redis })
+}
+
+/// The key of that number.
+fn key(number: u64) -> String {
+    format!("key:{number:012}")
+}
+
+/// Makes an image of `size` bytes and puts keys into it, in pipelines of 16; as if the power went then.
+fn fill(path: &Path, size: u64, keys: u64) -> Result<()> {
+    let device = Device::create(path, size)?;
+    let mut pool = Pool::format(device, &FormatOptions::new(*b"bench recovery  "))?;
+    for first in (0..keys).step_by(16) {
+        let (result, _durable) = pool.turn(|turn| {
+            (first..keys.min(first + 16)).try_for_each(|number| turn.put(key(number).as_bytes(), &[b'x'; VALUE], None))
+        })?;
+        result?;
+    }
+    Ok(())
+}
+
+/// Opens the pool of a file as the store does, gets one key, and says how much was read until then. Changes nothing.
+fn bytes_read(path: &Path, keys: u64) -> Result<u64> {
+    let mut pool = Pool::open(Device::open_copy_on_write(path)?)?;
+    let mut value = Vec::new();
+    let (found, _durable) = pool.turn(|turn| turn.get(key(keys / 2).as_bytes(), &mut value))?;
+    if found?.is_none() {
+        bail!("a key is not there");
+    }
+    Ok(pool.medium().counters().bytes_loaded)
+}
+
+/// How the store is started.
+struct Store<'a> {
+    program: &'a Path,
+    smp: u32,
+}
+
+impl Store<'_> {
+    /// Starts a machine on this file, and gets a key. Returns how long that took.
+    fn start(&self, file: &Path, number: u64) -> Result<(Machine, Client, Spent)> {
+        let options = MachineOptions {
+            image: self.program.to_path_buf(),
+            name: "kvstore".to_owned(),
+            memory: 512 * MIB,
+            smp: self.smp,
+            pmem: vec![PmemImage::open(file, None)?],
+            ..MachineOptions::default()
+        };
+        let begun = Instant::now();
+        let machine = Machine::start(options, None)?;
+        let is_ready = |line: &str| line.starts_with("kvstore: ready").then_some(());
+        if machine.console().wait_for_line(PATIENCE, is_ready).is_none() {
+            bail!("the store does not get ready:\n{}", machine.console().lines().join("\n"));
+        }
+        let forwarder = machine.forward_any(PORT)?;
+        let mut client = Client::connect(forwarder)?;
+        if client.get(number)? != [b'x'; VALUE] {
+            bail!("a key has another value than it was given");
+        }
+        let spent = Spent { seconds: begun.elapsed().as_secs_f64(), cpu_seconds: cpu_seconds(machine.process_id())? };
+        Ok((machine, client, spent))
+    }
+
+    /// Shuts the store down cleanly.
+    fn shut_down(&self, machine: Machine, client: Client) -> Result<()> {
+        machine.press_power_button()?;
+        match machine.wait(PATIENCE) {
+            Some(Exit::Guest(0)) => {
+                drop(client);
+                Ok(())
+            }
+            other => bail!("the store does not stop: {other:?}\n{}", machine.console().lines().join("\n")),
+        }
+    }
+}
+
+/// A connection that speaks just enough of the protocol.
+struct Client {
+    reader: BufReader<TcpStream>,
+    _forwarder: crate::forward::Forwarder,
+}
+
+impl Client {
+    fn connect(forwarder: crate::forward::Forwarder) -> Result<Self> {
+        let stream = TcpStream::connect(forwarder.address())?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        Ok(Self { reader: BufReader::new(stream), _forwarder: forwarder })
+    }
+
+    fn get(&mut self, number: u64) -> Result<Vec<u8>> {
+        write!(self.reader.get_mut(), "GET {}\r\n", key(number))?;
+        let line = self.line()?;
+        let len: usize =
+            line.strip_prefix('$').and_then(|len| len.parse().ok()).with_context(|| format!("`{line}`"))?;
+        let mut value = vec![0; len + 2];
+        self.reader.read_exact(&mut value)?;
+        value.truncate(len);
+        Ok(value)
+    }
+
+    fn set(&mut self, number: u64, value: &[u8]) -> Result<()> {
+        let (key, len) = (key(number), value.len());
+        write!(self.reader.get_mut(), "*3\r\n$3\r\nSET\r\n$16\r\n{key}\r\n${len}\r\n")?;
+        self.reader.get_mut().write_all(&[value, b"\r\n"].concat())?;
+        match self.line()?.as_str() {
+            "+OK" => Ok(()),
+            other => bail!("SET is answered with `{other}`"),
+        }
+    }
+
+    fn line(&mut self) -> Result<String> {
+        let mut line = String::new();
+        self.reader.read_line(&mut line)?;
+        Ok(line.trim_end().to_owned())
+    }
+}
+
+/// Processor time that a process took since its start, in seconds.
+fn cpu_seconds(process: u32) -> Result<f64> {
+    let stat = fs::read_to_string(format!("/proc/{process}/stat"))?;
+    // The name, in parentheses, may have spaces in it.
+    let fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace().skip(11).take(2);
+    let ticks: Vec<u64> = fields.filter_map(|field| field.parse().ok()).collect();
+    // Linux tells times to programs in hundredths of a second, whatever its own clock.
+    Ok(ticks.iter().sum::<u64>() as f64 / 100.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_factor_decides() {
+        let spent = |seconds| Spent { seconds, cpu_seconds: seconds };
+        let recovery = |redis| Recovery {
+            keys: 10,
+            smp: 1,
+            crash: spent(2.0),
+            clean: [spent(1.0); 2],
+            clean_bytes: [1, 2],
+            redis,
+        };
+        assert!(recovery(Some(spent(10.0))).keeps_target() && !recovery(Some(spent(9.0))).keeps_target());
+        assert!(recovery(None).keeps_target());
+        assert!(recovery(Some(spent(9.0))).to_string().contains("4.5 times"));
+    }
+
+    #[test]
+    fn what_is_read_before_the_first_answer_does_not_grow_with_the_keys() {
+        let directory = tempfile::tempdir().unwrap();
+        let read = [20_000, 160_000].map(|keys| {
+            let file = directory.path().join(keys.to_string());
+            fill(&file, 64 * MIB, keys).unwrap();
+            Pool::open(Device::open(&file).unwrap()).unwrap().close().unwrap();
+            bytes_read(&file, keys).unwrap()
+        });
+        assert!(read[0].abs_diff(read[1]) < MIB, "{read:?}");
+    }
+
+    #[test]
+    fn this_process_has_taken_time() {
+        assert!(cpu_seconds(std::process::id()).unwrap() >= 0.0);
+        assert!(cpu_seconds(u32::MAX).is_err());
+    }
+}
