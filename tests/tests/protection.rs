@@ -8,7 +8,8 @@ use std::ops::Range;
 
 use holdfast_tests::machine::{CPUS, Outcome, machine, run};
 use holdfast_tests::pattern::{Change, Pattern};
-use xtask::qemu::{FaultPolicy, Protection};
+use xtask::guest;
+use xtask::qemu::{FaultPolicy, MachineOptions, Protection};
 use xtask::size::{GIB, MIB};
 
 /// What protects, in turn.
@@ -311,6 +312,33 @@ fn a_cpu_without_the_protection_keys_that_are_asked_for_is_refused() {
         }
         assert_eq!(outcome.count("stray: "), 0, "the program has run:\n{outcome}");
         assert_eq!((images[0].changes(), images[1].changes()), (vec![], vec![]));
+    }
+}
+
+/// Without CR0.WP a key that denies stores denies none. Each CPU's first code sets the bit; an image in which one forgets it is
+/// what a broken loader or trampoline would amount to.
+#[test]
+fn a_cpu_whose_write_protect_bit_is_clear_is_refused() {
+    const SETS_BIT: [u8; 5] = [0x0d, 0x23, 0x00, 0x01, 0x80];
+    const LEAVES_IT: [u8; 5] = [0x0d, 0x23, 0x00, 0x00, 0x80];
+    let (images, directory) = (images(), tempfile::tempdir().unwrap());
+    let code = std::fs::read(guest::image("stray").unwrap()).unwrap();
+    // `or eax, 0x80010023`: in the boot CPU's first code and in that of the others.
+    let places: Vec<_> = (0..code.len()).filter(|&at| code[at..].starts_with(&SETS_BIT)).collect();
+    assert_eq!(places.len(), 2);
+    for place in places {
+        let mut code = code.clone();
+        code[place..place + LEAVES_IT.len()].copy_from_slice(&LEAVES_IT);
+        let image = directory.path().join("stray");
+        std::fs::write(&image, code).unwrap();
+        let outcome = run(MachineOptions {
+            image,
+            pmem: images.iter().map(Pattern::open).collect(),
+            smp: 2,
+            ..machine("stray", PROGRAM.words)
+        });
+        outcome.expect_exit(104).expect_text("CR0.WP is clear, so protection keys would not stop writes");
+        assert_eq!((images[0].changes(), images[1].changes()), (vec![], vec![]), "{outcome}");
     }
 }
 
