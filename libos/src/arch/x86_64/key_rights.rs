@@ -4,8 +4,9 @@
 //! whoever touches them, ring 0 included: pmem is then mapped as user pages, and the register is PKRU. Both have the same
 //! bits, and at most one is in use. PKRU is left out of XCR0, so that no XRSTOR changes it.
 //!
-//! Each CPU remembers what its register holds, so that equal values are not written again (a write costs hundreds of
-//! cycles at least for the MSR, and flushes the TLB under QEMU). The memory is marked *unknown* before each write and set
+//! Each CPU remembers what its register holds, so that equal values are not written again: under QEMU's TCG each write drops all of
+//! the virtual CPU's translations (`tlb_flush` in its `helper_wrmsr` and `helper_wrpkru`). What a write of IA32_PKRS costs on
+//! hardware nobody has published. The memory is marked *unknown* before each write and set
 //! after it: an NMI that lands between the two reads the register instead of trusting a value that is no longer or not yet
 //! true. Linux's series set the memory first, and an NMI in that window ran with the interrupted context's rights.
 //!
@@ -163,8 +164,17 @@ pub(crate) fn is_open_on_any_cpu(key: Key) -> bool {
     percpu::online().filter_map(known).any(|rights| rights.access(key.number()) != Access::Closed)
 }
 
+/// Replaces the running context's rights by what `change` makes of them, past all grants; the rights before. For tests.
+///
+/// # Safety
+/// What is opened here is open to every stray store of this thread until it is closed here again: the caller makes none but
+/// those that it means to.
+pub unsafe fn force(change: impl FnOnce(Rights) -> Rights) -> Rights {
+    update(change)
+}
+
 /// Replaces the running context's rights by what `change` makes of them; the rights before.
-pub fn update(change: impl FnOnce(Rights) -> Rights) -> Rights {
+pub(crate) fn update(change: impl FnOnce(Rights) -> Rights) -> Rights {
     let Some(register) = register() else { return Rights::CLOSED };
     let enabled = super::interrupts::disable();
     let cpu = percpu::this();

@@ -13,12 +13,12 @@ use std::hint::black_box;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread;
 
-use libos::arch::{key_rights, trap};
+use libos::arch::trap;
 use libos::dax::Rights;
 use libos::task::{self, ThreadId};
 
 use crate::attempt;
-use crate::probe::{OPEN, PLACE, WD, device, note_and_open, only, register_is, set_bits, store, watch_by};
+use crate::probe::{OPEN, PLACE, WD, device, force, note_and_open, only, register_is, set_bits, store, watch_by};
 use crate::verdict::{Case, Verdict, holds, same};
 
 pub(crate) const CASES: &[Case] = &[
@@ -115,7 +115,7 @@ fn sweep_rounds(prepare: impl Fn(), body: impl Fn(u32), check: impl Fn() -> Verd
             checked = check();
         });
         let nmis = NMIS.load(Ordering::SeqCst) - before;
-        key_rights::update(|_| Rights::CLOSED);
+        set(Rights::CLOSED);
         verdict = checked.and_then(|()| {
             same("stores of a handler that went through", STORED.swap(0, Ordering::SeqCst), 0)?;
             same("faults of the thread", seen.len(), faults)
@@ -131,7 +131,7 @@ fn sweep_rounds(prepare: impl Fn(), body: impl Fn(u32), check: impl Fn() -> Verd
 }
 
 fn set(rights: Rights) {
-    key_rights::update(|_| rights);
+    force(|_| rights);
 }
 
 /// One change of the register, from a value to another one.
