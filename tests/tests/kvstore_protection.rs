@@ -151,6 +151,10 @@ fn the_store_says_what_protects_its_data() {
     assert_eq!(client.info("device"), "pmem0");
     assert_eq!(client.count("device_bytes"), 64 * MIB);
     assert_eq!(client.count("stray_accesses"), 0);
+    let cpu = client.info("cpu0");
+    let names: Vec<&str> = cpu.split(',').filter_map(|field| Some(field.split_once('=')?.0)).collect();
+    assert_eq!(names, ["switches", "interrupts", "shootdowns_sent", "shootdowns_deferred"], "{cpu}");
+    assert!(!cpu.contains("switches=0,") && !cpu.contains("interrupts=0,"), "a store that serves has done both: {cpu}");
     assert_eq!(config(&mut client, "protection"), "pks");
     client.set("key", b"value");
     drop(pks);

@@ -1,4 +1,4 @@
-//! `INFO`: the server's state, in Redis's sections and fields as far as they have a meaning here, and one of our own.
+//! `INFO`: the server's state, in Redis's sections and fields as far as they have a meaning here, and some of our own.
 
 use std::fmt::Write;
 
@@ -14,13 +14,14 @@ use crate::state::State;
 type Section = fn(&mut String, &State);
 
 /// The sections in the order of the reply. All are shown when nothing is asked for.
-const SECTIONS: [(&str, Section); 8] = [
+const SECTIONS: [(&str, Section); 9] = [
     ("Server", server),
     ("Clients", clients),
     ("Memory", memory),
     ("Persistence", persistence),
     ("Stats", stats),
     ("Replication", |text, _| text.push_str("role:master\r\nconnected_slaves:0\r\n")),
+    ("CPU", cpus),
     ("Keyspace", keyspace),
     ("Holdfast", holdfast),
 ];
@@ -115,6 +116,22 @@ fn stats(text: &mut String, state: &State) {
         "total_error_replies": counters.errors,
     );
 }
+
+/// What each of the guest's CPUs has done since boot.
+#[cfg(target_os = "hermit")]
+fn cpus(text: &mut String, _: &State) {
+    for (cpu, done) in libos::arch::percpu::statistics_by_cpu() {
+        let _ = write!(
+            text,
+            "cpu{cpu}:switches={},interrupts={},shootdowns_sent={},shootdowns_deferred={}\r\n",
+            done.switches, done.interrupts, done.shootdown_interrupts, done.shootdowns_deferred
+        );
+    }
+}
+
+/// On the host they are another system's affair.
+#[cfg(not(target_os = "hermit"))]
+fn cpus(_: &mut String, _: &State) {}
 
 /// The keys with an expiry are those that the last pass of the active expiry met.
 fn keyspace(text: &mut String, state: &State) {

@@ -37,6 +37,8 @@ pub(crate) struct Counters {
     pub(crate) calls: Counter,
     pub(crate) shootdowns: Counter,
     pub(crate) shootdown_interrupts: Counter,
+    pub(crate) shootdowns_deferred: Counter,
+    pub(crate) interrupts: Counter,
 }
 
 impl Counters {
@@ -47,11 +49,26 @@ impl Counters {
             calls: Counter::new(),
             shootdowns: Counter::new(),
             shootdown_interrupts: Counter::new(),
+            shootdowns_deferred: Counter::new(),
+            interrupts: Counter::new(),
+        }
+    }
+
+    fn read(&self) -> Statistics {
+        let read = |counter: &Counter| counter.0.load(Ordering::Relaxed);
+        Statistics {
+            switches: read(&self.switches),
+            migrations: read(&self.migrations),
+            calls: read(&self.calls),
+            shootdowns: read(&self.shootdowns),
+            shootdown_interrupts: read(&self.shootdown_interrupts),
+            shootdowns_deferred: read(&self.shootdowns_deferred),
+            interrupts: read(&self.interrupts),
         }
     }
 }
 
-/// What the CPUs have done together since boot.
+/// What one CPU, or all together, have done since boot.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Statistics {
     /// Switches from one thread to another, idle threads included.
@@ -64,19 +81,28 @@ pub struct Statistics {
     pub shootdowns: u64,
     /// Interrupts that this took.
     pub shootdown_interrupts: u64,
+    /// Notes that this left for CPUs that rested, instead of interrupts.
+    pub shootdowns_deferred: u64,
+    /// Interrupts that came, exceptions and non-maskable ones not counted.
+    pub interrupts: u64,
+}
+
+/// What each CPU that runs threads has done, with its number.
+pub fn statistics_by_cpu() -> impl Iterator<Item = (u32, Statistics)> {
+    online().map(|cpu| (cpu.id, cpu.counters.read()))
 }
 
 /// The sums over all CPUs. They are read one after the other while all run on.
 pub fn statistics() -> Statistics {
-    let sum =
-        |counter: fn(&Counters) -> &Counter| online().map(|cpu| counter(&cpu.counters).0.load(Ordering::Relaxed)).sum();
-    Statistics {
-        switches: sum(|counters| &counters.switches),
-        migrations: sum(|counters| &counters.migrations),
-        calls: sum(|counters| &counters.calls),
-        shootdowns: sum(|counters| &counters.shootdowns),
-        shootdown_interrupts: sum(|counters| &counters.shootdown_interrupts),
-    }
+    statistics_by_cpu().fold(Statistics::default(), |sum, (_, one)| Statistics {
+        switches: sum.switches + one.switches,
+        migrations: sum.migrations + one.migrations,
+        calls: sum.calls + one.calls,
+        shootdowns: sum.shootdowns + one.shootdowns,
+        shootdown_interrupts: sum.shootdown_interrupts + one.shootdown_interrupts,
+        shootdowns_deferred: sum.shootdowns_deferred + one.shootdowns_deferred,
+        interrupts: sum.interrupts + one.interrupts,
+    })
 }
 
 /// What one CPU keeps for itself.

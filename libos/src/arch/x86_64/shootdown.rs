@@ -75,13 +75,18 @@ pub fn flush_everywhere(range: Range<u64>) {
     START.store(range.start, Ordering::Relaxed);
     END.store(range.end, Ordering::Relaxed);
     let this = percpu::this();
-    let awake = percpu::online().filter(|cpu| cpu.id != this.id && !rests(cpu)).map(|cpu| 1 << cpu.id).sum::<u64>();
+    let others = percpu::online().filter(|cpu| cpu.id != this.id);
+    let (mut awake, mut deferred) = (0_u64, 0);
+    for cpu in others {
+        if rests(cpu) { deferred += 1 } else { awake |= 1 << cpu.id }
+    }
     PENDING.store(awake, Ordering::Release);
     for cpu in percpu::online().filter(|cpu| awake & 1 << cpu.id != 0) {
         interrupts::ask_to_shoot_down(cpu);
     }
     this.counters.shootdowns.add(1);
     this.counters.shootdown_interrupts.add(awake.count_ones().into());
+    this.counters.shootdowns_deferred.add(deferred);
     flush_here(&range);
     while PENDING.load(Ordering::Acquire) != 0 {
         core::hint::spin_loop();

@@ -270,7 +270,10 @@ extern "C" fn handle(frame: &mut TrapFrame) {
     cpu.trap_depth.fetch_add(1, Ordering::Relaxed);
 
     match frame.vector {
-        vector::FIRST_INTERRUPT.. => interrupts::dispatch(frame.vector as u8),
+        vector::FIRST_INTERRUPT.. => {
+            cpu.counters.interrupts.add(1);
+            interrupts::dispatch(frame.vector as u8);
+        }
         vector::PAGE_FAULT => {
             // Read at once: a page fault inside this one's handler changes it.
             let address = x86_64::registers::control::Cr2::read_raw();

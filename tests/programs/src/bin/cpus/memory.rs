@@ -102,9 +102,12 @@ fn try_store(device: &'static Device, cpu: u32) {
         ordered.send(Order::Use).expect("the thread waits");
         is_done.recv().expect("the thread has stored");
         thread::sleep(Duration::from_millis(1));
-        let before = statistics().shootdown_interrupts;
+        let before = statistics();
         device.set_writable(PAGE..PAGE + 4096, false).expect("a page of a device that is there");
-        if statistics().shootdown_interrupts == before {
+        let after = statistics();
+        if after.shootdown_interrupts == before.shootdown_interrupts {
+            let notes = after.shootdowns_deferred - before.shootdowns_deferred;
+            assert_eq!(notes, u64::from(cpus() - 1), "notes for cpus that rest");
             ordered.send(Order::Stray).expect("the thread waits");
             while ended_count() == ended && !STORED.load(Ordering::SeqCst) {
                 thread::sleep(Duration::from_millis(1));
