@@ -105,7 +105,7 @@ fn contain(frame: &mut TrapFrame) -> Result<(), &'static str> {
         }
     }
     if let Some(place) = consumed
-        && !memory_functions::leave(frame, |address| dax::is_device_address(address))
+        && !memory_functions::leave(frame, dax::is_device_address)
         && !is_progress(frame.rip, place)
     {
         return Err("the same instruction consumes it again and again");
