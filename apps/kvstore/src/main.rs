@@ -14,6 +14,7 @@ mod number;
 mod options;
 mod recovery;
 mod resp;
+mod scrub;
 mod server;
 mod session;
 mod state;

@@ -4,6 +4,7 @@ use pmem::Meta;
 
 use crate::expire::Schedule;
 use crate::resp::Limits;
+use crate::scrub::Scrub;
 
 /// Bounds on what clients may cost, in bytes unless it says otherwise.
 #[derive(Clone, Copy, Debug)]
@@ -112,6 +113,8 @@ pub struct State {
     pub pool: pmem::Stats,
     /// The ranges that the medium cannot read any more, for people; at least the first of them.
     pub bad_ranges: String,
+    /// Scrubbing.
+    pub scrub: Scrub,
     /// Clients connected.
     pub clients: usize,
     /// Bytes of requests and replies that are held for all of them.
@@ -141,6 +144,7 @@ impl State {
             expiry: Schedule::default(),
             pool: pmem::Stats::default(),
             bad_ranges: String::new(),
+            scrub: Scrub::default(),
             clients: 0,
             client_memory: 0,
             turn_failed: false,

@@ -16,6 +16,7 @@ use crate::pool::clean::Cleaning;
 use crate::pool::index::{Index, Slot};
 use crate::pool::record::{CHUNK_KEY, FRAME_HEADER, Kind, LARGE, Large, OP_HEADER, OpHeader};
 use crate::pool::report::{Damage, DamageKind, OpenReport};
+use crate::pool::scrub::Scrubbing;
 use crate::pool::segment::{HEADER, Segment, State, TRAILER};
 use crate::pool::stage::Stage;
 use crate::pool::stale::Stale;
@@ -67,6 +68,7 @@ pub(crate) struct Log {
     pub report: OpenReport,
     /// What the medium cannot read any more.
     pub bad: BadRanges,
+    pub scrubbing: Scrubbing,
     /// How many errors of the medium have been looked at.
     pub media_errors: usize,
     /// The places of live operations that lie in bad ranges, in whole or in part.
@@ -158,6 +160,7 @@ impl Log {
             stale_uncertain: false,
             report: OpenReport { segments: geometry.segments, ..OpenReport::default() },
             bad: BadRanges::default(),
+            scrubbing: Scrubbing::default(),
             media_errors: 0,
             lost_places: BTreeSet::new(),
             closed: true,

@@ -46,6 +46,15 @@ impl<M: Medium> Pool<M> {
 }
 
 impl Log {
+    /// Treats bytes that are not as they were written like such that cannot be read.
+    pub(crate) fn set_aside(&mut self, store: &impl Store, range: Range<u64>) -> Result<(), Error> {
+        self.discard_staged();
+        match self.bad.add(&range) {
+            true => self.isolate(store, core::slice::from_ref(&range)),
+            false => Ok(()),
+        }
+    }
+
     /// Makes ranges that have just become bad durable in the list, sets their segments aside, and moves everything that
     /// can be read out of these.
     fn isolate(&mut self, store: &impl Store, news: &[Range<u64>]) -> Result<(), Error> {

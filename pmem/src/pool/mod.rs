@@ -16,6 +16,7 @@ mod recover;
 mod repair;
 mod report;
 mod scan;
+mod scrub;
 mod segment;
 mod stage;
 mod stale;
@@ -28,6 +29,7 @@ pub use inspect::{Inspection, inspect};
 pub use repair::Repair;
 pub use report::{Checkpoint, Damage, DamageKind, OpenReport, Stats, Tail};
 pub use scan::{Alone, Progress, Workers};
+pub use scrub::Scrub;
 pub use turn::Turn;
 
 use alloc::string::String;

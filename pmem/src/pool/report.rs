@@ -100,7 +100,7 @@ pub enum DamageKind {
     Value,
     /// A part of a checkpoint. All records were read instead, and nothing is lost.
     Checkpoint,
-    /// Anything: the medium cannot read the bytes any more.
+    /// Anything: the medium cannot read the bytes any more, or scrubbing has found them changed.
     Media,
     /// Both copies of the list of bad ranges: what is bad is not known until it is met again.
     BadRanges,
@@ -117,7 +117,7 @@ impl fmt::Display for Damage {
             DamageKind::Records => "records",
             DamageKind::Value => "parts of a large value",
             DamageKind::Checkpoint => "a checkpoint (all records were read instead: nothing is lost)",
-            DamageKind::Media => "unreadable: the medium has reported an error here",
+            DamageKind::Media => "unreadable, or not as it was written any more: set aside",
             DamageKind::BadRanges => "both copies of the list of bad ranges",
         };
         write!(f, "bytes {:#x}..{:#x}: {what}", self.offset, self.offset + self.len)

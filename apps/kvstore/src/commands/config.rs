@@ -8,8 +8,10 @@ use super::{Context, Request};
 use crate::glob;
 use crate::state::{Counters, State};
 
-/// What follows a stray access to the device: the one parameter that can be changed while the server runs.
+/// What follows a stray access to the device. This and [`SCRUB_RATE`] can be changed while the server runs.
 const FAULT_POLICY: &str = "fault-policy";
+/// How many bytes per second are verified in the background.
+const SCRUB_RATE: &str = "scrub-rate";
 
 /// The parameters, sorted by name.
 fn parameters(state: &State) -> Vec<(&'static str, String)> {
@@ -36,6 +38,7 @@ fn parameters(state: &State) -> Vec<(&'static str, String)> {
         ("protection", state.facts.protection.clone()),
         ("requirepass", String::new()),
         ("save", String::new()),
+        (SCRUB_RATE, state.scrub.rate().to_string()),
         ("timeout", "0".into()),
     ]
 }
@@ -64,14 +67,28 @@ pub fn set<M: Medium>(context: &mut Context<'_, '_, M>, request: Request<'_>) ->
         let text = [b"ERR Unknown option or number of arguments for CONFIG SET - '", name, b"'"].concat();
         return Err(Failure::owned(text));
     }
-    if let Some(name) = request.from(2).step_by(2).find(|name| !is(name, FAULT_POLICY)) {
-        return Err(refused(name, "can't set immutable config"));
+    let (mut policy, mut rate) = (None, None);
+    for at in (2..request.len()).step_by(2) {
+        let (name, value) = (request.get(at), String::from_utf8_lossy(request.get(at + 1)));
+        let twice = if is(name, FAULT_POLICY) {
+            policy.replace((name, value)).is_some()
+        } else if is(name, SCRUB_RATE) {
+            let number = value.parse::<u64>().map_err(|_| refused(name, "argument must be bytes per second, or 0"))?;
+            rate.replace(number).is_some()
+        } else {
+            return Err(refused(name, "can't set immutable config"));
+        };
+        if twice {
+            return Err(refused(name, "duplicate parameter"));
+        }
     }
-    if request.len() > 4 {
-        return Err(refused(request.get(4), "duplicate parameter"));
+    // The one that can fail comes first.
+    if let Some((name, policy)) = policy {
+        protection::set_fault_policy(&policy).map_err(|error| refused(name, &error.to_string()))?;
     }
-    let policy = String::from_utf8_lossy(request.get(3));
-    protection::set_fault_policy(&policy).map_err(|error| refused(request.get(2), &error.to_string()))?;
+    if let Some(rate) = rate {
+        context.state.scrub.set_rate(rate);
+    }
     context.reply.ok();
     Ok(())
 }
@@ -98,7 +115,7 @@ pub fn help<M: Medium>(context: &mut Context<'_, '_, M>, _: Request<'_>) -> Outc
             ("GET <pattern>", "Return parameters matching the glob-like <pattern> and their values."),
             (
                 "SET <directive> <value>",
-                "Set the configuration <directive> to <value>: only fault-policy can be changed.",
+                "Set the configuration <directive> to <value>: fault-policy and scrub-rate can be changed.",
             ),
             ("RESETSTAT", "Reset statistics reported by the INFO command."),
         ],

@@ -347,6 +347,11 @@ fn config_set_changes_what_can_be_changed_and_nothing_else() {
         ),
         ("config set fault-policy strict x", "-ERR wrong number of arguments for 'config|set' command|".into()),
         ("config get fault-policy", "*2|$12|fault-policy|$4|none|".into()),
+        ("config set scrub-rate fast", refused("scrub-rate", "argument must be bytes per second, or 0")),
+        ("config set scrub-rate 1 fault-policy strict", refused("fault-policy", nothing)),
+        ("config get scrub-rate", "*2|$10|scrub-rate|$6|524288|".into()),
+        ("config set scrub-rate 1000", "+OK|".into()),
+        ("config get scrub-rate", "*2|$10|scrub-rate|$4|1000|".into()),
     ] {
         assert_eq!(client.send(line), reply, "{line}");
     }

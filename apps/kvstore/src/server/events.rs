@@ -109,6 +109,7 @@ impl<M: Medium + 'static> Server<M> {
             self.send();
             self.settle();
             self.catch_up();
+            self.scrub();
         }
         self.finish(&mut events)?;
         Ok(self.pool)
@@ -124,7 +125,7 @@ impl<M: Medium + 'static> Server<M> {
             // The wall clock may be set meanwhile: look again now and then.
             Duration::from_millis(due.saturating_sub(clock::unix_micros() / 1000)).min(LONGEST_WAIT)
         });
-        pause.into_iter().chain(expiry).min()
+        pause.into_iter().chain(expiry).chain(self.state.scrub.due_in()).min()
     }
 
     /// Waits, and notes what has become ready.
@@ -322,6 +323,23 @@ impl<M: Medium + 'static> Server<M> {
             });
         }
         self.report_damage();
+    }
+
+    /// Verifies some records, if that is due.
+    fn scrub(&mut self) {
+        if self.behind || self.state.scrub.due_in().is_none_or(|wait| !wait.is_zero()) {
+            return;
+        }
+        match self.pool.scrub(self.state.scrub.step()) {
+            Ok(ended) => {
+                self.state.scrub.made(self.pool.scrub_progress(), ended, clock::unix_micros() / 1000);
+                self.report_damage();
+            }
+            Err(error) => {
+                eprintln!("kvstore: scrubbing failed, and stops: {error}");
+                self.state.scrub.set_rate(0);
+            }
+        }
     }
 
     /// Reports damage that was met since the last time.

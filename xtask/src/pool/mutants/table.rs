@@ -417,4 +417,13 @@ pub(super) const MUTANTS: &[Mutant] = &[
     ),
     mutant("media: an emptied segment is used again", &[edit("append.rs", "", "self.quarantine(index);", GONE)]),
     mutant("media: a lost key stays lost", &[edit("media.rs", "", "header.sequence > sequence", "(CODE && !MUTANT)")]),
+    mutant(
+        "scrub: what is not a record is passed over",
+        &[edit(
+            "scrub.rs",
+            "Step::Gap { from, to, .. } => ",
+            "damaged = Some(from..to)",
+            "damaged = (!MUTANT).then_some(from..to)",
+        )],
+    ),
 ];
