@@ -6,6 +6,7 @@
 //! difference nor that a reply that overtakes its fence is noticed.)
 
 use std::fs;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
@@ -49,7 +50,7 @@ impl Plant {
     /// What it is.
     pub fn description(self) -> &'static str {
         match self {
-            Self::WriteBack => "of several cache lines, the last one is not written back",
+            Self::WriteBack => "of three and more cache lines that are written back together, the last one is left out",
             Self::Fence => "no fence follows the write-back of a batch",
             Self::Reply => {
                 "replies leave before the turn that they answer to is committed, under the receipt of an earlier one"
@@ -77,7 +78,7 @@ impl Plant {
                 file: "pmem/src/device/guest.rs",
                 after: "self.device.tally.written_back(&range);\n",
                 code: "self.inner.write_back(range)",
-                instead: "self.inner.write_back(start..start + if bytes > 64 { bytes - 64 } else { bytes })",
+                instead: "self.inner.write_back(start..start + if bytes > 128 { bytes - 64 } else { bytes })",
             }],
             Self::Fence => &[Edit {
                 file: "pmem/src/pool/append.rs",
@@ -89,8 +90,8 @@ impl Plant {
                 Edit {
                     file: "apps/kvstore/src/server/events.rs",
                     after: "",
-                    code: "let mut served = 0;",
-                    instead: "let mut served = 0;
+                    code: "self.state.begin(now_us, self.pool.stats());",
+                    instead: "self.state.begin(now_us, self.pool.stats());
         std::thread_local! {
             static EARLIER: std::cell::RefCell<Option<pmem::Durable>> = const { std::cell::RefCell::new(None) };
         }
@@ -126,9 +127,21 @@ impl Plant {
 pub fn build(toolchain: &Toolchain, plants: &[Plant]) -> Result<PathBuf> {
     let directory = workspace::target_directory().join("planted");
     let (target, images) = (directory.join("target"), directory.join("images"));
+    // One copy serves all, in turn: to cargo several would be the same packages, for they have the same places in their workspaces.
+    let copy = directory.join("source");
     for &plant in plants {
-        let copy = directory.join(plant.name());
-        plant.copy(&copy).with_context(|| format!("cannot make the sources with the defect {}", plant.name()))?;
+        let sources =
+            plant.sources().with_context(|| format!("cannot make the sources with the defect {}", plant.name()))?;
+        let mut hasher = DefaultHasher::new();
+        (&sources, toolchain.description()).hash(&mut hasher);
+        let (built_from, image) = (format!("{:016x}", hasher.finish()), images.join(plant.name()).join(PROGRAM));
+        let stamp = images.join(plant.name()).join("built-from");
+        if image.is_file() && fs::read_to_string(&stamp).is_ok_and(|there| there == built_from) {
+            continue;
+        }
+        for (name, text) in &sources {
+            write(&copy.join(name), text)?;
+        }
         let mut cargo = toolchain.guest_cargo_in("build", &copy, &target);
         cargo.args(["--quiet", "--release", "--package", PROGRAM]);
         // The copy may lie in the checkout, whose configuration cargo would add to one of the copy's own.
@@ -137,20 +150,22 @@ pub fn build(toolchain: &Toolchain, plants: &[Plant]) -> Result<PathBuf> {
         if !status.success() {
             bail!("the store does not build with the defect {} (cargo's messages are above)", plant.name());
         }
-        let image = images.join(plant.name()).join(PROGRAM);
         fs::create_dir_all(images.join(plant.name()))?;
         fs::copy(target.join(workspace::GUEST_TARGET).join("release").join(PROGRAM), &image)?;
+        fs::write(&stamp, built_from)?;
     }
     Ok(images)
 }
 
 impl Plant {
-    /// Makes a workspace of what the store is made of, with the defect.
-    fn copy(self, directory: &Path) -> Result<()> {
+    /// A workspace of what the store is made of, with the defect: its files' names and texts.
+    fn sources(self) -> Result<Vec<(PathBuf, String)>> {
         let root = workspace::root();
         let manifest = fs::read_to_string(root.join("Cargo.toml"))?;
-        write(&directory.join("Cargo.toml"), &reduce(&manifest))?;
-        write(&directory.join("Cargo.lock"), &fs::read_to_string(root.join("Cargo.lock"))?)?;
+        let mut sources = vec![
+            (PathBuf::from("Cargo.toml"), reduce(&manifest)),
+            (PathBuf::from("Cargo.lock"), fs::read_to_string(root.join("Cargo.lock"))?),
+        ];
         for member in MEMBERS {
             let copied = |file: &PathBuf| {
                 file.extension().is_some_and(|extension| ["rs", "toml", "ld"].iter().any(|known| extension == *known))
@@ -158,10 +173,11 @@ impl Plant {
             for file in files(&root.join(member))?.into_iter().filter(copied) {
                 let text = fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;
                 let name = file.strip_prefix(root)?;
-                write(&directory.join(name), &self.apply(name, text)?)?;
+                sources.push((name.to_owned(), self.apply(name, text)?));
             }
         }
-        Ok(())
+        sources.sort();
+        Ok(sources)
     }
 
     /// Puts the defect into the text of a file.
