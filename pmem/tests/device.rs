@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use pmem::device::OpenError;
+use pmem::pool::Workers;
 use pmem::{Device, Error, FormatOptions, Load, Medium, Pool, Store, inspect};
 
 /// A path in the tests' own directory that is removed at the end.
@@ -41,6 +42,47 @@ fn a_pool_lives_in_a_file() {
     let mut value = Vec::new();
     let meta = pool.turn(|turn| turn.get(b"key", &mut value)).unwrap().0.unwrap().unwrap();
     assert_eq!((value.as_slice(), meta.expires_at_ms), (b"value".as_slice(), Some(5)));
+}
+
+/// A thread for each segment, all at once.
+struct Crowd;
+
+impl Workers for Crowd {
+    fn run<T: Send>(&self, jobs: usize, scan: impl Fn(usize) -> T + Sync, merge: impl FnMut(T)) {
+        let scan = &scan;
+        let scanned: Vec<T> = std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..jobs).map(|job| scope.spawn(move || scan(job))).collect();
+            threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+        });
+        scanned.into_iter().rev().for_each(merge);
+    }
+}
+
+#[test]
+fn many_threads_recover_what_one_does() {
+    let file = Scratch::new("threads");
+    let mut pool = Pool::format(Device::create(&file.0, 4 << 20).unwrap(), &FormatOptions::new([1; 16])).unwrap();
+    for number in 0..3000u32 {
+        let key = (number % 1700).to_le_bytes();
+        pool.turn(|turn| turn.put(&key, &[number as u8; 300], None)).unwrap().0.unwrap();
+    }
+    let stats = pool.stats();
+    drop(pool);
+    let mut told = Vec::new();
+    let device = Device::open_copy_on_write(&file.0).unwrap();
+    let mut crowd = Pool::open_with(device, &Crowd, |progress| told.push(progress)).unwrap();
+    let alone = Pool::open(Device::open_copy_on_write(&file.0).unwrap()).unwrap();
+    assert_eq!(crowd.report(), alone.report());
+    assert_eq!((crowd.stats().keys, crowd.stats().live_bytes), (1700, stats.live_bytes));
+    for number in 1300..3000u32 {
+        let mut value = Vec::new();
+        crowd.turn(|turn| turn.get(&(number % 1700).to_le_bytes(), &mut value)).unwrap().0.unwrap().unwrap();
+        assert_eq!(value, [number as u8; 300]);
+    }
+    assert_eq!(told.len(), crowd.report().segments_used as usize);
+    assert!(told.windows(2).all(|two| two[0].bytes < two[1].bytes && two[0].records <= two[1].records));
+    let last = told.last().unwrap();
+    assert_eq!((last.bytes, last.records), (last.of_bytes, crowd.report().records));
 }
 
 #[test]

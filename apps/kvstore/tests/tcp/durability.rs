@@ -18,12 +18,18 @@ fn writes_outlive_a_shutdown() {
 
     let server = Server::start(&file);
     let mut client = server.connect();
+    let information = client.ask(&["info", "holdfast"]);
+    assert!(information.contains("pool_opening:2 keys from a checkpoint of "), "{information}");
     assert_eq!(client.ask(&["mget", "a", "b", "c"]), "$-1 2 3");
     let ttl: i64 = client.ask(&["ttl", "c"])[1..].parse().unwrap();
     assert!((1..=1000).contains(&ttl), "{ttl}");
     assert_eq!(client.ask(&["flushall"]), "+OK");
     server.kill();
-    assert_eq!(Server::start(&file).connect().ask(&["dbsize"]), ":0");
+    let server = Server::start(&file);
+    let mut client = server.connect();
+    let information = client.ask(&["info", "holdfast"]);
+    assert!(information.contains("pool_opening:0 keys in "), "{information}");
+    assert_eq!(client.ask(&["dbsize"]), ":0");
 }
 
 /// Several clients write for ever, each a sequence of its own; the server is killed under them, again and again.
