@@ -8,6 +8,7 @@ use super::{
 };
 use crate::error::Error;
 use crate::medium::{LINE, Store};
+use crate::pool::clean::Choice;
 use crate::pool::index::{Index, page_len};
 use crate::pool::log::Log;
 use crate::pool::record::{Kind, LEAST_FRAME};
@@ -40,8 +41,10 @@ pub enum Shutdown {
 impl Log {
     /// Ends the log and writes a checkpoint behind it, if that can be done. Everything was committed and loaded.
     pub(crate) fn shut_down(&mut self, store: &impl Store) -> Result<Shutdown, Error> {
-        let plan = self.plan_checkpoint();
-        if let Err(why) = plan {
+        // Superseded puts of a segment that is half cleaned are not counted as recovery would. If this fails, what was
+        // cleaned is as good as before, and there is no checkpoint.
+        while self.cleaning.is_some() && self.clean_step(store, Choice::Sparsest, u64::MAX).is_ok() {}
+        if let Err(why) = self.plan_checkpoint() {
             self.mark_closed(store)?;
             return Ok(why);
         }
