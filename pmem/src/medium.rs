@@ -246,13 +246,14 @@ pub struct Counters {
     pub bytes_loaded: u64,
     /// Bytes stored.
     pub bytes_stored: u64,
-    /// Cache lines written back.
+    /// Cache lines written back. None where the platform flushes caches when power fails (eADR).
     pub lines_written_back: u64,
     /// Fences.
     pub fences: u64,
 }
 
 /// The number of cache lines that a byte range touches.
+#[cfg(not(target_os = "hermit"))]
 pub(crate) fn lines_touched(range: &Range<u64>) -> u64 {
     if range.start >= range.end { 0 } else { (range.end - 1) / LINE - range.start / LINE + 1 }
 }

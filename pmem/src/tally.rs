@@ -1,9 +1,8 @@
 //! The counters behind [`Counters`], as media keep them: shared by the scopes of one medium.
 
-use core::ops::Range;
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use crate::medium::{Counters, lines_touched};
+use crate::medium::Counters;
 
 /// Running totals. They order nothing, so every access is relaxed.
 #[derive(Debug, Default)]
@@ -33,8 +32,8 @@ impl Tally {
         self.bytes_stored.fetch_add(bytes, Relaxed);
     }
 
-    pub(crate) fn written_back(&self, range: &Range<u64>) {
-        self.lines_written_back.fetch_add(lines_touched(range), Relaxed);
+    pub(crate) fn written_back(&self, lines: u64) {
+        self.lines_written_back.fetch_add(lines, Relaxed);
     }
 
     pub(crate) fn fence(&self) {

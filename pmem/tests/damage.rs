@@ -259,6 +259,37 @@ fn an_unreadable_last_batch_is_a_torn_tail_unless_the_pool_was_shut_down() {
     assert!((pool.report().damage[0].offset..at as u64).contains(&(at as u64 - 1)));
 }
 
+/// As a newer program would have written them: valid, and not to be read or changed by this one.
+#[test]
+fn newer_versions_and_features_are_refused_by_name_and_left_alone() {
+    let (image, _) = sample(true);
+    let change = |at: usize, value: u8| {
+        let mut image = image.clone();
+        for superblock in [0, LEN - 4096] {
+            image[superblock + at] = value;
+            let checksum = pmem::crc32c::crc32c(&image[superblock..superblock + 124]);
+            image[superblock + 124..superblock + 128].copy_from_slice(&checksum.to_le_bytes());
+        }
+        image
+    };
+    let version = change(8, 2);
+    let to_read = change(64, 4);
+    let to_write = change(72 + 7, 1);
+    for (image, expected, words) in [
+        (version, Error::NewerVersion { found: 2 }, "version 2"),
+        (to_read, Error::UnknownFeatures { bits: 4 }, "bits 0x4"),
+        (to_write, Error::UnknownFeatures { bits: 1 << 56 }, "bits 0x100000000000000"),
+    ] {
+        let memory = Memory::from(image.clone());
+        assert_eq!(Pool::open(&memory).err().as_ref(), Some(&expected));
+        assert_eq!(Pool::open_or_format(&memory, &FormatOptions::new([1; 16])).err().as_ref(), Some(&expected));
+        assert_eq!(pmem::inspect(&memory).err().as_ref(), Some(&expected));
+        let text = expected.to_string();
+        assert!(text.contains(words) && text.contains("use a newer program"), "{text}");
+        assert!(memory.image() == image, "it was changed");
+    }
+}
+
 #[test]
 fn swapped_segments_are_not_taken_for_each_other() {
     let (mut image, model) = sample(true);

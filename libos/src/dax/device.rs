@@ -70,6 +70,7 @@ impl Device {
         physical: Range<u64>,
         protection: Protection,
         read_only: bool,
+        flushes_caches: bool,
     ) -> Self {
         Self {
             name,
@@ -78,7 +79,7 @@ impl Device {
             physical,
             key: AtomicU8::new(0),
             protection,
-            write_back: cpu::write_back_instruction(),
+            write_back: if flushes_caches { WriteBack::Unneeded } else { cpu::write_back_instruction() },
             read_only,
             fault_handler: AtomicUsize::new(0),
             change: Mutex::new(()),
@@ -110,7 +111,7 @@ impl Device {
         self.protection_key().map(Key::number)
     }
 
-    /// The instruction that writes the device's cache lines back.
+    /// What makes a stored cache line of the device reach the persistence domain.
     pub fn write_back_instruction(&self) -> WriteBack {
         self.write_back
     }

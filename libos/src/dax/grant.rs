@@ -176,7 +176,8 @@ impl ReadGrant<'_> {
         }
     }
 
-    /// Writes the cache lines of this range of offsets back; durable after the next fence. Returns how many lines.
+    /// Writes the cache lines of this range of offsets back, unless the platform does when power fails; durable after the
+    /// next fence. Returns how many lines were written back.
     pub fn write_back(&self, range: Range<u64>) -> Result<u64, OutOfRange> {
         let length = range.end.saturating_sub(range.start);
         let start = self.address(range.start, length)?;
@@ -215,7 +216,8 @@ impl WriteGrant<'_> {
         Ok(())
     }
 
-    /// Writes the cache lines of this range of offsets back; durable after the next fence. Returns how many lines.
+    /// Writes the cache lines of this range of offsets back, unless the platform does when power fails; durable after the
+    /// next fence. Returns how many lines were written back.
     pub fn write_back(&self, range: Range<u64>) -> Result<u64, OutOfRange> {
         self.reader.write_back(range)
     }

@@ -103,7 +103,8 @@ pub(crate) fn register(ranges: &[SpaRange], protection: Protection) -> Result<&'
         if physical.end > layout::pmem_physical_end(mm::mode().levels) {
             return Err(RegisterError::TooHigh(range.base));
         }
-        all.push(Device::new(format!("pmem{index}"), index, physical, protection, range.read_only));
+        let flushes_caches = range.capabilities.cpu_cache_flush;
+        all.push(Device::new(format!("pmem{index}"), index, physical, protection, range.read_only, flushes_caches));
     }
     let all = DEVICES.call_once(|| all);
     for device in all {

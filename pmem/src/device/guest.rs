@@ -149,8 +149,9 @@ impl Store for WriteGrant<'_> {
 
     fn write_back(&self, range: Range<u64>) -> Result<(), OutOfRange> {
         let (start, bytes) = (range.start, range.end.saturating_sub(range.start));
-        self.device.tally.written_back(&range);
-        self.inner.write_back(range).map(drop).map_err(|_| out_of_range(self.device, start, bytes))
+        let lines = self.inner.write_back(range).map_err(|_| out_of_range(self.device, start, bytes))?;
+        self.device.tally.written_back(lines);
+        Ok(())
     }
 
     fn fence(&self) {

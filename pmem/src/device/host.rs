@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 
 use memmap2::{MmapOptions, MmapRaw};
 
-use crate::medium::{Counters, Gone, LINE, Load, LoadError, Medium, OutOfRange, Store};
+use crate::medium::{Counters, Gone, LINE, Load, LoadError, Medium, OutOfRange, Store, lines_touched};
 use crate::tally::Tally;
 
 /// A persistent-memory device: on the host, a mapped file.
@@ -234,7 +234,7 @@ impl Store for WriteGrant<'_> {
         if range.start >= range.end {
             return Ok(());
         }
-        self.read.device.tally.written_back(&range);
+        self.read.device.tally.written_back(lines_touched(&range));
         let mut unfenced = self.unfenced.borrow_mut();
         match unfenced.last_mut() {
             // Neighbours become one call to msync.

@@ -6,7 +6,7 @@ use core::cell::{Cell, RefCell};
 use core::marker::PhantomData;
 use core::ops::Range;
 
-use crate::medium::{Counters, Gone, Load, LoadError, Medium, OutOfRange, Store};
+use crate::medium::{Counters, Gone, Load, LoadError, Medium, OutOfRange, Store, lines_touched};
 use crate::tally::Tally;
 
 /// A medium in DRAM.
@@ -149,7 +149,7 @@ impl Store for WriteGrant<'_> {
 
     fn write_back(&self, range: Range<u64>) -> Result<(), OutOfRange> {
         OutOfRange::check(range.start, range.end.saturating_sub(range.start), self.size())?;
-        self.0.memory.tally.written_back(&range);
+        self.0.memory.tally.written_back(lines_touched(&range));
         self.0.memory.note(|| Event::WriteBack(range));
         Ok(())
     }

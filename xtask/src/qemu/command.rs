@@ -71,6 +71,8 @@ pub struct MachineOptions {
     pub environment: Vec<(String, String)>,
     /// The images of the NVDIMMs, in order: `pmem0`, `pmem1` and so on.
     pub pmem: Vec<PmemImage>,
+    /// The platform says that it flushes the processor's caches when power fails (eADR).
+    pub eadr: bool,
     /// RAM in bytes.
     pub memory: u64,
     /// Processors.
@@ -114,6 +116,7 @@ impl Default for MachineOptions {
             arguments: Vec::new(),
             environment: Vec::new(),
             pmem: Vec::new(),
+            eadr: false,
             memory: 256 * MIB,
             smp: 1,
             accelerator: Accelerator::default(),
@@ -137,7 +140,7 @@ impl MachineOptions {
     pub(super) fn qemu_arguments(&self, qmp: &Path) -> Result<Vec<OsString>> {
         let mut arguments = Arguments(Vec::new());
         arguments.option("-name", &format!("holdfast-{}", escape_commas(&self.name)));
-        arguments.option("-machine", "q35,nvdimm=on");
+        arguments.option("-machine", if self.eadr { "q35,nvdimm=on,nvdimm-persistence=cpu" } else { "q35,nvdimm=on" });
         match self.accelerator {
             Accelerator::Tcg if self.plugin.is_some() => {
                 arguments.option("-accel", "tcg,thread=single");

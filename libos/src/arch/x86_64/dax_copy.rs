@@ -9,7 +9,7 @@ use core::fmt;
 /// The size of a cache line in bytes, the unit of write-back.
 pub const CACHE_LINE: u64 = 64;
 
-/// The instruction that writes a cache line back to memory.
+/// What makes a stored cache line reach the persistence domain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WriteBack {
     /// Writes back, may keep the line cached; weakly ordered.
@@ -18,6 +18,8 @@ pub enum WriteBack {
     ClflushOpt,
     /// Writes back and evicts; ordered with other stores.
     Clflush,
+    /// Nothing: the caches are in the persistence domain, for the platform flushes them when power fails (eADR).
+    Unneeded,
 }
 
 impl fmt::Display for WriteBack {
@@ -26,6 +28,7 @@ impl fmt::Display for WriteBack {
             Self::Clwb => "clwb",
             Self::ClflushOpt => "clflushopt",
             Self::Clflush => "clflush",
+            Self::Unneeded => "eADR (the platform flushes caches: no write-backs)",
         })
     }
 }
@@ -56,11 +59,15 @@ pub unsafe fn fill(to: *mut u8, byte: u8, bytes: usize) {
     unsafe { dax_fill(to, i32::from(byte), bytes) };
 }
 
-/// Writes the cache lines of `start..end` back; durable after the next [`fence`]. Returns how many lines these are.
+/// Writes the cache lines of `start..end` back, unless the platform does; durable after the next [`fence`]. Returns how many
+/// lines were written back.
 ///
 /// # Safety
 /// The range is mapped, and readable under the running context's rights: a write-back is checked like a load.
 pub unsafe fn write_back(instruction: WriteBack, start: u64, end: u64) -> u64 {
+    if instruction == WriteBack::Unneeded {
+        return 0;
+    }
     let first = start / CACHE_LINE * CACHE_LINE;
     let lines = end.saturating_sub(first).div_ceil(CACHE_LINE);
     for line in 0..lines {
@@ -71,6 +78,7 @@ pub unsafe fn write_back(instruction: WriteBack, start: u64, end: u64) -> u64 {
                 WriteBack::Clwb => asm!("clwb [{}]", in(reg) at, options(nostack, preserves_flags)),
                 WriteBack::ClflushOpt => asm!("clflushopt [{}]", in(reg) at, options(nostack, preserves_flags)),
                 WriteBack::Clflush => asm!("clflush [{}]", in(reg) at, options(nostack, preserves_flags)),
+                WriteBack::Unneeded => {}
             }
         }
     }
