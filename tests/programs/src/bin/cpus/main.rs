@@ -39,8 +39,7 @@ mod guest {
     }
 
     fn checks() {
-        let all: [(&str, fn()); 6] = [
-            ("nobody-wakes-an-idle-machine", moves::idle),
+        let all: [(&str, fn()); 5] = [
             ("threads-spread-over-all-cpus", moves::spread),
             ("a-pinned-thread-stays-on-its-cpu", moves::pinned),
             ("a-grant-moves-with-its-thread", moves::granted),
