@@ -239,6 +239,6 @@ mod tests {
                 other => other.describe().split(' ').next().unwrap_or_default().to_owned(),
             })
             .collect();
-        assert_eq!(kinds.len(), 7, "{kinds:?}");
+        assert_eq!(kinds.len(), 8, "{kinds:?}");
     }
 }

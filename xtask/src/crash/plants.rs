@@ -90,12 +90,12 @@ impl Plant {
                 Edit {
                     file: "apps/kvstore/src/server/events.rs",
                     after: "",
-                    code: "self.state.begin(now_us, self.pool.stats());",
-                    instead: "self.state.begin(now_us, self.pool.stats());
+                    code: "fn turn(&mut self) {",
+                    instead: "fn turn(&mut self) {
         std::thread_local! {
             static EARLIER: std::cell::RefCell<Option<pmem::Durable>> = const { std::cell::RefCell::new(None) };
         }
-        let (earlier, registry) = (EARLIER.take(), self.poll.registry());",
+        let earlier = EARLIER.take();",
                 },
                 Edit {
                     file: "apps/kvstore/src/server/events.rs",
@@ -104,7 +104,7 @@ impl Plant {
                     instead: "connection.client.execute(turn, state, &mut budget);
                     if let Some(earlier) = &earlier {
                         connection.client.outbox.release(earlier);
-                        let _ = connection.send(registry, &mut state.counters);
+                        let _ = connection.send(self.poll.registry(), &mut state.counters);
                     }",
                 },
                 Edit {
