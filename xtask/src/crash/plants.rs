@@ -76,7 +76,7 @@ impl Plant {
         match self {
             Self::WriteBack => &[Edit {
                 file: "pmem/src/device/guest.rs",
-                after: "self.device.tally.written_back(&range);\n",
+                after: "",
                 code: "self.inner.write_back(range)",
                 instead: "self.inner.write_back(start..start + if bytes > 128 { bytes - 64 } else { bytes })",
             }],
