@@ -379,7 +379,7 @@ mod tests {
         #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
         #[test]
-        fn agrees_with_a_map(ops in proptest::collection::vec((hash(), 1..200u64, 0..3u8), 0..600)) {
+        fn agrees_with_a_map(ops in proptest::collection::vec((hash(), 1..200u64, 0..3u8), 0..if cfg!(miri) { 60 } else { 600 })) {
             let mut index = Index::new();
             let mut model = BTreeMap::new();
             for (hash, number, op) in ops {

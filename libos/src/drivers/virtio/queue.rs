@@ -260,7 +260,9 @@ mod tests {
     #[test]
     fn buffers_go_round_and_indices_wrap() {
         let (mut queue, mut device) = pair(4);
-        for round in 0..70_000u32 {
+        // An interpreter has no time for so many that the indices wrap.
+        let rounds = if cfg!(miri) { 300 } else { 70_000 };
+        for round in 0..rounds {
             let buffer = (round % 4) as u16;
             queue.describe(buffer, 0x1000 + u64::from(round), 64, round % 2 == 0);
             queue.offer(buffer);
