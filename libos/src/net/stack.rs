@@ -186,7 +186,7 @@ impl<D: Device, S: Signal> Stack<D, S> {
 
     /// When [`Stack::poll`] is to be called next though nothing happens. What waits for the device does not count.
     pub fn next_deadline(&self) -> Option<Instant> {
-        if self.has_work() {
+        if self.has_work() || self.loopback_pending() {
             return Some(Instant::ZERO);
         }
         self.table.next_timer().into_iter().chain(self.shared_at).min()

@@ -57,3 +57,16 @@ fn what_cannot_be_sent_is_an_error() {
     let (lonely, _) = bound(&mut alone, 9);
     assert_eq!(alone.send_datagram(lonely, b"x", Some(to), net.now), Err(Error::Unreachable));
 }
+
+/// Nothing else wakes anybody who would deliver it.
+#[test]
+fn a_datagram_to_this_machine_itself_is_due_at_once() {
+    let mut alone: TestStack = Stack::new(1, BUDGET, Instant::ZERO);
+    let (here, ready) = bound(&mut alone, 9);
+    let to = IpEndpoint::new(IpAddress::v4(127, 0, 0, 1), 9);
+    assert_eq!(alone.next_deadline(), None);
+    assert_eq!(alone.send_datagram(here, b"x", Some(to), Instant::ZERO), Ok(1));
+    assert_eq!(alone.next_deadline(), Some(Instant::ZERO));
+    alone.poll(Instant::ZERO);
+    assert_eq!((ready.ready(), alone.next_deadline()), (Ready::IN | Ready::OUT, None));
+}
