@@ -15,6 +15,7 @@ fn checks(protection: Protection) {
         let outcome = run(options);
         outcome.expect_exit(0).expect_line(&format!("cpus: all ok on {processors} cpus"));
         for check in [
+            "nobody-wakes-an-idle-machine",
             "threads-spread-over-all-cpus",
             "a-pinned-thread-stays-on-its-cpu",
             "a-grant-moves-with-its-thread",

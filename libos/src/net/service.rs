@@ -45,7 +45,8 @@ static WANTED: AtomicBool = AtomicBool::new(false);
 static WAKES_AT: AtomicU64 = AtomicU64::new(0);
 /// When a program last returned from `poll`.
 static LAST_POLL: AtomicU64 = AtomicU64::new(0);
-static HAS_INTERRUPTS: AtomicBool = AtomicBool::new(false);
+/// There is a card, and it has no interrupts.
+static IS_POLLED: AtomicBool = AtomicBool::new(false);
 /// Wakes those who wait for an address.
 static ADDRESS: WaitQueue = WaitQueue::new();
 
@@ -68,7 +69,7 @@ pub fn init() {
     match card::take().and_then(|found| found.start(interrupt)) {
         None => kprintln!("holdfast: no network card; this machine can talk only to itself"),
         Some(running) => {
-            HAS_INTERRUPTS.store(running.has_interrupts, Ordering::Relaxed);
+            IS_POLLED.store(!running.has_interrupts, Ordering::Relaxed);
             if !running.has_interrupts {
                 kprintln!("holdfast: the network card has no interrupts and is polled");
             }
@@ -196,7 +197,7 @@ fn run() {
             next.min(now + NAP)
         } else {
             let next = settle();
-            if HAS_INTERRUPTS.load(Ordering::Relaxed) { next } else { next.min(now + NAP) }
+            if IS_POLLED.load(Ordering::Relaxed) { next.min(now + NAP) } else { next }
         };
         WAKES_AT.store(next, Ordering::SeqCst);
         // Whoever brought an earlier deadline before that store did not wake this thread; `with` looks again.

@@ -39,7 +39,8 @@ mod guest {
     }
 
     fn checks() {
-        let all: [(&str, fn()); 5] = [
+        let all: [(&str, fn()); 6] = [
+            ("nobody-wakes-an-idle-machine", moves::idle),
             ("threads-spread-over-all-cpus", moves::spread),
             ("a-pinned-thread-stays-on-its-cpu", moves::pinned),
             ("a-grant-moves-with-its-thread", moves::granted),
