@@ -264,6 +264,25 @@ mod tests {
     }
 
     #[test]
+    fn the_checkpoint_may_go_and_nothing_else_of_it_may_change() {
+        let images = Images::with(&[("key", VALUE)]);
+        // Opened, the pool has no checkpoint any more; its segment is freed by and by.
+        let image = std::fs::read(&images.paths[0]).unwrap();
+        assert_eq!(image[4096..4160], [0; 64]);
+        let held = images.find(b"HFSEGCKP");
+        doctor(&images.paths[0], held, b"HFSEGFRE").unwrap();
+        assert_eq!(images.judge().data(), Data::Intact);
+        doctor(&images.paths[0], held + 1000, &[!image[held as usize + 1000]]).unwrap();
+        assert_eq!(images.judge().data(), Data::Overwritten);
+        for offset in [4096, 4097, 8192] {
+            let images = Images::with(&[("key", VALUE)]);
+            doctor(&images.paths[0], offset, b"H").unwrap();
+            let judgement = images.judge();
+            assert_eq!((judgement.data(), judgement.lost_acknowledged()), (Data::Overwritten, false), "{judgement:?}");
+        }
+    }
+
+    #[test]
     fn a_changed_record_is_overwritten_whether_it_is_old_or_new() {
         let images = Images::with(&[("key", VALUE)]);
         doctor(&images.paths[0], FIRST_SEGMENT + 5000, &[0xff; 8]).unwrap();

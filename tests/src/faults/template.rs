@@ -26,9 +26,14 @@ pub const SEGMENT: u64 = 256 << 10;
 pub const FIRST_SEGMENT: u64 = 64 << 10;
 /// The length of the area of a superblock; the second one is at the image's end.
 pub const SUPERBLOCK: u64 = 4096;
-/// What the header of a segment begins with, and where its generation is; the header at the segment's end is equal.
+/// What the header of a segment begins with, by what the segment is for, and where its generation is; the header at the segment's
+/// end is equal.
 const USED: &[u8; 8] = b"HFSEGUSE";
+const FREE: &[u8; 8] = b"HFSEGFRE";
+const CHECKPOINT: &[u8; 8] = b"HFSEGCKP";
 const GENERATION: Range<usize> = 8..16;
+/// Where the root of the checkpoint is that a clean shutdown leaves. The next opening makes it zero.
+const ROOT: Range<u64> = 4096..4096 + 64;
 /// The length of a segment's header.
 pub const HEADER: u64 = 64;
 /// How many records there are before the run.
@@ -51,11 +56,12 @@ pub struct Template {
 /// Where in the pool something lies, for who judges what has changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Area {
-    /// The superblocks and what is kept for them. Nothing is stored there after formatting.
+    /// The superblocks and what is kept beside them. Nothing is stored there in a run, except that the root of the checkpoint
+    /// goes.
     Superblock,
     /// A segment that was full of acknowledged records before the run.
     Sealed,
-    /// The inside of a segment that was never used.
+    /// The inside of a segment that was never used, or holds the checkpoint; such a segment is freed when that was read.
     Unused,
     /// What the run stored, or may have stored.
     Active,
@@ -100,11 +106,13 @@ impl Template {
     /// Checks that the pool has what the judgement relies on: sealed segments, and unused ones that hold the pattern.
     fn check(&self, pattern: &[u8]) -> io::Result<()> {
         let used = segments().filter(|segment| is_used(&self.pool, segment)).count();
+        let checkpoint = segments().filter(|segment| begins_with(&self.pool, segment.start, CHECKPOINT)).count();
         let unused = segments().filter(|segment| generation(&self.pool, segment) == 0);
         let mut bodies = unused.map(|segment| segment.start + HEADER..segment.end - HEADER).peekable();
         let whole = bodies.peek().is_some() && bodies.all(|body| slice(&self.pool, &body) == slice(pattern, &body));
-        if used < 8 || !whole {
-            return Err(io::Error::other(format!("the pool's format is another one: {used} segments are used")));
+        if used < 8 || checkpoint == 0 || !whole {
+            let found = format!("{used} segments hold records, {checkpoint} a checkpoint");
+            return Err(io::Error::other(format!("the pool's format is another one: {found}")));
         }
         Ok(())
     }
@@ -148,22 +156,32 @@ impl Template {
 
     /// What every part of the pool is for, in a run that left it as `now`.
     fn areas(&self, now: &[u8]) -> Vec<(Range<u64>, Area)> {
-        let mut areas = vec![(0..FIRST_SEGMENT, Area::Superblock), (LENGTH - SUPERBLOCK..LENGTH, Area::Superblock)];
+        let root = if slice(now, &ROOT).iter().all(|byte| *byte == 0) { Area::Active } else { Area::Superblock };
+        let mut areas = vec![
+            (0..ROOT.start, Area::Superblock),
+            (ROOT, root),
+            (ROOT.end..FIRST_SEGMENT, Area::Superblock),
+            (LENGTH - SUPERBLOCK..LENGTH, Area::Superblock),
+        ];
         let newest =
             segments().filter(|segment| is_used(&self.pool, segment)).max_by_key(|s| generation(&self.pool, s));
         let most = segments().map(|segment| generation(&self.pool, &segment)).max().unwrap_or(0);
         for segment in segments() {
-            let was = generation(&self.pool, &segment);
+            let is_checkpoint = begins_with(&self.pool, segment.start, CHECKPOINT);
+            let unused = is_checkpoint || generation(&self.pool, &segment) == 0;
             // The run takes free segments into use one after the other; a header that only looks so is not believed.
-            let taken =
-                was == 0 && is_used(now, &segment) && (most + 1..most + 40).contains(&generation(now, &segment));
-            let area = match was {
-                0 if taken => Area::Active,
-                0 => Area::Unused,
-                _ if newest.as_ref() == Some(&segment) => Area::Active,
-                _ => Area::Sealed,
+            let taken = is_used(now, &segment) && (most + 1..most + 40).contains(&generation(now, &segment));
+            let area = match unused {
+                true if taken => Area::Active,
+                true => Area::Unused,
+                false if newest.as_ref() == Some(&segment) => Area::Active,
+                false => Area::Sealed,
             };
-            areas.push((segment, area));
+            if is_checkpoint && area == Area::Unused {
+                areas.extend(freed(now, &segment));
+            } else {
+                areas.push((segment, area));
+            }
         }
         let end = segments().last().map_or(FIRST_SEGMENT, |segment| segment.end);
         areas.push((end..LENGTH - SUPERBLOCK, Area::Unused));
@@ -178,7 +196,19 @@ fn segments() -> impl Iterator<Item = Range<u64>> {
 }
 
 fn is_used(image: &[u8], segment: &Range<u64>) -> bool {
-    image[segment.start as usize..].starts_with(USED)
+    begins_with(image, segment.start, USED)
+}
+
+fn begins_with(image: &[u8], at: u64, word: &[u8; 8]) -> bool {
+    image[at as usize..].starts_with(word)
+}
+
+/// The parts of a segment that held the checkpoint: freeing it changes the first word of each of its two headers.
+fn freed(now: &[u8], segment: &Range<u64>) -> impl Iterator<Item = (Range<u64>, Area)> {
+    let (first, second) = (segment.start, segment.end - HEADER);
+    let word = |at: u64| (at..at + 8, if begins_with(now, at, FREE) { Area::Active } else { Area::Unused });
+    let between = (first + 8..second, Area::Unused);
+    [word(first), between, word(second), (second + 8..segment.end, Area::Unused)].into_iter()
 }
 
 fn generation(image: &[u8], segment: &Range<u64>) -> u64 {
