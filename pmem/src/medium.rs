@@ -107,6 +107,14 @@ pub trait Store: Load {
     /// Copies `from` to `offset`. Eight bytes at a multiple of eight are stored in one piece.
     fn store(&self, offset: u64, from: &[u8]) -> Result<(), OutOfRange>;
 
+    /// Copies `from` to `offset`, past the caches where the machine can: durable after the next fence, without a write-back.
+    /// For bytes that nobody reads soon. Where the machine cannot, or one of the ends is no multiple of eight, the bytes are
+    /// stored and written back.
+    fn stream(&self, offset: u64, from: &[u8]) -> Result<(), OutOfRange> {
+        self.store(offset, from)?;
+        self.write_back(offset..offset + from.len() as u64)
+    }
+
     /// Stores `len` times `byte` from `offset` on.
     fn fill(&self, offset: u64, len: u64, byte: u8) -> Result<(), OutOfRange>;
 
@@ -185,6 +193,10 @@ impl<T: Store + ?Sized> Store for &T {
         (**self).store(offset, from)
     }
 
+    fn stream(&self, offset: u64, from: &[u8]) -> Result<(), OutOfRange> {
+        (**self).stream(offset, from)
+    }
+
     fn fill(&self, offset: u64, len: u64, byte: u8) -> Result<(), OutOfRange> {
         (**self).fill(offset, len, byte)
     }
@@ -246,6 +258,8 @@ pub struct Counters {
     pub bytes_loaded: u64,
     /// Bytes stored.
     pub bytes_stored: u64,
+    /// Of these, bytes stored past the caches, which need no write-back.
+    pub bytes_streamed: u64,
     /// Cache lines written back. None where the platform flushes caches when power fails (eADR).
     pub lines_written_back: u64,
     /// Fences.

@@ -11,6 +11,7 @@ pub(crate) struct Tally {
     write_grants: AtomicU64,
     bytes_loaded: AtomicU64,
     bytes_stored: AtomicU64,
+    bytes_streamed: AtomicU64,
     lines_written_back: AtomicU64,
     fences: AtomicU64,
 }
@@ -32,6 +33,12 @@ impl Tally {
         self.bytes_stored.fetch_add(bytes, Relaxed);
     }
 
+    /// Bytes stored past the caches.
+    pub(crate) fn streamed(&self, bytes: u64) {
+        self.stored(bytes);
+        self.bytes_streamed.fetch_add(bytes, Relaxed);
+    }
+
     pub(crate) fn written_back(&self, lines: u64) {
         self.lines_written_back.fetch_add(lines, Relaxed);
     }
@@ -46,6 +53,7 @@ impl Tally {
             write_grants: self.write_grants.load(Relaxed),
             bytes_loaded: self.bytes_loaded.load(Relaxed),
             bytes_stored: self.bytes_stored.load(Relaxed),
+            bytes_streamed: self.bytes_streamed.load(Relaxed),
             lines_written_back: self.lines_written_back.load(Relaxed),
             fences: self.fences.load(Relaxed),
         }

@@ -208,6 +208,19 @@ impl WriteGrant<'_> {
         Ok(())
     }
 
+    /// Copies `from` to `offset` past the caches: durable after the next fence, without a write-back. Says `false`, and stores
+    /// nothing, if `offset` is no multiple of eight or `from` is not made of whole words of eight bytes.
+    pub fn stream(&self, offset: u64, from: &[u8]) -> Result<bool, OutOfRange> {
+        let to = self.reader.address(offset, from.len() as u64)?;
+        let words = from.len() / 8;
+        if !to.is_multiple_of(8) || from.len() % 8 != 0 {
+            return Ok(false);
+        }
+        // SAFETY: as in `store`; the target's alignment was checked.
+        unsafe { dax_copy::stream(to as *mut u64, from.as_ptr(), words) };
+        Ok(true)
+    }
+
     /// Sets `length` bytes from `offset` on to `byte`.
     pub fn fill(&self, offset: u64, length: u64, byte: u8) -> Result<(), OutOfRange> {
         let to = self.reader.address(offset, length)?;

@@ -142,6 +142,16 @@ impl Store for WriteGrant<'_> {
         self.inner.store(offset, from).map_err(|_| out_of_range(self.device, offset, from.len() as u64))
     }
 
+    fn stream(&self, offset: u64, from: &[u8]) -> Result<(), OutOfRange> {
+        let len = from.len() as u64;
+        if self.inner.stream(offset, from).map_err(|_| out_of_range(self.device, offset, len))? {
+            self.device.tally.streamed(len);
+            return Ok(());
+        }
+        self.store(offset, from)?;
+        self.write_back(offset..offset + len)
+    }
+
     fn fill(&self, offset: u64, len: u64, byte: u8) -> Result<(), OutOfRange> {
         self.device.tally.stored(len);
         self.inner.fill(offset, len, byte).map_err(|_| out_of_range(self.device, offset, len))

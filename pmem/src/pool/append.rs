@@ -31,12 +31,21 @@ enum Old {
     Lost(Slot),
 }
 
+/// From this length on the whole lines of a batch are stored past the caches, in bytes. It is mostly one large value then, or
+/// many small ones, of which few are read back before they would have left the cache anyway.
+const STREAMED: usize = 4 << 10;
+
 impl Batch<'_> {
     /// Stores the batch, pads its last line, and makes it durable.
     pub(crate) fn write(&self, store: &impl Store) -> Result<(), Error> {
-        let (start, len) = (self.start, self.bytes.len() as u64);
+        let whole_lines = self.bytes.len() / LINE as usize * LINE as usize;
+        let (streamed, rest) = self.bytes.split_at(if self.bytes.len() < STREAMED { 0 } else { whole_lines });
+        if !streamed.is_empty() {
+            store.stream(self.start, streamed)?;
+        }
+        let (start, len) = (self.start + streamed.len() as u64, rest.len() as u64);
         let padded = len.next_multiple_of(LINE);
-        store.store(start, self.bytes)?;
+        store.store(start, rest)?;
         if padded > len {
             store.fill(start + len, padded - len, 0)?;
         }
@@ -320,6 +329,7 @@ impl Log {
         if let Some(from) = op.from {
             return self.settle_move(op.hash, &header, from, place);
         }
+        self.totals.operations += u64::from(matches!(header.kind, Kind::Put | Kind::PutLarge | Kind::Remove));
         match header.kind {
             Kind::Put | Kind::PutLarge => {
                 match self.find_old(load, op.hash, key) {

@@ -100,6 +100,7 @@ pub(crate) struct Plan {
 pub(crate) struct Totals {
     pub turns: u64,
     pub commits: u64,
+    pub operations: u64,
     pub segments_cleaned: u64,
     pub bytes_moved: u64,
 }

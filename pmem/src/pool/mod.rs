@@ -218,6 +218,7 @@ impl<M: Medium> Pool<M> {
             other_bytes: log.stale.bytes() + log.stage.capacity() + size_of_val(&*log.segments) as u64,
             turns: log.totals.turns,
             commits: log.totals.commits,
+            operations: log.totals.operations,
             segments_cleaned: log.totals.segments_cleaned,
             bytes_moved: log.totals.bytes_moved,
             medium: self.medium.counters(),

@@ -151,6 +151,8 @@ pub struct Stats {
     pub turns: u64,
     /// Batches committed, those of cleaning among them.
     pub commits: u64,
+    /// Operations committed: values set and keys removed by programs.
+    pub operations: u64,
     /// Segments cleaned and freed.
     pub segments_cleaned: u64,
     /// Bytes of live records that cleaning moved.

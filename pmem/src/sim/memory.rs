@@ -142,6 +142,18 @@ impl Store for WriteGrant<'_> {
         Ok(())
     }
 
+    /// A store and, at once, its write-back: until the fence any of its words may be durable, in any order, as with stores
+    /// past the caches.
+    fn stream(&self, offset: u64, from: &[u8]) -> Result<(), OutOfRange> {
+        let len = from.len() as u64;
+        OutOfRange::check(offset, len, self.size())?;
+        self.0.memory.tally.streamed(len);
+        self.0.memory.bytes.borrow_mut()[offset as usize..][..from.len()].copy_from_slice(from);
+        self.0.memory.note(|| Event::Store { offset, bytes: from.to_vec() });
+        self.0.memory.note(|| Event::WriteBack(offset..offset + len));
+        Ok(())
+    }
+
     fn fill(&self, offset: u64, len: u64, byte: u8) -> Result<(), OutOfRange> {
         OutOfRange::check(offset, len, self.size())?;
         self.store(offset, &vec![byte; len as usize])

@@ -105,6 +105,7 @@ fn set(pool: &mut Pool<Memory>, numbers: impl Iterator<Item = u64>) -> Result<Co
         write_grants: after.write_grants - before.write_grants,
         bytes_loaded: after.bytes_loaded - before.bytes_loaded,
         bytes_stored: after.bytes_stored - before.bytes_stored,
+        bytes_streamed: after.bytes_streamed - before.bytes_streamed,
         lines_written_back: after.lines_written_back - before.lines_written_back,
         fences: after.fences - before.fences,
     })

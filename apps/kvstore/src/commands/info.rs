@@ -143,6 +143,7 @@ fn keyspace(text: &mut String, state: &State) {
 
 fn holdfast(text: &mut String, state: &State) {
     let pool = &state.pool;
+    let per_operation = |count: u64| format!("{:.3}", count as f64 / pool.operations.max(1) as f64);
     lines!(text,
         "holdfast_version": env!("CARGO_PKG_VERSION"),
         "protection": state.facts.protection,
@@ -169,14 +170,19 @@ fn holdfast(text: &mut String, state: &State) {
         "pool_other_bytes": pool.other_bytes,
         "pool_turns": pool.turns,
         "pool_commits": pool.commits,
+        "pool_operations": pool.operations,
         "pool_segments_cleaned": pool.segments_cleaned,
         "pool_bytes_moved": pool.bytes_moved,
         "read_grants": pool.medium.read_grants,
         "write_grants": pool.medium.write_grants,
         "bytes_loaded": pool.medium.bytes_loaded,
         "bytes_stored": pool.medium.bytes_stored,
+        "bytes_streamed": pool.medium.bytes_streamed,
         "lines_written_back": pool.medium.lines_written_back,
         "fences": pool.medium.fences,
+        "bytes_stored_per_operation": per_operation(pool.medium.bytes_stored),
+        "lines_written_back_per_operation": per_operation(pool.medium.lines_written_back),
+        "fences_per_operation": per_operation(pool.medium.fences),
     );
     // Of the whole machine, this turn included; the counts above are those before this turn.
     let activity = protection::activity();

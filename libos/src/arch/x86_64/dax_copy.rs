@@ -59,6 +59,20 @@ pub unsafe fn fill(to: *mut u8, byte: u8, bytes: usize) {
     unsafe { dax_fill(to, i32::from(byte), bytes) };
 }
 
+/// Stores `words` words of eight bytes past the caches (MOVNTI); durable after the next [`fence`], without a write-back.
+///
+/// # Safety
+/// `from` is readable and `to` writable for that long, under the running context's rights too, and `to` is a multiple of eight.
+pub unsafe fn stream(to: *mut u64, from: *const u8, words: usize) {
+    for word in 0..words {
+        // SAFETY: the caller's.
+        unsafe {
+            let value = from.cast::<u64>().add(word).read_unaligned();
+            asm!("movnti [{to}], {value}", to = in(reg) to.add(word), value = in(reg) value, options(nostack, preserves_flags));
+        }
+    }
+}
+
 /// Writes the cache lines of `start..end` back, unless the platform does; durable after the next [`fence`]. Returns how many
 /// lines were written back.
 ///

@@ -65,6 +65,19 @@ pub(super) const MUTANTS: &[Mutant] = &[
         "turn: no zeros to the line's end",
         &[edit("append.rs", "", "if padded > len", "if !MUTANT && padded > len")],
     ),
+    mutant(
+        "turn: what should go past the caches is only stored",
+        &[edit(
+            "append.rs",
+            "",
+            "store.stream(self.start, streamed)?;",
+            "if MUTANT { store.store(self.start, streamed)?; } else { CODE }",
+        )],
+    ),
+    mutant(
+        "turn: behind what went past the caches, the last line is left out",
+        &[edit("append.rs", "", "store.store(start, rest)?;", "if !MUTANT || streamed.is_empty() { CODE }")],
+    ),
     mutant("turn: batches are not numbered", &[edit("append.rs", "", "self.next_batch += 1;", GONE)]),
     mutant(
         "turn: a batch begins in the last one's line",
