@@ -213,7 +213,7 @@ impl WriteGrant<'_> {
     pub fn stream(&self, offset: u64, from: &[u8]) -> Result<bool, OutOfRange> {
         let to = self.reader.address(offset, from.len() as u64)?;
         let words = from.len() / 8;
-        if !to.is_multiple_of(8) || from.len() % 8 != 0 {
+        if !to.is_multiple_of(8) || !from.len().is_multiple_of(8) {
             return Ok(false);
         }
         // SAFETY: as in `store`; the target's alignment was checked.
