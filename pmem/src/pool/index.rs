@@ -214,7 +214,8 @@ impl Index {
             self.bucket_mut(before)[SLOTS] = 0;
             self.spare.push(bucket as u32);
         }
-        self.len -= 1;
+        // A checkpoint may have lied about it.
+        self.len = self.len.saturating_sub(1);
         for _ in 0..RESIZES {
             if self.missing == 0 && self.len * 2 < self.buckets() as u64 * SPARSE && self.buckets() > PAGE {
                 self.merge_one();

@@ -45,7 +45,7 @@ impl Stale {
 
     /// Adds one superseded put.
     pub(crate) fn add(&mut self, counter: u32) {
-        self.set(counter, self.count(counter) + 1);
+        self.set(counter, self.count(counter).saturating_add(1));
     }
 
     /// Takes off superseded puts that are no longer on the medium.

@@ -119,7 +119,9 @@ impl Log {
             return Ok(None);
         };
         let layout = Layout::new(self.geometry(), &self.stale, keys.page_count(), chunks.page_count());
-        if layout.blocks() != root.blocks || sum(0) >= SEQUENCE_LIMIT {
+        // More bytes than the medium has would overflow the accounts.
+        let too_much = (1..4).any(|at| sum(at) > self.geometry().len);
+        if layout.blocks() != root.blocks || sum(0) >= SEQUENCE_LIMIT || too_much {
             return Ok(None);
         }
         held.layout = layout;
@@ -131,7 +133,8 @@ impl Log {
             for (entry, known) in entries.iter().zip(known) {
                 let (words, _) = entry.as_chunks::<8>();
                 let word = |at: usize| u64::from_le_bytes(words[at]);
-                if word(0) != known.generation || word(1) != known.state as u64 {
+                let too_much = word(2).max(word(3)) > self.geometry().len;
+                if word(0) != known.generation || word(1) != known.state as u64 || too_much {
                     return Ok(None);
                 }
                 let mut segment = *known;

@@ -24,7 +24,8 @@ impl Index {
     /// A table of so many buckets and entries, none of whose pages is there yet. `None` if no table has that many.
     pub(crate) fn unread(buckets: u64, len: u64) -> Option<Index> {
         let level = buckets.checked_ilog2()?;
-        if !(LEAST_LEVEL..=MOST_LEVEL).contains(&level) {
+        // An entry has 40 bits to name a place.
+        if !(LEAST_LEVEL..=MOST_LEVEL).contains(&level) || len >= 1 << 40 {
             return None;
         }
         let split = (buckets - (1 << level)) as usize;
@@ -197,8 +198,9 @@ mod tests {
     }
 
     #[test]
-    fn no_table_has_fewer_buckets_than_a_page() {
+    fn no_table_has_fewer_buckets_than_a_page_or_more_entries_than_places() {
         assert!(Index::unread(PAGE as u64 - 1, 0).is_none());
         assert!(Index::unread(1 << 33, 0).is_none());
+        assert!(Index::unread(PAGE as u64, u64::MAX).is_none());
     }
 }
