@@ -40,7 +40,9 @@ fn survives(ending: Ending, rounds: u64, seed: u64) {
     let mut client = store.client();
     model.check(&mut client);
     let opening = client.info("pool_opening");
-    assert_eq!(opening.contains("clean shutdown") && !opening.contains("unclean"), !matches!(ending, Ending::Kill));
+    let shut_down = !matches!(ending, Ending::Kill);
+    assert_eq!(opening.contains("after a clean shutdown"), shut_down, "{opening}");
+    assert_eq!(opening.contains(" keys from a checkpoint of "), shut_down, "{opening}");
     assert!(opening.ends_with("0 places damaged"), "{opening}");
 }
 
