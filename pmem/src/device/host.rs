@@ -286,3 +286,6 @@ impl Medium for Device {
         self.tally.snapshot()
     }
 }
+
+#[cfg(test)]
+mod tests;
