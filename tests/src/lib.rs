@@ -14,3 +14,4 @@ pub mod pattern;
 pub mod random;
 pub mod resp;
 pub mod store;
+pub mod xtask;

@@ -1,11 +1,12 @@
 //! The command line: what can be typed, and what is not supported yet.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 
 use anyhow::{Result, bail};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use xtask::apps;
 use xtask::qemu::{Accelerator, FaultPolicy, MachineOptions, Network, Protection};
 use xtask::run::RunOptions;
 use xtask::setup::toolchain::Choice;
@@ -28,7 +29,7 @@ pub enum Command {
         #[command(flatten)]
         toolchain: ToolchainArgument,
     },
-    /// Build the store and run it in a virtual machine
+    /// Build a program under apps/, the store if no other is named, and run it in a virtual machine
     Run(Box<RunArguments>),
     /// Run every test, from unit tests to booted images
     Test {
@@ -187,15 +188,19 @@ pub struct ToolchainArgument {
 /// The options of `run`.
 #[derive(Debug, Args)]
 pub struct RunArguments {
-    /// The image behind the NVDIMM [default: var/pmem0.img, created when it is not there]
+    /// The program: a directory under apps/
+    #[arg(long, value_name = "NAME", default_value = apps::DEFAULT)]
+    app: String,
+    /// The image behind the NVDIMM [default: the program's own under var/, created when it is not there: for kvstore
+    /// var/pmem0.img]
     #[arg(long, value_name = "FILE")]
     pmem: Option<PathBuf>,
-    /// The size of an image that is to be created, e.g. 64M or 2G [default for var/pmem0.img: 1G]
+    /// The size of an image that is to be created, e.g. 64M or 2G [default: what the program asks for; kvstore for 1G]
     #[arg(long, value_name = "SIZE", value_parser = size::parse)]
     pmem_size: Option<u64>,
-    /// The port that clients connect to; 0 takes a free one
-    #[arg(long, default_value_t = 6379)]
-    port: u16,
+    /// The port that clients connect to; 0 takes a free one [default: the program's own; kvstore's is 6379]
+    #[arg(long)]
+    port: Option<u16>,
     /// The address that clients connect to
     #[arg(long, value_name = "ADDRESS", default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST))]
     listen: IpAddr,
@@ -222,7 +227,7 @@ pub struct RunArguments {
     gdb: bool,
     #[command(flatten)]
     toolchain: ToolchainArgument,
-    /// Arguments of the store
+    /// Arguments of the program
     #[arg(last = true, value_name = "ARGS")]
     arguments: Vec<String>,
 }
@@ -299,9 +304,11 @@ impl RunArguments {
             ..MachineOptions::default()
         };
         Ok(RunOptions {
+            app: self.app,
             pmem: self.pmem,
             pmem_size: self.pmem_size,
-            listen: SocketAddr::new(self.listen, self.port),
+            listen: self.listen,
+            port: self.port,
             toolchain: Choice::resolve(self.toolchain.toolchain)?,
             machine,
         })
@@ -329,7 +336,8 @@ mod tests {
     #[test]
     fn without_options_the_defaults_of_the_manual_hold() {
         let options = options(&[]).unwrap();
-        assert_eq!(options.listen, "127.0.0.1:6379".parse().unwrap());
+        assert_eq!((options.app.as_str(), options.port), ("kvstore", None));
+        assert_eq!(options.listen, Ipv4Addr::LOCALHOST);
         assert_eq!((options.pmem, options.pmem_size), (None, None));
         assert_eq!(options.machine.memory, 256 * size::MIB);
         assert_eq!((options.machine.smp, options.machine.protection), (1, Protection::Auto));
@@ -338,6 +346,8 @@ mod tests {
     #[test]
     fn options_reach_the_machine_and_the_rest_reaches_the_store() {
         let options = options(&[
+            "--app",
+            "hello",
             "--pmem",
             "a.img",
             "--pmem-size",
@@ -358,6 +368,7 @@ mod tests {
         assert_eq!(options.machine.protection, Protection::None);
         assert_eq!(options.machine.smp, 2);
         assert_eq!(options.machine.arguments, ["--port", "7"]);
+        assert_eq!(options.app, "hello");
     }
 
     #[test]

@@ -37,11 +37,11 @@ impl Profile {
 ///
 /// # Errors
 /// When cargo cannot be run or the build fails.
-pub fn build(toolchain: &Toolchain, packages: &[&str], profile: Profile) -> Result<PathBuf> {
+pub fn build(toolchain: &Toolchain, packages: &[impl AsRef<str>], profile: Profile) -> Result<PathBuf> {
     let mut command = toolchain.guest_cargo("build");
     command.args(["--profile", profile.name()]);
     for package in packages {
-        command.args(["--package", package]);
+        command.args(["--package", package.as_ref()]);
     }
     let status = command.status().with_context(|| format!("cannot run {:?}", command.get_program()))?;
     if !status.success() {

@@ -51,13 +51,14 @@ impl PmemImage {
         }
     }
 
-    /// Opens the image that `run` uses by default, and creates it when it is not there yet.
+    /// Opens the image of this name that `run` uses by default, and creates it with `default_size` when it is not there yet and
+    /// no other size is asked for.
     ///
     /// # Errors
     /// As [`PmemImage::open`].
-    pub fn open_default(size: Option<u64>) -> Result<Self> {
-        let path = workspace::default_pmem_image();
-        let size = if path.exists() { size } else { size.or(Some(size::GIB)) };
+    pub fn open_default(name: &str, size: Option<u64>, default_size: u64) -> Result<Self> {
+        let path = workspace::default_image(name);
+        let size = if path.exists() { size } else { size.or(Some(default_size)) };
         Self::open(&path, size)
     }
 

@@ -11,6 +11,7 @@
 //!   into an instruction and what it touched.
 
 pub mod annotate;
+pub mod apps;
 pub mod check;
 pub mod crash;
 pub mod faults;

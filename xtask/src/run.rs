@@ -1,4 +1,15 @@
-//! `cargo xtask run`: the store in its machine, from the checks before the start to the guest's exit status.
+//! `cargo xtask run`: a program in its machine, from the checks before the start to the guest's exit status.
+//!
+//! A server says that it accepts clients, and where, by one line on its console:
+//!
+//! ```text
+//! NAME: ready on port PORT
+//! NAME: ready on port PORT (WHAT IT SAYS OF ITSELF)
+//! ```
+//!
+//! So the port in the guest is the program's own business, whether it is fixed, an argument or chosen by the system. Upon that line
+//! connections to the port on this machine are carried there, the way is tried with the program's probe ([`crate::apps`]),
+//! and the user is told what to type. A program that never prints such a line runs just as well, without clients.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
@@ -10,6 +21,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 
 use crate::annotate::Annotator;
+use crate::apps::{self, App};
 use crate::forward::{self, Forwarder};
 use crate::guest::{self, Profile};
 use crate::image::PmemImage;
@@ -18,20 +30,22 @@ use crate::setup::{self, toolchain::Choice};
 use crate::tap::Tap;
 use crate::workspace;
 
-/// The program that runs.
-const PROGRAM: &str = "kvstore";
-/// How long the store may take from saying that it is ready to its first answer.
+/// How long a program may take from saying that it is ready to its first answer.
 const ANSWER_PATIENCE: Duration = Duration::from_secs(20);
 
 /// What `run` is asked for.
 #[derive(Debug)]
 pub struct RunOptions {
-    /// The image file; the default one if `None`.
+    /// The program's name: one of [`apps::all`].
+    pub app: String,
+    /// The image file; the program's default one, if it has one, if `None`.
     pub pmem: Option<PathBuf>,
     /// The size of an image that is to be created.
     pub pmem_size: Option<u64>,
-    /// The address and port that clients connect to.
-    pub listen: SocketAddr,
+    /// The address that clients connect to.
+    pub listen: IpAddr,
+    /// The port that clients connect to; the program's default one if `None`.
+    pub port: Option<u16>,
     /// The toolchain for the guest.
     pub toolchain: Choice,
     /// The machine; its image, name and pmem are filled in.
@@ -45,25 +59,32 @@ enum News {
     Answered(Result<()>),
 }
 
-/// Builds the store, boots it, carries its clients, and returns the exit status of the guest.
+/// Builds the program, boots it, carries its clients, and returns the exit status of the guest.
 ///
 /// # Errors
-/// When something is missing, in use or wrong. Options, port and image are checked before anything is built or changed.
+/// When something is missing, in use or wrong. Program, options, port and image are checked before anything is built or changed.
 pub fn run(options: RunOptions) -> Result<u8> {
-    let RunOptions { pmem, pmem_size, listen, toolchain, mut machine } = options;
-    let listener = forward::listen(listen)?;
-    let image = match &pmem {
-        Some(path) => PmemImage::open(path, pmem_size)?,
-        None => PmemImage::open_default(pmem_size)?,
+    let RunOptions { app, pmem, pmem_size, listen, port, toolchain, mut machine } = options;
+    let app = apps::find(&app)?;
+    let listener = forward::listen(SocketAddr::new(listen, port.unwrap_or(app.port)))?;
+    let image = match (&pmem, &app.pmem) {
+        (Some(path), _) => Some(PmemImage::open(path, pmem_size)?),
+        (None, Some(default)) => Some(PmemImage::open_default(&default.image, pmem_size, default.size)?),
+        (None, None) if pmem_size.is_some() => {
+            bail!("{} asks for no NVDIMM; to give it one all the same, name its image with --pmem", app.name)
+        }
+        (None, None) => None,
     };
     // The ready line is a command to type; but only what boots is worth failing for.
-    let with_client = [setup::QEMU, setup::REDIS_CLI];
-    let tools = if setup::apt::may_install().is_ok() { &with_client[..] } else { &with_client[..1] };
-    let toolchain = setup::ensure(toolchain, tools)?;
+    let mut tools = vec![setup::QEMU];
+    if app.client_program() == Some(setup::REDIS_CLI.program) && setup::apt::may_install().is_ok() {
+        tools.push(setup::REDIS_CLI);
+    }
+    let toolchain = setup::ensure(toolchain, &tools)?;
 
-    println!("building {PROGRAM} for {} ({})", workspace::GUEST_TARGET, toolchain.description());
-    machine.image = guest::build(&toolchain, &[PROGRAM], Profile::Release)?.join(PROGRAM);
-    PROGRAM.clone_into(&mut machine.name);
+    println!("building {} for {} ({})", app.name, workspace::GUEST_TARGET, toolchain.description());
+    machine.image = guest::build(&toolchain, &[&app.name], Profile::Release)?.join(&app.name);
+    machine.name.clone_from(&app.name);
     let annotator = Annotator::load(&machine.image)?;
     // It has to outlive the machine that uses it.
     let _tap = if machine.network == Network::Tap { Some(Tap::create()?) } else { None };
@@ -74,11 +95,14 @@ pub fn run(options: RunOptions) -> Result<u8> {
         // Without a receiver the process is at its end anyway.
         let _ = interrupts.send(News::Interrupt);
     })?;
-    println!("booting with {} as pmem0; Ctrl-C shuts down", workspace::display(image.path()));
+    match &image {
+        Some(image) => println!("booting with {} as pmem0; Ctrl-C shuts down", workspace::display(image.path())),
+        None => println!("booting without persistent memory; Ctrl-C shuts down"),
+    }
     if machine.gdb {
         println!("waiting for: gdb {} -ex 'target remote :1234'", workspace::display(&machine.image));
     }
-    machine.pmem.push(image);
+    machine.pmem.extend(image);
     let (events, machine_events) = mpsc::channel();
     let on_kvm = machine.accelerator == Accelerator::Kvm;
     let started = Machine::start(machine, Some(events));
@@ -88,6 +112,7 @@ pub fn run(options: RunOptions) -> Result<u8> {
     thread::spawn(move || machine_events.into_iter().try_for_each(|event| machine_news.send(News::Machine(event))));
 
     let mut session = Session {
+        app,
         machine,
         annotator,
         news,
@@ -104,15 +129,16 @@ pub fn run(options: RunOptions) -> Result<u8> {
     bail!("the machine is gone without a word")
 }
 
-/// A machine that runs the store, and what the user sees of it.
+/// A machine that runs a program, and what the user sees of it.
 struct Session {
+    app: App,
     machine: Machine,
     annotator: Annotator,
     news: Sender<News>,
     /// The socket that clients connect to, until the forwarder has it.
     listener: Option<TcpListener>,
     forwarder: Option<Forwarder>,
-    /// What the store said of itself when it was ready.
+    /// What the program said of itself when it was ready, in brackets after a space; or nothing.
     detail: String,
     interrupts: u32,
 }
@@ -121,7 +147,7 @@ impl Session {
     /// Deals with one piece of news, and returns the exit status with the last.
     fn handle(&mut self, news: News) -> Result<Option<u8>> {
         match news {
-            News::Machine(Event::Line(line)) => match (Ready::parse(&line), self.listener.take()) {
+            News::Machine(Event::Line(line)) => match (Ready::parse(&self.app.name, &line), self.listener.take()) {
                 (Some(ready), Some(listener)) => self.open(listener, ready)?,
                 (_, listener) => {
                     self.listener = listener;
@@ -130,28 +156,35 @@ impl Session {
             },
             News::Machine(Event::Diagnostic(line)) => eprintln!("QEMU: {line}"),
             News::Machine(Event::Exited(exit)) => return Ok(Some(self.conclude(exit))),
-            News::Answered(Ok(())) => {
-                if let Some(forwarder) = &self.forwarder {
-                    println!("ready: redis-cli{} ({})", client_arguments(forwarder.address()), self.detail);
-                }
-            }
+            News::Answered(Ok(())) => self.announce(),
             News::Answered(Err(error)) => {
-                return Err(error.context("the store says that it is ready, but it does not answer"));
+                return Err(error.context(format!("{} says that it is ready, but it does not answer", self.app.name)));
             }
             News::Interrupt => self.interrupt()?,
         }
         Ok(None)
     }
 
-    /// Lets the clients in, and has the way to the store tried.
+    /// Lets the clients in, and has the way to the program tried.
     fn open(&mut self, listener: TcpListener, ready: Ready) -> Result<()> {
         let forwarder = self.machine.forward(listener, ready.port)?;
         let address = forwarder.address();
         self.forwarder = Some(forwarder);
         self.detail = ready.detail;
-        let news = self.news.clone();
-        thread::spawn(move || news.send(News::Answered(ask(address))));
+        if self.app.probe.is_empty() {
+            self.announce();
+            return Ok(());
+        }
+        let (news, probe) = (self.news.clone(), self.app.probe.clone());
+        thread::spawn(move || news.send(News::Answered(ask(address, &probe))));
         Ok(())
+    }
+
+    /// Tells the user what to type.
+    fn announce(&self) {
+        if let Some(forwarder) = &self.forwarder {
+            println!("ready: {}{}", self.app.client(forwarder.address()), self.detail);
+        }
     }
 
     fn interrupt(&mut self) -> Result<()> {
@@ -175,44 +208,37 @@ impl Session {
     }
 }
 
-/// The line by which the store says that it accepts clients: `kvstore: ready on port 6379 (pmem0 1.0 GiB, protection
+/// The line by which a program says that it accepts clients: `kvstore: ready on port 6379 (pmem0 1.0 GiB, protection
 /// pks)`.
 #[derive(Debug, PartialEq, Eq)]
 struct Ready {
     port: u16,
+    /// What it says of itself, with the space and the brackets around it; or nothing.
     detail: String,
 }
 
 impl Ready {
-    fn parse(line: &str) -> Option<Self> {
-        let (port, detail) = line.strip_prefix("kvstore: ready on port ")?.split_once(' ')?;
-        let detail = detail.trim_end().strip_prefix('(')?.strip_suffix(')')?;
-        Some(Self { port: port.parse().ok()?, detail: detail.to_owned() })
+    fn parse(program: &str, line: &str) -> Option<Self> {
+        let said = line.trim_end().strip_prefix(program)?.strip_prefix(": ready on port ")?;
+        let (port, detail) = said.split_at(said.find(' ').unwrap_or(said.len()));
+        let is_understood = detail.is_empty() || (detail.starts_with(" (") && detail.ends_with(')'));
+        if !is_understood {
+            return None;
+        }
+        Some(Self { port: port.parse().ok().filter(|&port| port != 0)?, detail: detail.to_owned() })
     }
 }
 
-/// What `redis-cli` needs to reach `address` from this machine.
-fn client_arguments(address: SocketAddr) -> String {
-    match address.ip() {
-        ip if ip.is_loopback() && ip.is_ipv4() || ip.is_unspecified() => format!(" -p {}", address.port()),
-        ip => format!(" -h {ip} -p {}", address.port()),
-    }
-}
-
-/// Sends one PING the way a client would, and waits for the answer.
-fn ask(address: SocketAddr) -> Result<()> {
-    let address = match address.ip() {
-        IpAddr::V4(ip) if ip.is_unspecified() => SocketAddr::from(([127, 0, 0, 1], address.port())),
-        IpAddr::V6(ip) if ip.is_unspecified() => SocketAddr::from((std::net::Ipv6Addr::LOCALHOST, address.port())),
-        _ => address,
-    };
+/// Sends the probe the way a client would, and waits for the answer.
+fn ask(address: SocketAddr, probe: &[u8]) -> Result<()> {
+    let address = apps::reachable(address);
     let deadline = Instant::now() + ANSWER_PATIENCE;
     loop {
-        let error = match ping(address, deadline) {
+        let error = match try_to_ask(address, probe, deadline) {
             Ok(()) => return Ok(()),
             Err(error) => error,
         };
-        // The guest's network may come up a moment after its store: then the connection is reset, and another one is
+        // The guest's network may come up a moment after its program: then the connection is reset, and another one is
         // due.
         let again =
             matches!(error.kind(), ErrorKind::ConnectionReset | ErrorKind::UnexpectedEof | ErrorKind::BrokenPipe);
@@ -223,11 +249,11 @@ fn ask(address: SocketAddr) -> Result<()> {
     }
 }
 
-fn ping(address: SocketAddr, deadline: Instant) -> std::io::Result<()> {
+fn try_to_ask(address: SocketAddr, probe: &[u8], deadline: Instant) -> std::io::Result<()> {
     let left = deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
     let mut stream = TcpStream::connect_timeout(&address, left)?;
     stream.set_read_timeout(Some(left))?;
-    stream.write_all(b"*1\r\n$4\r\nPING\r\n")?;
+    stream.write_all(probe)?;
     // Any answer will do, an error too: there is a server that reads and writes.
     stream.read_exact(&mut [0; 1])
 }
@@ -238,31 +264,27 @@ mod tests {
 
     #[test]
     fn the_ready_line_is_understood() {
-        let ready = Ready::parse("kvstore: ready on port 6379 (pmem0 1.0 GiB, protection pks)").unwrap();
-        assert_eq!(ready, Ready { port: 6379, detail: "pmem0 1.0 GiB, protection pks".into() });
+        for detail in ["", " (pmem0 1.0 GiB, protection pks)"] {
+            let ready = Ready::parse("app", &format!("app: ready on port 6379{detail}\r")).unwrap();
+            assert_eq!(ready, Ready { port: 6379, detail: detail.into() });
+        }
     }
 
     #[test]
     fn other_lines_are_not_taken_for_it() {
         for line in [
             "",
-            "kvstore: ready",
-            "kvstore: ready on port 6379",
-            "kvstore: ready on port x (d)",
-            "kvstore: ready on port 70000 (d)",
-            "log: kvstore: ready on port 1 (d)",
-            "kvstore: ready on port 1 (d",
+            "app: ready",
+            "app: ready on port",
+            "app: ready on port 0",
+            "app: ready on port x (d)",
+            "app: ready on port 70000 (d)",
+            "another app: ready on port 1 (d)",
+            "app: ready on port 1 (d",
+            "app: ready on port 1 d",
         ] {
-            assert_eq!(Ready::parse(line), None, "{line}");
+            assert_eq!(Ready::parse("app", line), None, "{line}");
         }
-    }
-
-    #[test]
-    fn the_hint_fits_the_address() {
-        assert_eq!(client_arguments("127.0.0.1:6379".parse().unwrap()), " -p 6379");
-        assert_eq!(client_arguments("0.0.0.0:7000".parse().unwrap()), " -p 7000");
-        assert_eq!(client_arguments("192.0.2.7:6379".parse().unwrap()), " -h 192.0.2.7 -p 6379");
-        assert_eq!(client_arguments("[::1]:6379".parse().unwrap()), " -h ::1 -p 6379");
     }
 
     #[test]
@@ -273,12 +295,12 @@ mod tests {
             // The first connection is reset, as by a guest whose network is not up yet.
             drop(server.accept().unwrap());
             let (mut stream, _) = server.accept().unwrap();
-            let mut request = [0; 14];
+            let mut request = [0; 6];
             stream.read_exact(&mut request).unwrap();
             stream.write_all(b"+PONG\r\n").unwrap();
             request
         });
-        ask(address).unwrap();
-        assert_eq!(&served.join().unwrap(), b"*1\r\n$4\r\nPING\r\n");
+        ask(address, b"PING\r\n").unwrap();
+        assert_eq!(&served.join().unwrap(), b"PING\r\n");
     }
 }

@@ -15,16 +15,23 @@ use crate::crash;
 use crate::guest::{self, CHECKED_IMAGES_VARIABLE, IMAGES_VARIABLE, Profile};
 use crate::pool::mutants;
 use crate::setup::toolchain::{Choice, Toolchain};
-use crate::{setup, workspace};
+use crate::{apps, setup, workspace};
 
-/// The packages whose binaries are guest images.
-pub(crate) const GUEST_PACKAGES: [&str; 2] = ["kvstore", "test-programs"];
-/// The packages of which there is a checked build too.
-const CHECKED_PACKAGES: [&str; 1] = ["test-programs"];
+/// The package with the programs that only tests boot.
+const TEST_PROGRAMS: &str = "test-programs";
 /// The package whose tests boot images.
 pub(crate) const BOOTING_TESTS: &str = "holdfast-tests";
 /// How many images of power cuts the stage `pool` explores at least.
 const CRASH_IMAGES: u64 = 110_000;
+
+/// The packages whose binaries are guest images.
+///
+/// # Errors
+/// As [`apps::all`].
+pub(crate) fn guest_packages() -> Result<Vec<String>> {
+    let programs = apps::all()?.into_iter().map(|app| app.name);
+    Ok(programs.chain([TEST_PROGRAMS.to_owned()]).collect())
+}
 
 /// What a number of tests came to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -166,8 +173,9 @@ fn run(stage: Stage, only: &Only<'_>, toolchain: &Toolchain) -> Result<(Totals, 
         Stage::Host => {}
         Stage::Pool => return run_pool(cargo),
         Stage::Guest => {
-            let built = guest::build(toolchain, &GUEST_PACKAGES, Profile::Release)
-                .and_then(|images| Ok((images, guest::build(toolchain, &CHECKED_PACKAGES, Profile::Checked)?)));
+            let built = guest_packages()
+                .and_then(|packages| guest::build(toolchain, &packages, Profile::Release))
+                .and_then(|images| Ok((images, guest::build(toolchain, &[TEST_PROGRAMS], Profile::Checked)?)));
             let (images, checked) = match built {
                 Ok(built) => built,
                 Err(error) => {

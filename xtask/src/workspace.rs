@@ -1,4 +1,4 @@
-//! Where things are: the checkout, cargo's output, the default image.
+//! Where things are: the checkout, cargo's output, the default images.
 
 use std::path::{Path, PathBuf};
 
@@ -31,9 +31,15 @@ pub fn guest_image_directory(profile: &str) -> PathBuf {
     guest_target_directory().join(GUEST_TARGET).join(profile)
 }
 
-/// The image that `run` uses when none is named. It is outside `target/`, so `cargo clean` never deletes data.
-pub fn default_pmem_image() -> PathBuf {
-    root().join("var").join("pmem0.img")
+/// Where the programs are that `run` runs.
+pub fn apps_directory() -> PathBuf {
+    root().join("apps")
+}
+
+/// The image of this name that `run` uses when the command line names none. It is outside `target/`, so `cargo clean` never
+/// deletes data.
+pub fn default_image(name: &str) -> PathBuf {
+    root().join("var").join(name)
 }
 
 /// `path` as a person would write it: relative to the checkout where it lies inside.

@@ -12,7 +12,7 @@ use std::time::Instant;
 use anyhow::{Context, Result, anyhow, bail};
 
 use crate::setup::toolchain::{Choice, Toolchain, find_program};
-use crate::test::{BOOTING_TESTS, GUEST_PACKAGES, host_cargo};
+use crate::test::{self, BOOTING_TESTS, host_cargo};
 use crate::{setup, workspace};
 
 /// The documentation is for who works on Holdfast: it has the private items, and public ones may refer to them.
@@ -104,8 +104,8 @@ fn clippy_guest(toolchain: &Toolchain) -> Result<()> {
         bail!("clippy can only check the guest with rustup's library source: rustup component add rust-src");
     }
     let mut command = toolchain.guest_cargo("clippy");
-    for package in guest_packages() {
-        command.args(["--package", package]);
+    for package in guest_packages()? {
+        command.args(["--package", &package]);
     }
     command.args(["--keep-going", "--", "--deny", "warnings"]);
     succeed(command)
@@ -120,15 +120,17 @@ fn document_host() -> Result<()> {
 
 fn document_guest(toolchain: &Toolchain) -> Result<()> {
     let mut command = toolchain.guest_cargo("doc");
-    for package in guest_packages() {
-        command.args(["--package", package]);
+    for package in guest_packages()? {
+        command.args(["--package", &package]);
     }
     command.args(["--no-deps", "--document-private-items"]).env("RUSTDOCFLAGS", RUSTDOC_FLAGS);
     succeed(command)
 }
 
-fn guest_packages() -> impl Iterator<Item = &'static str> {
-    ["libos", "pmem"].into_iter().chain(GUEST_PACKAGES)
+/// The crates below the programs, and the programs.
+fn guest_packages() -> Result<Vec<String>> {
+    let libraries = ["libos", "pmem"].map(str::to_owned);
+    Ok(libraries.into_iter().chain(test::guest_packages()?).collect())
 }
 
 /// The files of the repository, relative to its root.
