@@ -153,15 +153,23 @@ fn files_of_tests(filter: &str) -> Vec<String> {
     files
 }
 
-/// Whether the tests that look for planted defects are among these.
-fn needs_plants(only: &Only<'_>) -> bool {
-    const FILE: &str = "crash_exploration";
-    match only {
+/// The planted defects that these tests look for.
+fn plants(only: &Only<'_>) -> Vec<crash::Plant> {
+    let files: [(&str, &str, &[crash::Plant]); 2] = [
+        ("crash_exploration", "crash_exploration.rs", &crash::Plant::STORE),
+        ("ledger", "ledger/main.rs", &crash::Plant::LEDGER),
+    ];
+    let among = |name: &str, path: &str| match only {
         Only::All => true,
-        Only::Files(names) => names.iter().any(|name| name == FILE),
-        Only::Named(part) => std::fs::read_to_string(workspace::root().join(format!("tests/tests/{FILE}.rs")))
+        Only::Files(names) => names.iter().any(|only| only == name),
+        Only::Named(part) => std::fs::read_to_string(workspace::root().join("tests/tests").join(path))
             .is_ok_and(|tests| tests.contains(part)),
-    }
+    };
+    files
+        .into_iter()
+        .filter(|(name, path, _)| among(name, path))
+        .flat_map(|(_, _, plants)| plants.iter().copied())
+        .collect()
 }
 
 /// Runs one stage and says whether every command of it succeeded.
@@ -185,8 +193,9 @@ fn run(stage: Stage, only: &Only<'_>, toolchain: &Toolchain) -> Result<(Totals, 
             };
             cargo.args(["--package", BOOTING_TESTS]);
             cargo.env(IMAGES_VARIABLE, images).env(CHECKED_IMAGES_VARIABLE, checked);
-            if needs_plants(only) {
-                cargo.env(crash::PLANTED_VARIABLE, crash::build_plants(toolchain, &crash::Plant::ALL)?);
+            let plants = plants(only);
+            if !plants.is_empty() {
+                cargo.env(crash::PLANTED_VARIABLE, crash::build_plants(toolchain, &plants)?);
             }
         }
     }

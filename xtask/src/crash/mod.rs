@@ -36,7 +36,7 @@ fn planted(arguments: &[String]) -> Option<Plant> {
     let mut arguments = arguments.iter().map(String::as_str);
     let argument = arguments.find(|argument| *argument == "--plant" || argument.starts_with("--plant="))?;
     let name = argument.strip_prefix("--plant=").or_else(|| arguments.next())?;
-    Plant::ALL.into_iter().find(|plant| plant.name() == name)
+    Plant::STORE.into_iter().find(|plant| plant.name() == name)
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Planted defects: images of the store that do what crash exploration has to find.
+//! Planted defects: images of the programs that do what the tests of durability have to find.
 //!
 //! Each is built from a copy of the sources, with a small change, in a directory of its own under cargo's output. The product's
 //! own sources know nothing of it, so no switch can ever be left on; and the defect goes through the compiler and the machine as
@@ -9,19 +9,17 @@ use std::fs;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 
 use crate::pool::mutants::{Edit, files, find, write};
 use crate::setup::toolchain::Toolchain;
-use crate::workspace;
+use crate::{guest, workspace};
 
 /// The variable that tells where the images with planted defects are, each in a directory with the defect's name.
 pub const PLANTED_VARIABLE: &str = "HOLDFAST_PLANTED_IMAGES";
 
-/// The program that is built.
-const PROGRAM: &str = "kvstore";
-/// What of the workspace it is made of.
-const MEMBERS: [&str; 3] = ["libos", "pmem", "apps/kvstore"];
+/// What of the workspace the programs are made of.
+const MEMBERS: [&str; 4] = ["libos", "pmem", "apps/kvstore", "apps/ledger"];
 
 /// A defect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -32,11 +30,24 @@ pub enum Plant {
     Fence,
     /// A reply overtakes the fence.
     Reply,
+    /// The ledger acknowledges an entry before its last step. Not for the exploration, which knows only the store.
+    #[value(skip)]
+    Acknowledgement,
 }
 
 impl Plant {
-    /// All of them.
-    pub const ALL: [Self; 3] = [Self::WriteBack, Self::Fence, Self::Reply];
+    /// Those of the store, which crash exploration finds.
+    pub const STORE: [Self; 3] = [Self::WriteBack, Self::Fence, Self::Reply];
+    /// Those of the ledger.
+    pub const LEDGER: [Self; 1] = [Self::Acknowledgement];
+
+    /// The program that has it.
+    fn program(self) -> &'static str {
+        match self {
+            Self::WriteBack | Self::Fence | Self::Reply => "kvstore",
+            Self::Acknowledgement => "ledger",
+        }
+    }
 
     /// The name on the command line.
     pub fn name(self) -> &'static str {
@@ -44,6 +55,7 @@ impl Plant {
             Self::WriteBack => "write-back",
             Self::Fence => "fence",
             Self::Reply => "reply",
+            Self::Acknowledgement => "acknowledgement",
         }
     }
 
@@ -55,6 +67,7 @@ impl Plant {
             Self::Reply => {
                 "replies leave before the turn that they answer to is committed, under the receipt of an earlier one"
             }
+            Self::Acknowledgement => "the head word of an entry is stored only with the next entry",
         }
     }
 
@@ -68,7 +81,7 @@ impl Plant {
                 "{PLANTED_VARIABLE} is not set: `cargo xtask crash --plant` and `cargo xtask test` build the images"
             )
         })?;
-        Ok(PathBuf::from(directory).join(self.name()).join(PROGRAM))
+        Ok(PathBuf::from(directory).join(self.name()).join(self.program()))
     }
 
     /// The changes, in files of the workspace.
@@ -85,6 +98,16 @@ impl Plant {
                 after: "store.write_back(start..start + padded)?;\n",
                 code: "store.fence();",
                 instead: "",
+            }],
+            Self::Acknowledgement => &[Edit {
+                file: "apps/ledger/src/log.rs",
+                after: "commit(grant, self.end + WORD, &body)?;\n",
+                code: "commit(grant, self.end, &head.to_le_bytes())",
+                instead: "static LATE: std::sync::Mutex<Option<(u64, u64)>> = std::sync::Mutex::new(None);
+            match LATE.lock().unwrap().replace((self.end, head)) {
+                Some((at, head)) => commit(grant, at, &head.to_le_bytes()),
+                None => Ok(()),
+            }",
             }],
             Self::Reply => &[
                 Edit {
@@ -120,13 +143,13 @@ impl Plant {
     }
 }
 
-/// Builds the store with each of these defects, and returns the directory to name by [`PLANTED_VARIABLE`].
+/// Builds programs with each of these defects, and returns the directory to name by [`PLANTED_VARIABLE`].
 ///
 /// # Errors
-/// When a defect does not fit the sources any more, or the store does not build with it.
+/// When a defect does not fit the sources any more, or the program does not build with it.
 pub fn build(toolchain: &Toolchain, plants: &[Plant]) -> Result<PathBuf> {
     let directory = workspace::target_directory().join("planted");
-    let (target, images) = (directory.join("target"), directory.join("images"));
+    let images = directory.join("images");
     // One copy serves all, in turn: to cargo several would be the same packages, for they have the same places in their workspaces.
     let copy = directory.join("source");
     for &plant in plants {
@@ -134,7 +157,8 @@ pub fn build(toolchain: &Toolchain, plants: &[Plant]) -> Result<PathBuf> {
             plant.sources().with_context(|| format!("cannot make the sources with the defect {}", plant.name()))?;
         let mut hasher = DefaultHasher::new();
         (&sources, toolchain.description()).hash(&mut hasher);
-        let (built_from, image) = (format!("{:016x}", hasher.finish()), images.join(plant.name()).join(PROGRAM));
+        let (built_from, image) =
+            (format!("{:016x}", hasher.finish()), images.join(plant.name()).join(plant.program()));
         let stamp = images.join(plant.name()).join("built-from");
         if image.is_file() && fs::read_to_string(&stamp).is_ok_and(|there| there == built_from) {
             continue;
@@ -142,23 +166,17 @@ pub fn build(toolchain: &Toolchain, plants: &[Plant]) -> Result<PathBuf> {
         for (name, text) in &sources {
             write(&copy.join(name), text)?;
         }
-        let mut cargo = toolchain.guest_cargo_in("build", &copy, &target);
-        cargo.args(["--quiet", "--release", "--package", PROGRAM]);
-        // The copy may lie in the checkout, whose configuration cargo would add to one of the copy's own.
-        cargo.env("CARGO_ENCODED_RUSTFLAGS", rustflags()?.join("\u{1f}"));
-        let status = cargo.status().with_context(|| format!("cannot run {:?}", cargo.get_program()))?;
-        if !status.success() {
-            bail!("the store does not build with the defect {} (cargo's messages are above)", plant.name());
-        }
+        let built = guest::build_copy(toolchain, &copy, plant.program())
+            .with_context(|| format!("{} does not build with the defect {}", plant.program(), plant.name()))?;
         fs::create_dir_all(images.join(plant.name()))?;
-        fs::copy(target.join(workspace::GUEST_TARGET).join("release").join(PROGRAM), &image)?;
+        fs::copy(built, &image)?;
         fs::write(&stamp, built_from)?;
     }
     Ok(images)
 }
 
 impl Plant {
-    /// A workspace of what the store is made of, with the defect: its files' names and texts.
+    /// A workspace of what the programs are made of, with the defect: its files' names and texts.
     fn sources(self) -> Result<Vec<(PathBuf, String)>> {
         let root = workspace::root();
         let manifest = fs::read_to_string(root.join("Cargo.toml"))?;
@@ -191,7 +209,7 @@ impl Plant {
     }
 }
 
-/// The workspace's manifest with the store and what it is made of as the only members.
+/// The workspace's manifest with the programs and what they are made of as the only members.
 fn reduce(manifest: &str) -> String {
     let line = |line: &str| match line {
         line if line.starts_with("members") => format!("members = {MEMBERS:?}\n"),
@@ -201,21 +219,13 @@ fn reduce(manifest: &str) -> String {
     manifest.lines().map(line).collect()
 }
 
-/// The guest's flags for rustc, from the workspace's configuration.
-fn rustflags() -> Result<Vec<String>> {
-    let text = fs::read_to_string(workspace::root().join(".cargo/config.toml"))?;
-    let flags = text.split_once("rustflags = [").and_then(|(_, rest)| rest.split_once(']'));
-    let (flags, _) = flags.context("there are no rustflags in .cargo/config.toml")?;
-    Ok(flags.split('"').skip(1).step_by(2).map(str::to_owned).collect())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn every_defect_fits_the_sources() {
-        for plant in Plant::ALL {
+        for plant in Plant::STORE.into_iter().chain(Plant::LEDGER) {
             for edit in plant.edits() {
                 let text = fs::read_to_string(workspace::root().join(edit.file)).unwrap();
                 let changed = plant.apply(Path::new(edit.file), text.clone()).unwrap();
@@ -225,10 +235,8 @@ mod tests {
     }
 
     #[test]
-    fn the_copy_has_the_guests_members_and_flags() {
+    fn the_copy_has_the_guests_members() {
         let reduced = reduce("members = [\"a\", \"b\"]\ndefault-members = [\"a\"]\nx = 1\n");
-        assert_eq!(reduced, "members = [\"libos\", \"pmem\", \"apps/kvstore\"]\n\nx = 1\n");
-        let flags = rustflags().unwrap();
-        assert!(flags.contains(&"-Crelocation-model=static".to_owned()) && flags.len() >= 5, "{flags:?}");
+        assert_eq!(reduced, "members = [\"libos\", \"pmem\", \"apps/kvstore\", \"apps/ledger\"]\n\nx = 1\n");
     }
 }
