@@ -31,6 +31,11 @@ pub enum Command {
     },
     /// Build a program under apps/, the store if no other is named, and run it in a virtual machine
     Run(Box<RunArguments>),
+    /// Make a program under apps/ to start from
+    New {
+        /// Its name: a-z, 0-9 and dashes
+        name: String,
+    },
     /// Run every test, from unit tests to booted images
     Test {
         /// Run only the stages (host, guest, pool) or tests whose name contains this

@@ -21,6 +21,7 @@ pub mod guest;
 pub mod image;
 mod instruction;
 pub mod miri;
+pub mod new;
 pub mod pool;
 pub mod qemu;
 pub mod recovery;

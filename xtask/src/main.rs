@@ -11,7 +11,7 @@ use clap::Parser;
 
 use cli::{BenchCommand, Cli, Command, PoolCommand};
 use xtask::setup::toolchain::Choice;
-use xtask::{check, crash, faults, fuzz, miri, pool, recovery, run, setup, test};
+use xtask::{check, crash, faults, fuzz, miri, new, pool, recovery, run, setup, test, workspace};
 
 fn main() -> ExitCode {
     match execute(Cli::parse().command) {
@@ -33,6 +33,11 @@ fn execute(command: Command) -> Result<u8> {
             Ok(0)
         }
         Command::Run(arguments) => run::run(arguments.options()?),
+        Command::New { name } => {
+            new::create(workspace::root(), &name)?;
+            println!("made apps/{name}; run it with: cargo xtask run --app {name}");
+            Ok(0)
+        }
         Command::Test { filter, toolchain } => test::test(filter.as_deref(), Choice::resolve(toolchain.toolchain)?),
         Command::Faults { options, toolchain } => faults::faults(&options, Choice::resolve(toolchain.toolchain)?),
         Command::Fuzz { target, seconds } => fuzz::fuzz(target.as_deref(), seconds),
