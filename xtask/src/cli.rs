@@ -227,7 +227,7 @@ pub struct RunArguments {
     /// How the guest reaches the network
     #[arg(long, value_enum, default_value_t = NetworkArgument::User)]
     net: NetworkArgument,
-    /// Wait for a debugger on port 1234 before the guest starts
+    /// Build with all debug information, and wait for a debugger on port 1234 before the guest starts
     #[arg(long)]
     gdb: bool,
     #[command(flatten)]

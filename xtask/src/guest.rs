@@ -14,6 +14,9 @@ pub const IMAGES_VARIABLE: &str = "HOLDFAST_IMAGES";
 /// The variable that tells the tests where the guest images of the checked build are.
 pub const CHECKED_IMAGES_VARIABLE: &str = "HOLDFAST_CHECKED_IMAGES";
 
+/// The variable that tells the tests where the guest images for a debugger are.
+pub const DEBUGGER_IMAGES_VARIABLE: &str = "HOLDFAST_DEBUGGER_IMAGES";
+
 /// How guest programs are built: cargo's profiles of the same names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Profile {
@@ -22,6 +25,8 @@ pub enum Profile {
     Release,
     /// With debug assertions: libos checks its own rules (lock order, sleeping and allocating in the wrong place).
     Checked,
+    /// As [`Self::Release`], with debug information for types and variables too.
+    Debugger,
 }
 
 impl Profile {
@@ -29,6 +34,7 @@ impl Profile {
         match self {
             Self::Release => "release",
             Self::Checked => "checked",
+            Self::Debugger => "debugger",
         }
     }
 }
@@ -91,6 +97,14 @@ pub fn image(name: &str) -> Result<PathBuf> {
 /// As [`image`].
 pub fn checked_image(name: &str) -> Result<PathBuf> {
     image_of(name, CHECKED_IMAGES_VARIABLE)
+}
+
+/// The image of the guest program `name` for a debugger.
+///
+/// # Errors
+/// As [`image`].
+pub fn debugger_image(name: &str) -> Result<PathBuf> {
+    image_of(name, DEBUGGER_IMAGES_VARIABLE)
 }
 
 fn image_of(name: &str, variable: &str) -> Result<PathBuf> {

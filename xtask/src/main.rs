@@ -27,8 +27,7 @@ fn main() -> ExitCode {
 fn execute(command: Command) -> Result<u8> {
     match command {
         Command::Setup { toolchain } => {
-            let tools = [setup::QEMU, setup::REDIS_CLI, setup::REDIS_BENCHMARK];
-            let toolchain = setup::ensure(Choice::resolve(toolchain.toolchain)?, &tools)?;
+            let toolchain = setup::ensure(Choice::resolve(toolchain.toolchain)?, &setup::FOR_TESTS)?;
             println!("everything is there; the guest is built by {}", toolchain.description());
             Ok(0)
         }

@@ -13,7 +13,7 @@
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::mpsc::{self, Sender};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -26,12 +26,18 @@ use crate::forward::{self, Forwarder};
 use crate::guest::{self, Profile};
 use crate::image::PmemImage;
 use crate::qemu::{Accelerator, Event, Exit, Machine, MachineOptions, Network};
-use crate::setup::{self, toolchain::Choice};
+use crate::setup::{
+    self,
+    toolchain::{Choice, find_program},
+};
 use crate::tap::Tap;
 use crate::workspace;
 
 /// How long a program may take from saying that it is ready to its first answer.
 const ANSWER_PATIENCE: Duration = Duration::from_secs(20);
+
+/// The script that tells GDB of the guest's threads, under the workspace's root.
+pub const GDB_SCRIPT: &str = "xtask/gdb/holdfast.py";
 
 /// What `run` is asked for.
 #[derive(Debug)]
@@ -83,7 +89,8 @@ pub fn run(options: RunOptions) -> Result<u8> {
     let toolchain = setup::ensure(toolchain, &tools)?;
 
     println!("building {} for {} ({})", app.name, workspace::GUEST_TARGET, toolchain.description());
-    machine.image = guest::build(&toolchain, &[&app.name], Profile::Release)?.join(&app.name);
+    let profile = if machine.gdb { Profile::Debugger } else { Profile::Release };
+    machine.image = guest::build(&toolchain, &[&app.name], profile)?.join(&app.name);
     machine.name.clone_from(&app.name);
     let annotator = Annotator::load(&machine.image)?;
     // It has to outlive the machine that uses it.
@@ -100,7 +107,7 @@ pub fn run(options: RunOptions) -> Result<u8> {
         None => println!("booting without persistent memory; Ctrl-C shuts down"),
     }
     if machine.gdb {
-        println!("waiting for: gdb {} -ex 'target remote :1234'", workspace::display(&machine.image));
+        println!("waiting for: {}", debugger_command(&machine.image));
     }
     machine.pmem.extend(image);
     let (events, machine_events) = mpsc::channel();
@@ -127,6 +134,13 @@ pub fn run(options: RunOptions) -> Result<u8> {
         }
     }
     bail!("the machine is gone without a word")
+}
+
+/// What a person types to look into a machine that waits for a debugger. `rust-gdb` knows how to show Rust's own types.
+fn debugger_command(image: &Path) -> String {
+    let debugger = if find_program("rust-gdb").is_some() { "rust-gdb" } else { "gdb" };
+    let script = workspace::root().join(GDB_SCRIPT);
+    format!("{debugger} -x {} {} -ex 'target remote :1234'", workspace::display(&script), workspace::display(image))
 }
 
 /// A machine that runs a program, and what the user sees of it.

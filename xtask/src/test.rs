@@ -12,13 +12,15 @@ use std::time::Instant;
 use anyhow::{Context, Result};
 
 use crate::crash;
-use crate::guest::{self, CHECKED_IMAGES_VARIABLE, IMAGES_VARIABLE, Profile};
+use crate::guest::{self, CHECKED_IMAGES_VARIABLE, DEBUGGER_IMAGES_VARIABLE, IMAGES_VARIABLE, Profile};
 use crate::pool::mutants;
 use crate::setup::toolchain::{Choice, Toolchain};
 use crate::{apps, setup, workspace};
 
 /// The package with the programs that only tests boot.
 const TEST_PROGRAMS: &str = "test-programs";
+/// The packages of which there is a build for a debugger too.
+const DEBUGGED_PACKAGES: [&str; 1] = ["hello"];
 /// The package whose tests boot images.
 pub(crate) const BOOTING_TESTS: &str = "holdfast-tests";
 /// How many images of power cuts the stage `pool` explores at least.
@@ -76,7 +78,7 @@ impl Stage {
 /// When something is missing that cannot be installed from here, or cargo cannot be run.
 pub fn test(filter: Option<&str>, choice: Choice) -> Result<u8> {
     let (stages, only) = select(filter);
-    let toolchain = setup::ensure(choice, &[setup::QEMU, setup::REDIS_CLI, setup::REDIS_BENCHMARK])?;
+    let toolchain = setup::ensure(choice, &setup::FOR_TESTS)?;
     let began = Instant::now();
     let mut totals = Totals::default();
     let mut broken = Vec::new();
@@ -153,23 +155,22 @@ fn files_of_tests(filter: &str) -> Vec<String> {
     files
 }
 
-/// The planted defects that these tests look for.
-fn plants(only: &Only<'_>) -> Vec<crash::Plant> {
-    let files: [(&str, &str, &[crash::Plant]); 2] = [
-        ("crash_exploration", "crash_exploration.rs", &crash::Plant::STORE),
-        ("ledger", "ledger/main.rs", &crash::Plant::LEDGER),
-    ];
-    let among = |name: &str, path: &str| match only {
+/// Whether tests of this file (`NAME.rs`, or `NAME/main.rs` of a folder) are among these.
+fn includes(only: &Only<'_>, path: &str) -> bool {
+    let name = path.split(['/', '.']).next().unwrap_or_default();
+    match only {
         Only::All => true,
         Only::Files(names) => names.iter().any(|only| only == name),
         Only::Named(part) => std::fs::read_to_string(workspace::root().join("tests/tests").join(path))
             .is_ok_and(|tests| tests.contains(part)),
-    };
-    files
-        .into_iter()
-        .filter(|(name, path, _)| among(name, path))
-        .flat_map(|(_, _, plants)| plants.iter().copied())
-        .collect()
+    }
+}
+
+/// The planted defects that these tests look for.
+fn plants(only: &Only<'_>) -> Vec<crash::Plant> {
+    let files: [(&str, &[crash::Plant]); 2] =
+        [("crash_exploration.rs", &crash::Plant::STORE), ("ledger/main.rs", &crash::Plant::LEDGER)];
+    files.into_iter().filter(|(path, _)| includes(only, path)).flat_map(|(_, plants)| plants.iter().copied()).collect()
 }
 
 /// Runs one stage and says whether every command of it succeeded.
@@ -196,6 +197,10 @@ fn run(stage: Stage, only: &Only<'_>, toolchain: &Toolchain) -> Result<(Totals, 
             let plants = plants(only);
             if !plants.is_empty() {
                 cargo.env(crash::PLANTED_VARIABLE, crash::build_plants(toolchain, &plants)?);
+            }
+            if includes(only, "debugger.rs") {
+                let images = guest::build(toolchain, &DEBUGGED_PACKAGES, Profile::Debugger)?;
+                cargo.env(DEBUGGER_IMAGES_VARIABLE, images);
             }
         }
     }

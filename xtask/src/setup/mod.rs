@@ -27,6 +27,12 @@ pub const REDIS_CLI: Tool = Tool { program: "redis-cli", package: "redis-tools" 
 /// Redis's load generator, which the tests drive too.
 pub const REDIS_BENCHMARK: Tool = Tool { program: "redis-benchmark", package: "redis-tools" };
 
+/// The debugger that the tests drive.
+pub const GDB: Tool = Tool { program: "gdb", package: "gdb" };
+
+/// What the tests run besides QEMU.
+pub const FOR_TESTS: [Tool; 4] = [QEMU, REDIS_CLI, REDIS_BENCHMARK, GDB];
+
 /// Makes sure that `tools` and a toolchain for the guest are there, installing what is not.
 ///
 /// # Errors

@@ -210,6 +210,28 @@ global_asm!(
         pushq $0
         movq %rsp, %rdi
         movq %rsp, %rbx
+        // From here on RBX is where the frame lies: for debuggers, that a signal came, and where every register is.
+        .cfi_sections .debug_frame
+        .cfi_startproc simple
+        .cfi_signal_frame
+        .cfi_def_cfa %rbx, 0
+        .cfi_offset %r15, {general}
+        .cfi_offset %r14, {general} + 8
+        .cfi_offset %r13, {general} + 16
+        .cfi_offset %r12, {general} + 24
+        .cfi_offset %r11, {general} + 32
+        .cfi_offset %r10, {general} + 40
+        .cfi_offset %r9, {general} + 48
+        .cfi_offset %r8, {general} + 56
+        .cfi_offset %rbp, {general} + 64
+        .cfi_offset %rdi, {general} + 72
+        .cfi_offset %rsi, {general} + 80
+        .cfi_offset %rdx, {general} + 88
+        .cfi_offset %rcx, {general} + 96
+        .cfi_offset %rbx, {general} + 104
+        .cfi_offset %rax, {general} + 112
+        .cfi_offset %rip, {rip}
+        .cfi_offset %rsp, {rsp}
         // XSAVE writes only part of the area's header, and XRSTOR demands that the rest of it be zero.
         subq ${area}, %rsp
         andq $-64, %rsp
@@ -235,6 +257,7 @@ global_asm!(
         xorl %edx, %edx
         xrstor64 (%rsp)
         movq %rbx, %rsp
+        .cfi_endproc
         addq $8, %rsp
         popq %r15
         popq %r14
@@ -257,7 +280,9 @@ global_asm!(
     "#,
     area = const fpu::XSAVE_AREA,
     mask = const fpu::XSAVE_MASK,
+    general = const offset_of!(TrapFrame, general),
     rip = const offset_of!(TrapFrame, rip),
+    rsp = const offset_of!(TrapFrame, rsp),
     handler = sym handle,
     options(att_syntax)
 );
