@@ -10,7 +10,7 @@
 //! ```text
 //! abi                     what std calls: translation only
 //!  |        \        \
-//! net, io   dax      power
+//! net, io, fs   dax  power
 //!  |         |        |
 //! drivers (ACPI, NFIT, PCI, virtio, RTC)
 //!  |
@@ -27,6 +27,7 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+pub mod abi;
 #[cfg(target_os = "hermit")]
 pub mod arch;
 pub mod cmdline;
@@ -36,6 +37,7 @@ pub mod dax;
 pub mod drivers;
 #[cfg(target_os = "hermit")]
 pub mod fatal;
+pub mod fs;
 pub mod io;
 pub mod mm;
 pub mod net;
@@ -47,7 +49,5 @@ pub mod task;
 pub mod time;
 pub mod units;
 
-#[cfg(target_os = "hermit")]
-mod abi;
 #[cfg(target_os = "hermit")]
 mod start;

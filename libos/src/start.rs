@@ -4,6 +4,7 @@ use alloc::ffi::CString;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::ffi::c_char;
+use core::ops::Range;
 use core::ptr;
 
 use crate::arch::pvh::StartInfo;
@@ -13,7 +14,7 @@ use crate::drivers::acpi::{self, AcpiInfo};
 use crate::drivers::{nfit, pci, power, rtc};
 use crate::fatal::refuse;
 use crate::sync::Once;
-use crate::{arch, cmdline, console, kprintln, mm, net, task, time, units};
+use crate::{arch, cmdline, console, fs, kprintln, mm, net, task, time, units};
 
 /// The size of the main thread's stack, in bytes.
 const MAIN_STACK: usize = 4 << 20;
@@ -23,6 +24,9 @@ const SHUTDOWN_LIMIT: u64 = 2_000_000_000;
 
 /// The APIC identifiers of all usable CPUs.
 static APIC_IDS: Once<Vec<u32>> = Once::new();
+
+/// Where the boot loader put the archive of the host's files.
+static HOST_FILES: Once<Range<u64>> = Once::new();
 
 unsafe extern "C" {
     /// `std`'s start: sets itself up and calls `main`.
@@ -48,6 +52,7 @@ pub(crate) extern "C" fn start(start_info: u64) -> ! {
         refuse(format_args!("the boot loader passed no PVH start info with a memory map"));
     };
     let (command_line, rsdp) = (info.command_line(), info.rsdp());
+    HOST_FILES.call_once(|| info.module());
     let mode =
         arch::paging::mode(cmdline::paging(command_line)).unwrap_or_else(|error| refuse(format_args!("{error}")));
     // SAFETY: the loader's map says what is RAM; what the start info occupies is kept out.
@@ -119,9 +124,13 @@ fn find_persistent_memory(acpi: &AcpiInfo, protection: Protection) {
     }
 }
 
-/// The main thread: the other CPUs, which need a thread to wait for them; constructors; then `std`.
+/// The main thread: the other CPUs, which need a thread to wait for them; files; constructors; then `std`.
 extern "C" fn run_program(_: usize) {
     arch::smp::start(APIC_IDS.get().into_iter().flatten().copied());
+    let archive = HOST_FILES.get().map_or(&[][..], |range| {
+        mm::loaded(range.clone()).unwrap_or_else(|error| refuse(format_args!("the host's files: {error}")))
+    });
+    fs::init(archive).unwrap_or_else(|error| refuse(format_args!("{error}")));
     let mut constructor = &raw const init_array_start;
     while constructor < &raw const init_array_end {
         // SAFETY: the linker script puts the image's constructors between the two symbols.

@@ -7,7 +7,7 @@ use anyhow::{Result, bail};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use xtask::apps;
-use xtask::qemu::{Accelerator, FaultPolicy, MachineOptions, Network, Protection};
+use xtask::qemu::{Accelerator, FaultPolicy, HostFile, MachineOptions, Network, Protection};
 use xtask::run::RunOptions;
 use xtask::setup::toolchain::Choice;
 use xtask::size;
@@ -227,6 +227,9 @@ pub struct RunArguments {
     /// How the guest reaches the network
     #[arg(long, value_enum, default_value_t = NetworkArgument::User)]
     net: NetworkArgument,
+    /// A file of the host's that the program finds, read-only, under a path of its own; may be given more than once
+    #[arg(long = "file", value_name = "GUEST=HOST")]
+    files: Vec<HostFile>,
     /// Build with all debug information, and wait for a debugger on port 1234 before the guest starts
     #[arg(long)]
     gdb: bool,
@@ -305,6 +308,7 @@ impl RunArguments {
                 NetworkArgument::User => Network::User,
                 NetworkArgument::Tap => Network::Tap,
             },
+            files: self.files,
             gdb: self.gdb,
             ..MachineOptions::default()
         };
@@ -386,6 +390,7 @@ mod tests {
             ["--net", "wifi"],
             ["--toolchain", "nightly"],
             ["--listen", "somewhere"],
+            ["--file", "/etc/config"],
         ] {
             let error = options(&arguments).unwrap_err().to_string();
             assert!(error.contains(arguments[0]), "{error}");

@@ -13,6 +13,7 @@
 pub mod annotate;
 pub mod apps;
 pub mod check;
+mod cpio;
 pub mod crash;
 pub mod faults;
 pub mod forward;

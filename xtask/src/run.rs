@@ -25,7 +25,7 @@ use crate::apps::{self, App};
 use crate::forward::{self, Forwarder};
 use crate::guest::{self, Profile};
 use crate::image::PmemImage;
-use crate::qemu::{Accelerator, Event, Exit, Machine, MachineOptions, Network};
+use crate::qemu::{self, Accelerator, Event, Exit, Machine, MachineOptions, Network};
 use crate::setup::{
     self,
     toolchain::{Choice, find_program},
@@ -72,6 +72,7 @@ enum News {
 pub fn run(options: RunOptions) -> Result<u8> {
     let RunOptions { app, pmem, pmem_size, listen, port, toolchain, mut machine } = options;
     let app = apps::find(&app)?;
+    qemu::check_files(&machine.files, machine.memory)?;
     let listener = forward::listen(SocketAddr::new(listen, port.unwrap_or(app.port)))?;
     let image = match (&pmem, &app.pmem) {
         (Some(path), _) => Some(PmemImage::open(path, pmem_size)?),

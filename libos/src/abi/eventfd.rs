@@ -3,7 +3,7 @@
 use alloc::sync::Arc;
 use core::sync::atomic::{AtomicBool, Ordering};
 
-use hermit_abi::{EFD_CLOEXEC, EFD_NONBLOCK, EFD_SEMAPHORE};
+use hermit_abi::{EFD_CLOEXEC, EFD_NONBLOCK, EFD_SEMAPHORE, stat};
 
 use super::errno::{Errno, result};
 use super::fd::{Object, open};
@@ -71,9 +71,7 @@ impl Object for EventFd {
         self.watch.look(interest)
     }
 
-    fn mode(&self) -> u32 {
-        0
-    }
+    fn describe(&self, _about: &mut stat) {}
 
     fn nonblocking(&self) -> bool {
         self.nonblocking.load(Ordering::Relaxed)

@@ -5,11 +5,12 @@ use core::ffi::c_void;
 use core::slice;
 
 use hermit_abi::{
-    F_DUPFD, F_GETFD, F_GETFL, F_SETFD, F_SETFL, FIONBIO, IOV_MAX, O_NONBLOCK, O_RDWR, iovec, stat, timespec,
+    F_DUPFD, F_GETFD, F_GETFL, F_SETFD, F_SETFL, FIONBIO, IOV_MAX, O_APPEND, O_NONBLOCK, O_RDWR, iovec, stat, timespec,
 };
 
 use super::errno::{Errno, result};
 use super::stdio::{Input, Output};
+use crate::fs::Open;
 use crate::io::{Full, Parts, PartsMut, Ready, Table};
 use crate::net::Socket;
 use crate::sync::{Mutex, class};
@@ -29,14 +30,24 @@ pub(super) trait Object: Send + Sync {
     }
     /// What it is ready for, for a poller that sleeps until that comes to contain any of `interest`.
     fn look(&self, interest: Ready) -> Ready;
-    /// The kind of file, for `fstat`.
-    fn mode(&self) -> u32;
+    /// Fills in what `fstat` tells; all else is zero.
+    fn describe(&self, about: &mut stat);
+    /// Its flags, as `F_GETFL` says them, but for O_NONBLOCK.
+    fn status_flags(&self) -> i32 {
+        O_RDWR
+    }
+    /// Decides whether each write goes to the end.
+    fn set_append(&self, _on: bool) {}
     /// Whether calls fail with EAGAIN instead of blocking.
     fn nonblocking(&self) -> bool {
         false
     }
     /// Makes calls fail instead of blocking, or block.
     fn set_nonblocking(&self, _on: bool) {}
+    /// The open file or directory, if it is one.
+    fn file(&self) -> Option<&Open> {
+        None
+    }
     /// The socket, if it is one.
     fn socket(&self) -> Option<&Socket> {
         None
@@ -191,9 +202,10 @@ extern "C" fn sys_fcntl(fd: i32, command: i32, argument: i32) -> i32 {
     result(object(fd).and_then(|object| match command {
         F_DUPFD => open(object, usize::try_from(argument).map_err(|_| Errno::EINVAL)?),
         F_GETFD | F_SETFD => Ok(0),
-        F_GETFL => Ok(O_RDWR | if object.nonblocking() { O_NONBLOCK } else { 0 }),
+        F_GETFL => Ok(object.status_flags() | if object.nonblocking() { O_NONBLOCK } else { 0 }),
         F_SETFL => {
             object.set_nonblocking(argument & O_NONBLOCK != 0);
+            object.set_append(argument & O_APPEND != 0);
             Ok(0)
         }
         _ => Err(Errno::EINVAL),
@@ -217,13 +229,7 @@ unsafe extern "C" fn sys_ioctl(fd: i32, command: i32, argument: *mut c_void) -> 
     }))
 }
 
-/// Nothing that is open can be positioned.
-#[unsafe(no_mangle)]
-extern "C" fn sys_lseek(fd: i32, _offset: isize, _whence: i32) -> isize {
-    count(object(fd).and(Err(Errno::ESPIPE)))
-}
-
-/// The kind of what is open; it has no size, owner or times.
+/// Describes what is open.
 ///
 /// # Safety
 /// `into` points to a writable `stat`.
@@ -234,15 +240,9 @@ unsafe extern "C" fn sys_fstat(fd: i32, into: *mut stat) -> i32 {
             return Err(Errno::EFAULT);
         }
         let none = timespec { tv_sec: 0, tv_nsec: 0 };
-        let about = stat {
-            st_mode: object.mode(),
-            st_nlink: 1,
-            st_blksize: 4096,
-            st_atim: none,
-            st_mtim: none,
-            st_ctim: none,
-            ..stat::default()
-        };
+        let mut about =
+            stat { st_nlink: 1, st_blksize: 4096, st_atim: none, st_mtim: none, st_ctim: none, ..stat::default() };
+        object.describe(&mut about);
         // SAFETY: the caller's.
         unsafe { into.write(about) };
         Ok(0)

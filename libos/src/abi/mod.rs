@@ -2,17 +2,31 @@
 //!
 //! Nothing but translation: each function turns C types into the types of the room that does the work, and the outcome
 //! back. A failed call returns the negative error number *and* leaves it in the thread's errno: `std` reads the former,
-//! `io::Error::last_os_error` and mio read the latter.
+//! `io::Error::last_os_error` and mio read the latter. [`table`] lists the functions.
 
+pub mod table;
+
+#[cfg(target_os = "hermit")]
 mod errno;
+#[cfg(target_os = "hermit")]
 mod eventfd;
+#[cfg(target_os = "hermit")]
 mod fd;
+#[cfg(target_os = "hermit")]
 mod files;
+#[cfg(target_os = "hermit")]
 mod futex;
+#[cfg(target_os = "hermit")]
 mod memory;
+#[cfg(target_os = "hermit")]
 mod poll;
+#[cfg(target_os = "hermit")]
 mod process;
+#[cfg(target_os = "hermit")]
 mod socket;
+#[cfg(target_os = "hermit")]
 mod stdio;
+#[cfg(target_os = "hermit")]
 mod thread;
+#[cfg(target_os = "hermit")]
 mod time;

@@ -11,7 +11,7 @@ use core::sync::atomic::Ordering::Relaxed;
 
 use hermit_abi::{
     AF_INET, MSG_PEEK, S_IFSOCK, SHUT_RD, SHUT_RDWR, SHUT_WR, SOCK_CLOEXEC, SOCK_DGRAM, SOCK_NONBLOCK, SOCK_STREAM,
-    sockaddr, socklen_t,
+    sockaddr, socklen_t, stat,
 };
 
 use self::address::{read_address, write_address};
@@ -58,8 +58,8 @@ impl Object for Socket {
         self.watch().look(interest)
     }
 
-    fn mode(&self) -> u32 {
-        S_IFSOCK
+    fn describe(&self, about: &mut stat) {
+        about.st_mode = S_IFSOCK;
     }
 
     fn nonblocking(&self) -> bool {

@@ -1,6 +1,6 @@
 //! The three descriptors that every program finds open.
 
-use hermit_abi::S_IFCHR;
+use hermit_abi::{S_IFCHR, stat};
 
 use super::errno::Errno;
 use super::fd::Object;
@@ -19,8 +19,8 @@ impl Object for Input {
         Ready::IN
     }
 
-    fn mode(&self) -> u32 {
-        S_IFCHR
+    fn describe(&self, about: &mut stat) {
+        about.st_mode = S_IFCHR;
     }
 }
 
@@ -41,7 +41,7 @@ impl Object for Output {
         Ready::OUT
     }
 
-    fn mode(&self) -> u32 {
-        S_IFCHR
+    fn describe(&self, about: &mut stat) {
+        about.st_mode = S_IFCHR;
     }
 }

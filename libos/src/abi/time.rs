@@ -50,6 +50,9 @@ unsafe extern "C" fn sys_nanosleep(span: *const timespec) -> i32 {
     let Some(span) = (unsafe { span.as_ref() }) else {
         return result(Err(Errno::EFAULT));
     };
+    if span.tv_sec < 0 || !(0..1_000_000_000).contains(&span.tv_nsec) {
+        return result(Err(Errno::EINVAL));
+    }
     task::sleep_until(time::now_ns().saturating_add(nanoseconds(span)));
     0
 }

@@ -1,14 +1,15 @@
-//! Memory that devices and firmware share with us: registers, buffers and tables. Never persistent memory, which devices
+//! Memory that devices, firmware and the boot loader share with us: registers, buffers, tables and files. Never persistent memory, which devices
 //! could change behind its protection key.
 
 use core::ops::Range;
 use core::ptr::{self, NonNull};
 use core::slice;
 
-use super::attributes::Attributes;
+use super::attributes::{Attributes, Permissions};
 use super::layout::{IDENTITY_END, PAGE};
-use super::ram::{allocate_frames, is_ram};
-use super::space::map_identity;
+use super::page_table::MapError;
+use super::ram::{allocate_frames, is_ram, ram_ranges};
+use super::space::{map_identity, protect};
 
 /// Memory for direct memory access: contiguous, at a physical address that a device is told, ours for ever.
 #[derive(Clone, Copy, Debug)]
@@ -57,6 +58,22 @@ pub fn map_firmware(phys: u64, len: usize) -> &'static [u8] {
     // SAFETY: the pages are mapped for ever. Firmware wrote them before the boot and nobody writes them since: RAM that
     // holds them is reserved in the memory map, so it is in no allocator.
     unsafe { slice::from_raw_parts(phys as *const u8, len) }
+}
+
+/// What the boot loader put into RAM, which was kept out of the allocator since: from now on nobody can write there. Called by
+/// a thread.
+pub(crate) fn loaded(range: Range<u64>) -> Result<&'static [u8], MapError> {
+    if range.is_empty() {
+        return Ok(&[]);
+    }
+    if !ram_ranges().any(|ram| ram.start <= range.start && range.end <= ram.end) {
+        return Err(MapError::BadPhysical(range.start));
+    }
+    let len = (range.end - range.start) as usize;
+    protect(pages(range.start, len), Permissions::Read)?;
+    // SAFETY: the pages are RAM, mapped for ever, and `mm::init` has reserved them whole, so no allocator has them; the loader
+    // wrote them before the boot, and nobody can since.
+    Ok(unsafe { slice::from_raw_parts(range.start as *const u8, len) })
 }
 
 fn pages(phys: u64, len: usize) -> Range<u64> {

@@ -29,6 +29,7 @@ pub use ram::free_bytes;
 pub use space::translate;
 #[cfg(target_os = "hermit")]
 pub(crate) use {
+    device_memory::loaded,
     heap::HEAP,
     ram::{init, ram_ranges},
     space::{is_mapped, map_pmem, mode, pmem_window, protect, unmap_pmem, with_leaves, with_low_page},

@@ -43,14 +43,20 @@ pub(crate) unsafe fn init(usable: impl Iterator<Item = Range<u64>>, reserved: &[
     let top = ranges.iter().map(|range| range.end).max().unwrap_or(0);
     let words = top.div_ceil(PAGE * 64);
     let after_image = image().end;
-    let place = ranges
-        .iter()
-        .map(|range| range.start.max(after_image)..range.end.min(BOOT_MAPPING_END))
-        .find(|range| range.start + words * 8 <= range.end && reserved.iter().all(|r| !overlap(r, range)));
+    let length = words * 8;
+    // In a range, or after what is reserved in it.
+    let starts = ranges.iter().map(|range| range.start.max(after_image));
+    let starts = starts.chain(reserved.iter().map(|range| range.end.next_multiple_of(PAGE).max(after_image)));
+    let is_free = |start: &u64| {
+        let place = *start..*start + length;
+        let in_range = |range: &Range<u64>| range.start <= place.start && place.end <= range.end.min(BOOT_MAPPING_END);
+        ranges.iter().any(in_range) && reserved.iter().all(|range| !overlap(range, &place))
+    };
+    let place = starts.filter(is_free).min();
     let Some(place) = place else {
         crate::fatal::fatal!(crate::fatal::BOOT_REFUSED, "no RAM after the image for the bitmap of frames");
     };
-    let bitmap = place.start..place.start + words * 8;
+    let bitmap = place..place + length;
     // SAFETY: the range is RAM that `init`'s caller gives us, behind the image, mapped by the boot mapping, aligned to a
     // page; it is reserved below, so nobody else gets it.
     let words = unsafe { slice::from_raw_parts_mut(bitmap.start as *mut u64, words as usize) };

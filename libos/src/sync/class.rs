@@ -39,6 +39,8 @@ macro_rules! classes {
 classes! {
     /// The table of descriptors. Sleeping.
     Descriptors,
+    /// The tree of files. Sleeping.
+    Files,
     /// The network stack. Sleeping.
     Network,
     /// Changes of one pmem device's mappings. Sleeping.
@@ -74,6 +76,6 @@ classes! {
 impl Class {
     /// Whether trap handlers may take such a lock. They neither sleep nor allocate.
     pub fn in_traps(self) -> bool {
-        !matches!(self, Self::Descriptors | Self::Network | Self::Device | Self::Threads | Self::Heap)
+        !matches!(self, Self::Descriptors | Self::Files | Self::Network | Self::Device | Self::Threads | Self::Heap)
     }
 }

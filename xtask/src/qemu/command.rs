@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
 
+use super::files::HostFile;
 use crate::image::{ALIGNMENT, PmemImage};
 use crate::size::{GIB, MIB};
 
@@ -71,6 +72,8 @@ pub struct MachineOptions {
     pub environment: Vec<(String, String)>,
     /// The images of the NVDIMMs, in order: `pmem0`, `pmem1` and so on.
     pub pmem: Vec<PmemImage>,
+    /// Files of the host's that the guest finds in its file system.
+    pub files: Vec<HostFile>,
     /// The platform says that it flushes the processor's caches when power fails (eADR).
     pub eadr: bool,
     /// RAM in bytes.
@@ -116,6 +119,7 @@ impl Default for MachineOptions {
             arguments: Vec::new(),
             environment: Vec::new(),
             pmem: Vec::new(),
+            files: Vec::new(),
             eadr: false,
             memory: 256 * MIB,
             smp: 1,
@@ -133,11 +137,11 @@ impl Default for MachineOptions {
 }
 
 impl MachineOptions {
-    /// QEMU's arguments; QMP connects to the Unix socket `qmp`.
+    /// QEMU's arguments; QMP connects to the Unix socket `qmp`, and the guest's files are in the archive `files`.
     ///
     /// # Errors
     /// When something cannot be said on the kernel's command line.
-    pub(super) fn qemu_arguments(&self, qmp: &Path) -> Result<Vec<OsString>> {
+    pub(super) fn qemu_arguments(&self, qmp: &Path, files: Option<&Path>) -> Result<Vec<OsString>> {
         let mut arguments = Arguments(Vec::new());
         arguments.option("-name", &format!("holdfast-{}", escape_commas(&self.name)));
         arguments.option("-machine", if self.eadr { "q35,nvdimm=on,nvdimm-persistence=cpu" } else { "q35,nvdimm=on" });
@@ -191,6 +195,9 @@ impl MachineOptions {
             arguments.0.extend(["-plugin".into(), value]);
         }
         arguments.path_option("-kernel", "", &self.image, "");
+        if let Some(files) = files {
+            arguments.path_option("-initrd", "", files, "");
+        }
         arguments.option("-append", &self.kernel_command_line()?);
         Ok(arguments.0)
     }
@@ -305,7 +312,7 @@ mod tests {
     use super::*;
 
     fn line(options: &MachineOptions) -> String {
-        let arguments = options.qemu_arguments(Path::new("/run/qmp")).unwrap();
+        let arguments = options.qemu_arguments(Path::new("/run/qmp"), None).unwrap();
         arguments.iter().map(|argument| argument.to_string_lossy().into_owned()).collect::<Vec<_>>().join("\n")
     }
 

@@ -7,6 +7,7 @@
 mod command;
 mod console;
 mod exit;
+mod files;
 mod launcher;
 mod process;
 mod qmp;
@@ -14,4 +15,5 @@ mod qmp;
 pub use command::{Accelerator, FaultPolicy, MachineOptions, Network, Plugin, Protection};
 pub use console::{Console, Event};
 pub use exit::Exit;
+pub use files::{HostFile, check as check_files};
 pub use process::Machine;

@@ -13,10 +13,11 @@ use anyhow::{Context, Result, anyhow, bail};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use serde_json::json;
+use tempfile::NamedTempFile;
 
 use super::console::read_lines;
 use super::qmp::{Qmp, host_port};
-use super::{Console, Event, Exit, MachineOptions, Network, launcher};
+use super::{Console, Event, Exit, MachineOptions, Network, files, launcher};
 use crate::forward::{Forwarder, Target};
 use crate::image::PmemImage;
 use crate::setup::QEMU;
@@ -34,6 +35,7 @@ pub struct Machine {
     network: Network,
     /// Held until the machine is gone.
     _pmem: Vec<PmemImage>,
+    _files: Option<NamedTempFile>,
 }
 
 impl Machine {
@@ -47,8 +49,9 @@ impl Machine {
         let socket = directory.path().join("qmp");
         let listener = UnixListener::bind(&socket).context("cannot listen for QEMU's monitor")?;
 
+        let files = archive(&options)?;
         let mut command = Command::new(QEMU.program);
-        command.args(options.qemu_arguments(&socket)?);
+        command.args(options.qemu_arguments(&socket, files.as_ref().map(NamedTempFile::path))?);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let locks: Vec<_> = options.pmem.iter().map(PmemImage::lock_file).collect();
         let child = launcher::spawn(command, &locks)
@@ -72,7 +75,15 @@ impl Machine {
             Ok(qmp) => qmp,
             Err(error) => return Err(start_failure(&process, &console, error)),
         };
-        Ok(Self { console, qmp: Mutex::new(qmp), process, process_id, network: options.network, _pmem: options.pmem })
+        Ok(Self {
+            console,
+            qmp: Mutex::new(qmp),
+            process,
+            process_id,
+            network: options.network,
+            _pmem: options.pmem,
+            _files: files,
+        })
     }
 
     /// What the guest prints, and the machine's end.
@@ -255,6 +266,17 @@ fn start_failure(process: &OwnedFd, console: &Console, error: anyhow::Error) -> 
         message.push_str(&line);
     }
     anyhow!(message)
+}
+
+/// The archive with the guest's files, if there are any.
+fn archive(options: &MachineOptions) -> Result<Option<NamedTempFile>> {
+    if options.files.is_empty() {
+        return Ok(None);
+    }
+    files::check(&options.files, options.memory)?;
+    let archive = NamedTempFile::with_prefix("holdfast-files-").context("cannot make a temporary file")?;
+    files::write(&options.files, archive.reopen()?)?;
+    Ok(Some(archive))
 }
 
 fn discard(mut child: Child, error: anyhow::Error) -> anyhow::Error {

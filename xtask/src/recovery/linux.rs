@@ -11,8 +11,8 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 
-use super::cpio::Archive;
 use super::{Spent, VALUE, cpu_seconds, key};
+use crate::cpio::Archive;
 use crate::setup::QEMU;
 use crate::workspace;
 

@@ -5,7 +5,6 @@
 //! took, which other work on this computer changes less. What is read from pmem before the first answer is counted, and
 //! exact.
 
-mod cpio;
 mod linux;
 
 use std::fmt;

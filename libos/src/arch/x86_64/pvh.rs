@@ -28,6 +28,15 @@ struct MemoryMapEntry {
     reserved: u32,
 }
 
+/// `hvm_modlist_entry`.
+#[repr(C)]
+struct Module {
+    address: u64,
+    length: u64,
+    command_line: u64,
+    reserved: u64,
+}
+
 const MAGIC: u32 = 0x336e_c578;
 
 /// The type of usable RAM in the memory map, as in E820.
@@ -81,10 +90,20 @@ impl StartInfo {
         (self.rsdp != 0).then_some(self.rsdp)
     }
 
-    /// The memory that the start info itself occupies, so that nobody allocates it.
-    pub fn occupied(&self) -> [Range<u64>; 3] {
+    /// The memory of the first module that the loader was told to load: QEMU's `-initrd`. Empty if there is none.
+    pub fn module(&self) -> Range<u64> {
+        if self.module_count == 0 || self.modules == 0 {
+            return 0..0;
+        }
+        // SAFETY: the loader wrote `module_count` entries there (the contract of `at`).
+        let module = unsafe { (self.modules as *const Module).read_unaligned() };
+        module.address..module.address.saturating_add(module.length)
+    }
+
+    /// The memory that the start info itself and the module occupy, so that nobody allocates it.
+    pub fn occupied(&self) -> [Range<u64>; 4] {
         let this = core::ptr::from_ref(self).addr() as u64;
         let line = self.command_line..self.command_line + self.command_line().len() as u64 + 1;
-        [this..this + size_of::<Self>() as u64, self.memory_map_range(), line]
+        [this..this + size_of::<Self>() as u64, self.memory_map_range(), line, self.module()]
     }
 }

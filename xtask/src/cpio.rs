@@ -1,7 +1,7 @@
-//! Archives in cpio's "newc" format, which Linux unpacks into its first file system.
+//! Archives in cpio's "newc" format, which Linux unpacks into its first file system, and in which guests get files of the host's.
 
 use std::fs;
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
@@ -53,6 +53,21 @@ impl<W: Write> Archive<W> {
         self.entry(Path::new(name), FILE | 0o755, content)
     }
 
+    /// Adds a file with these bytes, written at `modified` in seconds since 1970.
+    ///
+    /// # Errors
+    /// When the bytes cannot be read, are not so many, or the archive cannot be written.
+    pub fn file(&mut self, name: &str, modified: u32, length: u64, content: &mut impl Read) -> io::Result<()> {
+        let size = u32::try_from(length).map_err(io::Error::other)?;
+        self.header(name, FILE | 0o444, modified, size)?;
+        // It may be written to while it is read: the header says how much of it there is.
+        let copied = io::copy(&mut content.take(length), &mut self.out)?;
+        if copied != length {
+            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the file has become shorter"));
+        }
+        self.pad(length as usize)
+    }
+
     /// Ends the archive.
     ///
     /// # Errors
@@ -63,30 +78,20 @@ impl<W: Write> Archive<W> {
     }
 
     fn entry(&mut self, name: &Path, mode: u32, content: &[u8]) -> io::Result<()> {
+        let size = u32::try_from(content.len()).map_err(io::Error::other)?;
+        self.header(&name.to_string_lossy(), mode, 0, size)?;
+        self.out.write_all(content)?;
+        self.pad(content.len())
+    }
+
+    fn header(&mut self, name: &str, mode: u32, modified: u32, size: u32) -> io::Result<()> {
         self.inode += 1;
-        let name = name.to_string_lossy();
         let links = 1;
-        let fields = [
-            self.inode,
-            mode,
-            0,
-            0,
-            links,
-            0,
-            u32::try_from(content.len()).map_err(io::Error::other)?,
-            0,
-            0,
-            0,
-            0,
-            name.len() as u32 + 1,
-            0,
-        ];
+        let fields = [self.inode, mode, 0, 0, links, modified, size, 0, 0, 0, 0, name.len() as u32 + 1, 0];
         write!(self.out, "070701")?;
         fields.iter().try_for_each(|field| write!(self.out, "{field:08x}"))?;
         write!(self.out, "{name}\0")?;
-        self.pad(110 + name.len() + 1)?;
-        self.out.write_all(content)?;
-        self.pad(content.len())
+        self.pad(110 + name.len() + 1)
     }
 
     /// Fills up to a multiple of four.
