@@ -16,7 +16,7 @@
 //!  |
 //! task (threads, wait queues, timers)     mm (frames, mappings, heap)
 //!  |
-//! arch/x86_64 (the machine: the only inline assembly)      sync, time, cmdline, console, fatal
+//! arch/x86_64 (the machine: the only inline assembly)      sync, time, boot, cmdline, console, fatal
 //! ```
 //!
 //! Logic that needs no machine (parsers, allocators, page-table arithmetic, the socket layer) is compiled on the host too
@@ -30,6 +30,7 @@ extern crate std;
 pub mod abi;
 #[cfg(target_os = "hermit")]
 pub mod arch;
+pub mod boot;
 pub mod cmdline;
 #[cfg(target_os = "hermit")]
 pub mod console;

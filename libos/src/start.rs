@@ -14,7 +14,7 @@ use crate::drivers::acpi::{self, AcpiInfo};
 use crate::drivers::{nfit, pci, power, rtc};
 use crate::fatal::refuse;
 use crate::sync::Once;
-use crate::{arch, cmdline, console, fs, kprintln, mm, net, task, time, units};
+use crate::{arch, boot, cmdline, console, fs, kprintln, mm, net, task, time, units};
 
 /// The size of the main thread's stack, in bytes.
 const MAIN_STACK: usize = 4 << 20;
@@ -38,8 +38,10 @@ unsafe extern "C" {
 /// The first Rust function, on the boot stack and the boot mapping, with interrupts disabled. `start_info` is the physical
 /// address of PVH's start info.
 pub(crate) extern "C" fn start(start_info: u64) -> ! {
+    let entered = arch::tsc::read();
     // SAFETY: the boot CPU, once, with interrupts disabled.
     unsafe { arch::init_traps() };
+    boot::reached_at("firmware", entered);
     console::init();
     if let Some(feature) = cpu::missing_feature() {
         refuse(format_args!("this CPU lacks {feature}; under QEMU, choose one that has it, such as -cpu max"));
@@ -59,6 +61,7 @@ pub(crate) extern "C" fn start(start_info: u64) -> ! {
     unsafe { mm::init(info.ram(), &info.occupied(), mode) };
     let largest = units::Bytes(if mode.gibibyte_pages { mm::layout::GIB } else { 2 << 20 });
     kprintln!("holdfast: {}, pages of up to {largest}", mode.levels);
+    boot::reached("memory");
     // SAFETY: the boot CPU, once, with interrupts disabled.
     if let Err(error) = unsafe { arch::init_stacks() } {
         refuse(format_args!("{error}"));
@@ -69,6 +72,7 @@ pub(crate) extern "C" fn start(start_info: u64) -> ! {
     let protection = close_keys(options.protection);
     dax::set_fault_policy(options.fault_policy);
     arch::init_interrupts();
+    boot::reached("cpu");
     let acpi = find_devices(rsdp, protection);
     APIC_IDS.call_once(|| acpi.cpus.iter().filter(|cpu| cpu.enabled).map(|cpu| cpu.apic_id).collect());
     if task::spawn("main", task::Role::Main, run_program, 0, MAIN_STACK).is_err() {
@@ -101,9 +105,12 @@ fn find_devices(rsdp: Option<u64>, protection: Protection) -> AcpiInfo {
     if let Err(error) = power::init(&acpi, || shut_down(0)) {
         kprintln!("holdfast: {error}");
     }
+    boot::reached("acpi");
     find_persistent_memory(&acpi, protection);
+    boot::reached("pmem");
     pci::init();
     net::init();
+    boot::reached("devices");
     acpi
 }
 
@@ -127,10 +134,12 @@ fn find_persistent_memory(acpi: &AcpiInfo, protection: Protection) {
 /// The main thread: the other CPUs, which need a thread to wait for them; files; constructors; then `std`.
 extern "C" fn run_program(_: usize) {
     arch::smp::start(APIC_IDS.get().into_iter().flatten().copied());
+    boot::reached("cpus");
     let archive = HOST_FILES.get().map_or(&[][..], |range| {
         mm::loaded(range.clone()).unwrap_or_else(|error| refuse(format_args!("the host's files: {error}")))
     });
     fs::init(archive).unwrap_or_else(|error| refuse(format_args!("{error}")));
+    boot::reached("files");
     let mut constructor = &raw const init_array_start;
     while constructor < &raw const init_array_end {
         // SAFETY: the linker script puts the image's constructors between the two symbols.

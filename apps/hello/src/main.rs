@@ -1,7 +1,7 @@
 //! Threads, time and a TCP echo: an ordinary std program, which boots as an image of its own in the guest and runs as
 //! a process on the host (`cargo run -p hello`).
 //!
-//! Nothing here but the one `use` below knows that there may be no operating system underneath.
+//! Little here but the one `use` below knows that there may be no operating system underneath.
 #![forbid(unsafe_code)]
 
 use std::io::{self, Read, Write};
@@ -56,6 +56,9 @@ fn serve(address: &str) -> io::Result<()> {
     let listener = TcpListener::bind(address)?;
     // `cargo xtask run` waits for this line and forwards to the port that it names.
     println!("hello: ready on port {} (echo)", listener.local_addr()?.port());
+    // On the guest, this ends the report of how long the boot took.
+    #[cfg(target_os = "hermit")]
+    libos::boot::ready();
     let clients = Arc::new(AtomicUsize::new(0));
     for stream in listener.incoming() {
         let mut stream = match stream {

@@ -66,6 +66,7 @@ fn main() -> ExitCode {
 /// Serves until a client or the machine asks for an end. The error is for people.
 fn serve(options: &Options) -> Result<(), String> {
     let store = store::open(options)?;
+    stage("recovery");
     let report = store.pool.report();
     let facts = Facts {
         port: options.port,
@@ -84,6 +85,7 @@ fn serve(options: &Options) -> Result<(), String> {
         .map_err(|error| format!("cannot listen on {address}: {error}"))?;
     stop_with_the_machine(&server)?;
     println!("kvstore: ready on port {} ({ready})", server.port());
+    stage("ready");
     let pool = server.run().map_err(|error| format!("the server failed: {error}"))?;
     let (_, shutdown) = pool.shut_down().map_err(|error| format!("the pool could not be closed: {error}"))?;
     match shutdown {
@@ -96,6 +98,19 @@ fn serve(options: &Options) -> Result<(), String> {
     println!("kvstore: stopped");
     Ok(())
 }
+
+/// On the guest, notes how long the boot has taken to the end of this stage; the last one is `ready`.
+#[cfg(target_os = "hermit")]
+fn stage(name: &'static str) {
+    match name {
+        "ready" => libos::boot::ready(),
+        _ => libos::boot::reached(name),
+    }
+}
+
+/// On the host nothing is booted.
+#[cfg(not(target_os = "hermit"))]
+fn stage(_: &'static str) {}
 
 /// On the guest, the power button ends the server in good order.
 #[cfg(target_os = "hermit")]

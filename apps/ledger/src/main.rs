@@ -67,12 +67,17 @@ fn serve(options: &Options) -> Result<(), String> {
     let device = open(&options.pmem).map_err(|error| error.to_string())?;
     let (name, protection) = (device.name(), device.protection());
     let log = Log::open(device).map_err(|error| format!("{name}: {error}"))?;
+    #[cfg(target_os = "hermit")]
+    libos::boot::reached("recovery");
     let entries = log.len();
     let address = SocketAddr::new(options.bind, options.port);
     let bound = TcpListener::bind(address).and_then(|listener| Ok((listener.local_addr()?.port(), listener)));
     let (port, listener) = bound.map_err(|error| format!("cannot listen on {address}: {error}"))?;
     // `cargo xtask run` waits for this line and forwards to the port that it names.
     println!("ledger: ready on port {port} ({name}, {entries} entries, protection {protection})");
+    // On the guest, this ends the report of how long the boot took.
+    #[cfg(target_os = "hermit")]
+    libos::boot::ready();
     server::serve(&listener, &Arc::new(Api::new(RwLock::new(log), protection)));
     Ok(())
 }

@@ -141,6 +141,9 @@ fn serve<R>(later: bool, work: impl FnOnce(&mut GuestStack, Instant) -> R) -> R 
 }
 
 fn announce(change: AddressChange) {
+    if let AddressChange::Configured { .. } = change {
+        crate::boot::aside("address");
+    }
     match change {
         AddressChange::Configured { address, by_dhcp: true } => kprintln!("holdfast: net {address} by DHCP"),
         AddressChange::Configured { address, by_dhcp: false } => kprintln!("holdfast: net {address}"),

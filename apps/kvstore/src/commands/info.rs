@@ -195,7 +195,25 @@ fn holdfast(text: &mut String, state: &State) {
         "stray_accesses": activity.stray_accesses,
         "threads_ended": activity.threads_ended,
     );
+    boot(text);
 }
+
+/// How long the boot took, by stage, in microseconds.
+#[cfg(target_os = "hermit")]
+fn boot(text: &mut String) {
+    let report = libos::boot::report();
+    lines!(text, "boot_us": report.total(),);
+    text.push_str("boot_stages_us:");
+    for (number, stage) in report.stages().iter().enumerate() {
+        let comma = if number == 0 { "" } else { "," };
+        let _ = write!(text, "{comma}{}={}", stage.name, stage.to - stage.from);
+    }
+    text.push_str("\r\n");
+}
+
+/// On the host nothing is booted.
+#[cfg(not(target_os = "hermit"))]
+fn boot(_: &mut String) {}
 
 /// A number of bytes for people, as Redis writes it: `1.50K`.
 struct Bytes(u64);

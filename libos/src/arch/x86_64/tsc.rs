@@ -33,10 +33,14 @@ fn from_cpuid() -> Option<u64> {
     (frequency != 0).then_some(frequency)
 }
 
+/// The time from the machine's reset, when the counter was 0, to this value; 0 before the counter's frequency is known.
+pub fn to_nanoseconds(count: u64) -> u64 {
+    ((u128::from(count) * u128::from(SCALE.load(Ordering::Relaxed))) >> 32) as u64
+}
+
 /// Nanoseconds since the boot found the counter's frequency; 0 before.
 pub fn nanoseconds() -> u64 {
-    let counts = read().saturating_sub(EPOCH.load(Ordering::Relaxed));
-    ((u128::from(counts) * u128::from(SCALE.load(Ordering::Relaxed))) >> 32) as u64
+    to_nanoseconds(read().saturating_sub(EPOCH.load(Ordering::Relaxed)))
 }
 
 /// The counter's value at this time.
