@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! protection=auto|pks|pku|none  fault-policy=strict|end-thread|relaxed  paging=auto|4|5
-//! ip=dhcp|ADDRESS/PREFIX,GATEWAY[,DNS]  name=NAME  env.KEY=VALUE … -- ARG …
+//! ip=dhcp|ADDRESS/PREFIX,GATEWAY[,DNS]  ip6=auto|off|ADDRESS/PREFIX[,GATEWAY]  dns=SERVER[:PORT][,…]
+//! name=NAME  env.KEY=VALUE … -- ARG …
 //! ```
 //!
 //! Words are separated by spaces; `%20` is a space within a word and `%25` a percent sign. What follows ` -- ` are the
@@ -11,7 +12,7 @@
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::fmt;
-use core::net::Ipv4Addr;
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use spin::Once;
 
@@ -48,6 +49,25 @@ pub enum IpConfig {
     },
 }
 
+/// How the network interface gets its IPv6 addresses. With `auto` and an address it has a link-local one as well.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Ip6Config {
+    /// Listen to routers.
+    #[default]
+    Auto,
+    /// Have none.
+    Off,
+    /// Use this address.
+    Static {
+        /// The interface's own address.
+        address: Ipv6Addr,
+        /// The number of leading one bits in the network mask, 0 to 128.
+        prefix_len: u8,
+        /// The router for everything outside the network.
+        gateway: Option<Ipv6Addr>,
+    },
+}
+
 /// The decoded command line.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Options {
@@ -59,6 +79,10 @@ pub struct Options {
     pub paging: Paging,
     /// The network address.
     pub ip: IpConfig,
+    /// The IPv6 addresses.
+    pub ip6: Ip6Config,
+    /// The name servers; with none, those that DHCP and the routers name.
+    pub dns: Vec<SocketAddr>,
     /// The program's name, its `argv[0]`.
     pub name: String,
     /// The program's environment, each `KEY=VALUE`.
@@ -128,9 +152,16 @@ fn parse_option(word: &str, options: &mut Options) -> Result<(), CmdlineError> {
         "ip" => {
             options.ip = parse_ip(value).ok_or_else(|| error("ip=dhcp or ip=ADDRESS/PREFIX,GATEWAY[,DNS]"))?;
         }
+        "ip6" => {
+            options.ip6 = parse_ip6(value).ok_or_else(|| error("ip6=auto, ip6=off or ip6=ADDRESS/PREFIX[,GATEWAY]"))?;
+        }
+        "dns" => {
+            let servers: Option<_> = value.split(',').map(parse_server).collect();
+            options.dns = servers.ok_or_else(|| error("dns=SERVER[:PORT], or several of them with commas between"))?;
+        }
         "name" => options.name = decode(value)?,
         _ if key.len() > 4 && key.starts_with("env.") => options.environment.push(decode(&word[4..])?),
-        _ => return Err(error("protection=, fault-policy=, paging=, ip=, name= or env.KEY=")),
+        _ => return Err(error("protection=, fault-policy=, paging=, ip=, ip6=, dns=, name= or env.KEY=")),
     }
     Ok(())
 }
@@ -164,6 +195,33 @@ fn parse_ip(value: &str) -> Option<IpConfig> {
         return None;
     }
     Some(IpConfig::Static { address: address.parse().ok()?, prefix_len, gateway, dns })
+}
+
+/// An address that something on the interface can have as its own.
+fn is_usable(address: &Ipv6Addr) -> bool {
+    !address.is_multicast() && !address.is_unspecified() && !address.is_loopback()
+}
+
+fn parse_ip6(value: &str) -> Option<Ip6Config> {
+    match value {
+        "auto" => return Some(Ip6Config::Auto),
+        "off" => return Some(Ip6Config::Off),
+        _ => {}
+    }
+    let (network, gateway) = match value.split_once(',') {
+        Some((network, gateway)) => (network, Some(gateway.parse().ok().filter(is_usable)?)),
+        None => (value, None),
+    };
+    let (address, prefix) = network.split_once('/')?;
+    let prefix_len: u8 = prefix.parse().ok().filter(|&n| n <= 128)?;
+    Some(Ip6Config::Static { address: address.parse().ok().filter(is_usable)?, prefix_len, gateway })
+}
+
+/// A name server; without a port at the usual one.
+fn parse_server(value: &str) -> Option<SocketAddr> {
+    let with_port = || value.parse::<IpAddr>().ok().map(|ip| SocketAddr::new(ip, 53));
+    let server = value.parse::<SocketAddr>().ok().or_else(with_port)?;
+    (server.port() != 0 && !server.ip().is_multicast()).then_some(server)
 }
 
 /// Turns `%XX` into the byte with that hexadecimal value.
@@ -222,6 +280,17 @@ mod tests {
     }
 
     #[test]
+    fn ipv6_and_name_servers_are_read() {
+        let options = parse("ip6=fec0::15/64,fe80::2 dns=10.0.2.3,[fec0::3]:5353,::1").unwrap();
+        let (address, gateway) = ("fec0::15".parse().unwrap(), Some("fe80::2".parse().unwrap()));
+        assert_eq!(options.ip6, Ip6Config::Static { address, prefix_len: 64, gateway });
+        let servers: Vec<_> = options.dns.iter().map(ToString::to_string).collect();
+        assert_eq!(servers, ["10.0.2.3:53", "[fec0::3]:5353", "[::1]:53"]);
+        assert_eq!(parse("ip6=off").unwrap().ip6, Ip6Config::Off);
+        assert_eq!(parse("").unwrap().ip6, Ip6Config::Auto);
+    }
+
+    #[test]
     fn the_levels_of_page_tables_are_read_before_there_is_a_heap_and_after() {
         for (line, expected) in [
             ("", Paging::Auto),
@@ -243,6 +312,14 @@ mod tests {
             "ip=10.0.2.15",
             "ip=10.0.2.15/33,10.0.2.2",
             "ip=a/8,b",
+            "ip6=on",
+            "ip6=fec0::15",
+            "ip6=fec0::15/129",
+            "ip6=::1/128",
+            "ip6=fec0::15/64,ff02::1",
+            "dns=",
+            "dns=10.0.2.3:0",
+            "dns=10.0.2.3,name.example",
             "name=%0",
             "name=%00",
             "fault-policy=lax",

@@ -182,7 +182,7 @@ unsafe extern "C" fn sys_writev(fd: i32, buffers: *const iovec, number: usize) -
     count(from.and_then(|from| object(fd)?.write(&unsafe { Parts::many(from) })))
 }
 
-/// Closes a descriptor. Never blocks: a connection winds up in the background.
+/// Closes a descriptor. A connection winds up in the background, unless SO_LINGER says to wait for that.
 #[unsafe(no_mangle)]
 extern "C" fn sys_close(fd: i32) -> i32 {
     let closed = with_table(|table| table.remove(fd));

@@ -10,15 +10,15 @@ use core::ptr;
 use core::sync::atomic::Ordering::Relaxed;
 
 use hermit_abi::{
-    AF_INET, MSG_PEEK, S_IFSOCK, SHUT_RD, SHUT_RDWR, SHUT_WR, SOCK_CLOEXEC, SOCK_DGRAM, SOCK_NONBLOCK, SOCK_STREAM,
-    sockaddr, socklen_t, stat,
+    AF_INET, AF_INET6, IPPROTO_TCP, IPPROTO_UDP, MSG_PEEK, S_IFSOCK, SHUT_RD, SHUT_RDWR, SHUT_WR, SOCK_CLOEXEC,
+    SOCK_DGRAM, SOCK_NONBLOCK, SOCK_STREAM, sockaddr, socklen_t, stat,
 };
 
 use self::address::{read_address, write_address};
 use super::errno::{Errno, result};
 use super::fd::{Object, bytes, bytes_mut, count, object, open};
 use crate::io::{Parts, PartsMut, Ready};
-use crate::net::{self, Halves, Kind, Socket};
+use crate::net::{self, Domain, Halves, Kind, Socket};
 
 impl From<net::Error> for Errno {
     fn from(error: net::Error) -> Self {
@@ -36,6 +36,9 @@ impl From<net::Error> for Errno {
             net::Error::AddressInUse => Self::EADDRINUSE,
             net::Error::AddressNotAvailable => Self::EADDRNOTAVAIL,
             net::Error::Unreachable => Self::ENETUNREACH,
+            net::Error::HostUnreachable => Self::EHOSTUNREACH,
+            net::Error::NotAllowed => Self::EACCES,
+            net::Error::WrongFamily => Self::EAFNOSUPPORT,
             net::Error::DestinationRequired => Self::EDESTADDRREQ,
             net::Error::TooLong => Self::EMSGSIZE,
             net::Error::NoBuffers => Self::ENOBUFS,
@@ -82,15 +85,23 @@ fn with_socket<R>(fd: i32, work: impl FnOnce(&Socket) -> Result<R, Errno>) -> Re
 
 // ---- making and connecting ----
 
-/// Makes a socket: IPv4, a stream or datagrams.
+/// The protocol that a kind of socket speaks, if a program may name it; 0 is the usual one.
+fn protocol_fits(kind: i32, protocol: i32) -> bool {
+    protocol == 0 || protocol == if kind == SOCK_STREAM { IPPROTO_TCP } else { IPPROTO_UDP }
+}
+
+/// Makes a socket: IPv4 or IPv6, a stream or datagrams.
 #[unsafe(no_mangle)]
-extern "C" fn sys_socket(domain: i32, kind: i32, _protocol: i32) -> i32 {
-    if domain != AF_INET {
-        return result(Err(Errno::EAFNOSUPPORT));
-    }
+extern "C" fn sys_socket(domain: i32, kind: i32, protocol: i32) -> i32 {
+    let domain = match domain {
+        AF_INET => Domain::V4,
+        AF_INET6 => Domain::V6,
+        _ => return result(Err(Errno::EAFNOSUPPORT)),
+    };
     let socket = match kind & !(SOCK_NONBLOCK | SOCK_CLOEXEC) {
-        SOCK_STREAM => Socket::new(Kind::Stream),
-        SOCK_DGRAM => Socket::new(Kind::Datagram),
+        form if !protocol_fits(form, protocol) => return result(Err(Errno::EPROTONOSUPPORT)),
+        SOCK_STREAM => Socket::new(domain, Kind::Stream),
+        SOCK_DGRAM => Socket::new(domain, Kind::Datagram),
         _ => return result(Err(Errno::EPROTONOSUPPORT)),
     };
     socket.set_nonblocking(kind & SOCK_NONBLOCK != 0);

@@ -13,11 +13,6 @@ use super::link::Via;
 use super::slab::Id;
 use crate::io::{Ready, Signal};
 
-/// A peer that is silent for this long, though asked, is gone. It is asked every [`KEEP_ALIVE`].
-const PEER_TIMEOUT: Duration = Duration::from_secs(300);
-/// The silence after which an idle peer is asked whether it is still there. On from the start: `std` has no way to turn it
-/// on, and a server must not keep a connection for ever whose peer lost its power.
-const KEEP_ALIVE: Duration = Duration::from_secs(60);
 /// How long a connect waits for an answer to its SYN.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long a peer may take to finish the handshake that it began.
@@ -26,6 +21,64 @@ pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(15);
 pub const ORPHAN_TIMEOUT: Duration = Duration::from_secs(20);
 /// A delayed acknowledgement waits this long for an answer to ride on.
 const ACK_DELAY: Duration = Duration::from_millis(10);
+
+/// Whether and how an idle peer is asked whether it is still there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KeepAlive {
+    /// It is asked.
+    pub on: bool,
+    /// The silence after which it is asked, in seconds (`TCP_KEEPIDLE`).
+    pub idle: u32,
+    /// The time between two questions, in seconds (`TCP_KEEPINTVL`).
+    pub interval: u32,
+    /// The questions without an answer after which it is gone (`TCP_KEEPCNT`).
+    pub count: u32,
+}
+
+impl Default for KeepAlive {
+    /// On from the start: `std` has no way to turn it on, and a server must not keep a connection for ever whose peer
+    /// lost its power.
+    fn default() -> Self {
+        Self { on: true, idle: 60, interval: 60, count: 4 }
+    }
+}
+
+impl KeepAlive {
+    /// How often the peer is asked: smoltcp knows one interval, and an early question does no harm.
+    fn period(&self) -> Option<Duration> {
+        self.on.then(|| Duration::from_secs(self.idle.min(self.interval).into()))
+    }
+
+    /// The silence after which the peer is gone. smoltcp counts any silence, so it makes sense only while it is asked.
+    fn timeout(&self) -> Option<Duration> {
+        let seconds = u64::from(self.idle) + u64::from(self.interval) * u64::from(self.count);
+        self.on.then(|| Duration::from_secs(seconds))
+    }
+}
+
+/// Bytes of buffer that a program wants to have for each direction; 0 leaves it to the machine.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Wishes {
+    /// `SO_RCVBUF`.
+    pub receive: usize,
+    /// `SO_SNDBUF`.
+    pub send: usize,
+}
+
+impl Wishes {
+    /// The least that makes sense, and how many times the usual may be wished for.
+    const LEAST: usize = 4096;
+    const TIMES: usize = 4;
+
+    /// What is granted where `usual` is what others get: for receiving and for sending.
+    pub fn capacities(self, usual: usize) -> (usize, usize) {
+        let grant = |wish: usize| match wish {
+            0 => usual,
+            wish => wish.clamp(Self::LEAST, usual.max(Self::LEAST) * Self::TIMES),
+        };
+        (grant(self.receive), grant(self.send))
+    }
+}
 
 /// Why a socket can have changed its state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,6 +121,9 @@ pub struct Connection<S: Signal> {
     pub write_shutdown: bool,
     /// Whether it waits in the queue of connections to be served.
     pub queued: bool,
+    /// Whether it waits for a neighbour's address.
+    pub unresolved: bool,
+    keep_alive: KeepAlive,
     /// When the timer queue looks at it again.
     pub armed: Option<Instant>,
     pub signal: Arc<S>,
@@ -83,12 +139,20 @@ fn buffer(len: usize) -> Option<Vec<u8>> {
 }
 
 impl<S: Signal> Connection<S> {
-    /// A closed connection with buffers of `capacity` bytes each way; `None` when memory is short.
-    pub fn new(tuple: Tuple, via: Via, owner: Owner, signal: Arc<S>, capacity: usize, now: Instant) -> Option<Self> {
-        let mut socket = Socket::new(SocketBuffer::new(buffer(capacity)?), SocketBuffer::new(buffer(capacity)?));
+    /// A closed connection with buffers of so many bytes for receiving and for sending; `None` when memory is short.
+    pub fn new(
+        tuple: Tuple,
+        via: Via,
+        owner: Owner,
+        signal: Arc<S>,
+        (receive, send): (usize, usize),
+        now: Instant,
+    ) -> Option<Self> {
+        let mut socket = Socket::new(SocketBuffer::new(buffer(receive)?), SocketBuffer::new(buffer(send)?));
         socket.set_ack_delay(Some(ACK_DELAY));
+        let keep_alive = KeepAlive::default();
         // Before the handshake: set on a connection that is up, smoltcp would ask at once.
-        socket.set_keep_alive(Some(KEEP_ALIVE));
+        socket.set_keep_alive(keep_alive.period());
         socket.set_congestion_control(match via {
             Via::Nic => CongestionControl::Reno,
             Via::Loopback => CongestionControl::None,
@@ -109,6 +173,8 @@ impl<S: Signal> Connection<S> {
             read_shutdown: false,
             write_shutdown: false,
             queued: false,
+            unresolved: false,
+            keep_alive,
             armed: None,
             signal,
             published: None,
@@ -135,21 +201,16 @@ impl<S: Signal> Connection<S> {
 
     /// From now on the connection is up: a peer that does not answer when it is asked is dropped.
     pub fn established(&mut self) {
-        let timeout = self.keep_alive().then_some(PEER_TIMEOUT);
+        let timeout = self.keep_alive.timeout();
         self.socket_mut().set_timeout(timeout);
     }
 
-    /// Whether an idle peer is asked for a sign of life.
-    pub fn keep_alive(&self) -> bool {
-        self.socket().keep_alive().is_some()
-    }
-
-    pub fn set_keep_alive(&mut self, on: bool) {
-        if on == self.keep_alive() {
+    /// Whether and how an idle peer is asked for a sign of life.
+    pub fn set_keep_alive(&mut self, keep_alive: KeepAlive) {
+        if core::mem::replace(&mut self.keep_alive, keep_alive) == keep_alive {
             return;
         }
-        // smoltcp's timeout counts any silence, so it makes sense only while the peer is asked for signs of life.
-        self.socket_mut().set_keep_alive(on.then_some(KEEP_ALIVE));
+        self.socket_mut().set_keep_alive(keep_alive.period());
         if !self.is_opening() {
             self.established();
         }

@@ -13,7 +13,7 @@ pub enum Error {
     IsConnected,
     /// The socket is not connected.
     NotConnected,
-    /// The peer answered a SYN with a reset.
+    /// The peer answered a SYN with a reset, or a datagram with ICMP: nobody uses that port.
     Refused,
     /// The peer reset the connection.
     Reset,
@@ -29,9 +29,15 @@ pub enum Error {
     AddressNotAvailable,
     /// There is no network interface with an address, so no way to the destination.
     Unreachable,
+    /// A router or the peer's machine says that there is no way to it.
+    HostUnreachable,
+    /// A broadcast, and the socket was not allowed any.
+    NotAllowed,
+    /// An IPv4 address for an IPv6 socket, or the other way round.
+    WrongFamily,
     /// The socket has no peer and the call names none.
     DestinationRequired,
-    /// The datagram is larger than a frame can carry.
+    /// The datagram is larger than a packet on its way can be.
     TooLong,
     /// No memory, or no room in the tables, for another socket.
     NoBuffers,

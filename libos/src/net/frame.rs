@@ -5,9 +5,12 @@
 
 use smoltcp::phy::Medium;
 use smoltcp::wire::{
-    ETHERNET_HEADER_LEN, EthernetAddress, EthernetFrame, EthernetProtocol, IpAddress, IpEndpoint, IpProtocol,
-    Ipv4Packet, TcpPacket, UdpPacket,
+    ETHERNET_HEADER_LEN, EthernetAddress, EthernetFrame, EthernetProtocol, Icmpv4Message, Icmpv4Packet, Icmpv6Message,
+    Icmpv6Packet, IpAddress, IpEndpoint, IpProtocol, Ipv4Address, Ipv4Packet, Ipv6Address, Ipv6Packet, TcpPacket,
+    UdpPacket,
 };
+
+use super::error::Error;
 
 /// Both ends of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -20,7 +23,7 @@ pub struct Tuple {
 
 /// What a frame carries.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum Kind<'f> {
     /// A TCP segment.
     Segment {
         /// Its receiver and sender.
@@ -30,8 +33,24 @@ pub enum Kind {
     },
     /// A UDP datagram to this address.
     Datagram(IpEndpoint),
-    /// An address resolution message.
-    Arp,
+    /// A packet of this machine's did not arrive (ICMP).
+    Undelivered {
+        /// The protocol of that packet.
+        protocol: IpProtocol,
+        /// Its sender and receiver.
+        tuple: Tuple,
+        /// Why.
+        reason: Error,
+    },
+    /// A router advertisement.
+    Advertisement {
+        /// The router's link-local address.
+        router: Ipv6Address,
+        /// The ICMPv6 message.
+        message: &'f [u8],
+    },
+    /// Address resolution: ARP or neighbour discovery.
+    Resolution,
     /// Something that no socket wants, but smoltcp may answer (an ICMP echo).
     Other,
     /// Malformed, a fragment, for another machine, or with an impossible source: to be ignored.
@@ -39,7 +58,7 @@ pub enum Kind {
 }
 
 /// Reads the headers of `frame`. `mac` is this machine's address on an Ethernet.
-pub fn classify(medium: Medium, mac: EthernetAddress, frame: &[u8]) -> Kind {
+pub fn classify(medium: Medium, mac: EthernetAddress, frame: &[u8]) -> Kind<'_> {
     match medium {
         Medium::Ethernet => {
             let Ok(ethernet) = EthernetFrame::new_checked(frame) else { return Kind::Junk };
@@ -47,38 +66,111 @@ pub fn classify(medium: Medium, mac: EthernetAddress, frame: &[u8]) -> Kind {
             if to != mac && !to.is_broadcast() && !to.is_multicast() {
                 return Kind::Junk;
             }
-            match ethernet.ethertype() {
-                EthernetProtocol::Arp => Kind::Arp,
-                EthernetProtocol::Ipv4 => match classify_ipv4(ethernet.payload(), to == mac) {
-                    // An address of this machine's own loopback network cannot come from a wire.
-                    Kind::Segment { tuple, .. } if is_loopback(tuple.remote.addr) || is_loopback(tuple.local.addr) => {
-                        Kind::Junk
-                    }
-                    Kind::Datagram(to) if is_loopback(to.addr) => Kind::Junk,
-                    kind => kind,
-                },
-                _ => Kind::Junk,
+            let kind = match ethernet.ethertype() {
+                EthernetProtocol::Arp => return Kind::Resolution,
+                EthernetProtocol::Ipv4 => classify_ipv4(ethernet.payload(), to == mac, true),
+                EthernetProtocol::Ipv6 => classify_ipv6(ethernet.payload(), to == mac, true),
+                _ => return Kind::Junk,
+            };
+            match kind {
+                // An address of this machine's own loopback network cannot come from a wire.
+                Kind::Segment { tuple, .. } if is_own(tuple.remote.addr) || is_own(tuple.local.addr) => Kind::Junk,
+                Kind::Datagram(to) if is_own(to.addr) => Kind::Junk,
+                kind => kind,
             }
         }
-        Medium::Ip => classify_ipv4(frame, true),
+        Medium::Ip => match version(frame) {
+            4 => classify_ipv4(frame, true, false),
+            6 => classify_ipv6(frame, true, false),
+            _ => Kind::Junk,
+        },
     }
 }
 
-/// Whether `address` is in 127.0.0.0/8.
-pub fn is_loopback(address: IpAddress) -> bool {
-    let IpAddress::Ipv4(address) = address;
-    address.is_loopback()
+/// The version of an IP packet; 0 if there is none.
+fn version(packet: &[u8]) -> u8 {
+    packet.first().map_or(0, |first| first >> 4)
 }
 
-fn classify_ipv4(packet: &[u8], unicast: bool) -> Kind {
+/// Whether `address` is in 127.0.0.0/8 or ::1.
+pub fn is_loopback(address: IpAddress) -> bool {
+    match address {
+        IpAddress::Ipv4(address) => address.is_loopback(),
+        IpAddress::Ipv6(address) => address.is_loopback(),
+    }
+}
+
+/// Whether `address` has a meaning only within a machine: its loopback, or a mapped IPv4 address.
+fn is_own(address: IpAddress) -> bool {
+    is_loopback(address) || matches!(address, IpAddress::Ipv6(address) if address.to_ipv4_mapped().is_some())
+}
+
+fn classify_ipv4(packet: &[u8], unicast: bool, verify: bool) -> Kind<'_> {
     let Ok(packet) = Ipv4Packet::new_checked(packet) else { return Kind::Junk };
     if packet.version() != 4 || packet.more_frags() || packet.frag_offset() != 0 {
         return Kind::Junk;
     }
     let (from, to) = (IpAddress::Ipv4(packet.src_addr()), IpAddress::Ipv4(packet.dst_addr()));
-    match packet.next_header() {
+    if packet.next_header() != IpProtocol::Icmp {
+        return classify_transport(packet.next_header(), from, to, packet.payload(), unicast);
+    }
+    let Ok(icmp) = Icmpv4Packet::new_checked(packet.payload()) else { return Kind::Junk };
+    if icmp.msg_type() != Icmpv4Message::DstUnreachable {
+        return Kind::Other;
+    }
+    // RFC 792: destination unreachable. What a fragment would need (code 4) is nothing that a socket can mend.
+    let reason = match icmp.msg_code() {
+        2 | 3 => Error::Refused,
+        4 => return Kind::Junk,
+        _ => Error::HostUnreachable,
+    };
+    if verify && !icmp.verify_checksum() {
+        return Kind::Junk;
+    }
+    undelivered_ipv4(packet.payload().get(8..).unwrap_or_default(), reason).unwrap_or(Kind::Junk)
+}
+
+fn classify_ipv6(bytes: &[u8], unicast: bool, verify: bool) -> Kind<'_> {
+    let Ok(packet) = Ipv6Packet::new_checked(bytes) else { return Kind::Junk };
+    if packet.version() != 6 {
+        return Kind::Junk;
+    }
+    let (from, to) = (packet.src_addr(), packet.dst_addr());
+    if packet.next_header() != IpProtocol::Icmpv6 {
+        return classify_transport(packet.next_header(), from.into(), to.into(), packet.payload(), unicast);
+    }
+    let Ok(icmp) = Icmpv6Packet::new_checked(packet.payload()) else { return Kind::Junk };
+    let right = || !verify || icmp.verify_checksum(&from, &to);
+    match icmp.msg_type() {
+        // RFC 4443, section 3.1.
+        Icmpv6Message::DstUnreachable => {
+            let reason = if icmp.msg_code() == 4 { Error::Refused } else { Error::HostUnreachable };
+            let original = packet.payload().get(8..).unwrap_or_default();
+            right().then(|| undelivered_ipv6(original, reason)).flatten().unwrap_or(Kind::Junk)
+        }
+        // RFC 4861, section 6.1.2: only a router on this link can have sent it.
+        Icmpv6Message::RouterAdvert => {
+            if packet.hop_limit() == 255 && from.is_unicast_link_local() && icmp.msg_code() == 0 && right() {
+                Kind::Advertisement { router: from, message: packet.payload() }
+            } else {
+                Kind::Junk
+            }
+        }
+        Icmpv6Message::NeighborSolicit | Icmpv6Message::NeighborAdvert => Kind::Resolution,
+        _ => Kind::Other,
+    }
+}
+
+fn classify_transport(
+    protocol: IpProtocol,
+    from: IpAddress,
+    to: IpAddress,
+    payload: &[u8],
+    unicast: bool,
+) -> Kind<'static> {
+    match protocol {
         IpProtocol::Tcp => {
-            let Ok(segment) = TcpPacket::new_checked(packet.payload()) else { return Kind::Junk };
+            let Ok(segment) = TcpPacket::new_checked(payload) else { return Kind::Junk };
             if !unicast || !from.is_unicast() || !to.is_unicast() || segment.src_port() == 0 || segment.dst_port() == 0
             {
                 return Kind::Junk;
@@ -91,7 +183,7 @@ fn classify_ipv4(packet: &[u8], unicast: bool) -> Kind {
                 opens: segment.syn() && !segment.ack() && !segment.rst() && !segment.fin(),
             }
         }
-        IpProtocol::Udp => match UdpPacket::new_checked(packet.payload()) {
+        IpProtocol::Udp => match UdpPacket::new_checked(payload) {
             Ok(datagram) => Kind::Datagram(IpEndpoint::new(to, datagram.dst_port())),
             Err(_) => Kind::Junk,
         },
@@ -99,16 +191,55 @@ fn classify_ipv4(packet: &[u8], unicast: bool) -> Kind {
     }
 }
 
-/// Whether the IPv4 and TCP checksums of a segment are right. `frame` has been classified as a segment.
+/// The beginning of an IPv4 packet that this machine has sent, as an error message quotes it.
+fn undelivered_ipv4(packet: &[u8], reason: Error) -> Option<Kind<'static>> {
+    let fixed: &[u8; 20] = packet.first_chunk()?;
+    let header = usize::from(fixed[0] & 15) * 4;
+    let address = |at: usize| Some(IpAddress::Ipv4(Ipv4Address::from(*packet.get(at..)?.first_chunk::<4>()?)));
+    (version(packet) == 4 && header >= 20).then_some(())?;
+    undelivered(fixed[9], address(12)?, address(16)?, packet.get(header..)?, reason)
+}
+
+/// The same for IPv6.
+fn undelivered_ipv6(packet: &[u8], reason: Error) -> Option<Kind<'static>> {
+    let address = |at: usize| Some(IpAddress::Ipv6(Ipv6Address::from(*packet.get(at..)?.first_chunk::<16>()?)));
+    (version(packet) == 6).then_some(())?;
+    undelivered(*packet.get(6)?, address(8)?, address(24)?, packet.get(40..)?, reason)
+}
+
+fn undelivered(protocol: u8, from: IpAddress, to: IpAddress, payload: &[u8], reason: Error) -> Option<Kind<'static>> {
+    let &[a, b, c, d] = payload.first_chunk()?;
+    let protocol = IpProtocol::from(protocol);
+    matches!(protocol, IpProtocol::Tcp | IpProtocol::Udp).then(|| Kind::Undelivered {
+        protocol,
+        tuple: Tuple {
+            local: IpEndpoint::new(from, u16::from_be_bytes([a, b])),
+            remote: IpEndpoint::new(to, u16::from_be_bytes([c, d])),
+        },
+        reason,
+    })
+}
+
+/// Whether the IP and TCP checksums of a segment are right. `frame` has been classified as a segment.
 pub fn checksums_are_right(medium: Medium, frame: &[u8]) -> bool {
     let packet = match medium {
         Medium::Ethernet => frame.get(ETHERNET_HEADER_LEN..).unwrap_or_default(),
         Medium::Ip => frame,
     };
-    let Ok(packet) = Ipv4Packet::new_checked(packet) else { return false };
-    let Ok(segment) = TcpPacket::new_checked(packet.payload()) else { return false };
-    packet.verify_checksum()
-        && segment.verify_checksum(&IpAddress::Ipv4(packet.src_addr()), &IpAddress::Ipv4(packet.dst_addr()))
+    let (from, to, payload): (IpAddress, IpAddress, &[u8]) = match version(packet) {
+        4 => match Ipv4Packet::new_checked(packet) {
+            Ok(packet) if packet.verify_checksum() => {
+                (packet.src_addr().into(), packet.dst_addr().into(), packet.payload())
+            }
+            _ => return false,
+        },
+        6 => match Ipv6Packet::new_checked(packet) {
+            Ok(packet) => (packet.src_addr().into(), packet.dst_addr().into(), packet.payload()),
+            Err(_) => return false,
+        },
+        _ => return false,
+    };
+    TcpPacket::new_checked(payload).is_ok_and(|segment| segment.verify_checksum(&from, &to))
 }
 
 #[cfg(test)]

@@ -47,39 +47,73 @@ impl<D: Device> Link<D> {
         self.interface.has_ip_addr(address)
     }
 
-    /// Sends one packet of the sockets in `set`, if they have one to send. `false`: nothing was sent; [`Link::full`] says
-    /// whether for want of room.
-    pub fn transmit(&mut self, now: Instant, set: &mut SocketSet<'static>) -> bool {
-        let mut outlet = Outlet { device: &mut self.device, full: false };
+    /// Sends one packet of the sockets in `set`, if they have one to send.
+    pub fn transmit(&mut self, now: Instant, set: &mut SocketSet<'static>) -> Outcome {
+        let mut outlet = Outlet { device: &mut self.device, full: false, asked: false };
         let sent = self.interface.poll_egress(now, &mut outlet, set) == PollResult::SocketStateChanged;
         self.full |= outlet.full;
-        sent
+        match outlet {
+            _ if sent => Outcome::Sent,
+            Outlet { full: true, .. } => Outcome::Full,
+            Outlet { asked: true, .. } => Outcome::Unresolved,
+            _ => Outcome::Nothing,
+        }
     }
 
-    /// The same for the sockets of the link itself.
+    /// The same for the sockets of the link itself. Whether something was sent.
     pub fn transmit_shared(&mut self, now: Instant) -> bool {
-        let mut outlet = Outlet { device: &mut self.device, full: false };
+        let mut outlet = Outlet { device: &mut self.device, full: false, asked: false };
         let sent = self.interface.poll_egress(now, &mut outlet, &mut self.shared) == PollResult::SocketStateChanged;
         self.full |= outlet.full;
         sent
     }
+
+    /// The largest IP packet that fits a frame.
+    pub fn ip_mtu(&self) -> usize {
+        self.device.capabilities().ip_mtu()
+    }
 }
 
-/// Gives `frame` to the sockets in `set`, with room for one answer.
+/// What came of an attempt to send.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// A packet was sent; there may be more.
+    Sent,
+    /// There was nothing to send, or its time has not come.
+    Nothing,
+    /// The device has no room.
+    Full,
+    /// The next hop's address is unknown and was asked for.
+    Unresolved,
+}
+
+/// Gives `frame` to the sockets in `set`, with room for one answer or for none.
 pub fn inject<T: TxToken>(
     interface: &mut Interface,
     now: Instant,
     frame: &[u8],
-    answer: T,
+    answer: Option<T>,
     set: &mut SocketSet<'static>,
 ) {
-    interface.poll_ingress_single(now, &mut Inlet { frame: Some(frame), answer: Some(answer) }, set);
+    interface.poll_ingress_single(now, &mut Inlet { frame: Some(frame), answer: Some(Answer(answer)) }, set);
 }
 
 /// A device that has received exactly one frame.
 struct Inlet<'f, T> {
     frame: Option<&'f [u8]>,
-    answer: Option<T>,
+    answer: Option<Answer<T>>,
+}
+
+/// Room for an answer, or none: then it is lost.
+struct Answer<T>(Option<T>);
+
+impl<T: TxToken> TxToken for Answer<T> {
+    fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, len: usize, f: F) -> R {
+        match self.0 {
+            Some(token) => token.consume(len, f),
+            None => f(&mut alloc::vec![0; len]),
+        }
+    }
 }
 
 impl<'f, T: TxToken> Device for Inlet<'f, T> {
@@ -88,15 +122,15 @@ impl<'f, T: TxToken> Device for Inlet<'f, T> {
     where
         Self: 'a;
     type TxToken<'a>
-        = T
+        = Answer<T>
     where
         Self: 'a;
 
-    fn receive(&mut self, _now: Instant) -> Option<(Borrowed<'f>, T)> {
+    fn receive(&mut self, _now: Instant) -> Option<(Borrowed<'f>, Answer<T>)> {
         Some((Borrowed(self.frame.take()?), self.answer.take()?))
     }
 
-    fn transmit(&mut self, _now: Instant) -> Option<T> {
+    fn transmit(&mut self, _now: Instant) -> Option<Answer<T>> {
         None
     }
 
@@ -117,6 +151,8 @@ impl RxToken for Borrowed<'_> {
 struct Outlet<'d, D> {
     device: &'d mut D,
     full: bool,
+    /// Room was asked for and given.
+    asked: bool,
 }
 
 impl<D: Device> Device for Outlet<'_, D> {
@@ -136,6 +172,7 @@ impl<D: Device> Device for Outlet<'_, D> {
     fn transmit(&mut self, now: Instant) -> Option<D::TxToken<'_>> {
         let token = self.device.transmit(now);
         self.full |= token.is_none();
+        self.asked |= token.is_some();
         token
     }
 

@@ -18,13 +18,16 @@
 //! Never here: file descriptors and addresses in the ABI's form (see `abi`), and no `smoltcp` socket outside this room.
 #![cfg_attr(not(target_os = "hermit"), allow(dead_code, reason = "on the host only the tests use this room"))]
 
+mod address;
 mod connection;
 mod error;
 mod frame;
 mod link;
 mod loopback;
+mod ports;
 #[cfg(target_os = "hermit")]
 mod service;
+mod slaac;
 mod slab;
 #[cfg(target_os = "hermit")]
 mod socket;
@@ -38,5 +41,5 @@ pub use error::Error;
 #[cfg(target_os = "hermit")]
 pub use service::{drain, init, poll_returns, pump, settle};
 #[cfg(target_os = "hermit")]
-pub use socket::{Kind, Options, Socket};
+pub use socket::{Domain, Interface, Kind, Socket};
 pub use stack::Halves;

@@ -9,11 +9,12 @@
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use smoltcp::time::Instant;
-use smoltcp::wire::{EthernetAddress, Ipv4Cidr};
+use smoltcp::wire::{EthernetAddress, IpAddress, IpCidr, Ipv4Cidr, Ipv6Cidr};
 
+use super::slab::Id;
 use super::stack::{AddressChange, Stack};
 use crate::arch::entropy;
-use crate::cmdline::{IpConfig, options};
+use crate::cmdline::{Ip6Config, IpConfig, options};
 use crate::drivers::virtio::net::{self as card, NetworkCard};
 use crate::io::{Watch, pollers};
 use crate::kprintln;
@@ -80,6 +81,13 @@ pub fn init() {
                     stack.use_address(Ipv4Cidr::new(*address, *prefix_len), Some(*gateway));
                 }
             }
+            match &options().ip6 {
+                Ip6Config::Off => {}
+                Ip6Config::Auto => stack.use_slaac(now),
+                Ip6Config::Static { address, prefix_len, gateway } => {
+                    stack.use_ipv6_address(Ipv6Cidr::new(*address, *prefix_len), *gateway);
+                }
+            }
         }
     }
     *STACK.lock() = Some(stack);
@@ -129,11 +137,9 @@ fn serve<R>(later: bool, work: impl FnOnce(&mut GuestStack, Instant) -> R) -> R 
         card.flush();
     }
     let next = stack.next_deadline().map_or(u64::MAX, nanoseconds);
-    let change = stack.take_change();
+    let changes = stack.take_changes();
     drop(guard);
-    if let Some(change) = change {
-        announce(change);
-    }
+    changes.into_iter().for_each(announce);
     if next < WAKES_AT.load(Ordering::Relaxed) {
         wake_thread();
     }
@@ -145,9 +151,15 @@ fn announce(change: AddressChange) {
         crate::boot::aside("address");
     }
     match change {
-        AddressChange::Configured { address, by_dhcp: true } => kprintln!("holdfast: net {address} by DHCP"),
-        AddressChange::Configured { address, by_dhcp: false } => kprintln!("holdfast: net {address}"),
-        AddressChange::Lost => kprintln!("holdfast: net: the DHCP server took the address back"),
+        AddressChange::Configured { address, learnt: false } => kprintln!("holdfast: net {address}"),
+        AddressChange::Configured { address: address @ IpCidr::Ipv4(_), .. } => {
+            kprintln!("holdfast: net {address} by DHCP");
+        }
+        AddressChange::Configured { address, .. } => kprintln!("holdfast: net {address} by router advertisement"),
+        AddressChange::Lost { address: address @ IpCidr::Ipv4(_) } => {
+            kprintln!("holdfast: net: the DHCP server took {address} back");
+        }
+        AddressChange::Lost { address } => kprintln!("holdfast: net: {address} is over; no router has renewed it"),
     }
     ADDRESS.wake_all();
 }
@@ -211,13 +223,19 @@ fn run() {
     }
 }
 
-/// Waits until the machine has an address, but not for ever; whether it has one.
-pub fn wait_for_address() -> bool {
-    if !with(|stack, _| stack.has_card()) {
-        return false;
+/// Waits for an address with which `address` can be reached, as long as one may still be on its way; whether there is one.
+pub fn wait_for_way(address: IpAddress) -> bool {
+    let settled = || with(|stack, _| stack.is_reachable(address) || !stack.is_configuring(address)).then_some(());
+    let _ = ADDRESS.wait_until(Some(now_ns() + ADDRESS_LIMIT), settled);
+    with(|stack, _| stack.is_reachable(address))
+}
+
+/// Waits until all that was sent on a closed connection has arrived, but not beyond `deadline`, in nanoseconds since boot.
+pub fn wait_for_delivery(id: Id, deadline: u64) {
+    while now_ns() < deadline && !with(|stack, _| stack.is_delivered(id)) {
+        pump();
+        task::sleep_until((now_ns() + NAP).min(deadline));
     }
-    let has_address = || with(|stack, _| stack.address().is_some()).then_some(());
-    ADDRESS.wait_until(Some(now_ns() + ADDRESS_LIMIT), has_address).is_ok()
 }
 
 /// Closes every connection as the program's end does, and waits until what was sent has arrived, but not beyond

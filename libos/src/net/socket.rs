@@ -1,12 +1,18 @@
 //! A program's socket: the calls that block, and the options that they obey.
 
+mod options;
+
 use alloc::sync::Arc;
-use core::net::{Ipv4Addr, SocketAddrV4};
-use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use alloc::vec;
+use alloc::vec::Vec;
+use core::net::{IpAddr, SocketAddr};
+use core::sync::atomic::{AtomicU64, Ordering};
 
 use smoltcp::time::Instant;
-use smoltcp::wire::{IpAddress, IpEndpoint, IpListenEndpoint};
+use smoltcp::wire::{IpAddress, IpEndpoint};
 
+pub use self::options::{Interface, Options};
+use super::address::{Family, Local, canonical, shown, shown_endpoint, unspecified};
 use super::error::Error;
 use super::service::{self, GuestStack};
 use super::slab::Id;
@@ -14,6 +20,9 @@ use super::stack::{Halves, Linger};
 use crate::io::{Parts, PartsMut, Ready, Signal, Watch};
 use crate::sync::{IrqLock, Once};
 use crate::time::now_ns;
+
+/// No datagram is longer than this (RFC 768).
+const MAX_GATHERED: usize = 65_536;
 
 /// What a socket is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,6 +33,15 @@ pub enum Kind {
     Datagram,
 }
 
+/// The form of a socket's addresses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Domain {
+    /// IPv4.
+    V4,
+    /// IPv6, with IPv4 addresses in mapped form unless the program wants none.
+    V6,
+}
+
 /// What a socket has become.
 #[derive(Clone, Copy, Debug)]
 enum Role {
@@ -32,68 +50,24 @@ enum Role {
     Datagram(Id),
 }
 
-/// The options that a socket keeps itself.
-#[derive(Debug, Default)]
-pub struct Options {
-    /// Calls fail with [`Error::WouldBlock`] instead of blocking.
-    pub nonblocking: AtomicBool,
-    /// How long a read may block, in nanoseconds; 0 is for ever.
-    pub receive_timeout: AtomicU64,
-    /// How long a write or a connect may block, in nanoseconds; 0 is for ever.
-    pub send_timeout: AtomicU64,
-    /// Accepted for the program's comfort: an old connection never keeps a port from being listened on.
-    pub reuse_address: AtomicBool,
-    /// Accepted for the program's comfort: broadcasts are always allowed.
-    pub broadcast: AtomicBool,
-    /// Small segments are sent at once.
-    pub nodelay: AtomicBool,
-    /// An idle peer is not asked for signs of life.
-    pub no_keep_alive: AtomicBool,
-    /// The time to live of outgoing packets; 0 stands for the default of 64.
-    pub hop_limit: AtomicU8,
-    /// `SO_LINGER`: 0 is off, else the seconds plus one.
-    pub linger: AtomicU64,
-}
-
 /// A socket.
 #[derive(Debug)]
 pub struct Socket {
     kind: Kind,
+    domain: Domain,
     role: Once<Role>,
-    bound: IrqLock<Option<IpListenEndpoint>>,
+    bound: IrqLock<Option<Local>>,
     watch: Arc<Watch>,
     /// The options.
     pub options: Options,
 }
 
-/// In the words of smoltcp, where no address means any.
-fn listen_endpoint(address: SocketAddrV4) -> IpListenEndpoint {
-    let ip = *address.ip();
-    IpListenEndpoint { addr: (!ip.is_unspecified()).then_some(IpAddress::Ipv4(ip)), port: address.port() }
-}
-
-/// A destination in the words of smoltcp. The unspecified address means this machine, as elsewhere.
-fn endpoint(address: SocketAddrV4) -> IpEndpoint {
-    let ip = if address.ip().is_unspecified() { Ipv4Addr::LOCALHOST } else { *address.ip() };
-    IpEndpoint::new(IpAddress::Ipv4(ip), address.port())
-}
-
-fn address(endpoint: IpEndpoint) -> SocketAddrV4 {
-    let IpAddress::Ipv4(ip) = endpoint.addr;
-    SocketAddrV4::new(ip, endpoint.port)
-}
-
-fn listen_address(endpoint: IpListenEndpoint) -> SocketAddrV4 {
-    let any = IpAddress::v4(0, 0, 0, 0);
-    address(IpEndpoint::new(endpoint.addr.unwrap_or(any), endpoint.port))
-}
-
 impl Socket {
     /// A new socket.
-    pub fn new(kind: Kind) -> Self {
+    pub fn new(domain: Domain, kind: Kind) -> Self {
         let watch = Arc::new(Watch::default());
         watch.publish(if kind == Kind::Stream { Ready::OUT | Ready::HUP } else { Ready::OUT });
-        Self { kind, role: Once::new(), bound: IrqLock::new(None), watch, options: Options::default() }
+        Self { kind, domain, role: Once::new(), bound: IrqLock::new(None), watch, options: Options::default() }
     }
 
     /// Whether it is TCP or UDP.
@@ -101,10 +75,78 @@ impl Socket {
         self.kind
     }
 
+    /// Whether its addresses are IPv4's or IPv6's.
+    pub fn domain(&self) -> Domain {
+        self.domain
+    }
+
     /// Readiness, and who waits for it.
     pub fn watch(&self) -> &Watch {
         &self.watch
     }
+
+    // ---- addresses ----
+
+    /// What a socket without an address takes.
+    fn family(&self) -> Family {
+        match self.domain {
+            Domain::V4 => Family::V4,
+            Domain::V6 if self.options.v6_only.load(Ordering::Relaxed) => Family::V6,
+            Domain::V6 => Family::Dual,
+        }
+    }
+
+    /// The address that a program names, if a socket of this domain can have to do with it.
+    fn canonical(&self, address: SocketAddr) -> Result<IpAddress, Error> {
+        if address.is_ipv4() != (self.domain == Domain::V4) {
+            return Err(Error::WrongFamily);
+        }
+        let ip = canonical(address.ip());
+        // A mapped address is IPv4, also the unspecified one.
+        let fits = ip == unspecified(true) || self.family().takes(ip);
+        if fits { Ok(ip) } else { Err(Error::Unreachable) }
+    }
+
+    /// Where a program wants to be.
+    fn place(&self, address: SocketAddr) -> Result<Local, Error> {
+        let ip = self
+            .canonical(address)
+            .map_err(|error| if error == Error::Unreachable { Error::Invalid } else { error })?;
+        let port = address.port();
+        Ok(match ip {
+            _ if ip == unspecified(true) => Local::any(self.family(), port),
+            _ if ip == unspecified(false) => Local::any(Family::V4, port),
+            _ => Local { family: self.family(), address: Some(ip), port },
+        })
+    }
+
+    /// A destination. The unspecified address means this machine, as elsewhere.
+    fn destination(&self, address: SocketAddr) -> Result<IpEndpoint, Error> {
+        let ip = match self.canonical(address)? {
+            IpAddress::Ipv4(ip) if ip.is_unspecified() => IpAddress::v4(127, 0, 0, 1),
+            IpAddress::Ipv6(ip) if ip.is_unspecified() => IpAddress::v6(0, 0, 0, 0, 0, 0, 0, 1),
+            ip => ip,
+        };
+        Ok(IpEndpoint::new(ip, address.port()))
+    }
+
+    fn shows_v6(&self) -> bool {
+        self.domain == Domain::V6
+    }
+
+    fn shown(&self, endpoint: IpEndpoint) -> SocketAddr {
+        shown_endpoint(endpoint, self.shows_v6())
+    }
+
+    fn shown_local(&self, local: Local) -> SocketAddr {
+        match local.address {
+            Some(address) => shown(address, local.port, self.shows_v6()),
+            // Nothing maps the unspecified IPv4 address: an IPv6 socket bound to it shows `::`.
+            None => SocketAddr::new(IpAddr::from(unspecified(self.shows_v6())), local.port),
+        }
+    }
+
+    // ---- what it has become ----
 
     fn stream(&self) -> Result<Id, Error> {
         match self.role.get() {
@@ -123,22 +165,21 @@ impl Socket {
     fn datagram(&self) -> Result<Id, Error> {
         match self.role.get() {
             Some(Role::Datagram(id)) => Ok(*id),
-            _ => self.open_datagram(IpListenEndpoint::default()),
+            _ => self.open_datagram(Local::any(self.family(), 0)),
         }
     }
 
     /// Opens the UDP socket, once.
-    fn open_datagram(&self, local: IpListenEndpoint) -> Result<Id, Error> {
-        let id = service::with(|stack, _| stack.bind_datagram(local, self.watch.clone()))?;
+    fn open_datagram(&self, local: Local) -> Result<Id, Error> {
+        let settings = *self.options.datagram.lock();
+        let id = service::with(|stack, _| stack.bind_datagram(local, settings, self.watch.clone()))?;
         let mut mine = false;
         let role = self.role.call_once(|| {
             mine = true;
             Role::Datagram(id)
         });
         if !mine {
-            service::with(|stack, _| stack.datagrams().close(id));
-        } else if let limit @ 1.. = self.options.hop_limit.load(Ordering::Relaxed) {
-            service::with(|stack, _| stack.datagrams().set_hop_limit(id, limit))?;
+            service::with(|stack, now| stack.close_datagram(id, now));
         }
         match role {
             Role::Datagram(id) => Ok(*id),
@@ -173,11 +214,17 @@ impl Socket {
         }
     }
 
+    /// Waits for the way to an address that configuration may still bring.
+    fn await_way(address: IpAddress) -> Result<(), Error> {
+        let there = service::with(|stack, _| stack.is_reachable(address)) || service::wait_for_way(address);
+        if there { Ok(()) } else { Err(Error::Unreachable) }
+    }
+
     // ---- setting up ----
 
     /// Takes an address and a port; port 0 stands for any that is free.
-    pub fn bind(&self, local: SocketAddrV4) -> Result<(), Error> {
-        let local = listen_endpoint(local);
+    pub fn bind(&self, local: SocketAddr) -> Result<(), Error> {
+        let local = self.place(local)?;
         if self.role.get().is_some() || self.bound.lock().is_some() {
             return Err(Error::Invalid);
         }
@@ -191,6 +238,10 @@ impl Socket {
         }
     }
 
+    fn bound(&self) -> Local {
+        self.bound.lock().unwrap_or(Local::any(self.family(), 0))
+    }
+
     /// Accepts connections from now on.
     pub fn listen(&self, backlog: usize) -> Result<(), Error> {
         if self.kind == Kind::Datagram {
@@ -201,9 +252,9 @@ impl Socket {
             Some(Role::Listener(_)) => return Ok(()),
             Some(_) => return Err(Error::Invalid),
         }
-        let local = self.bound.lock().unwrap_or_default();
+        let (local, wishes) = (self.bound(), self.options.wishes());
         self.watch.publish(Ready::empty());
-        let id = service::with(|stack, _| stack.listen(local, backlog, self.watch.clone()))?;
+        let id = service::with(|stack, _| stack.listen(local, backlog, wishes, self.watch.clone()))?;
         let mut mine = false;
         self.role.call_once(|| {
             mine = true;
@@ -217,38 +268,37 @@ impl Socket {
     }
 
     /// Takes the oldest connection that waits. Returns its socket and its peer.
-    pub fn accept(&self) -> Result<(Self, SocketAddrV4), Error> {
+    pub fn accept(&self) -> Result<(Self, SocketAddr), Error> {
         if self.kind == Kind::Datagram {
             return Err(Error::NotSupported);
         }
         let listener = self.listener()?;
         let accepted = self.block_on(Ready::IN, &self.options.receive_timeout, |stack, now| {
             let (id, watch, ends) = stack.accept(listener)?;
-            if self.options.nodelay.load(Ordering::Relaxed) {
-                stack.set_nodelay(id, true, now)?;
-            }
-            if let limit @ 1.. = self.options.hop_limit.load(Ordering::Relaxed) {
-                stack.set_hop_limit(id, limit)?;
-            }
+            self.apply(stack, id, now)?;
             Ok((id, watch, ends))
         });
         let (id, watch, ends) = accepted?;
         let socket = Self {
             kind: Kind::Stream,
+            domain: self.domain,
             role: Once::initialized(Role::Stream(id)),
             bound: IrqLock::new(None),
             watch,
-            options: Options::default(),
+            options: self.options.inherited(),
         };
-        socket.options.nodelay.store(self.options.nodelay.load(Ordering::Relaxed), Ordering::Relaxed);
-        Ok((socket, address(ends.remote)))
+        Ok((socket, self.shown(ends.remote)))
     }
 
     /// Connects to `remote`. A UDP socket only notes its peer.
-    pub fn connect(&self, remote: SocketAddrV4) -> Result<(), Error> {
+    pub fn connect(&self, remote: SocketAddr) -> Result<(), Error> {
+        let remote = self.destination(remote)?;
         if self.kind == Kind::Datagram {
             let id = self.datagram()?;
-            let peer = (remote.port() != 0).then(|| endpoint(remote));
+            let peer = (remote.port != 0).then_some(remote);
+            if peer.is_some() {
+                Self::await_way(remote.addr)?;
+            }
             return service::with(|stack, _| stack.datagrams().set_peer(id, peer));
         }
         let id = match self.role.get() {
@@ -260,7 +310,7 @@ impl Socket {
                 };
             }
             Some(_) => return Err(Error::Invalid),
-            None => self.start_connect(endpoint(remote))?,
+            None => self.start_connect(remote)?,
         };
         if self.options.nonblocking.load(Ordering::Relaxed) {
             // A connection to this machine itself is up as soon as its packets have gone round.
@@ -282,12 +332,10 @@ impl Socket {
     }
 
     fn start_connect(&self, remote: IpEndpoint) -> Result<Id, Error> {
-        if !service::with(|stack, _| stack.is_reachable(remote.addr)) && !service::wait_for_address() {
-            return Err(Error::Unreachable);
-        }
-        let local = *self.bound.lock();
+        Self::await_way(remote.addr)?;
+        let (local, wishes) = (*self.bound.lock(), self.options.wishes());
         let id = service::with(|stack, now| {
-            let id = stack.connect(remote, local, self.watch.clone(), now)?;
+            let id = stack.connect(remote, local, wishes, self.watch.clone(), now)?;
             self.apply(stack, id, now)?;
             Ok::<Id, Error>(id)
         })?;
@@ -303,20 +351,6 @@ impl Socket {
         Err(Error::Already)
     }
 
-    /// Gives a new connection the options that were set before it existed.
-    fn apply(&self, stack: &mut GuestStack, id: Id, now: Instant) -> Result<(), Error> {
-        if self.options.nodelay.load(Ordering::Relaxed) {
-            stack.set_nodelay(id, true, now)?;
-        }
-        if self.options.no_keep_alive.load(Ordering::Relaxed) {
-            stack.set_keep_alive(id, false, now)?;
-        }
-        match self.options.hop_limit.load(Ordering::Relaxed) {
-            0 => Ok(()),
-            limit => stack.set_hop_limit(id, limit),
-        }
-    }
-
     // ---- transferring ----
 
     /// Sends the bytes of `parts`, as many as there is room for and at least one, to the peer.
@@ -325,8 +359,8 @@ impl Socket {
             let mut all = parts.iter().filter(|part| !part.is_empty());
             return match (all.next(), all.next()) {
                 (first, None) => self.send_to(first.unwrap_or_default(), None),
-                // A datagram is one piece.
-                _ => Err(Error::NotSupported),
+                // A datagram is one piece. More than a packet holds is refused all the same.
+                _ => self.send_to(&parts.iter().flatten().take(MAX_GATHERED).copied().collect::<Vec<u8>>(), None),
             };
         }
         let id = self.stream()?;
@@ -336,9 +370,10 @@ impl Socket {
     /// Receives into `parts`, at least one byte, or zero at the end of the data.
     pub fn receive(&self, parts: &mut PartsMut<'_>, peek: bool) -> Result<usize, Error> {
         if self.kind == Kind::Datagram {
-            return match parts.iter_mut().find(|part| !part.is_empty()) {
-                Some(first) => self.receive_from(first, peek).map(|(len, _)| len),
-                None => Ok(0),
+            let mut all = parts.iter_mut().filter(|part| !part.is_empty());
+            return match (all.next(), all.next()) {
+                (first, None) => self.receive_from(first.unwrap_or_default(), peek).map(|(len, _)| len),
+                (first, second) => self.scatter(first.into_iter().chain(second).chain(all), peek),
             };
         }
         let id = self.stream()?;
@@ -346,35 +381,45 @@ impl Socket {
         self.block_on(Ready::IN, timeout, |stack, now| stack.receive(id, parts.iter_mut(), peek, now))
     }
 
+    /// Receives a datagram into several buffers.
+    fn scatter<'b>(&self, parts: impl Iterator<Item = &'b mut [u8]>, peek: bool) -> Result<usize, Error> {
+        let mut datagram = vec![0; MAX_GATHERED];
+        let (len, _) = self.receive_from(&mut datagram, peek)?;
+        let mut rest = &datagram[..len];
+        for part in parts {
+            let (now, later) = rest.split_at(part.len().min(rest.len()));
+            part[..now.len()].copy_from_slice(now);
+            rest = later;
+        }
+        Ok(len - rest.len())
+    }
+
     /// Sends one datagram to `to`, or to the connected peer. On a stream, `to` is ignored.
-    pub fn send_to(&self, bytes: &[u8], to: Option<SocketAddrV4>) -> Result<usize, Error> {
+    pub fn send_to(&self, bytes: &[u8], to: Option<SocketAddr>) -> Result<usize, Error> {
         if self.kind == Kind::Stream {
             return self.send(&Parts::one(bytes));
         }
+        let to = to.map(|to| self.destination(to)).transpose()?;
         let id = self.datagram()?;
-        let to = to.map(endpoint);
-        if let Some(to) = to
-            && !service::with(|stack, _| stack.is_reachable(to.addr))
-            && !service::wait_for_address()
-        {
-            return Err(Error::Unreachable);
+        if let Some(to) = to {
+            Self::await_way(to.addr)?;
         }
         self.block_on(Ready::OUT, &self.options.send_timeout, |stack, now| stack.send_datagram(id, bytes, to, now))
     }
 
     /// Receives one datagram, and says who sent it. On a stream, that is the peer.
-    pub fn receive_from(&self, into: &mut [u8], peek: bool) -> Result<(usize, SocketAddrV4), Error> {
+    pub fn receive_from(&self, into: &mut [u8], peek: bool) -> Result<(usize, SocketAddr), Error> {
         if self.kind == Kind::Stream {
             let id = self.stream()?;
             return self.block_on(Ready::IN, &self.options.receive_timeout, |stack, now| {
                 let len = stack.receive(id, core::iter::once(&mut *into), peek, now)?;
-                Ok((len, address(stack.ends(id)?.remote)))
+                Ok((len, self.shown(stack.ends(id)?.remote)))
             });
         }
         let id = self.datagram()?;
         self.block_on(Ready::IN, &self.options.receive_timeout, |stack, _| {
             let (len, from) = stack.datagrams().receive(id, into, peek)?;
-            Ok((len, address(from)))
+            Ok((len, self.shown(from)))
         })
     }
 
@@ -387,76 +432,62 @@ impl Socket {
     // ---- asking ----
 
     /// This end's address.
-    pub fn local(&self) -> Result<SocketAddrV4, Error> {
-        let bound = self.bound.lock().unwrap_or_default();
-        match self.role.get() {
-            None => Ok(listen_address(bound)),
-            Some(Role::Listener(id)) => Ok(listen_address(service::with(|stack, _| stack.listening_at(*id))?)),
-            Some(Role::Stream(id)) => Ok(address(service::with(|stack, _| stack.ends(*id))?.local)),
-            Some(Role::Datagram(id)) => Ok(listen_address(service::with(|stack, _| stack.datagrams().local(*id))?)),
-        }
+    pub fn local(&self) -> Result<SocketAddr, Error> {
+        let local = match self.role.get() {
+            None => self.bound(),
+            Some(Role::Listener(id)) => service::with(|stack, _| stack.listening_at(*id))?,
+            Some(Role::Stream(id)) => return Ok(self.shown(service::with(|stack, _| stack.ends(*id))?.local)),
+            Some(Role::Datagram(id)) => service::with(|stack, _| stack.datagram_local(*id))?,
+        };
+        Ok(self.shown_local(local))
     }
 
     /// The peer's address.
-    pub fn peer(&self) -> Result<SocketAddrV4, Error> {
-        match self.role.get() {
-            Some(Role::Stream(id)) => service::with(|stack, _| {
-                if stack.has_peer(*id) { Ok(address(stack.ends(*id)?.remote)) } else { Err(Error::NotConnected) }
-            }),
-            Some(Role::Datagram(id)) => Ok(address(service::with(|stack, _| stack.datagrams().peer(*id))?)),
-            _ => Err(Error::NotConnected),
-        }
+    pub fn peer(&self) -> Result<SocketAddr, Error> {
+        let peer =
+            match self.role.get() {
+                Some(Role::Stream(id)) => service::with(|stack, _| {
+                    if stack.has_peer(*id) { Ok(stack.ends(*id)?.remote) } else { Err(Error::NotConnected) }
+                }),
+                Some(Role::Datagram(id)) => service::with(|stack, _| stack.datagrams().peer(*id)),
+                _ => Err(Error::NotConnected),
+            };
+        peer.map(|peer| self.shown(peer))
+    }
+
+    /// Whether it accepts connections.
+    pub fn is_listening(&self) -> bool {
+        self.listener().is_ok()
     }
 
     /// Takes the error that waits.
     pub fn take_error(&self) -> Option<Error> {
-        let id = self.stream().ok()?;
-        service::with(|stack, _| stack.take_error(id))
-    }
-
-    // ---- options that the stack has to know of ----
-
-    /// Sends small segments at once, or not.
-    pub fn set_nodelay(&self, nodelay: bool) -> Result<(), Error> {
-        self.options.nodelay.store(nodelay, Ordering::Relaxed);
-        match self.stream() {
-            Ok(id) => service::with(|stack, now| stack.set_nodelay(id, nodelay, now)),
-            Err(_) => Ok(()),
-        }
-    }
-
-    /// Asks an idle peer for signs of life, or not.
-    pub fn set_keep_alive(&self, on: bool) -> Result<(), Error> {
-        self.options.no_keep_alive.store(!on, Ordering::Relaxed);
-        match self.stream() {
-            Ok(id) => service::with(|stack, now| stack.set_keep_alive(id, on, now)),
-            Err(_) => Ok(()),
-        }
-    }
-
-    /// Sets the time to live of outgoing packets.
-    pub fn set_hop_limit(&self, limit: u8) -> Result<(), Error> {
-        self.options.hop_limit.store(limit, Ordering::Relaxed);
         match self.role.get() {
-            Some(Role::Stream(id)) => service::with(|stack, _| stack.set_hop_limit(*id, limit)),
-            Some(Role::Datagram(id)) => service::with(|stack, _| stack.datagrams().set_hop_limit(*id, limit)),
-            _ => Ok(()),
+            Some(Role::Stream(id)) => service::with(|stack, _| stack.take_error(*id)),
+            Some(Role::Datagram(id)) => service::with(|stack, _| stack.datagrams().take_error(*id)),
+            _ => None,
         }
     }
 }
 
 impl Drop for Socket {
-    /// Never blocks: what is to be sent is sent in the background.
+    /// Blocks only if the program wants to linger; else what is to be sent is sent in the background.
     fn drop(&mut self) {
-        let linger = match self.options.linger.load(Ordering::Relaxed) {
-            1 => Linger::Reset,
-            _ => Linger::Background,
-        };
+        let linger = self.options.linger.load(Ordering::Relaxed);
         match self.role.get() {
             None => {}
             Some(Role::Listener(id)) => service::with(|stack, now| stack.unlisten(*id, now)),
-            Some(Role::Stream(id)) => service::with(|stack, now| stack.close(*id, linger, now)),
-            Some(Role::Datagram(id)) => service::with(|stack, _| stack.datagrams().close(*id)),
+            Some(Role::Datagram(id)) => service::with(|stack, now| stack.close_datagram(*id, now)),
+            Some(Role::Stream(id)) => {
+                let how = if linger == 1 { Linger::Reset } else { Linger::Background };
+                service::with(|stack, now| stack.close(*id, how, now));
+                if linger > 1 {
+                    service::wait_for_delivery(
+                        *id,
+                        now_ns().saturating_add((linger - 1).saturating_mul(1_000_000_000)),
+                    );
+                }
+            }
         }
     }
 }

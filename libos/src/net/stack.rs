@@ -3,18 +3,20 @@
 //! Generic over the device and over the way an owner is told about changes, and without a lock or a clock of its own, so
 //! that it runs under `cargo test` with two stacks back to back and a clock that the test moves.
 
+mod addresses;
 mod datagrams;
 mod streams;
 
 use alloc::vec::Vec;
 
 use smoltcp::phy::{Device, RxToken};
-use smoltcp::socket::dhcpv4;
 use smoltcp::time::Instant;
-use smoltcp::wire::{EthernetAddress, IpAddress, IpCidr, IpListenEndpoint, Ipv4Address, Ipv4Cidr};
+use smoltcp::wire::{EthernetAddress, IpAddress, IpCidr};
 
+pub use self::addresses::AddressChange;
+use self::addresses::Addresses;
+use super::address::Local;
 use super::error::Error;
-use super::frame::is_loopback;
 use super::link::{Link, Via};
 use super::loopback::Loopback;
 use super::table::{Arrival, Table};
@@ -26,20 +28,6 @@ const BATCH: usize = 64;
 const ROUNDS: usize = 8;
 /// The ports given to those who do not name one (RFC 6335, section 6).
 const EPHEMERAL: core::ops::RangeInclusive<u16> = 49152..=65535;
-
-/// A change of the network card's address.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum AddressChange {
-    /// It has this address now.
-    Configured {
-        /// The address and its network.
-        address: Ipv4Cidr,
-        /// Whether a DHCP server gave it.
-        by_dhcp: bool,
-    },
-    /// The DHCP server has taken it back.
-    Lost,
-}
 
 /// The halves of a connection that `shutdown` closes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,8 +52,8 @@ pub struct Stack<D: Device, S: Signal> {
     nic: Option<Link<D>>,
     loopback: Link<Loopback>,
     table: Table<S>,
-    dhcp: Option<smoltcp::iface::SocketHandle>,
-    /// When the network card's own sockets (DHCP) want to be looked at.
+    addresses: Addresses,
+    /// When the network card's own sockets (DHCP) and addresses want to be looked at.
     shared_at: Option<Instant>,
     changes: Vec<AddressChange>,
     next_port: u16,
@@ -76,17 +64,18 @@ impl<D: Device, S: Signal> Stack<D, S> {
     /// all connections take up to `budget` bytes.
     pub fn new(seed: u64, budget: usize, now: Instant) -> Self {
         let mut loopback = Link::new(Loopback::default(), EthernetAddress([0; 6]), seed, now);
-        // Every address that is sent here is this machine's: 127.0.0.0/8 and the network card's.
+        // Every address that is sent here is this machine's: 127.0.0.0/8, ::1 and the network card's.
         loopback.interface.set_any_ip(true);
         loopback.interface.update_ip_addrs(|addresses| {
             let _ = addresses.push(IpCidr::new(IpAddress::v4(127, 0, 0, 1), 8));
+            let _ = addresses.push(IpCidr::new(IpAddress::v6(0, 0, 0, 0, 0, 0, 0, 1), 128));
         });
         let span = EPHEMERAL.end() - EPHEMERAL.start();
         Self {
             nic: None,
             loopback,
             table: Table::new(budget),
-            dhcp: None,
+            addresses: Addresses::default(),
             shared_at: None,
             changes: Vec::new(),
             next_port: EPHEMERAL.start() + (seed >> 32) as u16 % span,
@@ -103,56 +92,9 @@ impl<D: Device, S: Signal> Stack<D, S> {
         self.nic.as_mut().map(|nic| &mut nic.device)
     }
 
-    /// Asks a DHCP server for an address.
-    pub fn use_dhcp(&mut self, now: Instant) {
-        let Some(nic) = &mut self.nic else { return };
-        let mut socket = dhcpv4::Socket::new();
-        let mut retry = dhcpv4::RetryConfig::default();
-        retry.discover_timeout = smoltcp::time::Duration::from_secs(2);
-        retry.initial_request_timeout = smoltcp::time::Duration::from_secs(2);
-        socket.set_retry_config(retry);
-        self.dhcp = Some(nic.shared.add(socket));
-        self.shared_at = Some(now);
-    }
-
-    /// Gives the network card a fixed address.
-    pub fn use_address(&mut self, address: Ipv4Cidr, gateway: Option<Ipv4Address>) {
-        self.set_address(Some(address), gateway, false);
-    }
-
-    fn set_address(&mut self, address: Option<Ipv4Cidr>, gateway: Option<Ipv4Address>, by_dhcp: bool) {
-        let Some(nic) = &mut self.nic else { return };
-        nic.interface.update_ip_addrs(|addresses| {
-            addresses.clear();
-            if let Some(address) = address {
-                let _ = addresses.push(IpCidr::Ipv4(address));
-            }
-        });
-        nic.interface.routes_mut().remove_default_ipv4_route();
-        if let Some(gateway) = gateway {
-            let _ = nic.interface.routes_mut().add_default_ipv4_route(gateway);
-        }
-        self.changes.push(match address {
-            Some(address) => AddressChange::Configured { address, by_dhcp },
-            None => AddressChange::Lost,
-        });
-        self.table.enqueue_all();
-        self.table.datagrams.retry();
-    }
-
-    /// The next change of the network card's address that was not reported yet.
-    pub fn take_change(&mut self) -> Option<AddressChange> {
-        if self.changes.is_empty() { None } else { Some(self.changes.remove(0)) }
-    }
-
-    /// Whether there is a network card.
-    pub fn has_card(&self) -> bool {
-        self.nic.is_some()
-    }
-
-    /// The network card's address, once it has one.
-    pub fn address(&self) -> Option<Ipv4Address> {
-        self.nic.as_ref()?.interface.ipv4_addr()
+    /// The changes of the network card's addresses that were not reported yet.
+    pub fn take_changes(&mut self) -> Vec<AddressChange> {
+        core::mem::take(&mut self.changes)
     }
 
     /// Takes received frames, runs timers and sends what is to be sent. Bounded; `true`: call again, there is more to do.
@@ -208,7 +150,9 @@ impl<D: Device, S: Signal> Stack<D, S> {
         let Some((token, answer)) = device.receive(now) else { return false };
         token.consume(|frame| {
             let arrival = Arrival { frame, via: Via::Nic, medium: *medium, mac: *mac, verify, now };
-            self.table.ingress(interface, shared, &arrival, answer);
+            if let Some((router, message)) = self.table.ingress(interface, shared, &arrival, answer) {
+                self.addresses.advertised(router, message, now);
+            }
         });
         true
     }
@@ -223,49 +167,7 @@ impl<D: Device, S: Signal> Stack<D, S> {
         true
     }
 
-    /// Lets DHCP act and takes over what it has found.
-    fn serve_shared(&mut self, now: Instant) {
-        let (Some(nic), Some(dhcp)) = (&mut self.nic, self.dhcp) else { return };
-        while nic.transmit_shared(now) {}
-        let event = match nic.shared.get_mut::<dhcpv4::Socket<'_>>(dhcp).poll() {
-            None => None,
-            Some(dhcpv4::Event::Configured(config)) => Some((Some(config.address), config.router)),
-            Some(dhcpv4::Event::Deconfigured) => Some((None, None)),
-        };
-        self.shared_at = nic.interface.poll_at(now, &nic.shared).map(|at| at.max(now));
-        // DHCP begins with the news that there is no address, which is none.
-        if let Some((address, gateway)) = event
-            && (address.is_some() || self.address().is_some())
-        {
-            self.set_address(address, gateway, true);
-        }
-    }
-
-    // ---- addresses and ports ----
-
-    /// The link that a packet to `address` takes.
-    fn via(&self, address: IpAddress) -> Via {
-        let own = self.nic.as_ref().is_some_and(|nic| nic.has_address(address));
-        if own || is_loopback(address) { Via::Loopback } else { Via::Nic }
-    }
-
-    /// Whether a program may bind to `address`.
-    fn is_local(&self, address: IpAddress) -> bool {
-        self.via(address) == Via::Loopback
-    }
-
-    /// Whether there is a way to `address` now.
-    pub fn is_reachable(&self, address: IpAddress) -> bool {
-        self.via(address) == Via::Loopback || self.address().is_some()
-    }
-
-    /// This machine's address on the way to `address`.
-    fn source_for(&self, address: IpAddress) -> Result<IpAddress, Error> {
-        if is_loopback(address) || self.via(address) == Via::Loopback {
-            return Ok(address);
-        }
-        self.address().map(IpAddress::Ipv4).ok_or(Error::Unreachable)
-    }
+    // ---- ports ----
 
     /// A port for which `free` holds, starting from one that is hard to guess.
     fn ephemeral(&mut self, mut free: impl FnMut(&Self, u16) -> bool) -> Result<u16, Error> {
@@ -279,21 +181,19 @@ impl<D: Device, S: Signal> Stack<D, S> {
         Err(Error::AddressInUse)
     }
 
-    fn stream_port_is_free(&self, address: Option<IpAddress>, port: u16) -> bool {
-        self.table.listeners.iter().all(|(_, listener)| {
-            listener.port != port || (listener.address.is_some() && address.is_some() && listener.address != address)
-        })
+    fn stream_place_is_free(&self, local: &Local) -> bool {
+        self.table.listeners_at(local.port).all(|listener| !listener.local.overlaps(local))
     }
 
     /// Checks that a stream socket may be bound to `local`, and gives it a port if it names none.
-    pub fn bind_stream(&mut self, local: IpListenEndpoint) -> Result<IpListenEndpoint, Error> {
-        if local.addr.is_some_and(|address| !self.is_local(address)) {
+    pub fn bind_stream(&mut self, local: Local) -> Result<Local, Error> {
+        if local.address.is_some_and(|address| !self.is_local(address)) {
             return Err(Error::AddressNotAvailable);
         }
         if local.port == 0 {
-            let port = self.ephemeral(|stack, port| stack.stream_port_is_free(local.addr, port))?;
-            return Ok(IpListenEndpoint { port, ..local });
+            let port = self.ephemeral(|stack, port| stack.stream_place_is_free(&Local { port, ..local }))?;
+            return Ok(Local { port, ..local });
         }
-        if self.stream_port_is_free(local.addr, local.port) { Ok(local) } else { Err(Error::AddressInUse) }
+        if self.stream_place_is_free(&local) { Ok(local) } else { Err(Error::AddressInUse) }
     }
 }

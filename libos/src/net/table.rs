@@ -1,7 +1,8 @@
 //! The tables of sockets: who listens, which connections there are, and which of them want to be looked at and when.
 //!
 //! A connection is *queued* when it may have something to send or to tell, and *armed* when time alone may give it
-//! something. Nothing walks over all connections, except when an address was resolved or changed.
+//! something. Those that wait for a neighbour's address are apart, and are looked at when one was resolved. Nothing walks
+//! over all connections, except when this machine's own addresses have changed.
 
 mod listeners;
 
@@ -12,19 +13,20 @@ use smoltcp::iface::{Interface, SocketSet};
 use smoltcp::phy::{Device, Medium, TxToken};
 use smoltcp::socket::tcp::State;
 use smoltcp::time::{Duration, Instant};
-use smoltcp::wire::EthernetAddress;
+use smoltcp::wire::{EthernetAddress, IpAddress, IpCidr, IpProtocol, Ipv6Address};
 
 use super::connection::{Cause, Connection, HANDSHAKE_TIMEOUT, ORPHAN_TIMEOUT, Owner};
 use super::error::Error;
 use super::frame::{self, Kind, Tuple};
-use super::link::{Link, Via, inject};
+use super::link::{Link, Outcome, Via, inject};
+use super::ports::Ports;
 use super::slab::{Id, Slab};
 use super::udp::Datagrams;
 use crate::io::Signal;
 use listeners::Listener;
 
 /// There is never more than this many connections, whatever memory there is.
-const MAX_CONNECTIONS: usize = 4096;
+const MAX_CONNECTIONS: usize = 16_384;
 /// Segments that one connection may send before the next one's turn.
 const BURST: usize = 32;
 /// Connections in TIME-WAIT. The oldest go first: what they guard against is rare, their buffers are not small.
@@ -41,17 +43,30 @@ pub struct Arrival<'a> {
     pub now: Instant,
 }
 
+/// Whether a datagram to `address` is for more than one receiver: a group, or everyone on the link.
+fn is_for_many(interface: &Interface, address: IpAddress) -> bool {
+    let is_for_all =
+        |cidr: &IpCidr| matches!(cidr, IpCidr::Ipv4(own) if own.broadcast().map(IpAddress::Ipv4) == Some(address));
+    address.is_multicast() || address.is_broadcast() || interface.ip_addrs().iter().any(is_for_all)
+}
+
 /// All sockets.
 pub struct Table<S: Signal> {
     pub connections: Slab<Connection<S>>,
     by_tuple: BTreeMap<Tuple, Id>,
     pub listeners: Slab<Listener<S>>,
+    listener_ports: Ports,
     pub datagrams: Datagrams<S>,
     queue: VecDeque<Id>,
     timers: BTreeSet<(Instant, Id)>,
     time_wait: VecDeque<Id>,
+    /// Connections that could not send because a neighbour's address is unknown.
+    unresolved: Vec<Id>,
     /// An address was resolved: whoever waits for one may go on.
     resolved: bool,
+    /// How often any connection was looked at, for the tests that count.
+    #[cfg(test)]
+    pub touched: usize,
     /// Bytes of all connections' buffers, and how many they may be: what is left of memory belongs to the program.
     buffered: usize,
     budget: usize,
@@ -64,23 +79,28 @@ impl<S: Signal> Table<S> {
             connections: Slab::new(),
             by_tuple: BTreeMap::new(),
             listeners: Slab::new(),
+            listener_ports: Ports::new(),
             datagrams: Datagrams::new(),
             queue: VecDeque::new(),
             timers: BTreeSet::new(),
             time_wait: VecDeque::new(),
+            unresolved: Vec::new(),
             resolved: false,
+            #[cfg(test)]
+            touched: 0,
             buffered: 0,
             budget,
         }
     }
 
-    /// Bytes of buffer each way for one more connection: generous while there are few, so that a thousand fit as well.
+    /// Bytes of buffer each way for one more connection: generous while there are few, so that thousands fit as well.
     /// `None` when there are too many.
     pub fn capacity(&self) -> Option<usize> {
         let capacity = match 4 * self.buffered / self.budget {
             0 => 64 * 1024,
             1 => 32 * 1024,
-            _ => 16 * 1024,
+            2 => 16 * 1024,
+            _ => 4 * 1024,
         };
         let fits = self.connections.len() < MAX_CONNECTIONS && self.buffered + 2 * capacity <= self.budget;
         fits.then_some(capacity)
@@ -134,14 +154,15 @@ impl<S: Signal> Table<S> {
 
     // ---- frames in ----
 
-    /// Takes one received frame. `answer` is room for one frame in reply.
-    pub fn ingress<T: TxToken>(
+    /// Takes one received frame. `answer` is room for one frame in reply. What is a router's advertisement is not for
+    /// this room, and is returned with the router's address.
+    pub fn ingress<'f, T: TxToken>(
         &mut self,
         interface: &mut Interface,
         shared: &mut SocketSet<'static>,
-        arrival: &Arrival<'_>,
+        arrival: &Arrival<'f>,
         answer: T,
-    ) {
+    ) -> Option<(Ipv6Address, &'f [u8])> {
         let (frame, now) = (arrival.frame, arrival.now);
         match frame::classify(arrival.medium, arrival.mac, frame) {
             Kind::Junk => {}
@@ -154,30 +175,59 @@ impl<S: Signal> Table<S> {
                 };
                 let id = match listener {
                     None => known,
-                    Some(_) if arrival.verify && !frame::checksums_are_right(arrival.medium, frame) => return,
+                    Some(_) if arrival.verify && !frame::checksums_are_right(arrival.medium, frame) => return None,
                     Some(listener) => match self.open_passively(listener, tuple, arrival.via, now) {
                         Some(id) => Some(id),
                         // No room: say nothing, the peer will ask again.
-                        None => return,
+                        None => return None,
                     },
                 };
                 match id.and_then(|id| Some((id, self.connections.get_mut(id)?))) {
                     Some((id, connection)) => {
-                        inject(interface, now, frame, answer, &mut connection.set);
+                        inject(interface, now, frame, Some(answer), &mut connection.set);
                         self.enqueue(id);
                     }
-                    None => inject(interface, now, frame, answer, shared),
+                    None => inject(interface, now, frame, Some(answer), shared),
                 }
             }
-            Kind::Datagram(to) => match self.datagrams.receiver(to) {
-                Some(set) => inject(interface, now, frame, answer, set.of(arrival.via)),
-                None => inject(interface, now, frame, answer, shared),
-            },
-            Kind::Arp => {
-                inject(interface, now, frame, answer, shared);
+            Kind::Datagram(to) => {
+                let mut answer = Some(answer);
+                let (one, many) = match is_for_many(interface, to.addr) {
+                    true => (None, self.datagrams.receivers(to)),
+                    false => (self.datagrams.receiver(to), Vec::new()),
+                };
+                for id in one.into_iter().chain(many) {
+                    if let Some(set) = self.datagrams.set(id, arrival.via) {
+                        inject(interface, now, frame, answer.take(), set);
+                    }
+                }
+                if answer.is_some() {
+                    inject(interface, now, frame, answer, shared);
+                }
+            }
+            Kind::Undelivered { protocol: IpProtocol::Udp, tuple, reason } => {
+                self.datagrams.undelivered(&tuple, reason)
+            }
+            Kind::Undelivered { tuple, reason, .. } => self.undelivered(&tuple, reason),
+            Kind::Resolution => {
+                inject(interface, now, frame, Some(answer), shared);
                 self.resolved = true;
             }
-            Kind::Other => inject(interface, now, frame, answer, shared),
+            Kind::Advertisement { router, message } => return Some((router, message)),
+            Kind::Other => inject(interface, now, frame, Some(answer), shared),
+        }
+        None
+    }
+
+    /// A segment of this machine's did not arrive. Only a handshake ends over it (RFC 5461): later the message may be
+    /// forged, or the trouble pass.
+    fn undelivered(&mut self, tuple: &Tuple, reason: Error) {
+        let Some(&id) = self.by_tuple.get(tuple) else { return };
+        let Some(connection) = self.connections.get_mut(id) else { return };
+        if connection.owner == Owner::Program && connection.socket().state() == State::SynSent {
+            connection.error = Some(reason);
+            connection.socket_mut().abort();
+            self.enqueue(id);
         }
     }
 
@@ -205,7 +255,12 @@ impl<S: Signal> Table<S> {
     /// Looks at every queued connection, and at those whose time has come: sends what they have to send.
     pub fn serve<D: Device, L: Device>(&mut self, nic: &mut Option<Link<D>>, loopback: &mut Link<L>, now: Instant) {
         if core::mem::take(&mut self.resolved) {
-            self.enqueue_all();
+            for id in core::mem::take(&mut self.unresolved) {
+                if let Some(connection) = self.connections.get_mut(id) {
+                    connection.unresolved = false;
+                    self.enqueue(id);
+                }
+            }
             self.datagrams.retry();
         }
         while let Some(&(at, id)) = self.timers.first()
@@ -237,6 +292,10 @@ impl<S: Signal> Table<S> {
 
     /// Sends what one connection has to send, notes what became of it, and says whether it wants another turn.
     pub fn serve_one<D: Device>(&mut self, id: Id, link: &mut Link<D>, now: Instant) -> bool {
+        #[cfg(test)]
+        {
+            self.touched += 1;
+        }
         self.settle(id, Cause::Segment);
         let Some(connection) = self.connections.get_mut(id) else { return false };
         // smoltcp forgets unread data when it leaves TIME-WAIT; it stays there until the program has read it.
@@ -245,10 +304,22 @@ impl<S: Signal> Table<S> {
             && connection.socket().can_recv();
         let mut more = false;
         if !unread {
-            let full = core::mem::take(&mut link.full);
-            let sent = (0..BURST).take_while(|_| link.transmit(now, &mut connection.set)).count();
-            more = link.full || sent == BURST;
-            link.full |= full;
+            let mut outcome = Outcome::Sent;
+            for _ in 0..BURST {
+                outcome = link.transmit(now, &mut connection.set);
+                if outcome != Outcome::Sent {
+                    break;
+                }
+            }
+            more = matches!(outcome, Outcome::Full | Outcome::Sent);
+            if outcome == Outcome::Unresolved && !connection.unresolved {
+                connection.unresolved = true;
+                if self.unresolved.len() > 2 * self.connections.len() + 64 {
+                    let connections = &self.connections;
+                    self.unresolved.retain(|&id| connections.get(id).is_some());
+                }
+                self.unresolved.push(id);
+            }
         }
         self.settle(id, Cause::Timer);
         self.expire(id, now);

@@ -5,37 +5,69 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 use smoltcp::iface::{SocketHandle, SocketSet};
-use smoltcp::phy::Device;
-use smoltcp::socket::udp::{PacketBuffer, PacketMetadata, SendError, Socket};
+use smoltcp::phy::{Device, PacketMeta};
+use smoltcp::socket::udp::{PacketBuffer, PacketMetadata, SendError, Socket, UdpMetadata};
 use smoltcp::time::{Duration, Instant};
 use smoltcp::wire::{IpAddress, IpEndpoint, IpListenEndpoint};
 
+use super::address::Local;
 use super::error::Error;
-use super::link::{Link, Via};
+use super::frame::Tuple;
+use super::link::{Link, Outcome, Via};
+use super::ports::Ports;
 use super::slab::{Id, Slab};
 use crate::io::{Ready, Signal};
 
 /// Datagrams that can wait in each direction, and their bytes.
 const PACKETS: usize = 32;
 const BYTES: usize = 32 * 1024;
-/// The largest datagram that fits a frame of the usual size: 1500 bytes less the IPv4 and UDP headers.
-pub const MAX_PAYLOAD: usize = 1472;
 /// How often a datagram whose next hop has no known address is tried again.
 const RETRY: Duration = Duration::from_millis(1000);
+/// Multicast groups of one socket.
+const MAX_GROUPS: usize = 32;
+
+/// What a program can set on a UDP socket and its datagrams obey.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// The time to live of datagrams to one receiver.
+    pub hop_limit: u8,
+    /// The same for those to a multicast group; 0 keeps them on this machine.
+    pub multicast_hop_limit: u8,
+    /// Datagrams to a group also go to its members on this machine.
+    pub multicast_loop: bool,
+    /// Broadcasts are allowed.
+    pub broadcast: bool,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { hop_limit: 64, multicast_hop_limit: 1, multicast_loop: true, broadcast: false }
+    }
+}
+
+/// The way of a datagram.
+#[derive(Clone, Copy, Debug)]
+pub struct Course {
+    pub via: Via,
+    pub from: IpAddress,
+    pub to: IpEndpoint,
+    pub hop_limit: u8,
+}
 
 /// The two smoltcp sockets of one UDP socket.
-pub struct Pair {
+struct Pair {
     nic: SocketSet<'static>,
     loopback: SocketSet<'static>,
     handle: SocketHandle,
 }
 
 impl Pair {
-    fn new(local: IpListenEndpoint) -> Option<Self> {
+    /// The address is not smoltcp's business: whose a datagram is has been decided before, and a source is always given.
+    fn new(port: u16) -> Option<Self> {
         let set = || {
             let buffer = || PacketBuffer::new(vec![PacketMetadata::EMPTY; PACKETS], vec![0; BYTES]);
             let mut socket = Socket::new(buffer(), buffer());
-            socket.bind(local).ok()?;
+            socket.bind(IpListenEndpoint::from(port)).ok()?;
             let mut set = SocketSet::new(Vec::new());
             let handle = set.add(socket);
             Some((set, handle))
@@ -44,8 +76,7 @@ impl Pair {
         Some(Self { nic, loopback, handle })
     }
 
-    /// The set whose socket uses `via`.
-    pub fn of(&mut self, via: Via) -> &mut SocketSet<'static> {
+    fn of(&mut self, via: Via) -> &mut SocketSet<'static> {
         match via {
             Via::Nic => &mut self.nic,
             Via::Loopback => &mut self.loopback,
@@ -65,17 +96,29 @@ impl Pair {
         [&self.nic, &self.loopback].iter().all(|set| set.get::<Socket<'_>>(self.handle).can_send())
     }
 
-    fn unsent(&self, via: Via) -> bool {
-        let set = if via == Via::Nic { &self.nic } else { &self.loopback };
-        set.get::<Socket<'_>>(self.handle).send_queue() > 0
+    /// Sends what waits to be sent; what stopped it.
+    fn transmit<D: Device>(&mut self, via: Via, link: &mut Link<D>, now: Instant) -> Outcome {
+        let mut outcome = Outcome::Sent;
+        while outcome == Outcome::Sent && self.socket(via).send_queue() > 0 {
+            outcome = link.transmit(now, self.of(via));
+        }
+        if self.socket(via).send_queue() == 0 { Outcome::Sent } else { outcome }
     }
 }
 
 struct Entry<S: Signal> {
-    local: IpListenEndpoint,
+    local: Local,
     pair: Pair,
     /// Set by connect: the only peer, and the destination of a send that names none.
     peer: Option<IpEndpoint>,
+    settings: Settings,
+    /// The multicast groups that it takes part in.
+    groups: Vec<IpAddress>,
+    /// What became of an earlier datagram to the peer, for the next call.
+    error: Option<Error>,
+    /// Whether it waits for the next round, or for a neighbour's address.
+    queued: bool,
+    waits: bool,
     signal: Arc<S>,
     published: Option<Ready>,
 }
@@ -83,49 +126,75 @@ struct Entry<S: Signal> {
 impl<S: Signal> Entry<S> {
     fn publish(&mut self) {
         let mut ready = Ready::empty();
-        ready.set(Ready::IN, self.pair.can_recv());
+        ready.set(Ready::IN, self.pair.can_recv() || self.error.is_some());
         ready.set(Ready::OUT, self.pair.can_send());
+        ready.set(Ready::ERR, self.error.is_some());
         if self.published.replace(ready) != Some(ready) {
             self.signal.publish(ready);
         }
+    }
+
+    fn take_error(&mut self) -> Option<Error> {
+        let error = self.error.take();
+        if error.is_some() {
+            self.publish();
+        }
+        error
+    }
+
+    /// Whether a datagram to a group or to everyone is for this socket as well.
+    fn listens_to(&self, to: IpAddress) -> bool {
+        self.local.takes(to) && (!to.is_multicast() || self.groups.contains(&to))
     }
 }
 
 /// All UDP sockets.
 pub struct Datagrams<S: Signal> {
     entries: Slab<Entry<S>>,
-    /// Something was sent, received or resolved since the last round.
-    active: bool,
+    ports: Ports,
+    /// The sockets that something was sent from or received for since the last round.
+    queue: Vec<Id>,
+    /// The sockets that could not send because a next hop's address is unknown.
+    waiting: Vec<Id>,
     retry_at: Option<Instant>,
 }
 
 impl<S: Signal> Datagrams<S> {
     pub const fn new() -> Self {
-        Self { entries: Slab::new(), active: false, retry_at: None }
+        Self { entries: Slab::new(), ports: Ports::new(), queue: Vec::new(), waiting: Vec::new(), retry_at: None }
     }
 
-    /// Whether a socket is bound to `port` at `address`, or either of them at any address.
-    pub fn is_bound(&self, address: Option<IpAddress>, port: u16) -> bool {
-        self.entries.iter().any(|(_, entry)| {
-            entry.local.port == port && (entry.local.addr.is_none() || address.is_none() || entry.local.addr == address)
-        })
+    fn entry(&mut self, id: Id) -> Result<&mut Entry<S>, Error> {
+        self.entries.get_mut(id).ok_or(Error::Invalid)
+    }
+
+    /// Whether another socket is where one wants to be.
+    pub fn is_taken(&self, local: &Local) -> bool {
+        let mut there = self.ports.at(local.port).iter().filter_map(|&id| self.entries.get(id));
+        there.any(|entry| entry.local.overlaps(local))
     }
 
     /// Opens a socket. The caller has made sure that `local` is free and its port not zero.
-    pub fn bind(&mut self, local: IpListenEndpoint, signal: Arc<S>) -> Result<Id, Error> {
-        let pair = Pair::new(local).ok_or(Error::Invalid)?;
-        let mut entry = Entry { local, pair, peer: None, signal, published: None };
+    pub fn bind(&mut self, local: Local, settings: Settings, signal: Arc<S>) -> Result<Id, Error> {
+        let pair = Pair::new(local.port).ok_or(Error::Invalid)?;
+        let (peer, error, groups) = (None, None, Vec::new());
+        let (queued, waits, published) = (false, false, None);
+        let mut entry = Entry { local, pair, peer, settings, groups, error, queued, waits, signal, published };
         entry.publish();
-        Ok(self.entries.insert(entry))
+        let id = self.entries.insert(entry);
+        self.ports.insert(local.port, id);
+        Ok(id)
     }
 
-    /// Closes a socket; what it has not sent yet is forgotten.
-    pub fn close(&mut self, id: Id) {
-        self.entries.remove(id);
+    /// Closes a socket; what it has not sent yet is forgotten. Returns the groups that it was in.
+    pub fn close(&mut self, id: Id) -> Vec<IpAddress> {
+        let Some(entry) = self.entries.remove(id) else { return Vec::new() };
+        self.ports.remove(entry.local.port, id);
+        entry.groups
     }
 
-    /// The address and port that a socket is bound to.
-    pub fn local(&self, id: Id) -> Result<IpListenEndpoint, Error> {
+    /// Where a socket is bound.
+    pub fn local(&self, id: Id) -> Result<Local, Error> {
         Ok(self.entries.get(id).ok_or(Error::Invalid)?.local)
     }
 
@@ -136,56 +205,115 @@ impl<S: Signal> Datagrams<S> {
 
     /// Names the only peer, or none.
     pub fn set_peer(&mut self, id: Id, peer: Option<IpEndpoint>) -> Result<(), Error> {
-        self.entries.get_mut(id).ok_or(Error::Invalid)?.peer = peer;
+        let entry = self.entry(id)?;
+        entry.peer = peer;
+        entry.take_error();
         Ok(())
     }
 
-    /// Sets the time to live of outgoing datagrams, 1 to 255.
-    pub fn set_hop_limit(&mut self, id: Id, limit: u8) -> Result<(), Error> {
-        let entry = self.entries.get_mut(id).ok_or(Error::Invalid)?;
-        for via in [Via::Nic, Via::Loopback] {
-            entry.pair.socket(via).set_hop_limit(Some(limit.max(1)));
-        }
+    /// What the program has set.
+    pub fn settings(&self, id: Id) -> Result<Settings, Error> {
+        Ok(self.entries.get(id).ok_or(Error::Invalid)?.settings)
+    }
+
+    /// What the program sets.
+    pub fn configure(&mut self, id: Id, settings: Settings) -> Result<(), Error> {
+        self.entry(id)?.settings = settings;
         Ok(())
     }
 
-    /// The sockets of whoever is bound to `to`; an exact address goes before any address.
-    pub fn receiver(&mut self, to: IpEndpoint) -> Option<&mut Pair> {
-        let fits =
-            |entry: &Entry<S>, exact: bool| entry.local.port == to.port && entry.local.addr == exact.then_some(to.addr);
-        let id = [true, false]
-            .into_iter()
-            .find_map(|exact| self.entries.iter().find(|(_, entry)| fits(entry, exact)).map(|(id, _)| id))?;
-        self.active = true;
-        Some(&mut self.entries.get_mut(id)?.pair)
+    /// Takes the error that waits for `SO_ERROR`.
+    pub fn take_error(&mut self, id: Id) -> Option<Error> {
+        self.entry(id).ok()?.take_error()
     }
 
-    /// Queues a datagram to `to`, or to the connected peer.
-    pub fn send(
-        &mut self,
-        id: Id,
-        via: impl FnOnce(IpAddress) -> Via,
-        bytes: &[u8],
-        to: Option<IpEndpoint>,
-    ) -> Result<usize, Error> {
-        let entry = self.entries.get_mut(id).ok_or(Error::Invalid)?;
-        let to = to.or(entry.peer).ok_or(Error::DestinationRequired)?;
-        if bytes.len() > MAX_PAYLOAD {
-            return Err(Error::TooLong);
+    /// Makes a socket a member of a group. The links' own memberships are the caller's.
+    pub fn join(&mut self, id: Id, group: IpAddress) -> Result<(), Error> {
+        let entry = self.entry(id)?;
+        if entry.groups.contains(&group) {
+            return Err(Error::AddressInUse);
         }
-        let result = match entry.pair.socket(via(to.addr)).send_slice(bytes, to) {
+        if entry.groups.len() >= MAX_GROUPS {
+            return Err(Error::NoBuffers);
+        }
+        entry.groups.push(group);
+        Ok(())
+    }
+
+    /// Ends a membership.
+    pub fn leave(&mut self, id: Id, group: IpAddress) -> Result<(), Error> {
+        let entry = self.entry(id)?;
+        let at = entry.groups.iter().position(|&joined| joined == group).ok_or(Error::AddressNotAvailable)?;
+        entry.groups.swap_remove(at);
+        Ok(())
+    }
+
+    /// Whether any socket is in a group.
+    pub fn has_member(&self, group: IpAddress) -> bool {
+        self.entries.iter().any(|(_, entry)| entry.groups.contains(&group))
+    }
+
+    // ---- frames in ----
+
+    /// Who gets a datagram that one receiver gets; an exact address goes before any address.
+    pub fn receiver(&self, to: IpEndpoint) -> Option<Id> {
+        let there = self.ports.at(to.port).iter().filter_map(|&id| Some((id, self.entries.get(id)?)));
+        let fitting = there.filter(|(_, entry)| entry.local.takes(to.addr));
+        fitting.min_by_key(|(_, entry)| entry.local.address.is_none()).map(|(id, _)| id)
+    }
+
+    /// Who gets a datagram to a group or to everyone.
+    pub fn receivers(&self, to: IpEndpoint) -> Vec<Id> {
+        let there = self.ports.at(to.port).iter().filter_map(|&id| Some((id, self.entries.get(id)?)));
+        there.filter(|(_, entry)| entry.listens_to(to.addr)).map(|(id, _)| id).collect()
+    }
+
+    /// The smoltcp socket that is about to get a datagram.
+    pub fn set(&mut self, id: Id, via: Via) -> Option<&mut SocketSet<'static>> {
+        self.touch(id);
+        Some(self.entries.get_mut(id)?.pair.of(via))
+    }
+
+    /// A datagram did not arrive. Who is connected to that peer learns it with the next call, as elsewhere.
+    pub fn undelivered(&mut self, tuple: &Tuple, reason: Error) {
+        for &id in self.ports.at(tuple.local.port) {
+            if let Some(entry) = self.entries.get_mut(id)
+                && entry.peer == Some(tuple.remote)
+            {
+                entry.error = Some(reason);
+                entry.publish();
+            }
+        }
+    }
+
+    // ---- transferring ----
+
+    /// Queues a datagram.
+    pub fn send(&mut self, id: Id, bytes: &[u8], course: &Course) -> Result<usize, Error> {
+        let entry = self.entry(id)?;
+        if let Some(error) = entry.take_error() {
+            return Err(error);
+        }
+        let socket = entry.pair.socket(course.via);
+        // smoltcp keeps one limit for all that waits; what waits for a neighbour beside a group's datagram is rare.
+        socket.set_hop_limit(Some(course.hop_limit.max(1)));
+        let meta = UdpMetadata { endpoint: course.to, local_address: Some(course.from), meta: PacketMeta::default() };
+        let result = match socket.send_slice(bytes, meta) {
             Ok(()) => Ok(bytes.len()),
             Err(SendError::BufferFull) => Err(Error::WouldBlock),
             Err(SendError::Unaddressable) => Err(Error::Invalid),
         };
-        self.active = true;
         entry.publish();
+        self.touch(id);
         result
     }
 
     /// Takes, or only looks at, the oldest datagram. What does not fit `into` is lost, as everywhere.
     pub fn receive(&mut self, id: Id, into: &mut [u8], peek: bool) -> Result<(usize, IpEndpoint), Error> {
-        let entry = self.entries.get_mut(id).ok_or(Error::Invalid)?;
+        let entry = self.entry(id)?;
+        if let Some(error) = entry.take_error() {
+            return Err(error);
+        }
         let only = entry.peer;
         for via in [Via::Loopback, Via::Nic] {
             let socket = entry.pair.socket(via);
@@ -208,9 +336,24 @@ impl<S: Signal> Datagrams<S> {
         Err(Error::WouldBlock)
     }
 
+    // ---- rounds ----
+
+    fn touch(&mut self, id: Id) {
+        if let Some(entry) = self.entries.get_mut(id)
+            && !core::mem::replace(&mut entry.queued, true)
+        {
+            self.queue.push(id);
+        }
+    }
+
     /// A next hop's address has become known: what waits for one is tried in the next round.
     pub fn retry(&mut self) {
-        self.active = true;
+        for id in core::mem::take(&mut self.waiting) {
+            if let Some(entry) = self.entries.get_mut(id) {
+                entry.waits = false;
+            }
+            self.touch(id);
+        }
     }
 
     /// When what could not be sent is tried again.
@@ -220,21 +363,25 @@ impl<S: Signal> Datagrams<S> {
 
     /// Sends what waits, and tells the owners what has changed.
     pub fn serve<D: Device, L: Device>(&mut self, nic: &mut Option<Link<D>>, loopback: &mut Link<L>, now: Instant) {
-        if !core::mem::take(&mut self.active) && self.retry_at.is_none_or(|at| now < at) {
-            return;
+        if self.retry_at.is_some_and(|at| at <= now) {
+            self.retry();
         }
-        let ids: Vec<Id> = self.entries.iter().map(|(id, _)| id).collect();
-        let mut waiting = false;
-        for entry in ids {
-            let Some(entry) = self.entries.get_mut(entry) else { continue };
-            if let Some(nic) = nic {
-                while entry.pair.unsent(Via::Nic) && nic.transmit(now, &mut entry.pair.nic) {}
-                waiting |= entry.pair.unsent(Via::Nic);
-            }
-            while entry.pair.unsent(Via::Loopback) && loopback.transmit(now, &mut entry.pair.loopback) {}
-            waiting |= entry.pair.unsent(Via::Loopback);
+        for id in core::mem::take(&mut self.queue) {
+            let Some(entry) = self.entries.get_mut(id) else { continue };
+            entry.queued = false;
+            let by_nic = nic.as_mut().map_or(Outcome::Sent, |nic| entry.pair.transmit(Via::Nic, nic, now));
+            let by_loopback = entry.pair.transmit(Via::Loopback, loopback, now);
             entry.publish();
+            if by_nic == Outcome::Full || by_loopback == Outcome::Full {
+                self.touch(id);
+            } else if by_nic != Outcome::Sent && !core::mem::replace(&mut entry.waits, true) {
+                self.waiting.push(id);
+            }
         }
-        self.retry_at = waiting.then_some(now + RETRY);
+        self.retry_at = if self.waiting.is_empty() {
+            None
+        } else {
+            Some(self.retry_at.filter(|&at| at > now).unwrap_or(now + RETRY))
+        };
     }
 }

@@ -2,18 +2,18 @@
 
 use alloc::boxed::Box;
 use core::ffi::{CStr, c_char};
-use core::net::{Ipv4Addr, SocketAddrV4};
+use core::net::{Ipv4Addr, SocketAddr};
 use core::ptr;
 
 use hermit_abi::{AF_INET, AF_UNSPEC, EAI_FAMILY, EAI_NONAME, EAI_SERVICE, SOCK_STREAM, addrinfo, socklen_t};
 
-use super::address::sockaddr_in;
+use super::address::{Form, form};
 
 /// One answer, with the address that it points to.
 #[repr(C)]
 struct Answer {
     info: addrinfo,
-    address: hermit_abi::sockaddr_in,
+    address: Form,
 }
 
 /// Looks up a name: an IPv4 address in digits, or `localhost`. There is no resolver, so other names do not exist.
@@ -59,7 +59,7 @@ unsafe extern "C" fn sys_getaddrinfo(
             ai_addr: ptr::null_mut(),
             ai_next: ptr::null_mut(),
         },
-        address: sockaddr_in(SocketAddrV4::new(ip, port)),
+        address: form(SocketAddr::from((ip, port))).0,
     });
     answer.info.ai_addr = (&raw mut answer.address).cast();
     // SAFETY: the caller's. An `Answer` begins with its `addrinfo`, so a pointer to the one is a pointer to the other.

@@ -4,30 +4,43 @@ use alloc::sync::Arc;
 
 use smoltcp::phy::Device;
 use smoltcp::time::Instant;
-use smoltcp::wire::{IpAddress, IpEndpoint, IpListenEndpoint};
+use smoltcp::wire::{IpAddress, IpEndpoint};
 
 use super::Stack;
 use crate::io::Signal;
+use crate::net::address::Local;
 use crate::net::error::Error;
-use crate::net::frame::is_loopback;
 use crate::net::link::Via;
 use crate::net::slab::Id;
-use crate::net::udp::Datagrams;
+use crate::net::udp::{Course, Datagrams, Settings};
 
 impl<D: Device, S: Signal> Stack<D, S> {
     /// Opens a UDP socket at `local`.
-    pub fn bind_datagram(&mut self, local: IpListenEndpoint, signal: Arc<S>) -> Result<Id, Error> {
+    pub fn bind_datagram(&mut self, local: Local, settings: Settings, signal: Arc<S>) -> Result<Id, Error> {
         let foreign =
-            |address: IpAddress| !self.is_local(address) && !address.is_multicast() && !address.is_broadcast();
-        if local.addr.is_some_and(foreign) {
+            |address: IpAddress| !self.is_local(address) && !address.is_multicast() && !self.is_broadcast(address);
+        if local.address.is_some_and(foreign) {
             return Err(Error::AddressNotAvailable);
         }
         let port = match local.port {
-            0 => self.ephemeral(|stack, port| !stack.table.datagrams.is_bound(local.addr, port))?,
-            port if self.table.datagrams.is_bound(local.addr, port) => return Err(Error::AddressInUse),
+            0 => self.ephemeral(|stack, port| !stack.table.datagrams.is_taken(&Local { port, ..local }))?,
+            _ if self.table.datagrams.is_taken(&local) => return Err(Error::AddressInUse),
             port => port,
         };
-        self.table.datagrams.bind(IpListenEndpoint { addr: local.addr, port }, signal)
+        self.table.datagrams.bind(Local { port, ..local }, settings, signal)
+    }
+
+    /// Closes a UDP socket.
+    pub fn close_datagram(&mut self, id: Id, now: Instant) {
+        for group in self.table.datagrams.close(id) {
+            self.leave_link(group, now);
+        }
+    }
+
+    /// Whether every machine on the link is meant.
+    fn is_broadcast(&self, address: IpAddress) -> bool {
+        let IpAddress::Ipv4(to) = address else { return false };
+        to.is_broadcast() || self.ipv4_network().is_some_and(|network| network.broadcast() == Some(to))
     }
 
     /// Sends a datagram to `to`, or to the socket's peer.
@@ -38,18 +51,81 @@ impl<D: Device, S: Signal> Stack<D, S> {
         to: Option<IpEndpoint>,
         now: Instant,
     ) -> Result<usize, Error> {
-        let nic_address = self.address();
-        let via = |address: IpAddress| {
-            let own = nic_address.is_some_and(|own| address == IpAddress::Ipv4(own));
-            if own || is_loopback(address) { Via::Loopback } else { Via::Nic }
-        };
         let to = to.or(self.table.datagrams.peer(id).ok()).ok_or(Error::DestinationRequired)?;
-        if via(to.addr) == Via::Nic && nic_address.is_none() {
-            return Err(Error::Unreachable);
+        if to.port == 0 {
+            return Err(Error::Invalid);
         }
-        let result = self.table.datagrams.send(id, via, bytes, Some(to));
+        let settings = self.table.datagrams.settings(id)?;
+        let (to_group, to_all) = (to.addr.is_multicast(), self.is_broadcast(to.addr));
+        if to_all && !settings.broadcast {
+            return Err(Error::NotAllowed);
+        }
+        let own = self.table.datagrams.local(id)?.address.filter(|own| self.is_local(*own));
+        let from = match own {
+            Some(own) => self.source_for(to.addr).map(|_| own)?,
+            None => self.source_for(to.addr)?,
+        };
+        let via = self.via(to.addr);
+        let headers = if matches!(to.addr, IpAddress::Ipv4(_)) { 20 + 8 } else { 40 + 8 };
+        if bytes.len() > self.mtu(via).saturating_sub(headers) {
+            return Err(Error::TooLong);
+        }
+        let hop_limit = if to_group { settings.multicast_hop_limit } else { settings.hop_limit };
+        let course = Course { via, from, to, hop_limit };
+        let mut result = Ok(bytes.len());
+        if via == Via::Nic && !(to_group && hop_limit == 0) {
+            result = self.table.datagrams.send(id, bytes, &course);
+        }
+        // This machine takes part in groups and hears broadcasts as well.
+        if via == Via::Loopback || (to_group && settings.multicast_loop) || to_all {
+            let here = self.table.datagrams.send(id, bytes, &Course { via: Via::Loopback, ..course });
+            result = if via == Via::Loopback { here } else { result };
+        }
         self.table.datagrams.serve(&mut self.nic, &mut self.loopback, now);
         result
+    }
+
+    /// This end's address, which a connected socket has even if it was bound to none.
+    pub fn datagram_local(&self, id: Id) -> Result<Local, Error> {
+        let mut local = self.table.datagrams.local(id)?;
+        if local.address.is_none()
+            && let Ok(peer) = self.table.datagrams.peer(id)
+        {
+            local.address = self.source_for(peer.addr).ok();
+        }
+        Ok(local)
+    }
+
+    /// Makes a socket a member of a multicast group.
+    pub fn join(&mut self, id: Id, group: IpAddress, now: Instant) -> Result<(), Error> {
+        if !group.is_multicast() {
+            return Err(Error::Invalid);
+        }
+        self.table.datagrams.join(id, group)?;
+        let Some(nic) = &mut self.nic else { return Ok(()) };
+        if nic.interface.join_multicast_group(group).is_err() {
+            self.table.datagrams.leave(id, group)?;
+            return Err(Error::NoBuffers);
+        }
+        nic.transmit_shared(now);
+        Ok(())
+    }
+
+    /// Ends a socket's membership.
+    pub fn leave(&mut self, id: Id, group: IpAddress, now: Instant) -> Result<(), Error> {
+        self.table.datagrams.leave(id, group)?;
+        self.leave_link(group, now);
+        Ok(())
+    }
+
+    /// Tells the link that nobody here is in a group any more, if so.
+    fn leave_link(&mut self, group: IpAddress, now: Instant) {
+        if let Some(nic) = &mut self.nic
+            && !self.table.datagrams.has_member(group)
+        {
+            let _ = nic.interface.leave_multicast_group(group);
+            nic.transmit_shared(now);
+        }
     }
 
     /// The UDP sockets, for what concerns neither links nor time.

@@ -6,11 +6,12 @@ use alloc::vec::Vec;
 use smoltcp::phy::Device;
 use smoltcp::socket::tcp::State;
 use smoltcp::time::Instant;
-use smoltcp::wire::{IpEndpoint, IpListenEndpoint};
+use smoltcp::wire::IpEndpoint;
 
 use super::{Halves, Linger, Stack};
 use crate::io::Signal;
-use crate::net::connection::{Connection, ORPHAN_TIMEOUT, Owner};
+use crate::net::address::{Family, Local};
+use crate::net::connection::{Connection, KeepAlive, ORPHAN_TIMEOUT, Owner, Wishes};
 use crate::net::error::Error;
 use crate::net::frame::Tuple;
 use crate::net::link::Via;
@@ -23,15 +24,14 @@ const MAX_BACKLOG: usize = 1024;
 
 impl<D: Device, S: Signal> Stack<D, S> {
     /// Accepts connections at `local`, of which about `backlog` may wait.
-    pub fn listen(&mut self, local: IpListenEndpoint, backlog: usize, signal: Arc<S>) -> Result<Id, Error> {
+    pub fn listen(&mut self, local: Local, backlog: usize, wishes: Wishes, signal: Arc<S>) -> Result<Id, Error> {
         let local = self.bind_stream(local)?;
-        Ok(self.table.listen(local.addr, local.port, backlog.clamp(MIN_BACKLOG, MAX_BACKLOG), signal))
+        Ok(self.table.listen(local, backlog.clamp(MIN_BACKLOG, MAX_BACKLOG), wishes, signal))
     }
 
     /// Where a listener listens.
-    pub fn listening_at(&self, listener: Id) -> Result<IpListenEndpoint, Error> {
-        let listener = self.table.listeners.get(listener).ok_or(Error::Invalid)?;
-        Ok(IpListenEndpoint { addr: listener.address, port: listener.port })
+    pub fn listening_at(&self, listener: Id) -> Result<Local, Error> {
+        Ok(self.table.listeners.get(listener).ok_or(Error::Invalid)?.local)
     }
 
     /// Takes the oldest connection that waits at a listener.
@@ -52,23 +52,27 @@ impl<D: Device, S: Signal> Stack<D, S> {
     pub fn connect(
         &mut self,
         remote: IpEndpoint,
-        local: Option<IpListenEndpoint>,
+        local: Option<Local>,
+        wishes: Wishes,
         signal: Arc<S>,
         now: Instant,
     ) -> Result<Id, Error> {
         if remote.port == 0 || !remote.addr.is_unicast() {
             return Err(Error::AddressNotAvailable);
         }
-        let capacity = self.table.capacity().ok_or(Error::NoBuffers)?;
-        let address = match local.and_then(|local| local.addr) {
-            Some(address) => address,
-            None => self.source_for(remote.addr)?,
+        let capacities = wishes.capacities(self.table.capacity().ok_or(Error::NoBuffers)?);
+        let usual = self.source_for(remote.addr)?;
+        let address = match local.and_then(|local| local.address) {
+            Some(own) if own.version() != remote.addr.version() => return Err(Error::AddressNotAvailable),
+            Some(own) => own,
+            None => usual,
         };
         let tuple_for = |port| Tuple { local: IpEndpoint::new(address, port), remote };
         let port = match local {
-            Some(IpListenEndpoint { port, .. }) if port != 0 => port,
+            Some(Local { port, .. }) if port != 0 => port,
             _ => self.ephemeral(|stack, port| {
-                stack.stream_port_is_free(None, port) && !stack.table.is_taken(&tuple_for(port))
+                let free = stack.stream_place_is_free(&Local::any(Family::Dual, port));
+                free && !stack.table.is_taken(&tuple_for(port))
             })?,
         };
         let tuple = tuple_for(port);
@@ -77,7 +81,7 @@ impl<D: Device, S: Signal> Stack<D, S> {
         }
         let via = self.via(remote.addr);
         let mut connection =
-            Connection::new(tuple, via, Owner::Program, signal, capacity, now).ok_or(Error::NoBuffers)?;
+            Connection::new(tuple, via, Owner::Program, signal, capacities, now).ok_or(Error::NoBuffers)?;
         connection.expect_answer();
         let interface = match (via, &mut self.nic) {
             (Via::Loopback, _) => &mut self.loopback.interface,
@@ -268,8 +272,8 @@ impl<D: Device, S: Signal> Stack<D, S> {
     }
 
     /// Asks an idle peer for signs of life, or does not.
-    pub fn set_keep_alive(&mut self, id: Id, on: bool, now: Instant) -> Result<(), Error> {
-        self.connection(id)?.set_keep_alive(on);
+    pub fn set_keep_alive(&mut self, id: Id, keep_alive: KeepAlive, now: Instant) -> Result<(), Error> {
+        self.connection(id)?.set_keep_alive(keep_alive);
         self.serve(id, now);
         Ok(())
     }
@@ -278,6 +282,23 @@ impl<D: Device, S: Signal> Stack<D, S> {
     pub fn set_hop_limit(&mut self, id: Id, limit: u8) -> Result<(), Error> {
         self.connection(id)?.socket_mut().set_hop_limit(Some(limit.max(1)));
         Ok(())
+    }
+
+    /// Bytes of buffer for receiving and for sending.
+    pub fn capacities(&mut self, id: Id) -> Result<(usize, usize), Error> {
+        let socket = self.connection(id)?.socket();
+        Ok((socket.recv_capacity(), socket.send_capacity()))
+    }
+
+    /// Whether all that was sent on a connection has arrived, and its end, too.
+    pub fn is_delivered(&self, id: Id) -> bool {
+        self.table.connections.get(id).is_none_or(Connection::is_drained)
+    }
+
+    /// How often a connection was looked at since the last question.
+    #[cfg(test)]
+    pub fn reset_touched(&mut self) -> usize {
+        core::mem::take(&mut self.table.touched)
     }
 
     /// The number of connections of any kind.

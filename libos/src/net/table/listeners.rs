@@ -6,11 +6,11 @@ use alloc::vec::Vec;
 
 use smoltcp::socket::tcp::State;
 use smoltcp::time::{Duration, Instant};
-use smoltcp::wire::IpAddress;
 
 use super::Table;
 use crate::io::{Ready, Signal};
-use crate::net::connection::{Connection, Owner};
+use crate::net::address::Local;
+use crate::net::connection::{Connection, Owner, Wishes};
 use crate::net::error::Error;
 use crate::net::frame::Tuple;
 use crate::net::link::Via;
@@ -22,11 +22,15 @@ const MAX_HANDSHAKES: usize = 512;
 /// An honest peer far away finishes a handshake within this time.
 const FAIR_TIME: Duration = Duration::from_millis(500);
 
+/// Beyond this many handshakes under way, the buffers of another connection are small: most of them are a flood's.
+const MANY_HANDSHAKES: usize = 64;
+const SMALL_CAPACITY: usize = 8 * 1024;
+
 /// A port on which connections are accepted.
 pub struct Listener<S: Signal> {
-    /// The address, or any of this machine's.
-    pub address: Option<IpAddress>,
-    pub port: u16,
+    pub local: Local,
+    /// Bytes of buffer for receiving and for sending that the program wants its connections to have.
+    wishes: Wishes,
     /// Connections that may wait to be accepted.
     backlog: usize,
     pub(super) handshakes: usize,
@@ -43,11 +47,18 @@ impl<S: Signal> Listener<S> {
 }
 
 impl<S: Signal> Table<S> {
+    /// The listeners at a port.
+    pub fn listeners_at(&self, port: u16) -> impl Iterator<Item = &Listener<S>> {
+        self.listener_ports.at(port).iter().filter_map(|&id| self.listeners.get(id))
+    }
+
+    /// Who accepts a connection to `tuple`: an exact address goes before any address.
     pub(super) fn listener_for(&self, tuple: &Tuple) -> Option<Id> {
-        let fits = |listener: &Listener<S>| {
-            listener.port == tuple.local.port && listener.address.is_none_or(|address| address == tuple.local.addr)
-        };
-        self.listeners.iter().find(|(_, listener)| fits(listener)).map(|(id, _)| id)
+        let ids = self.listener_ports.at(tuple.local.port).iter().copied();
+        let fitting = ids.filter(|&id| {
+            self.listeners.get(id).is_some_and(|listener: &Listener<S>| listener.local.takes(tuple.local.addr))
+        });
+        fitting.min_by_key(|&id| self.listeners.get(id).is_some_and(|listener| listener.local.address.is_none()))
     }
 
     /// Makes the socket that will answer a SYN.
@@ -59,9 +70,14 @@ impl<S: Signal> Table<S> {
         {
             return None;
         }
-        let capacity = self.capacity()?;
+        let entry = self.listeners.get(listener)?;
+        let mut capacity = self.capacity()?;
+        if entry.handshakes >= MANY_HANDSHAKES {
+            capacity = capacity.min(SMALL_CAPACITY);
+        }
+        let capacities = entry.wishes.capacities(capacity);
         let owner = Owner::Listener(listener);
-        let mut connection = Connection::new(tuple, via, owner, Arc::new(S::default()), capacity, now)?;
+        let mut connection = Connection::new(tuple, via, owner, Arc::new(S::default()), capacities, now)?;
         connection.socket_mut().listen(tuple.local).ok()?;
         connection.seen = State::SynReceived;
         let id = self.insert(connection);
@@ -91,11 +107,12 @@ impl<S: Signal> Table<S> {
         false
     }
 
-    /// Accepts connections to `port`, at most `backlog` of them waiting.
-    pub fn listen(&mut self, address: Option<IpAddress>, port: u16, backlog: usize, signal: Arc<S>) -> Id {
-        let listener =
-            Listener { address, port, backlog, handshakes: 0, begun: VecDeque::new(), queue: VecDeque::new(), signal };
-        self.listeners.insert(listener)
+    /// Accepts connections at `local`, at most `backlog` of them waiting.
+    pub fn listen(&mut self, local: Local, backlog: usize, wishes: Wishes, signal: Arc<S>) -> Id {
+        let (begun, queue) = (VecDeque::new(), VecDeque::new());
+        let id = self.listeners.insert(Listener { local, wishes, backlog, handshakes: 0, begun, queue, signal });
+        self.listener_ports.insert(local.port, id);
+        id
     }
 
     /// The oldest connection that waits to be accepted. It belongs to the caller from now on.
@@ -111,10 +128,10 @@ impl<S: Signal> Table<S> {
 
     /// Ends a listener. Returns the connections that nobody will accept, for the caller to abort.
     pub fn unlisten(&mut self, listener: Id) -> Vec<Id> {
-        if self.listeners.remove(listener).is_none() {
-            return Vec::new();
-        }
-        let orphaned = |connection: &Connection<S>| connection.owner == Owner::Listener(listener);
-        self.connections.iter().filter(|(_, connection)| orphaned(connection)).map(|(id, _)| id).collect()
+        let Some(entry) = self.listeners.remove(listener) else { return Vec::new() };
+        self.listener_ports.remove(entry.local.port, listener);
+        let orphaned =
+            |id: &Id| self.connections.get(*id).is_some_and(|found| found.owner == Owner::Listener(listener));
+        entry.begun.into_iter().chain(entry.queue).filter(orphaned).collect()
     }
 }

@@ -3,7 +3,7 @@
 use smoltcp::phy::ChecksumCapabilities;
 use smoltcp::time::Duration;
 use smoltcp::wire::{
-    DhcpMessageType, DhcpPacket, DhcpRepr, EthernetFrame, EthernetProtocol, IpProtocol, Ipv4Packet, Ipv4Repr,
+    DhcpMessageType, DhcpPacket, DhcpRepr, EthernetFrame, EthernetProtocol, IpCidr, IpProtocol, Ipv4Packet, Ipv4Repr,
     UdpPacket, UdpRepr,
 };
 use std::vec;
@@ -42,7 +42,7 @@ fn answer(kind: DhcpMessageType, transaction_id: u32) -> Vec<u8> {
         client_identifier: None,
         server_identifier: Some(CLIENT),
         parameter_request_list: None,
-        dns_servers: None,
+        dns_servers: Some([Ipv4Address::new(10, 0, 2, 3)].into_iter().collect()),
         max_size: None,
         lease_duration: Some(600),
         renew_duration: None,
@@ -115,29 +115,30 @@ fn a_dhcp_server_gives_an_address_and_takes_it_back() {
     let start = Instant::from_secs(1);
     assert!(!stack.is_reachable(IpAddress::Ipv4(CLIENT)) && stack.is_reachable(IpAddress::v4(127, 0, 0, 1)));
     let remote = IpEndpoint::new(IpAddress::Ipv4(CLIENT), 80);
-    let early = stack.connect(remote, None, Arc::new(Seen::default()), start);
+    let early = stack.connect(remote, None, Wishes::default(), Arc::new(Seen::default()), start);
     assert_eq!(early, Err(Error::Unreachable));
     // A listener needs no address of its own yet.
-    stack.listen(IpListenEndpoint::from(PORT), 1, Arc::new(Seen::default())).unwrap();
+    stack.listen(place(PORT), 1, Wishes::default(), Arc::new(Seen::default())).unwrap();
 
     let (asked, now) = serve(&mut stack, &incoming, &outgoing, start, DhcpMessageType::Offer);
     assert_eq!((asked, stack.address()), (DhcpMessageType::Discover, None));
     let (asked, now) = serve(&mut stack, &incoming, &outgoing, now, DhcpMessageType::Ack);
     assert_eq!((asked, stack.address()), (DhcpMessageType::Request, Some(LEASE)));
     assert_eq!(now, start, "nobody had to wait");
-    let address = Ipv4Cidr::new(LEASE, 24);
-    assert_eq!(stack.take_change(), Some(AddressChange::Configured { address, by_dhcp: true }));
-    assert_eq!(stack.take_change(), None);
+    let address = IpCidr::Ipv4(Ipv4Cidr::new(LEASE, 24));
+    assert_eq!(stack.take_changes(), [AddressChange::Configured { address, learnt: true }]);
+    assert_eq!(stack.take_changes(), []);
+    assert_eq!(stack.name_servers().collect::<Vec<_>>(), [IpAddress::v4(10, 0, 2, 3)]);
 
     // The lease is renewed without a word, and the address goes when the server refuses.
     let (asked, later) = serve(&mut stack, &incoming, &outgoing, now, DhcpMessageType::Ack);
-    assert_eq!((asked, stack.take_change()), (DhcpMessageType::Request, None));
+    assert_eq!((asked, stack.take_changes()), (DhcpMessageType::Request, vec![]));
     assert!(later > now + Duration::from_secs(200));
     let signal = Arc::new(Seen::default());
-    stack.connect(remote, None, signal.clone(), later).unwrap();
+    stack.connect(remote, None, Wishes::default(), signal.clone(), later).unwrap();
     let (_, end) = serve(&mut stack, &incoming, &outgoing, later, DhcpMessageType::Nak);
     while stack.poll(end) {}
-    assert_eq!((stack.take_change(), stack.address()), (Some(AddressChange::Lost), None));
+    assert_eq!((stack.take_changes(), stack.address()), (vec![AddressChange::Lost { address }], None));
     assert!(signal.ready().contains(Ready::ERR | Ready::HUP), "what used the address is over");
 }
 

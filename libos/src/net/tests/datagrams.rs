@@ -1,10 +1,11 @@
 //! UDP.
 
 use super::*;
+use crate::net::udp::Settings;
 
 fn bound(stack: &mut TestStack, port: u16) -> (Id, Arc<Seen>) {
     let signal = Arc::new(Seen::default());
-    (stack.bind_datagram(IpListenEndpoint::from(port), signal.clone()).unwrap(), signal)
+    (stack.bind_datagram(place(port), Settings::default(), signal.clone()).unwrap(), signal)
 }
 
 #[test]
@@ -51,7 +52,7 @@ fn what_cannot_be_sent_is_an_error() {
     let (client, _) = bound(&mut net.client, 9);
     let to = IpEndpoint::new(IpAddress::Ipv4(SERVER), 53);
     assert_eq!(net.client.send_datagram(client, &[0; 1473], Some(to), net.now), Err(Error::TooLong));
-    let again = net.client.bind_datagram(IpListenEndpoint::from(9), Arc::new(Seen::default()));
+    let again = net.client.bind_datagram(place(9), Settings::default(), Arc::new(Seen::default()));
     assert_eq!(again, Err(Error::AddressInUse));
     let mut alone: TestStack = Stack::new(1, BUDGET, net.now);
     let (lonely, _) = bound(&mut alone, 9);

@@ -5,6 +5,7 @@ use std::vec::Vec;
 use smoltcp::time::Duration;
 
 use super::*;
+use crate::net::connection::KeepAlive;
 use crate::net::stack::{Halves, Linger};
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -92,6 +93,23 @@ fn close_delivers_what_was_written() {
     assert_eq!((net.server.connections(), net.client.connections()), (0, 0));
 }
 
+/// What lingering waits for.
+#[test]
+fn a_close_is_delivered_when_the_peer_has_it_all() {
+    let mut net = Net::new();
+    let ((server, _), (client, _)) = net.connected();
+    while net.server_sends(server, &[7; 10_000]).is_ok() {
+        net.pass(Duration::from_millis(50));
+    }
+    net.server.close(server, Linger::Background, net.now);
+    net.pass(Duration::from_secs(5));
+    assert!(!net.server.is_delivered(server), "the peer does not read");
+    while !net.client_reads(client).is_ok_and(|bytes| bytes.is_empty()) {
+        net.pass(Duration::from_millis(500));
+    }
+    assert!(net.server.is_delivered(server));
+}
+
 #[test]
 fn the_end_of_the_program_closes_everything() {
     let mut net = Net::new();
@@ -125,7 +143,7 @@ fn a_peer_that_vanishes_is_noticed_and_forgotten() {
 fn keep_alive_can_be_turned_off() {
     let mut net = Net::new();
     let ((server, ready), _) = net.connected();
-    net.server.set_keep_alive(server, false, net.now).unwrap();
+    net.server.set_keep_alive(server, KeepAlive { on: false, ..KeepAlive::default() }, net.now).unwrap();
     net.cut();
     net.pass(MINUTE * 60);
     assert_eq!(ready.ready(), Ready::OUT);
@@ -218,9 +236,10 @@ fn time_wait_is_bounded_and_gives_way_to_a_new_connection() {
     assert!(net.server.connections() <= 32, "{}", net.server.connections());
     // The same two ends again while the server still remembers them.
     let remote = IpEndpoint::new(IpAddress::Ipv4(SERVER), PORT);
-    let local = IpListenEndpoint::from(5000);
+    let local = place(5000);
     for _ in 0..2 {
-        let client = net.client.connect(remote, Some(local), Arc::new(Seen::default()), net.now).unwrap();
+        let client =
+            net.client.connect(remote, Some(local), Wishes::default(), Arc::new(Seen::default()), net.now).unwrap();
         net.run();
         let (server, _, _) = net.server.accept(listener).unwrap();
         net.server.close(server, Linger::Background, net.now);

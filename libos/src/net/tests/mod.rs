@@ -4,6 +4,9 @@ mod addresses;
 mod datagrams;
 mod endings;
 mod hostile;
+mod ipv6;
+mod many;
+mod multicast;
 mod streams;
 
 use alloc::collections::VecDeque;
@@ -15,8 +18,10 @@ use core::sync::atomic::{AtomicU16, Ordering};
 
 use smoltcp::phy::{self, Device, DeviceCapabilities, Medium};
 use smoltcp::time::{Duration, Instant};
-use smoltcp::wire::{EthernetAddress, IpAddress, IpEndpoint, IpListenEndpoint, Ipv4Address, Ipv4Cidr};
+use smoltcp::wire::{EthernetAddress, IpAddress, IpEndpoint, Ipv4Address, Ipv4Cidr};
 
+use super::address::{Family, Local};
+use super::connection::Wishes;
 use super::error::Error;
 use super::slab::Id;
 use super::stack::Stack;
@@ -102,6 +107,16 @@ impl Device for Port {
     }
 }
 
+/// Any IPv4 address.
+pub fn place(port: u16) -> Local {
+    Local::any(Family::V4, port)
+}
+
+/// This address, or with port 0 any port there.
+pub fn at(address: IpAddress, port: u16) -> Local {
+    Local { family: Family::Dual, address: Some(address), port }
+}
+
 pub type TestStack = Stack<Port, Seen>;
 
 /// A server and a client on one wire.
@@ -130,9 +145,14 @@ fn stack(incoming: &Lane, outgoing: &Lane, mac: EthernetAddress, address: Ipv4Ad
 
 impl Net {
     pub fn new() -> Self {
+        Self::with_budget(BUDGET)
+    }
+
+    /// A server whose connections' buffers may take `budget` bytes.
+    pub fn with_budget(budget: usize) -> Self {
         let (to_server, to_client) = (Lane::default(), Lane::default());
         Self {
-            server: stack(&to_server, &to_client, SERVER_MAC, SERVER, BUDGET),
+            server: stack(&to_server, &to_client, SERVER_MAC, SERVER, budget),
             client: stack(&to_client, &to_server, CLIENT_MAC, CLIENT, 1 << 30),
             now: Instant::from_secs(1),
             to_server,
@@ -166,6 +186,15 @@ impl Net {
         self.run();
     }
 
+    /// A wire with IPv6 on both sides: link-local addresses only.
+    pub fn with_ipv6() -> Self {
+        let mut net = Self::new();
+        net.server.use_slaac(net.now);
+        net.client.use_slaac(net.now);
+        net.run();
+        net
+    }
+
     /// What the client sends from now on is lost.
     pub fn cut(&mut self) {
         self.client.device().unwrap().loses = |_| true;
@@ -174,14 +203,14 @@ impl Net {
 
     pub fn listen(&mut self) -> (Id, Arc<Seen>) {
         let signal = Arc::new(Seen::default());
-        let listener = self.server.listen(IpListenEndpoint::from(PORT), 128, signal.clone()).unwrap();
+        let listener = self.server.listen(place(PORT), 128, Wishes::default(), signal.clone()).unwrap();
         (listener, signal)
     }
 
     pub fn connect(&mut self) -> (Id, Arc<Seen>) {
         let signal = Arc::new(Seen::default());
         let server = IpEndpoint::new(IpAddress::Ipv4(SERVER), PORT);
-        let id = self.client.connect(server, None, signal.clone(), self.now).unwrap();
+        let id = self.client.connect(server, None, Wishes::default(), signal.clone(), self.now).unwrap();
         (id, signal)
     }
 

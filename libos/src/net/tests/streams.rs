@@ -227,7 +227,8 @@ fn a_machine_talks_to_itself() {
     let (listener, ready) = net.listen();
     for address in [IpAddress::v4(127, 0, 0, 1), IpAddress::Ipv4(SERVER)] {
         let signal = Arc::new(Seen::default());
-        let client = net.server.connect(IpEndpoint::new(address, PORT), None, signal, net.now).unwrap();
+        let client =
+            net.server.connect(IpEndpoint::new(address, PORT), None, Wishes::default(), signal, net.now).unwrap();
         net.run();
         assert_eq!(ready.ready(), Ready::IN);
         let (server, _, tuple) = net.server.accept(listener).unwrap();
@@ -244,11 +245,11 @@ fn a_port_belongs_to_one_listener() {
     let mut net = Net::new();
     let (listener, _) = net.listen();
     let again = || Arc::new(Seen::default());
-    assert_eq!(net.server.listen(IpListenEndpoint::from(PORT), 1, again()), Err(Error::AddressInUse));
-    let foreign = IpListenEndpoint::from((IpAddress::Ipv4(CLIENT), 80));
-    assert_eq!(net.server.listen(foreign, 1, again()), Err(Error::AddressNotAvailable));
+    assert_eq!(net.server.listen(place(PORT), 1, Wishes::default(), again()), Err(Error::AddressInUse));
+    let foreign = at(IpAddress::Ipv4(CLIENT), 80);
+    assert_eq!(net.server.listen(foreign, 1, Wishes::default(), again()), Err(Error::AddressNotAvailable));
     net.server.unlisten(listener, net.now);
-    let any = net.server.listen(IpListenEndpoint::from(0), 1, again()).unwrap();
+    let any = net.server.listen(place(0), 1, Wishes::default(), again()).unwrap();
     assert!(net.server.listening_at(any).unwrap().port >= 49152);
-    net.server.listen(IpListenEndpoint::from(PORT), 1, again()).unwrap();
+    net.server.listen(place(PORT), 1, Wishes::default(), again()).unwrap();
 }

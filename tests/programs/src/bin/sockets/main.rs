@@ -9,6 +9,11 @@ use std::time::{Duration, Instant};
 #[cfg(target_os = "hermit")]
 use libos as _;
 
+mod families;
+mod groups;
+#[cfg(target_os = "hermit")]
+mod raw_options;
+
 fn main() {
     addresses();
     echo();
@@ -23,6 +28,10 @@ fn main() {
     names();
     large();
     many();
+    families::check();
+    groups::check();
+    #[cfg(target_os = "hermit")]
+    raw_options::check();
     println!("sockets: ok");
 }
 
@@ -193,8 +202,13 @@ fn options() {
     client.set_ttl(17).unwrap();
     assert_eq!((client.ttl().unwrap(), server.ttl().unwrap()), (17, 64));
     let udp = UdpSocket::bind(here()).unwrap();
+    let error = udp.send_to(b"x", (Ipv4Addr::BROADCAST, 9)).expect_err("not allowed yet");
+    // Without a network card there is no way for it either (ENETUNREACH).
+    assert!(error.kind() == ErrorKind::PermissionDenied || error.raw_os_error() == Some(101), "{error:?}");
     udp.set_broadcast(true).unwrap();
     assert!(udp.broadcast().unwrap());
+    udp.set_ttl(9).unwrap();
+    assert_eq!(udp.ttl().unwrap(), 9);
 }
 
 fn clones() {
