@@ -202,6 +202,18 @@ pub(crate) fn abort() -> ! {
     power::exit(PANIC)
 }
 
+/// Where the running thread panics, for who asked by `RUST_BACKTRACE`: `libos-unwind` calls this, since `std` prints no
+/// backtrace on this target and nothing is left of the stack where a panic is caught.
+#[cfg(feature = "unwind")]
+#[unsafe(no_mangle)]
+extern "C" fn libos_panicking() {
+    let environment = &crate::cmdline::options().environment;
+    let wanted = |variable: &&alloc::string::String| variable.starts_with("RUST_BACKTRACE=");
+    if environment.iter().rfind(wanted).is_some_and(|variable| !variable.ends_with("=0")) {
+        print_backtrace(1, backtrace::from_frame_pointer(backtrace::frame_pointer()));
+    }
+}
+
 /// Stops the machine: `fatal!(status, "format", arguments…)`.
 macro_rules! fatal {
     ($status:expr, $($argument:tt)*) => {

@@ -24,6 +24,8 @@
 #![cfg_attr(not(test), no_std)]
 
 extern crate alloc;
+#[cfg(all(target_os = "hermit", feature = "unwind"))]
+extern crate libos_unwind as _;
 #[cfg(test)]
 extern crate std;
 

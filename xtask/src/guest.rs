@@ -75,8 +75,8 @@ pub fn build_copy(toolchain: &Toolchain, copy: &Path, package: &str) -> Result<P
     Ok(target.join(workspace::GUEST_TARGET).join("release").join(package))
 }
 
-/// The guest's flags for rustc, from the workspace's configuration.
-fn rustflags() -> Result<Vec<String>> {
+/// The guest's flags for rustc, from the workspace's configuration: for a build that cannot take them from there.
+pub(crate) fn rustflags() -> Result<Vec<String>> {
     let text = fs::read_to_string(workspace::root().join(".cargo/config.toml"))?;
     let flags = text.split_once("rustflags = [").and_then(|(_, rest)| rest.split_once(']'));
     let (flags, _) = flags.context("there are no rustflags in .cargo/config.toml")?;

@@ -26,6 +26,11 @@ pub fn guest_target_directory() -> PathBuf {
     target_directory().join("guest")
 }
 
+/// Cargo's output directory for tests that run in the guest: other flags, other files.
+pub fn guest_test_directory() -> PathBuf {
+    target_directory().join("guest-tests")
+}
+
 /// The directory that a finished guest build with this profile leaves its images in.
 pub fn guest_image_directory(profile: &str) -> PathBuf {
     guest_target_directory().join(GUEST_TARGET).join(profile)

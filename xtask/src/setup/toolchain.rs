@@ -16,8 +16,16 @@ pub const TOOLCHAIN_VARIABLE: &str = "HOLDFAST_TOOLCHAIN";
 /// Debian's packages of the matched set, and the linker that rustup's toolchains bring along and Debian's does not.
 pub const DEBIAN_PACKAGES: [&str; 4] = ["rustc-web", "cargo-web", "rust-web-src", "lld"];
 
+/// Where a toolchain has the library's source.
+const LIBRARY: &str = "lib/rustlib/src/rust/library";
+
 /// The variable by which cargo takes another linker for the guest.
 const LINKER_VARIABLE: &str = "CARGO_TARGET_X86_64_UNKNOWN_HERMIT_LINKER";
+
+/// What is built of the library for a program.
+const CRATES: &str = "-Zbuild-std=std,panic_abort";
+/// What is built of it for tests.
+const TEST_CRATES: &str = "-Zbuild-std=std,panic_abort,test";
 
 /// What the user asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -65,6 +73,7 @@ pub struct Toolchain {
     rustc: OsString,
     rustdoc: Option<OsString>,
     linker: Option<&'static str>,
+    library: PathBuf,
     is_host: bool,
     description: String,
 }
@@ -86,6 +95,7 @@ impl Toolchain {
             rustc,
             rustdoc: None,
             linker,
+            library: sysroot.join(LIBRARY),
             is_host: true,
         })
     }
@@ -94,7 +104,8 @@ impl Toolchain {
     pub fn debian() -> Option<Self> {
         let rustc = OsString::from("/usr/bin/rustc");
         let cargo = Path::new("/usr/bin/cargo");
-        if !has_library_source(&sysroot(&rustc)?) || !cargo.is_file() || find_program("ld.lld").is_none() {
+        let sysroot = sysroot(&rustc)?;
+        if !has_library_source(&sysroot) || !cargo.is_file() || find_program("ld.lld").is_none() {
             return None;
         }
         Some(Self {
@@ -103,6 +114,7 @@ impl Toolchain {
             rustc,
             rustdoc: Some("/usr/bin/rustdoc".into()),
             linker: Some("ld.lld"),
+            library: sysroot.join(LIBRARY),
             is_host: false,
         })
     }
@@ -115,11 +127,16 @@ impl Toolchain {
 
     /// The same command for another workspace, in this directory, and for another output directory.
     pub fn guest_cargo_in(&self, subcommand: &str, workspace: &Path, target: &Path) -> Command {
+        self.guest_cargo_with(CRATES, subcommand, workspace, target)
+    }
+
+    /// The same command with these crates of the library.
+    fn guest_cargo_with(&self, crates: &str, subcommand: &str, workspace: &Path, target: &Path) -> Command {
         let mut command = Command::new(&self.cargo);
         command
             .current_dir(workspace)
             .arg(subcommand)
-            .args(["--target", crate::workspace::GUEST_TARGET, "-Zbuild-std=std,panic_abort"])
+            .args(["--target", crate::workspace::GUEST_TARGET, crates])
             .arg("--target-dir")
             .arg(target)
             // build-std is a nightly option; the variable allows it on the stable compiler that the source belongs to.
@@ -140,9 +157,34 @@ impl Toolchain {
         command
     }
 
+    /// A cargo command for tests that run in the guest: with libtest, and for panics that unwind (see `libos/unwind`). It is
+    /// run in this directory, with flags for rustc in front of which nobody else's come.
+    ///
+    /// # Errors
+    /// When the guest's flags cannot be read.
+    pub fn guest_test_cargo(&self, workspace: &Path, more_flags: &[&str]) -> Result<Command> {
+        let mut command =
+            self.guest_cargo_with(TEST_CRATES, "test", workspace, &crate::workspace::guest_test_directory());
+        let script = crate::workspace::root().join("libos/image.ld");
+        let place = |flag: String| match flag.strip_prefix("-Clink-arg=-T") {
+            Some(_) => format!("-Clink-arg=-T{}", script.display()),
+            None => flag,
+        };
+        let mut flags: Vec<String> = crate::guest::rustflags()?.into_iter().map(place).collect();
+        flags.push("-Cpanic=unwind".to_owned());
+        flags.extend(more_flags.iter().map(|&flag| flag.to_owned()));
+        command.arg("--release").env("CARGO_ENCODED_RUSTFLAGS", flags.join("\u{1f}"));
+        Ok(command)
+    }
+
     /// Whether this is the toolchain that cargo runs here.
     pub fn is_host(&self) -> bool {
         self.is_host
+    }
+
+    /// The directory of the library's source.
+    pub fn library(&self) -> &Path {
+        &self.library
     }
 
     /// One line for people: which compiler, and whose source.
@@ -163,7 +205,7 @@ fn is_executable(path: &Path) -> bool {
 }
 
 fn has_library_source(sysroot: &Path) -> bool {
-    sysroot.join("lib/rustlib/src/rust/library/Cargo.lock").is_file()
+    sysroot.join(LIBRARY).join("Cargo.lock").is_file()
 }
 
 fn sysroot(rustc: &OsString) -> Option<PathBuf> {
