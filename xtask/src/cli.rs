@@ -38,8 +38,12 @@ pub enum Command {
     },
     /// Run every test, from unit tests to booted images
     Test {
-        /// Run only the stages (host, guest, pool) or tests whose name contains this
+        /// Run only the stages (host, guest, std, pool) or tests whose name contains this; std::NAME are Rust's own library tests
+        /// with this name
         filter: Option<String>,
+        /// Processors of the machines for the stage std [default: 2]
+        #[arg(long, value_parser = clap::value_parser!(u32).range(1..=255))]
+        smp: Option<u32>,
         #[command(flatten)]
         toolchain: ToolchainArgument,
     },

@@ -21,6 +21,7 @@ pub mod fuzz;
 pub mod guest;
 pub mod image;
 mod instruction;
+pub mod library_tests;
 pub mod miri;
 pub mod new;
 pub mod pool;

@@ -37,7 +37,9 @@ fn execute(command: Command) -> Result<u8> {
             println!("made apps/{name}; run it with: cargo xtask run --app {name}");
             Ok(0)
         }
-        Command::Test { filter, toolchain } => test::test(filter.as_deref(), Choice::resolve(toolchain.toolchain)?),
+        Command::Test { filter, smp, toolchain } => {
+            test::test(filter.as_deref(), smp, Choice::resolve(toolchain.toolchain)?)
+        }
         Command::Faults { options, toolchain } => faults::faults(&options, Choice::resolve(toolchain.toolchain)?),
         Command::Fuzz { target, seconds } => fuzz::fuzz(target.as_deref(), seconds),
         Command::Miri => miri::miri(),

@@ -1,6 +1,7 @@
 //! `cargo xtask test`: the stages of testing, and their totals.
 //!
 //! The stage `host` tests what runs without an emulator. The stage `guest` builds the guest programs and boots them.
+//! The stage `std` runs Rust's own library tests in the guest, and only when it is named too.
 //! The stage `pool`, which runs only when it is named, tests `pmem` optimised and at full strength: a hundred thousand
 //! power cuts, and mutants of the pool that the tests must find. A stage in which no test ran has not tested anything, and counts as a failure.
 
@@ -9,10 +10,11 @@ use std::ops::AddAssign;
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 
 use crate::crash;
 use crate::guest::{self, CHECKED_IMAGES_VARIABLE, DEBUGGER_IMAGES_VARIABLE, IMAGES_VARIABLE, Profile};
+use crate::library_tests;
 use crate::pool::mutants;
 use crate::setup::toolchain::{Choice, Toolchain};
 use crate::{apps, setup, workspace};
@@ -54,18 +56,20 @@ impl AddAssign for Totals {
 enum Stage {
     Host,
     Guest,
+    Library,
     Pool,
 }
 
 impl Stage {
     /// Those that run when none is named.
     const USUAL: [Self; 2] = [Self::Host, Self::Guest];
-    const ALL: [Self; 3] = [Self::Host, Self::Guest, Self::Pool];
+    const ALL: [Self; 4] = [Self::Host, Self::Guest, Self::Library, Self::Pool];
 
     fn name(self) -> &'static str {
         match self {
             Self::Host => "host",
             Self::Guest => "guest",
+            Self::Library => "std",
             Self::Pool => "pool",
         }
     }
@@ -76,8 +80,12 @@ impl Stage {
 ///
 /// # Errors
 /// When something is missing that cannot be installed from here, or cargo cannot be run.
-pub fn test(filter: Option<&str>, choice: Choice) -> Result<u8> {
+pub fn test(filter: Option<&str>, processors: Option<u32>, choice: Choice) -> Result<u8> {
     let (stages, only) = select(filter);
+    if processors.is_some() && !stages.contains(&Stage::Library) {
+        bail!("--smp is for the stage std; the other tests choose their machines themselves");
+    }
+    let processors = processors.unwrap_or(library_tests::PROCESSORS);
     let toolchain = setup::ensure(choice, &setup::FOR_TESTS)?;
     let began = Instant::now();
     let mut totals = Totals::default();
@@ -85,7 +93,7 @@ pub fn test(filter: Option<&str>, choice: Choice) -> Result<u8> {
     for stage in stages {
         println!("\n== {} ==", stage.name());
         let stage_began = Instant::now();
-        let (stage_totals, succeeded) = run(stage, &only, &toolchain)?;
+        let (stage_totals, succeeded) = run(stage, &only, processors, &toolchain)?;
         println!(
             "== {}: {} passed, {} failed in {:.1} s ==",
             stage.name(),
@@ -123,12 +131,15 @@ enum Only<'a> {
 }
 
 /// The stages to run, and which tests in them. A filter that names a stage selects all of it; one that names a file of
-/// booting tests selects that file, and those whose names go on after it with an underscore.
+/// booting tests selects that file, and those whose names go on after it with an underscore. `std::` and a name selects library tests.
 fn select(filter: Option<&str>) -> (Vec<Stage>, Only<'_>) {
     let Some(filter) = filter else { return (Stage::USUAL.to_vec(), Only::All) };
     let named: Vec<Stage> = Stage::ALL.into_iter().filter(|stage| stage.name().contains(filter)).collect();
     if !named.is_empty() {
         return (named, Only::All);
+    }
+    if let Some(part) = filter.strip_prefix("std::") {
+        return (vec![Stage::Library], Only::Named(part));
     }
     let files = files_of_tests(filter);
     if files.is_empty() {
@@ -174,13 +185,21 @@ fn plants(only: &Only<'_>) -> Vec<crash::Plant> {
 }
 
 /// Runs one stage and says whether every command of it succeeded.
-fn run(stage: Stage, only: &Only<'_>, toolchain: &Toolchain) -> Result<(Totals, bool)> {
+fn run(stage: Stage, only: &Only<'_>, processors: u32, toolchain: &Toolchain) -> Result<(Totals, bool)> {
     let mut cargo = host_cargo("test");
     // One failing program does not keep the others from running.
     cargo.arg("--no-fail-fast");
     match stage {
         Stage::Host => {}
         Stage::Pool => return run_pool(cargo),
+        Stage::Library => {
+            let part = match only {
+                Only::Named(name) => library_tests::Part::Named(name),
+                _ => library_tests::Part::All,
+            };
+            let totals = library_tests::run(toolchain, part, processors)?;
+            return Ok((Totals { passed: totals.passed, failed: totals.failed }, totals.failed == 0));
+        }
         Stage::Guest => {
             let built = guest_packages()
                 .and_then(|packages| guest::build(toolchain, &packages, Profile::Release))
@@ -322,7 +341,8 @@ mod tests {
         let files = |names: &[&str]| Only::Files(names.iter().map(|&name| name.to_owned()).collect());
         assert_eq!(select(Some("protection")), (vec![Stage::Guest], files(&["protection", "protection_matrix"])));
         assert_eq!(select(Some("protection_matrix")), (vec![Stage::Guest], files(&["protection_matrix"])));
-        assert_eq!(select(Some("std")), (vec![Stage::Host, Stage::Guest], Only::Named("std")));
+        assert_eq!(select(Some("std")), (vec![Stage::Library], Only::All));
+        assert_eq!(select(Some("std::net")), (vec![Stage::Library], Only::Named("net")));
         assert_eq!(select(Some("protect")), (vec![Stage::Host, Stage::Guest], Only::Named("protect")));
         assert_eq!(select(Some("stray")), (vec![Stage::Host, Stage::Guest], Only::Named("stray")));
         assert_eq!(select(Some("../x")), (vec![Stage::Host, Stage::Guest], Only::Named("../x")));
