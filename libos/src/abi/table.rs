@@ -106,14 +106,14 @@ macro_rules! abi_functions {
             sys_connect(Std, Mio, Libc) "connects" "EBADF, ENOTSOCK, EFAULT, EINVAL, EAFNOSUPPORT, EISCONN, EALREADY, EINPROGRESS, ECONNREFUSED, ETIMEDOUT, ENETUNREACH, EHOSTUNREACH, EADDRNOTAVAIL";
             sys_shutdown(Std, Libc) "closes one direction of a connection, or both" "EBADF, ENOTSOCK, EINVAL, ENOTCONN";
             sys_send(Std, Libc) "as `sys_write`, with flags" "as `sys_write`; ENOTSOCK, EDESTADDRREQ, EMSGSIZE";
-            sys_sendto(Std, Libc) "sends a datagram to an address" "as `sys_send`; EAFNOSUPPORT, ENETUNREACH, EADDRNOTAVAIL";
-            sys_recv(Std, Libc) "as `sys_read`, with the flag MSG_PEEK" "as `sys_read`; ENOTSOCK";
+            sys_sendto(Std, Libc) "sends a datagram to an address" "as `sys_send`; EAFNOSUPPORT, EINVAL, EACCES, ENETUNREACH, ECONNREFUSED, EHOSTUNREACH";
+            sys_recv(Std, Libc) "as `sys_read`, with the flag MSG_PEEK" "as `sys_read`; ENOTSOCK, ECONNREFUSED, EHOSTUNREACH";
             sys_recvfrom(Std, Libc) "as `sys_recv`, and says who sent it" "as `sys_recv`";
             sys_getsockname(Std, Libc) "the address of this end, whole" "EBADF, ENOTSOCK, EFAULT, EINVAL";
             sys_getpeername(Std, Libc) "the address of the other end, whole" "EBADF, ENOTSOCK, EFAULT, ENOTCONN";
-            sys_setsockopt(Std, Mio, Libc) "sets an option" "EBADF, ENOTSOCK, EFAULT, EINVAL, ENOPROTOOPT";
+            sys_setsockopt(Std, Mio, Libc) "sets an option" "EBADF, ENOTSOCK, EFAULT, EINVAL, ENOPROTOOPT, EADDRINUSE, EADDRNOTAVAIL, ENOBUFS";
             sys_getsockopt(Std, Mio, Libc) "asks for an option" "EBADF, ENOTSOCK, EFAULT, EINVAL, ENOPROTOOPT";
-            sys_getaddrinfo(Std, Libc) "looks a name up; fails with an `EAI_` number" "EAI_NONAME, EAI_SERVICE, EAI_FAMILY, EAI_AGAIN, EAI_MEMORY";
+            sys_getaddrinfo(Std, Libc) "looks a name up; fails with an `EAI_` number" "EAI_NONAME, EAI_NODATA, EAI_AGAIN, EAI_FAIL, EAI_SERVICE, EAI_FAMILY, EAI_SOCKTYPE, EAI_BADFLAGS";
             sys_freeaddrinfo(Std, Libc) "frees what `sys_getaddrinfo` gave" "";
         }
     };

@@ -20,11 +20,14 @@
 
 mod address;
 mod connection;
+mod dns;
 mod error;
 mod frame;
 mod link;
 mod loopback;
 mod ports;
+#[cfg(target_os = "hermit")]
+mod resolve;
 #[cfg(target_os = "hermit")]
 mod service;
 mod slaac;
@@ -37,7 +40,10 @@ mod table;
 mod tests;
 mod udp;
 
+pub use dns::{LookupError, known as known_host};
 pub use error::Error;
+#[cfg(target_os = "hermit")]
+pub use resolve::resolve;
 #[cfg(target_os = "hermit")]
 pub use service::{drain, init, poll_returns, pump, settle};
 #[cfg(target_os = "hermit")]

@@ -6,11 +6,14 @@
 //! calls `poll` again and again, the network thread at the end of a nap of [`NAP`]. So a busy program is interrupted a
 //! few hundred times a second at most, whatever the traffic.
 
+use alloc::vec::Vec;
+use core::net::{IpAddr, SocketAddr};
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use smoltcp::time::Instant;
 use smoltcp::wire::{EthernetAddress, IpAddress, IpCidr, Ipv4Cidr, Ipv6Cidr};
 
+use super::address::canonical;
 use super::slab::Id;
 use super::stack::{AddressChange, Stack};
 use crate::arch::entropy;
@@ -228,6 +231,31 @@ pub fn wait_for_way(address: IpAddress) -> bool {
     let settled = || with(|stack, _| stack.is_reachable(address) || !stack.is_configuring(address)).then_some(());
     let _ = ADDRESS.wait_until(Some(now_ns() + ADDRESS_LIMIT), settled);
     with(|stack, _| stack.is_reachable(address))
+}
+
+/// Whether there is a way to `address` now.
+pub fn is_reachable(address: IpAddr) -> bool {
+    with(|stack, _| stack.is_reachable(canonical(address)))
+}
+
+/// The name servers: those of the command line, else those that DHCP and the routers have named, for which is waited
+/// while they may still come.
+pub fn name_servers() -> Vec<SocketAddr> {
+    let usual = |ip: IpAddr| SocketAddr::new(ip, 53);
+    let mut servers = options().dns.clone();
+    if let IpConfig::Static { dns: Some(server), .. } = options().ip {
+        servers.push(usual(server.into()));
+    }
+    if !servers.is_empty() {
+        return servers;
+    }
+    let any = [IpAddress::v4(0, 0, 0, 0), IpAddress::v6(0, 0, 0, 0, 0, 0, 0, 0)];
+    let settled = || {
+        with(|stack, _| stack.name_servers().next().is_some() || !any.iter().any(|&any| stack.is_configuring(any)))
+            .then_some(())
+    };
+    let _ = ADDRESS.wait_until(Some(now_ns() + ADDRESS_LIMIT), settled);
+    with(|stack, _| stack.name_servers().map(|server| usual(server.into())).collect())
 }
 
 /// Waits until all that was sent on a closed connection has arrived, but not beyond `deadline`, in nanoseconds since boot.

@@ -178,7 +178,6 @@ impl Slaac {
     }
 
     /// The name servers.
-    #[cfg(test)]
     pub fn servers(&self) -> impl Iterator<Item = Ipv6Address> {
         self.servers.iter().map(|server| server.address)
     }

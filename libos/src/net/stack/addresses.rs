@@ -194,7 +194,6 @@ impl<D: Device, S: Signal> Stack<D, S> {
     }
 
     /// The name servers that DHCP and the routers have named.
-    #[cfg(test)]
     pub fn name_servers(&self) -> impl Iterator<Item = IpAddress> {
         let v4 = self.addresses.dhcp_servers.iter().copied().map(IpAddress::Ipv4);
         v4.chain(self.addresses.slaac.iter().flat_map(Slaac::servers).map(IpAddress::Ipv6))

@@ -245,8 +245,8 @@ fn datagrams() {
 fn names() {
     use std::net::ToSocketAddrs;
     let addresses: Vec<_> = "localhost:80".to_socket_addrs().unwrap().collect();
-    assert_eq!(addresses, [SocketAddr::from((Ipv4Addr::LOCALHOST, 80))]);
-    assert!("no.such.name:80".to_socket_addrs().is_err());
+    assert!(addresses.contains(&SocketAddr::from((Ipv4Addr::LOCALHOST, 80))));
+    assert!("no..such.name:80".to_socket_addrs().is_err());
 }
 
 fn large() {
