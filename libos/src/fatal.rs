@@ -65,12 +65,14 @@ pub(crate) fn is_reporting() -> bool {
 
 /// Prints who was running: thread and CPU. `traps` is how many trap handlers were at work when it happened.
 fn print_context(traps: u32) {
-    let (id, name, cpu) = (task::current_id(), task::current_name(), percpu::this().id);
-    match traps {
-        0 => kprintln!("  thread {id} \"{name}\" on cpu {cpu}"),
-        1 => kprintln!("  thread {id} \"{name}\" on cpu {cpu}, in a handler that interrupted it"),
-        _ => kprintln!("  thread {id} \"{name}\" on cpu {cpu}, in a handler that interrupted it, {traps} levels deep"),
-    }
+    let (id, cpu) = (task::current_id(), percpu::this().id);
+    // With quotes, and with escapes for what would end the line.
+    let print = |name: &str| match traps {
+        0 => kprintln!("  thread {id} {name:?} on cpu {cpu}"),
+        1 => kprintln!("  thread {id} {name:?} on cpu {cpu}, in a handler that interrupted it"),
+        _ => kprintln!("  thread {id} {name:?} on cpu {cpu}, in a handler that interrupted it, {traps} levels deep"),
+    };
+    if traps == 0 || is_failing() { task::with_name(print) } else { print(task::current_name()) }
 }
 
 /// Prints the instruction that was interrupted and what follows it.
@@ -133,6 +135,15 @@ pub(crate) fn fault(status: i32, frame: &TrapFrame, what: fmt::Arguments<'_>) ->
     begin();
     print_fault(frame, what);
     power::exit(status)
+}
+
+/// Stops the machine because a thread's stack has overflowed, with a report whose first line is `what`, and which says what to
+/// do about it.
+pub(crate) fn overflow(frame: &TrapFrame, what: fmt::Arguments<'_>, advice: &str) -> ! {
+    begin();
+    print_fault(frame, what);
+    kprintln!("  what to do: {advice}");
+    power::exit(FATAL_EXCEPTION)
 }
 
 /// Keeps reports of several CPUs apart.

@@ -190,7 +190,7 @@ fn a_page_is_protected_on_every_cpu_before_the_call_returns() {
         outcome
             .report()
             .expect_in_headline("where pages are write-protected, policy end-thread: thread ended")
-            .expect_thread(&format!("\"std\" on cpu {}", processors - 1))
+            .expect_thread(&format!("\"<unnamed>\" on cpu {}", processors - 1))
             .expect_rights(WRITE_FIRST);
         assert_eq!(image.changes(), [], "{outcome}");
     }

@@ -8,7 +8,7 @@ use xtask::qemu::{Exit, Machine};
 
 const SOURCE: &str = "tests/programs/src/bin/crash.rs";
 const MAIN: &str = "\"main\" on cpu 0";
-const OTHER: &str = "\"std\" on cpu 0";
+const OTHER: &str = "\"<unnamed>\" on cpu 0";
 
 fn crash(way: &str) -> Outcome {
     let outcome = run(machine("crash", &[way]));
@@ -121,17 +121,86 @@ fn a_report_shows_every_register() {
     }
 }
 
-#[test]
-fn a_stack_overflow_is_reported_with_its_thread() {
-    for (way, thread) in [("overflow", MAIN), ("overflow-in-thread", OTHER)] {
-        let outcome = crash(way);
+/// Overflows a stack in this way on one and on several CPUs. The report has to name the thread, the stack's size and what to do.
+fn overflow(way: &str, thread: &str, size: &str, advice: &str, functions: &[&str]) {
+    for processors in [1, 2] {
+        let mut options = machine("crash", &[way]);
+        options.smp = processors;
+        let outcome = run(options);
         outcome.expect_exit(102);
-        outcome
+        let report = outcome
             .report()
             .expect_headline("holdfast: FAULT stack overflow: write of 0x")
-            .expect_thread(thread)
-            .expect_backtrace(SOURCE, &["overflow", "overflow", "overflow"]);
+            .expect_in_headline(&format!(" below the thread's stack of {size}"))
+            .expect_backtrace(SOURCE, functions);
+        assert!(report.thread().contains(&format!(" \"{thread}\" on cpu ")), "{outcome}");
+        assert!(outcome.after("  what to do: ").contains(advice), "{outcome}");
     }
+}
+
+#[test]
+fn a_stack_overflow_is_reported_with_its_thread() {
+    let recursion = ["overflow", "overflow", "overflow"];
+    overflow("overflow", "main", "4.0 MiB", "run what needs more in a thread", &recursion);
+    overflow("overflow-in-thread", "<unnamed>", "1.0 MiB", "env.RUST_MIN_STACK=BYTES", &recursion);
+    overflow(
+        "overflow-in-named-thread",
+        r#"worker \"7\""#,
+        "200.0 KiB",
+        "std::thread::Builder::stack_size",
+        &recursion,
+    );
+    overflow("overflow-in-library", "recursive", "64.0 KiB", "the library's own", &recursion);
+}
+
+#[test]
+fn one_function_that_needs_more_than_the_stack_is_reported_too() {
+    overflow("huge-frame", "main", "4.0 MiB", "keep less on it", &[]);
+    overflow("huge-frame-in-named-thread", r#"worker \"7\""#, "200.0 KiB", "keep less on it", &[]);
+    // The code that makes room for the frame has no line in the source, but a function.
+    let outcome = crash("huge-frame");
+    assert!(outcome.after("    #0 0x").ends_with(" crash::guest::huge_frame"), "{outcome}");
+}
+
+#[test]
+fn more_stack_is_had_as_the_report_says() {
+    let mut options = machine("crash", &["recurse-in-thread"]);
+    run(options).expect_exit(102).expect_text("env.RUST_MIN_STACK=BYTES");
+    options = machine("crash", &["recurse-in-thread"]);
+    options.environment.push(("RUST_MIN_STACK".into(), (8 << 20).to_string()));
+    run(options).expect_exit(0).expect_line("recursed");
+}
+
+#[test]
+fn panics_of_several_threads_are_reported_one_by_one_with_their_names() {
+    for processors in [1, 2] {
+        let mut options = machine("crash", &["panics-at-once"]);
+        options.smp = processors;
+        let outcome = run(options);
+        outcome.expect_exit(101);
+        // Who aborts first stops the others; what they have said until then is whole.
+        let headlines: Vec<&str> = outcome.lines().filter(|line| line.contains(" panicked at ")).collect();
+        assert!(!headlines.is_empty(), "{outcome}");
+        for headline in headlines {
+            assert!(
+                headline.starts_with("thread 'worker-") && headline.ends_with(|last: char| last == ':'),
+                "{outcome}"
+            );
+        }
+        let report = outcome.report().expect_headline("holdfast: the program aborted");
+        assert!(report.thread().contains(" \"worker-"), "{outcome}");
+    }
+}
+
+#[test]
+fn a_panic_in_a_named_thread_is_reported_with_its_name_and_place() {
+    let outcome = crash("panic-in-named-thread");
+    outcome.expect_exit(101).expect_line("as told, by name").expect_text("thread 'worker \"7\"' ");
+    outcome
+        .report()
+        .expect_headline("holdfast: the program aborted")
+        .expect_thread(r#""worker \"7\"" on cpu 0"#)
+        .expect_backtrace(SOURCE, &["named_panic"]);
 }
 
 /// Boots a program that never ends by itself, and waits until it says so.

@@ -31,7 +31,7 @@ const READ_FIRST: &str = "0x55555558 (key 0 always open, key 1 pmem0 read, the o
 const WRITE_FIRST: &str = "0x55555550 (key 0 always open, key 1 pmem0 write, the others closed)";
 
 const MAIN: &str = "\"main\" on cpu 0";
-const OTHER: &str = "\"std\" on cpu 0";
+const OTHER: &str = "\"<unnamed>\" on cpu 0";
 const HANDLER: &str = "\"main\" on cpu 0, in a handler that interrupted it";
 
 /// A way of going astray, as the fault report has to tell it.

@@ -13,7 +13,8 @@ extern "C" fn sys_spawn2(
     stack_size: usize,
     _core: isize,
 ) -> u32 {
-    task::spawn("std", task::Role::Program, function, argument, stack_size).map_or(0, ThreadId::get)
+    // `std` does not say the name; `task::with_name` finds it.
+    task::spawn("<unnamed>", task::Role::Program, function, argument, stack_size).map_or(0, ThreadId::get)
 }
 
 /// Waits until the thread's function has returned; at once if there is no such thread any more.

@@ -34,9 +34,13 @@ pub(crate) fn page_fault(frame: &mut TrapFrame, address: u64) {
     if let Some(device) = devices().iter().find(|device| device.address_range().contains(&address)) {
         return page_denied(frame, device, address, access);
     }
-    if task::current_ref().is_some_and(|thread| thread.stack_guards(address)) {
-        let what = format_args!("stack overflow: {access} of {address:#018x}, below the thread's stack");
-        fatal::fault(fatal::FATAL_EXCEPTION, frame, what);
+    if let Some(overflow) = task::current_ref().and_then(|thread| thread.overflow(address)) {
+        let (size, below) = (overflow.size, overflow.below);
+        fatal::overflow(
+            frame,
+            format_args!("stack overflow: {access} of {address:#018x}, {below} below the thread's stack of {size}"),
+            overflow.advice(),
+        );
     }
     let reason = if code.contains(PageFaultErrorCode::PROTECTION_VIOLATION) {
         "not permitted there"

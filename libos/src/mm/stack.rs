@@ -120,6 +120,16 @@ impl Stack {
         self.range.end
     }
 
+    /// The address of the stack's lowest byte.
+    pub(crate) fn bottom(&self) -> u64 {
+        self.range.start
+    }
+
+    /// The stack's size in bytes.
+    pub(crate) fn size(&self) -> u64 {
+        self.range.end - self.range.start
+    }
+
     /// How many bytes of the stack are free if this is its stack pointer; `None` if that is not in this stack.
     pub(crate) fn room_below(&self, stack_pointer: u64) -> Option<u64> {
         (self.range.start..=self.range.end).contains(&stack_pointer).then(|| stack_pointer - self.range.start)

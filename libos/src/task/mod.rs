@@ -11,6 +11,8 @@ mod futex;
 #[cfg(target_os = "hermit")]
 mod scheduler;
 #[cfg(target_os = "hermit")]
+mod std_name;
+#[cfg(target_os = "hermit")]
 mod thread;
 #[cfg(target_os = "hermit")]
 mod timer;
@@ -26,7 +28,7 @@ mod guest {
     pub use super::scheduler::{cpu_of, pin, sleep_until, yield_now};
     pub(crate) use super::thread::{
         CannotEnd, Held, Role, count_held, current_ref, end_astray, may_end, note_interrupted, spawn,
-        thread_with_rights_to,
+        thread_with_rights_to, with_name,
     };
     pub use super::thread::{SpawnError, Thread, ThreadId, current_id, current_name, ended_count, join, spawn_kernel};
     pub use super::timer::Timer;

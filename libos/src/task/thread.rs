@@ -11,6 +11,7 @@ use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU8, AtomicU32, AtomicU64, 
 use intrusive_collections::{LinkedListAtomicLink, intrusive_adapter};
 
 use super::scheduler;
+use super::std_name;
 use super::timer::Timer;
 use super::tls::Tls;
 use super::wait::WaitQueue;
@@ -19,6 +20,7 @@ use crate::arch::{key_rights, percpu, switch};
 use crate::dax::{Access, Key, Record, Rights};
 use crate::mm::{Stack, StackError};
 use crate::sync::{Held as HeldLocks, IrqLock, class};
+use crate::units::Bytes;
 
 /// A thread's identifier, never reused.
 pub type ThreadId = NonZeroU32;
@@ -80,6 +82,8 @@ pub struct Thread {
     pub(super) futex: AtomicUsize,
     /// Wakes it when a wait has lasted long enough.
     pub(super) timer: Timer,
+    /// Whether it is in the function that it was started for.
+    at_work: AtomicBool,
     exited: WaitQueue,
     /// The sleeping locks that it holds; [`crate::sync`]'s.
     pub(crate) sleeping_locks: HeldLocks,
@@ -154,6 +158,7 @@ impl Thread {
             wait_link: LinkedListAtomicLink::new(),
             futex: AtomicUsize::new(0),
             timer: Timer::new(wake_by_timer, this.as_ptr().addr()),
+            at_work: AtomicBool::new(false),
             exited: WaitQueue::new(),
             sleeping_locks: HeldLocks::new(),
             step: Step::new(),
@@ -170,7 +175,7 @@ impl Thread {
         self.id
     }
 
-    /// The thread's name.
+    /// The name that this library gave the thread; see [`with_name`] for the program's.
     pub fn name(&self) -> &'static str {
         self.name
     }
@@ -190,9 +195,10 @@ impl Thread {
         self.tls.thread_pointer()
     }
 
-    /// Whether the address lies just below this thread's stack.
-    pub(crate) fn stack_guards(&self, address: u64) -> bool {
-        self.stack.as_ref().is_some_and(|stack| stack.guards(address))
+    /// What there is to say of an overflow of this thread's stack, if the address lies in the unmapped space below it.
+    pub(crate) fn overflow(&self, address: u64) -> Option<Overflow> {
+        let stack = self.stack.as_ref().filter(|stack| stack.guards(address))?;
+        Some(Overflow { size: Bytes(stack.size()), below: Bytes(stack.bottom() - address), role: self.role })
     }
 
     pub(super) fn is(&self, state: State) -> bool {
@@ -207,6 +213,33 @@ impl Thread {
     pub(super) fn wake(self: &Arc<Self>) {
         if self.set(State::Ready) {
             scheduler::ready(self);
+        }
+    }
+}
+
+/// An overflow of a thread's stack.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Overflow {
+    /// The stack's size.
+    pub(crate) size: Bytes,
+    /// How far below it the access was.
+    pub(crate) below: Bytes,
+    role: Role,
+}
+
+impl Overflow {
+    /// What can be done about it.
+    pub(crate) fn advice(&self) -> &'static str {
+        match self.role {
+            Role::Main => {
+                "the main thread's stack has this size always: run what needs more in a thread with std::thread::Builder::stack_size, or \
+                 keep less on it"
+            }
+            Role::Program => {
+                "give the thread more by std::thread::Builder::stack_size, or all of them by env.RUST_MIN_STACK=BYTES on the kernel's \
+                 command line; or keep less on it"
+            }
+            Role::Library => "this is a thread of the library's own: please report it",
         }
     }
 }
@@ -254,9 +287,22 @@ pub(crate) fn thread_with_rights_to(key: Key) -> Option<ThreadId> {
     THREADS.lock().values().find(|thread| has_rights(thread)).map(|thread| thread.id)
 }
 
-/// The name of the running thread.
+/// The name that this library gave the running thread.
 pub fn current_name() -> &'static str {
     current_ref().map_or("boot", Thread::name)
+}
+
+/// Runs `work` with the name of the running thread: the one that the program gave it by `std`, if it did. Called by the thread
+/// itself or by the handler of an exception of its own: an interrupt may come before `std` has noted the name, and to ask
+/// it then would make it note that there is none.
+pub(crate) fn with_name<R>(work: impl FnOnce(&str) -> R) -> R {
+    match current_ref() {
+        None => work("boot"),
+        Some(thread) if thread.role == Role::Program && thread.at_work.load(Ordering::Relaxed) => {
+            std_name::with(|name| work(name.unwrap_or(thread.name)))
+        }
+        Some(thread) => work(thread.name),
+    }
 }
 
 /// The number of the running thread; 0 before there are threads.
@@ -315,7 +361,10 @@ extern "C" fn begin(start: usize) -> ! {
     let start = unsafe { alloc::boxed::Box::from_raw(start as *mut Start) };
     let Start { function, argument } = *start;
     drop(start);
+    let this = current_ref().expect("a thread that runs");
+    this.at_work.store(true, Ordering::Relaxed);
     function(argument);
+    this.at_work.store(false, Ordering::Relaxed);
     exit()
 }
 

@@ -52,6 +52,19 @@ mod guest {
                 }
             }
             "overflow" => println!("{}", overflow(0)),
+            "panic-in-named-thread" => drop(named(named_panic).join()),
+            "panics-at-once" => panics_at_once(),
+            "overflow-in-named-thread" => drop(named(|| println!("{}", overflow(0))).join()),
+            "huge-frame" => println!("{}", huge_frame(3)),
+            "huge-frame-in-named-thread" => drop(named(|| println!("{}", huge_frame(3))).join()),
+            "recurse-in-thread" => {
+                thread::spawn(|| std::hint::black_box(recurse(40_000))).join().unwrap();
+                println!("recursed");
+            }
+            "overflow-in-library" => {
+                libos::task::spawn_kernel("recursive", || println!("{}", overflow(0)));
+                thread::park();
+            }
             "overflow-in-thread" => drop(thread::spawn(|| println!("{}", overflow(0))).join()),
             _ => panic!("no such way"),
         }
@@ -71,5 +84,42 @@ mod guest {
     fn overflow(depth: u64) -> u64 {
         let frame = [depth; 64];
         overflow(depth + 1) + std::hint::black_box(frame).iter().sum::<u64>()
+    }
+
+    /// Starts a thread with a name, in which a quote would spoil the report, and a small stack.
+    fn named(work: impl FnOnce() + Send + 'static) -> thread::JoinHandle<()> {
+        thread::Builder::new().name("worker \"7\"".to_owned()).stack_size(200 << 10).spawn(work).unwrap()
+    }
+
+    #[inline(never)]
+    fn named_panic() {
+        panic!("as told, by name");
+    }
+
+    /// Needs about 100 bytes for each level.
+    #[inline(never)]
+    fn recurse(depth: u64) -> u64 {
+        if depth == 0 { 0 } else { recurse(depth - 1) + std::hint::black_box([depth; 8])[0] }
+    }
+
+    /// Needs more stack for one function than there is, by far.
+    #[inline(never)]
+    fn huge_frame(value: u8) -> u64 {
+        let frame = [value; 16 << 20];
+        std::hint::black_box(&frame).iter().map(|&byte| u64::from(byte)).sum()
+    }
+
+    /// Several threads panic at the same moment.
+    fn panics_at_once() {
+        let barrier = std::sync::Arc::new(std::sync::Barrier::new(4));
+        for number in 0..4 {
+            let barrier = barrier.clone();
+            let work = move || {
+                barrier.wait();
+                panic!("thread {number} as told");
+            };
+            thread::Builder::new().name(format!("worker-{number}")).spawn(work).unwrap();
+        }
+        thread::sleep(std::time::Duration::from_secs(60));
     }
 }
