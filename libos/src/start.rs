@@ -19,7 +19,7 @@ use crate::{arch, boot, cmdline, console, fs, kprintln, mm, net, task, time, uni
 /// The size of the main thread's stack, in bytes.
 const MAIN_STACK: usize = 4 << 20;
 
-/// How long open connections and sections of persistent memory may take at the end, in nanoseconds.
+/// How long sections of persistent memory may take at the end, in nanoseconds.
 const SHUTDOWN_LIMIT: u64 = 2_000_000_000;
 
 /// The APIC identifiers of all usable CPUs.
@@ -167,7 +167,7 @@ fn c_strings<'a>(words: impl IntoIterator<Item = &'a String>) -> &'static [*cons
 /// Ends the machine in good order with this status: connections are drained, and nobody is in the middle of a change of
 /// persistent memory.
 pub(crate) fn shut_down(status: i32) -> ! {
-    net::drain(time::now_ns() + SHUTDOWN_LIMIT);
+    net::drain();
     dax::retire_all(time::now_ns() + SHUTDOWN_LIMIT);
     power::exit(status)
 }

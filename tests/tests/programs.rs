@@ -182,10 +182,7 @@ fn panics_of_several_threads_are_reported_one_by_one_with_their_names() {
         let headlines: Vec<&str> = outcome.lines().filter(|line| line.contains(" panicked at ")).collect();
         assert!(!headlines.is_empty(), "{outcome}");
         for headline in headlines {
-            assert!(
-                headline.starts_with("thread 'worker-") && headline.ends_with(|last: char| last == ':'),
-                "{outcome}"
-            );
+            assert!(headline.starts_with("thread 'worker-") && headline.ends_with(':'), "{outcome}");
         }
         let report = outcome.report().expect_headline("holdfast: the program aborted");
         assert!(report.thread().contains(" \"worker-"), "{outcome}");

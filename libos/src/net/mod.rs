@@ -25,6 +25,7 @@ mod error;
 mod frame;
 mod link;
 mod loopback;
+mod patience;
 mod ports;
 #[cfg(target_os = "hermit")]
 mod resolve;

@@ -14,6 +14,7 @@ use smoltcp::time::Instant;
 use smoltcp::wire::{EthernetAddress, IpAddress, IpCidr, Ipv4Cidr, Ipv6Cidr};
 
 use super::address::canonical;
+use super::patience::Patience;
 use super::slab::Id;
 use super::stack::{AddressChange, Stack};
 use crate::arch::entropy;
@@ -266,19 +267,23 @@ pub fn wait_for_delivery(id: Id, deadline: u64) {
     }
 }
 
-/// Closes every connection as the program's end does, and waits until what was sent has arrived, but not beyond
-/// `deadline`, in nanoseconds since boot.
-pub fn drain(deadline: u64) {
+/// Closes every connection as the program's end does, and waits until what was sent has arrived, as long as [`Patience`] lasts.
+pub fn drain() {
     if STACK.try_lock().is_some_and(|stack| stack.is_none()) {
         return;
     }
     with(|stack, now| stack.close_all(now));
-    while now_ns() < deadline {
+    let mut patience = Patience::new(now_ns());
+    loop {
         pump();
-        if with(|stack, _| stack.is_drained()) {
+        let (connections, left) = with(|stack, _| stack.undelivered());
+        if !patience.lasts(left, now_ns()) {
+            if left > 0 {
+                kprintln!("holdfast: {connections} peers have not taken what was sent to them; it is lost");
+            }
             return;
         }
-        task::sleep_until((now_ns() + 1_000_000).min(deadline));
+        task::sleep_until(now_ns() + NAP);
     }
 }
 
