@@ -3,7 +3,7 @@
 //! ```text
 //! protection=auto|pks|pku|none  fault-policy=strict|end-thread|relaxed  paging=auto|4|5
 //! ip=dhcp|ADDRESS/PREFIX,GATEWAY[,DNS]  ip6=auto|off|ADDRESS/PREFIX[,GATEWAY]  dns=SERVER[:PORT][,…]
-//! name=NAME  env.KEY=VALUE … -- ARG …
+//! link-faults=drop:N,duplicate:N,reorder:N,seed:N  name=NAME  env.KEY=VALUE … -- ARG …
 //! ```
 //!
 //! Words are separated by spaces; `%20` is a space within a word and `%25` a percent sign. What follows ` -- ` are the
@@ -17,6 +17,7 @@ use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use spin::Once;
 
 use crate::dax::{FaultPolicy, ProtectionChoice};
+use crate::net::LinkFaults;
 
 /// How many levels the page tables have.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -83,6 +84,8 @@ pub struct Options {
     pub ip6: Ip6Config,
     /// The name servers; with none, those that DHCP and the routers name.
     pub dns: Vec<SocketAddr>,
+    /// What a test wants to happen to frames, each number of a thousand.
+    pub link_faults: Option<LinkFaults>,
     /// The program's name, its `argv[0]`.
     pub name: String,
     /// The program's environment, each `KEY=VALUE`.
@@ -159,9 +162,15 @@ fn parse_option(word: &str, options: &mut Options) -> Result<(), CmdlineError> {
             let servers: Option<_> = value.split(',').map(parse_server).collect();
             options.dns = servers.ok_or_else(|| error("dns=SERVER[:PORT], or several of them with commas between"))?;
         }
+        "link-faults" => {
+            let expected = "link-faults=drop:N,duplicate:N,reorder:N,seed:N, each of 1000 frames";
+            options.link_faults = Some(value.parse().map_err(|_| error(expected))?);
+        }
         "name" => options.name = decode(value)?,
         _ if key.len() > 4 && key.starts_with("env.") => options.environment.push(decode(&word[4..])?),
-        _ => return Err(error("protection=, fault-policy=, paging=, ip=, ip6=, dns=, name= or env.KEY=")),
+        _ => {
+            return Err(error("protection=, fault-policy=, paging=, ip=, ip6=, dns=, link-faults=, name= or env.KEY="));
+        }
     }
     Ok(())
 }

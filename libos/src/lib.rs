@@ -31,6 +31,8 @@ extern crate std;
 
 pub mod abi;
 #[cfg(target_os = "hermit")]
+pub mod accounts;
+#[cfg(target_os = "hermit")]
 pub mod arch;
 pub mod boot;
 pub mod cmdline;

@@ -71,6 +71,11 @@ pub(super) fn with_table<R>(work: impl FnOnce(&mut Table<Arc<dyn Object>>) -> R)
     }))
 }
 
+/// How many descriptors are open.
+pub(crate) fn open_count() -> usize {
+    with_table(|table| table.count())
+}
+
 /// The object that a descriptor names.
 pub(super) fn object(fd: i32) -> Result<Arc<dyn Object>, Errno> {
     with_table(|table| table.get(fd).cloned()).ok_or(Errno::EBADF)

@@ -30,3 +30,6 @@ mod stdio;
 mod thread;
 #[cfg(target_os = "hermit")]
 mod time;
+
+#[cfg(target_os = "hermit")]
+pub(crate) use fd::open_count as open_descriptors;

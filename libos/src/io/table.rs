@@ -39,6 +39,11 @@ impl<T> Table<T> {
         self.slots.get(usize::try_from(number).ok()?)?.as_ref()
     }
 
+    /// How many objects are open.
+    pub fn count(&self) -> usize {
+        self.slots.iter().flatten().count()
+    }
+
     /// Takes the object away; its number is free.
     pub fn remove(&mut self, number: i32) -> Option<T> {
         self.slots.get_mut(usize::try_from(number).ok()?)?.take()

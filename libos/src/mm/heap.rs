@@ -23,6 +23,8 @@ const OVERHEAD: u64 = 64 << 10;
 pub(crate) struct FrameSource {
     /// Where the part that grew last ends, if the next frames could follow it.
     end: Option<NonNull<u8>>,
+    /// The frames that it was given, in bytes. They stay the heap's for ever.
+    grown: u64,
 }
 
 // SAFETY: `end` is only an address of heap memory, which belongs to the allocator that owns the source.
@@ -47,6 +49,7 @@ unsafe impl Source for FrameSource {
             return Err(());
         }
         talc.source.end = end;
+        talc.source.grown += bytes;
         Ok(())
     }
 }
@@ -54,4 +57,23 @@ unsafe impl Source for FrameSource {
 /// The heap of the whole image. Its lock disables interrupts, so that a thread is never preempted while holding it;
 /// interrupt handlers do not allocate.
 #[global_allocator]
-pub(crate) static HEAP: TalcLock<RawIrqLock<class::Heap>, FrameSource> = TalcLock::new(FrameSource { end: None });
+pub(crate) static HEAP: TalcLock<RawIrqLock<class::Heap>, FrameSource> =
+    TalcLock::new(FrameSource { end: None, grown: 0 });
+
+/// What is in the heap at a moment.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct HeapAccount {
+    /// Pieces in use.
+    pub(crate) pieces: usize,
+    /// Their bytes.
+    pub(crate) bytes: usize,
+    /// Bytes of frames that the heap has taken.
+    pub(crate) grown: u64,
+}
+
+/// What is in the heap now.
+pub(crate) fn account() -> HeapAccount {
+    let heap = HEAP.lock();
+    let counters = heap.counters();
+    HeapAccount { pieces: counters.allocation_count, bytes: counters.allocated_bytes, grown: heap.source.grown }
+}

@@ -30,8 +30,8 @@ pub use space::translate;
 #[cfg(target_os = "hermit")]
 pub(crate) use {
     device_memory::loaded,
-    heap::HEAP,
+    heap::{HEAP, account as heap_account},
     ram::{init, ram_ranges},
     space::{is_mapped, map_pmem, mode, pmem_window, protect, unmap_pmem, with_leaves, with_low_page},
-    stack::{Stack, StackError},
+    stack::{Stack, StackError, unused_bytes as unused_stack_bytes},
 };

@@ -141,6 +141,11 @@ impl Stack {
     }
 }
 
+/// Bytes of the unused stacks that stay mapped.
+pub(crate) fn unused_bytes() -> u64 {
+    UNUSED.lock().iter().flatten().map(|mapped| mapped.range.end - mapped.range.start).sum()
+}
+
 fn allocate_slot() -> Option<u64> {
     let mut slots = SLOTS.lock();
     let slots = slots.get_or_insert_with(|| {

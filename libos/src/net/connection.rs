@@ -10,6 +10,7 @@ use smoltcp::time::{Duration, Instant};
 use super::error::Error;
 use super::frame::Tuple;
 use super::link::Via;
+use super::sequence::Sent;
 use super::slab::Id;
 use crate::io::{Ready, Signal};
 
@@ -108,6 +109,8 @@ pub enum Owner {
 /// A connection.
 pub struct Connection<S: Signal> {
     pub set: SocketSet<'static>,
+    /// What it has sent, where segments can be lost.
+    pub sent: Sent,
     handle: SocketHandle,
     pub tuple: Tuple,
     pub via: Via,
@@ -163,6 +166,7 @@ impl<S: Signal> Connection<S> {
         let handle = set.add(socket);
         Some(Self {
             set,
+            sent: Sent::default(),
             handle,
             tuple,
             via,
@@ -234,6 +238,12 @@ impl<S: Signal> Connection<S> {
     /// Whether a read would not block.
     pub fn readable(&self) -> bool {
         self.socket().can_recv() || self.read_shutdown || self.peer_finished() || self.socket().state() == State::Closed
+    }
+
+    /// Whether nothing is to be acknowledged any more but that this end is closed.
+    pub fn awaits_only_its_end(&self) -> bool {
+        let ending = matches!(self.socket().state(), State::FinWait1 | State::Closing | State::LastAck);
+        ending && self.socket().send_queue() == 0
     }
 
     /// Whether the program's data has all reached the peer.

@@ -7,6 +7,8 @@ use smoltcp::phy::{Device, DeviceCapabilities, Medium, RxToken, TxToken};
 use smoltcp::time::Instant;
 use smoltcp::wire::{EthernetAddress, HardwareAddress, IpAddress};
 
+use super::sequence::{Noting, Sent};
+
 /// Which interface a socket's packets take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Via {
@@ -49,7 +51,13 @@ impl<D: Device> Link<D> {
 
     /// Sends one packet of the sockets in `set`, if they have one to send.
     pub fn transmit(&mut self, now: Instant, set: &mut SocketSet<'static>) -> Outcome {
-        let mut outlet = Outlet { device: &mut self.device, full: false, asked: false };
+        self.transmit_noting(now, set, None)
+    }
+
+    /// The same for a connection, which notes what it has sent.
+    pub fn transmit_noting(&mut self, now: Instant, set: &mut SocketSet<'static>, sent: Option<&mut Sent>) -> Outcome {
+        let sent = sent.filter(|_| self.medium == Medium::Ethernet);
+        let mut outlet = Outlet { device: &mut self.device, full: false, asked: false, sent };
         let sent = self.interface.poll_egress(now, &mut outlet, set) == PollResult::SocketStateChanged;
         self.full |= outlet.full;
         match outlet {
@@ -62,7 +70,7 @@ impl<D: Device> Link<D> {
 
     /// The same for the sockets of the link itself. Whether something was sent.
     pub fn transmit_shared(&mut self, now: Instant) -> bool {
-        let mut outlet = Outlet { device: &mut self.device, full: false, asked: false };
+        let mut outlet = Outlet { device: &mut self.device, full: false, asked: false, sent: None };
         let sent = self.interface.poll_egress(now, &mut outlet, &mut self.shared) == PollResult::SocketStateChanged;
         self.full |= outlet.full;
         sent
@@ -148,32 +156,33 @@ impl RxToken for Borrowed<'_> {
 }
 
 /// A device that only sends, and remembers whether it ran out of room.
-struct Outlet<'d, D> {
+struct Outlet<'d, 's, D> {
     device: &'d mut D,
     full: bool,
     /// Room was asked for and given.
     asked: bool,
+    sent: Option<&'s mut Sent>,
 }
 
-impl<D: Device> Device for Outlet<'_, D> {
+impl<D: Device> Device for Outlet<'_, '_, D> {
     type RxToken<'a>
         = D::RxToken<'a>
     where
         Self: 'a;
     type TxToken<'a>
-        = D::TxToken<'a>
+        = Noting<'a, D::TxToken<'a>>
     where
         Self: 'a;
 
-    fn receive(&mut self, _now: Instant) -> Option<(D::RxToken<'_>, D::TxToken<'_>)> {
+    fn receive(&mut self, _now: Instant) -> Option<(D::RxToken<'_>, Noting<'_, D::TxToken<'_>>)> {
         None
     }
 
-    fn transmit(&mut self, now: Instant) -> Option<D::TxToken<'_>> {
+    fn transmit(&mut self, now: Instant) -> Option<Noting<'_, D::TxToken<'_>>> {
         let token = self.device.transmit(now);
         self.full |= token.is_none();
         self.asked |= token.is_some();
-        token
+        Some(Noting::new(token?, self.sent.as_deref_mut()))
     }
 
     fn capabilities(&self) -> DeviceCapabilities {

@@ -25,10 +25,12 @@ mod error;
 mod frame;
 mod link;
 mod loopback;
+mod lossy;
 mod patience;
 mod ports;
 #[cfg(target_os = "hermit")]
 mod resolve;
+mod sequence;
 #[cfg(target_os = "hermit")]
 mod service;
 mod slaac;
@@ -43,8 +45,11 @@ mod udp;
 
 pub use dns::{LookupError, known as known_host};
 pub use error::Error;
+pub use lossy::LinkFaults;
 #[cfg(target_os = "hermit")]
 pub use resolve::resolve;
+#[cfg(target_os = "hermit")]
+pub(crate) use service::{accounts, interrupts};
 #[cfg(target_os = "hermit")]
 pub use service::{drain, init, poll_returns, pump, settle};
 #[cfg(target_os = "hermit")]

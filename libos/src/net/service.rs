@@ -14,12 +14,13 @@ use smoltcp::time::Instant;
 use smoltcp::wire::{EthernetAddress, IpAddress, IpCidr, Ipv4Cidr, Ipv6Cidr};
 
 use super::address::canonical;
+use super::lossy::{Burst, FaultCounts, Lossy};
 use super::patience::Patience;
 use super::slab::Id;
-use super::stack::{AddressChange, Stack};
+use super::stack::{AddressChange, Holdings, Stack};
 use crate::arch::entropy;
 use crate::cmdline::{Ip6Config, IpConfig, options};
-use crate::drivers::virtio::net::{self as card, NetworkCard};
+use crate::drivers::virtio::net::{self as card, NetworkCard, Traffic};
 use crate::io::{Watch, pollers};
 use crate::kprintln;
 use crate::mm::free_bytes;
@@ -38,8 +39,18 @@ const MIN_BUDGET: usize = 4 << 20;
 /// How long a connect waits for the machine to get an address, in nanoseconds.
 const ADDRESS_LIMIT: u64 = 10_000_000_000;
 
+impl Burst for NetworkCard {
+    fn has_received(&self) -> bool {
+        Self::has_received(self)
+    }
+
+    fn flush(&mut self) {
+        Self::flush(self);
+    }
+}
+
 /// The stack as it runs in the guest.
-pub type GuestStack = Stack<NetworkCard, Watch>;
+pub type GuestStack = Stack<Lossy<NetworkCard>, Watch>;
 
 static STACK: Mutex<Option<GuestStack>, class::Network> = Mutex::new(None);
 /// Wakes the network thread.
@@ -52,6 +63,8 @@ static WAKES_AT: AtomicU64 = AtomicU64::new(0);
 static LAST_POLL: AtomicU64 = AtomicU64::new(0);
 /// There is a card, and it has no interrupts.
 static IS_POLLED: AtomicBool = AtomicBool::new(false);
+/// The card's interrupts until now.
+static INTERRUPTS: AtomicU64 = AtomicU64::new(0);
 /// Wakes those who wait for an address.
 static ADDRESS: WaitQueue = WaitQueue::new();
 
@@ -78,7 +91,11 @@ pub fn init() {
             if !running.has_interrupts {
                 kprintln!("holdfast: the network card has no interrupts and is polled");
             }
-            stack.attach(running.card, EthernetAddress(running.mac), seed(), now);
+            let faults = options().link_faults;
+            if let Some(faults) = faults {
+                kprintln!("holdfast: WARNING: {faults}");
+            }
+            stack.attach(Lossy::new(running.card, faults), EthernetAddress(running.mac), seed(), now);
             match &options().ip {
                 IpConfig::Dhcp => stack.use_dhcp(now),
                 IpConfig::Static { address, prefix_len, gateway, .. } => {
@@ -100,6 +117,7 @@ pub fn init() {
 
 /// The card's interrupt handler.
 fn interrupt(_: usize) {
+    INTERRUPTS.fetch_add(1, Ordering::Relaxed);
     let now = now_ns();
     let taken = pollers::offer_device() || (polls_often(now) && looks_soon(now));
     if !taken {
@@ -181,7 +199,7 @@ pub fn pump() {
 fn listen_to_card() -> bool {
     with(|stack, _| {
         let Some(card) = stack.device() else { return true };
-        card.interrupts()[0].enable();
+        card.device().interrupts()[0].enable();
         !card.has_received()
     })
 }
@@ -225,6 +243,22 @@ fn run() {
         let _ = THREAD.wait_until(deadline, || WANTED.load(Ordering::SeqCst).then_some(()));
         WAKES_AT.store(0, Ordering::Relaxed);
     }
+}
+
+/// The card's interrupts until now.
+pub(crate) fn interrupts() -> u64 {
+    INTERRUPTS.load(Ordering::Relaxed)
+}
+
+/// What the stack holds, and what has passed the card.
+pub(crate) fn accounts() -> (Holdings, Traffic, FaultCounts) {
+    with(|stack, _| {
+        let (traffic, faults) = match stack.device() {
+            Some(card) => (card.device().traffic(), card.counts()),
+            None => Default::default(),
+        };
+        (stack.holdings(), traffic, faults)
+    })
 }
 
 /// Waits for an address with which `address` can be reached, as long as one may still be on its way; whether there is one.

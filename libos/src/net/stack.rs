@@ -47,6 +47,21 @@ pub enum Linger {
     Reset,
 }
 
+/// What the stack holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Holdings {
+    /// Connections of any kind and age.
+    pub connections: usize,
+    /// Ports that are listened on.
+    pub listeners: usize,
+    /// UDP sockets.
+    pub datagrams: usize,
+    /// Connections that time alone may give something to do.
+    pub timers: usize,
+    /// Bytes of connections' buffers.
+    pub buffered: usize,
+}
+
 /// The stack.
 pub struct Stack<D: Device, S: Signal> {
     nic: Option<Link<D>>,
@@ -90,6 +105,11 @@ impl<D: Device, S: Signal> Stack<D, S> {
     /// The network card's device.
     pub fn device(&mut self) -> Option<&mut D> {
         self.nic.as_mut().map(|nic| &mut nic.device)
+    }
+
+    /// What the stack holds now.
+    pub fn holdings(&self) -> Holdings {
+        self.table.holdings()
     }
 
     /// The changes of the network card's addresses that were not reported yet.

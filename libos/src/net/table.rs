@@ -20,7 +20,9 @@ use super::error::Error;
 use super::frame::{self, Kind, Tuple};
 use super::link::{Link, Outcome, Via, inject};
 use super::ports::Ports;
+use super::sequence::Noting;
 use super::slab::{Id, Slab};
+use super::stack::Holdings;
 use super::udp::Datagrams;
 use crate::io::Signal;
 use listeners::Listener;
@@ -106,6 +108,17 @@ impl<S: Signal> Table<S> {
         fits.then_some(capacity)
     }
 
+    /// What there is of everything.
+    pub fn holdings(&self) -> Holdings {
+        Holdings {
+            connections: self.connections.len(),
+            listeners: self.listeners.len(),
+            datagrams: self.datagrams.len(),
+            timers: self.timers.len(),
+            buffered: self.buffered,
+        }
+    }
+
     /// Whether a connection with these two ends exists.
     pub fn is_taken(&self, tuple: &Tuple) -> bool {
         self.by_tuple.contains_key(tuple)
@@ -184,7 +197,11 @@ impl<S: Signal> Table<S> {
                 };
                 match id.and_then(|id| Some((id, self.connections.get_mut(id)?))) {
                     Some((id, connection)) => {
-                        inject(interface, now, frame, Some(answer), &mut connection.set);
+                        if connection.awaits_only_its_end() && connection.sent.only_repeats(frame) {
+                            return None;
+                        }
+                        let sent = (arrival.medium == Medium::Ethernet).then_some(&mut connection.sent);
+                        inject(interface, now, frame, Some(Noting::new(answer, sent)), &mut connection.set);
                         self.enqueue(id);
                     }
                     None => inject(interface, now, frame, Some(answer), shared),
@@ -306,7 +323,7 @@ impl<S: Signal> Table<S> {
         if !unread {
             let mut outcome = Outcome::Sent;
             for _ in 0..BURST {
-                outcome = link.transmit(now, &mut connection.set);
+                outcome = link.transmit_noting(now, &mut connection.set, Some(&mut connection.sent));
                 if outcome != Outcome::Sent {
                     break;
                 }

@@ -186,6 +186,11 @@ impl<S: Signal> Datagrams<S> {
         Ok(id)
     }
 
+    /// How many sockets there are.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
     /// Closes a socket; what it has not sent yet is forgotten. Returns the groups that it was in.
     pub fn close(&mut self, id: Id) -> Vec<IpAddress> {
         let Some(entry) = self.entries.remove(id) else { return Vec::new() };

@@ -24,14 +24,15 @@ mod wait;
 #[cfg(target_os = "hermit")]
 mod guest {
     pub use super::futex::{FutexError, futex_wait, futex_wake};
-    pub(crate) use super::scheduler::{become_idle, preempt, timer_interrupt};
+    pub(crate) use super::scheduler::{become_idle, bury_the_dead, preempt, timer_interrupt};
     pub use super::scheduler::{cpu_of, pin, sleep_until, yield_now};
     pub(crate) use super::thread::{
-        CannotEnd, Held, Role, count_held, current_ref, end_astray, may_end, note_interrupted, spawn,
-        thread_with_rights_to, with_name,
+        CannotEnd, Held, Role, count as thread_count, count_held, current_ref, end_astray, may_end, note_interrupted,
+        spawn, thread_with_rights_to, with_name,
     };
     pub use super::thread::{SpawnError, Thread, ThreadId, current_id, current_name, ended_count, join, spawn_kernel};
     pub use super::timer::Timer;
+    pub(crate) use super::timer::armed as armed_timers;
     pub use super::wait::{TimedOut, WaitQueue};
 }
 #[cfg(target_os = "hermit")]

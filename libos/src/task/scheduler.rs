@@ -307,7 +307,7 @@ pub(super) fn leave(thread: Arc<Thread>) -> ! {
 }
 
 /// Frees the stacks of threads that have ended.
-pub(super) fn bury_the_dead() {
+pub(crate) fn bury_the_dead() {
     loop {
         let dead = QUEUE.lock().dead.pop_front();
         if dead.is_none() {

@@ -310,6 +310,11 @@ pub fn current_id() -> u32 {
     current_ref().map_or(0, |thread| thread.id.get())
 }
 
+/// How many threads have not ended.
+pub(crate) fn count() -> usize {
+    THREADS.lock().len()
+}
+
 /// The thread with this identifier, unless it has ended.
 pub(super) fn find(id: ThreadId) -> Option<Arc<Thread>> {
     THREADS.lock().get(&id).cloned()

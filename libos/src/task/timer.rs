@@ -99,6 +99,11 @@ impl Drop for Timer {
     }
 }
 
+/// How many timers are armed.
+pub(crate) fn armed() -> usize {
+    ARMED.lock().iter().count()
+}
+
 /// The earliest deadline of all armed timers.
 pub(super) fn earliest() -> u64 {
     EARLIEST.load(Ordering::Relaxed)

@@ -130,6 +130,11 @@ impl Queue {
         }
     }
 
+    /// How many buffers the device has.
+    pub fn lent(&self) -> usize {
+        self.lent.iter().filter(|&&lent| lent).count()
+    }
+
     /// Whether [`Queue::take`] would give a buffer.
     pub fn has_used(&self) -> bool {
         !self.broken && self.memory.load(used_at(self.size) + 2, Ordering::Acquire) != self.seen

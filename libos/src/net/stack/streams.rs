@@ -225,7 +225,7 @@ impl<D: Device, S: Signal> Stack<D, S> {
         connection.socket_mut().abort();
         match (connection.via, &mut self.nic) {
             (Via::Loopback, _) => _ = self.loopback.transmit(now, &mut connection.set),
-            (Via::Nic, Some(nic)) => _ = nic.transmit(now, &mut connection.set),
+            (Via::Nic, Some(nic)) => _ = nic.transmit_noting(now, &mut connection.set, Some(&mut connection.sent)),
             (Via::Nic, None) => {}
         }
         self.table.discard(id);

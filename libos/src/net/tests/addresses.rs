@@ -84,7 +84,7 @@ fn asking() -> (TestStack, Lane, Lane) {
         loses: |_| false,
         sent: 0,
     };
-    stack.attach(port, SERVER_MAC, 1, now);
+    stack.attach(Lossy::new(port, None), SERVER_MAC, 1, now);
     stack.use_dhcp(now);
     (stack, incoming, outgoing)
 }

@@ -47,7 +47,7 @@ fn who_waits_for_a_neighbour_goes_on_when_it_answers() {
     let mut net = Net::new();
     net.listen();
     // The first question is lost; smoltcp asks again after a second at the earliest.
-    net.client.device().unwrap().loses = |n| n == 1;
+    net.client.device().unwrap().device().loses = |n| n == 1;
     let signals: Vec<_> = (0..20).map(|_| net.connect().1).collect();
     net.run();
     assert!(signals.iter().all(|signal| signal.ready() == Ready::empty()));

@@ -3,6 +3,7 @@
 mod addresses;
 mod datagrams;
 mod endings;
+mod faults;
 mod hostile;
 mod ipv6;
 mod many;
@@ -23,6 +24,7 @@ use smoltcp::wire::{EthernetAddress, IpAddress, IpEndpoint, Ipv4Address, Ipv4Cid
 use super::address::{Family, Local};
 use super::connection::Wishes;
 use super::error::Error;
+use super::lossy::{Burst, LinkFaults, Lossy};
 use super::slab::Id;
 use super::stack::Stack;
 use crate::io::{Ready, Signal};
@@ -117,7 +119,15 @@ pub fn at(address: IpAddress, port: u16) -> Local {
     Local { family: Family::Dual, address: Some(address), port }
 }
 
-pub type TestStack = Stack<Port, Seen>;
+impl Burst for Port {
+    fn has_received(&self) -> bool {
+        !self.incoming.borrow().is_empty()
+    }
+
+    fn flush(&mut self) {}
+}
+
+pub type TestStack = Stack<Lossy<Port>, Seen>;
 
 /// A server and a client on one wire.
 pub struct Net {
@@ -128,7 +138,13 @@ pub struct Net {
     pub to_client: Lane,
 }
 
-fn stack(incoming: &Lane, outgoing: &Lane, mac: EthernetAddress, address: Ipv4Address, budget: usize) -> TestStack {
+fn stack(
+    (incoming, outgoing): (&Lane, &Lane),
+    mac: EthernetAddress,
+    address: Ipv4Address,
+    budget: usize,
+    faults: Option<LinkFaults>,
+) -> TestStack {
     let now = Instant::from_secs(1);
     let mut stack = Stack::new(u64::from(mac.0[5]) * 0x1234_5678_9abc_def1, budget, now);
     let port = Port {
@@ -138,22 +154,31 @@ fn stack(incoming: &Lane, outgoing: &Lane, mac: EthernetAddress, address: Ipv4Ad
         loses: |_| false,
         sent: 0,
     };
-    stack.attach(port, mac, 7 * u64::from(mac.0[5]), now);
+    stack.attach(Lossy::new(port, faults), mac, 7 * u64::from(mac.0[5]), now);
     stack.use_address(Ipv4Cidr::new(address, 24), None);
     stack
 }
 
 impl Net {
     pub fn new() -> Self {
-        Self::with_budget(BUDGET)
+        Self::made(BUDGET, None)
     }
 
     /// A server whose connections' buffers may take `budget` bytes.
     pub fn with_budget(budget: usize) -> Self {
+        Self::made(budget, None)
+    }
+
+    /// Both on a wire with faults, which each end sends and receives through.
+    pub fn over(faults: LinkFaults) -> Self {
+        Self::made(BUDGET, Some(faults))
+    }
+
+    fn made(budget: usize, faults: Option<LinkFaults>) -> Self {
         let (to_server, to_client) = (Lane::default(), Lane::default());
         Self {
-            server: stack(&to_server, &to_client, SERVER_MAC, SERVER, budget),
-            client: stack(&to_client, &to_server, CLIENT_MAC, CLIENT, 1 << 30),
+            server: stack((&to_server, &to_client), SERVER_MAC, SERVER, budget, faults),
+            client: stack((&to_client, &to_server), CLIENT_MAC, CLIENT, 1 << 30, faults),
             now: Instant::from_secs(1),
             to_server,
             to_client,
@@ -164,6 +189,9 @@ impl Net {
     pub fn run(&mut self) {
         for _ in 0..100_000 {
             let more = self.server.poll(self.now) | self.client.poll(self.now);
+            for stack in [&mut self.server, &mut self.client] {
+                stack.device().unwrap().flush();
+            }
             if !more && self.to_server.borrow().is_empty() && self.to_client.borrow().is_empty() {
                 return;
             }
@@ -197,8 +225,8 @@ impl Net {
 
     /// What the client sends from now on is lost.
     pub fn cut(&mut self) {
-        self.client.device().unwrap().loses = |_| true;
-        self.server.device().unwrap().loses = |_| true;
+        self.client.device().unwrap().device().loses = |_| true;
+        self.server.device().unwrap().device().loses = |_| true;
     }
 
     pub fn listen(&mut self) -> (Id, Arc<Seen>) {

@@ -149,8 +149,8 @@ fn unread_data_outlives_time_wait() {
 fn bulk(loses: fn(u64) -> bool) {
     let mut net = Net::new();
     let ((server, _), (client, _)) = net.connected();
-    net.server.device().unwrap().loses = loses;
-    net.client.device().unwrap().loses = loses;
+    net.server.device().unwrap().device().loses = loses;
+    net.client.device().unwrap().device().loses = loses;
     let data: Vec<u8> = (0..3_000_000u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
     let (mut sent, mut got) = (0, Vec::new());
     let mut waited = 0;
@@ -193,7 +193,7 @@ fn a_full_device_delays_but_loses_nothing() {
     assert_eq!(net.server_sends(server, &data), Ok(data.len()));
     net.pass(Duration::from_millis(50));
     net.client_reads(client).unwrap();
-    net.server.device().unwrap().capacity = 2;
+    net.server.device().unwrap().device().capacity = 2;
     assert_eq!(net.server_sends(server, &data), Ok(data.len()));
     assert_eq!(net.to_client.borrow().len(), 2);
     assert!(!net.server.poll(net.now), "it waits for the device");

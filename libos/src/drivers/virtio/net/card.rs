@@ -37,6 +37,23 @@ pub struct Offload {
     pub receive: bool,
 }
 
+/// What has passed the card since it was started.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Traffic {
+    /// Frames that were received, of any kind.
+    pub received: u64,
+    /// Their bytes.
+    pub received_bytes: u64,
+    /// Frames that were given to the device.
+    pub sent: u64,
+    /// Their bytes.
+    pub sent_bytes: u64,
+    /// How often the device was notified of new buffers.
+    pub notifications: u64,
+    /// Buffers of either queue that the device has, or has had without our having looked since.
+    pub lent: usize,
+}
+
 /// The card.
 pub struct Card<B: Doorbell> {
     receive: Queue,
@@ -51,6 +68,7 @@ pub struct Card<B: Doorbell> {
     ring_transmit: bool,
     bell: B,
     offload: Offload,
+    traffic: Traffic,
 }
 
 impl<B: Doorbell> Card<B> {
@@ -87,6 +105,7 @@ impl<B: Doorbell> Card<B> {
             ring_transmit: false,
             bell,
             offload,
+            traffic: Traffic::default(),
         }
     }
 
@@ -95,6 +114,7 @@ impl<B: Doorbell> Card<B> {
         self.ring_transmit |= self.transmit.publish();
         if core::mem::take(&mut self.ring_transmit) {
             self.bell.ring(1);
+            self.traffic.notifications += 1;
         }
         if self.refilled > 0 {
             self.refilled = 0;
@@ -102,6 +122,7 @@ impl<B: Doorbell> Card<B> {
         }
         if core::mem::take(&mut self.ring_receive) {
             self.bell.ring(0);
+            self.traffic.notifications += 1;
         }
     }
 
@@ -118,6 +139,12 @@ impl<B: Doorbell> Card<B> {
     /// The switches for the interrupts of the receive and the transmit queue.
     pub fn interrupts(&self) -> [InterruptSwitch; 2] {
         [self.receive.interrupts(), self.transmit.interrupts()]
+    }
+
+    /// What has passed the card.
+    pub fn traffic(&mut self) -> Traffic {
+        self.reclaim();
+        Traffic { lent: self.receive.lent() + self.transmit.lent(), ..self.traffic }
     }
 
     fn reclaim(&mut self) {
@@ -171,11 +198,14 @@ impl<B: Doorbell> Device for Card<B> {
             buffer: used.buffer,
             verify: self.offload.receive,
         };
+        self.traffic.received += 1;
+        self.traffic.received_bytes += (received.len - HEADER_LEN) as u64;
         let sender = Sender {
             queue: &mut self.transmit,
             free: &mut self.free,
             buffers: self.transmit_buffers,
             complete: self.offload.transmit,
+            traffic: &mut self.traffic,
         };
         Some((received, sender))
     }
@@ -186,6 +216,7 @@ impl<B: Doorbell> Device for Card<B> {
             free: &mut self.free,
             buffers: self.transmit_buffers,
             complete: self.offload.transmit,
+            traffic: &mut self.traffic,
         })
     }
 
@@ -245,6 +276,7 @@ pub struct Sender<'a> {
     free: &'a mut Vec<u16>,
     buffers: SharedMemory,
     complete: bool,
+    traffic: &'a mut Traffic,
 }
 
 impl phy::TxToken for Sender<'_> {
@@ -268,6 +300,8 @@ impl phy::TxToken for Sender<'_> {
         }
         self.queue.describe(buffer, address, (HEADER_LEN + len) as u32, false);
         self.queue.offer(buffer);
+        self.traffic.sent += 1;
+        self.traffic.sent_bytes += len as u64;
         result
     }
 }

@@ -13,6 +13,6 @@ mod start;
 #[cfg(test)]
 mod tests;
 
-pub use card::{Card, Doorbell, Offload};
+pub use card::{Card, Doorbell, Offload, Traffic};
 #[cfg(target_os = "hermit")]
 pub use start::{Found, NetworkCard, Running, found, is_network_card, take};

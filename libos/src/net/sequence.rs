@@ -1,0 +1,116 @@
+//! What smoltcp's TCP does not get right when segments are lost, mended at the frames that go in and out.
+//!
+//! **Segments that only acknowledge** are to have the number SND.NXT (RFC 9293, section 3.10.7.4), the highest that was ever sent: a peer refuses what lies behind its window,
+//! with the acknowledgement in it. smoltcp sets its own idea of SND.NXT back when it retransmits, so what it
+//! acknowledges meanwhile is refused; and when both ends of a connection retransmit, neither learns any more what the other
+//! has got, and the connection is dead (smoltcp's issue 836). So every outgoing segment is looked at here, and one that
+//! only acknowledges, with an old number, gets the highest.
+//!
+//! **A FIN that is lost alone** is to be sent again when its timer ends. smoltcp stops the timer at the third duplicate
+//! acknowledgement, to send again what is missing, but then looks only for data, finds none, and never sends anything any
+//! more. After a minute it asks for a sign of life with a byte in the FIN's place, which the peer takes for data. So
+//! duplicate acknowledgements are kept from a connection that has nothing but its FIN to be acknowledged.
+
+use smoltcp::phy::{self, TxToken};
+use smoltcp::wire::{
+    ETHERNET_HEADER_LEN, EthernetFrame, EthernetProtocol, IpProtocol, Ipv4Packet, Ipv6Packet, TcpPacket, TcpSeqNumber,
+};
+
+/// What a connection has sent.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Sent {
+    /// The number after the last byte, SYN or FIN that was ever sent.
+    next: Option<TcpSeqNumber>,
+}
+
+impl Sent {
+    /// Whether an Ethernet frame for a connection that waits for nothing but the acknowledgement of its FIN is a duplicate one
+    /// of what came before.
+    pub fn only_repeats(&self, frame: &[u8]) -> bool {
+        let segment = segment(frame).and_then(|at| TcpPacket::new_checked(frame.get(at..)?).ok());
+        segment.is_some_and(|segment| {
+            segment.ack() && !segment.rst() && segment.segment_len() == 0 && Some(segment.ack_number()) != self.next
+        })
+    }
+
+    /// Looks at an outgoing Ethernet frame, and corrects it.
+    fn note(&mut self, frame: &mut [u8]) {
+        let Some(at) = segment(frame) else { return };
+        let Ok(mut segment) = TcpPacket::new_checked(&mut frame[at..]) else { return };
+        if segment.rst() {
+            return;
+        }
+        let (number, len) = (segment.seq_number(), segment.segment_len());
+        match self.next {
+            Some(next) if len == 0 && number < next => {
+                let sum = corrected(segment.checksum(), number.0, next.0);
+                segment.set_seq_number(next);
+                // A checksum that is left to the device is not there yet.
+                if segment.checksum() != 0 {
+                    segment.set_checksum(sum);
+                }
+            }
+            Some(next) if number + len <= next => {}
+            _ => self.next = Some(number + len),
+        }
+    }
+}
+
+/// Where the TCP segment in an Ethernet frame begins.
+fn segment(frame: &[u8]) -> Option<usize> {
+    let ethernet = EthernetFrame::new_checked(frame).ok()?;
+    match ethernet.ethertype() {
+        EthernetProtocol::Ipv4 => {
+            let packet = Ipv4Packet::new_checked(ethernet.payload()).ok()?;
+            (packet.next_header() == IpProtocol::Tcp).then(|| ETHERNET_HEADER_LEN + usize::from(packet.header_len()))
+        }
+        EthernetProtocol::Ipv6 => {
+            let packet = Ipv6Packet::new_checked(ethernet.payload()).ok()?;
+            (packet.next_header() == IpProtocol::Tcp).then_some(ETHERNET_HEADER_LEN + packet.header_len())
+        }
+        _ => None,
+    }
+}
+
+/// A checksum after a change of 32 bits (RFC 1624).
+fn corrected(sum: u16, before: i32, after: i32) -> u16 {
+    let halves = |number: i32| [(number as u32 >> 16) as u16, number as u16];
+    let mut total = u32::from(!sum);
+    for (before, after) in halves(before).into_iter().zip(halves(after)) {
+        total += u32::from(!before) + u32::from(after);
+    }
+    while total > 0xffff {
+        total = (total & 0xffff) + (total >> 16);
+    }
+    !(total as u16)
+}
+
+/// Room for one frame of a connection, which is noted when it is written.
+pub struct Noting<'s, T> {
+    token: T,
+    sent: Option<&'s mut Sent>,
+}
+
+impl<'s, T> Noting<'s, T> {
+    /// Notes what is sent by this token, if it belongs to a connection on an Ethernet.
+    pub fn new(token: T, sent: Option<&'s mut Sent>) -> Self {
+        Self { token, sent }
+    }
+}
+
+impl<T: TxToken> TxToken for Noting<'_, T> {
+    fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, len: usize, f: F) -> R {
+        let Self { token, sent } = self;
+        token.consume(len, |frame| {
+            let result = f(frame);
+            if let Some(sent) = sent {
+                sent.note(frame);
+            }
+            result
+        })
+    }
+
+    fn set_meta(&mut self, meta: phy::PacketMeta) {
+        self.token.set_meta(meta);
+    }
+}
