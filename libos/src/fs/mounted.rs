@@ -10,6 +10,9 @@ use crate::{mm, time};
 /// `None` only before [`init`], when nobody asks yet.
 static TREE: Mutex<Option<Tree>, class::Files> = Mutex::new(None);
 
+/// What `std::env::temp_dir` names on this target, and no program makes for itself.
+const TEMPORARY: &[u8] = b"/tmp";
+
 /// Why the host's files cannot be used.
 #[derive(Debug)]
 pub enum InitError<'a> {
@@ -28,7 +31,7 @@ impl fmt::Display for InitError<'_> {
     }
 }
 
-/// Makes the tree, with the files in the host's archive. What the program writes may take half of the RAM that is free now, as
+/// Makes the tree, with a directory for temporary files and the files in the host's archive. What the program writes may take half of the RAM that is free now, as
 /// on Linux's tmpfs.
 pub fn init(archive: &'static [u8]) -> Result<(), InitError<'static>> {
     let now = time::unix_ns();
@@ -40,6 +43,11 @@ pub fn init(archive: &'static [u8]) -> Result<(), InitError<'static>> {
             let added = tree.add_host_file(entry.path, entry.bytes, modified, now);
             added.map_err(|error| InitError::File(entry.path, error))?;
         }
+    }
+    match tree.make_directory(TEMPORARY, 0o777, now) {
+        // The host may have put its own there.
+        Ok(()) | Err(Error::Exists) => {}
+        Err(error) => return Err(InitError::File(TEMPORARY, error)),
     }
     *TREE.lock() = Some(tree);
     Ok(())
