@@ -16,7 +16,7 @@
 //!  |
 //! task (threads, wait queues, timers)     mm (frames, mappings, heap)
 //!  |
-//! arch/x86_64 (the machine: the only inline assembly)      sync, time, boot, cmdline, console, fatal
+//! arch/x86_64 (the machine: the only inline assembly)      sync, time, boot, trace, cmdline, console, fatal
 //! ```
 //!
 //! Logic that needs no machine (parsers, allocators, page-table arithmetic, the socket layer) is compiled on the host too
@@ -52,6 +52,7 @@ pub mod sync;
 pub mod task;
 #[cfg(target_os = "hermit")]
 pub mod time;
+pub mod trace;
 pub mod units;
 
 #[cfg(target_os = "hermit")]

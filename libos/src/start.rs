@@ -14,7 +14,7 @@ use crate::drivers::acpi::{self, AcpiInfo};
 use crate::drivers::{nfit, pci, power, rtc};
 use crate::fatal::refuse;
 use crate::sync::Once;
-use crate::{arch, boot, cmdline, console, fs, kprintln, mm, net, task, time, units};
+use crate::{arch, boot, cmdline, console, fs, kprintln, mm, net, task, time, trace, units};
 
 /// The size of the main thread's stack, in bytes.
 const MAIN_STACK: usize = 4 << 20;
@@ -72,6 +72,7 @@ pub(crate) extern "C" fn start(start_info: u64) -> ! {
     let protection = close_keys(options.protection);
     dax::set_fault_policy(options.fault_policy);
     arch::init_interrupts();
+    trace::init();
     boot::reached("cpu");
     let acpi = find_devices(rsdp, protection);
     APIC_IDS.call_once(|| acpi.cpus.iter().filter(|cpu| cpu.enabled).map(|cpu| cpu.apic_id).collect());

@@ -237,6 +237,9 @@ pub struct RunArguments {
     /// Build with all debug information, and wait for a debugger on port 1234 before the guest starts
     #[arg(long)]
     gdb: bool,
+    /// Write what the scheduler, grants and interrupts did to this file at the end, for https://ui.perfetto.dev
+    #[arg(long, value_name = "FILE")]
+    trace: Option<PathBuf>,
     #[command(flatten)]
     toolchain: ToolchainArgument,
     /// Arguments of the program
@@ -322,6 +325,7 @@ impl RunArguments {
             pmem_size: self.pmem_size,
             listen: self.listen,
             port: self.port,
+            trace: self.trace,
             toolchain: Choice::resolve(self.toolchain.toolchain)?,
             machine,
         })

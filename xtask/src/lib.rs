@@ -34,4 +34,5 @@ pub mod size;
 mod symbols;
 pub mod tap;
 pub mod test;
+pub mod trace;
 pub mod workspace;

@@ -18,7 +18,7 @@ use std::sync::mpsc::{self, Sender};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 
 use crate::annotate::Annotator;
 use crate::apps::{self, App};
@@ -31,6 +31,7 @@ use crate::setup::{
     toolchain::{Choice, find_program},
 };
 use crate::tap::Tap;
+use crate::trace::{Output, Region};
 use crate::workspace;
 
 /// How long a program may take from saying that it is ready to its first answer.
@@ -52,6 +53,8 @@ pub struct RunOptions {
     pub listen: IpAddr,
     /// The port that clients connect to; the program's default one if `None`.
     pub port: Option<u16>,
+    /// Where a trace of what the guest does is to be written.
+    pub trace: Option<PathBuf>,
     /// The toolchain for the guest.
     pub toolchain: Choice,
     /// The machine; its image, name and pmem are filled in.
@@ -70,7 +73,7 @@ enum News {
 /// # Errors
 /// When something is missing, in use or wrong. Program, options, port and image are checked before anything is built or changed.
 pub fn run(options: RunOptions) -> Result<u8> {
-    let RunOptions { app, pmem, pmem_size, listen, port, toolchain, mut machine } = options;
+    let RunOptions { app, pmem, pmem_size, listen, port, trace, toolchain, mut machine } = options;
     let app = apps::find(&app)?;
     qemu::check_files(&machine.files, machine.memory)?;
     let listener = forward::listen(SocketAddr::new(listen, port.unwrap_or(app.port)))?;
@@ -82,6 +85,7 @@ pub fn run(options: RunOptions) -> Result<u8> {
         }
         (None, None) => None,
     };
+    let trace = trace.as_deref().map(Output::create).transpose()?;
     // The ready line is a command to type; but only what boots is worth failing for.
     let mut tools = vec![setup::QEMU];
     if app.client_program() == Some(setup::REDIS_CLI.program) && setup::apt::may_install().is_ok() {
@@ -111,6 +115,7 @@ pub fn run(options: RunOptions) -> Result<u8> {
         println!("waiting for: {}", debugger_command(&machine.image));
     }
     machine.pmem.extend(image);
+    machine.trace = trace.is_some().then(|| Region::create(machine.smp)).transpose()?;
     let (events, machine_events) = mpsc::channel();
     let on_kvm = machine.accelerator == Accelerator::Kvm;
     let started = Machine::start(machine, Some(events));
@@ -129,12 +134,14 @@ pub fn run(options: RunOptions) -> Result<u8> {
         detail: String::new(),
         interrupts: 0,
     };
-    for event in inbox {
-        if let Some(code) = session.handle(event)? {
-            return Ok(code);
-        }
+    let mut ends = inbox.into_iter().filter_map(|event| session.handle(event).transpose());
+    let end = ends.next().unwrap_or_else(|| Err(anyhow!("the machine is gone without a word")));
+    drop(ends);
+    // However it has ended.
+    if let (Some(output), Some(region)) = (trace, session.machine.trace()) {
+        println!("{}", output.write(region)?);
     }
-    bail!("the machine is gone without a word")
+    end
 }
 
 /// What a person types to look into a machine that waits for a debugger. `rust-gdb` knows how to show Rust's own types.

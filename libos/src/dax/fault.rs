@@ -64,6 +64,7 @@ fn access_name(code: PageFaultErrorCode) -> &'static str {
 /// policy says.
 fn protection_fault(mut fault: Fault<'_>) {
     FAULTS.fetch_add(1, Ordering::Relaxed);
+    trace(fault.is_write(), fault.address());
     let final_here = trap::in_nmi();
     let handler = if final_here { None } else { fault.device().fault_handler() };
     let retried = handler.is_some_and(|handler| handler(&mut fault) == FaultAction::Retry);
@@ -99,6 +100,7 @@ fn page_denied(frame: &mut TrapFrame, device: &'static Device, address: u64, kin
     let policy = fault_policy();
     let (code, length) = access::code(frame);
     let write = kind == "write";
+    trace(write, address);
     let stray = Stray {
         kind,
         access: if write { Access::Write } else { Access::Read },
@@ -122,6 +124,10 @@ fn page_denied(frame: &mut TrapFrame, device: &'static Device, address: u64, kin
         FaultPolicy::EndThread => stray.end_thread(frame),
         FaultPolicy::Relaxed => stray.stop(frame, Some(&"no grant would permit it")),
     }
+}
+
+fn trace(write: bool, address: u64) {
+    crate::trace::record(crate::trace::layout::kind::FAULT, u8::from(write), address);
 }
 
 /// A stray access, with what its report says.

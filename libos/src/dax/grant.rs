@@ -92,29 +92,31 @@ pub fn grant_counts() -> (u64, u64) {
 
 /// An open window: the register is changed when it begins and restored when it ends. Never leaves this module, so it can
 /// neither be leaked nor dropped out of order.
-struct Window {
+struct Window<'d> {
+    device: &'d Device,
+    access: Access,
     before: Option<Rights>,
     /// The grant's number in the context's record.
     number: usize,
 }
 
-impl Window {
+impl<'d> Window<'d> {
     /// Not inlined, so that its return address tells who asked.
     #[inline(never)]
-    fn open(device: &Device, access: Access) -> Self {
+    fn open(device: &'d Device, access: Access) -> Self {
         let number = record::begin_grant(device, access, backtrace::return_address());
         let open = |key| key_rights::update(|rights| rights.with(key, access));
-        Self { before: device.protection_key().map(open), number }
+        Self { device, access, before: device.protection_key().map(open), number }
     }
 }
 
-impl Drop for Window {
+impl Drop for Window<'_> {
     fn drop(&mut self) {
         if let Some(before) = self.before {
             key_rights::update(|_| before);
             record::settle(before);
         }
-        record::end_grant(self.number);
+        record::end_grant(self.device, self.access, self.number);
     }
 }
 

@@ -107,7 +107,8 @@ pub(crate) fn register(ranges: &[SpaRange], protection: Protection) -> Result<&'
         all.push(Device::new(format!("pmem{index}"), index, physical, protection, range.read_only, flushes_caches));
     }
     let all = DEVICES.call_once(|| all);
-    for device in all {
+    for (index, device) in all.iter().enumerate() {
+        crate::trace::name_device(index, device.name());
         match device.attach() {
             Ok(()) | Err(AttachError::NoKeyLeft(_)) => {}
             Err(AttachError::Map(error)) => return Err(RegisterError::Map(error)),

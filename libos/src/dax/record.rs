@@ -11,6 +11,7 @@ use super::handler;
 use super::keys::Key;
 use super::rights::{Access, Rights};
 use crate::arch::percpu;
+use crate::trace::{self, layout::kind};
 use crate::{task, time};
 
 /// How many grants are remembered.
@@ -176,12 +177,19 @@ pub(super) fn count_section(device: &Device, change: i32) {
 
 /// A grant of the running context begins, asked for at `caller`; its number, for [`end_grant`].
 pub(super) fn begin_grant(device: &Device, access: Access, caller: u64) -> usize {
+    trace(kind::GRANT, device, access);
     with_record(|record| record.begin(device, access, caller)).unwrap_or(0)
 }
 
 /// The grant with this number ends.
-pub(super) fn end_grant(number: usize) {
+pub(super) fn end_grant(device: &Device, access: Access, number: usize) {
     with_record(|record| record.end(number));
+    trace(kind::RELEASE, device, access);
+}
+
+fn trace(kind: u8, device: &Device, access: Access) {
+    let detail = u8::from(access == Access::Write) | u8::from(crate::arch::trap::in_trap()) << 1;
+    trace::record(kind, detail, device.index() as u64);
 }
 
 /// Times in seconds since boot.

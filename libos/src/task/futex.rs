@@ -7,6 +7,7 @@ use intrusive_collections::LinkedList;
 use super::scheduler;
 use super::thread::{State, WaitAdapter, current};
 use crate::sync::{IrqLock, class, might_sleep};
+use crate::trace::layout::why;
 
 /// How many lists the waiters are spread over.
 const BUCKETS: usize = 256;
@@ -49,7 +50,7 @@ pub fn futex_wait(word: &AtomicU32, expected: u32, deadline: Option<u64>) -> Res
     if let Some(deadline) = deadline {
         thread.timer.arm(deadline);
     }
-    scheduler::block();
+    scheduler::block(why::FUTEX);
     if deadline.is_some() {
         thread.timer.cancel();
     }

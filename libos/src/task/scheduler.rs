@@ -32,6 +32,10 @@ use crate::arch::{cpu, interrupts, key_rights, percpu, shootdown, switch, timer 
 use crate::dax::Rights;
 use crate::sync::{IrqLock, class, might_sleep};
 use crate::time;
+use crate::trace::{
+    self,
+    layout::{kind, why},
+};
 
 /// How long a thread runs while others are ready, in nanoseconds.
 const TIME_SLICE: u64 = 4_000_000;
@@ -134,13 +138,13 @@ impl RunQueue {
     }
 }
 
-/// Why the running thread gives up the CPU.
+/// Why the running thread gives up the CPU. What is in brackets is for traces alone: see [`why`].
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Reason {
     /// It stays ready.
-    Yield,
+    Yield(u8),
     /// It waits, unless it was woken already.
-    Block,
+    Block(u8),
     /// It has ended.
     Exit,
 }
@@ -161,7 +165,7 @@ pub(crate) fn become_idle() -> ! {
         queue.arrive(cpu);
         if queue.has_work(cpu) {
             drop(queue);
-            give_up(Reason::Yield);
+            give_up(Reason::Yield(why::YIELDED));
             interrupts::restore(true);
         } else {
             // Whoever makes a thread ready takes the lock and sees this. Interrupts are disabled until the CPU waits for
@@ -181,6 +185,7 @@ pub(super) fn ready(thread: &Arc<Thread>) {
     if thread.run_link.is_linked() || thread.running.load(Ordering::Relaxed) {
         return;
     }
+    trace::record(kind::WAKE, 0, thread.id().get().into());
     // The lock keeps interrupts disabled, so this CPU stays this CPU.
     let this = percpu::this();
     if !queue.put(thread.clone(), Class::Woken, this) {
@@ -268,7 +273,7 @@ pub(crate) fn timer_interrupt() {
 pub(crate) fn preempt() {
     let cpu = percpu::this();
     if current_ref().is_some() && !trap::in_trap() && cpu.reschedule.swap(false, Ordering::Relaxed) {
-        give_up(Reason::Yield);
+        give_up(Reason::Yield(why::PREEMPTED));
     }
 }
 
@@ -276,12 +281,13 @@ pub(crate) fn preempt() {
 #[track_caller]
 pub fn yield_now() {
     might_sleep();
-    give_up(Reason::Yield);
+    give_up(Reason::Yield(why::YIELDED));
 }
 
-/// Waits until somebody wakes this thread, whose state says that it waits; returns at once if that has happened.
-pub(super) fn block() {
-    give_up(Reason::Block);
+/// Waits until somebody wakes this thread, whose state says that it waits; returns at once if that has happened. `why` is for
+/// traces.
+pub(super) fn block(why: u8) {
+    give_up(Reason::Block(why));
 }
 
 /// Sleeps until `deadline`, in nanoseconds since boot.
@@ -292,7 +298,7 @@ pub fn sleep_until(deadline: u64) {
     while time::now_ns() < deadline {
         thread.set(State::Waiting);
         thread.timer.arm(deadline);
-        block();
+        block(why::SLEEP);
     }
     thread.timer.cancel();
 }
@@ -345,6 +351,11 @@ fn give_up(reason: Reason) {
                     cpu.counters.migrations.add(1);
                 }
                 cpu.counters.switches.add(1);
+                let why = match reason {
+                    Reason::Yield(why) | Reason::Block(why) => why,
+                    Reason::Exit => why::ENDED,
+                };
+                trace::record(kind::SWITCH, why, (*next).id().get().into());
                 cpu.current.store(next.cast_mut(), Ordering::Relaxed);
                 cpu::set_fs_base((*next).thread_pointer());
                 key_rights::load(to.rights);
@@ -374,12 +385,12 @@ fn choose(queue: &mut RunQueue, cpu: &PerCpu, previous: *const Thread, reason: R
     let idle = cpu.idle.load(Ordering::Relaxed).cast_const();
     queue.arrive(cpu);
     match reason {
-        Reason::Yield => {
+        Reason::Yield(_) => {
             if previous != idle {
                 queue.put(current(), Class::Preempted, cpu);
             }
         }
-        Reason::Block => {
+        Reason::Block(_) => {
             if !running.is(State::Waiting) {
                 return None;
             }

@@ -143,6 +143,7 @@ impl Thread {
     pub(super) fn new(name: &'static str, role: Role, stack: Option<Stack>) -> Result<Arc<Self>, SpawnError> {
         let id = ThreadId::new(NEXT_ID.fetch_add(1, Ordering::Relaxed)).ok_or(SpawnError)?;
         let tls = Tls::new().ok_or(SpawnError)?;
+        crate::trace::name_thread(id.get(), name);
         Ok(Arc::new_cyclic(|this: &Weak<Self>| Self {
             id,
             name,

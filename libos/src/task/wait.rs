@@ -9,6 +9,7 @@ use super::scheduler;
 use super::thread::{State, Thread, WaitAdapter, current};
 use crate::sync::{IrqLock, class, might_sleep};
 use crate::time;
+use crate::trace::layout::why;
 
 /// The deadline passed and the condition is still false.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,7 +66,7 @@ impl WaitQueue {
             if let Some(deadline) = deadline {
                 thread.timer.arm(deadline);
             }
-            scheduler::block();
+            scheduler::block(why::QUEUE);
             if deadline.is_some() {
                 thread.timer.cancel();
             }

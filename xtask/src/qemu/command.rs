@@ -9,6 +9,7 @@ use anyhow::{Result, bail};
 use super::files::HostFile;
 use crate::image::{ALIGNMENT, PmemImage};
 use crate::size::{GIB, MIB};
+use crate::trace::Region;
 
 /// What executes the guest's instructions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -95,6 +96,8 @@ pub struct MachineOptions {
     /// Where QEMU listens, as a Unix socket, for a program that debugs the guest. The guest starts without it, and stands
     /// still from the moment that one connects.
     pub gdb_socket: Option<PathBuf>,
+    /// Where the guest records what its scheduler, grants and interrupts do.
+    pub trace: Option<Region>,
     /// Further words of the kernel's command line, before ` -- `.
     pub kernel_options: Vec<String>,
     /// A plugin for QEMU's translator.
@@ -130,6 +133,7 @@ impl Default for MachineOptions {
             network: Network::default(),
             gdb: false,
             gdb_socket: None,
+            trace: None,
             kernel_options: Vec::new(),
             plugin: None,
         }
@@ -186,6 +190,12 @@ impl MachineOptions {
         }
         if let Some(socket) = &self.gdb_socket {
             arguments.path_option("-gdb", "unix:", socket, ",server=on,wait=off");
+        }
+        if let Some(region) = &self.trace {
+            let length = region.length();
+            let prefix = "memory-backend-file,id=trace,share=on,mem-path=";
+            arguments.path_option("-object", prefix, region.path(), &format!(",size={length}"));
+            arguments.option("-device", "ivshmem-plain,memdev=trace");
         }
         if let Some(plugin) = &self.plugin {
             let mut value = list_item("file=", plugin.library.as_os_str());

@@ -21,6 +21,7 @@ use super::{Console, Event, Exit, MachineOptions, Network, files, launcher};
 use crate::forward::{Forwarder, Target};
 use crate::image::PmemImage;
 use crate::setup::QEMU;
+use crate::trace::Region;
 
 /// How long QEMU may take from its start to its monitor. A loaded machine may be slow to load the program.
 const START_PATIENCE: Duration = Duration::from_secs(60);
@@ -36,6 +37,7 @@ pub struct Machine {
     /// Held until the machine is gone.
     _pmem: Vec<PmemImage>,
     _files: Option<NamedTempFile>,
+    trace: Option<Region>,
 }
 
 impl Machine {
@@ -83,12 +85,18 @@ impl Machine {
             network: options.network,
             _pmem: options.pmem,
             _files: files,
+            trace: options.trace,
         })
     }
 
     /// What the guest prints, and the machine's end.
     pub fn console(&self) -> &Console {
         &self.console
+    }
+
+    /// Where the guest records what it does, if it was asked to. It can be read while the machine runs, and after its end.
+    pub fn trace(&self) -> Option<&Region> {
+        self.trace.as_ref()
     }
 
     /// QEMU's process id.

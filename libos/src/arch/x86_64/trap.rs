@@ -21,6 +21,7 @@ use core::sync::atomic::{AtomicUsize, Ordering};
 
 use super::{fpu, interrupts, key_rights, machine_check, percpu, shootdown, single_step};
 use crate::dax::Rights;
+use crate::trace::{self, layout::kind};
 
 /// Vector numbers of exceptions (SDM volume 3A, table 6-1).
 pub mod vector {
@@ -297,7 +298,9 @@ extern "C" fn handle(frame: &mut TrapFrame) {
     match frame.vector {
         vector::FIRST_INTERRUPT.. => {
             cpu.counters.interrupts.add(1);
+            trace::record(kind::INTERRUPT, frame.vector as u8, 0);
             interrupts::dispatch(frame.vector as u8);
+            trace::record(kind::RETURN, frame.vector as u8, 0);
         }
         vector::PAGE_FAULT => {
             // Read at once: a page fault inside this one's handler changes it.

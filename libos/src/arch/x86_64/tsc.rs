@@ -33,6 +33,11 @@ fn from_cpuid() -> Option<u64> {
     (frequency != 0).then_some(frequency)
 }
 
+/// Nanoseconds per count, times 2^32; 0 before the counter's frequency is known.
+pub(crate) fn scale() -> u64 {
+    SCALE.load(Ordering::Relaxed)
+}
+
 /// The time from the machine's reset, when the counter was 0, to this value; 0 before the counter's frequency is known.
 pub fn to_nanoseconds(count: u64) -> u64 {
     ((u128::from(count) * u128::from(SCALE.load(Ordering::Relaxed))) >> 32) as u64
