@@ -51,6 +51,7 @@ fn begin() {
     }
     // SAFETY: interrupts stay disabled here and the other CPUs have stopped, so whoever holds the console never continues.
     unsafe { console::break_lock() };
+    console::flush();
 }
 
 /// On a non-maskable interrupt: whether this CPU is making a report. It stops if another one is.

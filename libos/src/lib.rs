@@ -36,7 +36,6 @@ pub mod accounts;
 pub mod arch;
 pub mod boot;
 pub mod cmdline;
-#[cfg(target_os = "hermit")]
 pub mod console;
 pub mod dax;
 pub mod drivers;

@@ -69,6 +69,7 @@ pub(crate) extern "C" fn start(start_info: u64) -> ! {
     // The start info lies low in memory, which is not mapped any more; its text is needed once more.
     mm::map_firmware(command_line.as_ptr().addr() as u64, command_line.len());
     let options = cmdline::init(command_line).unwrap_or_else(|error| refuse(format_args!("{error}")));
+    console::hold_beginnings();
     let protection = close_keys(options.protection);
     dax::set_fault_policy(options.fault_policy);
     arch::init_interrupts();
@@ -170,5 +171,6 @@ fn c_strings<'a>(words: impl IntoIterator<Item = &'a String>) -> &'static [*cons
 pub(crate) fn shut_down(status: i32) -> ! {
     net::drain();
     dax::retire_all(time::now_ns() + SHUTDOWN_LIMIT);
+    console::flush();
     power::exit(status)
 }

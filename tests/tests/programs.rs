@@ -190,6 +190,20 @@ fn panics_of_several_threads_are_reported_one_by_one_with_their_names() {
 }
 
 #[test]
+fn lines_of_several_threads_do_not_mix() {
+    for processors in [1, 2] {
+        let mut options = machine("crash", &["chatter"]);
+        options.smp = processors;
+        let outcome = run(options);
+        outcome.expect_exit(0).expect_line("the end comes without a line feed");
+        for number in 0..300 {
+            let line = format!("pieces of {number} in one line are whole");
+            assert_eq!(outcome.lines().filter(|printed| *printed == line).count(), 4, "{line}:\n{outcome}");
+        }
+    }
+}
+
+#[test]
 fn a_panic_in_a_named_thread_is_reported_with_its_name_and_place() {
     let outcome = crash("panic-in-named-thread");
     outcome.expect_exit(101).expect_line("as told, by name").expect_text("thread 'worker \"7\"' ");

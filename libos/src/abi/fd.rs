@@ -62,7 +62,7 @@ pub(super) fn with_table<R>(work: impl FnOnce(&mut Table<Arc<dyn Object>>) -> R)
     let mut table = TABLE.lock();
     work(table.get_or_insert_with(|| {
         let mut table: Table<Arc<dyn Object>> = Table::new(LIMIT);
-        let standard: [Arc<dyn Object>; 3] = [Arc::new(Input), Arc::new(Output), Arc::new(Output)];
+        let standard: [Arc<dyn Object>; 3] = [Arc::new(Input), Arc::new(Output(1)), Arc::new(Output(2))];
         for object in standard {
             // An empty table has room.
             let _ = table.insert(object, 0);

@@ -24,14 +24,14 @@ impl Object for Input {
     }
 }
 
-/// Standard output and standard error: the console.
-pub(super) struct Output;
+/// Standard output (1) or standard error (2): the console.
+pub(super) struct Output(pub(super) u8);
 
 impl Object for Output {
     fn write(&self, from: &Parts<'_>) -> Result<usize, Errno> {
         let mut written = 0;
         for part in from.iter() {
-            console::write(part);
+            console::write(self.0, part);
             written += part.len();
         }
         Ok(written)

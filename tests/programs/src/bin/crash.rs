@@ -53,6 +53,7 @@ mod guest {
             }
             "overflow" => println!("{}", overflow(0)),
             "panic-in-named-thread" => drop(named(named_panic).join()),
+            "chatter" => chatter(),
             "panics-at-once" => panics_at_once(),
             "overflow-in-named-thread" => drop(named(|| println!("{}", overflow(0))).join()),
             "huge-frame" => println!("{}", huge_frame(3)),
@@ -107,6 +108,35 @@ mod guest {
     fn huge_frame(value: u8) -> u64 {
         let frame = [value; 16 << 20];
         std::hint::black_box(&frame).iter().map(|&byte| u64::from(byte)).sum()
+    }
+
+    /// Several threads write lines at the same time, in pieces and whole, to both descriptors; so does the library.
+    fn chatter() {
+        use std::io::Write;
+        const PLACE: &str = "one line";
+        const STATE: &str = "whole";
+        let barrier = std::sync::Arc::new(std::sync::Barrier::new(4));
+        let write: [fn(u32); 4] = [
+            |number| eprintln!("pieces of {} in {} are {}", number, PLACE, STATE),
+            |number| println!("pieces of {} in {} are {}", number, PLACE, STATE),
+            |number| {
+                let mut out = std::io::stdout().lock();
+                for piece in ["pieces of ", &number.to_string(), " in one line", " are whole\n"] {
+                    out.write_all(piece.as_bytes()).and_then(|()| out.flush()).unwrap();
+                }
+            },
+            |number| libos::kprintln!("pieces of {} in {} are {}", number, PLACE, STATE),
+        ];
+        let threads = write.map(|write| {
+            let barrier = barrier.clone();
+            thread::spawn(move || {
+                barrier.wait();
+                (0..300).for_each(write);
+            })
+        });
+        threads.into_iter().for_each(|thread| thread.join().unwrap());
+        print!("the end comes without a line feed");
+        std::io::stdout().flush().unwrap();
     }
 
     /// Several threads panic at the same moment.
