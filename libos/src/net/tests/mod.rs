@@ -4,10 +4,12 @@ mod addresses;
 mod datagrams;
 mod endings;
 mod faults;
+mod floods;
 mod hostile;
 mod ipv6;
 mod many;
 mod multicast;
+mod storms;
 mod streams;
 
 use alloc::collections::VecDeque;
