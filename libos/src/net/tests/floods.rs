@@ -104,7 +104,7 @@ fn a_handshake_that_icmp_ends_is_over_at_once() {
     net.connect();
     net.run();
     for (code, expected) in [(3, Error::Refused), (1, Error::HostUnreachable)] {
-        net.client.device().unwrap().loses = |_| true;
+        net.cut();
         let (client, _) = net.connect();
         net.run();
         let tuple = net.client.ends(client).unwrap();
