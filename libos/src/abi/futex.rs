@@ -4,7 +4,7 @@ use core::sync::atomic::AtomicU32;
 
 use hermit_abi::{FUTEX_RELATIVE_TIMEOUT, timespec};
 
-use super::errno::{Errno, result};
+use super::errno::Errno;
 use crate::task::{self, FutexError};
 use crate::time;
 
@@ -14,8 +14,9 @@ use crate::time;
 /// `address` is an aligned word that lives while the call lasts; `timeout` is null or points to a time.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn sys_futex_wait(address: *mut u32, expected: u32, timeout: *const timespec, flags: u32) -> i32 {
+    // Nothing here goes through `result`: the outcome of a wait is no error of the thread, and `std` compares the value alone.
     if address.is_null() || !address.is_aligned() {
-        return result(Err(Errno::EINVAL));
+        return -Errno::EINVAL.number();
     }
     // SAFETY: the caller's.
     let deadline = unsafe { timeout.as_ref() }.map(|timeout| {
@@ -24,7 +25,6 @@ unsafe extern "C" fn sys_futex_wait(address: *mut u32, expected: u32, timeout: *
     });
     // SAFETY: the caller's: an aligned word that outlives the call.
     let word = unsafe { AtomicU32::from_ptr(address) };
-    // Not through `result`: the outcome of a wait is no error of the thread, and `std` compares the value alone.
     match task::futex_wait(word, expected, deadline) {
         Ok(()) => 0,
         Err(FutexError::ValueDiffers) => -Errno::EAGAIN.number(),

@@ -29,7 +29,11 @@ extern "C" fn sys_getpid() -> i32 {
 /// # Safety
 /// `buffer` points to `length` writable bytes.
 #[unsafe(no_mangle)]
-unsafe extern "C" fn sys_read_entropy(buffer: *mut u8, length: usize, _flags: u32) -> isize {
+unsafe extern "C" fn sys_read_entropy(buffer: *mut u8, length: usize, flags: u32) -> isize {
+    // No flag has a meaning.
+    if flags != 0 {
+        return result::<i32>(Err(Errno::EINVAL)) as isize;
+    }
     if buffer.is_null() && length != 0 {
         return result::<i32>(Err(Errno::EFAULT)) as isize;
     }

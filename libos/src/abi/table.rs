@@ -64,7 +64,7 @@ macro_rules! abi_functions {
             sys_getpid(Std) "1: there is one process" "";
             sys_get_errno(Std, Polling) "the number of this thread's last error" "";
             sys_errno(Libc) "as `sys_get_errno`" "";
-            sys_read_entropy(Std) "fills a buffer with random bytes; how many, which is all" "EFAULT";
+            sys_read_entropy(Std) "fills a buffer with random bytes; how many, which is all" "EFAULT, EINVAL (a flag)";
             // Threads
             sys_spawn2(Std) "starts a thread with a stack of this size; its identifier, or 0 if memory is full. Priority and CPU are not looked at" "";
             sys_join(Std) "waits until the thread's function has returned; returns at once if there is no such thread" "";

@@ -20,8 +20,14 @@ fn all() -> BTreeSet<String> {
 }
 
 #[test]
-fn every_function_of_the_table_links() {
-    run(machine("abi", &[])).expect_exit(0).expect_line(&format!("abi: {} functions", FUNCTIONS.len()));
+fn every_function_of_the_table_links_and_does_what_std_expects() {
+    for processors in [1, 2] {
+        let mut options = machine("abi", &[]);
+        options.smp = processors;
+        let outcome = run(options);
+        outcome.expect_exit(0).expect_line(&format!("abi: {} functions", FUNCTIONS.len()));
+        assert_eq!(outcome.count("ok "), 11, "{outcome}");
+    }
 }
 
 #[test]
