@@ -7,7 +7,7 @@
 //! prints it in one line:
 //!
 //! ```text
-//! holdfast: ready after 412.3 ms: firmware 95.1, memory 12.0, …, ready 3.1 (address at 300.0)
+//! holdfast: ready after 412.3 ms: firmware 95.1, memory 12.0, …, ready 3.1 (IPv4 address at 300.0)
 //! ```
 
 use core::fmt;

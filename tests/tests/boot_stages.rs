@@ -20,7 +20,11 @@ fn tenths(text: &str) -> u64 {
 fn parse(line: &str) -> (u64, Vec<(String, u64)>) {
     let (total, rest) = line.split_once(" ms: ").unwrap();
     let (stages, asides) = rest.split_once(" (").unwrap_or((rest, ")"));
-    assert!(asides.ends_with(')'), "{line}");
+    let asides = asides.strip_suffix(')').unwrap().split(", ").filter(|aside| !aside.is_empty());
+    for aside in asides {
+        let (what, when) = aside.split_once(" at ").unwrap();
+        assert!(["IPv4 address", "IPv6 address"].contains(&what) && tenths(when) <= tenths(total), "{line}");
+    }
     let stages = stages.split(", ").map(|stage| stage.split_once(' ').unwrap());
     (tenths(total), stages.map(|(name, time)| (name.to_owned(), tenths(time))).collect())
 }

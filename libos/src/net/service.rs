@@ -169,8 +169,9 @@ fn serve<R>(later: bool, work: impl FnOnce(&mut GuestStack, Instant) -> R) -> R 
 }
 
 fn announce(change: AddressChange) {
-    if let AddressChange::Configured { .. } = change {
-        crate::boot::aside("address");
+    if let AddressChange::Configured { address, .. } = change {
+        let is_ipv4 = matches!(address, IpCidr::Ipv4(_));
+        crate::boot::aside(if is_ipv4 { "IPv4 address" } else { "IPv6 address" });
     }
     match change {
         AddressChange::Configured { address, learnt: false } => kprintln!("holdfast: net {address}"),
