@@ -1,9 +1,9 @@
 //! How long the boot takes, by stage, up to the moment when the program is ready.
 //!
-//! A stage is named where it ends: [`reached`] notes the time-stamp counter, which counts from the reset of the machine. What
+//! A stage is named where it ends: `reached` notes the time-stamp counter, which counts from the reset of the machine. What
 //! lies between two such marks is a stage, so the stages follow each other without gaps, and add up to the whole. What goes on beside
-//! them, such as waiting for an address, has a time of its own ([`aside`]) and is part of no stage. The library marks its own
-//! stages; a program can mark some more ([`reached`], after its recovery for example) and ends the list by [`ready`], which
+//! them, such as waiting for an address, has a time of its own (`aside`) and is part of no stage. The library marks its own
+//! stages; a program can mark some more (`reached`, after its recovery for example) and ends the list by `ready`, which
 //! prints it in one line:
 //!
 //! ```text
