@@ -47,6 +47,37 @@ pub enum Command {
         #[command(flatten)]
         toolchain: ToolchainArgument,
     },
+    /// Run the tests of a package in the guest: `cargo xtask guest-test -p hello [-- ARGS]`. What follows is for `cargo test`
+    GuestTest {
+        /// Processors of the machines
+        #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=255))]
+        smp: u32,
+        /// RAM of the machines
+        #[arg(long, value_name = "SIZE", default_value = "256M", value_parser = size::parse)]
+        memory: u64,
+        #[command(flatten)]
+        toolchain: ToolchainArgument,
+        /// Arguments of `cargo test`
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGS")]
+        arguments: Vec<String>,
+    },
+    /// Boot an image, show what it prints, and end with its status: a runner for cargo
+    Boot {
+        /// Processors of the machine
+        #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=255))]
+        smp: u32,
+        /// RAM of the machine
+        #[arg(long, value_name = "SIZE", default_value = "256M", value_parser = size::parse)]
+        memory: u64,
+        /// Leave the network card out
+        #[arg(long)]
+        no_net: bool,
+        /// The image
+        image: PathBuf,
+        /// Arguments of its program
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGS")]
+        arguments: Vec<String>,
+    },
     /// Check format, lints, documentation, dependencies and the sources' form
     Check {
         #[command(flatten)]

@@ -12,6 +12,7 @@
 
 pub mod annotate;
 pub mod apps;
+pub mod boot;
 pub mod check;
 mod cpio;
 pub mod crash;

@@ -10,6 +10,7 @@ use anyhow::{Context, Result};
 use clap::Parser;
 
 use cli::{BenchCommand, Cli, Command, PoolCommand};
+use xtask::boot::{self, BootOptions};
 use xtask::setup::toolchain::Choice;
 use xtask::{check, crash, faults, fuzz, miri, new, pool, recovery, run, setup, test, workspace};
 
@@ -39,6 +40,12 @@ fn execute(command: Command) -> Result<u8> {
         }
         Command::Test { filter, smp, toolchain } => {
             test::test(filter.as_deref(), smp, Choice::resolve(toolchain.toolchain)?)
+        }
+        Command::GuestTest { smp, memory, toolchain, arguments } => {
+            boot::guest_test(&arguments, smp, memory, Choice::resolve(toolchain.toolchain)?)
+        }
+        Command::Boot { smp, memory, no_net, image, arguments } => {
+            boot::boot(BootOptions { image, arguments, smp, memory, network: !no_net })
         }
         Command::Faults { options, toolchain } => faults::faults(&options, Choice::resolve(toolchain.toolchain)?),
         Command::Fuzz { target, seconds } => fuzz::fuzz(target.as_deref(), seconds),

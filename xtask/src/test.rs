@@ -1,7 +1,8 @@
 //! `cargo xtask test`: the stages of testing, and their totals.
 //!
 //! The stage `host` tests what runs without an emulator. The stage `guest` builds the guest programs and boots them.
-//! The stage `std` runs Rust's own library tests in the guest, and only when it is named too.
+//! The stage `std` runs Rust's own library tests in the guest: those of std, which libos can break; those of core and alloc too when it is
+//! named.
 //! The stage `pool`, which runs only when it is named, tests `pmem` optimised and at full strength: a hundred thousand
 //! power cuts, and mutants of the pool that the tests must find. A stage in which no test ran has not tested anything, and counts as a failure.
 
@@ -62,7 +63,9 @@ enum Stage {
 
 impl Stage {
     /// Those that run when none is named.
-    const USUAL: [Self; 2] = [Self::Host, Self::Guest];
+    const USUAL: [Self; 3] = [Self::Host, Self::Guest, Self::Library];
+    /// Those with tests of our own, which a name selects.
+    const OWN: [Self; 2] = [Self::Host, Self::Guest];
     const ALL: [Self; 4] = [Self::Host, Self::Guest, Self::Library, Self::Pool];
 
     fn name(self) -> &'static str {
@@ -103,7 +106,7 @@ pub fn test(filter: Option<&str>, processors: Option<u32>, choice: Choice) -> Re
         );
         if !succeeded {
             broken.push(format!("the stage {} failed", stage.name()));
-        } else if only == Only::All && stage_totals == Totals::default() {
+        } else if matches!(only, Only::Usual | Only::All) && stage_totals == Totals::default() {
             broken.push(format!("the stage {} ran no test", stage.name()));
         }
         totals += stage_totals;
@@ -122,6 +125,8 @@ pub fn test(filter: Option<&str>, processors: Option<u32>, choice: Choice) -> Re
 /// Which of a stage's tests to run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Only<'a> {
+    /// Those that run when nobody says which.
+    Usual,
     /// All of them.
     All,
     /// Those in the files with these names under `tests/tests`.
@@ -133,7 +138,7 @@ enum Only<'a> {
 /// The stages to run, and which tests in them. A filter that names a stage selects all of it; one that names a file of
 /// booting tests selects that file, and those whose names go on after it with an underscore. `std::` and a name selects library tests.
 fn select(filter: Option<&str>) -> (Vec<Stage>, Only<'_>) {
-    let Some(filter) = filter else { return (Stage::USUAL.to_vec(), Only::All) };
+    let Some(filter) = filter else { return (Stage::USUAL.to_vec(), Only::Usual) };
     let named: Vec<Stage> = Stage::ALL.into_iter().filter(|stage| stage.name().contains(filter)).collect();
     if !named.is_empty() {
         return (named, Only::All);
@@ -142,11 +147,7 @@ fn select(filter: Option<&str>) -> (Vec<Stage>, Only<'_>) {
         return (vec![Stage::Library], Only::Named(part));
     }
     let files = files_of_tests(filter);
-    if files.is_empty() {
-        (Stage::USUAL.to_vec(), Only::Named(filter))
-    } else {
-        (vec![Stage::Guest], Only::Files(files))
-    }
+    if files.is_empty() { (Stage::OWN.to_vec(), Only::Named(filter)) } else { (vec![Stage::Guest], Only::Files(files)) }
 }
 
 /// The files and folders under `tests/tests` that a filter names, in order: one of its name, and with it those whose names
@@ -170,7 +171,7 @@ fn files_of_tests(filter: &str) -> Vec<String> {
 fn includes(only: &Only<'_>, path: &str) -> bool {
     let name = path.split(['/', '.']).next().unwrap_or_default();
     match only {
-        Only::All => true,
+        Only::Usual | Only::All => true,
         Only::Files(names) => names.iter().any(|only| only == name),
         Only::Named(part) => std::fs::read_to_string(workspace::root().join("tests/tests").join(path))
             .is_ok_and(|tests| tests.contains(part)),
@@ -195,7 +196,8 @@ fn run(stage: Stage, only: &Only<'_>, processors: u32, toolchain: &Toolchain) ->
         Stage::Library => {
             let part = match only {
                 Only::Named(name) => library_tests::Part::Named(name),
-                _ => library_tests::Part::All,
+                Only::Usual => library_tests::Part::Std,
+                Only::All | Only::Files(_) => library_tests::Part::All,
             };
             let totals = library_tests::run(toolchain, part, processors)?;
             return Ok((Totals { passed: totals.passed, failed: totals.failed }, totals.failed == 0));
@@ -224,7 +226,7 @@ fn run(stage: Stage, only: &Only<'_>, processors: u32, toolchain: &Toolchain) ->
         }
     }
     match only {
-        Only::All => {}
+        Only::Usual | Only::All => {}
         Only::Files(names) => {
             for name in names {
                 cargo.args(["--test", name]);
@@ -335,7 +337,7 @@ mod tests {
 
     #[test]
     fn a_filter_names_stages_files_or_tests() {
-        assert_eq!(select(None), (vec![Stage::Host, Stage::Guest], Only::All));
+        assert_eq!(select(None), (vec![Stage::Host, Stage::Guest, Stage::Library], Only::Usual));
         assert_eq!(select(Some("guest")), (vec![Stage::Guest], Only::All));
         assert_eq!(select(Some("pool")), (vec![Stage::Pool], Only::All));
         let files = |names: &[&str]| Only::Files(names.iter().map(|&name| name.to_owned()).collect());

@@ -173,7 +173,10 @@ impl Toolchain {
         let mut flags: Vec<String> = crate::guest::rustflags()?.into_iter().map(place).collect();
         flags.push("-Cpanic=unwind".to_owned());
         flags.extend(more_flags.iter().map(|&flag| flag.to_owned()));
-        command.arg("--release").env("CARGO_ENCODED_RUSTFLAGS", flags.join("\u{1f}"));
+        // Where the profile says otherwise, cargo would build the library twice and mix the two.
+        command
+            .args(["--release", "--config", "profile.release.panic=\"unwind\""])
+            .env("CARGO_ENCODED_RUSTFLAGS", flags.join("\u{1f}"));
         Ok(command)
     }
 
