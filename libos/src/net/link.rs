@@ -7,6 +7,7 @@ use smoltcp::phy::{Device, DeviceCapabilities, Medium, RxToken, TxToken};
 use smoltcp::time::Instant;
 use smoltcp::wire::{EthernetAddress, HardwareAddress, IpAddress};
 
+use super::neighbours::Neighbours;
 use super::sequence::{Noting, Sent};
 
 /// Which interface a socket's packets take.
@@ -29,6 +30,7 @@ pub struct Link<D: Device> {
     pub shared: SocketSet<'static>,
     /// The device had no room for a frame that was to be sent.
     pub full: bool,
+    neighbours: Neighbours,
 }
 
 impl<D: Device> Link<D> {
@@ -41,7 +43,15 @@ impl<D: Device> Link<D> {
         });
         config.random_seed = seed;
         let interface = Interface::new(config, &mut device, now);
-        Self { interface, device, medium, mac, shared: SocketSet::new(Vec::new()), full: false }
+        Self {
+            interface,
+            device,
+            medium,
+            mac,
+            shared: SocketSet::new(Vec::new()),
+            full: false,
+            neighbours: Neighbours::default(),
+        }
     }
 
     /// Whether `address` is this interface's own.
@@ -74,6 +84,13 @@ impl<D: Device> Link<D> {
         let sent = self.interface.poll_egress(now, &mut outlet, &mut self.shared) == PollResult::SocketStateChanged;
         self.full |= outlet.full;
         sent
+    }
+
+    /// After [`Outcome::Unresolved`]: asks for the neighbour on the way to `address`, unless that was just done.
+    pub fn ask_for(&mut self, address: IpAddress, now: Instant) {
+        if self.medium == Medium::Ethernet {
+            self.neighbours.unresolved(&self.interface, &mut self.device, self.mac, address, now);
+        }
     }
 
     /// The largest IP packet that fits a frame.

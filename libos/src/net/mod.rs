@@ -26,6 +26,7 @@ mod frame;
 mod link;
 mod loopback;
 mod lossy;
+mod neighbours;
 mod patience;
 mod ports;
 #[cfg(target_os = "hermit")]

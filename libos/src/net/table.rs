@@ -329,6 +329,9 @@ impl<S: Signal> Table<S> {
                 }
             }
             more = matches!(outcome, Outcome::Full | Outcome::Sent);
+            if outcome == Outcome::Unresolved {
+                link.ask_for(connection.tuple.remote.addr, now);
+            }
             if outcome == Outcome::Unresolved && !connection.unresolved {
                 connection.unresolved = true;
                 if self.unresolved.len() > 2 * self.connections.len() + 64 {

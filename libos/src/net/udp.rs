@@ -114,6 +114,8 @@ struct Entry<S: Signal> {
     settings: Settings,
     /// The multicast groups that it takes part in.
     groups: Vec<IpAddress>,
+    /// Where the last datagram went.
+    last: Option<IpAddress>,
     /// What became of an earlier datagram to the peer, for the next call.
     error: Option<Error>,
     /// Whether it waits for the next round, or for a neighbour's address.
@@ -178,8 +180,8 @@ impl<S: Signal> Datagrams<S> {
     pub fn bind(&mut self, local: Local, settings: Settings, signal: Arc<S>) -> Result<Id, Error> {
         let pair = Pair::new(local.port).ok_or(Error::Invalid)?;
         let (peer, error, groups) = (None, None, Vec::new());
-        let (queued, waits, published) = (false, false, None);
-        let mut entry = Entry { local, pair, peer, settings, groups, error, queued, waits, signal, published };
+        let (last, queued, waits, published) = (None, false, false, None);
+        let mut entry = Entry { local, pair, peer, settings, groups, last, error, queued, waits, signal, published };
         entry.publish();
         let id = self.entries.insert(entry);
         self.ports.insert(local.port, id);
@@ -299,6 +301,7 @@ impl<S: Signal> Datagrams<S> {
         if let Some(error) = entry.take_error() {
             return Err(error);
         }
+        entry.last = Some(course.to.addr);
         let socket = entry.pair.socket(course.via);
         // smoltcp keeps one limit for all that waits; what waits for a neighbour beside a group's datagram is rare.
         socket.set_hop_limit(Some(course.hop_limit.max(1)));
@@ -375,6 +378,9 @@ impl<S: Signal> Datagrams<S> {
             let Some(entry) = self.entries.get_mut(id) else { continue };
             entry.queued = false;
             let by_nic = nic.as_mut().map_or(Outcome::Sent, |nic| entry.pair.transmit(Via::Nic, nic, now));
+            if let (Outcome::Unresolved, Some(nic), Some(to)) = (by_nic, nic.as_mut(), entry.last) {
+                nic.ask_for(to, now);
+            }
             let by_loopback = entry.pair.transmit(Via::Loopback, loopback, now);
             entry.publish();
             if by_nic == Outcome::Full || by_loopback == Outcome::Full {

@@ -7,10 +7,12 @@ use proptest::prelude::*;
 use smoltcp::phy::ChecksumCapabilities;
 use smoltcp::time::Duration;
 use smoltcp::wire::{
-    EthernetFrame, EthernetProtocol, IpProtocol, Ipv4Packet, Ipv4Repr, TcpControl, TcpPacket, TcpRepr, TcpSeqNumber,
+    EthernetFrame, EthernetProtocol, Icmpv4Packet, Icmpv6Packet, IpProtocol, Ipv4Packet, Ipv4Repr, Ipv6Address,
+    TcpControl, TcpPacket, TcpRepr, TcpSeqNumber,
 };
 
 use super::*;
+use crate::net::slaac::link_local;
 
 /// A frame from the client's machine with one TCP segment.
 fn segment(port: u16, control: TcpControl, seq: i32, ack: Option<i32>) -> Vec<u8> {
@@ -121,6 +123,52 @@ fn a_reset_during_the_handshake_leaves_nothing() {
     assert_eq!(net.server.connections(), 1);
 }
 
+/// An Ethernet header, to this machine or to a group.
+fn ethernet(to: [u8; 6], kind: [u8; 2]) -> Vec<u8> {
+    [&to[..], &CLIENT_MAC.0, &kind].concat()
+}
+
+/// A frame with a right IPv6 header, and a right checksum of what looks like ICMPv6.
+fn ipv6_frame(protocol: u8, from: u8, to: u8, hops: u8, mut payload: Vec<u8>) -> Vec<u8> {
+    let from = match from {
+        0 => link_local(CLIENT_MAC).address(),
+        1 => Ipv6Address::UNSPECIFIED,
+        2 => Ipv6Address::LOCALHOST,
+        _ => Ipv6Address::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1),
+    };
+    let (mac, to) = match to {
+        0 => (SERVER_MAC.0, link_local(SERVER_MAC).address()),
+        1 => ([0x33, 0x33, 0, 0, 0, 1], Ipv6Address::new(0xff02, 0, 0, 0, 0, 0, 0, 1)),
+        _ => (SERVER_MAC.0, Ipv6Address::LOCALHOST),
+    };
+    if protocol == 58 && payload.len() >= 4 {
+        Icmpv6Packet::new_unchecked(&mut payload[..]).fill_checksum(&from, &to);
+    }
+    let mut frame = ethernet(mac, [0x86, 0xdd]);
+    frame.extend([0x60, 0, 0, 0, 0, payload.len() as u8, protocol, hops]);
+    frame.extend(from.octets().into_iter().chain(to.octets()).chain(payload));
+    frame
+}
+
+/// A frame with a right IPv4 header, and a right checksum of what looks like ICMP.
+fn ipv4_frame(protocol: u8, from: u8, to: u8, hops: u8, mut payload: Vec<u8>) -> Vec<u8> {
+    let from = [CLIENT, Ipv4Address::UNSPECIFIED, Ipv4Address::LOCALHOST, Ipv4Address::BROADCAST][usize::from(from)];
+    let (mac, to) = match to {
+        0 => (SERVER_MAC.0, SERVER),
+        1 => ([1, 0, 0x5e, 0, 0, 1], Ipv4Address::new(224, 0, 0, 1)),
+        _ => ([0xff; 6], Ipv4Address::BROADCAST),
+    };
+    if protocol == 1 && payload.len() >= 4 {
+        Icmpv4Packet::new_unchecked(&mut payload[..]).fill_checksum();
+    }
+    let mut frame = ethernet(mac, [8, 0]);
+    frame.extend([0x45, 0, 0, 20 + payload.len() as u8, 0, 0, 0, 0, hops, protocol, 0, 0]);
+    frame.extend(from.octets().into_iter().chain(to.octets()));
+    Ipv4Packet::new_unchecked(&mut frame[14..]).fill_checksum();
+    frame.extend(payload);
+    frame
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
@@ -153,6 +201,31 @@ proptest! {
         }
         net.pass(Duration::from_secs(120));
         prop_assert_eq!(net.server.connections(), 0);
+    }
+
+    #[test]
+    fn no_packet_with_right_headers_stops_the_stack(
+        packets in proptest::collection::vec(
+            (any::<bool>(), prop_oneof![Just(0u8), Just(1), Just(2), Just(6), Just(17), Just(43), Just(44), Just(58), Just(60)],
+             0u8..4, 0u8..3, prop_oneof![Just(1u8), Just(64), Just(255)],
+             proptest::collection::vec(any::<u8>(), 0..90), prop_oneof![Just(None), (130u8..144).prop_map(Some), (1u8..5).prop_map(Some)]),
+            1..40)
+    ) {
+        let mut net = Net::with_ipv6();
+        net.listen();
+        for (is_v6, protocol, from, to, hops, mut payload, kind) in packets {
+            if let (Some(kind), Some(first)) = (kind, payload.first_mut()) {
+                *first = kind;
+            }
+            deliver(&mut net, if is_v6 {
+                ipv6_frame(protocol, from, to, hops, payload)
+            } else {
+                ipv4_frame(protocol, from, to, hops, payload)
+            });
+            net.to_client.borrow_mut().clear();
+            net.now += Duration::from_millis(300);
+            while net.server.poll(net.now) {}
+        }
     }
 
     #[test]

@@ -120,8 +120,7 @@ fn one_listener_takes_both_families_unless_it_wants_only_one() {
     let reach = |net: &mut Net, to: IpAddress| {
         let to = IpEndpoint::new(to, PORT);
         let id = net.client.connect(to, None, Wishes::default(), Arc::new(Seen::default()), net.now).unwrap();
-        // smoltcp asks for one neighbour a second.
-        net.pass(Duration::from_millis(1500));
+        net.run();
         net.client.connected(id)
     };
     let dual = listen(&mut net, Family::Dual).unwrap();

@@ -3,6 +3,8 @@
 use smoltcp::time::Duration;
 
 use super::*;
+use crate::net::slaac::link_local;
+use crate::net::udp::Settings;
 
 /// Connections that are up: the server's ends and the client's.
 fn crowd(net: &mut Net, count: usize) -> (Vec<Id>, Vec<Id>) {
@@ -53,4 +55,48 @@ fn who_waits_for_a_neighbour_goes_on_when_it_answers() {
     assert!(signals.iter().all(|signal| signal.ready() == Ready::empty()));
     net.pass(Duration::from_millis(1500));
     assert!(signals.iter().all(|signal| signal.ready() == Ready::OUT));
+}
+
+/// One neighbour that does not answer keeps nobody from another.
+#[test]
+fn every_neighbour_is_asked_for_at_once() {
+    let mut net = Net::with_ipv6();
+    net.client.use_address(Ipv4Cidr::new(CLIENT, 16), None);
+    let signal = Arc::new(Seen::default());
+    net.server.listen(Local::any(Family::Dual, PORT), 1, Wishes::default(), signal.clone()).unwrap();
+    let connect = |net: &mut Net, to: IpAddress| {
+        let signal = Arc::new(Seen::default());
+        let to = IpEndpoint::new(to, PORT);
+        net.client.connect(to, None, Wishes::default(), signal.clone(), net.now).unwrap();
+        signal
+    };
+    for n in 1..=20 {
+        assert_eq!(connect(&mut net, IpAddress::v4(10, 0, 7, n)).ready(), Ready::empty());
+    }
+    let start = net.now;
+    let there = [IpAddress::Ipv4(SERVER), IpAddress::Ipv6(link_local(SERVER_MAC).address())];
+    let signals = there.map(|to| connect(&mut net, to));
+    net.pass(Duration::from_millis(50));
+    assert!(signals.iter().all(|signal| signal.ready() == Ready::OUT), "after {}", net.now - start);
+    // And by UDP.
+    let id =
+        net.client.bind_datagram(Local::any(Family::Dual, 0), Settings::default(), Arc::new(Seen::default())).unwrap();
+    let arps = net.arps_to_server();
+    for n in 1..=3 {
+        net.client.send_datagram(id, b"x", Some(IpEndpoint::new(IpAddress::v4(10, 0, 8, n), 9)), net.now).unwrap();
+    }
+    let asked = net.arps_to_server() - arps;
+    assert!((1..=3).contains(&asked), "{asked}");
+}
+
+/// Questions are not repeated for every connection that has one.
+#[test]
+fn a_neighbour_is_asked_for_once_a_second() {
+    let mut net = Net::new();
+    for _ in 0..200 {
+        let to = IpEndpoint::new(IpAddress::v4(10, 0, 2, 99), PORT);
+        net.client.connect(to, None, Wishes::default(), Arc::new(Seen::default()), net.now).unwrap();
+        net.client.poll(net.now);
+    }
+    assert!(net.arps_to_server() <= 2, "{}", net.arps_to_server());
 }

@@ -231,6 +231,11 @@ impl Net {
         self.server.device().unwrap().device().loses = |_| true;
     }
 
+    /// ARP frames on their way to the server.
+    pub fn arps_to_server(&self) -> usize {
+        self.to_server.borrow().iter().filter(|frame| frame[12..14] == [8, 6]).count()
+    }
+
     pub fn listen(&mut self) -> (Id, Arc<Seen>) {
         let signal = Arc::new(Seen::default());
         let listener = self.server.listen(place(PORT), 128, Wishes::default(), signal.clone()).unwrap();
