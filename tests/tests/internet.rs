@@ -151,3 +151,9 @@ fn without_ipv6_there_is_no_way_to_it() {
     assert!(outcome.after("tcp=[fec0::2]:9: ").starts_with("Uncategorized: Network is unreachable"), "{outcome}");
     assert!(outcome.after("tcp=[::1]:9: ").starts_with("ConnectionRefused"), "{outcome}");
 }
+
+#[test]
+fn two_thousand_connections_are_open_at_once() {
+    let outcome = run(MachineOptions { memory: 512 * MIB, ..machine("internet", &["crowd=2000"]) });
+    outcome.expect_exit(0).expect_line("crowd=2000: 2000 connections at once");
+}

@@ -1,8 +1,9 @@
 //! Does what its arguments say, one after the other, and prints a line for each: `lookup=HOST` looks a name up, `tcp=PLACE`
-//! and `udp=PLACE` send a word there and wait for it to come back, `refused=PLACE` connects to where nobody listens.
+//! and `udp=PLACE` send a word there and wait for it to come back, `refused=PLACE` connects to where nobody listens,
+//! `crowd=NUMBER` has so many connections at once with itself.
 
 use std::io::{self, Read, Write};
-use std::net::{Shutdown, TcpStream, ToSocketAddrs, UdpSocket};
+use std::net::{Shutdown, TcpListener, TcpStream, ToSocketAddrs, UdpSocket};
 use std::time::{Duration, Instant};
 
 #[cfg(target_os = "hermit")]
@@ -21,6 +22,7 @@ fn main() {
             }),
             "tcp" => tcp(place),
             "udp" => udp(place),
+            "crowd" => crowd(place.parse().expect("a number")),
             "refused" => TcpStream::connect(place).map(|_| "connected".to_owned()),
             _ => panic!("{what}: no such thing to do"),
         };
@@ -58,4 +60,24 @@ fn udp(place: &str) -> io::Result<String> {
         }
     }
     Err(io::ErrorKind::TimedOut.into())
+}
+
+/// Opens connections, and sends a word over each, forth and back, while all are open.
+fn crowd(number: usize) -> io::Result<String> {
+    let listener = TcpListener::bind("[::1]:0")?;
+    let address = listener.local_addr()?;
+    let mut ends = Vec::new();
+    for _ in 0..number {
+        let client = TcpStream::connect(address)?;
+        ends.push((client, listener.accept()?.0));
+    }
+    let mut back = [0; WORD.len()];
+    for (client, server) in &mut ends {
+        client.write_all(WORD)?;
+        server.read_exact(&mut back)?;
+        server.write_all(&back)?;
+        client.read_exact(&mut back)?;
+        assert_eq!(back, WORD);
+    }
+    Ok(format!("{number} connections at once"))
 }
