@@ -110,22 +110,22 @@ mod guest {
         std::hint::black_box(&frame).iter().map(|&byte| u64::from(byte)).sum()
     }
 
-    /// Several threads write lines at the same time, in pieces and whole, to both descriptors; so does the library.
+    /// Several threads write lines at the same time, in pieces and whole, to both descriptors; so does the library. Each word says
+    /// who wrote it.
     fn chatter() {
         use std::io::Write;
-        const PLACE: &str = "one line";
-        const STATE: &str = "whole";
+        const DOT: &str = ".";
         let barrier = std::sync::Arc::new(std::sync::Barrier::new(4));
         let write: [fn(u32); 4] = [
-            |number| eprintln!("pieces of {} in {} are {}", number, PLACE, STATE),
-            |number| println!("pieces of {} in {} are {}", number, PLACE, STATE),
+            |number| eprintln!("a{number} a{number}{} a{number}", DOT),
+            |number| println!("b{number} b{number}{} b{number}", DOT),
             |number| {
                 let mut out = std::io::stdout().lock();
-                for piece in ["pieces of ", &number.to_string(), " in one line", " are whole\n"] {
+                for piece in [format!("c{number} "), format!("c{number}. "), format!("c{number}\n")] {
                     out.write_all(piece.as_bytes()).and_then(|()| out.flush()).unwrap();
                 }
             },
-            |number| libos::kprintln!("pieces of {} in {} are {}", number, PLACE, STATE),
+            |number| libos::kprintln!("d{number} d{number}{} d{number}", DOT),
         ];
         let threads = write.map(|write| {
             let barrier = barrier.clone();
