@@ -1,6 +1,6 @@
 //! The end of everything: a report on the console, then a distinct exit status.
 //!
-//! Needs nothing that may be broken: no heap, no locks but the console's (which it breaks), no scheduler.
+//! Needs nothing that may be broken: no heap, no locks but the console's (which it breaks if it must), no scheduler.
 
 use core::fmt;
 use core::sync::atomic::{AtomicU32, Ordering};
@@ -43,6 +43,8 @@ fn begin() {
         Err(failing) if failing == own => power::exit(FATAL_EXCEPTION),
         Err(_) => cpu::halt(),
     }
+    // What another CPU is about to say, such as where it has panicked, is worth its end.
+    console::keep_others_out();
     let others = percpu::online().filter(|cpu| cpu.id + 1 != own).count() as u32;
     interrupts::stop_others();
     let deadline = time::now_ns() + STOP_LIMIT;

@@ -9,7 +9,7 @@ mod lines;
 mod port;
 
 #[cfg(target_os = "hermit")]
-pub(crate) use port::{break_lock, flush, hold_beginnings, init, wait_until_free};
+pub(crate) use port::{break_lock, flush, hold_beginnings, init, keep_others_out, wait_until_free};
 #[cfg(target_os = "hermit")]
 pub use port::{print, write};
 

@@ -115,13 +115,24 @@ pub fn print(text: fmt::Arguments<'_>) {
     }
 }
 
+/// How often code that must not wait for ever looks whether the console is free.
+const PATIENCE: u32 = 1_000_000;
+
 /// Waits a little until nobody writes; whether that came about. For code that may have interrupted the writer.
 pub(crate) fn wait_until_free() -> bool {
-    const PATIENCE: u32 = 1_000_000;
     (0..PATIENCE).any(|_| {
         core::hint::spin_loop();
         !CONSOLE.is_locked()
     })
+}
+
+/// Lets whoever writes come to an end, and nobody begin, until [`break_lock`]. Gives up after a little: the code that failed may
+/// itself have been writing.
+pub(crate) fn keep_others_out() {
+    let _ = (0..PATIENCE).any(|_| {
+        core::hint::spin_loop();
+        CONSOLE.try_lock().map(core::mem::forget).is_some()
+    });
 }
 
 /// Lets the fatal path write even if the code that failed was writing.
