@@ -14,7 +14,7 @@ pub(super) const CHECKS: &[Check] = &[
     ("environment", environment),
     ("hashing-is-random", hashing_is_random),
     ("a-processor-is-available", parallelism),
-    ("files-are-refused", files_are_refused),
+    ("files-that-are-not-there-are-refused", missing_files),
 ];
 
 fn print() {
@@ -59,7 +59,7 @@ fn parallelism() {
     assert!(std::thread::available_parallelism().unwrap().get() >= 1);
 }
 
-fn files_are_refused() {
+fn missing_files() {
     assert!(File::open("/no/such/file").is_err());
     assert!(std::fs::create_dir("/no/such/directory").is_err());
 }
