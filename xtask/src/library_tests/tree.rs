@@ -180,3 +180,54 @@ fn manifest(sources: &[Source]) -> String {
 fn lock() -> Result<String> {
     Ok(fs::read_to_string(workspace::root().join("Cargo.lock"))? + LOCK)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A library with a file of each kind.
+    fn library() -> tempfile::TempDir {
+        let library = tempfile::tempdir().unwrap();
+        let roots = table::ROOTS.iter().map(|(root, _)| *root);
+        let others = ["std/tests/env.rs", "std/tests/sync/lib.rs", "std/tests/sync/once.rs", "std/tests/common/mod.rs"];
+        for name in
+            roots.chain(others).chain(["std/tests/process_spawning.rs", "std/src/net/udp/tests.rs", "alloc/src/a.rs"])
+        {
+            let path = library.path().join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, format!("// {name} {}\n", table::REWRITES[0].1)).unwrap();
+        }
+        library
+    }
+
+    #[test]
+    fn roots_are_copies_that_link_libos_and_all_else_is_linked_to() {
+        let (library, tree) = (library(), tempfile::tempdir().unwrap());
+        let sources = sources(library.path()).unwrap();
+        let names: Vec<&str> = sources.iter().map(|source| source.name.as_str()).collect();
+        assert_eq!(names[4..], ["std_units", "env", "sync"]);
+        let files = adapted(library.path(), &sources).unwrap();
+        // A second time over the first changes nothing, in the tree or in the library.
+        for _ in 0..2 {
+            mirror(library.path(), tree.path(), Path::new(""), &files).unwrap();
+            files.iter().for_each(|(name, text)| write(&tree.path().join(name), text).unwrap());
+            let read = |name: &str| fs::read_to_string(tree.path().join(name)).unwrap();
+            assert_eq!(
+                read("std/tests/env.rs"),
+                format!("// std/tests/env.rs udpsock.0.socket().as_raw()\n{LINK_LIBOS}")
+            );
+            assert!(read("std/tests/sync/lib.rs").starts_with("#![feature(sync_poison_mod)]\n"));
+            assert_eq!(read("std/src/net/udp/tests.rs"), "// std/src/net/udp/tests.rs udpsock.as_raw_fd()\n");
+            assert!(tree.path().join("alloc").is_symlink() && tree.path().join("std/tests/sync/once.rs").is_symlink());
+            let installed = fs::read_to_string(library.path().join("std/tests/sync/lib.rs")).unwrap();
+            assert_eq!(installed, "// std/tests/sync/lib.rs udpsock.0.socket().as_raw()\n");
+        }
+    }
+
+    #[test]
+    fn a_library_without_tests_is_an_error_that_says_what_is_missing() {
+        let library = tempfile::tempdir().unwrap();
+        let error = sources(library.path()).unwrap_err().to_string();
+        assert_eq!(error, "there is no coretests/tests/lib.rs");
+    }
+}
