@@ -163,9 +163,7 @@ pub fn build(toolchain: &Toolchain, plants: &[Plant]) -> Result<PathBuf> {
         if image.is_file() && fs::read_to_string(&stamp).is_ok_and(|there| there == built_from) {
             continue;
         }
-        for (name, text) in &sources {
-            write(&copy.join(name), text)?;
-        }
+        write_all(&copy, &sources)?;
         let built = guest::build_copy(toolchain, &copy, plant.program())
             .with_context(|| format!("{} does not build with the defect {}", plant.program(), plant.name()))?;
         fs::create_dir_all(images.join(plant.name()))?;
@@ -173,6 +171,18 @@ pub fn build(toolchain: &Toolchain, plants: &[Plant]) -> Result<PathBuf> {
         fs::write(&stamp, built_from)?;
     }
     Ok(images)
+}
+
+/// Makes these files, and these alone, those of a copy: one that has been renamed since would be found under both names.
+fn write_all(copy: &Path, sources: &[(PathBuf, String)]) -> Result<()> {
+    fs::create_dir_all(copy)?;
+    for file in files(copy)? {
+        let name = file.strip_prefix(copy)?;
+        if !sources.iter().any(|(source, _)| source == name) {
+            fs::remove_file(&file).with_context(|| format!("cannot remove {}", file.display()))?;
+        }
+    }
+    sources.iter().try_for_each(|(name, text)| write(&copy.join(name), text))
 }
 
 impl Plant {
@@ -232,6 +242,19 @@ mod tests {
                 assert_ne!(changed, text, "{plant:?}");
             }
         }
+    }
+
+    #[test]
+    fn a_copy_keeps_no_file_that_has_another_name_now() {
+        let copy = tempfile::tempdir().unwrap();
+        let sources =
+            |names: &[&str]| names.iter().map(|&name| (PathBuf::from(name), name.to_owned())).collect::<Vec<_>>();
+        write_all(copy.path(), &sources(&["a.rs", "b/c.rs"])).unwrap();
+        write_all(copy.path(), &sources(&["a/mod.rs", "b/c.rs"])).unwrap();
+        assert_eq!(fs::read_to_string(copy.path().join("a/mod.rs")).unwrap(), "a/mod.rs");
+        let mut there = files(copy.path()).unwrap();
+        there.sort();
+        assert_eq!(there, ["a/mod.rs", "b/c.rs"].map(|name| copy.path().join(name)));
     }
 
     #[test]
