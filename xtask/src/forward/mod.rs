@@ -12,6 +12,7 @@ mod backlog;
 mod connection;
 mod pipe;
 mod reactor;
+mod source;
 
 use std::io;
 use std::net::{SocketAddr, SocketAddrV4, TcpListener};
@@ -33,15 +34,6 @@ pub enum Target {
     /// A listener on this machine whose accept queue is short: connections are made one at a time, and only while the
     /// queue has room.
     Paced(SocketAddrV4),
-}
-
-impl Target {
-    fn address(self) -> SocketAddr {
-        match self {
-            Self::Direct(address) => address,
-            Self::Paced(address) => SocketAddr::V4(address),
-        }
-    }
 }
 
 /// Listens at `address` for clients of a forwarder that is started later: they wait until then.

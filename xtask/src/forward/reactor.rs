@@ -14,6 +14,7 @@ use super::Target;
 use super::backlog::AcceptQueue;
 use super::connection::{Connection, End, refuse};
 use super::pipe::Progress;
+use super::source::Sources;
 
 const LISTENER: Token = Token(0);
 const WAKER: Token = Token(1);
@@ -41,6 +42,8 @@ pub(super) struct Reactor {
     target: Target,
     /// The target's accept queue, when it has to be minded.
     queue: Option<AcceptQueue>,
+    /// Where connections to a paced target come from.
+    sources: Sources,
     /// Clients that have no connection to the target yet.
     waiting: VecDeque<TcpStream>,
     /// How many connections to the target are being made.
@@ -70,6 +73,7 @@ impl Reactor {
             acceptable: true,
             target,
             queue,
+            sources: Sources::new(),
             waiting: VecDeque::new(),
             connecting: 0,
             connections: Vec::new(),
@@ -222,7 +226,11 @@ impl Reactor {
 
     /// Begins the connection to the target for one client.
     fn begin(&mut self, client: TcpStream) {
-        let target = match TcpStream::connect(self.target.address()) {
+        let target = match self.target {
+            Target::Direct(address) => TcpStream::connect(address),
+            Target::Paced(address) => self.sources.connect(address),
+        };
+        let target = match target {
             Ok(target) => target,
             Err(_) => return refuse(client),
         };
