@@ -14,5 +14,6 @@ pub mod machine;
 pub mod pattern;
 pub mod random;
 pub mod resp;
+pub mod soak;
 pub mod store;
 pub mod xtask;

@@ -38,7 +38,7 @@ pub enum Command {
     },
     /// Run every test, from unit tests to booted images
     Test {
-        /// Run only the stages (host, guest, std, pool) or tests whose name contains this; std::NAME are Rust's own library tests
+        /// Run only the stages (host, guest, std, pool, soak) or tests whose name contains this; std::NAME are Rust's own library tests
         /// with this name
         filter: Option<String>,
         /// Processors of the machines for the stage std [default: 2]

@@ -4,7 +4,8 @@
 //! The stage `std` runs Rust's own library tests in the guest: those of std, which libos can break; those of core and alloc too when it is
 //! named.
 //! The stage `pool`, which runs only when it is named, tests `pmem` optimised and at full strength: a hundred thousand
-//! power cuts, and mutants of the pool that the tests must find. A stage in which no test ran has not tested anything, and counts as a failure.
+//! power cuts, and mutants of the pool that the tests must find. The stage `soak`, which runs only when it is named, keeps a machine under
+//! load for ten minutes, or `HOLDFAST_SOAK_SECONDS`, and looks for what is left. A stage in which no test ran has not tested anything, and counts as a failure.
 
 use std::io::{BufRead, BufReader};
 use std::ops::AddAssign;
@@ -59,6 +60,7 @@ enum Stage {
     Guest,
     Library,
     Pool,
+    Soak,
 }
 
 impl Stage {
@@ -66,7 +68,7 @@ impl Stage {
     const USUAL: [Self; 3] = [Self::Host, Self::Guest, Self::Library];
     /// Those with tests of our own, which a name selects.
     const OWN: [Self; 2] = [Self::Host, Self::Guest];
-    const ALL: [Self; 4] = [Self::Host, Self::Guest, Self::Library, Self::Pool];
+    const ALL: [Self; 5] = [Self::Host, Self::Guest, Self::Library, Self::Pool, Self::Soak];
 
     fn name(self) -> &'static str {
         match self {
@@ -74,6 +76,7 @@ impl Stage {
             Self::Guest => "guest",
             Self::Library => "std",
             Self::Pool => "pool",
+            Self::Soak => "soak",
         }
     }
 }
@@ -193,6 +196,13 @@ fn run(stage: Stage, only: &Only<'_>, processors: u32, toolchain: &Toolchain) ->
     match stage {
         Stage::Host => {}
         Stage::Pool => return run_pool(cargo),
+        Stage::Soak => {
+            let images = guest::build(toolchain, &[TEST_PROGRAMS], Profile::Release)?;
+            cargo.env(IMAGES_VARIABLE, images);
+            // One load at a time, the short ones first; what they print is shown as it comes.
+            cargo.args(["--package", BOOTING_TESTS, "--test", "soak", "--"]);
+            cargo.args(["--include-ignored", "--nocapture", "--test-threads=1"]);
+        }
         Stage::Library => {
             let part = match only {
                 Only::Named(name) => library_tests::Part::Named(name),
@@ -340,6 +350,7 @@ mod tests {
         assert_eq!(select(None), (vec![Stage::Host, Stage::Guest, Stage::Library], Only::Usual));
         assert_eq!(select(Some("guest")), (vec![Stage::Guest], Only::All));
         assert_eq!(select(Some("pool")), (vec![Stage::Pool], Only::All));
+        assert_eq!(select(Some("soak")), (vec![Stage::Soak], Only::All));
         let files = |names: &[&str]| Only::Files(names.iter().map(|&name| name.to_owned()).collect());
         assert_eq!(select(Some("protection")), (vec![Stage::Guest], files(&["protection", "protection_matrix"])));
         assert_eq!(select(Some("protection_matrix")), (vec![Stage::Guest], files(&["protection_matrix"])));

@@ -1,0 +1,55 @@
+//! The bytes of a stream, which follow from its seed: as the guest program `soak` has them.
+
+/// A stream of bytes (xorshift64).
+#[derive(Clone, Debug)]
+pub struct Stream {
+    state: u64,
+    word: [u8; 8],
+    used: usize,
+}
+
+impl Stream {
+    /// The stream of this seed, from its beginning.
+    pub fn new(seed: u64) -> Self {
+        // An odd number is not zero, which would stay zero for ever.
+        Self { state: seed.wrapping_mul(2).wrapping_add(1), word: [0; 8], used: 8 }
+    }
+
+    fn next(&mut self) -> u8 {
+        if self.used == 8 {
+            self.state ^= self.state << 13;
+            self.state ^= self.state >> 7;
+            self.state ^= self.state << 17;
+            self.word = self.state.to_le_bytes();
+            self.used = 0;
+        }
+        self.used += 1;
+        self.word[self.used - 1]
+    }
+
+    /// Makes these the next bytes.
+    pub fn fill(&mut self, bytes: &mut [u8]) {
+        bytes.fill_with(|| self.next());
+    }
+
+    /// Whether these are the next bytes.
+    pub fn check(&mut self, bytes: &[u8]) -> bool {
+        bytes.iter().fold(true, |right, &byte| right & (byte == self.next()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stream_is_the_same_in_any_pieces_and_no_other() {
+        let mut whole = [0; 1000];
+        Stream::new(7).fill(&mut whole);
+        let mut stream = Stream::new(7);
+        assert!(whole.chunks(13).all(|piece| stream.check(piece)));
+        assert!(!Stream::new(8).check(&whole[..8]));
+        let mut stream = Stream::new(7);
+        assert!(stream.check(&whole[..100]) && !stream.check(&whole[101..200]), "a byte is missing");
+    }
+}
