@@ -4,7 +4,8 @@
 //! of a received frame whether it was checked (section 5.1.6.4).
 
 use smoltcp::wire::{
-    ETHERNET_HEADER_LEN, EthernetFrame, EthernetProtocol, IpAddress, IpProtocol, Ipv4Packet, TcpPacket, UdpPacket,
+    ETHERNET_HEADER_LEN, EthernetFrame, EthernetProtocol, IpAddress, IpProtocol, Ipv4Packet, Ipv6Packet, TcpPacket,
+    UdpPacket,
 };
 
 /// Where a frame's TCP or UDP checksum is.
@@ -16,45 +17,63 @@ pub struct Place {
     pub offset: u16,
 }
 
+/// Where the transport header of an unfragmented IP packet in an Ethernet frame begins, its protocol, and the two addresses.
+fn transport(frame: &[u8]) -> Option<(usize, IpProtocol, IpAddress, IpAddress, usize)> {
+    let ethernet = EthernetFrame::new_checked(frame).ok()?;
+    match ethernet.ethertype() {
+        EthernetProtocol::Ipv4 => {
+            let packet = Ipv4Packet::new_checked(ethernet.payload()).ok()?;
+            let start = usize::from(packet.header_len());
+            let end = usize::from(packet.total_len());
+            let (from, to) = (packet.src_addr().into(), packet.dst_addr().into());
+            Some((ETHERNET_HEADER_LEN + start, packet.next_header(), from, to, ETHERNET_HEADER_LEN + end))
+        }
+        EthernetProtocol::Ipv6 => {
+            let packet = Ipv6Packet::new_checked(ethernet.payload()).ok()?;
+            let (from, to) = (packet.src_addr().into(), packet.dst_addr().into());
+            let start = ETHERNET_HEADER_LEN + packet.header_len();
+            Some((start, packet.next_header(), from, to, ETHERNET_HEADER_LEN + packet.total_len()))
+        }
+        _ => None,
+    }
+}
+
+/// The sum over an address.
+fn sum_of(address: IpAddress) -> u32 {
+    let sum = |octets: &[u8]| octets.chunks(2).map(|half| u32::from(u16::from_be_bytes([half[0], half[1]]))).sum();
+    match address {
+        IpAddress::Ipv4(address) => sum(&address.octets()),
+        IpAddress::Ipv6(address) => sum(&address.octets()),
+    }
+}
+
 /// Prepares an outgoing frame for a device that completes its checksum. `None` if there is none to complete.
 pub fn prepare(frame: &mut [u8]) -> Option<Place> {
-    let (header_len, protocol, source, destination, len) = {
-        let ethernet = EthernetFrame::new_checked(&*frame).ok()?;
-        if ethernet.ethertype() != EthernetProtocol::Ipv4 {
-            return None;
-        }
-        let packet = Ipv4Packet::new_checked(ethernet.payload()).ok()?;
-        let len = packet.total_len() - u16::from(packet.header_len());
-        (packet.header_len(), packet.next_header(), packet.src_addr(), packet.dst_addr(), len)
-    };
+    let (start, protocol, from, to, end) = transport(frame)?;
     let offset = match protocol {
         IpProtocol::Tcp => 16,
         IpProtocol::Udp => 6,
         _ => return None,
     };
-    let start = ETHERNET_HEADER_LEN + usize::from(header_len);
-    let mut sum = u32::from(u8::from(protocol)) + u32::from(len);
-    for half in source.octets().chunks(2).chain(destination.octets().chunks(2)) {
-        sum += u32::from(u16::from_be_bytes([half[0], half[1]]));
+    let len = end.checked_sub(start)?;
+    let mut sum = u32::from(u8::from(protocol)) + len as u32 + sum_of(from) + sum_of(to);
+    while sum > 0xffff {
+        sum = (sum & 0xffff) + (sum >> 16);
     }
-    let sum = (sum & 0xffff) + (sum >> 16);
-    let sum = (sum & 0xffff) + (sum >> 16);
     frame.get_mut(start + offset..start + offset + 2)?.copy_from_slice(&(sum as u16).to_be_bytes());
     Some(Place { start: start as u16, offset: offset as u16 })
 }
 
 /// Whether a received frame's TCP or UDP checksum is right. What has no such checksum is right.
 pub fn is_right(frame: &[u8]) -> bool {
-    let Ok(ethernet) = EthernetFrame::new_checked(frame) else { return true };
-    if ethernet.ethertype() != EthernetProtocol::Ipv4 {
-        return true;
-    }
-    let Ok(packet) = Ipv4Packet::new_checked(ethernet.payload()) else { return true };
-    let (from, to) = (IpAddress::Ipv4(packet.src_addr()), IpAddress::Ipv4(packet.dst_addr()));
-    match packet.next_header() {
-        IpProtocol::Tcp => TcpPacket::new_checked(packet.payload()).is_ok_and(|tcp| tcp.verify_checksum(&from, &to)),
-        IpProtocol::Udp => UdpPacket::new_checked(packet.payload())
-            .is_ok_and(|udp| udp.checksum() == 0 || udp.verify_checksum(&from, &to)),
+    let Some((start, protocol, from, to, end)) = transport(frame) else { return true };
+    let Some(payload) = frame.get(start..end) else { return true };
+    match protocol {
+        IpProtocol::Tcp => TcpPacket::new_checked(payload).is_ok_and(|tcp| tcp.verify_checksum(&from, &to)),
+        IpProtocol::Udp => UdpPacket::new_checked(payload).is_ok_and(|udp| {
+            // Over IPv6 a datagram always has one (RFC 8200, section 8.1); smoltcp takes none for right.
+            (udp.checksum() != 0 || matches!(from, IpAddress::Ipv4(_))) && udp.verify_checksum(&from, &to)
+        }),
         _ => true,
     }
 }
@@ -65,7 +84,7 @@ mod tests {
     use std::vec::Vec;
 
     use smoltcp::phy::ChecksumCapabilities;
-    use smoltcp::wire::{Ipv4Address, Ipv4Repr, UdpRepr};
+    use smoltcp::wire::{Ipv4Address, Ipv4Repr, Ipv6Address, Ipv6Repr, UdpRepr};
 
     use super::*;
 
@@ -111,6 +130,38 @@ mod tests {
             frame[40] ^= 1;
             assert!(!is_right(&frame));
         }
+    }
+
+    #[test]
+    fn a_segment_over_ipv6_has_its_checksum_too() {
+        let (from, to) = (Ipv6Address::new(0xfe80, 0, 0, 0, 0, 0, 0, 1), Ipv6Address::new(0xfec0, 0, 0, 0, 9, 9, 9, 2));
+        let udp = UdpRepr { src_port: 60000, dst_port: 53 };
+        let payload_len = udp.header_len() + 7;
+        let ip = Ipv6Repr { src_addr: from, dst_addr: to, next_header: IpProtocol::Udp, payload_len, hop_limit: 64 };
+        let mut right = vec![0; ETHERNET_HEADER_LEN + ip.buffer_len() + payload_len];
+        let mut ethernet = EthernetFrame::new_unchecked(&mut right[..]);
+        ethernet.set_ethertype(EthernetProtocol::Ipv6);
+        let mut packet = Ipv6Packet::new_unchecked(ethernet.payload_mut());
+        ip.emit(&mut packet);
+        let mut datagram = UdpPacket::new_unchecked(packet.payload_mut());
+        let sums = ChecksumCapabilities::default();
+        udp.emit(&mut datagram, &from.into(), &to.into(), 7, |into| into.copy_from_slice(b"payload"), &sums);
+        assert!(is_right(&right));
+        let mut frame = right.clone();
+        assert_eq!(prepare(&mut frame), Some(Place { start: 54, offset: 6 }));
+        let mut sum = 0u32;
+        for pair in frame[54..].chunks(2) {
+            sum += u32::from(u16::from_be_bytes([pair[0], *pair.get(1).unwrap_or(&0)]));
+        }
+        while sum > 0xffff {
+            sum = (sum & 0xffff) + (sum >> 16);
+        }
+        frame[60..62].copy_from_slice(&(!(sum as u16)).to_be_bytes());
+        assert_eq!(frame, right);
+        frame[60] ^= 1;
+        assert!(!is_right(&frame));
+        frame[60..62].fill(0);
+        assert!(!is_right(&frame));
     }
 
     #[test]
