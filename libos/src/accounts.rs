@@ -19,6 +19,8 @@ pub struct Accounts {
     pub heap_grown: u64,
     /// Bytes of frames in no use at all.
     pub free_bytes: u64,
+    /// Bytes of frames that hold page tables, or did and are kept for them.
+    pub page_table_bytes: u64,
     /// Bytes of ended threads' stacks that are kept for the next threads.
     pub unused_stack_bytes: u64,
     /// Threads, the library's own ones with them.
@@ -76,6 +78,7 @@ impl Accounts {
             heap_bytes: heap.bytes as u64,
             heap_grown: heap.grown,
             free_bytes: mm::free_bytes(),
+            page_table_bytes: mm::table_bytes(),
             unused_stack_bytes: mm::unused_stack_bytes(),
             threads: task::thread_count() as u64,
             timers: task::armed_timers() as u64,
@@ -90,12 +93,13 @@ impl Accounts {
     }
 
     /// All of them with their names.
-    pub fn fields(&self) -> [(&'static str, u64); 14] {
+    pub fn fields(&self) -> [(&'static str, u64); 15] {
         [
             ("heap_pieces", self.heap_pieces),
             ("heap_bytes", self.heap_bytes),
             ("heap_grown", self.heap_grown),
             ("free_bytes", self.free_bytes),
+            ("page_table_bytes", self.page_table_bytes),
             ("unused_stack_bytes", self.unused_stack_bytes),
             ("threads", self.threads),
             ("timers", self.timers),

@@ -32,6 +32,6 @@ pub(crate) use {
     device_memory::loaded,
     heap::{HEAP, account as heap_account},
     ram::{init, ram_ranges},
-    space::{is_mapped, map_pmem, mode, pmem_window, protect, unmap_pmem, with_leaves, with_low_page},
+    space::{is_mapped, map_pmem, mode, pmem_window, protect, table_bytes, unmap_pmem, with_leaves, with_low_page},
     stack::{Stack, StackError, unused_bytes as unused_stack_bytes},
 };

@@ -1,6 +1,7 @@
 //! The one address space.
 
 use core::ops::Range;
+use core::sync::atomic::{AtomicU64, Ordering};
 use core::{iter, ptr};
 
 use spin::Once;
@@ -28,6 +29,8 @@ impl TableMemory for FrameTables {
         if physical == self.spare {
             // SAFETY: `release` wrote there, and nobody else has the frame.
             self.spare = unsafe { (physical as *const u64).read() };
+        } else {
+            TABLES.fetch_add(1, Ordering::Relaxed);
         }
         // SAFETY: the frame is ours alone, RAM, and identity mapped (by the boot mapping or by the final one).
         unsafe { ptr::write_bytes(physical as *mut u8, 0, PAGE as usize) };
@@ -46,6 +49,14 @@ impl TableMemory for FrameTables {
         // does not, disables interrupts, without which no flush that precedes a release ends.
         unsafe { &*(physical as *const Table) }
     }
+}
+
+/// How many frames hold tables or have held one.
+static TABLES: AtomicU64 = AtomicU64::new(0);
+
+/// Bytes of the frames that hold page tables, or are kept for them.
+pub(crate) fn table_bytes() -> u64 {
+    TABLES.load(Ordering::Relaxed) * PAGE
 }
 
 static SPACE: IrqLock<Option<AddressSpace<FrameTables>>, class::Space> = IrqLock::new(None);

@@ -3,7 +3,7 @@
 //!
 //! On port 7100 a client says in 26 bytes what it wants (see [`serve::Wish`]); from then on both sides send bytes that
 //! follow from the connection's seed, and each checks what it gets. On port 7101 there is a line of text for each question
-//! and a line for each answer (see [`answer`]).
+//! and a line for each answer (see [`control`]).
 #![forbid(unsafe_code)]
 
 #[cfg(target_os = "hermit")]
