@@ -52,7 +52,10 @@ impl FakeMachine {
     }
 
     fn with_tools(self) -> Self {
-        self.program("qemu-system-x86_64", "exit 0").program("redis-cli", "exit 0").program("redis-benchmark", "exit 0")
+        self.program("qemu-system-x86_64", "exit 0")
+            .program("redis-cli", "exit 0")
+            .program("redis-benchmark", "exit 0")
+            .program("gdb", "exit 0")
     }
 
     /// Runs `setup` and returns whether it succeeded, and all that it said.
@@ -107,7 +110,7 @@ fn without_apt_there_is_one_command_to_type_for_all_that_is_missing() {
     assert!(said.contains("qemu-system-x86_64 is missing"), "{said}");
     assert!(
         said.contains(
-            "\n    rustup component add rust-src && sudo apt-get install --no-install-recommends qemu-system-x86 redis-tools\n"
+            "\n    rustup component add rust-src && sudo apt-get install --no-install-recommends qemu-system-x86 redis-tools gdb\n"
         ),
         "{said}"
     );
@@ -122,7 +125,7 @@ fn root_installs_packages_and_others_are_told_how() {
         "echo \"apt-get: $*\"
          case \"$*\" in
            *update*) : > '{bin}/updated';;
-           *install*) for tool in qemu-system-x86_64 redis-cli redis-benchmark; do
+           *install*) for tool in qemu-system-x86_64 redis-cli redis-benchmark gdb; do
                echo '#!/bin/sh' > '{bin}/'$tool; /bin/chmod +x '{bin}/'$tool; done;;
          esac"
     );
@@ -131,9 +134,9 @@ fn root_installs_packages_and_others_are_told_how() {
     if is_root() {
         assert!(succeeded, "{said}");
         let update = said.find("setup: apt-get update").unwrap();
-        let install = said.find("setup: apt-get install qemu-system-x86 redis-tools").unwrap();
+        let install = said.find("setup: apt-get install qemu-system-x86 redis-tools gdb").unwrap();
         assert!(update < install, "{said}");
-        assert!(said.contains("install --yes --no-install-recommends qemu-system-x86 redis-tools"), "{said}");
+        assert!(said.contains("install --yes --no-install-recommends qemu-system-x86 redis-tools gdb"), "{said}");
         assert!(Path::new(&bin).join("qemu-system-x86_64").exists());
     } else {
         assert!(!succeeded && said.contains("only root") && said.contains("\n    sudo apt-get install"), "{said}");
