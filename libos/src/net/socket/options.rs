@@ -64,12 +64,14 @@ impl Default for Options {
 impl Options {
     /// What an accepted socket has from its listener.
     pub(super) fn inherited(&self) -> Self {
+        // One after the other: neither lock may be taken under the other.
+        let (keep_alive, datagram) = (self.keep_alive(), self.datagram());
         Self {
             v6_only: AtomicBool::new(self.v6_only.load(Ordering::Relaxed)),
             nodelay: AtomicBool::new(self.nodelay.load(Ordering::Relaxed)),
             linger: AtomicU64::new(self.linger.load(Ordering::Relaxed)),
-            keep_alive: IrqLock::new(*self.keep_alive.lock()),
-            datagram: IrqLock::new(*self.datagram.lock()),
+            keep_alive: IrqLock::new(keep_alive),
+            datagram: IrqLock::new(datagram),
             ..Self::default()
         }
     }
