@@ -107,7 +107,7 @@ pub const CONTEXTS: [Context; 12] = [
         name: "new-thread",
         what: "a thread that one that may write has started",
         heading: "new thread",
-        thread: "std",
+        thread: "<unnamed>",
         functions: &["started"],
         ..NO_GRANT
     },
