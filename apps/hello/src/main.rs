@@ -54,11 +54,11 @@ fn today() -> String {
 /// A thread for each client, who gets back what it sends.
 fn serve(address: &str) -> io::Result<()> {
     let listener = TcpListener::bind(address)?;
-    // `cargo xtask run` waits for this line and forwards to the port that it names.
-    println!("hello: ready on port {} (echo)", listener.local_addr()?.port());
     // On the guest, this ends the report of how long the boot took.
     #[cfg(target_os = "hermit")]
     libos::boot::ready();
+    // `cargo xtask run` waits for this line and forwards to the port that it names.
+    println!("hello: ready on port {} (echo)", listener.local_addr()?.port());
     let clients = Arc::new(AtomicUsize::new(0));
     for stream in listener.incoming() {
         let mut stream = match stream {

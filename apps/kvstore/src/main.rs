@@ -84,8 +84,9 @@ fn serve(options: &Options) -> Result<(), String> {
     let server = Server::bind(address, store.pool, State::new(facts, limits, store::random()))
         .map_err(|error| format!("cannot listen on {address}: {error}"))?;
     stop_with_the_machine(&server)?;
-    println!("kvstore: ready on port {} ({ready})", server.port());
+    // Before the line that others wait for, so that it is the last one of the boot.
     stage("ready");
+    println!("kvstore: ready on port {} ({ready})", server.port());
     let pool = server.run().map_err(|error| format!("the server failed: {error}"))?;
     let (_, shutdown) = pool.shut_down().map_err(|error| format!("the pool could not be closed: {error}"))?;
     match shutdown {

@@ -73,11 +73,11 @@ fn serve(options: &Options) -> Result<(), String> {
     let address = SocketAddr::new(options.bind, options.port);
     let bound = TcpListener::bind(address).and_then(|listener| Ok((listener.local_addr()?.port(), listener)));
     let (port, listener) = bound.map_err(|error| format!("cannot listen on {address}: {error}"))?;
-    // `cargo xtask run` waits for this line and forwards to the port that it names.
-    println!("ledger: ready on port {port} ({name}, {entries} entries, protection {protection})");
     // On the guest, this ends the report of how long the boot took.
     #[cfg(target_os = "hermit")]
     libos::boot::ready();
+    // `cargo xtask run` waits for this line and forwards to the port that it names.
+    println!("ledger: ready on port {port} ({name}, {entries} entries, protection {protection})");
     server::serve(&listener, &Arc::new(Api::new(RwLock::new(log), protection)));
     Ok(())
 }
