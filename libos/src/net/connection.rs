@@ -193,6 +193,12 @@ impl<S: Signal> Connection<S> {
         self.set.get_mut(self.handle)
     }
 
+    /// Whether what arrives from now on may be acknowledged later. Of two segments, one at least is acknowledged at once
+    /// (RFC 9293, section 3.8.6.3); smoltcp counts frames, of which one may be many segments.
+    pub fn delay_acknowledgements(&mut self, may_wait: bool) {
+        self.socket_mut().set_ack_delay(Some(if may_wait { ACK_DELAY } else { Duration::ZERO }));
+    }
+
     /// The bytes of its buffers.
     pub fn buffered(&self) -> usize {
         self.socket().recv_capacity() + self.socket().send_capacity()

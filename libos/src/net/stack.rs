@@ -165,11 +165,13 @@ impl<D: Device, S: Signal> Stack<D, S> {
 
     fn receive_nic(&mut self, now: Instant) -> bool {
         let Some(nic) = &mut self.nic else { return false };
-        let verify = nic.device.capabilities().checksum.tcp.rx();
+        let capabilities = nic.device.capabilities();
+        let verify = capabilities.checksum.tcp.rx();
         let Link { interface, device, shared, medium, mac, .. } = nic;
         let Some((token, answer)) = device.receive(now) else { return false };
         token.consume(|frame| {
-            let arrival = Arrival { frame, via: Via::Nic, medium: *medium, mac: *mac, verify, now };
+            let combined = frame.len() > capabilities.max_transmission_unit;
+            let arrival = Arrival { frame, via: Via::Nic, medium: *medium, mac: *mac, verify, combined, now };
             if let Some((router, message)) = self.table.ingress(interface, shared, &arrival, answer) {
                 self.addresses.advertised(router, message, now);
             }
@@ -181,7 +183,8 @@ impl<D: Device, S: Signal> Stack<D, S> {
         let Link { interface, device, shared, medium, mac, .. } = &mut self.loopback;
         let Some((token, answer)) = device.receive(now) else { return false };
         token.consume(|frame| {
-            let arrival = Arrival { frame, via: Via::Loopback, medium: *medium, mac: *mac, verify: false, now };
+            let (medium, mac, via) = (*medium, *mac, Via::Loopback);
+            let arrival = Arrival { frame, via, medium, mac, verify: false, combined: false, now };
             self.table.ingress(interface, shared, &arrival, answer);
         });
         true

@@ -42,6 +42,8 @@ pub struct Arrival<'a> {
     pub mac: EthernetAddress,
     /// The device has not checked the checksums.
     pub verify: bool,
+    /// It is longer than the link's frames: several segments, which the device has put together.
+    pub combined: bool,
     pub now: Instant,
 }
 
@@ -200,8 +202,14 @@ impl<S: Signal> Table<S> {
                         if connection.awaits_only_its_end() && connection.sent.only_repeats(frame) {
                             return None;
                         }
+                        if arrival.combined {
+                            connection.delay_acknowledgements(false);
+                        }
                         let sent = (arrival.medium == Medium::Ethernet).then_some(&mut connection.sent);
                         inject(interface, now, frame, Some(Noting::new(answer, sent)), &mut connection.set);
+                        if arrival.combined {
+                            connection.delay_acknowledgements(true);
+                        }
                         self.enqueue(id);
                     }
                     None => inject(interface, now, frame, Some(answer), shared),

@@ -109,8 +109,7 @@ impl Queue {
 
     /// Takes a buffer back from the device.
     pub fn take(&mut self) -> Option<Used> {
-        let index = self.memory.load(used_at(self.size) + 2, Ordering::Acquire);
-        let waiting = index.wrapping_sub(self.seen);
+        let waiting = self.waiting();
         if self.broken || waiting == 0 {
             return None;
         }
@@ -130,6 +129,16 @@ impl Queue {
         }
     }
 
+    /// How many buffers the device has given back that were not taken yet.
+    pub fn waiting(&self) -> u16 {
+        self.memory.load(used_at(self.size) + 2, Ordering::Acquire).wrapping_sub(self.seen)
+    }
+
+    /// The device broke a rule of its own kind: the queue is not looked at any more.
+    pub const fn condemn(&mut self) {
+        self.broken = true;
+    }
+
     /// How many buffers the device has.
     pub fn lent(&self) -> usize {
         self.lent.iter().filter(|&&lent| lent).count()
@@ -137,7 +146,7 @@ impl Queue {
 
     /// Whether [`Queue::take`] would give a buffer.
     pub fn has_used(&self) -> bool {
-        !self.broken && self.memory.load(used_at(self.size) + 2, Ordering::Acquire) != self.seen
+        !self.broken && self.waiting() != 0
     }
 
     /// Whether the device broke the rules.

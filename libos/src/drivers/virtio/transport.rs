@@ -223,8 +223,8 @@ mod guest {
             self.common.write(DEVICE_STATUS, status);
         }
 
-        /// Accepts those of `wanted` that the device offers. Returns what was agreed on.
-        pub fn negotiate(&self, wanted: u64) -> Result<u64, StartError> {
+        /// Accepts what is `wanted` of the features that the device offers. Returns what was agreed on.
+        pub fn negotiate(&self, wanted: impl FnOnce(u64) -> u64) -> Result<u64, StartError> {
             let mut offered = 0u64;
             for half in [0, 1] {
                 self.common.write(DEVICE_FEATURE_SELECT, half);
@@ -233,7 +233,7 @@ mod guest {
             if offered & VERSION_1 == 0 {
                 return Err(StartError::Legacy);
             }
-            let agreed = offered & (wanted | VERSION_1);
+            let agreed = offered & (wanted(offered) | VERSION_1);
             for half in [0, 1] {
                 self.common.write(DRIVER_FEATURE_SELECT, half);
                 self.common.write(DRIVER_FEATURE, (agreed >> (32 * half)) as u32);

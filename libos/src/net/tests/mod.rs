@@ -7,6 +7,7 @@ mod faults;
 mod floods;
 mod hostile;
 mod ipv6;
+mod large;
 mod many;
 mod multicast;
 mod storms;

@@ -8,33 +8,24 @@ use smoltcp::time::Instant;
 use super::super::checksum::{self, Place};
 use super::super::memory::SharedMemory;
 use super::super::queue::{InterruptSwitch, Queue};
+use super::features::Offload;
+use super::receiver::{Received, Receiver};
 
 /// The header before every frame, with the modern transport (section 5.1.6).
-const HEADER_LEN: usize = 12;
+pub(super) const HEADER_LEN: usize = 12;
 /// The largest Ethernet frame without a VLAN tag or checksum.
-const FRAME_LEN: usize = 1514;
-/// One buffer: header, frame, and room to keep buffers on their own cache lines.
+pub(super) const FRAME_LEN: usize = 1514;
+/// One transmit buffer: header, frame, and room to keep buffers on their own cache lines.
 const BUFFER_LEN: usize = 1536;
 /// In the header's flags: the checksum is to be completed.
-const NEEDS_CHECKSUM: u8 = 1;
+pub(super) const NEEDS_CHECKSUM: u8 = 1;
 /// In the header's flags: the device has checked the checksum.
-const CHECKSUM_VALID: u8 = 2;
-/// Receive buffers that are given back together.
-const REFILL: u16 = 16;
+pub(super) const CHECKSUM_VALID: u8 = 2;
 
 /// How the device is told that a queue has new buffers.
 pub trait Doorbell {
     /// Notifies the device of queue 0 (receive) or 1 (transmit).
     fn ring(&mut self, queue: u16);
-}
-
-/// Which checksums the device takes care of.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Offload {
-    /// It completes those of frames that are sent.
-    pub transmit: bool,
-    /// It says of received frames whether theirs are right.
-    pub receive: bool,
 }
 
 /// What has passed the card since it was started.
@@ -56,15 +47,11 @@ pub struct Traffic {
 
 /// The card.
 pub struct Card<B: Doorbell> {
-    receive: Queue,
+    receiver: Receiver,
     transmit: Queue,
-    receive_buffers: SharedMemory,
     transmit_buffers: SharedMemory,
     /// Transmit buffers that are ours.
     free: Vec<u16>,
-    /// Receive buffers that were given back but not yet published.
-    refilled: u16,
-    ring_receive: bool,
     ring_transmit: bool,
     bell: B,
     offload: Offload,
@@ -72,36 +59,28 @@ pub struct Card<B: Doorbell> {
 }
 
 impl<B: Doorbell> Card<B> {
-    /// The bytes of shared memory for the buffers of a queue of `size`.
-    pub const fn buffer_bytes(size: u16) -> usize {
-        BUFFER_LEN * size as usize
+    /// The bytes of shared memory for the buffers of queues of these sizes: for receiving and for sending.
+    pub const fn buffer_bytes(receive: u16, transmit: u16, offload: Offload) -> [usize; 2] {
+        [Receiver::buffer_bytes(receive, offload), BUFFER_LEN * transmit as usize]
     }
 
-    /// A card whose queues the device knows already. The buffers' memory is [`Card::buffer_bytes`] long for each queue.
+    /// A card whose queues the device knows already. The buffers' memory is as long as [`Card::buffer_bytes`] says.
     pub fn new(
-        mut receive: Queue,
+        receive: Queue,
         transmit: Queue,
         receive_buffers: SharedMemory,
         transmit_buffers: SharedMemory,
         bell: B,
         offload: Offload,
     ) -> Self {
-        for buffer in 0..receive.size() {
-            let at = receive_buffers.part(BUFFER_LEN * usize::from(buffer), BUFFER_LEN);
-            receive.describe(buffer, at.bus(), BUFFER_LEN as u32, true);
-            receive.offer(buffer);
-        }
         let free = (0..transmit.size()).collect();
         // Sent frames are collected when buffers run short; an interrupt for each of them would be for nothing.
         transmit.interrupts().disable();
         Self {
-            ring_receive: receive.publish(),
-            receive,
+            receiver: Receiver::new(receive, receive_buffers, offload),
             transmit,
-            receive_buffers,
             transmit_buffers,
             free,
-            refilled: 0,
             ring_transmit: false,
             bell,
             offload,
@@ -116,11 +95,7 @@ impl<B: Doorbell> Card<B> {
             self.bell.ring(1);
             self.traffic.notifications += 1;
         }
-        if self.refilled > 0 {
-            self.refilled = 0;
-            self.ring_receive |= self.receive.publish();
-        }
-        if core::mem::take(&mut self.ring_receive) {
+        if self.receiver.publish() {
             self.bell.ring(0);
             self.traffic.notifications += 1;
         }
@@ -128,23 +103,23 @@ impl<B: Doorbell> Card<B> {
 
     /// Whether a received frame waits.
     pub fn has_received(&self) -> bool {
-        self.receive.has_used()
+        self.receiver.has_used()
     }
 
     /// Whether the device has broken the rules of a queue; that direction is dead.
     pub fn is_broken(&self) -> bool {
-        self.receive.is_broken() || self.transmit.is_broken()
+        self.receiver.is_broken() || self.transmit.is_broken()
     }
 
     /// The switches for the interrupts of the receive and the transmit queue.
     pub fn interrupts(&self) -> [InterruptSwitch; 2] {
-        [self.receive.interrupts(), self.transmit.interrupts()]
+        [self.receiver.interrupts(), self.transmit.interrupts()]
     }
 
     /// What has passed the card.
     pub fn traffic(&mut self) -> Traffic {
         self.reclaim();
-        Traffic { lent: self.receive.lent() + self.transmit.lent(), ..self.traffic }
+        Traffic { lent: self.receiver.lent() + self.transmit.lent(), ..self.traffic }
     }
 
     fn reclaim(&mut self) {
@@ -186,20 +161,12 @@ impl<B: Doorbell> Device for Card<B> {
         if !self.has_room() {
             return None;
         }
-        if self.refilled >= REFILL {
+        if self.receiver.is_due() {
             self.flush();
         }
-        let used = self.receive.take()?;
-        let received = Received {
-            len: (used.len as usize).clamp(HEADER_LEN, HEADER_LEN + FRAME_LEN),
-            memory: self.receive_buffers.part(BUFFER_LEN * usize::from(used.buffer), BUFFER_LEN),
-            queue: &mut self.receive,
-            refilled: &mut self.refilled,
-            buffer: used.buffer,
-            verify: self.offload.receive,
-        };
+        let received = self.receiver.take()?;
         self.traffic.received += 1;
-        self.traffic.received_bytes += (received.len - HEADER_LEN) as u64;
+        self.traffic.received_bytes += received.len() as u64;
         let sender = Sender {
             queue: &mut self.transmit,
             free: &mut self.free,
@@ -233,40 +200,6 @@ impl<B: Doorbell> Device for Card<B> {
         capabilities.checksum.tcp = checksum;
         capabilities.checksum.udp = checksum;
         capabilities
-    }
-}
-
-/// A received frame, whose buffer goes back to the device when it is dropped.
-pub struct Received<'a> {
-    queue: &'a mut Queue,
-    refilled: &'a mut u16,
-    memory: SharedMemory,
-    buffer: u16,
-    len: usize,
-    /// The stack relies on the device for checksums, so what the device has not checked is checked here.
-    verify: bool,
-}
-
-impl phy::RxToken for Received<'_> {
-    fn consume<R, F: FnOnce(&[u8]) -> R>(mut self, f: F) -> R {
-        let len = self.len;
-        // SAFETY: the device gave the buffer back and must not touch it until it is offered again, which happens when
-        // `self` is dropped; the buffer's number is in no other token, because the queue gives a number out once.
-        let bytes = unsafe { self.memory.bytes_mut() };
-        let (header, frame) = bytes[..len].split_at(HEADER_LEN);
-        let checked = header[0] & (NEEDS_CHECKSUM | CHECKSUM_VALID) != 0;
-        if self.verify && !checked && !checksum::is_right(frame) {
-            // smoltcp ignores an empty frame.
-            return f(&[]);
-        }
-        f(frame)
-    }
-}
-
-impl Drop for Received<'_> {
-    fn drop(&mut self) {
-        self.queue.offer(self.buffer);
-        *self.refilled += 1;
     }
 }
 

@@ -5,7 +5,8 @@ use alloc::boxed::Box;
 use super::super::memory::SharedMemory;
 use super::super::queue::{InterruptSwitch, Queue};
 use super::super::transport::{Registers, StartError, Transport};
-use super::{Card, Doorbell, Offload};
+use super::features::{MAC, Offload, STATUS, wanted};
+use super::{Card, Doorbell};
 use crate::arch::interrupts::allocate_vector;
 use crate::drivers::pci::{Address, ConfigSpace, Function};
 use crate::kprintln;
@@ -16,12 +17,6 @@ use crate::sync::IrqLock;
 const NETWORK_CARD: (u16, u16) = (0x1af4, 0x1041);
 /// Its number as a transitional device, which may or may not speak virtio 1.
 const TRANSITIONAL: (u16, u16) = (0x1af4, 0x1000);
-
-// Feature bits (section 5.1.3).
-const CSUM: u64 = 1 << 0;
-const GUEST_CSUM: u64 = 1 << 1;
-const MAC: u64 = 1 << 5;
-const STATUS: u64 = 1 << 16;
 
 /// In the status register: the link is up.
 const LINK_UP: u16 = 1;
@@ -108,13 +103,13 @@ impl Found {
     fn try_start(self, handler: fn(usize)) -> Result<Running, StartError> {
         let transport = &self.transport;
         let started = (|| {
-            let features = transport.negotiate(CSUM | GUEST_CSUM | MAC | STATUS)?;
+            let features = transport.negotiate(wanted)?;
             let (receive, receive_bell) = make_queue(transport, RECEIVE)?;
             let (transmit, transmit_bell) = make_queue(transport, TRANSMIT)?;
-            let buffers = |queue: &Queue| shared_memory(NetworkCard::buffer_bytes(queue.size()));
-            let (receive_buffers, transmit_buffers) = (buffers(&receive)?, buffers(&transmit)?);
+            let offload = Offload::of(features);
+            let [receive_bytes, transmit_bytes] = NetworkCard::buffer_bytes(receive.size(), transmit.size(), offload);
+            let (receive_buffers, transmit_buffers) = (shared_memory(receive_bytes)?, shared_memory(transmit_bytes)?);
             let has_interrupts = connect(transport, handler, [receive.interrupts(), transmit.interrupts()]);
-            let offload = Offload { transmit: features & CSUM != 0, receive: features & GUEST_CSUM != 0 };
             let device = transport.device();
             let mac = match features & MAC {
                 0 => local_mac(),

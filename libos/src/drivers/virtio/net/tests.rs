@@ -1,5 +1,7 @@
 //! The card with a fake device behind its queues.
 
+mod large;
+
 use core::cell::Cell;
 use std::rc::Rc;
 use std::vec;
@@ -12,7 +14,8 @@ use super::super::memory::SharedMemory;
 use super::super::memory::test_support::leaked;
 use super::super::queue::Queue;
 use super::super::queue::fake::{FakeDevice, Lent};
-use super::card::{Card, Doorbell, Offload};
+use super::card::{Card, Doorbell};
+use super::features::Offload;
 
 const NOW: Instant = Instant::ZERO;
 
@@ -40,7 +43,7 @@ struct Machine {
 fn machine(size: u16, offload: Offload) -> Machine {
     let bell = Bell::default();
     let rings = [(); 2].map(|()| leaked(Queue::bytes(size)));
-    let buffers = [(); 2].map(|()| leaked(Card::<Bell>::buffer_bytes(size)));
+    let buffers = Card::<Bell>::buffer_bytes(size, size, offload).map(leaked);
     let card = Card::new(
         Queue::new(rings[0], size),
         Queue::new(rings[1], size),
@@ -187,7 +190,7 @@ fn the_device_completes_checksums_when_it_can() {
     frame[14..24].copy_from_slice(&[0x45, 0, 0, 40, 0, 0, 0, 0, 64, 6]);
     frame[46] = 0x50;
     for transmit in [false, true] {
-        let mut machine = machine(4, Offload { transmit, receive: false });
+        let mut machine = machine(4, Offload { transmit, ..Offload::default() });
         assert!(machine.send(&frame));
         machine.card.flush();
         let (_, header, sent) = machine.sent().remove(0);
@@ -206,7 +209,7 @@ fn frames_that_the_device_has_not_checked_are_checked_here() {
     frame[12..14].copy_from_slice(&[8, 0]);
     frame[14..24].copy_from_slice(&[0x45, 0, 0, 40, 0, 0, 0, 0, 64, 6]);
     frame[46] = 0x50;
-    let mut machine = machine(4, Offload { transmit: false, receive: true });
+    let mut machine = machine(4, Offload { receive: true, ..Offload::default() });
     for (flags, passes) in [(0, false), (1, true), (2, true)] {
         machine.arrive(flags, &frame);
         assert_eq!(machine.received().unwrap().is_empty(), !passes);
