@@ -36,10 +36,11 @@ fn ctrl_c_shuts_down_cleanly() {
 
 #[test]
 fn a_second_ctrl_c_ends_qemu() {
-    let image = StoreImage::new(64 * MIB);
     // A guest that waits for a debugger does not listen to the power button.
-    let mut run = Run::start(image.path(), &["--gdb"]);
-    run.after("waiting for: gdb ");
+    let mut command = xtask();
+    command.args(["run", "--app", "hello", "--port", "0", "--gdb"]);
+    let mut run = Run::spawn(command);
+    assert!(run.after("waiting for: ").contains("xtask/gdb/holdfast.py"));
     run.signal(Signal::INT);
     run.after("shutting down; once more ends QEMU at once");
     run.signal(Signal::INT);

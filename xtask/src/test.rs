@@ -229,7 +229,7 @@ fn run(stage: Stage, only: &Only<'_>, processors: u32, toolchain: &Toolchain) ->
             if !plants.is_empty() {
                 cargo.env(crash::PLANTED_VARIABLE, crash::build_plants(toolchain, &plants)?);
             }
-            if includes(only, "debugger.rs") {
+            if includes(only, "debugger.rs") || includes(only, "xtask_run.rs") {
                 let images = guest::build(toolchain, &DEBUGGED_PACKAGES, Profile::Debugger)?;
                 cargo.env(DEBUGGER_IMAGES_VARIABLE, images);
             }
