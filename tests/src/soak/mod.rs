@@ -194,8 +194,14 @@ impl Soak {
         let [traffic, counts] = [("traffic", traffic_before), ("counts", counts_before)]
             .map(|(what, before)| accounts::difference(&before, &self.control.numbers(what)));
         let mut faults = tally.problems();
+        // What is taken for a failed handshake was one for the guest too.
+        let heard = tally.whole() + tally.broken_off() + faults.len() as u64;
         if tally.refused() > 1 + tally.whole() / MOST_REFUSED {
             faults.push(format!("{} handshakes failed", tally.refused()));
+        }
+        if counts["begun"] > heard {
+            faults
+                .push(format!("{} connections began for the guest and not for their clients", counts["begun"] - heard));
         }
         faults.extend(count_violations(&counts, tally.whole()));
         let leaks = accounts::violations(&before, &after);
