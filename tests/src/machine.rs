@@ -1,6 +1,8 @@
 //! A guest program in a machine, from its start to its end, and the report that it may leave.
 
 use std::fmt;
+use std::io;
+use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::time::Duration;
 
@@ -11,6 +13,18 @@ use xtask::size::MIB;
 
 /// How long a machine may take for what it is to do. It is far longer than any needs, so that a slow host fails no test.
 pub const PATIENCE: Duration = Duration::from_secs(180);
+
+/// A connection to this address that waits for the other side as long as [`PATIENCE`] allows, and sends at once what it is given.
+///
+/// # Errors
+/// When nobody listens there.
+pub fn connect(address: SocketAddr) -> io::Result<TcpStream> {
+    let stream = TcpStream::connect(address)?;
+    stream.set_nodelay(true)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_write_timeout(Some(PATIENCE))?;
+    Ok(stream)
+}
 
 /// How many CPUs the tests of what several CPUs may disturb run on, one after the other: the same tests on each.
 pub const CPUS: [u32; 4] = [1, 2, 4, 8];

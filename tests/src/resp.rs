@@ -3,7 +3,7 @@
 use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 
-use crate::machine::PATIENCE;
+use crate::machine;
 
 /// A reply.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,11 +50,7 @@ impl Client {
     /// # Errors
     /// When nobody listens there.
     pub fn connect(address: SocketAddr) -> io::Result<Self> {
-        let stream = TcpStream::connect(address)?;
-        stream.set_nodelay(true)?;
-        stream.set_read_timeout(Some(PATIENCE))?;
-        stream.set_write_timeout(Some(PATIENCE))?;
-        Ok(Self { reader: BufReader::new(stream) })
+        Ok(Self { reader: BufReader::new(machine::connect(address)?) })
     }
 
     /// Sends one command and returns its reply.

@@ -11,7 +11,7 @@ use std::time::Duration;
 use socket2::SockRef;
 
 use super::stream::Stream;
-use crate::machine::PATIENCE;
+use crate::machine;
 use crate::random::Random;
 
 /// How a client uses a connection.
@@ -159,10 +159,7 @@ fn length(random: &mut Random, most_bits: u64) -> u64 {
 
 /// Uses one connection. Whether it carried all that there was.
 fn use_one(address: SocketAddr, manner: Manner, random: &mut Random, tally: &Tally) -> io::Result<bool> {
-    let stream = TcpStream::connect(address)?;
-    stream.set_nodelay(true)?;
-    stream.set_read_timeout(Some(PATIENCE))?;
-    stream.set_write_timeout(Some(PATIENCE))?;
+    let stream = machine::connect(address)?;
     let breaks = matches!(manner, Manner::Resets | Manner::Vanishes);
     let (way, up, down) = match manner {
         Manner::Asks | Manner::Listens | Manner::Talks => (1, length(random, 17), length(random, 17)),
