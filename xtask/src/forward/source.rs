@@ -50,6 +50,9 @@ impl Sources {
 fn connect_from(port: u16, target: SocketAddrV4) -> io::Result<TcpStream> {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, Some(Protocol::TCP))?;
     socket.set_nonblocking(true)?;
+    // A port in TIME-WAIT keeps its turn: without this, a load that comes round within a minute finds so many of those in a row that
+    // the system chooses, and that takes the port of a connection that ended a second ago.
+    socket.set_reuse_address(true)?;
     socket.bind(&SocketAddrV4::new(Ipv4Addr::LOCALHOST, port).into())?;
     match socket.connect(&target.into()) {
         Err(error) if error.raw_os_error() == Some(rustix::io::Errno::INPROGRESS.raw_os_error()) => {}
@@ -60,6 +63,7 @@ fn connect_from(port: u16, target: SocketAddrV4) -> io::Result<TcpStream> {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Read;
     use std::net::TcpListener;
 
     use super::*;
@@ -87,5 +91,24 @@ mod tests {
         sources.next = taken;
         assert_ne!(sources.connect(target).unwrap().local_addr().unwrap().port(), taken);
         drop(holder);
+    }
+
+    #[test]
+    fn a_port_in_time_wait_keeps_its_turn() {
+        let [first, second] = [(), ()].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
+        let [one, other] = [&first, &second].map(|listener| match listener.local_addr().unwrap() {
+            SocketAddr::V4(target) => target,
+            SocketAddr::V6(_) => panic!(),
+        });
+        let mut sources = Sources::new();
+        let stream = sources.connect(one).unwrap();
+        let port = stream.local_addr().unwrap().port();
+        let (mut accepted, _) = first.accept().unwrap();
+        // Who ends first has the TIME-WAIT.
+        drop(stream);
+        assert_eq!(accepted.read(&mut [0]).unwrap(), 0);
+        drop(accepted);
+        sources.next = port;
+        assert_eq!(sources.connect(other).unwrap().local_addr().unwrap().port(), port);
     }
 }
