@@ -16,8 +16,9 @@ use crate::io::{Ready, Signal};
 
 /// How long a connect waits for an answer to its SYN.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(60);
-/// How long a peer may take to finish the handshake that it began.
-pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(15);
+/// How long a peer may take to finish the handshake that it began: the answer to its SYN goes out six times, as Linux's does
+/// (`tcp_synack_retries`), since a peer that has got one takes the connection for made, and may wait for ever.
+pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(63);
 /// How long a connection that its program has closed may be without progress.
 pub const ORPHAN_TIMEOUT: Duration = Duration::from_secs(20);
 /// A delayed acknowledgement waits this long for an answer to ride on.

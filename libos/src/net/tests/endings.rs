@@ -5,7 +5,7 @@ use std::vec::Vec;
 use smoltcp::time::Duration;
 
 use super::*;
-use crate::net::connection::KeepAlive;
+use crate::net::connection::{HANDSHAKE_TIMEOUT, KeepAlive};
 use crate::net::stack::{Halves, Linger};
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -161,7 +161,7 @@ fn a_handshake_that_is_never_finished_costs_nothing_for_ever() {
     }
     net.cut();
     net.to_client.borrow_mut().clear();
-    net.pass(Duration::from_secs(20));
+    net.pass(HANDSHAKE_TIMEOUT);
     assert_eq!(net.server.connections(), 0);
     assert_eq!(net.server.accept(listener).err(), Some(Error::WouldBlock));
 }

@@ -10,6 +10,7 @@ use smoltcp::wire::{
 };
 
 use super::*;
+use crate::net::connection::HANDSHAKE_TIMEOUT;
 use crate::net::slaac::link_local;
 
 /// A SYN from anywhere, as the router at the client's place would pass it on.
@@ -75,7 +76,7 @@ fn survives(mut net: Net, from: impl Fn(u32) -> IpAddress, to: IpAddress) {
     let (_, ready) = net.connect();
     net.pass(Duration::from_secs(4));
     assert_eq!(ready.ready(), Ready::OUT, "a new client");
-    net.pass(Duration::from_secs(30));
+    net.pass(HANDSHAKE_TIMEOUT);
     assert_eq!(net.server.connections(), 2, "the flood's are forgotten");
 }
 
@@ -96,6 +97,25 @@ fn a_flood_over_ipv6() {
     let own = Ipv6Address::new(0xfec0, 0, 0, 0, 0, 0, 0, 15);
     net.server.use_ipv6_address(Ipv6Cidr::new(own, 64), Some(link_local(CLIENT_MAC).address()));
     survives(net, |n| Ipv6Address::new(0x2001, 0xdb8, 0, 0, 0, 1, (n >> 16) as u16, n as u16).into(), own.into());
+}
+
+/// A peer that was told that the connection is up does not ask again: the answer to its SYN has to be repeated for as long as
+/// others do it.
+#[test]
+fn a_handshake_outlasts_twenty_seconds_of_losses() {
+    let mut net = Net::new();
+    let (listener, _) = net.listen();
+    net.connect();
+    net.run();
+    net.server.accept(listener).unwrap();
+    let (_, ready) = net.connect();
+    net.client.device().unwrap().device().loses = |_| true;
+    net.pass(Duration::from_secs(20));
+    assert_eq!(ready.ready(), Ready::OUT);
+    assert!(net.server.accept(listener).is_err());
+    net.client.device().unwrap().device().loses = |_| false;
+    net.pass(Duration::from_secs(20));
+    assert!(net.server.accept(listener).is_ok());
 }
 
 #[test]
