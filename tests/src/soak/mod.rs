@@ -45,9 +45,6 @@ pub const REST: Duration = Duration::from_secs(300);
 /// Between two looks at a machine that comes to rest, and how many of them in a row must see the same.
 const LOOK: Duration = Duration::from_millis(500);
 const UNCHANGED: u32 = 4;
-/// One handshake among so many may fail. The guest gives one up after fifteen seconds, in which it has tried four times, and of a hundred tries
-/// four fail, for one of two frames was lost: one in four hundred thousand, and more on a host that is late.
-const MOST_REFUSED: u64 = 50_000;
 
 /// What is done to a machine.
 #[derive(Clone, Debug)]
@@ -194,14 +191,11 @@ impl Soak {
         let [traffic, counts] = [("traffic", traffic_before), ("counts", counts_before)]
             .map(|(what, before)| accounts::difference(&before, &self.control.numbers(what)));
         let mut faults = tally.problems();
-        // What is taken for a failed handshake was one for the guest too.
+        // A connection that came to nothing for its client is among the problems already, whatever it was for the guest.
         let heard = tally.whole() + tally.broken_off() + faults.len() as u64;
-        if tally.refused() > 1 + tally.whole() / MOST_REFUSED {
-            faults.push(format!("{} handshakes failed", tally.refused()));
-        }
         if counts["begun"] > heard {
-            faults
-                .push(format!("{} connections began for the guest and not for their clients", counts["begun"] - heard));
+            let surplus = counts["begun"] - heard;
+            faults.push(format!("{surplus} connections began for the guest and not for their clients"));
         }
         faults.extend(count_violations(&counts, tally.whole()));
         let leaks = accounts::violations(&before, &after);

@@ -10,9 +10,9 @@ use crate::counts::{COUNTS, Plant, count};
 
 /// The stacks of a connection's threads, in bytes: a thousand of them have to fit.
 const STACK: usize = 64 << 10;
-/// How long a connection may say nothing whose client has said that it may vanish. What the client sent to say so may have
-/// been lost on the link, and then nothing comes any more.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// How long a connection may say nothing whose client has said that it may vanish: what the client sent to say so may have been lost,
+/// and then nothing comes any more. It is long enough for five losses of the same segment, each of which doubles the wait.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What a client wants, in 26 bytes: how, whether it may vanish, the seed, and the lengths of both streams, little-endian.
 #[derive(Clone, Copy, Debug)]
