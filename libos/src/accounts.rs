@@ -1,8 +1,8 @@
 //! What the machine holds at a moment, and what has passed its network card: for tests that look for leaks, and for
 //! whoever wonders where memory went.
 //!
-//! Each number is taken from the room that owns the thing, one after the other, so they fit each other only while little
-//! happens. Never here: what the things are.
+//! Each number is taken from the room that owns the thing, one after the other, so they fit each other only while
+//! little happens. Never here: what the things are.
 
 use core::fmt;
 

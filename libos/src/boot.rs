@@ -1,10 +1,10 @@
 //! How long the boot takes, by stage, up to the moment when the program is ready.
 //!
-//! A stage is named where it ends: `reached` notes the time-stamp counter, which counts from the reset of the machine. What
-//! lies between two such marks is a stage, so the stages follow each other without gaps, and add up to the whole. What goes on beside
-//! them, such as waiting for an address, has a time of its own (`aside`) and is part of no stage. The library marks its own
-//! stages; a program can mark some more (`reached`, after its recovery for example) and ends the list by `ready`, which
-//! prints it in one line:
+//! A stage is named where it ends: `reached` notes the time-stamp counter, which counts from the reset of the machine.
+//! What lies between two such marks is a stage, so the stages follow each other without gaps, and add up to the whole.
+//! What goes on beside them, such as waiting for an address, has a time of its own (`aside`) and is part of no stage.
+//! The library marks its own stages; a program can mark some more (`reached`, after its recovery for example) and ends
+//! the list by `ready`, which prints it in one line:
 //!
 //! ```text
 //! holdfast: ready after 412.3 ms: firmware 95.1, memory 12.0, …, ready 3.1 (IPv4 address at 300.0)
@@ -140,8 +140,8 @@ impl fmt::Display for Report {
     }
 }
 
-/// The time from one moment to another, both in microseconds. The moments are rounded, not the difference: so what is displayed
-/// adds up.
+/// The time from one moment to another, both in microseconds. The moments are rounded, not the difference: so what is
+/// displayed adds up.
 struct Milliseconds(u64, u64);
 
 impl fmt::Display for Milliseconds {

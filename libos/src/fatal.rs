@@ -33,8 +33,8 @@ pub(crate) fn is_failing() -> bool {
 /// How long the other CPUs may take to stop, in nanoseconds.
 const STOP_LIMIT: u64 = 100_000_000;
 
-/// Stops everything else and makes the console usable. A failure within the report ends at once; a second CPU that fails
-/// leaves the report to the first.
+/// Stops everything else and makes the console usable. A failure within the report ends at once; a second CPU that
+/// fails leaves the report to the first.
 fn begin() {
     interrupts::disable();
     let own = percpu::this().id + 1;
@@ -51,7 +51,8 @@ fn begin() {
     while STOPPED.load(Ordering::Acquire) < others && time::now_ns() < deadline {
         core::hint::spin_loop();
     }
-    // SAFETY: interrupts stay disabled here and the other CPUs have stopped, so whoever holds the console never continues.
+    // SAFETY: interrupts stay disabled here and the other CPUs have stopped, so whoever holds the console never
+    // continues.
     unsafe { console::break_lock() };
     console::flush();
 }
@@ -140,8 +141,8 @@ pub(crate) fn fault(status: i32, frame: &TrapFrame, what: fmt::Arguments<'_>) ->
     power::exit(status)
 }
 
-/// Stops the machine because a thread's stack has overflowed, with a report whose first line is `what`, and which says what to
-/// do about it.
+/// Stops the machine because a thread's stack has overflowed, with a report whose first line is `what`, and which says
+/// what to do about it.
 pub(crate) fn overflow(frame: &TrapFrame, what: fmt::Arguments<'_>, advice: &str) -> ! {
     begin();
     print_fault(frame, what);

@@ -1,9 +1,9 @@
 //! Holdfast's library operating system: a unikernel that a `std` program links as a crate.
 //!
-//! A program for `x86_64-unknown-hermit` that says `use libos as _;` becomes a bootable image: this crate brings the PVH
-//! entry, memory, threads, drivers, the network and the `sys_*` functions that `std` calls on that target. What makes it
-//! worth choosing is `dax`: persistent memory is mapped once, under a protection key that is closed by default, and opened
-//! only by scoped grants.
+//! A program for `x86_64-unknown-hermit` that says `use libos as _;` becomes a bootable image: this crate brings the
+//! PVH entry, memory, threads, drivers, the network and the `sys_*` functions that `std` calls on that target. What
+//! makes it worth choosing is `dax`: persistent memory is mapped once, under a protection key that is closed by
+//! default, and opened only by scoped grants.
 //!
 //! Rooms, and which may call which (arrows point down):
 //!
@@ -19,8 +19,8 @@
 //! arch/x86_64 (the machine: the only inline assembly)      sync, time, boot, trace, cmdline, console, fatal
 //! ```
 //!
-//! Logic that needs no machine (parsers, allocators, page-table arithmetic, the socket layer) is compiled on the host too
-//! and tested there by `cargo test -p libos`.
+//! Logic that needs no machine (parsers, allocators, page-table arithmetic, the socket layer) is compiled on the host
+//! too and tested there by `cargo test -p libos`.
 #![cfg_attr(not(test), no_std)]
 
 extern crate alloc;

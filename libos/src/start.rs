@@ -35,8 +35,8 @@ unsafe extern "C" {
     static init_array_end: extern "C" fn();
 }
 
-/// The first Rust function, on the boot stack and the boot mapping, with interrupts disabled. `start_info` is the physical
-/// address of PVH's start info.
+/// The first Rust function, on the boot stack and the boot mapping, with interrupts disabled. `start_info` is the
+/// physical address of PVH's start info.
 pub(crate) extern "C" fn start(start_info: u64) -> ! {
     let entered = arch::tsc::read();
     // SAFETY: the boot CPU, once, with interrupts disabled.

@@ -107,9 +107,9 @@ pub trait Store: Load {
     /// Copies `from` to `offset`. Eight bytes at a multiple of eight are stored in one piece.
     fn store(&self, offset: u64, from: &[u8]) -> Result<(), OutOfRange>;
 
-    /// Copies `from` to `offset`, past the caches where the machine can: durable after the next fence, without a write-back.
-    /// For bytes that nobody reads soon. Where the machine cannot, or one of the ends is no multiple of eight, the bytes are
-    /// stored and written back.
+    /// Copies `from` to `offset`, past the caches where the machine can: durable after the next fence, without a
+    /// write-back. For bytes that nobody reads soon. Where the machine cannot, or one of the ends is no multiple of
+    /// eight, the bytes are stored and written back.
     fn stream(&self, offset: u64, from: &[u8]) -> Result<(), OutOfRange> {
         self.store(offset, from)?;
         self.write_back(offset..offset + from.len() as u64)
@@ -140,8 +140,8 @@ pub trait Medium {
     /// The handle of a write scope.
     type Writer<'g>: Store + Copy;
 
-    /// Lets a reader pass for one of a shorter life, as a reference would. Implementations return `reader` as it is; the
-    /// compiler does not know by itself that this is sound for every handle type.
+    /// Lets a reader pass for one of a shorter life, as a reference would. Implementations return `reader` as it is;
+    /// the compiler does not know by itself that this is sound for every handle type.
     fn shorten<'short, 'long: 'short>(reader: Self::Reader<'long>) -> Self::Reader<'short>;
 
     /// The medium's length in bytes. It never changes while the medium is open.
@@ -169,7 +169,8 @@ pub trait Medium {
         0
     }
 
-    /// The byte ranges that the medium has reported as unreadable since the machine started, by a machine check for example.
+    /// The byte ranges that the medium has reported as unreadable since the machine started, by a machine check for
+    /// example.
     fn bad_ranges(&self) -> Vec<Range<u64>> {
         Vec::new()
     }

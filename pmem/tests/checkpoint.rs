@@ -1,4 +1,5 @@
-//! Checkpoints: opening from one takes the same however many keys there are, and whatever is wrong with it costs no key.
+//! Checkpoints: opening from one takes the same however many keys there are, and whatever is wrong with it costs no
+//! key.
 
 use std::collections::BTreeMap;
 
@@ -241,8 +242,8 @@ fn the_root_of_an_older_close_does_not_count() {
     assert!(contents(&mut pool) == model);
 }
 
-/// An opening takes the root away: even if the mark that it writes is damaged later, the checkpoint is not taken for one of
-/// the newest close.
+/// An opening takes the root away: even if the mark that it writes is damaged later, the checkpoint is not taken for
+/// one of the newest close.
 #[test]
 fn an_opening_takes_the_root_away() {
     let (image, mut model) = closed(4 << 20, 1500);

@@ -1,7 +1,7 @@
 //! Images of every released version of the format are opened as they should be, for ever.
 //!
-//! `tests/fixtures` holds, for each version, a pool that was shut down and one that lost power in a turn. They were written
-//! by the version that they are named after and never change. A new version of the format adds its own, by
+//! `tests/fixtures` holds, for each version, a pool that was shut down and one that lost power in a turn. They were
+//! written by the version that they are named after and never change. A new version of the format adds its own, by
 //! `cargo test -p pmem --test fixtures -- --ignored`.
 
 use std::path::PathBuf;

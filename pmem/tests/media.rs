@@ -82,8 +82,8 @@ fn hit(image: &[u8], bad: &Range<u64>) -> BTreeSet<u32> {
     places.filter(overlaps).map(|(number, _)| number).collect()
 }
 
-/// A line in the middle of one value, a line that begins a record, and a page with many records; each in a segment that is
-/// full, and in the one that is being filled.
+/// A line in the middle of one value, a line that begins a record, and a page with many records; each in a segment that
+/// is full, and in the one that is being filled.
 #[test]
 fn an_error_costs_what_it_hits_until_that_is_written_anew() {
     let unclosed = filled().medium().image();

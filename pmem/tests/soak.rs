@@ -1,5 +1,5 @@
-//! A long life by volume: a pool that is nearly full is overwritten fifty times over, and costs the same at the end as in the
-//! beginning. Counted in bytes, not in time.
+//! A long life by volume: a pool that is nearly full is overwritten fifty times over, and costs the same at the end as
+//! in the beginning. Counted in bytes, not in time.
 
 use pmem::sim::Memory;
 use pmem::{Error, FormatOptions, Pool};
@@ -9,8 +9,8 @@ const VALUE: usize = 200;
 /// How often the medium's length is written: fewer times where the compiler does not optimise.
 const TIMES: u64 = if cfg!(debug_assertions) { 5 } else { 50 };
 
-/// Fills a pool to `percent` of its capacity, overwrites random keys, and returns the bytes that cleaning moved per byte
-/// written, in each tenth of the run.
+/// Fills a pool to `percent` of its capacity, overwrites random keys, and returns the bytes that cleaning moved per
+/// byte written, in each tenth of the run.
 fn soak(percent: u64) -> Vec<f64> {
     let mut pool = Pool::format(Memory::new(LEN), &FormatOptions::new([5; 16])).unwrap();
     let put = |pool: &mut Pool<Memory>, keys: &[u64], byte: u8| {

@@ -64,8 +64,8 @@ impl Elf {
         &self.symbols
     }
 
-    /// The symbols whose name has this in it. Mangled names have the parts of a path one after the other, each after its length:
-    /// `10key_rights6update` is in the name of `key_rights::update`.
+    /// The symbols whose name has this in it. Mangled names have the parts of a path one after the other, each after
+    /// its length: `10key_rights6update` is in the name of `key_rights::update`.
     pub fn symbols_with<'a>(&'a self, part: &'a str) -> impl Iterator<Item = &'a Symbol> {
         self.symbols.iter().filter(move |symbol| symbol.name.contains(part))
     }

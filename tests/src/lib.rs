@@ -1,8 +1,8 @@
 //! Boots images and looks at them from outside: what they print, how they end, what they leave in the image files, and
 //! what they answer.
 //!
-//! `cargo xtask test` builds the guest programs first and says where they are. A test of this crate knows nothing of the
-//! guest's inside; it starts machines by the library of xtask, exactly as `cargo xtask run` does.
+//! `cargo xtask test` builds the guest programs first and says where they are. A test of this crate knows nothing of
+//! the guest's inside; it starts machines by the library of xtask, exactly as `cargo xtask run` does.
 
 pub mod crash;
 pub mod elf;

@@ -1,8 +1,8 @@
 //! A load of writes that knows what it may find afterwards.
 //!
-//! Several clients write at once, each to keys of its own, in pipelines, until the connection ends. For every key they keep what
-//! was acknowledged last and what was sent since. Whatever happens to the machine, the key must afterwards hold the
-//! acknowledged value or one of the later ones, whole.
+//! Several clients write at once, each to keys of its own, in pipelines, until the connection ends. For every key they
+//! keep what was acknowledged last and what was sent since. Whatever happens to the machine, the key must afterwards
+//! hold the acknowledged value or one of the later ones, whole.
 
 use std::collections::BTreeMap;
 use std::io;

@@ -11,10 +11,12 @@ use xtask::guest;
 use xtask::qemu::{Exit, Machine, MachineOptions, Network};
 use xtask::size::MIB;
 
-/// How long a machine may take for what it is to do. It is far longer than any needs, so that a slow host fails no test.
+/// How long a machine may take for what it is to do. It is far longer than any needs, so that a slow host fails no
+/// test.
 pub const PATIENCE: Duration = Duration::from_secs(180);
 
-/// A connection to this address that waits for the other side as long as [`PATIENCE`] allows, and sends at once what it is given.
+/// A connection to this address that waits for the other side as long as [`PATIENCE`] allows, and sends at once what it
+/// is given.
 ///
 /// # Errors
 /// When nobody listens there.
@@ -191,7 +193,8 @@ impl<'a> Report<'a> {
         self.code
     }
 
-    /// The functions in the backtrace whose source is `file`, or begins so, without their paths, from the innermost one on.
+    /// The functions in the backtrace whose source is `file`, or begins so, without their paths, from the innermost one
+    /// on.
     pub fn functions(&self, file: &str) -> impl Iterator<Item = &'a str> {
         let place = format!(" ({file}");
         self.backtrace.iter().filter_map(move |line| {
@@ -226,8 +229,8 @@ impl<'a> Report<'a> {
         self
     }
 
-    /// Fails unless the backtrace names each of these functions of the source file `file`, or of files whose names begin so,
-    /// in this order from the innermost one on. Others may be in between.
+    /// Fails unless the backtrace names each of these functions of the source file `file`, or of files whose names
+    /// begin so, in this order from the innermost one on. Others may be in between.
     pub fn expect_backtrace(self, file: &str, functions: &[&str]) -> Self {
         let mut named = self.functions(file);
         for function in functions {

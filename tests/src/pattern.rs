@@ -37,11 +37,12 @@ impl Change {
     }
 }
 
-/// The pattern's period in bytes: a prime, so that no two places that a program confuses have the same bytes around them.
+/// The pattern's period in bytes: a prime, so that no two places that a program confuses have the same bytes around
+/// them.
 const PERIOD: usize = 1_048_573;
 
-/// One period of the pattern. Every byte has its highest bit set, so that no zero and no ASCII character that a guest stores is
-/// there already.
+/// One period of the pattern. Every byte has its highest bit set, so that no zero and no ASCII character that a guest
+/// stores is there already.
 static BLOCK: LazyLock<Vec<u8>> =
     LazyLock::new(|| Random::new(0).bytes(PERIOD).into_iter().map(|byte| byte | 0x80).collect());
 
@@ -52,7 +53,8 @@ pub(crate) fn piece(seed: u64, offset: u64, most: usize) -> &'static [u8] {
 }
 
 impl Pattern {
-    /// Makes an image of `length` bytes. The first `patterned` bytes get the pattern that belongs to `seed`, the others are zero.
+    /// Makes an image of `length` bytes. The first `patterned` bytes get the pattern that belongs to `seed`, the others
+    /// are zero.
     pub fn new(length: u64, patterned: u64, seed: u64) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join(format!("pmem{seed}.img"));

@@ -40,8 +40,9 @@ impl StoreImage {
 
     /// The image, locked, for a machine.
     ///
-    /// The lock belongs to an open file, of which a process has a copy between its fork and its exec. So just after a machine's end
-    /// one that another test starts at that moment can still have the lock, for no longer than its start takes.
+    /// The lock belongs to an open file, of which a process has a copy between its fork and its exec. So just after a
+    /// machine's end one that another test starts at that moment can still have the lock, for no longer than its
+    /// start takes.
     pub fn open(&self) -> PmemImage {
         let deadline = Instant::now() + Duration::from_secs(10);
         loop {

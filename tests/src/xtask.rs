@@ -67,8 +67,8 @@ impl Run {
         }
     }
 
-    /// What follows `ready: ` and this on the line that says so, up to the port, and the rest: the port, and what the program says
-    /// of itself, with the brackets.
+    /// What follows `ready: ` and this on the line that says so, up to the port, and the rest: the port, and what the
+    /// program says of itself, with the brackets.
     pub fn ready(&mut self, client: &str) -> (SocketAddr, String) {
         let line = self.after(&format!("ready: {client}"));
         let digits = line.find(|character: char| !character.is_ascii_digit()).unwrap_or(line.len());

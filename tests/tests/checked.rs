@@ -1,5 +1,5 @@
-//! The checked build of the guest programs, in which libos checks its own rules while they run: the order of locks, and that
-//! nothing sleeps or allocates where it must not.
+//! The checked build of the guest programs, in which libos checks its own rules while they run: the order of locks, and
+//! that nothing sleeps or allocates where it must not.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;

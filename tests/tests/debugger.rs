@@ -1,4 +1,5 @@
-//! Looking into a machine that runs: the tests' own client of QEMU's debugging stub, and GDB with the script that knows threads.
+//! Looking into a machine that runs: the tests' own client of QEMU's debugging stub, and GDB with the script that knows
+//! threads.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;

@@ -1,5 +1,5 @@
-//! A part of the matrix that `cargo xtask faults --directed` runs: every shape in one context, and every context with one
-//! shape, on both backends and without protection.
+//! A part of the matrix that `cargo xtask faults --directed` runs: every shape in one context, and every context with
+//! one shape, on both backends and without protection.
 
 use holdfast_tests::faults::directed::{self, Cell, Finished, LENGTH};
 use holdfast_tests::machine::{machine, run};

@@ -1,5 +1,5 @@
-//! Acknowledged means durable: whatever ends the machine, the next boot has every write that was acknowledged, and of the
-//! others each wholly or not at all.
+//! Acknowledged means durable: whatever ends the machine, the next boot has every write that was acknowledged, and of
+//! the others each wholly or not at all.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -20,8 +20,8 @@ enum Ending {
     PowerButton,
 }
 
-/// Boots the store several times on one image; each time it is checked first, then put under load, then ended after a time that
-/// differs from round to round. The rounds go through the numbers of CPUs.
+/// Boots the store several times on one image; each time it is checked first, then put under load, then ended after a
+/// time that differs from round to round. The rounds go through the numbers of CPUs.
 fn survives(ending: Ending, rounds: u64, seed: u64) {
     let image = StoreImage::new(64 * MIB);
     let mut model = Model::default();

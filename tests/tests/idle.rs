@@ -14,8 +14,9 @@ use xtask::size::MIB;
 const WATCHED: Duration = Duration::from_secs(4);
 /// The most that it may use of one core of the host.
 const LIMIT_PERCENT: f64 = 3.0;
-/// How often a measurement is made at most. Each is the same, and one that is under the limit shows that the guest sleeps: what a
-/// loaded host adds (it runs QEMU's threads late and in more pieces) passes, but a guest that spins or ticks always does.
+/// How often a measurement is made at most. Each is the same, and one that is under the limit shows that the guest
+/// sleeps: what a loaded host adds (it runs QEMU's threads late and in more pieces) passes, but a guest that spins or
+/// ticks always does.
 const ATTEMPTS: u32 = 3;
 
 /// The time that QEMU has run on any core, as a user or in the kernel.

@@ -223,8 +223,8 @@ impl Injector {
         Self { gdb, function, code, device }
     }
 
-    /// Has a client's request executed, and `value` stored at `OFFSET` on the way, by an instruction put in front of the
-    /// function. Whether the store came past it, and what the client got.
+    /// Has a client's request executed, and `value` stored at `OFFSET` on the way, by an instruction put in front of
+    /// the function. Whether the store came past it, and what the client got.
     fn stray(&mut self, mut client: Client, value: u64) -> (bool, Option<Reply>) {
         self.gdb.resume().unwrap();
         let asked = thread::spawn(move || {

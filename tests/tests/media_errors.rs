@@ -1,5 +1,5 @@
-//! Errors of the medium, injected as machine checks while the store runs: each costs the keys that it hits, is remembered,
-//! and everything else goes on. An error elsewhere stops the machine.
+//! Errors of the medium, injected as machine checks while the store runs: each costs the keys that it hits, is
+//! remembered, and everything else goes on. An error elsewhere stops the machine.
 
 use std::fs::File;
 use std::io::Read;
@@ -13,8 +13,8 @@ use xtask::size::MIB;
 
 const KEYS: u32 = 200;
 
-/// An uncorrected error in data that was consumed: valid, enabled, with address and granularity, signalled, action required,
-/// the processor's context whole (SDM volume 3B, sections 16.3.2.2 and 16.9.1).
+/// An uncorrected error in data that was consumed: valid, enabled, with address and granularity, signalled, action
+/// required, the processor's context whole (SDM volume 3B, sections 16.3.2.2 and 16.9.1).
 const CONSUMED: &str = "0xbd80000000000134";
 /// IA32_MCG_STATUS: restartable, the instruction is the one, in progress.
 const RESTARTABLE: &str = "0x7";

@@ -1,4 +1,5 @@
-//! `cargo xtask new` in a copy of this workspace: what it makes builds, passes what `cargo xtask check` looks at, and runs at once.
+//! `cargo xtask new` in a copy of this workspace: what it makes builds, passes what `cargo xtask check` looks at, and
+//! runs at once.
 
 use std::collections::BTreeSet;
 use std::fs;

@@ -1,5 +1,5 @@
-//! Page tables as the guest uses them: of four and five levels, with leaves of 1 GiB, 2 MiB and 4 KiB, changed while other
-//! CPUs look.
+//! Page tables as the guest uses them: of four and five levels, with leaves of 1 GiB, 2 MiB and 4 KiB, changed while
+//! other CPUs look.
 
 use holdfast_tests::machine::{Outcome, machine, run};
 use holdfast_tests::pattern::{Change, Pattern};

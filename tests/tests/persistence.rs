@@ -1,4 +1,5 @@
-//! What reaches the persistence domain, and how: write-backs where they are needed, and none where the platform flushes caches.
+//! What reaches the persistence domain, and how: write-backs where they are needed, and none where the platform flushes
+//! caches.
 
 use holdfast_tests::resp::Reply;
 use holdfast_tests::store::{Store, StoreImage, store_machine};

@@ -121,7 +121,8 @@ fn a_report_shows_every_register() {
     }
 }
 
-/// Overflows a stack in this way on one and on several CPUs. The report has to name the thread, the stack's size and what to do.
+/// Overflows a stack in this way on one and on several CPUs. The report has to name the thread, the stack's size and
+/// what to do.
 fn overflow(way: &str, thread: &str, size: &str, advice: &str, functions: &[&str]) {
     for processors in [1, 2] {
         let mut options = machine("crash", &[way]);

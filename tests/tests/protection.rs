@@ -1,5 +1,5 @@
-//! Stray accesses to persistent memory, each way of them twice: under protection, where it faults, is reported with place
-//! and culprit, and leaves both images byte for byte as they were; and without, where it does what it says.
+//! Stray accesses to persistent memory, each way of them twice: under protection, where it faults, is reported with
+//! place and culprit, and leaves both images byte for byte as they were; and without, where it does what it says.
 //!
 //! The second half is the control group. It shows that the stray accesses are real, so that the first half shows the
 //! protection and not a harmless program.
@@ -315,8 +315,8 @@ fn a_cpu_without_the_protection_keys_that_are_asked_for_is_refused() {
     }
 }
 
-/// Without CR0.WP a key that denies stores denies none. Each CPU's first code sets the bit; an image in which one forgets it is
-/// what a broken loader or trampoline would amount to.
+/// Without CR0.WP a key that denies stores denies none. Each CPU's first code sets the bit; an image in which one
+/// forgets it is what a broken loader or trampoline would amount to.
 #[test]
 fn a_cpu_whose_write_protect_bit_is_clear_is_refused() {
     const SETS_BIT: [u8; 5] = [0x0d, 0x23, 0x00, 0x01, 0x80];

@@ -1,5 +1,5 @@
-//! Servers in the guest and their clients outside, on the way that `cargo xtask run` gives them: the forwarder, QEMU's user
-//! network, virtio-net.
+//! Servers in the guest and their clients outside, on the way that `cargo xtask run` gives them: the forwarder, QEMU's
+//! user network, virtio-net.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};

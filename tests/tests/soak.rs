@@ -1,7 +1,7 @@
 //! Long loads on a lossy link: nothing leaks, no byte is lost, no connection is stuck.
 //!
-//! The usual run has a short one, and its controls: defects that are planted in the guest's program, each of which has to be found.
-//! `cargo xtask test soak` has the long one too: ten minutes, or `HOLDFAST_SOAK_SECONDS`.
+//! The usual run has a short one, and its controls: defects that are planted in the guest's program, each of which has
+//! to be found. `cargo xtask test soak` has the long one too: ten minutes, or `HOLDFAST_SOAK_SECONDS`.
 
 use std::env;
 use std::time::Duration;

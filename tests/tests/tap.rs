@@ -1,5 +1,6 @@
-//! The network card on a tap device, with which QEMU offers what it does not with its user network: checksums, and several
-//! received segments in one frame. It takes root and /dev/net/tun; without them the test says that it is skipped.
+//! The network card on a tap device, with which QEMU offers what it does not with its user network: checksums, and
+//! several received segments in one frame. It takes root and /dev/net/tun; without them the test says that it is
+//! skipped.
 
 use std::fs;
 use std::io::{self, Read, Write};

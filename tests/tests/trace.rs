@@ -1,4 +1,5 @@
-//! `cargo xtask run --trace`: what is in the trace of a machine, however it ended, and that Perfetto can make sense of it.
+//! `cargo xtask run --trace`: what is in the trace of a machine, however it ended, and that Perfetto can make sense of
+//! it.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -41,8 +42,8 @@ fn traced_ledger(image: &StoreImage, smp: u32, entries: u64) -> Machine {
     machine
 }
 
-/// Checks what holds for each trace: times do not go back, and slices of one track are one inside the other or apart. Returns
-/// the slices by group and name, with how many there are.
+/// Checks what holds for each trace: times do not go back, and slices of one track are one inside the other or apart.
+/// Returns the slices by group and name, with how many there are.
 fn check(json: &Value) -> BTreeMap<(u64, String), u64> {
     let (mut slices, mut last) = (BTreeMap::new(), 0.0);
     let mut open: BTreeMap<(u64, u64), Vec<f64>> = BTreeMap::new();

@@ -1,5 +1,5 @@
-//! `cargo xtask run` as a person at a terminal has it: from the line that says "ready" to the exit status. What goes wrong
-//! before the machine starts is tested in xtask itself.
+//! `cargo xtask run` as a person at a terminal has it: from the line that says "ready" to the exit status. What goes
+//! wrong before the machine starts is tested in xtask itself.
 
 use holdfast_tests::resp::{Client, Reply};
 use holdfast_tests::store::{Store, StoreImage};

@@ -1,7 +1,7 @@
 //! Makes the guest's console readable: names for code addresses, and for a fault report the instruction that faulted.
 //!
-//! The guest prints numbers, because it has no symbols and must need nothing that may be broken. What they mean is known
-//! here, where the image is.
+//! The guest prints numbers, because it has no symbols and must need nothing that may be broken. What they mean is
+//! known here, where the image is.
 
 use std::path::Path;
 

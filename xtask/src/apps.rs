@@ -1,6 +1,7 @@
 //! The programs under `apps/`: which there are, and how each wants to be run.
 //!
-//! A program says the little that its host has to know before it runs in its own `Cargo.toml`; all of it may be left out:
+//! A program says the little that its host has to know before it runs in its own `Cargo.toml`; all of it may be left
+//! out:
 //!
 //! ```toml
 //! [package.metadata.holdfast]

@@ -1,8 +1,9 @@
-//! `cargo xtask boot` and `cargo xtask guest-test`: one image in a machine, as cargo starts one test program after another.
+//! `cargo xtask boot` and `cargo xtask guest-test`: one image in a machine, as cargo starts one test program after
+//! another.
 //!
-//! `boot` is a cargo runner: it takes an image and the program's arguments, shows what the guest prints, and ends with the
-//! guest's status. `guest-test` is `cargo test` for the guest with all that it takes: libtest built from source, panics that unwind, and
-//! `boot` as the runner.
+//! `boot` is a cargo runner: it takes an image and the program's arguments, shows what the guest prints, and ends with
+//! the guest's status. `guest-test` is `cargo test` for the guest with all that it takes: libtest built from source,
+//! panics that unwind, and `boot` as the runner.
 
 use std::path::PathBuf;
 use std::sync::mpsc;
@@ -67,8 +68,8 @@ pub fn boot(options: BootOptions) -> Result<u8> {
     Ok(Exit::Qemu(1).code())
 }
 
-/// Runs `cargo test` for the guest with these further arguments, in machines with so many processors and so much RAM, and
-/// returns cargo's status.
+/// Runs `cargo test` for the guest with these further arguments, in machines with so many processors and so much RAM,
+/// and returns cargo's status.
 ///
 /// # Errors
 /// When something is missing that cannot be installed from here, or cargo cannot be run.

@@ -38,8 +38,8 @@ pub enum Command {
     },
     /// Run every test, from unit tests to booted images
     Test {
-        /// Run only the stages (host, guest, std, pool, soak) or tests whose name contains this; std::NAME are Rust's own library tests
-        /// with this name
+        /// Run only the stages (host, guest, std, pool, soak) or tests whose name contains this; std::NAME are Rust's
+        /// own library tests with this name
         filter: Option<String>,
         /// Processors of the machines for the stage std [default: 2]
         #[arg(long, value_parser = clap::value_parser!(u32).range(1..=255))]
@@ -47,7 +47,8 @@ pub enum Command {
         #[command(flatten)]
         toolchain: ToolchainArgument,
     },
-    /// Run the tests of a package in the guest: `cargo xtask guest-test -p hello [-- ARGS]`. What follows is for `cargo test`
+    /// Run the tests of a package in the guest: `cargo xtask guest-test -p hello [-- ARGS]`. What follows is for `cargo
+    /// test`
     GuestTest {
         /// Processors of the machines
         #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=255))]
@@ -102,8 +103,8 @@ pub enum Command {
     },
     /// Run the unit tests of the crates with unsafe code in Miri, which finds undefined behaviour
     Miri,
-    /// Record what a booted store does to persistent memory and open the images that power cuts could leave (`cargo xtask crash
-    /// --help` has the options)
+    /// Record what a booted store does to persistent memory and open the images that power cuts could leave (`cargo
+    /// xtask crash --help` has the options)
     #[command(disable_help_flag = true)]
     Crash {
         #[command(flatten)]

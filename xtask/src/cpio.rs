@@ -1,4 +1,5 @@
-//! Archives in cpio's "newc" format, which Linux unpacks into its first file system, and in which guests get files of the host's.
+//! Archives in cpio's "newc" format, which Linux unpacks into its first file system, and in which guests get files of
+//! the host's.
 
 use std::fs;
 use std::io::{self, Read, Write};

@@ -1,7 +1,7 @@
 //! `cargo xtask fuzz`: looks for inputs that the pool does not stand, with cargo-fuzz and libFuzzer.
 //!
-//! Begins with the corpus in the repository and keeps what it learns under `target/fuzz`, so that the next run goes on from
-//! there. What makes a target fail is kept too, and named at the end.
+//! Begins with the corpus in the repository and keeps what it learns under `target/fuzz`, so that the next run goes on
+//! from there. What makes a target fail is kept too, and named at the end.
 
 use std::fs;
 use std::path::Path;
@@ -20,8 +20,8 @@ const LONGEST_INPUT: u32 = 800;
 /// An input that takes longer than this, in seconds, hangs.
 const SLOWEST_INPUT: u32 = 30;
 
-/// Fuzzes `only` this target, or all of them one after the other, for `seconds` each. Returns the exit status: 0 if nothing
-/// was found.
+/// Fuzzes `only` this target, or all of them one after the other, for `seconds` each. Returns the exit status: 0 if
+/// nothing was found.
 ///
 /// # Errors
 /// When cargo-fuzz is not there and cannot be installed, or a target does not build.

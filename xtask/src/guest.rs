@@ -57,8 +57,8 @@ pub fn build(toolchain: &Toolchain, packages: &[impl AsRef<str>], profile: Profi
     Ok(workspace::guest_image_directory(profile.name()))
 }
 
-/// Builds a guest program of a copy of this workspace, or of a part of it, as `run` would there, and returns its image. All copies
-/// share one output directory, apart from this workspace's: std is built once for them.
+/// Builds a guest program of a copy of this workspace, or of a part of it, as `run` would there, and returns its image.
+/// All copies share one output directory, apart from this workspace's: std is built once for them.
 ///
 /// # Errors
 /// As [`build`].

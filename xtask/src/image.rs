@@ -51,8 +51,8 @@ impl PmemImage {
         }
     }
 
-    /// Opens the image of this name that `run` uses by default, and creates it with `default_size` when it is not there yet and
-    /// no other size is asked for.
+    /// Opens the image of this name that `run` uses by default, and creates it with `default_size` when it is not there
+    /// yet and no other size is asked for.
     ///
     /// # Errors
     /// As [`PmemImage::open`].

@@ -63,8 +63,8 @@ pub(crate) fn code(line: &str) -> Option<Vec<u8>> {
     bytes.filter(|bytes| !bytes.is_empty())
 }
 
-/// The first instruction of `code` in Intel's syntax, and the memory that it was about to touch: `mov [rax], rcx   (writes
-/// 8 bytes at 0x0000100100123450)`. `None` if the bytes begin with no whole instruction.
+/// The first instruction of `code` in Intel's syntax, and the memory that it was about to touch: `mov [rax], rcx
+/// (writes 8 bytes at 0x0000100100123450)`. `None` if the bytes begin with no whole instruction.
 pub(crate) fn describe(code: &[u8], registers: &Registers) -> Option<String> {
     let rip = registers.value(Register::RIP).unwrap_or(0);
     let instruction = Decoder::with_ip(64, code, rip, DecoderOptions::NONE).decode();

@@ -5,10 +5,10 @@
 //!
 //! - [`guest::image`] finds the image of a guest program that `cargo xtask test` has built;
 //! - [`image::PmemImage`] makes, checks and locks the file behind an NVDIMM;
-//! - [`qemu::Machine`] starts QEMU, keeps the console, carries connections, presses the power button, kills, and says how
-//!   the guest ended ([`qemu::Exit`]);
-//! - [`annotate::Annotator`] turns addresses on the console into functions, files and lines, and a report's machine code
-//!   into an instruction and what it touched.
+//! - [`qemu::Machine`] starts QEMU, keeps the console, carries connections, presses the power button, kills, and says
+//!   how the guest ended ([`qemu::Exit`]);
+//! - [`annotate::Annotator`] turns addresses on the console into functions, files and lines, and a report's machine
+//!   code into an instruction and what it touched.
 
 pub mod annotate;
 pub mod apps;

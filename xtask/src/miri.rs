@@ -1,4 +1,5 @@
-//! `cargo xtask miri`: the host's unit tests of the modules with unsafe code, in an interpreter that finds undefined behaviour.
+//! `cargo xtask miri`: the host's unit tests of the modules with unsafe code, in an interpreter that finds undefined
+//! behaviour.
 //!
 //! Miri runs what needs no machine: no assembly, no mapped files. What that leaves out is tested in booted images.
 
@@ -11,8 +12,8 @@ use crate::test::host_cargo;
 
 /// The toolchain that has Miri.
 const TOOLCHAIN: &str = "nightly";
-/// The crates whose unit tests run, and which of them: not those of modules without unsafe code that take an interpreter hours. The
-/// network and the pool have none; `pmem` copies to and from a device with it.
+/// The crates whose unit tests run, and which of them: not those of modules without unsafe code that take an
+/// interpreter hours. The network and the pool have none; `pmem` copies to and from a device with it.
 const TESTS: [(&str, &[&str]); 2] = [("libos", &["--skip", "net::"]), ("pmem", &["device::"])];
 /// Of property tests, as many cases as an interpreter has time for.
 const CASES: &str = "2";

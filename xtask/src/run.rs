@@ -7,9 +7,10 @@
 //! NAME: ready on port PORT (WHAT IT SAYS OF ITSELF)
 //! ```
 //!
-//! So the port in the guest is the program's own business, whether it is fixed, an argument or chosen by the system. Upon that line
-//! connections to the port on this machine are carried there, the way is tried with the program's probe ([`crate::apps`]),
-//! and the user is told what to type. A program that never prints such a line runs just as well, without clients.
+//! So the port in the guest is the program's own business, whether it is fixed, an argument or chosen by the system.
+//! Upon that line connections to the port on this machine are carried there, the way is tried with the program's probe
+//! ([`crate::apps`]), and the user is told what to type. A program that never prints such a line runs just as well,
+//! without clients.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
@@ -71,7 +72,8 @@ enum News {
 /// Builds the program, boots it, carries its clients, and returns the exit status of the guest.
 ///
 /// # Errors
-/// When something is missing, in use or wrong. Program, options, port and image are checked before anything is built or changed.
+/// When something is missing, in use or wrong. Program, options, port and image are checked before anything is built or
+/// changed.
 pub fn run(options: RunOptions) -> Result<u8> {
     let RunOptions { app, pmem, pmem_size, listen, port, trace, toolchain, mut machine } = options;
     let app = apps::find(&app)?;

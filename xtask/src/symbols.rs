@@ -33,9 +33,10 @@ impl Symbols {
         reading().with_context(|| format!("cannot read the symbols of {}", image.display()))
     }
 
-    /// `line` with ` function (file:line)` after the addresses in it that lie in the image's code: the innermost function,
-    /// when the compiler has inlined several there. At the end of a line, where nothing is pushed away by it, those that
-    /// it was inlined into follow on lines of their own. A line without such addresses comes back as it is.
+    /// `line` with ` function (file:line)` after the addresses in it that lie in the image's code: the innermost
+    /// function, when the compiler has inlined several there. At the end of a line, where nothing is pushed away by
+    /// it, those that it was inlined into follow on lines of their own. A line without such addresses comes back as
+    /// it is.
     pub fn annotate(&self, line: &str) -> String {
         let mut annotated = String::with_capacity(line.len());
         let mut rest = line;
@@ -93,8 +94,8 @@ fn place(location: Option<&addr2line::Location<'_>>) -> String {
     }
 }
 
-/// A name without type arguments, which can be longer than everything else in a report. The type in front of a method, as in
-/// `<T as Trait>::method`, stays.
+/// A name without type arguments, which can be longer than everything else in a report. The type in front of a method,
+/// as in `<T as Trait>::method`, stays.
 fn without_arguments(name: &str) -> String {
     let mut short = String::with_capacity(name.len());
     let mut depth = 0;
@@ -134,8 +135,8 @@ fn keep_taker(frames: &mut Vec<String>) {
     *frames = vec![taker];
 }
 
-/// Whether `line` is one of a backtrace's callers, or a grant's taker. libos prints both as numbered lines, `#0` being a
-/// backtrace's place itself.
+/// Whether `line` is one of a backtrace's callers, or a grant's taker. libos prints both as numbered lines, `#0` being
+/// a backtrace's place itself.
 fn is_return_address(line: &str) -> bool {
     let Some((_, number)) = line.split_once('#') else { return false };
     let digits = number.find(|c: char| !c.is_ascii_digit()).unwrap_or(number.len());

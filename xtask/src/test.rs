@@ -1,11 +1,12 @@
 //! `cargo xtask test`: the stages of testing, and their totals.
 //!
 //! The stage `host` tests what runs without an emulator. The stage `guest` builds the guest programs and boots them.
-//! The stage `std` runs Rust's own library tests in the guest: those of std, which libos can break; those of core and alloc too when it is
-//! named.
+//! The stage `std` runs Rust's own library tests in the guest: those of std, which libos can break; those of core and
+//! alloc too when it is named.
 //! The stage `pool`, which runs only when it is named, tests `pmem` optimised and at full strength: a hundred thousand
-//! power cuts, and mutants of the pool that the tests must find. The stage `soak`, which runs only when it is named, keeps a machine under
-//! load for ten minutes, or `HOLDFAST_SOAK_SECONDS`, and looks for what is left. A stage in which no test ran has not tested anything, and counts as a failure.
+//! power cuts, and mutants of the pool that the tests must find. The stage `soak`, which runs only when it is named,
+//! keeps a machine under load for ten minutes, or `HOLDFAST_SOAK_SECONDS`, and looks for what is left. A stage in which
+//! no test ran has not tested anything, and counts as a failure.
 
 use std::io::{BufRead, BufReader};
 use std::ops::AddAssign;
@@ -139,7 +140,8 @@ enum Only<'a> {
 }
 
 /// The stages to run, and which tests in them. A filter that names a stage selects all of it; one that names a file of
-/// booting tests selects that file, and those whose names go on after it with an underscore. `std::` and a name selects library tests.
+/// booting tests selects that file, and those whose names go on after it with an underscore. `std::` and a name selects
+/// library tests.
 fn select(filter: Option<&str>) -> (Vec<Stage>, Only<'_>) {
     let Some(filter) = filter else { return (Stage::USUAL.to_vec(), Only::Usual) };
     let named: Vec<Stage> = Stage::ALL.into_iter().filter(|stage| stage.name().contains(filter)).collect();
@@ -153,8 +155,8 @@ fn select(filter: Option<&str>) -> (Vec<Stage>, Only<'_>) {
     if files.is_empty() { (Stage::OWN.to_vec(), Only::Named(filter)) } else { (vec![Stage::Guest], Only::Files(files)) }
 }
 
-/// The files and folders under `tests/tests` that a filter names, in order: one of its name, and with it those whose names
-/// go on after an underscore.
+/// The files and folders under `tests/tests` that a filter names, in order: one of its name, and with it those whose
+/// names go on after an underscore.
 fn files_of_tests(filter: &str) -> Vec<String> {
     // Who cannot read the directory finds no test by its file, and is told so.
     let entries = std::fs::read_dir(workspace::root().join("tests/tests")).into_iter().flatten().flatten();
@@ -247,8 +249,8 @@ fn run(stage: Stage, only: &Only<'_>, processors: u32, toolchain: &Toolchain) ->
     show_and_count(cargo, |_| {})
 }
 
-/// Runs the stage `pool`: the tests of `pmem` with as many power cuts as they are trusted for, and the mutants. Where some
-/// mutants are asked for by name, these alone.
+/// Runs the stage `pool`: the tests of `pmem` with as many power cuts as they are trusted for, and the mutants. Where
+/// some mutants are asked for by name, these alone.
 fn run_pool(mut cargo: Command) -> Result<(Totals, bool)> {
     cargo.args(["--package", "pmem", "--release", "--lib", "--tests", "--", "--show-output", "--test-threads=1"]);
     cargo.env("HOLDFAST_CRASH_IMAGES", CRASH_IMAGES.to_string());

@@ -41,8 +41,8 @@ pub fn apps_directory() -> PathBuf {
     root().join("apps")
 }
 
-/// The image of this name that `run` uses when the command line names none. It is outside `target/`, so `cargo clean` never
-/// deletes data.
+/// The image of this name that `run` uses when the command line names none. It is outside `target/`, so `cargo clean`
+/// never deletes data.
 pub fn default_image(name: &str) -> PathBuf {
     root().join("var").join(name)
 }

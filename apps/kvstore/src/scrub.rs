@@ -1,7 +1,7 @@
 //! Scrubbing in the background: when the next step is due, and how much it verifies.
 //!
-//! The rate bounds what it costs while nothing else happens, the length of a step what a client may have to wait for. Between
-//! passes it rests, so that a machine with nothing to do sleeps.
+//! The rate bounds what it costs while nothing else happens, the length of a step what a client may have to wait for.
+//! Between passes it rests, so that a machine with nothing to do sleeps.
 
 use std::time::{Duration, Instant};
 

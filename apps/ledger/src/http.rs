@@ -1,8 +1,9 @@
 //! HTTP/1.1 (RFC 9112), as little as the ledger needs: requests in, replies out, and a limit on everything.
 //!
-//! Nobody can keep a thread for ever: a connection may be idle for [`IDLE`], a request has [`PATIENCE`] from its first byte to
-//! its last, and so has a reply. Nobody can make a thread remember much: a head has at most [`LONGEST_HEAD`] bytes, a body
-//! [`LONGEST_BODY`]. What is refused is refused with a status and a sentence. Syntax is the crate `httparse`'s.
+//! Nobody can keep a thread for ever: a connection may be idle for [`IDLE`], a request has [`PATIENCE`] from its first
+//! byte to its last, and so has a reply. Nobody can make a thread remember much: a head has at most [`LONGEST_HEAD`]
+//! bytes, a body [`LONGEST_BODY`]. What is refused is refused with a status and a sentence. Syntax is the crate
+//! `httparse`'s.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
@@ -266,7 +267,8 @@ fn parse(bytes: &[u8]) -> Result<Parsed, Reply> {
     Ok(Parsed::Whole(request, end))
 }
 
-/// Reads the value of Content-Length: digits alone, for servers that read it in different ways can be played off against each other.
+/// Reads the value of Content-Length: digits alone, for servers that read it in different ways can be played off
+/// against each other.
 fn content_length(value: &[u8]) -> Result<usize, Reply> {
     let digits = std::str::from_utf8(value).ok().filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
     let digits =

@@ -16,24 +16,24 @@
 //!     24+n        zeros up to a multiple of 8; then the next record
 //! ```
 //!
-//! The checksum is the CRC32C of the entry's number (8 bytes, from 1 on) followed by the body, which begins with the time.
-//! A head word of zero ends the log.
+//! The checksum is the CRC32C of the entry's number (8 bytes, from 1 on) followed by the body, which begins with the
+//! time. A head word of zero ends the log.
 //!
 //! # Why a power cut cannot break it
 //!
-//! The memory below keeps what was stored, written back and fenced. Of what was stored since the last fence it keeps any
-//! words and loses the others; a word it never tears. So an entry is stored in two steps with a fence after each:
+//! The memory below keeps what was stored, written back and fenced. Of what was stored since the last fence it keeps
+//! any words and loses the others; a word it never tears. So an entry is stored in two steps with a fence after each:
 //!
 //! 1. its body, and a zero where the *next* record's head word will be;
 //! 2. its head word, which is one word.
 //!
-//! Before the second step the log ends where it ended, at a head word of zero, whatever the first one has left behind it.
-//! After it the entry is there, whole, and the log ends at the zero that the first step made durable. There is nothing in
-//! between. [`Log::append`] returns only after the second fence, with a [`Committed`] that nothing else can make, and
-//! without which [`crate::api`] has no reply.
+//! Before the second step the log ends where it ended, at a head word of zero, whatever the first one has left behind
+//! it. After it the entry is there, whole, and the log ends at the zero that the first step made durable. There is
+//! nothing in between. [`Log::append`] returns only after the second fence, with a [`Committed`] that nothing else can
+//! make, and without which [`crate::api`] has no reply.
 //!
-//! That also means that a record whose checksum is wrong was not torn: it is damaged. Opening refuses it, for to end the
-//! log there would lose the entries behind it without a word.
+//! That also means that a record whose checksum is wrong was not torn: it is damaged. Opening refuses it, for to end
+//! the log there would lose the entries behind it without a word.
 
 use std::fmt;
 

@@ -26,8 +26,8 @@ impl EventFd {
                 let changed = change(&mut counter);
                 let after = ready(&counter);
                 if let Some(value) = changed {
-                    // Published under the lock, so that the last publication is the counter's state. A second write to a
-                    // counter that was readable before changes nothing that anybody waits for.
+                    // Published under the lock, so that the last publication is the counter's state. A second write to
+                    // a counter that was readable before changes nothing that anybody waits for.
                     if before != after {
                         self.watch.publish(after);
                     }

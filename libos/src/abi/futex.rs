@@ -8,13 +8,15 @@ use super::errno::Errno;
 use crate::task::{self, FutexError};
 use crate::time;
 
-/// Waits for a wake on `address` if the word there is `expected`: 0 after a wake, -EAGAIN if the word differs, -ETIMEDOUT.
+/// Waits for a wake on `address` if the word there is `expected`: 0 after a wake, -EAGAIN if the word differs,
+/// -ETIMEDOUT.
 ///
 /// # Safety
 /// `address` is an aligned word that lives while the call lasts; `timeout` is null or points to a time.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn sys_futex_wait(address: *mut u32, expected: u32, timeout: *const timespec, flags: u32) -> i32 {
-    // Nothing here goes through `result`: the outcome of a wait is no error of the thread, and `std` compares the value alone.
+    // Nothing here goes through `result`: the outcome of a wait is no error of the thread, and `std` compares the value
+    // alone.
     if address.is_null() || !address.is_aligned() {
         return -Errno::EINVAL.number();
     }

@@ -17,7 +17,8 @@ use crate::time::now_ns;
 const MAX_ENTRIES: usize = 65536;
 
 /// Waits until a descriptor is ready, or for `timeout` milliseconds (negative: for ever). Returns the number of entries
-/// that are ready, 0 after the timeout, and exactly -1 with errno on failure: `std` takes every other number for success.
+/// that are ready, 0 after the timeout, and exactly -1 with errno on failure: `std` takes every other number for
+/// success.
 ///
 /// # Safety
 /// `entries` points to `number` entries that nobody else uses.

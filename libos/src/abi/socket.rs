@@ -202,7 +202,8 @@ unsafe extern "C" fn sys_send(fd: i32, buffer: *const c_void, len: usize, flags:
 /// Sends bytes to an address; how many. A stream ignores the address.
 ///
 /// # Safety
-/// `buffer` points to `len` readable bytes that nobody writes to; `address`, unless it is null, to `address_len` of them.
+/// `buffer` points to `len` readable bytes that nobody writes to; `address`, unless it is null, to `address_len` of
+/// them.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn sys_sendto(
     fd: i32,
@@ -240,8 +241,8 @@ unsafe extern "C" fn sys_recv(fd: i32, buffer: *mut u8, len: usize, flags: i32) 
 /// As `sys_recv`, and writes the sender's address to `address`.
 ///
 /// # Safety
-/// `buffer` points to `len` writable bytes that nobody else uses; unless they are null, `address_len` points to a length,
-/// and `address` to as many writable bytes.
+/// `buffer` points to `len` writable bytes that nobody else uses; unless they are null, `address_len` points to a
+/// length, and `address` to as many writable bytes.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn sys_recvfrom(
     fd: i32,

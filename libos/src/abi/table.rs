@@ -1,7 +1,7 @@
 //! The table of the functions that this library exports: the one list of what there is.
 //!
-//! `docs/abi.md` shows it, the guest program `abi` links every function in it, and the test `abi` compares it with what the
-//! compiled library exports and with what the sources of `std` and its neighbours call.
+//! `docs/abi.md` shows it, the guest program `abi` links every function in it, and the test `abi` compares it with what
+//! the compiled library exports and with what the sources of `std` and its neighbours call.
 
 use core::fmt;
 

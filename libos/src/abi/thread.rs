@@ -3,8 +3,8 @@
 use crate::arch::percpu;
 use crate::task::{self, ThreadId};
 
-/// Starts a thread that runs `function(argument)` on a stack of at least `stack_size` bytes; its identifier, 0 on failure.
-/// Priorities do not exist, and a CPU cannot be chosen.
+/// Starts a thread that runs `function(argument)` on a stack of at least `stack_size` bytes; its identifier, 0 on
+/// failure. Priorities do not exist, and a CPU cannot be chosen.
 #[unsafe(no_mangle)]
 extern "C" fn sys_spawn2(
     function: extern "C" fn(usize),

@@ -1,8 +1,8 @@
 //! Whose line the console is in: lines of several writers do not mix.
 //!
-//! `std` writes to the standard error in pieces (`eprintln!` with arguments), and so may anybody who flushes. The beginning of a
-//! line is held back until its end comes, for a moment; what takes longer or does not fit is shown, and whoever writes then
-//! begins a line of his own.
+//! `std` writes to the standard error in pieces (`eprintln!` with arguments), and so may anybody who flushes. The
+//! beginning of a line is held back until its end comes, for a moment; what takes longer or does not fit is shown, and
+//! whoever writes then begins a line of his own.
 
 /// How long the beginning of a line is held back, in nanoseconds.
 const HOLD: u64 = 20_000_000;

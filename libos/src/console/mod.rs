@@ -1,7 +1,7 @@
 //! The console: COM1, where the kernel's lines and the program's standard output go.
 //!
-//! Owns the port, and the order of what is written to it: the lines of two writers do not mix ([`lines`]). Never: what the text
-//! says.
+//! Owns the port, and the order of what is written to it: the lines of two writers do not mix ([`lines`]). Never: what
+//! the text says.
 
 #[cfg_attr(not(target_os = "hermit"), allow(dead_code, reason = "on the host only the tests use it"))]
 mod lines;

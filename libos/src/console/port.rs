@@ -74,7 +74,8 @@ fn with(work: impl FnOnce(&mut Lines, &mut dyn FnMut(&[u8])) -> Option<u64>) {
     }
 }
 
-/// Writes what the running thread has written to a descriptor, as it is; a line feed becomes carriage return and line feed.
+/// Writes what the running thread has written to a descriptor, as it is; a line feed becomes carriage return and line
+/// feed.
 pub fn write(descriptor: u8, bytes: &[u8]) {
     let writer = Writer { thread: task::current_id(), descriptor };
     with(|lines, mut out| {
@@ -126,8 +127,8 @@ pub(crate) fn wait_until_free() -> bool {
     })
 }
 
-/// Lets whoever writes come to an end, and nobody begin, until [`break_lock`]. Gives up after a little: the code that failed may
-/// itself have been writing.
+/// Lets whoever writes come to an end, and nobody begin, until [`break_lock`]. Gives up after a little: the code that
+/// failed may itself have been writing.
 pub(crate) fn keep_others_out() {
     let _ = (0..PATIENCE).any(|_| {
         core::hint::spin_loop();

@@ -49,7 +49,8 @@ pub enum AuditError {
     Writable(Leaf),
     /// A leaf of a device is encrypted: its data would be lost with the machine's keys.
     Encrypted(Leaf),
-    /// The page attribute table, which is this, does not have its reset value, so that leaves are not cached as they say.
+    /// The page attribute table, which is this, does not have its reset value, so that leaves are not cached as they
+    /// say.
     CacheTypes(u64),
     /// A device is not mapped whole: this many bytes are.
     Incomplete {

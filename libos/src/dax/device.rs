@@ -106,7 +106,8 @@ impl Device {
         self.protection
     }
 
-    /// The number of the device's protection key, 1 to 15; `None` without protection, and while the device is not in use.
+    /// The number of the device's protection key, 1 to 15; `None` without protection, and while the device is not in
+    /// use.
     pub fn key(&self) -> Option<u8> {
         self.protection_key().map(Key::number)
     }
@@ -121,13 +122,14 @@ impl Device {
         self.read_only
     }
 
-    /// How many ranges of persistent memory, of all devices, machine checks have reported as unreadable since boot. When it
-    /// has grown, [`Self::bad_ranges`] may have news.
+    /// How many ranges of persistent memory, of all devices, machine checks have reported as unreadable since boot.
+    /// When it has grown, [`Self::bad_ranges`] may have news.
     pub fn media_errors(&self) -> usize {
         media::BAD.count()
     }
 
-    /// The ranges of the device, as offsets, that machine checks have reported as unreadable since boot. Loads from them fail.
+    /// The ranges of the device, as offsets, that machine checks have reported as unreadable since boot. Loads from
+    /// them fail.
     pub fn bad_ranges(&self) -> impl Iterator<Item = Range<u64>> {
         let inside = |range: &Range<u64>| self.physical.contains(&range.start);
         media::BAD.iter().filter(inside).map(|range| range.start - self.physical.start..range.end - self.physical.start)
@@ -182,7 +184,8 @@ impl Device {
         if self.alive.load(Ordering::SeqCst) { Ok(lock) } else { Err(DeviceGone) }
     }
 
-    /// Enters a section on behalf of somebody who leaves it by [`Self::leave_section`]; false if the device has gone away.
+    /// Enters a section on behalf of somebody who leaves it by [`Self::leave_section`]; false if the device has gone
+    /// away.
     pub(super) fn enter_section(&self) -> bool {
         self.sections.fetch_add(1, Ordering::SeqCst);
         let alive = self.alive.load(Ordering::SeqCst);

@@ -26,8 +26,8 @@ pub(crate) fn page_fault(frame: &mut TrapFrame, address: u64) {
     }
     let written = PageFaultErrorCode::PROTECTION_VIOLATION | PageFaultErrorCode::CAUSED_BY_WRITE;
     if code == written && mm::translate(address).is_some_and(|leaf| leaf.flags.is_writable()) {
-        // The page was made writable a moment ago, and this CPU, not yet told, used what it remembered. The fault has made it
-        // forget (SDM volume 3A, section 4.10.4.1), so the store succeeds now.
+        // The page was made writable a moment ago, and this CPU, not yet told, used what it remembered. The fault has
+        // made it forget (SDM volume 3A, section 4.10.4.1), so the store succeeds now.
         return;
     }
     let access = access_name(code);
@@ -60,8 +60,8 @@ fn access_name(code: PageFaultErrorCode) -> &'static str {
     }
 }
 
-/// A stray access to a device: its handler, if it has one, then a report that names the place and the culprit, and what the
-/// policy says.
+/// A stray access to a device: its handler, if it has one, then a report that names the place and the culprit, and what
+/// the policy says.
 fn protection_fault(mut fault: Fault<'_>) {
     FAULTS.fetch_add(1, Ordering::Relaxed);
     trace(fault.is_write(), fault.address());
@@ -93,8 +93,9 @@ fn protection_fault(mut fault: Fault<'_>) {
     }
 }
 
-/// An access that the page's own permissions deny, whatever rights its context has: a store to a part of a device that is
-/// write-protected, a jump into a device, or anything in the window of a device that has gone away. No right would permit it, so it is let through under no policy.
+/// An access that the page's own permissions deny, whatever rights its context has: a store to a part of a device that
+/// is write-protected, a jump into a device, or anything in the window of a device that has gone away. No right would
+/// permit it, so it is let through under no policy.
 fn page_denied(frame: &mut TrapFrame, device: &'static Device, address: u64, kind: &'static str) {
     FAULTS.fetch_add(1, Ordering::Relaxed);
     let policy = fault_policy();
@@ -186,8 +187,9 @@ impl Stray {
     }
 
     fn let_through(&self, frame: &mut TrapFrame) {
-        // The debug exception after the instruction would store its frame there too, with the rights that are opened for
-        // the instruction, and its handler's own stores would fault, be let through, and so on down to the device's start.
+        // The debug exception after the instruction would store its frame there too, with the rights that are opened
+        // for the instruction, and its handler's own stores would fault, be let through, and so on down to the
+        // device's start.
         let around_stack = [frame.rsp, frame.rsp.wrapping_sub(1)];
         if around_stack.into_iter().any(|address| handler::owner_of_address(address).is_some()) {
             self.stop(frame, Some(&"the stack pointer is in persistent memory, where every trap would store"));

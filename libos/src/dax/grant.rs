@@ -1,11 +1,11 @@
 //! Sections and grants.
 //!
 //! A grant is a *scope*, a closure, and not a guard object: a guard can be leaked, or two guards can be dropped in the
-//! wrong order, and either would leave memory open that nobody holds a grant for. Scopes nest by construction, and the end
-//! of each restores exactly the rights before it, whatever way it ends.
+//! wrong order, and either would leave memory open that nobody holds a grant for. Scopes nest by construction, and the
+//! end of each restores exactly the rights before it, whatever way it ends.
 //!
-//! Inside, memory is reached by copying in and out. There are no references into persistent memory: the compiler may move
-//! an access through a reference across the register write, since it believes that a reference is always valid.
+//! Inside, memory is reached by copying in and out. There are no references into persistent memory: the compiler may
+//! move an access through a reference across the register write, since it believes that a reference is always valid.
 
 use core::fmt;
 use core::marker::PhantomData;
@@ -90,8 +90,8 @@ pub fn grant_counts() -> (u64, u64) {
     (GRANTS_READ.load(Ordering::Relaxed), GRANTS_WRITE.load(Ordering::Relaxed))
 }
 
-/// An open window: the register is changed when it begins and restored when it ends. Never leaves this module, so it can
-/// neither be leaked nor dropped out of order.
+/// An open window: the register is changed when it begins and restored when it ends. Never leaves this module, so it
+/// can neither be leaked nor dropped out of order.
 struct Window<'d> {
     device: &'d Device,
     access: Access,
@@ -126,8 +126,8 @@ impl<'d> ReadLock<'d> {
         Self { device, thread_bound: PhantomData }
     }
 
-    /// Runs `scope` with permission to read the device. Inside a write grant of the same device it takes the permission to
-    /// write away until it ends.
+    /// Runs `scope` with permission to read the device. Inside a write grant of the same device it takes the permission
+    /// to write away until it ends.
     // Inlined, as `write` is, so that the return address that is recorded for a report is the caller's.
     #[inline(always)]
     pub fn read<R>(&self, scope: impl FnOnce(&ReadGrant<'_>) -> R) -> R {
@@ -168,9 +168,9 @@ impl ReadGrant<'_> {
             if let Some(bad) = self.device.unreadable(&(offset..offset + into.len() as u64)) {
                 return Err(LoadError::Unreadable(bad));
             }
-            // SAFETY: the source is inside the device's mapping, which lasts as long as the section that this grant borrows
-            // from, and this thread's window is open while a grant exists; the target is the caller's exclusive slice,
-            // which is ordinary memory.
+            // SAFETY: the source is inside the device's mapping, which lasts as long as the section that this grant
+            // borrows from, and this thread's window is open while a grant exists; the target is the
+            // caller's exclusive slice, which is ordinary memory.
             if unsafe { dax_copy::copy(into.as_mut_ptr(), from as *const u8, into.len()) } {
                 return Ok(());
             }
@@ -178,8 +178,8 @@ impl ReadGrant<'_> {
         }
     }
 
-    /// Writes the cache lines of this range of offsets back, unless the platform does when power fails; durable after the
-    /// next fence. Returns how many lines were written back.
+    /// Writes the cache lines of this range of offsets back, unless the platform does when power fails; durable after
+    /// the next fence. Returns how many lines were written back.
     pub fn write_back(&self, range: Range<u64>) -> Result<u64, OutOfRange> {
         let length = range.end.saturating_sub(range.start);
         let start = self.address(range.start, length)?;
@@ -210,8 +210,8 @@ impl WriteGrant<'_> {
         Ok(())
     }
 
-    /// Copies `from` to `offset` past the caches: durable after the next fence, without a write-back. Says `false`, and stores
-    /// nothing, if `offset` is no multiple of eight or `from` is not made of whole words of eight bytes.
+    /// Copies `from` to `offset` past the caches: durable after the next fence, without a write-back. Says `false`, and
+    /// stores nothing, if `offset` is no multiple of eight or `from` is not made of whole words of eight bytes.
     pub fn stream(&self, offset: u64, from: &[u8]) -> Result<bool, OutOfRange> {
         let to = self.reader.address(offset, from.len() as u64)?;
         let words = from.len() / 8;
@@ -231,8 +231,8 @@ impl WriteGrant<'_> {
         Ok(())
     }
 
-    /// Writes the cache lines of this range of offsets back, unless the platform does when power fails; durable after the
-    /// next fence. Returns how many lines were written back.
+    /// Writes the cache lines of this range of offsets back, unless the platform does when power fails; durable after
+    /// the next fence. Returns how many lines were written back.
     pub fn write_back(&self, range: Range<u64>) -> Result<u64, OutOfRange> {
         self.reader.write_back(range)
     }

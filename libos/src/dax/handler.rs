@@ -1,7 +1,7 @@
 //! Handlers of one key's faults.
 //!
-//! The hardware does not say which key denied an access: the leaf that maps the address does. A table leads from the key to
-//! the device that owns it, and the device to its handler.
+//! The hardware does not say which key denied an access: the leaf that maps the address does. A table leads from the
+//! key to the device that owns it, and the device to its handler.
 
 use core::fmt;
 use core::ptr;
@@ -19,13 +19,13 @@ use crate::mm;
 pub enum FaultAction {
     /// What the fault policy says.
     Policy,
-    /// The instruction runs again. If the interrupted context's rights would deny it once more, the policy decides after
-    /// all: a handler that has changed nothing makes no loop.
+    /// The instruction runs again. If the interrupted context's rights would deny it once more, the policy decides
+    /// after all: a handler that has changed nothing makes no loop.
     Retry,
 }
 
-/// Decides what follows a fault on a device. It runs in the exception, rights closed and interrupts disabled: it must not
-/// wait, allocate, or take a lock that an interrupted thread may hold.
+/// Decides what follows a fault on a device. It runs in the exception, rights closed and interrupts disabled: it must
+/// not wait, allocate, or take a lock that an interrupted thread may hold.
 pub type FaultHandler = fn(&mut Fault<'_>) -> FaultAction;
 
 /// An access that a protection key denied.
@@ -62,9 +62,9 @@ impl<'f> Fault<'f> {
         self.frame.rights()
     }
 
-    /// Gives the interrupted context other rights. They hold from when it goes on until the innermost grant that it is in
-    /// ends, or until the context does; a device that they open to a thread cannot be retired meanwhile. Keys that no device has, and those
-    /// of devices that are going away, stay closed.
+    /// Gives the interrupted context other rights. They hold from when it goes on until the innermost grant that it is
+    /// in ends, or until the context does; a device that they open to a thread cannot be retired meanwhile. Keys
+    /// that no device has, and those of devices that are going away, stay closed.
     pub fn set_rights(&mut self, rights: Rights) {
         let rights = record::lend(self.frame.rights(), rights, self.frame.is_in_thread());
         self.frame.set_rights(rights);

@@ -1,18 +1,20 @@
 //! How a device comes into use, goes away, and comes back.
 //!
-//! Going away frees the device's key for another device, so nothing may be left that opens it. Each context whose rights
-//! open a key is inside a section of the device that has the key, which [`Device::retire`] waits for:
+//! Going away frees the device's key for another device, so nothing may be left that opens it. Each context whose
+//! rights open a key is inside a section of the device that has the key, which [`Device::retire`] waits for:
 //!
 //! - A **grant** is a scope inside its section. The register is closed before the section is left.
-//! - What a **fault handler** opens for a thread counts as a section of the thread until the thread's rights close it again.
+//! - What a **fault handler** opens for a thread counts as a section of the thread until the thread's rights close it
+//!   again.
 //! - An **instruction that is let through** counts as a section until the debug exception after it.
 //! - A **thread that is ended** leaves its sections after its rights were closed for good.
-//! - A **trap handler** has rights of its own, which end with it. If a fault handler opened something for it, it is in no section for
-//!   that, but it runs with interrupts disabled, so that its CPU answers the shootdown of the unmapping only after it.
+//! - A **trap handler** has rights of its own, which end with it. If a fault handler opened something for it, it is in
+//!   no section for that, but it runs with interrupts disabled, so that its CPU answers the shootdown of the unmapping
+//!   only after it.
 //!
-//! So when no section is left, nobody can enter one, and every CPU has answered, the key is closed in every register and in
-//! every saved one. Pointers from old grants lead to a window where nothing is mapped, or, once the device is back, to
-//! memory under a key that they have no rights to.
+//! So when no section is left, nobody can enter one, and every CPU has answered, the key is closed in every register
+//! and in every saved one. Pointers from old grants lead to a window where nothing is mapped, or, once the device is
+//! back, to memory under a key that they have no rights to.
 
 use alloc::format;
 use alloc::vec::Vec;
@@ -117,8 +119,8 @@ pub(crate) fn register(ranges: &[SpaRange], protection: Protection) -> Result<&'
     Ok(all)
 }
 
-/// Makes every device go away for the end of the machine: nobody may enter a section any more, and those who are in one have
-/// until `deadline`, in nanoseconds since boot, to leave it.
+/// Makes every device go away for the end of the machine: nobody may enter a section any more, and those who are in one
+/// have until `deadline`, in nanoseconds since boot, to leave it.
 pub(crate) fn retire_all(deadline: u64) {
     for device in devices() {
         device.alive.store(false, Ordering::SeqCst);
@@ -157,9 +159,10 @@ impl Device {
         Ok(())
     }
 
-    /// Makes the device go away: from now on nobody enters a section, and those who are in one have until `deadline`, in
-    /// nanoseconds since boot, to leave it. Then the device is unmapped on every CPU, and its key is free for another one.
-    /// Does nothing more to a device that has gone away. Called by a thread that holds no section of it.
+    /// Makes the device go away: from now on nobody enters a section, and those who are in one have until `deadline`,
+    /// in nanoseconds since boot, to leave it. Then the device is unmapped on every CPU, and its key is free for
+    /// another one. Does nothing more to a device that has gone away. Called by a thread that holds no section of
+    /// it.
     pub fn retire(&self, deadline: u64) -> Result<(), RetireError> {
         let _change = self.change.lock();
         self.alive.store(false, Ordering::SeqCst);

@@ -4,8 +4,8 @@ use core::fmt;
 use core::str::FromStr;
 use core::sync::atomic::{AtomicU8, Ordering};
 
-/// What to do with a stray access to persistent memory that no handler has dealt with. In no case is anything stored that
-/// was not permitted, except under [`Self::Relaxed`].
+/// What to do with a stray access to persistent memory that no handler has dealt with. In no case is anything stored
+/// that was not permitted, except under [`Self::Relaxed`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(u8)]
 pub enum FaultPolicy {

@@ -1,6 +1,7 @@
 //! What a thread, or the handlers of a CPU, hold and have held: sections, and the last grants for a report.
 //!
-//! Constant in size and made of atomics: it is written on every grant and read by a report, which may come at any moment.
+//! Constant in size and made of atomics: it is written on every grant and read by a report, which may come at any
+//! moment.
 
 use core::array;
 use core::fmt;
@@ -50,7 +51,8 @@ impl Entry {
 #[derive(Debug)]
 pub(crate) struct Record {
     sections: [AtomicU32; DEVICES],
-    /// A bit for each key to which a fault handler gave the thread rights. Each counts as a section of the key's device.
+    /// A bit for each key to which a fault handler gave the thread rights. Each counts as a section of the key's
+    /// device.
     lent: AtomicU32,
     taken: AtomicUsize,
     grants: [Entry; GRANTS],
@@ -107,8 +109,8 @@ impl Record {
     }
 }
 
-/// Runs `use_record` with the record of the running context: the thread's, or of the CPU's handlers; `None` before there
-/// are threads.
+/// Runs `use_record` with the record of the running context: the thread's, or of the CPU's handlers; `None` before
+/// there are threads.
 fn with_record<R>(use_record: impl FnOnce(&Record) -> R) -> Option<R> {
     if crate::arch::trap::in_trap() {
         // A handler stays on its CPU.
@@ -154,7 +156,8 @@ pub(super) fn settle(rights: Rights) {
     }
 }
 
-/// Enters a section of the owner of this key for one instruction that is let through; false if the device is going away.
+/// Enters a section of the owner of this key for one instruction that is let through; false if the device is going
+/// away.
 pub(super) fn enter_section_of(key: u8) -> bool {
     handler::owner(key).is_some_and(Device::enter_section)
 }

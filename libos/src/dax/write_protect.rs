@@ -1,8 +1,8 @@
 //! Write-protection of parts of a device, by the page: what no grant opens.
 //!
-//! A grant opens a whole device. What is not to change for a while can be taken out of that by the permissions of its pages,
-//! which bind every thread on every CPU at once. It costs an edit of the page tables and an interruption of all CPUs, so it
-//! is for what stays protected for long.
+//! A grant opens a whole device. What is not to change for a while can be taken out of that by the permissions of its
+//! pages, which bind every thread on every CPU at once. It costs an edit of the page tables and an interruption of all
+//! CPUs, so it is for what stays protected for long.
 
 use core::fmt;
 use core::ops::Range;
@@ -46,10 +46,10 @@ impl fmt::Display for WriteProtectError {
 impl core::error::Error for WriteProtectError {}
 
 impl Device {
-    /// Permits stores to this range of offsets, under a grant as ever, or forbids them to everyone, whatever grants there
-    /// are. Large pages that reach over an end of the range are split. When this returns it holds on every CPU; stores
-    /// that other threads make meanwhile may be before or after it. It waits for the other CPUs, so it is called with
-    /// interrupts enabled and without a spinlock. On an error no permission has changed.
+    /// Permits stores to this range of offsets, under a grant as ever, or forbids them to everyone, whatever grants
+    /// there are. Large pages that reach over an end of the range are split. When this returns it holds on every
+    /// CPU; stores that other threads make meanwhile may be before or after it. It waits for the other CPUs, so it
+    /// is called with interrupts enabled and without a spinlock. On an error no permission has changed.
     pub fn set_writable(&self, range: Range<u64>, writable: bool) -> Result<(), WriteProtectError> {
         if range.start > range.end || range.end > self.len() {
             let length = range.end.saturating_sub(range.start);

@@ -1,8 +1,8 @@
-//! The archive in which the host hands files in: cpio's "newc" format, which the boot loader puts into memory as Linux's
-//! initial RAM file system.
+//! The archive in which the host hands files in: cpio's "newc" format, which the boot loader puts into memory as
+//! Linux's initial RAM file system.
 //!
-//! A boot loader that knows PVH has loaded it before the first instruction, so no driver is needed, there is no limit of names
-//! or of their lengths as with QEMU's fw_cfg, and the bytes are used where they are.
+//! A boot loader that knows PVH has loaded it before the first instruction, so no driver is needed, there is no limit
+//! of names or of their lengths as with QEMU's fw_cfg, and the bytes are used where they are.
 
 use core::fmt;
 
@@ -54,7 +54,8 @@ const NAME_SIZE: usize = 11;
 /// The name of what comes after the last entry.
 const TRAILER: &[u8] = b"TRAILER!!!";
 
-/// The entries of an archive, in order; the last one is an error if the archive is damaged. No bytes are an archive of nothing.
+/// The entries of an archive, in order; the last one is an error if the archive is damaged. No bytes are an archive of
+/// nothing.
 pub fn entries(archive: &[u8]) -> impl Iterator<Item = Result<Entry<'_>, ArchiveError>> {
     let mut at = (!archive.is_empty()).then_some(0);
     core::iter::from_fn(move || {

@@ -47,7 +47,8 @@ pub struct Open {
     read: bool,
     write: bool,
     append: AtomicBool,
-    /// The position in a file; in a directory 0, or more once it was listed. Changes only by who has the tree for himself.
+    /// The position in a file; in a directory 0, or more once it was listed. Changes only by who has the tree for
+    /// himself.
     position: AtomicU64,
 }
 
@@ -185,11 +186,11 @@ impl Tree {
         self.about_node(open.node)
     }
 
-    /// Lists an open directory; how many bytes, 0 once all was listed. `None` if `into` does not hold all of it: `std` asks
-    /// once, and takes what it gets for everything.
+    /// Lists an open directory; how many bytes, 0 once all was listed. `None` if `into` does not hold all of it: `std`
+    /// asks once, and takes what it gets for everything.
     ///
-    /// An empty directory is listed as one entry, `.`, that is not said to be a directory: `std` takes an empty list for an
-    /// error, and passes every entry on.
+    /// An empty directory is listed as one entry, `.`, that is not said to be a directory: `std` takes an empty list
+    /// for an error, and passes every entry on.
     pub fn list(&mut self, open: &Open, into: &mut [u8], now: i128) -> Result<Option<usize>, Error> {
         let node = self.node(open.node)?;
         let Data::Directory(directory) = &node.data else { return Err(Error::NotADirectory) };

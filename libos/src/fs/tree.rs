@@ -310,7 +310,8 @@ impl Tree {
         }
     }
 
-    /// Adds a file of the host's, which cannot be written to, and the directories on the way. The host wrote it at `modified`.
+    /// Adds a file of the host's, which cannot be written to, and the directories on the way. The host wrote it at
+    /// `modified`.
     pub fn add_host_file(&mut self, path: &[u8], bytes: &'static [u8], modified: i128, now: i128) -> Result<(), Error> {
         let path = Path::new(path)?;
         if path.ends_with_slash() {

@@ -66,7 +66,8 @@ impl<'a> PartsMut<'a> {
     /// Several buffers.
     ///
     /// # Safety
-    /// Each names memory that is writable and used by nobody else for as long as `'a`, or has no length; no two overlap.
+    /// Each names memory that is writable and used by nobody else for as long as `'a`, or has no length; no two
+    /// overlap.
     pub unsafe fn many(parts: &'a [iovec]) -> Self {
         Self { raw: Raw::Many(parts), bytes: PhantomData }
     }
@@ -75,8 +76,8 @@ impl<'a> PartsMut<'a> {
     pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut [u8]> {
         self.raw.all().iter().map(|part| match part.iov_len {
             0 => &mut [][..],
-            // SAFETY: `one` made it from a slice, or the caller of `many` answers for it; `self` is borrowed for as long
-            // as the slices live, and each part is given out once.
+            // SAFETY: `one` made it from a slice, or the caller of `many` answers for it; `self` is borrowed for as
+            // long as the slices live, and each part is given out once.
             len => unsafe { slice::from_raw_parts_mut(part.iov_base.cast(), len) },
         })
     }

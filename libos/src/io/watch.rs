@@ -8,8 +8,8 @@ use crate::task::{Held, TimedOut, WaitQueue};
 
 /// An object's readiness, the threads that block on it, and whether a poller is interested in it.
 ///
-/// Pollers are woken through one queue for all of them, but only by objects that they asked about: each notes the interest
-/// here when it looks, and a publication that matches takes the note away again.
+/// Pollers are woken through one queue for all of them, but only by objects that they asked about: each notes the
+/// interest here when it looks, and a publication that matches takes the note away again.
 #[derive(Debug, Default)]
 pub struct Watch {
     ready: AtomicU16,

@@ -63,8 +63,8 @@ impl Attributes {
     /// Device registers: read and write, uncacheable.
     pub const DEVICE: Self = Self { cacheability: Cacheability::UNCACHEABLE, ..Self::DATA };
 
-    /// Persistent memory under a protection key, or under none when there is no protection. Never encrypted: the keys of
-    /// a machine's memory encryption are lost with its power, and the data with them.
+    /// Persistent memory under a protection key, or under none when there is no protection. Never encrypted: the keys
+    /// of a machine's memory encryption are lost with its power, and the data with them.
     pub const fn pmem(protection: Protection, key: Option<Key>, read_only: bool) -> Self {
         let permissions = if read_only { Permissions::Read } else { Permissions::ReadWrite };
         Self { permissions, key, user: matches!(protection, Protection::Pku), ..Self::DATA }

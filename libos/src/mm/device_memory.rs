@@ -1,5 +1,5 @@
-//! Memory that devices, firmware and the boot loader share with us: registers, buffers, tables and files. Never persistent memory, which devices
-//! could change behind its protection key.
+//! Memory that devices, firmware and the boot loader share with us: registers, buffers, tables and files. Never
+//! persistent memory, which devices could change behind its protection key.
 
 use core::ops::Range;
 use core::ptr::{self, NonNull};
@@ -60,8 +60,8 @@ pub fn map_firmware(phys: u64, len: usize) -> &'static [u8] {
     unsafe { slice::from_raw_parts(phys as *const u8, len) }
 }
 
-/// What the boot loader put into RAM, which was kept out of the allocator since: from now on nobody can write there. Called by
-/// a thread.
+/// What the boot loader put into RAM, which was kept out of the allocator since: from now on nobody can write there.
+/// Called by a thread.
 pub(crate) fn loaded(range: Range<u64>) -> Result<&'static [u8], MapError> {
     if range.is_empty() {
         return Ok(&[]);
@@ -71,8 +71,8 @@ pub(crate) fn loaded(range: Range<u64>) -> Result<&'static [u8], MapError> {
     }
     let len = (range.end - range.start) as usize;
     protect(pages(range.start, len), Permissions::Read)?;
-    // SAFETY: the pages are RAM, mapped for ever, and `mm::init` has reserved them whole, so no allocator has them; the loader
-    // wrote them before the boot, and nobody can since.
+    // SAFETY: the pages are RAM, mapped for ever, and `mm::init` has reserved them whole, so no allocator has them; the
+    // loader wrote them before the boot, and nobody can since.
     Ok(unsafe { slice::from_raw_parts(range.start as *const u8, len) })
 }
 

@@ -1,9 +1,9 @@
 //! Memory: physical frames, the one address space, the heap and thread stacks.
 //!
-//! Owns every page-table entry: attributes (permissions, key, cacheability, encryption) are computed for each leaf when it
-//! is made; a change of permissions, and a split of a large page, keep all others.
-//! RAM is mapped at its physical address; thread stacks and persistent memory have windows of their own (see [`layout`]).
-//! Never: an alias of persistent memory, or a page both writable and executable.
+//! Owns every page-table entry: attributes (permissions, key, cacheability, encryption) are computed for each leaf when
+//! it is made; a change of permissions, and a split of a large page, keep all others.
+//! RAM is mapped at its physical address; thread stacks and persistent memory have windows of their own (see
+//! [`layout`]). Never: an alias of persistent memory, or a page both writable and executable.
 
 pub mod attributes;
 pub mod frames;

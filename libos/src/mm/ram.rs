@@ -57,8 +57,8 @@ pub(crate) unsafe fn init(usable: impl Iterator<Item = Range<u64>>, reserved: &[
         crate::fatal::fatal!(crate::fatal::BOOT_REFUSED, "no RAM after the image for the bitmap of frames");
     };
     let bitmap = place..place + length;
-    // SAFETY: the range is RAM that `init`'s caller gives us, behind the image, mapped by the boot mapping, aligned to a
-    // page; it is reserved below, so nobody else gets it.
+    // SAFETY: the range is RAM that `init`'s caller gives us, behind the image, mapped by the boot mapping, aligned to
+    // a page; it is reserved below, so nobody else gets it.
     let words = unsafe { slice::from_raw_parts_mut(bitmap.start as *mut u64, words as usize) };
     let mut frames = FrameBitmap::new(words);
     for range in ranges {

@@ -15,8 +15,9 @@ use crate::sync::{IrqLock, class};
 
 /// Page tables lie in frames of RAM and are reached by the identity mapping.
 ///
-/// A frame that held a table is used for tables for ever: a CPU that rests is not disturbed by a shootdown, and until it has
-/// dropped what it remembers it may still look a table up ahead of time, and would set marks in whatever is there.
+/// A frame that held a table is used for tables for ever: a CPU that rests is not disturbed by a shootdown, and until
+/// it has dropped what it remembers it may still look a table up ahead of time, and would set marks in whatever is
+/// there.
 #[derive(Debug)]
 struct FrameTables {
     /// The first unused table; each has the next one's address in its first entry, which is thereby not present.
@@ -44,9 +45,10 @@ impl TableMemory for FrameTables {
     }
 
     fn table(&self, physical: u64) -> &Table {
-        // SAFETY: `physical` came from `allocate`, so it is an aligned, initialised frame that holds a table and nothing
-        // else. It is not released below a reader: those who change tables hold `SPACE`'s lock, and `translate`, which
-        // does not, disables interrupts, without which no flush that precedes a release ends.
+        // SAFETY: `physical` came from `allocate`, so it is an aligned, initialised frame that holds a table and
+        // nothing else. It is not released below a reader: those who change tables hold `SPACE`'s lock, and
+        // `translate`, which does not, disables interrupts, without which no flush that precedes a release
+        // ends.
         unsafe { &*(physical as *const Table) }
     }
 }
@@ -81,8 +83,8 @@ pub(super) fn init(ram: &[Range<u64>], mode: Mode) {
     };
     match build() {
         Ok(space) => {
-            // SAFETY: the tables have this mode and map the running code, its data and its stack where they are now; they
-            // lie below 1 GiB, since the boot mapping reaches no further.
+            // SAFETY: the tables have this mode and map the running code, its data and its stack where they are now;
+            // they lie below 1 GiB, since the boot mapping reaches no further.
             unsafe { arch::paging::load(space.root(), mode.levels) };
             LOADED.call_once(|| (mode, space.root()));
             *SPACE.lock() = Some(space);
@@ -105,8 +107,8 @@ fn settle(stale: Stale) {
     let range = stale.range();
     if !range.is_empty() {
         let dead = with_space(AddressSpace::take_dead);
-        // Tables are found through what CPUs remember of pages: flushing a page makes them forget all tables (SDM volume
-        // 3A, section 4.10.4.1).
+        // Tables are found through what CPUs remember of pages: flushing a page makes them forget all tables (SDM
+        // volume 3A, section 4.10.4.1).
         arch::shootdown::flush_everywhere(range);
         with_space(|space| space.release(dead));
     }
@@ -146,8 +148,8 @@ pub(crate) fn unmap_pmem(window: Range<u64>) -> Result<(), MapError> {
     unmap(window)
 }
 
-/// Unmaps whatever is mapped in `range`, pages of any size; when this returns no CPU reaches it any more. The memory behind
-/// it stays whose it was. Called with interrupts enabled, without an [`IrqLock`].
+/// Unmaps whatever is mapped in `range`, pages of any size; when this returns no CPU reaches it any more. The memory
+/// behind it stays whose it was. Called with interrupts enabled, without an [`IrqLock`].
 pub(super) fn unmap(range: Range<u64>) -> Result<(), MapError> {
     with_space(|space| space.unmap(range, &mut |_| {})).map(settle)
 }
@@ -173,10 +175,11 @@ pub(super) fn map_frames(range: Range<u64>) -> Result<(), MapError> {
     Ok(())
 }
 
-/// Unmaps what [`map_frames`] mapped at these ranges and gives the frames back, once no CPU can reach them any more: one
-/// shootdown for all.
+/// Unmaps what [`map_frames`] mapped at these ranges and gives the frames back, once no CPU can reach them any more:
+/// one shootdown for all.
 pub(super) fn unmap_frames(ranges: impl IntoIterator<Item = Range<u64>>) {
-    // The list of the frames lies in the frames themselves, which nobody uses now; 0 is no frame of RAM that is given out.
+    // The list of the frames lies in the frames themselves, which nobody uses now; 0 is no frame of RAM that is given
+    // out.
     let mut list = 0;
     let mut keep = |leaf: Leaf| {
         // SAFETY: the frame is RAM, so mapped at its physical address, aligned, and it was the unmapped page's.

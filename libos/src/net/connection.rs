@@ -16,8 +16,8 @@ use crate::io::{Ready, Signal};
 
 /// How long a connect waits for an answer to its SYN.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(60);
-/// How long a peer may take to finish the handshake that it began: the answer to its SYN goes out six times, as Linux's does
-/// (`tcp_synack_retries`), since a peer that has got one takes the connection for made, and may wait for ever.
+/// How long a peer may take to finish the handshake that it began: the answer to its SYN goes out six times, as Linux's
+/// does (`tcp_synack_retries`), since a peer that has got one takes the connection for made, and may wait for ever.
 pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(63);
 /// How long a connection that its program has closed may be without progress.
 pub const ORPHAN_TIMEOUT: Duration = Duration::from_secs(20);
@@ -194,8 +194,8 @@ impl<S: Signal> Connection<S> {
         self.set.get_mut(self.handle)
     }
 
-    /// Whether what arrives from now on may be acknowledged later. Of two segments, one at least is acknowledged at once
-    /// (RFC 9293, section 3.8.6.3); smoltcp counts frames, of which one may be many segments.
+    /// Whether what arrives from now on may be acknowledged later. Of two segments, one at least is acknowledged at
+    /// once (RFC 9293, section 3.8.6.3); smoltcp counts frames, of which one may be many segments.
     pub fn delay_acknowledgements(&mut self, may_wait: bool) {
         self.socket_mut().set_ack_delay(Some(if may_wait { ACK_DELAY } else { Duration::ZERO }));
     }

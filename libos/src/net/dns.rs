@@ -1,8 +1,8 @@
 //! Names to addresses: a stub resolver (RFC 1035, 3596), over whatever carries its datagrams.
 //!
-//! `message` writes questions and reads answers, whatever bytes they are made of; here is whom to ask, how often, and what
-//! to conclude. Questions for both kinds of address go out together. There is no cache: programs that look up much keep
-//! their own. Answers that are cut off (TC) are taken for what they hold; TCP is not tried.
+//! `message` writes questions and reads answers, whatever bytes they are made of; here is whom to ask, how often, and
+//! what to conclude. Questions for both kinds of address go out together. There is no cache: programs that look up much
+//! keep their own. Answers that are cut off (TC) are taken for what they hold; TCP is not tried.
 
 mod message;
 

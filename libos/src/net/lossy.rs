@@ -1,11 +1,13 @@
 //! A link that loses, repeats and delays frames, as real networks do: for tests.
 //!
-//! It is made here, between the card and the stack, because that works with every network that a virtual machine can have: QEMU's
-//! user network loses nothing, and a bridge that does takes a tap device and root. Both directions pass it. What it does to
-//! a frame follows from a seed, so that a run with the same frames in the same order meets the same faults.
+//! It is made here, between the card and the stack, because that works with every network that a virtual machine can
+//! have: QEMU's user network loses nothing, and a bridge that does takes a tap device and root. Both directions pass
+//! it. What it does to a frame follows from a seed, so that a run with the same frames in the same order meets the same
+//! faults.
 //!
-//! A frame that is delayed comes after the others of its burst: received ones when the card has no more of them, sent ones
-//! when the card is told of the burst. So nothing waits longer than it takes to look at the card, and no timer is needed.
+//! A frame that is delayed comes after the others of its burst: received ones when the card has no more of them, sent
+//! ones when the card is told of the burst. So nothing waits longer than it takes to look at the card, and no timer is
+//! needed.
 
 use alloc::collections::VecDeque;
 use alloc::vec;

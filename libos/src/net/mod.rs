@@ -2,18 +2,20 @@
 //!
 //! smoltcp does the protocols. Around it:
 //!
-//! - **Every connection is a `SocketSet` of its own**, and `frame` reads from a received frame whose it is. smoltcp walks
-//!   over a whole set for every frame, every transmission and every question about time; with sets of one socket none of
-//!   these costs grows with the number of connections. Connections that want attention are queued, and one ordered set
-//!   holds their timers (`table`).
+//! - **Every connection is a `SocketSet` of its own**, and `frame` reads from a received frame whose it is. smoltcp
+//!   walks over a whole set for every frame, every transmission and every question about time; with sets of one socket
+//!   none of these costs grows with the number of connections. Connections that want attention are queued, and one
+//!   ordered set holds their timers (`table`).
 //! - **A connection's socket is made when its SYN arrives**, after the checksums were verified, so a listener needs no
-//!   spare sockets and takes hundreds of clients at once. Handshakes, waiting connections and connections in all are bounded.
-//! - **One sleeping mutex guards the stack** (`service`), and whoever holds it runs it: a program's thread sends its reply
-//!   from within its own `write`, and takes received frames when it comes to `poll`, `read` or `accept`. A network thread
-//!   of the kernel is woken by the card's interrupt and by timers, but only to do what no program thread is there for.
-//!   On one CPU this saves the two context switches per batch that a thread of its own costs, and the copy between its
-//!   queues and smoltcp's buffers. Under load, when the program polls faster than the interrupt's thread gets a turn, there is
-//!   no switch and, because the card's interrupt stays masked meanwhile, hardly an interrupt.
+//!   spare sockets and takes hundreds of clients at once. Handshakes, waiting connections and connections in all are
+//!   bounded.
+//! - **One sleeping mutex guards the stack** (`service`), and whoever holds it runs it: a program's thread sends its
+//!   reply from within its own `write`, and takes received frames when it comes to `poll`, `read` or `accept`. A
+//!   network thread of the kernel is woken by the card's interrupt and by timers, but only to do what no program thread
+//!   is there for. On one CPU this saves the two context switches per batch that a thread of its own costs, and the
+//!   copy between its queues and smoltcp's buffers. Under load, when the program polls faster than the interrupt's
+//!   thread gets a turn, there is no switch and, because the card's interrupt stays masked meanwhile, hardly an
+//!   interrupt.
 //!
 //! Never here: file descriptors and addresses in the ABI's form (see `abi`), and no `smoltcp` socket outside this room.
 #![cfg_attr(not(target_os = "hermit"), allow(dead_code, reason = "on the host only the tests use this room"))]

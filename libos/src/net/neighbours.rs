@@ -1,8 +1,8 @@
 //! Asking for the Ethernet addresses of neighbours.
 //!
-//! smoltcp asks for one neighbour a second in all (0.14.0, `iface::neighbor`), so whoever needs a second one, or any while
-//! strangers' packets make it ask for hosts that do not exist, would wait. Here each neighbour has a second of its own. The
-//! answers go to smoltcp, which keeps them.
+//! smoltcp asks for one neighbour a second in all (0.14.0, `iface::neighbor`), so whoever needs a second one, or any
+//! while strangers' packets make it ask for hosts that do not exist, would wait. Here each neighbour has a second of
+//! its own. The answers go to smoltcp, which keeps them.
 
 use alloc::vec::Vec;
 
@@ -42,8 +42,8 @@ fn next_hop(interface: &Interface, address: IpAddress) -> Option<IpAddress> {
 }
 
 impl Neighbours {
-    /// smoltcp could not send to `address` because the neighbour on the way there is unknown: asks for it, unless smoltcp
-    /// has just done so itself.
+    /// smoltcp could not send to `address` because the neighbour on the way there is unknown: asks for it, unless
+    /// smoltcp has just done so itself.
     pub fn unresolved<D: Device>(
         &mut self,
         interface: &Interface,

@@ -1,15 +1,15 @@
 //! What smoltcp's TCP does not get right when segments are lost, mended at the frames that go in and out.
 //!
-//! **Segments that only acknowledge** are to have the number SND.NXT (RFC 9293, section 3.10.7.4), the highest that was ever sent: a peer refuses what lies behind its window,
-//! with the acknowledgement in it. smoltcp sets its own idea of SND.NXT back when it retransmits, so what it
-//! acknowledges meanwhile is refused; and when both ends of a connection retransmit, neither learns any more what the other
-//! has got, and the connection is dead (smoltcp's issue 836). So every outgoing segment is looked at here, and one that
-//! only acknowledges, with an old number, gets the highest.
+//! **Segments that only acknowledge** are to have the number SND.NXT (RFC 9293, section 3.10.7.4), the highest that was
+//! ever sent: a peer refuses what lies behind its window, with the acknowledgement in it. smoltcp sets its own idea of
+//! SND.NXT back when it retransmits, so what it acknowledges meanwhile is refused; and when both ends of a connection
+//! retransmit, neither learns any more what the other has got, and the connection is dead (smoltcp's issue 836). So
+//! every outgoing segment is looked at here, and one that only acknowledges, with an old number, gets the highest.
 //!
 //! **A FIN that is lost alone** is to be sent again when its timer ends. smoltcp stops the timer at the third duplicate
-//! acknowledgement, to send again what is missing, but then looks only for data, finds none, and never sends anything any
-//! more. After a minute it asks for a sign of life with a byte in the FIN's place, which the peer takes for data. So
-//! duplicate acknowledgements are kept from a connection that has nothing but its FIN to be acknowledged.
+//! acknowledgement, to send again what is missing, but then looks only for data, finds none, and never sends anything
+//! any more. After a minute it asks for a sign of life with a byte in the FIN's place, which the peer takes for data.
+//! So duplicate acknowledgements are kept from a connection that has nothing but its FIN to be acknowledged.
 
 use smoltcp::phy::{self, TxToken};
 use smoltcp::wire::{
@@ -24,8 +24,8 @@ pub struct Sent {
 }
 
 impl Sent {
-    /// Whether an Ethernet frame for a connection that waits for nothing but the acknowledgement of its FIN is a duplicate one
-    /// of what came before.
+    /// Whether an Ethernet frame for a connection that waits for nothing but the acknowledgement of its FIN is a
+    /// duplicate one of what came before.
     pub fn only_repeats(&self, frame: &[u8]) -> bool {
         let segment = segment(frame).and_then(|at| TcpPacket::new_checked(frame.get(at..)?).ok());
         segment.is_some_and(|segment| {

@@ -1,10 +1,10 @@
 //! The stack of this machine: its lock, its thread, and who runs it when.
 //!
-//! The card's interrupt masks itself (see `drivers::virtio`) and finds somebody to look: a thread that sleeps in `poll`,
-//! else the network thread. Masked, it stays so until somebody has found nothing more to receive and unmasks it, and one of
-//! these is always due to do so: a thread in `poll`, before it returns or sleeps; the network thread; or, while a program
-//! calls `poll` again and again, the network thread at the end of a nap of [`NAP`]. So a busy program is interrupted a
-//! few hundred times a second at most, whatever the traffic.
+//! The card's interrupt masks itself (see `drivers::virtio`) and finds somebody to look: a thread that sleeps in
+//! `poll`, else the network thread. Masked, it stays so until somebody has found nothing more to receive and unmasks
+//! it, and one of these is always due to do so: a thread in `poll`, before it returns or sleeps; the network thread;
+//! or, while a program calls `poll` again and again, the network thread at the end of a nap of [`NAP`]. So a busy
+//! program is interrupted a few hundred times a second at most, whatever the traffic.
 
 use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr};
@@ -139,9 +139,9 @@ fn wake_thread() {
     THREAD.wake_one();
 }
 
-/// Does something with the stack. What it gives the card to send is sent at once, except from a program that polls again
-/// and again: it is about to come back, and to tell the card of twenty replies costs no more than of one. The network
-/// thread naps meanwhile and sees to it that nothing waits for longer than that.
+/// Does something with the stack. What it gives the card to send is sent at once, except from a program that polls
+/// again and again: it is about to come back, and to tell the card of twenty replies costs no more than of one. The
+/// network thread naps meanwhile and sees to it that nothing waits for longer than that.
 pub fn with<R>(work: impl FnOnce(&mut GuestStack, Instant) -> R) -> R {
     let now = now_ns();
     serve(polls_often(now) && looks_soon(now), work)
@@ -262,7 +262,8 @@ pub(crate) fn accounts() -> (Holdings, Traffic, FaultCounts) {
     })
 }
 
-/// Waits for an address with which `address` can be reached, as long as one may still be on its way; whether there is one.
+/// Waits for an address with which `address` can be reached, as long as one may still be on its way; whether there is
+/// one.
 pub fn wait_for_way(address: IpAddress) -> bool {
     let settled = || with(|stack, _| stack.is_reachable(address) || !stack.is_configuring(address)).then_some(());
     let _ = ADDRESS.wait_until(Some(now_ns() + ADDRESS_LIMIT), settled);
@@ -294,7 +295,8 @@ pub fn name_servers() -> Vec<SocketAddr> {
     with(|stack, _| stack.name_servers().map(|server| usual(server.into())).collect())
 }
 
-/// Waits until all that was sent on a closed connection has arrived, but not beyond `deadline`, in nanoseconds since boot.
+/// Waits until all that was sent on a closed connection has arrived, but not beyond `deadline`, in nanoseconds since
+/// boot.
 pub fn wait_for_delivery(id: Id, deadline: u64) {
     while now_ns() < deadline && !with(|stack, _| stack.is_delivered(id)) {
         pump();
@@ -302,7 +304,8 @@ pub fn wait_for_delivery(id: Id, deadline: u64) {
     }
 }
 
-/// Closes every connection as the program's end does, and waits until what was sent has arrived, as long as [`Patience`] lasts.
+/// Closes every connection as the program's end does, and waits until what was sent has arrived, as long as
+/// [`Patience`] lasts.
 pub fn drain() {
     if STACK.try_lock().is_some_and(|stack| stack.is_none()) {
         return;

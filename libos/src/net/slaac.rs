@@ -1,8 +1,8 @@
 //! IPv6 addresses from router advertisements (RFC 4861, 4862), and name servers from them (RFC 8106).
 //!
 //! smoltcp has this too, but its interface stops all timers of its sockets once the router has answered, and spins when
-//! none does (0.14.0, `Interface::poll_at`); nor does it know of name servers. Here it is apart from the interface: what
-//! has been learnt, and when to ask. Addresses are not checked for duplicates.
+//! none does (0.14.0, `Interface::poll_at`); nor does it know of name servers. Here it is apart from the interface:
+//! what has been learnt, and when to ask. Addresses are not checked for duplicates.
 
 use alloc::vec::Vec;
 

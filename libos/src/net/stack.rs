@@ -1,7 +1,7 @@
 //! The network stack: two links, the sockets, and every call on them that does not block.
 //!
-//! Generic over the device and over the way an owner is told about changes, and without a lock or a clock of its own, so
-//! that it runs under `cargo test` with two stacks back to back and a clock that the test moves.
+//! Generic over the device and over the way an owner is told about changes, and without a lock or a clock of its own,
+//! so that it runs under `cargo test` with two stacks back to back and a clock that the test moves.
 
 mod addresses;
 mod datagrams;
@@ -75,8 +75,8 @@ pub struct Stack<D: Device, S: Signal> {
 }
 
 impl<D: Device, S: Signal> Stack<D, S> {
-    /// A stack that reaches only this machine itself. `seed` makes sequence numbers and ports hard to guess; the buffers of
-    /// all connections take up to `budget` bytes.
+    /// A stack that reaches only this machine itself. `seed` makes sequence numbers and ports hard to guess; the
+    /// buffers of all connections take up to `budget` bytes.
     pub fn new(seed: u64, budget: usize, now: Instant) -> Self {
         let mut loopback = Link::new(Loopback::default(), EthernetAddress([0; 6]), seed, now);
         // Every address that is sent here is this machine's: 127.0.0.0/8, ::1 and the network card's.
@@ -117,9 +117,11 @@ impl<D: Device, S: Signal> Stack<D, S> {
         core::mem::take(&mut self.changes)
     }
 
-    /// Takes received frames, runs timers and sends what is to be sent. Bounded; `true`: call again, there is more to do.
+    /// Takes received frames, runs timers and sends what is to be sent. Bounded; `true`: call again, there is more to
+    /// do.
     ///
-    /// When the device has no room for a frame, the rest waits for the next call, which the device's interrupt leads to.
+    /// When the device has no room for a frame, the rest waits for the next call, which the device's interrupt leads
+    /// to.
     pub fn poll(&mut self, now: Instant) -> bool {
         if let Some(nic) = &mut self.nic {
             nic.full = false;

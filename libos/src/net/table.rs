@@ -1,8 +1,8 @@
 //! The tables of sockets: who listens, which connections there are, and which of them want to be looked at and when.
 //!
 //! A connection is *queued* when it may have something to send or to tell, and *armed* when time alone may give it
-//! something. Those that wait for a neighbour's address are apart, and are looked at when one was resolved. Nothing walks
-//! over all connections, except when this machine's own addresses have changed.
+//! something. Those that wait for a neighbour's address are apart, and are looked at when one was resolved. Nothing
+//! walks over all connections, except when this machine's own addresses have changed.
 
 mod listeners;
 
@@ -363,7 +363,8 @@ impl<S: Signal> Table<S> {
             _ => None,
         };
         if let Some(at) = by_stack.into_iter().chain(by_owner).min() {
-            // What is due but could not be done now (a neighbour's address is unknown) is tried again soon, not at once.
+            // What is due but could not be done now (a neighbour's address is unknown) is tried again soon, not at
+            // once.
             let at = at.max(now + Duration::from_millis(1));
             if connection.armed.is_none_or(|armed| at < armed) {
                 if let Some(armed) = connection.armed.replace(at) {
@@ -404,8 +405,8 @@ impl<S: Signal> Table<S> {
             while matches!(connection.socket_mut().recv(|bytes| (bytes.len(), bytes.len())), Ok(1..)) {
                 lost = true;
             }
-            // A peer that goes on writing to who has closed must learn that (RFC 1122, section 4.2.2.13), once all that was
-            // written before the close has arrived there.
+            // A peer that goes on writing to who has closed must learn that (RFC 1122, section 4.2.2.13), once all that
+            // was written before the close has arrived there.
             if lost && state == State::FinWait2 && matches!(connection.owner, Owner::Nobody { .. }) {
                 return connection.socket_mut().abort();
             }

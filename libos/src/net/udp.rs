@@ -62,7 +62,8 @@ struct Pair {
 }
 
 impl Pair {
-    /// The address is not smoltcp's business: whose a datagram is has been decided before, and a source is always given.
+    /// The address is not smoltcp's business: whose a datagram is has been decided before, and a source is always
+    /// given.
     fn new(port: u16) -> Option<Self> {
         let set = || {
             let buffer = || PacketBuffer::new(vec![PacketMetadata::EMPTY; PACKETS], vec![0; BYTES]);

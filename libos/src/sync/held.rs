@@ -149,8 +149,8 @@ pub(super) fn release_sleeping(class: Class) {
     context::with_thread(|held| held.remove(class));
 }
 
-/// At the beginning of everything that may put the running thread to sleep. In a build with debug assertions it ends the
-/// machine if that must not happen here, whether or not it would have happened this time.
+/// At the beginning of everything that may put the running thread to sleep. In a build with debug assertions it ends
+/// the machine if that must not happen here, whether or not it would have happened this time.
 #[track_caller]
 pub fn might_sleep() {
     might_sleep_at(Location::caller());

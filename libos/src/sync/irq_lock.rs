@@ -10,8 +10,8 @@ use lock_api::{GuardNoSend, RawMutex};
 use super::class::{self, Classified};
 use super::held;
 
-/// Interrupts are disabled from `lock` to `unlock`; their former state is kept in the lock itself, which only its holder
-/// reads and writes.
+/// Interrupts are disabled from `lock` to `unlock`; their former state is kept in the lock itself, which only its
+/// holder reads and writes.
 pub struct RawIrqLock<C> {
     held: AtomicBool,
     interrupts_were_enabled: UnsafeCell<bool>,

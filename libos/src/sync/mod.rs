@@ -1,8 +1,9 @@
 //! Locks, each of which says what it disables.
 //!
-//! [`IrqLock`] disables interrupts while it is held: for state that an interrupt handler shares, and for short sections.
-//! `Mutex` puts its waiters to sleep: for threads only. Each lock has a [`class`], and the classes have an order; a build with
-//! debug assertions checks it, and that nothing sleeps where it must not. Nothing here knows what a lock protects.
+//! [`IrqLock`] disables interrupts while it is held: for state that an interrupt handler shares, and for short
+//! sections. `Mutex` puts its waiters to sleep: for threads only. Each lock has a [`class`], and the classes have an
+//! order; a build with debug assertions checks it, and that nothing sleeps where it must not. Nothing here knows what a
+//! lock protects.
 
 pub mod class;
 mod held;

@@ -47,7 +47,8 @@ unsafe impl<C: Classified> RawMutex for RawSleepMutex<C> {
     }
 }
 
-/// A value behind a mutex whose waiters sleep, and the class that says when it may be taken. For threads only: never in an interrupt handler.
+/// A value behind a mutex whose waiters sleep, and the class that says when it may be taken. For threads only: never in
+/// an interrupt handler.
 pub type Mutex<T, C> = lock_api::Mutex<RawSleepMutex<C>, T>;
 
 /// The access to a [`Mutex`]'s value.

@@ -1,8 +1,8 @@
 //! Threads: who runs, who waits for what, and until when.
 //!
-//! Owns the run queue, wait queues, futexes, timers and thread-local storage blocks. A thread runs until it waits, or until
-//! its time slice ends while another one is ready. Waking is constant in time and never allocates, so interrupt handlers
-//! may do it. Never: what a thread does with persistent memory; its rights are only carried along.
+//! Owns the run queue, wait queues, futexes, timers and thread-local storage blocks. A thread runs until it waits, or
+//! until its time slice ends while another one is ready. Waking is constant in time and never allocates, so interrupt
+//! handlers may do it. Never: what a thread does with persistent memory; its rights are only carried along.
 
 pub mod queue;
 

@@ -1,7 +1,7 @@
 //! Which ready thread comes next: two classes, each first come first served.
 //!
-//! Threads that were woken (or are new) go before those that were preempted or gave way, since what waits for an event is
-//! mostly short and urgent. They cannot keep the others waiting for ever: once these have been passed over for
+//! Threads that were woken (or are new) go before those that were preempted or gave way, since what waits for an event
+//! is mostly short and urgent. They cannot keep the others waiting for ever: once these have been passed over for
 //! [`PATIENCE`], the first of them goes next. All operations take constant time.
 
 use intrusive_collections::linked_list::LinkedListOps;

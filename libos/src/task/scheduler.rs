@@ -1,21 +1,22 @@
 //! Who runs next, on which CPU.
 //!
-//! One queue for all CPUs (see [`super::queue`] for its order): a ready thread runs on whichever CPU comes for it, and takes
-//! its rights, its vector state and its thread pointer along. Only threads that are pinned to a CPU wait in a list of that
-//! CPU's, which takes from both in turn. A thread that was woken by an interrupt runs as soon as the interrupt returns,
-//! unless a CPU that waits can take it: what waits for devices is short and urgent. A CPU's timer is armed for the earliest
-//! timer, and for the end of the time slice only while somebody waits for a CPU: an idle machine has no periodic interrupt.
+//! One queue for all CPUs (see [`super::queue`] for its order): a ready thread runs on whichever CPU comes for it, and
+//! takes its rights, its vector state and its thread pointer along. Only threads that are pinned to a CPU wait in a
+//! list of that CPU's, which takes from both in turn. A thread that was woken by an interrupt runs as soon as the
+//! interrupt returns, unless a CPU that waits can take it: what waits for devices is short and urgent. A CPU's timer is
+//! armed for the earliest timer, and for the end of the time slice only while somebody waits for a CPU: an idle machine
+//! has no periodic interrupt.
 //!
-//! Making a CPU leave its halt is dear, most of all where CPUs are virtual. So no more CPUs are called than threads wait: a
-//! thread that is woken while one is on its way is left to that one, or to whoever gives up a CPU before it arrives. A CPU
-//! that takes a thread calls the next CPU if more are waiting.
+//! Making a CPU leave its halt is dear, most of all where CPUs are virtual. So no more CPUs are called than threads
+//! wait: a thread that is woken while one is on its way is left to that one, or to whoever gives up a CPU before it
+//! arrives. A CPU that takes a thread calls the next CPU if more are waiting.
 //!
 //! Three rules make this right:
 //!
-//! - **The queue's lock is held across the switch** and released by the thread that was switched to, and a thread that runs
-//!   is not queued by whoever wakes it. So whoever takes a thread from the queue finds its state saved.
-//! - **Preemption never takes a thread out of the run queue** whatever its state says, since it may be interrupted between
-//!   deciding to wait and blocking.
+//! - **The queue's lock is held across the switch** and released by the thread that was switched to, and a thread that
+//!   runs is not queued by whoever wakes it. So whoever takes a thread from the queue finds its state saved.
+//! - **Preemption never takes a thread out of the run queue** whatever its state says, since it may be interrupted
+//!   between deciding to wait and blocking.
 //! - **[`block`] does not block a thread that was woken meanwhile.**
 
 use alloc::sync::Arc;
@@ -70,8 +71,8 @@ impl RunQueue {
         !self.shared.is_empty() || !self.pinned[cpu.id as usize].is_empty()
     }
 
-    /// Puts a thread where it waits for its CPU, or for any. Calls its CPU if that is not this one; whether the thread is
-    /// left for this CPU or any other to take.
+    /// Puts a thread where it waits for its CPU, or for any. Calls its CPU if that is not this one; whether the thread
+    /// is left for this CPU or any other to take.
     fn put(&mut self, thread: Arc<Thread>, class: Class, this: &PerCpu) -> bool {
         match thread.home() {
             None => self.shared.push(class, thread, time::now_ns()),
@@ -168,8 +169,8 @@ pub(crate) fn become_idle() -> ! {
             give_up(Reason::Yield(why::YIELDED));
             interrupts::restore(true);
         } else {
-            // Whoever makes a thread ready takes the lock and sees this. Interrupts are disabled until the CPU waits for
-            // them, so the call is not missed.
+            // Whoever makes a thread ready takes the lock and sees this. Interrupts are disabled until the CPU waits
+            // for them, so the call is not missed.
             queue.idle |= 1 << cpu.id;
             drop(queue);
             shootdown::rest();
@@ -213,8 +214,8 @@ pub(super) fn ready(thread: &Arc<Thread>) {
     arm_cpu_timer();
 }
 
-/// Keeps a thread on one CPU from now on, or lets it run on any again; whether there are such a thread and such a CPU. The
-/// running thread is there when this returns; another one moves as soon as it can. A thread that a pinned one
+/// Keeps a thread on one CPU from now on, or lets it run on any again; whether there are such a thread and such a CPU.
+/// The running thread is there when this returns; another one moves as soon as it can. A thread that a pinned one
 /// starts is pinned too.
 pub fn pin(thread: ThreadId, cpu: Option<u32>) -> bool {
     if cpu.is_some_and(|cpu| cpu as usize >= MAX_CPUS || !percpu::get(cpu).online.load(Ordering::Acquire)) {
@@ -226,7 +227,8 @@ pub fn pin(thread: ThreadId, cpu: Option<u32>) -> bool {
         thread.set_home(cpu);
         let runs_on = thread.cpu.load(Ordering::Relaxed);
         let runs_elsewhere = thread.running.load(Ordering::Relaxed) && runs_on != percpu::this().id;
-        // Where it runs it is preempted, and queued for its CPU. If it waits in the queue, whoever takes it looks again.
+        // Where it runs it is preempted, and queued for its CPU. If it waits in the queue, whoever takes it looks
+        // again.
         if runs_elsewhere && cpu.is_some_and(|cpu| cpu != runs_on) {
             queue.call(runs_on);
         }
@@ -284,8 +286,8 @@ pub fn yield_now() {
     give_up(Reason::Yield(why::YIELDED));
 }
 
-/// Waits until somebody wakes this thread, whose state says that it waits; returns at once if that has happened. `why` is for
-/// traces.
+/// Waits until somebody wakes this thread, whose state says that it waits; returns at once if that has happened. `why`
+/// is for traces.
 pub(super) fn block(why: u8) {
     give_up(Reason::Block(why));
 }
@@ -337,9 +339,10 @@ fn give_up(reason: Reason) {
         Some(next) => {
             // Released by `after_switch`, on the other side.
             mem::forget(queue);
-            // SAFETY: the running thread and the chosen one are alive: all threads are kept in a table until they end, and
-            // then in the list of the dead, which is emptied under the queue's lock and by others; idle threads are never
-            // freed. Interrupts are disabled and the queue's lock is held, so both `saved` are ours.
+            // SAFETY: the running thread and the chosen one are alive: all threads are kept in a table until they end,
+            // and then in the list of the dead, which is emptied under the queue's lock and by others; idle
+            // threads are never freed. Interrupts are disabled and the queue's lock is held, so both
+            // `saved` are ours.
             unsafe {
                 let (from, to) = (&mut *(*previous).saved.get(), &*(*next).saved.get());
                 from.rights = key_rights::current();

@@ -89,8 +89,8 @@ pub struct Thread {
     pub(crate) sleeping_locks: HeldLocks,
     /// An instruction of this thread that is let through; `arch`'s.
     pub(crate) step: Step,
-    /// For checks: the rights that it gave up the CPU with, and those of what an interrupt took the CPU from. Closed while it
-    /// runs.
+    /// For checks: the rights that it gave up the CPU with, and those of what an interrupt took the CPU from. Closed
+    /// while it runs.
     pub(super) rights_left: AtomicU32,
     rights_interrupted: AtomicU32,
     /// What it holds and has held of persistent memory; `dax`'s.
@@ -101,8 +101,8 @@ pub struct Thread {
     pub(crate) errno: AtomicI32,
 }
 
-// SAFETY: `saved` is the scheduler's, which touches it only with interrupts disabled and only while the thread is either
-// running on that CPU or in no queue; everything else is `Sync` by itself.
+// SAFETY: `saved` is the scheduler's, which touches it only with interrupts disabled and only while the thread is
+// either running on that CPU or in no queue; everything else is `Sync` by itself.
 unsafe impl Sync for Thread {}
 // SAFETY: as for `Sync`; nothing in it belongs to a CPU.
 unsafe impl Send for Thread {}
@@ -259,8 +259,8 @@ fn wake_by_timer(thread: usize) {
 /// The running thread.
 pub(crate) fn current() -> Arc<Thread> {
     let pointer = percpu::current_thread().cast_const();
-    // SAFETY: the scheduler keeps the running thread's pointer there, which came from an `Arc` that `THREADS` (or, for the
-    // idle thread, a leak) keeps alive.
+    // SAFETY: the scheduler keeps the running thread's pointer there, which came from an `Arc` that `THREADS` (or, for
+    // the idle thread, a leak) keeps alive.
     unsafe {
         Arc::increment_strong_count(pointer);
         Arc::from_raw(pointer)
@@ -273,7 +273,8 @@ pub(crate) fn current_ref<'a>() -> Option<&'a Thread> {
     unsafe { percpu::current_thread().as_ref() }
 }
 
-/// Says with which rights the running thread was interrupted and is about to lose the CPU; closed ones once it has it back.
+/// Says with which rights the running thread was interrupted and is about to lose the CPU; closed ones once it has it
+/// back.
 pub(crate) fn note_interrupted(rights: Rights) {
     if let Some(thread) = current_ref() {
         thread.rights_interrupted.store(rights.bits(), Ordering::Relaxed);
@@ -293,9 +294,9 @@ pub fn current_name() -> &'static str {
     current_ref().map_or("boot", Thread::name)
 }
 
-/// Runs `work` with the name of the running thread: the one that the program gave it by `std`, if it did. Called by the thread
-/// itself or by the handler of an exception of its own: an interrupt may come before `std` has noted the name, and to ask
-/// it then would make it note that there is none.
+/// Runs `work` with the name of the running thread: the one that the program gave it by `std`, if it did. Called by the
+/// thread itself or by the handler of an exception of its own: an interrupt may come before `std` has noted the name,
+/// and to ask it then would make it note that there is none.
 pub(crate) fn with_name<R>(work: impl FnOnce(&str) -> R) -> R {
     match current_ref() {
         None => work("boot"),
@@ -387,8 +388,8 @@ pub(super) fn exit() -> ! {
     scheduler::leave(thread)
 }
 
-/// As long as this exists, the thread that made it has something that others wait for and that only it can give back, such
-/// as a sleeping lock of the library's. It cannot be ended from outside meanwhile.
+/// As long as this exists, the thread that made it has something that others wait for and that only it can give back,
+/// such as a sleeping lock of the library's. It cannot be ended from outside meanwhile.
 #[derive(Debug)]
 pub(crate) struct Held(PhantomData<*const ()>);
 

@@ -8,8 +8,8 @@ use intrusive_collections::{KeyAdapter, RBTree, RBTreeAtomicLink, intrusive_adap
 use crate::sync::{IrqLock, class};
 use crate::time;
 
-/// A function that can be armed to run once at a time, in interrupt context with interrupts disabled: it must not sleep or
-/// allocate. Dropping the timer cancels it.
+/// A function that can be armed to run once at a time, in interrupt context with interrupts disabled: it must not sleep
+/// or allocate. Dropping the timer cancels it.
 #[derive(Debug)]
 pub struct Timer {
     alarm: Arc<Alarm>,
@@ -72,8 +72,8 @@ impl Timer {
         super::scheduler::arm_cpu_timer();
     }
 
-    /// Disarms the timer; does nothing if it has run or was not armed. When this returns, the function does not run on any
-    /// CPU. Not to be called by the function itself.
+    /// Disarms the timer; does nothing if it has run or was not armed. When this returns, the function does not run on
+    /// any CPU. Not to be called by the function itself.
     pub fn cancel(&self) {
         {
             let mut armed = ARMED.lock();
@@ -125,8 +125,8 @@ pub(super) fn run_expired() {
         };
         let Some(timer) = timer else { return };
         (timer.function)(timer.argument);
-        // Nothing is freed here: the owner keeps its count until it sees that the function does not run any more, so this
-        // one, which goes first, is not the last.
+        // Nothing is freed here: the owner keeps its count until it sees that the function does not run any more, so
+        // this one, which goes first, is not the last.
         let alarm = Arc::as_ptr(&timer);
         drop(timer);
         // SAFETY: for the same reason the alarm is still there.

@@ -38,8 +38,8 @@ impl Tls {
         // SAFETY: the layout is not of size zero.
         let block = NonNull::new(unsafe { alloc_zeroed(layout) })?;
         let thread_pointer = block.as_ptr().wrapping_add(size);
-        // SAFETY: the linker script puts the template's `file_size` bytes at `tls_start`; the block has room for them and,
-        // at the thread pointer, for one aligned word.
+        // SAFETY: the linker script puts the template's `file_size` bytes at `tls_start`; the block has room for them
+        // and, at the thread pointer, for one aligned word.
         unsafe {
             ptr::copy_nonoverlapping(template, block.as_ptr(), file_size);
             thread_pointer.cast::<u64>().write(thread_pointer.addr() as u64);

@@ -62,8 +62,8 @@ fn begin(bar: pci::Bar) {
 /// # Safety
 /// `region` is what [`begin`] has mapped, and `offset`, a multiple of eight, is within its length.
 unsafe fn word<'a>(region: *mut u8, offset: usize) -> &'a AtomicU64 {
-    // SAFETY: the caller's: the word is mapped for ever, and aligned, since the region begins at a page. It is only ever
-    // reached as an atomic; that the host reads it at the same time is the same as another CPU doing so.
+    // SAFETY: the caller's: the word is mapped for ever, and aligned, since the region begins at a page. It is only
+    // ever reached as an atomic; that the host reads it at the same time is the same as another CPU doing so.
     unsafe { AtomicU64::from_ptr(region.add(offset).cast()) }
 }
 

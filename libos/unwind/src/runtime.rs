@@ -38,8 +38,8 @@ unsafe fn __rust_start_panic(payload: &mut dyn PanicPayload) -> u32 {
     libos_panicking();
     // SAFETY: `take_box` gives a box's pointer away, once.
     let payload = unsafe { Box::from_raw(payload.take_box()) };
-    // SAFETY: the header is a number, a function or none, and numbers: all zeros is a value of it. The unwinder's own numbers
-    // are private and start as zeros.
+    // SAFETY: the header is a number, a function or none, and numbers: all zeros is a value of it. The unwinder's own
+    // numbers are private and start as zeros.
     let mut header: UnwindException = unsafe { mem::zeroed() };
     header.exception_class = CLASS;
     header.exception_cleanup = Some(dropped);

@@ -1,5 +1,5 @@
-//! What panics mean where they unwind. `cargo xtask guest-test` runs these in the guest, and `tests/tests/guest_test.rs` looks at that from
-//! outside; on the host they hold anyway.
+//! What panics mean where they unwind. `cargo xtask guest-test` runs these in the guest, and
+//! `tests/tests/guest_test.rs` looks at that from outside; on the host they hold anyway.
 #![forbid(unsafe_code)]
 
 use std::sync::{Mutex, PoisonError};

@@ -17,9 +17,9 @@ const SCAN_STEPS: u32 = 100_000;
 /// By key: the value with its expiry, or why it is not readable.
 type Contents = BTreeMap<Vec<u8>, Result<(Vec<u8>, Option<u64>), Error>>;
 
-/// Changes an image of a pool as the input says, checksums made right or not, then looks into it, opens it, uses it, repairs
-/// it and opens it again. Nothing may panic or go on for ever; what the pool says it holds must be what it holds after it was
-/// closed and opened; and keys that were readable before a repair are readable after it.
+/// Changes an image of a pool as the input says, checksums made right or not, then looks into it, opens it, uses it,
+/// repairs it and opens it again. Nothing may panic or go on for ever; what the pool says it holds must be what it
+/// holds after it was closed and opened; and keys that were readable before a repair are readable after it.
 pub fn open_image(data: &[u8]) {
     let mut input = Input::new(data);
     let (image, forged) = changed(&mut input);
@@ -145,7 +145,8 @@ fn contents(pool: &mut Pool<&Memory>) -> Contents {
                         assert_eq!(meta.len, value.len() as u64);
                         Ok((value, meta.expires_at_ms))
                     }
-                    // Where a checkpoint lied about the hash. `turn.len()` and the tests of power cuts see to it otherwise.
+                    // Where a checkpoint lied about the hash. `turn.len()` and the tests of power cuts see to it
+                    // otherwise.
                     Ok(None) => continue,
                     Err(error) => {
                         usual(&error);
@@ -276,7 +277,8 @@ fn store(image: &mut [u8], at: usize, input: &mut Input<'_>) {
     image[at..at + bytes.len()].copy_from_slice(bytes);
 }
 
-/// Images to begin with: of a fresh pool, of one with every kind of record, closed and not, and of a full one that was cleaned, closed and not.
+/// Images to begin with: of a fresh pool, of one with every kind of record, closed and not, and of a full one that was
+/// cleaned, closed and not.
 fn bases() -> &'static [Vec<u8>] {
     static BASES: OnceLock<Vec<Vec<u8>>> = OnceLock::new();
     BASES.get_or_init(|| {

@@ -1,8 +1,8 @@
 //! What fuzzers do to the pool: each target is a function of bytes that ends in a panic when the pool did wrong.
 //!
 //! Owns: how bytes become images and operations, and what must hold for any of them. Never: where the bytes come from.
-//! libFuzzer finds them (`cargo xtask fuzz`); what it found worth keeping is in `corpus`, and `pmem/tests/fuzz.rs` runs all of
-//! that, and a few thousand more, in the usual tests.
+//! libFuzzer finds them (`cargo xtask fuzz`); what it found worth keeping is in `corpus`, and `pmem/tests/fuzz.rs` runs
+//! all of that, and a few thousand more, in the usual tests.
 
 mod image;
 mod input;

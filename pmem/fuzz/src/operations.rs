@@ -17,8 +17,9 @@ const ACTS: u32 = 24;
 /// Images of which the input chooses one at each cut.
 const IMAGES: usize = 12;
 
-/// Lives through what the input says and cuts the power where it says, keeping of the stores that were not yet durable what it
-/// says. What was acknowledged must be there, what was not is wholly there or not at all, and nothing else may be.
+/// Lives through what the input says and cuts the power where it says, keeping of the stores that were not yet durable
+/// what it says. What was acknowledged must be there, what was not is wholly there or not at all, and nothing else may
+/// be.
 pub fn operations(data: &[u8]) {
     let mut input = Input::new(data);
     let (mut memory, mut begin, mut model) = if input.byte() & 1 == 0 {
@@ -69,7 +70,8 @@ fn worn() -> &'static (Vec<u8>, Model) {
     })
 }
 
-/// Cuts the power in a life. Returns the image and which state of the life it holds, or `None` if the pool was not yet made.
+/// Cuts the power in a life. Returns the image and which state of the life it holds, or `None` if the pool was not yet
+/// made.
 fn cut(life: &Life, input: &mut Input<'_>) -> Option<(Vec<u8>, usize)> {
     // From the end: most of what a life does was the beginning of another input.
     let position = life.events.len() - input.below(life.events.len() as u64 + 1) as usize;

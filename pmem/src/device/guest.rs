@@ -80,7 +80,8 @@ pub struct ReadLock<'d> {
 }
 
 impl ReadLock<'_> {
-    // These two and `Medium`'s are inlined so that a fault report, which names who took the last grants, names their callers.
+    // These two and `Medium`'s are inlined so that a fault report, which names who took the last grants, names their
+    // callers.
 
     /// Runs `f` with read access.
     #[inline(always)]

@@ -77,8 +77,8 @@ impl Device {
         let path = path.as_ref();
         let io_error = |error| OpenError::Io(path.into(), error);
         let device = Self::map(path, File::open(path).map_err(io_error)?, false)?;
-        // SAFETY: the map is turned into a raw one at once, and no Rust reference to it is ever made: bytes that another
-        // process changes in the file are copied like any others. The lock keeps away those that would.
+        // SAFETY: the map is turned into a raw one at once, and no Rust reference to it is ever made: bytes that
+        // another process changes in the file are copied like any others. The lock keeps away those that would.
         let map = unsafe { MmapOptions::new().map_copy(&device._file) }.map_err(io_error)?;
         Ok(Device { map: map.into(), writable: true, ..device })
     }

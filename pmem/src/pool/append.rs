@@ -31,8 +31,8 @@ enum Old {
     Lost(Slot),
 }
 
-/// From this length on the whole lines of a batch are stored past the caches, in bytes. It is mostly one large value then, or
-/// many small ones, of which few are read back before they would have left the cache anyway.
+/// From this length on the whole lines of a batch are stored past the caches, in bytes. It is mostly one large value
+/// then, or many small ones, of which few are read back before they would have left the cache anyway.
 const STREAMED: usize = 4 << 10;
 
 impl Batch<'_> {
@@ -66,9 +66,9 @@ impl Log {
         self.with_stage(|log, stage| cleared.and_then(|()| log.write_frames(store, stage)))
     }
 
-    /// The ordinary case of [`Self::commit`]: all that is staged is one batch, and it fits behind the head's last one. Seals it
-    /// there and says so, so that `write` has nothing to do but to store it; its operations enter the index afterwards. The
-    /// medium is then open for writing for as long as the store takes, and for nothing else.
+    /// The ordinary case of [`Self::commit`]: all that is staged is one batch, and it fits behind the head's last one.
+    /// Seals it there and says so, so that `write` has nothing to do but to store it; its operations enter the
+    /// index afterwards. The medium is then open for writing for as long as the store takes, and for nothing else.
     pub(crate) fn commit_batch(
         &mut self,
         load: &impl Load,
@@ -187,7 +187,8 @@ impl Log {
     /// Writes a frame of one operation on nothing, as a batch of its own, at the head.
     pub(crate) fn write_mark(&mut self, store: &impl Store, kind: Kind, value: &[u8]) -> Result<(), Error> {
         let Some(head) = self.head else { return Err(Error::Full) };
-        // Without a number of its own, so that no word of the mark completes what a power cut left of an operation there.
+        // Without a number of its own, so that no word of the mark completes what a power cut left of an operation
+        // there.
         let header = OpHeader { kind, expires_at_ms: None, key_len: 0, value_len: value.len(), sequence: 0 };
         let mut frame = Vec::from([0; FRAME_HEADER]);
         encode_op(&mut frame, &header, &[], &[value]);
@@ -226,8 +227,8 @@ impl Log {
     /// Takes the free segment that was used longest ago and makes it the head.
     ///
     /// The first header is durable before anything else is written, so that no record of this generation exists unless
-    /// the header does; and its first word comes last, so that the header of the last use never reads as used again. The
-    /// second header becomes durable with the first batch.
+    /// the header does; and its first word comes last, so that the header of the last use never reads as used again.
+    /// The second header becomes durable with the first batch.
     fn open_segment(&mut self, store: &impl Store) -> Result<(), Error> {
         let free = self.segments.iter().enumerate().filter(|(_, segment)| segment.state == State::Free);
         let Some((index, _)) = free.min_by_key(|(_, segment)| segment.generation) else { return Err(Error::Full) };
@@ -363,8 +364,8 @@ impl Log {
         }
     }
 
-    /// What a new operation on a key takes the place of. An entry of the key's hash whose operation cannot be read is taken
-    /// for the key's: that is how a lost key becomes well again.
+    /// What a new operation on a key takes the place of. An entry of the key's hash whose operation cannot be read is
+    /// taken for the key's: that is how a lost key becomes well again.
     fn find_old(&mut self, load: &impl Load, hash: u64, key: &[u8]) -> Old {
         match self.find(load, hash, key) {
             Ok(Some(old)) if self.lost_places.remove(&old.place) => {

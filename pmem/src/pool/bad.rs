@@ -1,7 +1,7 @@
 //! The list of bad ranges: which bytes of the medium are unreadable, remembered in the pool itself.
 //!
-//! No firmware that we can ask keeps such a list, so the pool keeps one of its own, in two copies. A copy is written and
-//! fenced before the other one is touched, so a power cut leaves the old list or the new one.
+//! No firmware that we can ask keeps such a list, so the pool keeps one of its own, in two copies. A copy is written
+//! and fenced before the other one is touched, so a power cut leaves the old list or the new one.
 
 use alloc::vec::Vec;
 use core::ops::Range;
@@ -174,8 +174,8 @@ impl BadRanges {
         Crc32c::new().update(uuid).update(&bytes[8..24]).update(&bytes[HEADER..]).value()
     }
 
-    /// Makes the list durable: first in the copy that does not count now, then in the other one. A copy that is bad itself
-    /// is left out.
+    /// Makes the list durable: first in the copy that does not count now, then in the other one. A copy that is bad
+    /// itself is left out.
     pub(crate) fn write(&mut self, store: &impl Store, uuid: &[u8; 16], len: u64) -> Result<(), Error> {
         let number = |copy: Copy| match copy {
             Copy::List(list) => Some(list.number),

@@ -54,7 +54,8 @@ enum BucketRef {
 pub(crate) struct Index {
     /// Those that are still to be filled from a checkpoint have no buckets.
     pages: Vec<Box<[Bucket]>>,
-    /// How many pages are still to be filled. The table neither grows nor shrinks in the meantime, and catches up later.
+    /// How many pages are still to be filled. The table neither grows nor shrinks in the meantime, and catches up
+    /// later.
     missing: usize,
     /// Overflow buckets, in pages too: growing never copies them.
     overflow: Vec<Box<[Bucket]>>,
@@ -304,8 +305,9 @@ impl Index {
 
     /// Visits the entries that one step of a scan covers, and returns the next cursor, 0 at the end.
     ///
-    /// The cursor counts with its bits reversed, so that what a smaller table's bucket held is found in the buckets that
-    /// it split into, whenever it splits or merges: every entry that stays from a scan's begin to its end is visited.
+    /// The cursor counts with its bits reversed, so that what a smaller table's bucket held is found in the buckets
+    /// that it split into, whenever it splits or merges: every entry that stays from a scan's begin to its end is
+    /// visited.
     pub(crate) fn scan(&self, cursor: u64, mut visit: impl FnMut(u64)) -> u64 {
         let mask = (1u64 << self.level) - 1;
         let bucket = (cursor & mask) as usize;

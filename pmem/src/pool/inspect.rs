@@ -66,8 +66,8 @@ pub fn inspect(medium: &impl Medium) -> Result<Inspection, Error> {
 }
 
 impl Log {
-    /// Reads all of the checkpoint, if there is one that counts, and compares it with what the records tell. Notes where
-    /// it is damaged, or says something else.
+    /// Reads all of the checkpoint, if there is one that counts, and compares it with what the records tell. Notes
+    /// where it is damaged, or says something else.
     fn check_checkpoint(&mut self, load: &impl Load) -> Result<(), Error> {
         let (mut log, _repairs) = Log::recover(load, Source::Checkpoint)?;
         self.report.checkpoint = log.report.checkpoint;

@@ -1,10 +1,10 @@
 //! Media errors: what follows when the medium reports that it cannot read some bytes any more.
 //!
-//! The range enters the list of bad ranges, in DRAM and on the medium, and every segment that it touches is set aside for
-//! good: nothing is written there again. Then all that can still be read of such a segment is moved out of it, so that
-//! nothing depends on it; a live operation that is hit itself cannot be, and its key becomes *lost*. The index keeps the
-//! key's entry, with its place: reading it is an error that names that place, writing the key anew or removing it is not.
-//! A record says the same to later recoveries.
+//! The range enters the list of bad ranges, in DRAM and on the medium, and every segment that it touches is set aside
+//! for good: nothing is written there again. Then all that can still be read of such a segment is moved out of it, so
+//! that nothing depends on it; a live operation that is hit itself cannot be, and its key becomes *lost*. The index
+//! keeps the key's entry, with its place: reading it is an error that names that place, writing the key anew or
+//! removing it is not. A record says the same to later recoveries.
 
 use alloc::vec::Vec;
 use core::ops::Range;
@@ -130,8 +130,8 @@ impl Log {
         })
     }
 
-    /// Moves everything that can be read out of a segment that is set aside, writes down which keys are lost, and frees the
-    /// segment, which stays set aside.
+    /// Moves everything that can be read out of a segment that is set aside, writes down which keys are lost, and frees
+    /// the segment, which stays set aside.
     pub(crate) fn rescue(&mut self, store: &impl Store, segment: u32) -> Result<(), Error> {
         let uuid = self.superblock.uuid;
         if let Found::Readable { header, .. } = Header::read(store, &uuid, self.geometry(), segment, &self.bad)?

@@ -147,8 +147,8 @@ impl<M: Medium> Pool<M> {
         Ok(Pool { medium, log })
     }
 
-    /// As [`Self::open`]; if every record is to be read, by these workers, and `progress` is told how far it is, for each
-    /// segment that was read.
+    /// As [`Self::open`]; if every record is to be read, by these workers, and `progress` is told how far it is, for
+    /// each segment that was read.
     pub fn open_with(medium: M, workers: &impl Workers, mut progress: impl FnMut(Progress)) -> Result<Pool<M>, Error>
     where
         M: Sync,
@@ -277,9 +277,9 @@ impl<M: Medium> Pool<M> {
         Ok((result, Durable { commit: log.next_batch - 1 }))
     }
 
-    /// Does a step of what an opening from a checkpoint left to be done some time: reads about `blocks` blocks, of ten to
-    /// sixteen kilobytes each, first of the checkpoint, whose segments then become free, and then of the records, to
-    /// verify them. Says whether there is more to do.
+    /// Does a step of what an opening from a checkpoint left to be done some time: reads about `blocks` blocks, of ten
+    /// to sixteen kilobytes each, first of the checkpoint, whose segments then become free, and then of the
+    /// records, to verify them. Says whether there is more to do.
     pub fn read_ahead(&mut self, blocks: u32) -> Result<bool, Error> {
         let Pool { medium, log } = self;
         if log.checkpoint.is_none() {
@@ -291,8 +291,8 @@ impl<M: Medium> Pool<M> {
         Ok(log.is_unread())
     }
 
-    /// Shuts the pool down cleanly, so that the next opening knows that the log is complete, and leaves a checkpoint for
-    /// it if there is room for one.
+    /// Shuts the pool down cleanly, so that the next opening knows that the log is complete, and leaves a checkpoint
+    /// for it if there is room for one.
     pub fn shut_down(self) -> Result<(M, Shutdown), Error> {
         let Pool { medium, mut log } = self;
         log.discard_staged();

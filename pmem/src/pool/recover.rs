@@ -381,7 +381,8 @@ impl Log {
         }
     }
 
-    /// Finds the operation that the index has on the key of `op`. Most keys have none of their hash, and are not looked at.
+    /// Finds the operation that the index has on the key of `op`. Most keys have none of their hash, and are not looked
+    /// at.
     fn find_other(&self, load: &impl Load, op: &FoundOp) -> Option<log::Found> {
         let index = if op.kind == Kind::Chunk { &self.chunks } else { &self.keys };
         index.find(op.hash, |_| true)?;

@@ -1,8 +1,8 @@
 //! Repair, on request: what is whole leaves damaged segments, and what is not whole is given up.
 //!
-//! Opening a pool sets segments with damage aside and leaves them as they are, as evidence and for other tools. Repair ends
-//! that: it costs exactly what opening reported as unreadable. It moves live operations as cleaning does, so a power cut
-//! in it is as safe as one in cleaning.
+//! Opening a pool sets segments with damage aside and leaves them as they are, as evidence and for other tools. Repair
+//! ends that: it costs exactly what opening reported as unreadable. It moves live operations as cleaning does, so a
+//! power cut in it is as safe as one in cleaning.
 
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
@@ -35,12 +35,13 @@ pub struct Repair {
 }
 
 impl<M: Medium> Pool<M> {
-    /// Isolates all damage that is known: moves what is whole out of damaged segments and frees them, rewrites a damaged
-    /// superblock, and removes keys whose values are not readable. Afterwards [`Pool::report`] names no damage. What was
-    /// unreadable stays lost; a key may have an older value than it had, or be back, where newer records were lost.
+    /// Isolates all damage that is known: moves what is whole out of damaged segments and frees them, rewrites a
+    /// damaged superblock, and removes keys whose values are not readable. Afterwards [`Pool::report`] names no
+    /// damage. What was unreadable stays lost; a key may have an older value than it had, or be back, where newer
+    /// records were lost.
     ///
-    /// After an error the damage that was not repaired yet is still there; [`Error::Full`] says that there is no room to
-    /// move to.
+    /// After an error the damage that was not repaired yet is still there; [`Error::Full`] says that there is no room
+    /// to move to.
     pub fn repair(&mut self) -> Result<Repair, Error> {
         let Pool { medium, log } = self;
         medium.write(|store| log.finish_reading(&store))??;

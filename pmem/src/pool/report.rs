@@ -25,8 +25,8 @@ pub struct OpenReport {
     pub checkpoint: Checkpoint,
     /// What is not readable any more, in the order of the medium.
     pub damage: Vec<Damage>,
-    /// Byte ranges that the medium could not read once, in order. Their segments are set aside for good; nothing is written
-    /// there any more.
+    /// Byte ranges that the medium could not read once, in order. Their segments are set aside for good; nothing is
+    /// written there any more.
     pub bad_ranges: Vec<Range<u64>>,
     /// Keys whose values are lost with those: reading one is an error until it is written anew or removed.
     pub lost_keys: u64,

@@ -78,8 +78,8 @@ pub(crate) struct Scanned {
     pub ops: Vec<FoundOp>,
     /// What those of them say that are large values or lost keys, in the same order.
     pub more: Vec<More>,
-    /// There are bytes that are no record, with records behind them, of which only numbers were taken note: whether they
-    /// count is known when the newest batch of the whole medium is.
+    /// There are bytes that are no record, with records behind them, of which only numbers were taken note: whether
+    /// they count is known when the newest batch of the whole medium is.
     pub gaps: bool,
     pub sealed: bool,
     pub closed: bool,

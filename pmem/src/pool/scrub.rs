@@ -1,8 +1,8 @@
 //! Scrubbing: reading records again whose checksums were right once, before somebody needs them.
 //!
-//! A pass goes through the segments in order, in steps whose cost is bounded, and passes over what is free or set aside.
-//! What is not as it was written any more is treated like an error of the medium: the place is not used again, what is
-//! whole moves away, and keys whose records were hit are lost until they are written anew.
+//! A pass goes through the segments in order, in steps whose cost is bounded, and passes over what is free or set
+//! aside. What is not as it was written any more is treated like an error of the medium: the place is not used again,
+//! what is whole moves away, and keys whose records were hit are lost until they are written anew.
 
 use crate::error::Error;
 use crate::medium::{Load, Medium};
@@ -37,8 +37,9 @@ pub(crate) struct Scrubbing {
 }
 
 impl<M: Medium> Pool<M> {
-    /// Verifies about `budget` bytes of records more, and begins a new pass if the last one is complete. Says whether this
-    /// step ended a pass. Nothing may be left that an opening from a checkpoint has to read ([`Pool::read_ahead`]).
+    /// Verifies about `budget` bytes of records more, and begins a new pass if the last one is complete. Says whether
+    /// this step ended a pass. Nothing may be left that an opening from a checkpoint has to read
+    /// ([`Pool::read_ahead`]).
     pub fn scrub(&mut self, budget: u64) -> Result<bool, Error> {
         let Pool { medium, log } = self;
         Self::heed_media(medium, log)?;
@@ -57,8 +58,8 @@ impl<M: Medium> Pool<M> {
 }
 
 impl Log {
-    /// Walks on until the budget is spent, the pass ends, or something is found. Says whether the pass ended, and what was
-    /// found.
+    /// Walks on until the budget is spent, the pass ends, or something is found. Says whether the pass ended, and what
+    /// was found.
     fn scrub_on(&mut self, load: &impl Load, budget: u64) -> Result<(bool, Option<Range<u64>>), Error> {
         let mut scrubbing = core::mem::take(&mut self.scrubbing);
         let result = self.scrub_segments(load, &mut scrubbing, budget);

@@ -19,7 +19,8 @@ const FREE: [u8; 8] = *b"HFSEGFRE";
 const CHECKPOINT: [u8; 8] = *b"HFSEGCKP";
 /// Bytes of a header.
 pub(crate) const HEADER: u32 = LINE as u32;
-/// Bytes at a segment's end that records never take: a line for the record that ends the segment, and the second header.
+/// Bytes at a segment's end that records never take: a line for the record that ends the segment, and the second
+/// header.
 pub(crate) const TRAILER: u32 = 2 * LINE as u32;
 /// Generations from here on are taken for damage. Leaves room to count on for ever.
 const GENERATION_LIMIT: u64 = 1 << 56;
@@ -114,8 +115,8 @@ impl Header {
 
     /// Reads both headers of a segment.
     ///
-    /// A crash leaves at most one of them unreadable, for the second one is written only after the first one is durable.
-    /// So two unreadable ones are damage.
+    /// A crash leaves at most one of them unreadable, for the second one is written only after the first one is
+    /// durable. So two unreadable ones are damage.
     pub(crate) fn read(
         load: &impl Load,
         uuid: &[u8; 16],

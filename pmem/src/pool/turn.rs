@@ -22,7 +22,8 @@ pub struct Turn<'t, M: Medium> {
 }
 
 #[expect(clippy::large_enum_variant, reason = "one at a time lives, briefly, on the stack")]
-/// What a key has: staged in this turn, or on the medium. Large values are never found staged, see [`Turn::atomically`].
+/// What a key has: staged in this turn, or on the medium. Large values are never found staged, see
+/// [`Turn::atomically`].
 enum Current<'a> {
     Staged(OpHeader, &'a [u8]),
     Stored(Found),
@@ -148,7 +149,8 @@ impl<'t, M: Medium> Turn<'t, M> {
         if nothing || self.log.clear_staged.is_some() && self.log.stage.is_empty() {
             return Ok(());
         }
-        // Cleaning always leaves one, or a checkpoint has taken it, which the clearing ends; else it was lost to damage.
+        // Cleaning always leaves one, or a checkpoint has taken it, which the clearing ends; else it was lost to
+        // damage.
         if self.log.free == 0 && self.log.checkpoint.is_none() {
             return Err(Error::Full);
         }
@@ -206,8 +208,8 @@ impl<'t, M: Medium> Turn<'t, M> {
         }
     }
 
-    /// Appends some key to `key`, chosen by `seed`; `None` if the pool is empty. Equal seeds on an equal pool choose the
-    /// same key, and random seeds choose about evenly.
+    /// Appends some key to `key`, chosen by `seed`; `None` if the pool is empty. Equal seeds on an equal pool choose
+    /// the same key, and random seeds choose about evenly.
     pub fn random(&mut self, seed: u64, key: &mut Vec<u8>) -> Result<Option<Meta>, Error> {
         self.settle()?;
         let start = key.len();

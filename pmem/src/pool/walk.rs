@@ -41,8 +41,8 @@ pub(crate) struct Walk {
 pub(crate) enum Step {
     /// A valid frame.
     Frame { at: u32, header: FrameHeader },
-    /// Bytes that are no frame, and a valid frame behind them. The walk stands before that frame. `tidy`: up to the next
-    /// line the bytes are those of a complete batch's end.
+    /// Bytes that are no frame, and a valid frame behind them. The walk stands before that frame. `tidy`: up to the
+    /// next line the bytes are those of a complete batch's end.
     Gap { from: u32, to: u32, tidy: bool, next: FrameHeader },
     /// No valid frame from here on. `untidy`: the bytes here are not those of a complete batch's end.
     End { at: u32, untidy: bool },
@@ -143,7 +143,8 @@ impl Walk {
         Ok((sound && ops.is_whole()).then_some(header))
     }
 
-    /// The next place, from `from` on, whose bytes could be a frame's header: what makes searching a whole segment cheap.
+    /// The next place, from `from` on, whose bytes could be a frame's header: what makes searching a whole segment
+    /// cheap.
     fn next_candidate(&mut self, load: &impl Load, from: u32) -> Result<Option<u32>, Error> {
         let mut at = from;
         while at + LEAST_FRAME as u32 <= self.limit {

@@ -1,7 +1,7 @@
 //! What keeps stray accesses out of this machine's devices: what follows one, and what has been counted.
 //!
-//! On the guest this is `libos`'s, behind words and numbers, so that a program can show it and change it without knowing
-//! of registers. On the host nothing protects, and each function says so. Which protection a device has is
+//! On the guest this is `libos`'s, behind words and numbers, so that a program can show it and change it without
+//! knowing of registers. On the host nothing protects, and each function says so. Which protection a device has is
 //! [`Device::protection`](crate::Device::protection).
 
 #[cfg(target_os = "hermit")]

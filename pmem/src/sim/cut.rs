@@ -9,7 +9,8 @@ use crate::sim::domain::{Domain, Words};
 type Choices = BTreeMap<u64, Vec<[u8; 8]>>;
 
 impl Domain {
-    /// Images that a power cut could leave now, each as the words in which it differs from what is durable, no two equal.
+    /// Images that a power cut could leave now, each as the words in which it differs from what is durable, no two
+    /// equal.
     ///
     /// Every word stored and not yet durable has any of its values, or still the durable one. If that makes at most
     /// `most` images, they are all returned. Otherwise about `most` are: nothing persisted, everything, and then kinds

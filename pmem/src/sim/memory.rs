@@ -142,8 +142,8 @@ impl Store for WriteGrant<'_> {
         Ok(())
     }
 
-    /// A store and, at once, its write-back: until the fence any of its words may be durable, in any order, as with stores
-    /// past the caches.
+    /// A store and, at once, its write-back: until the fence any of its words may be durable, in any order, as with
+    /// stores past the caches.
     fn stream(&self, offset: u64, from: &[u8]) -> Result<(), OutOfRange> {
         let len = from.len() as u64;
         OutOfRange::check(offset, len, self.size())?;

@@ -262,8 +262,8 @@ impl Life {
         Life { base, begin, events: memory.record(), states, acknowledged, from: 0 }
     }
 
-    /// A life that goes on until a segment was cleaned and freed, with turns that `turn` makes. The power is cut in the last
-    /// turns only.
+    /// A life that goes on until a segment was cleaned and freed, with turns that `turn` makes. The power is cut in the
+    /// last turns only.
     pub fn until_cleaned(memory: &Memory, before: &Model, mut turn: impl FnMut() -> Vec<Step>) -> Life {
         let rehearsal = Memory::from(memory.image());
         let mut pool = Pool::open(&rehearsal).unwrap();

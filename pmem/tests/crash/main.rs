@@ -3,8 +3,8 @@
 //! Lives of pools are recorded (`life`): random turns, atomic records, shutdowns, reopenings, cleaning, formats. The
 //! power is cut before each of their fences, at sampled stores between, and at the end (`explore`); of the images that
 //! could be left, all are opened when they are few, and a sample when they are many. What is found must be the state
-//! after some number of the life's operations: at least all that were acknowledged, at most all that were begun. Some of
-//! the recovered pools take further operations, which must survive; some begin another life, whose recovery and
+//! after some number of the life's operations: at least all that were acknowledged, at most all that were begun. Some
+//! of the recovered pools take further operations, which must survive; some begin another life, whose recovery and
 //! operations are cut the same way, and so on once more.
 //!
 //! `HOLDFAST_CRASH_IMAGES` says how many images all tests together open at least, `HOLDFAST_CRASH_SEED` where the
@@ -64,8 +64,8 @@ fn acknowledged_writes_survive_a_power_cut_anywhere() {
     });
 }
 
-/// Shutting down and opening again, over and over, with few turns between: cuts fall into the writing of checkpoints, into
-/// the openings from them, and into lives that have not read all of theirs.
+/// Shutting down and opening again, over and over, with few turns between: cuts fall into the writing of checkpoints,
+/// into the openings from them, and into lives that have not read all of theirs.
 #[test]
 fn checkpoints_survive_a_power_cut_anywhere() {
     let mix = Mix { keys: 30, largest: 2500, steps: 4, clears: 20 };
@@ -120,8 +120,8 @@ fn leaving_a_segment_survives_a_power_cut_anywhere() {
     });
 }
 
-/// Records and headers of a few words, torn in every way, twice: what the first cut left of one must not become whole by
-/// what the second one left of another.
+/// Records and headers of a few words, torn in every way, twice: what the first cut left of one must not become whole
+/// by what the second one left of another.
 #[test]
 fn parts_never_become_whole() {
     let mix = Mix { keys: 2, largest: 9, steps: 1, clears: 100 };

@@ -1,8 +1,9 @@
 //! What is left of a torn batch stays void: directed, for chance meets these cases too seldom.
 //!
-//! A batch loses one word of its first frame, so none of it counts. Then two things could bring parts of it back. The mark
-//! that recovery writes over the torn frame, itself cut at any word, could put the missing word back. And later batches, of
-//! the lengths that end exactly where a second, whole frame of the torn one begins, could lead a walk onto it.
+//! A batch loses one word of its first frame, so none of it counts. Then two things could bring parts of it back. The
+//! mark that recovery writes over the torn frame, itself cut at any word, could put the missing word back. And later
+//! batches, of the lengths that end exactly where a second, whole frame of the torn one begins, could lead a walk onto
+//! it.
 
 use pmem::Pool;
 use pmem::sim::{Event, Memory};
@@ -19,8 +20,8 @@ fn put(key: &[u8; 4], byte: u8, len: usize) -> Step {
     Step::Put(key.to_vec(), vec![byte; len - OVERHEAD], None)
 }
 
-/// A pool with one acknowledged key, and what a power cut leaves of a batch of a frame of `first` bytes, and perhaps another
-/// one: all of it but one word of the first frame. By that word, the images.
+/// A pool with one acknowledged key, and what a power cut leaves of a batch of a frame of `first` bytes, and perhaps
+/// another one: all of it but one word of the first frame. By that word, the images.
 fn torn_images(first: usize, another: bool) -> (Model, Vec<Memory>) {
     let memory = formatted(crate::SMALL, 9);
     let mut pool = Pool::open(&memory).unwrap();

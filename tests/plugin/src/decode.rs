@@ -54,8 +54,9 @@ pub fn decode(code: &[u8], rip: u64) -> Instruction {
 
 /// What an instruction does, if it matters.
 ///
-/// Instructions with a LOCK prefix order stores and write-backs, too, and some are between any two others: a program whose
-/// fence is missing would seldom be found out if they counted. Nobody relies on them for persistence, so they do not.
+/// Instructions with a LOCK prefix order stores and write-backs, too, and some are between any two others: a program
+/// whose fence is missing would seldom be found out if they counted. Nobody relies on them for persistence, so they do
+/// not.
 pub fn action(instruction: &Instruction) -> Option<Action> {
     match instruction.code() {
         Code::Clwb_m8 | Code::Clflushopt_m8 | Code::Clflush_m8 => {

@@ -13,8 +13,8 @@ const FENCE: u8 = 4;
 const SEND: u8 = 5;
 const END: u8 = 6;
 
-/// Something that the guest did, in program order. Offsets are in bytes from the start of persistent memory, and `rip` is
-/// the address of the instruction.
+/// Something that the guest did, in program order. Offsets are in bytes from the start of persistent memory, and `rip`
+/// is the address of the instruction.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
     /// Bytes stored.

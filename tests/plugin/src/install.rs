@@ -10,7 +10,8 @@ use crate::record::Recorder;
 /// The version of QEMU's plugin API that this is written for.
 const API_VERSION: c_int = 1;
 
-/// What QEMU looks at before it calls anything; one that does not have this version any more says so and refuses the plugin.
+/// What QEMU looks at before it calls anything; one that does not have this version any more says so and refuses the
+/// plugin.
 #[unsafe(no_mangle)]
 pub static qemu_plugin_version: c_int = API_VERSION;
 

@@ -12,7 +12,8 @@ pub struct Options {
     pub image: PathBuf,
     /// Where persistent memory is, in virtual addresses.
     pub window: Range<u64>,
-    /// Where the guest's code is. Other code runs in other modes of the processor (the firmware's), and means nothing here.
+    /// Where the guest's code is. Other code runs in other modes of the processor (the firmware's), and means nothing
+    /// here.
     pub text: Range<u64>,
     /// The functions, of the signature of `write`, by which the program hands bytes over to the network.
     pub send: Vec<u64>,

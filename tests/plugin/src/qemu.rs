@@ -1,10 +1,10 @@
 //! QEMU's functions, as the plugin finds them in the program that has loaded it.
 //!
-//! The prototypes of the API are those of `include/qemu/qemu-plugin.h` of QEMU 7.2, API version 1. That API has no access to
-//! registers nor to memory, so three functions come from inside QEMU, which Debian's package exports: `qemu_get_cpu` and
-//! `cpu_memory_rw_debug` (`include/hw/core/cpu.h`, `include/exec/cpu-all.h`), and `x86_cpu_gdb_read_register`
-//! (`target/i386/cpu.h`), which answers in an array of GLib's. All are looked up by name when the plugin is installed, so a QEMU
-//! that lacks one is refused and not crashed.
+//! The prototypes of the API are those of `include/qemu/qemu-plugin.h` of QEMU 7.2, API version 1. That API has no
+//! access to registers nor to memory, so three functions come from inside QEMU, which Debian's package exports:
+//! `qemu_get_cpu` and `cpu_memory_rw_debug` (`include/hw/core/cpu.h`, `include/exec/cpu-all.h`), and
+//! `x86_cpu_gdb_read_register` (`target/i386/cpu.h`), which answers in an array of GLib's. All are looked up by name
+//! when the plugin is installed, so a QEMU that lacks one is refused and not crashed.
 
 use std::ffi::{CStr, c_char, c_int, c_uint, c_void};
 use std::mem::transmute_copy;
@@ -116,8 +116,8 @@ pub struct Translated<'q> {
 impl Qemu {
     /// Has the plugin called for every block that is translated, and at QEMU's end.
     pub fn register(&self, id: PluginId, on_translation: OnTranslation, on_exit: OnExit) {
-        // SAFETY: the identity is the one that QEMU gave, and the functions are there as long as the plugin, which is never
-        // unloaded.
+        // SAFETY: the identity is the one that QEMU gave, and the functions are there as long as the plugin, which is
+        // never unloaded.
         unsafe {
             (self.qemu_plugin_register_vcpu_tb_trans_cb)(id, on_translation);
             (self.qemu_plugin_register_atexit_cb)(id, on_exit, null_mut());
@@ -154,8 +154,8 @@ impl Qemu {
     pub fn register_of(&self, cpu: c_uint, number: u8) -> Option<u64> {
         // QEMU numbers registers for debuggers as GDB does.
         const GDB: [c_int; 16] = [0, 2, 3, 1, 7, 6, 4, 5, 8, 9, 10, 11, 12, 13, 14, 15];
-        // SAFETY: the processor runs the callback, so it exists and its registers do not change now. The array is made here,
-        // QEMU only appends to it, it is read as far as it says, and given back once.
+        // SAFETY: the processor runs the callback, so it exists and its registers do not change now. The array is made
+        // here, QEMU only appends to it, it is read as far as it says, and given back once.
         unsafe {
             let cpu = (self.qemu_get_cpu)(cpu as c_int);
             if cpu.is_null() {

@@ -32,8 +32,8 @@ struct Trace {
     failed: bool,
 }
 
-/// An instruction that matters. QEMU keeps its address for as long as the instruction is translated, which nobody tells, so
-/// sites are never given back; a program has some thousand.
+/// An instruction that matters. QEMU keeps its address for as long as the instruction is translated, which nobody
+/// tells, so sites are never given back; a program has some thousand.
 struct Site {
     rip: u64,
     action: Option<Action>,

@@ -1,10 +1,11 @@
 //! Cuts the power all over a recorded run.
 //!
 //! The power is cut before every fence, behind every acknowledgement, at sampled events between, and at the end of each
-//! boot. `pmem::sim` makes the images of a cut: every word of eight bytes that is stored and not yet durable may have any of
-//! its values or the durable one. This is more than a processor with x86's order of stores can leave (there, stores to one line
-//! persist in program order); the pool's format promises to stand it. When there are many, a sample is made: nothing,
-//! everything, whole lines, one line alone or missing, one torn, everything up to some store, and mixtures.
+//! boot. `pmem::sim` makes the images of a cut: every word of eight bytes that is stored and not yet durable may have
+//! any of its values or the durable one. This is more than a processor with x86's order of stores can leave (there,
+//! stores to one line persist in program order); the pool's format promises to stand it. When there are many, a sample
+//! is made: nothing, everything, whole lines, one line alone or missing, one torn, everything up to some store, and
+//! mixtures.
 //!
 //! Images are told apart by a hash; one that was opened before is only opened again when more was acknowledged since.
 
@@ -235,7 +236,8 @@ impl Shared<'_> {
 /// What is there at the end of a boot whose power is not cut.
 fn visible(mut durable: Vec<u8>, domain: &Domain, trace: &[Event]) -> Vec<u8> {
     durable.copy_from_slice(domain.durable());
-    // Stores that were not made durable came after those to the same bytes that were; in order, each byte gets its last value.
+    // Stores that were not made durable came after those to the same bytes that were; in order, each byte gets its last
+    // value.
     for event in trace {
         if let Event::Store { offset, bytes, .. } = event {
             durable[*offset as usize..][..bytes.len()].copy_from_slice(bytes);

@@ -1,5 +1,5 @@
-//! Says what was wrong, in a way that leads to the line of code: which operation is lost, which of its cache lines were not durable
-//! when it was acknowledged, and who stored them.
+//! Says what was wrong, in a way that leads to the line of code: which operation is lost, which of its cache lines were
+//! not durable when it was acknowledged, and who stored them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;

@@ -67,7 +67,8 @@ impl<'l> Ledger<'l> {
         self.count
     }
 
-    /// Goes on by an acknowledgement for this client. Returns the operation; `None` if the client has asked for nothing.
+    /// Goes on by an acknowledgement for this client. Returns the operation; `None` if the client has asked for
+    /// nothing.
     pub fn acknowledge(&mut self, client: usize) -> Option<&'l Operation> {
         let operation = self.begun.get_mut(client)?.pop_front()?;
         for (key, held) in effects(operation) {

@@ -1,8 +1,8 @@
 //! What the clients do: everything follows from a seed, the answers too.
 //!
-//! A run has lives, one for each boot. A life has phases; in a phase all clients work at once, each on keys of its own, in
-//! pipelines. Between phases all are quiet, and one client may remove everything. So the order of operations is known as
-//! far as it matters: per client, and over all clients at each FLUSHALL.
+//! A run has lives, one for each boot. A life has phases; in a phase all clients work at once, each on keys of its own,
+//! in pipelines. Between phases all are quiet, and one client may remove everything. So the order of operations is
+//! known as far as it matters: per client, and over all clients at each FLUSHALL.
 
 use std::collections::BTreeSet;
 

@@ -1,4 +1,5 @@
-//! Boots the store under the plugin, has the clients work, and keeps what is needed to explore the run, again and again.
+//! Boots the store under the plugin, has the clients work, and keeps what is needed to explore the run, again and
+//! again.
 
 use std::fs;
 use std::io::{self, Read, Write};
@@ -19,8 +20,8 @@ use crate::machine::PATIENCE;
 use crate::resp::{Client, encode};
 use crate::store::{Store, store_machine};
 
-/// Where libos maps persistent memory, plus the physical address at which QEMU puts the first NVDIMM of a machine with less
-/// than 2 GiB of RAM. A wrong address shows: what was traced would not make the image that is there in the end.
+/// Where libos maps persistent memory, plus the physical address at which QEMU puts the first NVDIMM of a machine with
+/// less than 2 GiB of RAM. A wrong address shows: what was traced would not make the image that is there in the end.
 const PMEM: u64 = (1 << 44) + 4 * GIB;
 /// The functions of libos by which bytes leave: std's `write`, and `send`, which ends in `sendto`.
 const SEND: [&str; 2] = ["sys_write", "sys_sendto"];
@@ -170,8 +171,8 @@ fn read_trace(path: &Path) -> io::Result<Vec<Event>> {
     format::read(&fs::read(path)?).map_err(|error| io::Error::other(format!("{}: {error}", path.display())))
 }
 
-/// Applies a trace to the image as it was before, which becomes the one after. Every byte has to be the one that is there: then no store
-/// was missed, and each was seen with its value and in its place.
+/// Applies a trace to the image as it was before, which becomes the one after. Every byte has to be the one that is
+/// there: then no store was missed, and each was seen with its value and in its place.
 fn compare(before: &mut [u8], trace: &[Event], after: &[u8]) -> io::Result<()> {
     for event in trace {
         if let Event::Store { offset, bytes, .. } = event {

@@ -1,5 +1,5 @@
-//! Opens an image that a power cut could leave, judges what is found, has the recovered pool go on, and cuts the power in the
-//! recovery itself.
+//! Opens an image that a power cut could leave, judges what is found, has the recovered pool go on, and cuts the power
+//! in the recovery itself.
 
 use pmem::sim::{Domain, Event, Memory, Words};
 use pmem::{Error, Medium, Op, Pool, Store};

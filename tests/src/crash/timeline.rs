@@ -1,13 +1,13 @@
 //! At which event of a trace each operation was acknowledged.
 //!
-//! A reply counts as given at the moment at which the program hands it to the system's `write` or `sendto`: that is in the trace, with
-//! its bytes. Nothing earlier could be an acknowledgement, for the bytes were only in the program's memory; nothing later is
-//! needed, for from then on nothing holds them back. So a reply that overtakes a fence is found however briefly, whenever
-//! the network carries it. (The doorbell of the network card would be no such moment: a device that is still busy takes new
-//! buffers without one. When the client sees the reply, the fence is long past.)
+//! A reply counts as given at the moment at which the program hands it to the system's `write` or `sendto`: that is in
+//! the trace, with its bytes. Nothing earlier could be an acknowledgement, for the bytes were only in the program's
+//! memory; nothing later is needed, for from then on nothing holds them back. So a reply that overtakes a fence is
+//! found however briefly, whenever the network carries it. (The doorbell of the network card would be no such moment: a
+//! device that is still busy takes new buffers without one. When the client sees the reply, the fence is long past.)
 //!
-//! What binds this to the clients' own record is that both are the same bytes: each client has received exactly the answers
-//! that it expects, and for each connection the trace must have exactly these, in order.
+//! What binds this to the clients' own record is that both are the same bytes: each client has received exactly the
+//! answers that it expects, and for each connection the trace must have exactly these, in order.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -40,7 +40,8 @@ impl std::error::Error for Mismatch {}
 
 /// What a descriptor is.
 enum Stream {
-    /// The connection of a client, with the lengths of the answers that are to come, the next one first, and how much of it came.
+    /// The connection of a client, with the lengths of the answers that are to come, the next one first, and how much
+    /// of it came.
     Client { number: usize, answers: std::vec::IntoIter<Vec<u8>>, rest: Vec<u8> },
     /// None of the load's.
     Other,

@@ -1,7 +1,7 @@
 //! A campaign: many runs, several at a time, written down one by one, so that it can be interrupted and go on later.
 //!
-//! The file of finished runs has one line of JSON for each. Its first line says what they have in common; a campaign with another
-//! seed, another image or another number of CPUs is not mixed with them.
+//! The file of finished runs has one line of JSON for each. Its first line says what they have in common; a campaign
+//! with another seed, another image or another number of CPUs is not mixed with them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -119,8 +119,8 @@ impl Runs {
 /// Carries a campaign out in `directory`, and returns all runs that are asked for.
 ///
 /// # Errors
-/// When there are runs there already that are not to be gone on with, or that are of another campaign; when the guest cannot be
-/// run, or the files not written.
+/// When there are runs there already that are not to be gone on with, or that are of another campaign; when the guest
+/// cannot be run, or the files not written.
 pub fn run(image: &Path, options: &Options, directory: &Path) -> io::Result<Runs> {
     fs::create_dir_all(directory)?;
     let path = directory.join(RUNS);

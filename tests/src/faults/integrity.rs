@@ -1,8 +1,8 @@
 //! Whether protection itself was as it should be: what makes a store outside of an open grant impossible.
 //!
-//! Four things decide about each store: the bit of CR4 that turns keys on, CR0.WP, the key in the leaf that maps the address, and
-//! the rights in the register. They are looked at from outside, before the fault and at the run's end. What this proves has a limit:
-//! a thing that changed and changed back in between is not seen.
+//! Four things decide about each store: the bit of CR4 that turns keys on, CR0.WP, the key in the leaf that maps the
+//! address, and the rights in the register. They are looked at from outside, before the fault and at the run's end.
+//! What this proves has a limit: a thing that changed and changed back in between is not seen.
 
 use std::collections::BTreeSet;
 use std::ops::Range;

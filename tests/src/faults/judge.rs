@@ -1,8 +1,8 @@
 //! The judgement: what a run left in the images, compared with what it was told.
 //!
 //! Three questions, each of its own evidence:
-//! - Was anything stored where nobody ever stores (the canary, unused parts of the pool, records that were sealed before)? The
-//!   bytes are compared.
+//! - Was anything stored where nobody ever stores (the canary, unused parts of the pool, records that were sealed
+//!   before)? The bytes are compared.
 //! - Is what was stored readable? The pool's own code opens the image and checks every record's checksum.
 //! - Is it what the clients were promised? Every key is read and compared with what was acknowledged.
 
@@ -60,7 +60,8 @@ impl Findings {
 pub enum Data {
     /// The device that nobody had a grant for has changed.
     CanaryChanged,
-    /// Bytes of the pool's device were stored that nobody had to store, or stored otherwise than the pool computed them.
+    /// Bytes of the pool's device were stored that nobody had to store, or stored otherwise than the pool computed
+    /// them.
     Overwritten,
     /// All records are whole, but they do not say what was acknowledged: the mistake was made before, in RAM.
     WrongBeforeStore,
@@ -107,8 +108,8 @@ impl Judgement {
             }
         }
         self.find_strangers(pool, template, ledger);
-        // The end of the log is torn if the machine was killed in the middle of a batch, and then nothing is missing. If something
-        // is, it was stored otherwise than its checksum says.
+        // The end of the log is torn if the machine was killed in the middle of a batch, and then nothing is missing.
+        // If something is, it was stored otherwise than its checksum says.
         if let Tail::Torn { offset, .. } = tail
             && self.wrong.count > wrong_before
         {

@@ -1,7 +1,7 @@
 //! The load of a run: clients that write, know what was acknowledged, and read some of it back.
 //!
-//! Unlike the load of the durability tests these clients expect the worst: whatever the server answers is written down and
-//! nothing fails.
+//! Unlike the load of the durability tests these clients expect the worst: whatever the server answers is written down
+//! and nothing fails.
 
 use std::collections::BTreeMap;
 use std::io;

@@ -1,4 +1,5 @@
-//! A guest that stands still, as its physical memory has it: where its page tables map what, and where its live heap is.
+//! A guest that stands still, as its physical memory has it: where its page tables map what, and where its live heap
+//! is.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::fs;
@@ -58,8 +59,8 @@ impl Leaf {
 }
 
 impl Snapshot {
-    /// Takes the RAM of a machine that stands still. `directory` gets a file for a moment. CR3 and CR4 say where the page
-    /// tables are.
+    /// Takes the RAM of a machine that stands still. `directory` gets a file for a moment. CR3 and CR4 say where the
+    /// page tables are.
     ///
     /// # Errors
     /// When QEMU does not give it.
@@ -145,8 +146,9 @@ impl Snapshot {
         range.step_by(8).filter_map(|address| Some((address, self.read(address)?)))
     }
 
-    /// The pieces of RAM, 64 bytes each, that can be reached from `roots` by following whatever looks like an address, except for
-    /// those in `outside` and page tables: the live heap, as a conservative garbage collector would find it.
+    /// The pieces of RAM, 64 bytes each, that can be reached from `roots` by following whatever looks like an address,
+    /// except for those in `outside` and page tables: the live heap, as a conservative garbage collector would find
+    /// it.
     pub fn reachable(&self, roots: impl Iterator<Item = u64>, outside: &Range<u64>) -> Vec<u64> {
         let is_heap = |address: u64| {
             let ram = PAGE << 8..self.ram.len() as u64 - REACH;
@@ -177,7 +179,8 @@ mod tests {
         ram[at as usize..at as usize + 8].copy_from_slice(&value.to_le_bytes());
     }
 
-    /// RAM of 4 MiB with tables from 2 MiB on: the first 2 MiB mapped by a large page, two small pages with a key elsewhere.
+    /// RAM of 4 MiB with tables from 2 MiB on: the first 2 MiB mapped by a large page, two small pages with a key
+    /// elsewhere.
     fn ram() -> (Vec<u8>, u64) {
         let mut ram = vec![0; 4 * MIB];
         let table = |number: u64| 2 * MIB as u64 + number * PAGE;

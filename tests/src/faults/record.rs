@@ -63,13 +63,14 @@ const EXECUTION: &str = "FAULT stray execution";
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Outcome {
-    /// Persistent memory was changed where no grant was open: the device that nobody had one for, or with protection broken.
+    /// Persistent memory was changed where no grant was open: the device that nobody had one for, or with protection
+    /// broken.
     OutsideGrant,
-    /// Persistent memory was overwritten, and whether within an open grant is not known, because protection could not be looked at
-    /// at the end or was not as it should be.
+    /// Persistent memory was overwritten, and whether within an open grant is not known, because protection could not
+    /// be looked at at the end or was not as it should be.
     Undecided,
-    /// Persistent memory was overwritten within an open grant; or, in the control group, records that the run itself stored are not
-    /// readable.
+    /// Persistent memory was overwritten within an open grant; or, in the control group, records that the run itself
+    /// stored are not readable.
     InsideGrant,
     /// What was stored was wrong already, in RAM.
     WrongBeforeStore,
@@ -162,8 +163,8 @@ impl Record {
     pub fn decide(&self) -> Outcome {
         let aimed_at_rights = self.injected.iter().any(|what| what.contains("saved rights"));
         let intact = self.after.as_ref().is_some_and(Integrity::holds) && !aimed_at_rights;
-        // Without protection nothing says where a record was spoilt that the run itself was storing. Counting it as one of those that
-        // protection would not have prevented is what speaks against protection, if anything.
+        // Without protection nothing says where a record was spoilt that the run itself was storing. Counting it as one
+        // of those that protection would not have prevented is what speaks against protection, if anything.
         let only_active = !self.group.is_protected() && self.judgement.overwritten.count == 0;
         match (self.judgement.data(), self.group.is_protected()) {
             (Data::Overwritten, false) if only_active => Outcome::InsideGrant,

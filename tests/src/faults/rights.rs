@@ -1,7 +1,7 @@
 //! The register that holds the rights of protection keys, seen from outside.
 //!
-//! QEMU's stub shows neither IA32_PKRS nor PKRU. But the guest's code has instructions that read and write them, and these can be
-//! executed, one step at a time, and recognised when they are about to be.
+//! QEMU's stub shows neither IA32_PKRS nor PKRU. But the guest's code has instructions that read and write them, and
+//! these can be executed, one step at a time, and recognised when they are about to be.
 
 use std::time::Duration;
 
@@ -60,7 +60,8 @@ impl RightsRegister {
         Some(Self { number, read: places(elf, read_code), read_code, write: places(elf, write_code) })
     }
 
-    /// Where the register may be written. Some of these places write other registers, or are in the middle of an instruction.
+    /// Where the register may be written. Some of these places write other registers, or are in the middle of an
+    /// instruction.
     pub fn write_places(&self) -> &[u64] {
         &self.write
     }
@@ -72,8 +73,9 @@ impl RightsRegister {
         Ok(writes.then(|| registers.get(Register::RAX) as u32))
     }
 
-    /// The register's value on this CPU, which is selected then: the CPU executes one of the guest's own instructions that read it, and then has all
-    /// its registers back. `None` if no such instruction is as it was in the image, or the CPU waits with its interrupts off and executes nothing.
+    /// The register's value on this CPU, which is selected then: the CPU executes one of the guest's own instructions
+    /// that read it, and then has all its registers back. `None` if no such instruction is as it was in the image,
+    /// or the CPU waits with its interrupts off and executes nothing.
     pub fn value(&self, gdb: &mut Gdb, cpu: u32) -> Result<Option<u32>> {
         gdb.select(cpu)?;
         let before = gdb.registers()?;

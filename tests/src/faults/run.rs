@@ -27,7 +27,8 @@ use crate::store::Store;
 
 /// The RAM of the guest.
 const RAM: u64 = 64 * MIB;
-/// Without an acknowledged write for this long the machine is looked at: whether it works without getting on, or sleeps.
+/// Without an acknowledged write for this long the machine is looked at: whether it works without getting on, or
+/// sleeps.
 const QUIET: Duration = Duration::from_secs(3);
 /// It hangs if it has used this much processor time since, in clock ticks of 10 ms, or at most that much.
 const BUSY_TICKS: u64 = 100;
@@ -53,7 +54,8 @@ pub struct Bench {
     smp: u32,
 }
 
-/// Something that is done in a run besides its plan, of which it is known what has to come of it: for tests of everything here.
+/// Something that is done in a run besides its plan, of which it is known what has to come of it: for tests of
+/// everything here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Certain {
     /// The next copy goes to the canary, instead of the plan's fault.
@@ -314,7 +316,8 @@ impl Trial<'_> {
         trail(gdb, self.cpu, steps as usize).map(drop)
     }
 
-    /// Lets the guest run until it has done its work, has ended, or hangs; it stands still then. How it ended is written down.
+    /// Lets the guest run until it has done its work, has ended, or hangs; it stands still then. How it ended is
+    /// written down.
     fn watch(&mut self, gdb: &mut Gdb) -> Result<(), GdbError> {
         let wanted = self.record.writes[0] + self.plan.writes_after;
         let (mut seen, mut since) = (self.load.acknowledged(), Instant::now());

@@ -1,7 +1,8 @@
-//! The images that every run begins with: a pool that is about half full of acknowledged records, and a device that nobody ever
-//! gets a grant for.
+//! The images that every run begins with: a pool that is about half full of acknowledged records, and a device that
+//! nobody ever gets a grant for.
 //!
-//! What is free in the pool, and the whole of the other device, holds a pattern, so that any byte that is stored there shows.
+//! What is free in the pool, and the whole of the other device, holds a pattern, so that any byte that is stored there
+//! shows.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read};
@@ -26,8 +27,8 @@ pub const SEGMENT: u64 = 256 << 10;
 pub const FIRST_SEGMENT: u64 = 64 << 10;
 /// The length of the area of a superblock; the second one is at the image's end.
 pub const SUPERBLOCK: u64 = 4096;
-/// What the header of a segment begins with, by what the segment is for, and where its generation is; the header at the segment's
-/// end is equal.
+/// What the header of a segment begins with, by what the segment is for, and where its generation is; the header at the
+/// segment's end is equal.
 const USED: &[u8; 8] = b"HFSEGUSE";
 const FREE: &[u8; 8] = b"HFSEGFRE";
 const CHECKPOINT: &[u8; 8] = b"HFSEGCKP";
@@ -56,12 +57,13 @@ pub struct Template {
 /// Where in the pool something lies, for who judges what has changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Area {
-    /// The superblocks and what is kept beside them. Nothing is stored there in a run, except that the root of the checkpoint
-    /// goes.
+    /// The superblocks and what is kept beside them. Nothing is stored there in a run, except that the root of the
+    /// checkpoint goes.
     Superblock,
     /// A segment that was full of acknowledged records before the run.
     Sealed,
-    /// The inside of a segment that was never used, or holds the checkpoint; such a segment is freed when that was read.
+    /// The inside of a segment that was never used, or holds the checkpoint; such a segment is freed when that was
+    /// read.
     Unused,
     /// What the run stored, or may have stored.
     Active,
@@ -136,8 +138,8 @@ impl Template {
         Ok(changes(&self.canary, &read(path)?))
     }
 
-    /// Where in the pool's image bytes have changed that nobody had to change, and what was there. What the run stored as it should is
-    /// not among them, and what it did to that has to be judged by reading the records.
+    /// Where in the pool's image bytes have changed that nobody had to change, and what was there. What the run stored
+    /// as it should is not among them, and what it did to that has to be judged by reading the records.
     ///
     /// # Errors
     /// When the file cannot be read.

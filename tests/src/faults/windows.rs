@@ -1,8 +1,9 @@
-//! How small the open windows are: instructions that the guest executes while it could write to persistent memory, counted one by
-//! one.
+//! How small the open windows are: instructions that the guest executes while it could write to persistent memory,
+//! counted one by one.
 //!
-//! A count, and exact: one virtual CPU goes from the instruction after the one that opens the window to the one that closes it,
-//! step by step, with interrupts off, which would close the window too. It is a property of the code and not of the emulator.
+//! A count, and exact: one virtual CPU goes from the instruction after the one that opens the window to the one that
+//! closes it, step by step, with interrupts off, which would close the window too. It is a property of the code and not
+//! of the emulator.
 
 use std::fmt;
 use std::thread;
@@ -139,8 +140,8 @@ impl Follower {
         self.gdb.insert(StopPoint::Execution, place)
     }
 
-    /// Steps from the instruction that opens the window to before the one that closes it. The closing one is executed while
-    /// the window is open and counts; the opening one does not.
+    /// Steps from the instruction that opens the window to before the one that closes it. The closing one is executed
+    /// while the window is open and counts; the opening one does not.
     fn count(&mut self, cpu: u32) -> Result<u64> {
         self.pass(cpu)?;
         for steps in 1..MOST_STEPS {

@@ -1,16 +1,17 @@
-//! A client of the GDB remote serial protocol, as far as QEMU's stub speaks it: what stops a guest, looks into it and changes
-//! it from outside.
+//! A client of the GDB remote serial protocol, as far as QEMU's stub speaks it: what stops a guest, looks into it and
+//! changes it from outside.
 //!
 //! This room owns the connection and the protocol. It knows nothing of what runs in the guest.
 //!
 //! What QEMU 7.2 does, and a user of this should know:
 //!
 //! - The guest stops when somebody connects, and goes on for good by [`Gdb::detach`].
-//! - A thread of the protocol is a virtual CPU, numbered from 1. [`Gdb::resume`] lets all of them run, [`Gdb::step`] one only.
-//! - While the guest runs, nothing can be asked; any byte sent to the stub stops it. So everything but [`Gdb::wait`] and
-//!   [`Gdb::halt`] is refused then.
-//! - Memory is reached through the page tables of the selected CPU, present bits only: neither write permission nor protection
-//!   keys hold this access back. With [`Gdb::use_physical_addresses`] addresses are physical.
+//! - A thread of the protocol is a virtual CPU, numbered from 1. [`Gdb::resume`] lets all of them run, [`Gdb::step`]
+//!   one only.
+//! - While the guest runs, nothing can be asked; any byte sent to the stub stops it. So everything but [`Gdb::wait`]
+//!   and [`Gdb::halt`] is refused then.
+//! - Memory is reached through the page tables of the selected CPU, present bits only: neither write permission nor
+//!   protection keys hold this access back. With [`Gdb::use_physical_addresses`] addresses are physical.
 //! - A CPU that stands at a breakpoint hits it again when it is resumed: take it away, step, and put it back.
 //! - The stub's steps leave the guest's interrupts and timers off unless [`StepMode::WITH_INTERRUPTS`] is chosen.
 
@@ -115,7 +116,8 @@ pub struct Gdb {
 }
 
 impl Gdb {
-    /// Connects to the stub that listens on the Unix socket `path`, and waits for that for as long as `patience`. The guest stands still then.
+    /// Connects to the stub that listens on the Unix socket `path`, and waits for that for as long as `patience`. The
+    /// guest stands still then.
     pub fn connect(path: &Path, patience: Duration) -> Result<Self> {
         let deadline = Instant::now() + patience;
         loop {

@@ -1,10 +1,10 @@
 //! What a guest says that it holds, and what may be different after a load.
 //!
-//! Everything that belongs to connections, threads and descriptors has to be exactly what it was. So has RAM, apart from
-//! what is kept to be used again: the heap never gives frames back, ended threads' stacks are kept for the next ones, and
-//! frames that held page tables stay page tables. How many of each is a number of its own, so that no other frame may be missing. They
-//! are bounded by the highest load, which came before; what is left of uncertainty is that another order of requests fragments
-//! the heap differently, and that more threads may live at one moment.
+//! Everything that belongs to connections, threads and descriptors has to be exactly what it was. So has RAM, apart
+//! from what is kept to be used again: the heap never gives frames back, ended threads' stacks are kept for the next
+//! ones, and frames that held page tables stay page tables. How many of each is a number of its own, so that no other
+//! frame may be missing. They are bounded by the highest load, which came before; what is left of uncertainty is that
+//! another order of requests fragments the heap differently, and that more threads may live at one moment.
 
 use std::collections::BTreeMap;
 
@@ -30,7 +30,8 @@ const HEAP_PIECES: u64 = 0;
 const HEAP_BYTES: u64 = 64 << 10;
 /// By how many bytes of frames: the same load in another order fragments the heap differently.
 const HEAP_FRAMES: u64 = 16 << 20;
-/// By how many bytes of page tables: each stack has two of its own, so this is for 64 threads more at once than ever before.
+/// By how many bytes of page tables: each stack has two of its own, so this is for 64 threads more at once than ever
+/// before.
 const PAGE_TABLES: u64 = 512 << 10;
 
 /// Reads `name=number` words.
@@ -59,7 +60,8 @@ pub fn is_at_rest(numbers: &Numbers) -> bool {
     numbers["connections"] == 1 && numbers["connection_timers"] <= 1
 }
 
-/// RAM that is free, the heap's, a page table, or kept for threads to come. All the rest is of the boot, and of threads that live.
+/// RAM that is free, the heap's, a page table, or kept for threads to come. All the rest is of the boot, and of threads
+/// that live.
 fn known_frames(numbers: &Numbers) -> u64 {
     ["free_bytes", "heap_grown", "page_table_bytes", "unused_stack_bytes"].into_iter().map(|name| numbers[name]).sum()
 }

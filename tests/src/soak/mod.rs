@@ -1,18 +1,18 @@
 //! A long load on a lossy link, and what is left of it: `cargo xtask test soak`.
 //!
-//! A guest program (`tests/programs`, `soak`) serves connections that carry streams both ways which follow from a seed, so
-//! that each side knows every byte that it is to get. Hundreds of clients open and close such connections here in all ways
-//! that there are; the guest's link meanwhile loses, repeats and delays frames (the boot option `link-faults`, which works without
-//! privileges and in both directions: QEMU's user network itself loses nothing, and a bridge that does takes root), and threads come
-//! and go in the guest.
+//! A guest program (`tests/programs`, `soak`) serves connections that carry streams both ways which follow from a seed,
+//! so that each side knows every byte that it is to get. Hundreds of clients open and close such connections here in
+//! all ways that there are; the guest's link meanwhile loses, repeats and delays frames (the boot option `link-faults`,
+//! which works without privileges and in both directions: QEMU's user network itself loses nothing, and a bridge that
+//! does takes root), and threads come and go in the guest.
 //!
-//! The guest speaks first on each connection, one byte, and its client waits for it. QEMU's user network (libslirp) has a defect that
-//! only losses show: a SYN|ACK that comes a second time empties its send buffer, and what the client has sent by then is gone
-//! for ever. Once the guest has spoken, it sends no SYN|ACK any more.
+//! The guest speaks first on each connection, one byte, and its client waits for it. QEMU's user network (libslirp) has
+//! a defect that only losses show: a SYN|ACK that comes a second time empties its send buffer, and what the client has
+//! sent by then is gone for ever. Once the guest has spoken, it sends no SYN|ACK any more.
 //!
-//! Before and after it the machine is let come to rest and asked what it holds. The load is preceded by one of the same kind, as
-//! high if not as long, which fills what is filled once and kept: tables that have grown, stacks for threads to come, page
-//! tables. After that nothing may be missing; [`accounts`] says what that means for each number.
+//! Before and after it the machine is let come to rest and asked what it holds. The load is preceded by one of the same
+//! kind, as high if not as long, which fills what is filled once and kept: tables that have grown, stacks for threads
+//! to come, page tables. After that nothing may be missing; [`accounts`] says what that means for each number.
 
 pub mod accounts;
 mod client;
@@ -39,8 +39,8 @@ const STREAMS: u16 = 7100;
 const QUESTIONS: u16 = 7101;
 /// The guest's RAM: a thousand threads and the buffers of five hundred connections.
 const MEMORY: u64 = 512 * MIB;
-/// How long the machine may take to come to rest. A connection whose last segments were all lost is asked for after a minute, and once
-/// more after another.
+/// How long the machine may take to come to rest. A connection whose last segments were all lost is asked for after a
+/// minute, and once more after another.
 pub const REST: Duration = Duration::from_secs(300);
 /// Between two looks at a machine that comes to rest, and how many of them in a row must see the same.
 const LOOK: Duration = Duration::from_millis(500);
@@ -130,8 +130,8 @@ impl Soak {
         assert_eq!(self.control.ask(&format!("plant {defect}")).unwrap(), "planted");
     }
 
-    /// What the machine holds as soon as it holds what it held before (`like`), or nothing of connections that are over and nothing
-    /// changes any more, or after `patience`.
+    /// What the machine holds as soon as it holds what it held before (`like`), or nothing of connections that are over
+    /// and nothing changes any more, or after `patience`.
     fn rest(&mut self, like: Option<&Numbers>, patience: Duration) -> Numbers {
         let deadline = Instant::now() + patience;
         let (mut last, mut looks) = (Numbers::new(), 0);
@@ -149,8 +149,8 @@ impl Soak {
         }
     }
 
-    /// Puts the machine under load for `time`, lets it come to rest for at most `patience`, and compares. Tells `say` of
-    /// each minute.
+    /// Puts the machine under load for `time`, lets it come to rest for at most `patience`, and compares. Tells `say`
+    /// of each minute.
     pub fn load(&mut self, time: Duration, patience: Duration, say: &dyn Fn(&str)) -> Outcome {
         let before = self.rest(None, patience);
         let [traffic_before, counts_before] = ["traffic", "counts"].map(|what| self.control.numbers(what));
@@ -191,7 +191,8 @@ impl Soak {
         let [traffic, counts] = [("traffic", traffic_before), ("counts", counts_before)]
             .map(|(what, before)| accounts::difference(&before, &self.control.numbers(what)));
         let mut faults = tally.problems();
-        // A connection that came to nothing for its client is among the problems already, whatever it was for the guest.
+        // A connection that came to nothing for its client is among the problems already, whatever it was for the
+        // guest.
         let heard = tally.whole() + tally.broken_off() + faults.len() as u64;
         if counts["begun"] > heard {
             let surplus = counts["begun"] - heard;

@@ -1,5 +1,5 @@
-//! The functions that programs for this target call: what the documentation lists, what the library exports, and what `std`
-//! and its neighbours call are the same set.
+//! The functions that programs for this target call: what the documentation lists, what the library exports, and what
+//! `std` and its neighbours call are the same set.
 
 mod exports;
 mod sources;

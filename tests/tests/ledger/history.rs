@@ -35,8 +35,8 @@ impl History {
     }
 }
 
-/// Judges the entries of a ledger that had `known` before these connections: those are as they were, and of each connection
-/// there is what was acknowledged, under its number, and at most one entry more, whole and in order.
+/// Judges the entries of a ledger that had `known` before these connections: those are as they were, and of each
+/// connection there is what was acknowledged, under its number, and at most one entry more, whole and in order.
 pub fn judge(known: &[String], histories: &[History], found: &[String]) -> Result<(), String> {
     if found.len() < known.len() || found[..known.len()] != *known {
         return Err(format!("the {} entries from before are not as they were", known.len()));

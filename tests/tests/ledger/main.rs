@@ -1,5 +1,5 @@
-//! The ledger in its machine: an entry that was acknowledged is durable, whatever ends the machine, and no client can keep the
-//! others waiting.
+//! The ledger in its machine: an entry that was acknowledged is durable, whatever ends the machine, and no client can
+//! keep the others waiting.
 
 mod history;
 
@@ -59,8 +59,9 @@ fn program() -> PathBuf {
     guest::image("ledger").unwrap()
 }
 
-/// Boots the ledger again and again on one image. Each time it is judged by what was there before and what clients know; then
-/// clients add entries, and the machine is killed at some moment. Returns how many entries there are in the end.
+/// Boots the ledger again and again on one image. Each time it is judged by what was there before and what clients
+/// know; then clients add entries, and the machine is killed at some moment. Returns how many entries there are in the
+/// end.
 fn survive(program: &Path, rounds: u64, seed: u64) -> Result<usize, String> {
     let image = StoreImage::new(8 * MIB);
     let (mut known, mut histories) = (Vec::new(), Vec::new());

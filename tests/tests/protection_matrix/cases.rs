@@ -1,4 +1,5 @@
-//! The names of all cases, by the kind of machine that each needs. They are the guest's names; a test compares both lists.
+//! The names of all cases, by the kind of machine that each needs. They are the guest's names; a test compares both
+//! lists.
 
 /// Cases that share a machine with one CPU.
 pub(crate) const SHARED: &[&str] = &[

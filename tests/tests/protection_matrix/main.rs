@@ -1,8 +1,8 @@
-//! The protection matrix: every case of the tests that Linux's PKS series had, of kvm-unit-tests' `pks.c`, and of our own
-//! list, on both backends, each as a test with its own name: `pks::pks_test::check_defaults`.
+//! The protection matrix: every case of the tests that Linux's PKS series had, of kvm-unit-tests' `pks.c`, and of our
+//! own list, on both backends, each as a test with its own name: `pks::pks_test::check_defaults`.
 //!
-//! The guest's half is the program `keys`. This half boots machines and judges them: many cases share one machine, a case
-//! that ends its machine has one of its own, and cases about CPUs run on machines with one, two, four and eight
+//! The guest's half is the program `keys`. This half boots machines and judges them: many cases share one machine, a
+//! case that ends its machine has one of its own, and cases about CPUs run on machines with one, two, four and eight
 //! (`pku::ours::migration_in_grant::smp_4`).
 
 mod alone;

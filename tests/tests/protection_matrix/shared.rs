@@ -1,5 +1,5 @@
-//! Cases that share a machine. The first of them that is asked for boots it, with all of its cases; the others read their
-//! lines. Failed cases do not end a machine, and a machine that ends all the same fails those that come after.
+//! Cases that share a machine. The first of them that is asked for boots it, with all of its cases; the others read
+//! their lines. Failed cases do not end a machine, and a machine that ends all the same fails those that come after.
 
 use std::fs::File;
 use std::sync::{Arc, OnceLock};
@@ -17,8 +17,8 @@ use crate::{alone, name, sweep, trial};
 /// How many NVDIMMs every machine has: one for each key that can be given.
 const DEVICES: usize = 15;
 
-/// A machine for the program `keys` with these cases, and the directory that its images go away with. The first device is
-/// large enough for a leaf of 1 GiB.
+/// A machine for the program `keys` with these cases, and the directory that its images go away with. The first device
+/// is large enough for a leaf of 1 GiB.
 pub(crate) fn keys(backend: Protection, cases: &[&str]) -> (MachineOptions, TempDir) {
     let directory = tempfile::tempdir().unwrap();
     let mut options = machine("keys", cases);

@@ -1,11 +1,11 @@
-//! A non-maskable interrupt at every single instruction of a change of the register: of a plain change, of whole grants, of
-//! switches between threads, and of a fault with its handler.
+//! A non-maskable interrupt at every single instruction of a change of the register: of a plain change, of whole
+//! grants, of switches between threads, and of a fault with its handler.
 //!
-//! The guest does the same change again and again, between two places where a debugger stops it. The change is stepped through
-//! until two rounds in a row take the same path. Then, once for every instruction on the path, the guest is stopped just
-//! before that instruction, gets a non-maskable interrupt, which is seen to arrive exactly there, and goes on. Around each write
-//! of the register there are also two in a row. The handler tries a store to persistent memory. The guest judges each round:
-//! the store has faulted, and the thread has exactly its rights afterwards.
+//! The guest does the same change again and again, between two places where a debugger stops it. The change is stepped
+//! through until two rounds in a row take the same path. Then, once for every instruction on the path, the guest is
+//! stopped just before that instruction, gets a non-maskable interrupt, which is seen to arrive exactly there, and goes
+//! on. Around each write of the register there are also two in a row. The handler tries a store to persistent memory.
+//! The guest judges each round: the store has faulted, and the thread has exactly its rights afterwards.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -38,8 +38,8 @@ pub(crate) const CASES: &[&str] = &[
 /// The one of them that changes nothing.
 const SKIPS: &str = "ours::nmi_while_skipping";
 
-/// The longest path of which every instruction is tried. On a longer one those near a write of the register are, and every
-/// seventh.
+/// The longest path of which every instruction is tried. On a longer one those near a write of the register are, and
+/// every seventh.
 const WHOLE_PATH: usize = 600;
 /// Rounds before the path is written down: a first fault makes notes that later ones find.
 const WARM_UP: usize = 3;
@@ -137,7 +137,8 @@ impl<'m> Sweep<'m> {
         Ok(Self { machine, gdb, places, stub, backend })
     }
 
-    /// Sweeps over the whole path; how many interrupts were injected. If the change `skips` the write, the path has none.
+    /// Sweeps over the whole path; how many interrupts were injected. If the change `skips` the write, the path has
+    /// none.
     fn run(mut self, skips: bool) -> Result<usize> {
         for _ in 0..WARM_UP {
             self.run_to(self.places.begin)?;
@@ -187,8 +188,8 @@ impl<'m> Sweep<'m> {
         Err(format!("the guest does not come to {address:#x}; it is at {:#x}", here.rip))
     }
 
-    /// Lets the guest run until it comes to `address`, with the stack as deep as given, if that matters; false if it does not
-    /// come there, or only as somebody else, such as an interrupt that uses the same function.
+    /// Lets the guest run until it comes to `address`, with the stack as deep as given, if that matters; false if it
+    /// does not come there, or only as somebody else, such as an interrupt that uses the same function.
     fn comes_to(&mut self, address: u64, rsp: Option<u64>) -> Result<bool> {
         // Where it stands there already, it is the next time that is meant.
         if self.here()?.rip == address {
@@ -229,7 +230,8 @@ impl<'m> Sweep<'m> {
         Ok(Point { rip, rsp: registers.get(Register::RSP), writes })
     }
 
-    /// The path that two rounds in a row have taken: in the first ones, threads of the library's may still have to begin.
+    /// The path that two rounds in a row have taken: in the first ones, threads of the library's may still have to
+    /// begin.
     fn usual_path(&mut self) -> Result<Vec<Point>> {
         let mut path = self.path()?;
         for _ in 0..TRIES {
@@ -243,7 +245,8 @@ impl<'m> Sweep<'m> {
         Err("no two rounds in a row take the same way".into())
     }
 
-    /// Steps from the beginning to the end and notes each instruction on the way; nothing if the end is far away this time.
+    /// Steps from the beginning to the end and notes each instruction on the way; nothing if the end is far away this
+    /// time.
     fn path(&mut self) -> Result<Vec<Point>> {
         let mut path = Vec::new();
         loop {
@@ -259,9 +262,9 @@ impl<'m> Sweep<'m> {
         }
     }
 
-    /// Goes from the beginning to the instruction with this number on the path: to the last one before it that is on the
-    /// path only once, and by steps from there. False if the guest has taken another way this time, as where a ring of notes
-    /// begins anew.
+    /// Goes from the beginning to the instruction with this number on the path: to the last one before it that is on
+    /// the path only once, and by steps from there. False if the guest has taken another way this time, as where a
+    /// ring of notes begins anew.
     fn go_to(&mut self, path: &[Point], at: usize) -> Result<bool> {
         let mut times = BTreeMap::new();
         path.iter().for_each(|point| *times.entry(point.rip).or_insert(0) += 1);
@@ -277,8 +280,8 @@ impl<'m> Sweep<'m> {
         Ok(self.here()? == path[at])
     }
 
-    /// Injects one before a write of the register, and another one right after it: the first must not leave behind that the
-    /// CPU's memory is true, since the write is still under way.
+    /// Injects one before a write of the register, and another one right after it: the first must not leave behind that
+    /// the CPU's memory is true, since the write is still under way.
     fn inject_twice(&mut self, write: &Point) -> Result<usize> {
         self.inject(*write)?;
         if !self.comes_to(write.rip, Some(write.rsp))? {

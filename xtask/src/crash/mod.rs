@@ -1,5 +1,5 @@
-//! `cargo xtask crash`: builds the guest programs, with a planted defect if one is asked for, and hands over to the program that
-//! boots, records and explores.
+//! `cargo xtask crash`: builds the guest programs, with a planted defect if one is asked for, and hands over to the
+//! program that boots, records and explores.
 
 mod plants;
 
@@ -14,7 +14,8 @@ use crate::test::{BOOTING_TESTS, guest_packages, host_cargo};
 /// The program, a binary of the package that boots images.
 const PROGRAM: &str = "crash";
 
-/// Runs the exploration that `arguments` ask for and returns its exit status: 0 if nothing was found, 1 if something was.
+/// Runs the exploration that `arguments` ask for and returns its exit status: 0 if nothing was found, 1 if something
+/// was.
 ///
 /// # Errors
 /// When something is missing that cannot be installed from here, or the programs do not build.

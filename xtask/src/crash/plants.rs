@@ -1,9 +1,9 @@
 //! Planted defects: images of the programs that do what the tests of durability have to find.
 //!
-//! Each is built from a copy of the sources, with a small change, in a directory of its own under cargo's output. The product's
-//! own sources know nothing of it, so no switch can ever be left on; and the defect goes through the compiler and the machine as
-//! a programmer's would. (To leave events out of a trace would be cheaper, and show less: neither that the plugin sees the
-//! difference nor that a reply that overtakes its fence is noticed.)
+//! Each is built from a copy of the sources, with a small change, in a directory of its own under cargo's output. The
+//! product's own sources know nothing of it, so no switch can ever be left on; and the defect goes through the compiler
+//! and the machine as a programmer's would. (To leave events out of a trace would be cheaper, and show less: neither
+//! that the plugin sees the difference nor that a reply that overtakes its fence is noticed.)
 
 use std::fs;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -150,7 +150,8 @@ impl Plant {
 pub fn build(toolchain: &Toolchain, plants: &[Plant]) -> Result<PathBuf> {
     let directory = workspace::target_directory().join("planted");
     let images = directory.join("images");
-    // One copy serves all, in turn: to cargo several would be the same packages, for they have the same places in their workspaces.
+    // One copy serves all, in turn: to cargo several would be the same packages, for they have the same places in their
+    // workspaces.
     let copy = directory.join("source");
     for &plant in plants {
         let sources =
@@ -173,7 +174,8 @@ pub fn build(toolchain: &Toolchain, plants: &[Plant]) -> Result<PathBuf> {
     Ok(images)
 }
 
-/// Makes these files, and these alone, those of a copy: one that has been renamed since would be found under both names.
+/// Makes these files, and these alone, those of a copy: one that has been renamed since would be found under both
+/// names.
 fn write_all(copy: &Path, sources: &[(PathBuf, String)]) -> Result<()> {
     fs::create_dir_all(copy)?;
     for file in files(copy)? {

@@ -1,9 +1,9 @@
 //! The ports that connections to QEMU come from, each as long after its last use as possible.
 //!
-//! QEMU's user network shows the guest the source port of each connection. Linux lets a port of the loopback be used again a second
-//! after the end of its last connection (`tcp_tw_reuse`), or at once after a reset. But with a loss between QEMU and the
-//! guest the old connection may not have ended there, and QEMU has no TIME-WAIT for it: the guest would take segments of
-//! two connections for those of one. So ports are used in turn.
+//! QEMU's user network shows the guest the source port of each connection. Linux lets a port of the loopback be used
+//! again a second after the end of its last connection (`tcp_tw_reuse`), or at once after a reset. But with a loss
+//! between QEMU and the guest the old connection may not have ended there, and QEMU has no TIME-WAIT for it: the guest
+//! would take segments of two connections for those of one. So ports are used in turn.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
@@ -50,8 +50,8 @@ impl Sources {
 fn connect_from(port: u16, target: SocketAddrV4) -> io::Result<TcpStream> {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, Some(Protocol::TCP))?;
     socket.set_nonblocking(true)?;
-    // A port in TIME-WAIT keeps its turn: without this, a load that comes round within a minute finds so many of those in a row that
-    // the system chooses, and that takes the port of a connection that ended a second ago.
+    // A port in TIME-WAIT keeps its turn: without this, a load that comes round within a minute finds so many of those
+    // in a row that the system chooses, and that takes the port of a connection that ended a second ago.
     socket.set_reuse_address(true)?;
     socket.bind(&SocketAddrV4::new(Ipv4Addr::LOCALHOST, port).into())?;
     match socket.connect(&target.into()) {

@@ -1,15 +1,15 @@
 //! `cargo xtask test std`: Rust's own library tests, run in the guest.
 //!
 //! Tests that we did not write, of the very source that the guest's std is built from: what is under test is libos, and
-//! what says how it has to behave is std. This room makes a workspace around the installed tests ([`tree`]), says which of
-//! them there are and which cannot run ([`table`]), builds one image of each test program ([`programs`]), boots it and
-//! judges what libtest says ([`session`], [`events`]).
+//! what says how it has to behave is std. This room makes a workspace around the installed tests ([`tree`]), says which
+//! of them there are and which cannot run ([`table`]), builds one image of each test program ([`programs`]), boots it
+//! and judges what libtest says ([`session`], [`events`]).
 //!
 //! It never changes a test. What it adds to the installed files is in [`tree`], all of it.
 //!
 //! Panics unwind in these images (`libos/unwind`), so libtest is as it is on any other target: a test that panics fails
-//! and the others go on, `#[should_panic]` and `catch_unwind` mean what they say. A test that takes the whole machine with
-//! it is found by booting the rest without it.
+//! and the others go on, `#[should_panic]` and `catch_unwind` mean what they say. A test that takes the whole machine
+//! with it is found by booting the rest without it.
 
 mod events;
 mod programs;

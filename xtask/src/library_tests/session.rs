@@ -1,8 +1,8 @@
 //! All tests of one program, in as few boots as it takes.
 //!
-//! One boot runs them all. When the machine ends before libtest is done, the tests that were running then are the suspects: each
-//! is run in a machine of its own, and what is left is run without them. So a test that crashes the machine, or brings it to a
-//! standstill, costs a boot and not the other tests.
+//! One boot runs them all. When the machine ends before libtest is done, the tests that were running then are the
+//! suspects: each is run in a machine of its own, and what is left is run without them. So a test that crashes the
+//! machine, or brings it to a standstill, costs a boot and not the other tests.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -54,8 +54,8 @@ pub(super) fn alone(name: &str) -> Vec<String> {
     vec!["--exact".to_owned(), name.to_owned()]
 }
 
-/// Runs the tests but those `skipped`, and of the others only those with `filter` in their names, by machines that `boot`
-/// starts with further arguments.
+/// Runs the tests but those `skipped`, and of the others only those with `filter` in their names, by machines that
+/// `boot` starts with further arguments.
 pub(super) fn run(
     skipped: &[&str],
     filter: Option<&str>,
@@ -184,7 +184,8 @@ impl Tally {
                 _ => {
                     let mut suspects = suspects(&booted);
                     if suspects.is_empty() {
-                        // It ended between two tests; whoever comes first is alone next time, so that this comes to an end.
+                        // It ended between two tests; whoever comes first is alone next time, so that this comes to an
+                        // end.
                         suspects.extend(left.first().cloned());
                     }
                     let mut next = groups(left, &suspects);

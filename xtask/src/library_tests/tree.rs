@@ -5,9 +5,9 @@
 //! 1. The root of each program is a copy, with one more line that links libos into it.
 //! 2. A root that uses unstable features which only the library's own build allows says so in one line
 //!    ([`table::FEATURES`]).
-//! 3. The unit tests of std's modules lie inside std, and say `crate` for it. `template/std_units.rs` is a crate in which
-//!    `crate` has all that std has, with the modules that have tests in their places. So what they test is the std that every
-//!    program links, not a second one built for testing.
+//! 3. The unit tests of std's modules lie inside std, and say `crate` for it. `template/std_units.rs` is a crate in
+//!    which `crate` has all that std has, with the modules that have tests in their places. So what they test is the
+//!    std that every program links, not a second one built for testing.
 //! 4. Where such a test reaches into what is private to std, it is put in other words ([`table::REWRITES`]).
 
 use std::collections::BTreeMap;

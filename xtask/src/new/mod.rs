@@ -1,7 +1,8 @@
 //! `cargo xtask new NAME`: a program under `apps/` to start from.
 //!
-//! It is made from `template/`: a server with a number in a pool, a test, and what `cargo xtask run` has to know. Nothing else
-//! has to be told of it, for the workspace's members are `apps/*`, and so is what `run`, `test` and `check` look at.
+//! It is made from `template/`: a server with a number in a pool, a test, and what `cargo xtask run` has to know.
+//! Nothing else has to be told of it, for the workspace's members are `apps/*`, and so is what `run`, `test` and
+//! `check` look at.
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -1,7 +1,7 @@
 //! `cargo xtask bench pool`: what operations cost, in counts rather than times.
 //!
-//! The pool runs on memory that counts what is done to it, so the numbers are exact and the same everywhere. Cache lines
-//! written back and fences are what persistent memory makes slow; bytes are what it makes dear.
+//! The pool runs on memory that counts what is done to it, so the numbers are exact and the same everywhere. Cache
+//! lines written back and fences are what persistent memory makes slow; bytes are what it makes dear.
 
 use std::fmt;
 
@@ -47,8 +47,8 @@ pub struct Costs {
     pub space_moved: f64,
     /// How many keys there were to measure DRAM.
     pub keys: u64,
-    /// The most bytes of DRAM that the index took for each key while their number doubled. Of that an entry is eight; the
-    /// rest is the table's slack.
+    /// The most bytes of DRAM that the index took for each key while their number doubled. Of that an entry is eight;
+    /// the rest is the table's slack.
     pub dram_per_key: f64,
     /// The least.
     pub least_dram_per_key: f64,

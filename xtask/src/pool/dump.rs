@@ -13,8 +13,8 @@ use serde_json::{Value, json};
 /// How many keys one turn of a load puts.
 const TURN: usize = 64;
 
-/// Writes every key of an image with its value to `out`. Returns the number of keys, and of those that are not readable,
-/// which are named on the standard error. The image is only read.
+/// Writes every key of an image with its value to `out`. Returns the number of keys, and of those that are not
+/// readable, which are named on the standard error. The image is only read.
 ///
 /// # Errors
 /// When the image holds no pool, or `out` takes no more.

@@ -93,8 +93,8 @@ pub struct MachineOptions {
     pub network: Network,
     /// Whether QEMU waits for a debugger on port 1234 before it starts the guest.
     pub gdb: bool,
-    /// Where QEMU listens, as a Unix socket, for a program that debugs the guest. The guest starts without it, and stands
-    /// still from the moment that one connects.
+    /// Where QEMU listens, as a Unix socket, for a program that debugs the guest. The guest starts without it, and
+    /// stands still from the moment that one connects.
     pub gdb_socket: Option<PathBuf>,
     /// Where the guest records what its scheduler, grants and interrupts do.
     pub trace: Option<Region>,

@@ -1,7 +1,8 @@
 //! Files of the host's that the guest finds in its file system, read-only.
 //!
-//! They travel as an archive that QEMU loads with the image, as Linux's initial RAM file system (`-initrd`): any boot loader for
-//! PVH can do that, names may be long, and there may be many. QEMU's fw_cfg takes about a dozen names of 55 bytes.
+//! They travel as an archive that QEMU loads with the image, as Linux's initial RAM file system (`-initrd`): any boot
+//! loader for PVH can do that, names may be long, and there may be many. QEMU's fw_cfg takes about a dozen names of 55
+//! bytes.
 
 use std::collections::BTreeMap;
 use std::fmt;

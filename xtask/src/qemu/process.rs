@@ -94,7 +94,8 @@ impl Machine {
         &self.console
     }
 
-    /// Where the guest records what it does, if it was asked to. It can be read while the machine runs, and after its end.
+    /// Where the guest records what it does, if it was asked to. It can be read while the machine runs, and after its
+    /// end.
     pub fn trace(&self) -> Option<&Region> {
         self.trace.as_ref()
     }
@@ -156,7 +157,8 @@ impl Machine {
         self.qmp().execute(command, arguments)
     }
 
-    /// Runs a command of QEMU's human monitor and returns what it prints: for what QMP does not tell (`info registers`).
+    /// Runs a command of QEMU's human monitor and returns what it prints: for what QMP does not tell (`info
+    /// registers`).
     ///
     /// # Errors
     /// When QEMU cannot be reached. What QEMU thinks of the command is in what it prints.

@@ -1,7 +1,7 @@
 //! Redis on Linux in a machine: Debian's kernel and packages, nothing installed on this computer.
 //!
-//! The machine's first file system has Redis, the libraries that it needs, and an append-only log of the keys, all in RAM:
-//! no disk slows Redis down. Time begins when Linux is up and Redis is started.
+//! The machine's first file system has Redis, the libraries that it needs, and an append-only log of the keys, all in
+//! RAM: no disk slows Redis down. Time begins when Linux is up and Redis is started.
 
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, BufWriter, Write};

@@ -1,9 +1,9 @@
 //! `cargo xtask bench recovery`: how long the store takes from its start to its first answer, after a crash and after a
 //! clean shutdown, and how long Redis takes to read its append-only log on Linux in the same machine.
 //!
-//! Times are taken on this side, by what the machine prints and answers; beside them stands the processor time that QEMU
-//! took, which other work on this computer changes less. What is read from pmem before the first answer is counted, and
-//! exact.
+//! Times are taken on this side, by what the machine prints and answers; beside them stands the processor time that
+//! QEMU took, which other work on this computer changes less. What is read from pmem before the first answer is
+//! counted, and exact.
 
 mod linux;
 

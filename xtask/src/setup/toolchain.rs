@@ -157,8 +157,8 @@ impl Toolchain {
         command
     }
 
-    /// A cargo command for tests that run in the guest: with libtest, and for panics that unwind (see `libos/unwind`). It is
-    /// run in this directory, with flags for rustc in front of which nobody else's come.
+    /// A cargo command for tests that run in the guest: with libtest, and for panics that unwind (see `libos/unwind`).
+    /// It is run in this directory, with flags for rustc in front of which nobody else's come.
     ///
     /// # Errors
     /// When the guest's flags cannot be read.

@@ -3,12 +3,13 @@
 //! Three groups of tracks:
 //!
 //! - *CPUs*: who runs, and on top of it the interrupts that came and the grants of their handlers;
-//! - *threads*: for each what it does (runs, waits and for what, is ready and waits for a CPU), whom it wakes, where it strays;
+//! - *threads*: for each what it does (runs, waits and for what, is ready and waits for a CPU), whom it wakes, where it
+//!   strays;
 //! - *grants*: for each thread what persistent memory is open to it, nested as it was.
 //!
-//! A grant is open while its thread does not run, too; so it has a track beside that of the states, and slices of one track
-//! are always one inside the other or apart. What had begun before the oldest event is not shown; what had not ended with
-//! the last one ends there, and says so (`unfinished`).
+//! A grant is open while its thread does not run, too; so it has a track beside that of the states, and slices of one
+//! track are always one inside the other or apart. What had begun before the oldest event is not shown; what had not
+//! ended with the last one ends there, and says so (`unfinished`).
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};

@@ -1,8 +1,8 @@
 //! `cargo xtask run --trace FILE`: what the guest's scheduler, grants and interrupts did, as a file for
 //! [Perfetto](https://ui.perfetto.dev).
 //!
-//! The guest writes events into rings in a file that QEMU maps into it ([`Region`], `libos/src/trace`). Once the machine has
-//! ended, however that was, they are read ([`decode`]) and written as a Chrome trace ([`chrome`]).
+//! The guest writes events into rings in a file that QEMU maps into it ([`Region`], `libos/src/trace`). Once the
+//! machine has ended, however that was, they are read ([`decode`]) and written as a Chrome trace ([`chrome`]).
 
 pub mod chrome;
 pub mod decode;
@@ -71,7 +71,8 @@ impl Region {
     }
 }
 
-/// The file that a trace is to be written to. It is made at once, so that a wrong name is an error before anything is built.
+/// The file that a trace is to be written to. It is made at once, so that a wrong name is an error before anything is
+/// built.
 #[derive(Debug)]
 pub struct Output {
     path: PathBuf,

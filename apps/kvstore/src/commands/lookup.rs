@@ -9,8 +9,8 @@ use super::{Context, Failure};
 /// How much of a value is read before its length is known, in bytes.
 const FIRST: u64 = 64 * 1024;
 
-/// Appends a key's value. A long one gets exactly the memory that it needs: a buffer that doubles as it grows could take
-/// three times as much.
+/// Appends a key's value. A long one gets exactly the memory that it needs: a buffer that doubles as it grows could
+/// take three times as much.
 fn append_value<M: Medium>(turn: &mut Turn<'_, M>, key: &[u8], out: &mut Vec<u8>) -> Result<Option<Meta>, pmem::Error> {
     let found = turn.get_range(key, 0, FIRST, out)?;
     if let Some(Meta { len: len @ FIRST.., .. }) = found {
@@ -90,8 +90,8 @@ impl<M: Medium> Context<'_, '_, M> {
         stored
     }
 
-    /// Removes keys; says how many existed. A power cut finds all of them or none, except when they are more than a record of
-    /// the pool takes, which is thousands: deleting must always work, so these are removed one by one.
+    /// Removes keys; says how many existed. A power cut finds all of them or none, except when they are more than a
+    /// record of the pool takes, which is thousands: deleting must always work, so these are removed one by one.
     pub fn remove_all<'k>(&mut self, keys: impl Iterator<Item = &'k [u8]>) -> Result<i64, Failure> {
         let mut there = BTreeSet::new();
         for key in keys {

@@ -1,7 +1,7 @@
 //! The commands: Redis 7.0's syntax, semantics and words, for keys that hold strings.
 //!
-//! Owns the command table and every command. A command reads and stages through the [`Turn`] that it is lent, and writes
-//! its reply behind a seal that only the turn's receipt breaks. Nothing here knows sockets, and nothing waits.
+//! Owns the command table and every command. A command reads and stages through the [`Turn`] that it is lent, and
+//! writes its reply behind a seal that only the turn's receipt breaks. Nothing here knows sockets, and nothing waits.
 
 mod arguments;
 mod client;

@@ -16,8 +16,8 @@ pub fn time<M: Medium>(context: &mut Context<'_, '_, M>, _: Request<'_>) -> Outc
     Ok(())
 }
 
-/// `SHUTDOWN [NOSAVE | SAVE] [NOW] [FORCE] [ABORT]`: what has been acknowledged is durable, so that all ways to stop are
-/// the same. The client is answered by the end of its connection.
+/// `SHUTDOWN [NOSAVE | SAVE] [NOW] [FORCE] [ABORT]`: what has been acknowledged is durable, so that all ways to stop
+/// are the same. The client is answered by the end of its connection.
 pub fn shutdown<M: Medium>(context: &mut Context<'_, '_, M>, request: Request<'_>) -> Outcome {
     let (mut save, mut nosave, mut abort, mut other) = (false, false, false, false);
     for option in request.from(1) {

@@ -58,8 +58,8 @@ pub struct Command<M: Medium + 'static> {
 }
 
 impl<M: Medium + 'static> Command<M> {
-    /// The command that a request asks for, with its function. Fails as Redis does if there is none, or if the number of
-    /// arguments is wrong.
+    /// The command that a request asks for, with its function. Fails as Redis does if there is none, or if the number
+    /// of arguments is wrong.
     pub fn find(request: Request<'_>) -> Result<(&'static Self, Run<M>), Failure> {
         let command = Self::named(request.get(0)).ok_or_else(|| unknown(request))?;
         let command = match command.run {

@@ -28,8 +28,8 @@ const FRACTION: usize = 17;
 const ZERO: Finite = Finite { negative: false, mantissa: 0, exponent: 0 };
 
 impl Extended {
-    /// Reads a number as C's `strtold` does: decimal or hexadecimal, `inf` and `infinity` too. `None` for anything else,
-    /// for NaN, and for what overflows or underflows to nothing.
+    /// Reads a number as C's `strtold` does: decimal or hexadecimal, `inf` and `infinity` too. `None` for anything
+    /// else, for NaN, and for what overflows or underflows to nothing.
     pub fn parse(text: &[u8]) -> Option<Self> {
         if text.is_empty() || text.len() >= MAX_TEXT {
             return None;
@@ -56,7 +56,8 @@ impl Extended {
         if small.mantissa == 0 {
             return Some(Self(Some(large)));
         }
-        // Two bits above for the carry and the sign's sake, 62 below; what falls out there is remembered in the last bit.
+        // Two bits above for the carry and the sign's sake, 62 below; what falls out there is remembered in the last
+        // bit.
         let distance = (large.exponent - small.exponent) as u32;
         let whole = u128::from(large.mantissa) << 62;
         let (part, lost) = match u128::from(small.mantissa) << 62 {
@@ -210,8 +211,8 @@ fn normal(value: &Natural, exponent: i32, inexact: bool) -> Option<Finite> {
     round(mantissa, exponent + below, half, rest || inexact)
 }
 
-/// Rounds to the nearest, to the even one of two. `half` is the first bit below the mantissa, `rest` whether anything is
-/// set below that. `None` if it overflows, or underflows to nothing.
+/// Rounds to the nearest, to the even one of two. `half` is the first bit below the mantissa, `rest` whether anything
+/// is set below that. `None` if it overflows, or underflows to nothing.
 fn round(mantissa: u64, exponent: i32, half: bool, rest: bool) -> Option<Finite> {
     // A subnormal number has fewer bits: they are rounded at its last one.
     let missing = (MIN_EXPONENT - exponent).max(0) as u32;

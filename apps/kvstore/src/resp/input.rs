@@ -35,7 +35,8 @@ impl Input {
     }
 
     /// Room to read into, never empty: what follows the pending bytes. `wanted` is how many bytes the request that is
-    /// arriving is known to lack; the buffer grows towards it in steps, so that an announced length alone costs no memory.
+    /// arriving is known to lack; the buffer grows towards it in steps, so that an announced length alone costs no
+    /// memory.
     pub fn room(&mut self, wanted: usize) -> &mut [u8] {
         let pending = self.end - self.start;
         if self.start > 0 && (self.start >= pending || self.end == self.bytes.len()) {

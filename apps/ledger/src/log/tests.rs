@@ -87,9 +87,9 @@ fn random() -> impl FnMut(u64) -> u64 {
     }
 }
 
-/// Cuts the power after every event of `events`, which began with `image`. Of the images that each could leave some are opened:
-/// what was acknowledged by then is there, of the entry at work at most that one is, and the ledger takes another entry
-/// and has it. Returns how many images were opened, or what is wrong with one.
+/// Cuts the power after every event of `events`, which began with `image`. Of the images that each could leave some are
+/// opened: what was acknowledged by then is there, of the entry at work at most that one is, and the ledger takes
+/// another entry and has it. Returns how many images were opened, or what is wrong with one.
 fn cut(image: Vec<u8>, events: &[(Event, u64)]) -> Result<usize, String> {
     let (mut domain, mut random, mut opened) = (Domain::new(image), random(), 0);
     for (event, acknowledged) in events {

@@ -1,4 +1,5 @@
-//! The local APIC, through its registers in memory or, where the CPU has x2APIC, through MSRs (SDM volume 3A, chapter 11).
+//! The local APIC, through its registers in memory or, where the CPU has x2APIC, through MSRs (SDM volume 3A, chapter
+//! 11).
 
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicU64, Ordering};
@@ -171,11 +172,13 @@ pub(super) fn end_of_interrupt() {
     write(register::END_OF_INTERRUPT, 0);
 }
 
-/// Raises the timer interrupt once, at a TSC value that is `nanoseconds` away; sooner if that is too far for the counter.
+/// Raises the timer interrupt once, at a TSC value that is `nanoseconds` away; sooner if that is too far for the
+/// counter.
 pub(super) fn arm_timer(tsc_deadline: u64, nanoseconds: u64) {
     match COUNT_FREQUENCY.load(Ordering::Relaxed) {
         0 => {
-            // SAFETY: the CPU has the TSC deadline mode (`init` chose it); the MSR only arms the timer. Zero would disarm.
+            // SAFETY: the CPU has the TSC deadline mode (`init` chose it); the MSR only arms the timer. Zero would
+            // disarm.
             unsafe { Msr::new(IA32_TSC_DEADLINE).write(tsc_deadline.max(1)) };
         }
         frequency => {

@@ -16,8 +16,8 @@ pub fn from_trap(frame: &TrapFrame) -> impl Iterator<Item = u64> {
     core::iter::once(frame.rip).chain(leaf_caller).chain(from_frame_pointer(frame.rbp()))
 }
 
-/// The return addresses above the frame record at `rbp`, innermost first. Stops at anything that is not a readable record
-/// further up the stack or on another one.
+/// The return addresses above the frame record at `rbp`, innermost first. Stops at anything that is not a readable
+/// record further up the stack or on another one.
 pub fn from_frame_pointer(rbp: u64) -> impl Iterator<Item = u64> {
     let mut rbp = rbp;
     core::iter::from_fn(move || {

@@ -145,8 +145,8 @@ pub(super) fn page_table_root() -> u64 {
 /// Forgets this CPU's cached translation of a page.
 pub fn flush_tlb_page(address: u64) {
     // The x86_64 crate's function knows addresses of four levels only.
-    // SAFETY: forgetting a translation changes nothing but time. The block counts as one that accesses memory, so that the
-    // compiler moves no access across it.
+    // SAFETY: forgetting a translation changes nothing but time. The block counts as one that accesses memory, so that
+    // the compiler moves no access across it.
     unsafe { asm!("invlpg [{}]", in(reg) address, options(nostack, preserves_flags)) };
 }
 

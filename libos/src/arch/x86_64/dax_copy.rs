@@ -1,7 +1,8 @@
 //! Moving bytes to and from persistent memory, writing cache lines back, and ordering stores.
 //!
-//! All of it is assembly that the compiler cannot see into: it moves neither these accesses nor anything else across the
-//! register writes that open and close a key, and it knows no reference into persistent memory that it could read early.
+//! All of it is assembly that the compiler cannot see into: it moves neither these accesses nor anything else across
+//! the register writes that open and close a key, and it knows no reference into persistent memory that it could read
+//! early.
 
 use core::arch::asm;
 use core::fmt;
@@ -38,8 +39,8 @@ unsafe extern "C" {
     fn dax_fill(to: *mut u8, byte: i32, bytes: usize) -> *mut u8;
 }
 
-/// Copies `bytes` bytes; one of the two sides is persistent memory. `false` if a machine check has cut it short: any part
-/// of the target may be as it was.
+/// Copies `bytes` bytes; one of the two sides is persistent memory. `false` if a machine check has cut it short: any
+/// part of the target may be as it was.
 ///
 /// # Safety
 /// `from` is readable and `to` writable for `bytes` bytes, under the running context's rights too.
@@ -59,10 +60,12 @@ pub unsafe fn fill(to: *mut u8, byte: u8, bytes: usize) {
     unsafe { dax_fill(to, i32::from(byte), bytes) };
 }
 
-/// Stores `words` words of eight bytes past the caches (MOVNTI); durable after the next [`fence`], without a write-back.
+/// Stores `words` words of eight bytes past the caches (MOVNTI); durable after the next [`fence`], without a
+/// write-back.
 ///
 /// # Safety
-/// `from` is readable and `to` writable for that long, under the running context's rights too, and `to` is a multiple of eight.
+/// `from` is readable and `to` writable for that long, under the running context's rights too, and `to` is a multiple
+/// of eight.
 pub unsafe fn stream(to: *mut u64, from: *const u8, words: usize) {
     for word in 0..words {
         // SAFETY: the caller's.
@@ -73,8 +76,8 @@ pub unsafe fn stream(to: *mut u64, from: *const u8, words: usize) {
     }
 }
 
-/// Writes the cache lines of `start..end` back, unless the platform does; durable after the next [`fence`]. Returns how many
-/// lines were written back.
+/// Writes the cache lines of `start..end` back, unless the platform does; durable after the next [`fence`]. Returns how
+/// many lines were written back.
 ///
 /// # Safety
 /// The range is mapped, and readable under the running context's rights: a write-back is checked like a load.
@@ -86,7 +89,8 @@ pub unsafe fn write_back(instruction: WriteBack, start: u64, end: u64) -> u64 {
     let lines = end.saturating_sub(first).div_ceil(CACHE_LINE);
     for line in 0..lines {
         let at = first + line * CACHE_LINE;
-        // SAFETY: the caller says that the line may be read; the CPU has the instruction (`cpu::write_back_instruction`).
+        // SAFETY: the caller says that the line may be read; the CPU has the instruction
+        // (`cpu::write_back_instruction`).
         unsafe {
             match instruction {
                 WriteBack::Clwb => asm!("clwb [{}]", in(reg) at, options(nostack, preserves_flags)),

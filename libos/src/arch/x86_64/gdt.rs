@@ -36,9 +36,10 @@ const PAGE_FAULT_DEPTH: u32 = 3;
 
 /// Where this CPU's next page fault finds its stack.
 ///
-/// The CPU takes a trap's own stack from the same place each time, so a second page fault, out of the first one's handler,
-/// would overwrite the first one's frame. So the handler moves the place down for as long as it works. A non-maskable interrupt may come before it
-/// has done that, or after it has undone it; so the handler of those moves the place to a stack for its own page faults.
+/// The CPU takes a trap's own stack from the same place each time, so a second page fault, out of the first one's
+/// handler, would overwrite the first one's frame. So the handler moves the place down for as long as it works. A
+/// non-maskable interrupt may come before it has done that, or after it has undone it; so the handler of those moves
+/// the place to a stack for its own page faults.
 #[derive(Debug)]
 pub(super) struct PageFaultStack {
     /// Where in the task-state segment the place is written; 0 until the CPU has its own tables.
@@ -67,8 +68,9 @@ impl PageFaultStack {
         if entry.is_null() {
             return 0;
         }
-        // SAFETY: `init` stored the address of a field of this CPU's task-state segment, which lives for ever. Only this
-        // CPU reads and writes it, and what interrupts us here puts it back. The field is not aligned to its size.
+        // SAFETY: `init` stored the address of a field of this CPU's task-state segment, which lives for ever. Only
+        // this CPU reads and writes it, and what interrupts us here puts it back. The field is not aligned to
+        // its size.
         unsafe {
             let before = entry.read_unaligned();
             entry.write_unaligned(place(before));
@@ -139,7 +141,8 @@ pub(super) unsafe fn init_boot() {
     unsafe { load(tables) };
 }
 
-/// Gives this CPU tables of its own, with a guarded stack each for #DF, NMI, #MC, #PF and #DB, and one for #PF inside an NMI.
+/// Gives this CPU tables of its own, with a guarded stack each for #DF, NMI, #MC, #PF and #DB, and one for #PF inside
+/// an NMI.
 ///
 /// # Safety
 /// Called once on each CPU, with interrupts disabled.

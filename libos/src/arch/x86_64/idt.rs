@@ -78,8 +78,8 @@ pub(super) unsafe fn init() {
     }
 }
 
-/// Write-protects the table, now that memory is managed: it does not change any more, and a stray store there would be found
-/// only by the next trap, which could not be reported.
+/// Write-protects the table, now that memory is managed: it does not change any more, and a stray store there would be
+/// found only by the next trap, which could not be reported.
 pub(super) fn write_protect() -> Result<(), MapError> {
     let start = TABLE.0.get().addr() as u64;
     mm::protect(start..start + PAGE, Permissions::Read)

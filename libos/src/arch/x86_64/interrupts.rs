@@ -51,8 +51,8 @@ pub fn are_enabled() -> bool {
     x86_64::instructions::interrupts::are_enabled()
 }
 
-/// Takes a free vector and runs `handler(argument)` in interrupt context, interrupts disabled, whenever it comes. `None`
-/// when no vector is left.
+/// Takes a free vector and runs `handler(argument)` in interrupt context, interrupts disabled, whenever it comes.
+/// `None` when no vector is left.
 pub fn allocate_vector(handler: fn(usize), argument: usize) -> Option<u8> {
     let place = ALLOCATED.fetch_add(1, Ordering::Relaxed);
     let slot = HANDLERS.get(place)?;
@@ -99,7 +99,8 @@ pub(crate) fn stop_others() {
     }
 }
 
-/// Sends a non-maskable interrupt to the CPU with this number, which may be the calling one; whether there is such a CPU.
+/// Sends a non-maskable interrupt to the CPU with this number, which may be the calling one; whether there is such a
+/// CPU.
 pub fn send_nmi(cpu: u32) -> bool {
     let target = percpu::online().find(|candidate| candidate.id == cpu);
     target.inspect(|target| send(target, Command::NonMaskable)).is_some()

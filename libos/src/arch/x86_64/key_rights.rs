@@ -1,14 +1,14 @@
 //! The protection-key registers: the only code that writes IA32_PKRS or PKRU (SDM volume 3A, section 4.6.2).
 //!
-//! With PKS, keys apply to supervisor pages and the register is the MSR IA32_PKRS. With PKU they apply to user pages, to
-//! whoever touches them, ring 0 included: pmem is then mapped as user pages, and the register is PKRU. Both have the same
-//! bits, and at most one is in use. PKRU is left out of XCR0, so that no XRSTOR changes it.
+//! With PKS, keys apply to supervisor pages and the register is the MSR IA32_PKRS. With PKU they apply to user pages,
+//! to whoever touches them, ring 0 included: pmem is then mapped as user pages, and the register is PKRU. Both have the
+//! same bits, and at most one is in use. PKRU is left out of XCR0, so that no XRSTOR changes it.
 //!
-//! Each CPU remembers what its register holds, so that equal values are not written again: under QEMU's TCG each write drops all of
-//! the virtual CPU's translations (`tlb_flush` in its `helper_wrmsr` and `helper_wrpkru`). What a write of IA32_PKRS costs on
-//! hardware nobody has published. The memory is marked *unknown* before each write and set
-//! after it: an NMI that lands between the two reads the register instead of trusting a value that is no longer or not yet
-//! true. Linux's series set the memory first, and an NMI in that window ran with the interrupted context's rights.
+//! Each CPU remembers what its register holds, so that equal values are not written again: under QEMU's TCG each write
+//! drops all of the virtual CPU's translations (`tlb_flush` in its `helper_wrmsr` and `helper_wrpkru`). What a write of
+//! IA32_PKRS costs on hardware nobody has published. The memory is marked *unknown* before each write and set
+//! after it: an NMI that lands between the two reads the register instead of trusting a value that is no longer or not
+//! yet true. Linux's series set the memory first, and an NMI in that window ran with the interrupted context's rights.
 //!
 //! WRMSR to IA32_PKRS is not serialising, but later accesses do not run, even speculatively, before it takes effect, as
 //! with WRPKRU.
@@ -50,8 +50,8 @@ static SKIPPED: AtomicU64 = AtomicU64::new(0);
 /// Chooses the register for all CPUs and turns the boot CPU's protection keys on, all but key 0 closed.
 ///
 /// # Safety
-/// The CPUs have what `protection` needs. Called once, on the boot CPU, with interrupts disabled, before any keyed page is
-/// mapped.
+/// The CPUs have what `protection` needs. Called once, on the boot CPU, with interrupts disabled, before any keyed page
+/// is mapped.
 pub unsafe fn enable(protection: Protection) {
     let register = match protection {
         Protection::None => return,
@@ -102,8 +102,8 @@ fn register() -> Option<u8> {
 }
 
 fn write_register(register: u8, rights: Rights) {
-    // SAFETY: the register exists (`enable`'s contract). The value changes only what this context may do with keyed pages.
-    // The block counts as one that accesses memory, so the compiler moves no access across it.
+    // SAFETY: the register exists (`enable`'s contract). The value changes only what this context may do with keyed
+    // pages. The block counts as one that accesses memory, so the compiler moves no access across it.
     unsafe {
         if register == PKRS {
             asm!("wrmsr", in("ecx") IA32_PKRS, in("eax") rights.bits(), in("edx") 0, options(nostack, preserves_flags));
@@ -149,8 +149,8 @@ pub fn current() -> Rights {
     register().map_or(Rights::CLOSED, read_register)
 }
 
-/// What this CPU remembers of its register; `None` while that is not known (a write is under way) or nothing protects. For
-/// tests, which compare it with [`current`].
+/// What this CPU remembers of its register; `None` while that is not known (a write is under way) or nothing protects.
+/// For tests, which compare it with [`current`].
 pub fn remembered() -> Option<Rights> {
     register()?;
     let enabled = super::interrupts::disable();
@@ -167,8 +167,8 @@ pub(crate) fn is_open_on_any_cpu(key: Key) -> bool {
 /// Replaces the running context's rights by what `change` makes of them, past all grants; the rights before. For tests.
 ///
 /// # Safety
-/// What is opened here is open to every stray store of this thread until it is closed here again: the caller makes none but
-/// those that it means to.
+/// What is opened here is open to every stray store of this thread until it is closed here again: the caller makes none
+/// but those that it means to.
 pub unsafe fn force(change: impl FnOnce(Rights) -> Rights) -> Rights {
     update(change)
 }
@@ -194,7 +194,8 @@ pub(crate) fn load(rights: Rights) {
 /// In a saved value: the CPU's memory of its register was marked unknown when the trap came.
 const WAS_UNKNOWN: u64 = 1 << 32;
 
-/// On trap entry: closes all keys. Returns what [`leave_trap`] needs, the interrupted context's rights in the low 32 bits.
+/// On trap entry: closes all keys. Returns what [`leave_trap`] needs, the interrupted context's rights in the low 32
+/// bits.
 pub(super) fn enter_trap() -> u64 {
     let Some(register) = register() else { return u64::from(Rights::CLOSED.bits()) };
     let cpu = percpu::this();
@@ -204,8 +205,8 @@ pub(super) fn enter_trap() -> u64 {
     u64::from(interrupted.bits()) | if known.is_none() { WAS_UNKNOWN } else { 0 }
 }
 
-/// On trap exit: gives the interrupted context its rights back. If the trap came in the middle of a write, the mark is put
-/// back too: the write is still under way.
+/// On trap exit: gives the interrupted context its rights back. If the trap came in the middle of a write, the mark is
+/// put back too: the write is still under way.
 pub(super) fn leave_trap(saved: u64) {
     let Some(register) = register() else { return };
     let cpu = percpu::this();

@@ -1,8 +1,8 @@
 //! Machine checks: an unreadable place in persistent memory is noted, and everything else stops the machine.
 //!
-//! What the registers of a bank mean is decided by [`crate::dax::media`], without a machine. Here they are read and cleared, and
-//! an instruction that would consume the error again and again is left: the copy functions of persistent memory can be
-//! left in the middle, for their callers look at what they return.
+//! What the registers of a bank mean is decided by [`crate::dax::media`], without a machine. Here they are read and
+//! cleared, and an instruction that would consume the error again and again is left: the copy functions of persistent
+//! memory can be left in the middle, for their callers look at what they return.
 
 use core::sync::atomic::{AtomicU64, Ordering};
 
@@ -28,8 +28,8 @@ const SOFTWARE_RECOVERY: u64 = 1 << 24;
 const RESTARTABLE: u64 = 1 << 0;
 
 fn read(register: u32) -> u64 {
-    // SAFETY: reading a machine-check register changes nothing. Callers name only those that IA32_MCG_CAP says are there,
-    // and that one is there on every CPU that can raise the exception.
+    // SAFETY: reading a machine-check register changes nothing. Callers name only those that IA32_MCG_CAP says are
+    // there, and that one is there on every CPU that can raise the exception.
     unsafe { Msr::new(register).read() }
 }
 
@@ -47,7 +47,8 @@ fn banks() -> u32 {
 /// # Safety
 /// The CPU has the machine-check architecture (CPUID.1:EDX.MCA), and its handler is in place or stops the machine.
 pub(super) unsafe fn enable() {
-    // SAFETY: all ones enable every kind of report (SDM volume 3B, section 16.3); the registers exist, as IA32_MCG_CAP says.
+    // SAFETY: all ones enable every kind of report (SDM volume 3B, section 16.3); the registers exist, as IA32_MCG_CAP
+    // says.
     unsafe {
         if read(IA32_MCG_CAP) & HAS_CONTROL != 0 {
             Msr::new(IA32_MCG_CTL).write(u64::MAX);
@@ -119,8 +120,8 @@ fn contain(frame: &mut TrapFrame) -> Result<(), &'static str> {
     Ok(())
 }
 
-/// Whether a program that consumed an error and is to go on as it was gets anywhere: not if it has consumed the same one at
-/// the same instruction several times in a row.
+/// Whether a program that consumed an error and is to go on as it was gets anywhere: not if it has consumed the same
+/// one at the same instruction several times in a row.
 fn is_progress(rip: u64, place: u64) -> bool {
     const MOST: u64 = 16;
     static RIP: AtomicU64 = AtomicU64::new(0);

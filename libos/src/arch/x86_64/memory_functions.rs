@@ -1,7 +1,7 @@
 //! The memory functions that compiled code calls by name: `memcpy`, `memmove`, `memset`, `memcmp`, `bcmp`, `strlen`.
 //!
-//! In assembly, since the compiler would turn a loop in Rust into a call to the function itself. SSE2 throughout: string
-//! instructions have a high start-up cost for the sizes that programs copy most, and are slow under emulation.
+//! In assembly, since the compiler would turn a loop in Rust into a call to the function itself. SSE2 throughout:
+//! string instructions have a high start-up cost for the sizes that programs copy most, and are slow under emulation.
 
 use core::arch::global_asm;
 
@@ -225,8 +225,8 @@ pub(super) fn contain(address: u64) -> bool {
     (start as u64..end as u64).contains(&address)
 }
 
-/// Leaves a copy from persistent memory that was interrupted: the function returns 0 instead of its target. Says whether the
-/// interrupted context was in one; `is_persistent` tells the addresses.
+/// Leaves a copy from persistent memory that was interrupted: the function returns 0 instead of its target. Says
+/// whether the interrupted context was in one; `is_persistent` tells the addresses.
 pub(super) fn leave(frame: &mut TrapFrame, is_persistent: impl Fn(u64) -> bool) -> bool {
     // RSI is the source, or how far the copy has come in it: at most its end.
     let source = frame.rsi();

@@ -1,7 +1,8 @@
 //! x86-64: boot, CPU state, traps, interrupt controllers, time counters, and the protection-key register.
 //!
-//! Owns all inline assembly of the project and all privileged instructions; only [`key_rights`] writes the protection-key registers. Never: policy.
-//! What a fault means, who runs next and what is mapped where is decided by the rooms above.
+//! Owns all inline assembly of the project and all privileged instructions; only [`key_rights`] writes the
+//! protection-key registers. Never: policy. What a fault means, who runs next and what is mapped where is decided by
+//! the rooms above.
 
 pub(crate) mod access;
 mod apic;

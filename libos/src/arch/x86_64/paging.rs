@@ -1,8 +1,8 @@
 //! Choosing how many levels the page tables have, and switching to them.
 //!
-//! The boot code enters long mode on four levels. CR4.LA57, which says five, cannot be changed while paging is on, and paging
-//! cannot be turned off in 64-bit mode (SDM volume 3A, section 2.5): the way leads through 32-bit code. CPUs that are
-//! started later take the right number of levels at once; see [`super::smp`].
+//! The boot code enters long mode on four levels. CR4.LA57, which says five, cannot be changed while paging is on, and
+//! paging cannot be turned off in 64-bit mode (SDM volume 3A, section 2.5): the way leads through 32-bit code. CPUs
+//! that are started later take the right number of levels at once; see [`super::smp`].
 
 use core::arch::{asm, global_asm};
 use core::fmt;
@@ -46,9 +46,9 @@ pub fn mode(choice: Paging) -> Result<Mode, NoFiveLevels> {
 /// Makes the tables with this root and this many levels the address space.
 ///
 /// # Safety
-/// They map the running code, its data and its stack where they are now. With five levels, moreover: root, code, stack and
-/// the tables that are in use are mapped at their physical addresses below 4 GiB, interrupts are disabled, and this is the
-/// boot CPU on the boot code's four levels.
+/// They map the running code, its data and its stack where they are now. With five levels, moreover: root, code, stack
+/// and the tables that are in use are mapped at their physical addresses below 4 GiB, interrupts are disabled, and this
+/// is the boot CPU on the boot code's four levels.
 pub unsafe fn load(root: u64, levels: Levels) {
     match levels {
         Levels::Four => {

@@ -15,8 +15,8 @@ const CHANNEL_2: u16 = 0x42;
 const COMMAND: u16 = 0x43;
 const CONTROL: u16 = 0x61;
 
-/// The frequency in Hz of the counter that `read` reads, measured over 20 ms. An interruption of the virtual CPU by its host
-/// does not spoil it: both clocks are read together, and a pair between which much time passed is read again.
+/// The frequency in Hz of the counter that `read` reads, measured over 20 ms. An interruption of the virtual CPU by its
+/// host does not spoil it: both clocks are read together, and a pair between which much time passed is read again.
 pub(super) fn frequency_of(read: impl Fn() -> u64) -> u64 {
     loop {
         start();

@@ -1,11 +1,11 @@
 //! Making every CPU forget cached translations of pages that were unmapped, and waiting until each has.
 //!
-//! A CPU that waits for an interrupt is not disturbed: it gets a note, and drops all translations before it does anything
-//! else. Every trap begins with that, and nothing but a trap ends the wait. The idle loop itself and a trap's first
-//! instructions touch only memory that is never unmapped.
+//! A CPU that waits for an interrupt is not disturbed: it gets a note, and drops all translations before it does
+//! anything else. Every trap begins with that, and nothing but a trap ends the wait. The idle loop itself and a trap's
+//! first instructions touch only memory that is never unmapped.
 //!
-//! One shootdown at a time. Its initiator cannot be preempted: it would keep everybody else waiting, for ever if it was an
-//! idle thread. Whoever waits for its turn serves the one under way meanwhile.
+//! One shootdown at a time. Its initiator cannot be preempted: it would keep everybody else waiting, for ever if it was
+//! an idle thread. Whoever waits for its turn serves the one under way meanwhile.
 
 use core::ops::Range;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};

@@ -1,9 +1,9 @@
 //! Letting an interrupted context run one instruction with other rights.
 //!
 //! The trap frame gets the wider rights and the trap flag, so that a debug exception (#DB) follows the instruction; its
-//! handler puts the old rights back. Until then the context may be interrupted, preempted and moved to another CPU like any
-//! other: its rights travel in its frames. What to put back is kept with the thread or, for a trap handler, which stays on
-//! its CPU, with the CPU and the depth of the nesting.
+//! handler puts the old rights back. Until then the context may be interrupted, preempted and moved to another CPU like
+//! any other: its rights travel in its frames. What to put back is kept with the thread or, for a trap handler, which
+//! stays on its CPU, with the CPU and the depth of the nesting.
 
 use core::sync::atomic::{AtomicU64, Ordering};
 
@@ -54,9 +54,9 @@ pub(crate) enum CannotStep {
     Gone,
 }
 
-/// Lets the interrupted instruction run with these rights to the key, besides its own, and takes them back after it. Until
-/// then it counts as a section of the key's device, which `enter` enters, unless it is going away. Once more for the same instruction widens
-/// further.
+/// Lets the interrupted instruction run with these rights to the key, besides its own, and takes them back after it.
+/// Until then it counts as a section of the key's device, which `enter` enters, unless it is going away. Once more for
+/// the same instruction widens further.
 pub(crate) fn open_for_one_instruction(
     frame: &mut TrapFrame,
     key: Key,

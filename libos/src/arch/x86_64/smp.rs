@@ -1,9 +1,9 @@
 //! Starting the other CPUs.
 //!
-//! A CPU wakes in real mode at a page below 1 MiB. The trampoline that is copied there takes it through protected mode into
-//! long mode, on the page tables that are in use already, and to `enter` on a stack of its own. CPUs are started one after
-//! the other, so the trampoline's few variables serve all of them. The page is mapped writable while it is filled, then
-//! executable while CPUs run on it, and not at all afterwards.
+//! A CPU wakes in real mode at a page below 1 MiB. The trampoline that is copied there takes it through protected mode
+//! into long mode, on the page tables that are in use already, and to `enter` on a stack of its own. CPUs are started
+//! one after the other, so the trampoline's few variables serve all of them. The page is mapped writable while it is
+//! filled, then executable while CPUs run on it, and not at all afterwards.
 
 use core::arch::global_asm;
 use core::{ptr, slice};
@@ -100,8 +100,8 @@ unsafe extern "C" {
     static trampoline_end: u8;
 }
 
-/// Starts the CPUs with these APIC identifiers, except the one that runs, from a thread. A CPU that does not come is named
-/// and left alone.
+/// Starts the CPUs with these APIC identifiers, except the one that runs, from a thread. A CPU that does not come is
+/// named and left alone.
 pub(crate) fn start(apic_ids: impl Iterator<Item = u32>) {
     let own = u32::from(apic::id());
     let mut number = 1;
@@ -153,8 +153,8 @@ fn fill_trampoline(stack_top: u64, number: u64) {
     let variables = (&raw const trampoline_variables).addr() - start.addr();
     let values = [cpu::page_table_root(), stack_top, number, paging::level_bits()];
     let filled = mm::with_low_page(TRAMPOLINE, Attributes::DATA, || {
-        // SAFETY: the page is mapped writable while this runs, it is RAM that nobody else uses, no CPU runs on it now, and
-        // the trampoline with its variables is smaller than a page.
+        // SAFETY: the page is mapped writable while this runs, it is RAM that nobody else uses, no CPU runs on it now,
+        // and the trampoline with its variables is smaller than a page.
         unsafe {
             let page = slice::from_raw_parts_mut(TRAMPOLINE as *mut u8, PAGE as usize);
             ptr::copy_nonoverlapping(start, page.as_mut_ptr(), length);
@@ -168,8 +168,8 @@ fn fill_trampoline(stack_top: u64, number: u64) {
 
 /// The first Rust function of a CPU that was started, on its own stack, with interrupts disabled.
 extern "C" fn enter(number: usize) -> ! {
-    // SAFETY: once on this CPU, whose number is its own; features and tables are those of the boot CPU, which has checked
-    // that they exist; no thread runs here yet.
+    // SAFETY: once on this CPU, whose number is its own; features and tables are those of the boot CPU, which has
+    // checked that they exist; no thread runs here yet.
     unsafe {
         percpu::init(number);
         let ready = gdt::init();

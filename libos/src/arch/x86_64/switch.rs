@@ -4,8 +4,8 @@ use core::arch::naked_asm;
 
 use super::fpu::{INITIAL_MXCSR, INITIAL_X87_CONTROL};
 
-/// Saves what a call preserves (RBX, RBP, R12 to R15, MXCSR, the x87 control word) on the running stack, stores the stack
-/// pointer at `save`, and continues on the stack `next`, where this or [`prepare`] left such a record.
+/// Saves what a call preserves (RBX, RBP, R12 to R15, MXCSR, the x87 control word) on the running stack, stores the
+/// stack pointer at `save`, and continues on the stack `next`, where this or [`prepare`] left such a record.
 ///
 /// # Safety
 /// Interrupts are disabled. `next` was saved by this function or made by [`prepare`] and was not used since; the thread

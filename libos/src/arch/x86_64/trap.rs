@@ -1,18 +1,19 @@
 //! Trap entry and exit: what every interrupt and exception goes through.
 //!
-//! A stub for each vector pushes the vector's number (and a zero where the CPU pushes no error code) and joins the common
-//! path, which builds a [`TrapFrame`] on the stack: all general registers, and below it all vector state. Interrupts use
-//! the interrupted thread's own stack (there is no red zone), so a handler may switch to another thread and come back
-//! later. #DF, NMI, #MC, #PF and #DB have stacks of their own; [`super::gdt`] sees to it that a page fault inside the handler
-//! of another one, or inside a non-maskable interrupt that came in the middle of one, finds an unused part.
+//! A stub for each vector pushes the vector's number (and a zero where the CPU pushes no error code) and joins the
+//! common path, which builds a [`TrapFrame`] on the stack: all general registers, and below it all vector state.
+//! Interrupts use the interrupted thread's own stack (there is no red zone), so a handler may switch to another thread
+//! and come back later. #DF, NMI, #MC, #PF and #DB have stacks of their own; [`super::gdt`] sees to it that a page
+//! fault inside the handler of another one, or inside a non-maskable interrupt that came in the middle of one, finds an
+//! unused part.
 //!
-//! Nothing returns from a trap inside a non-maskable interrupt: IRET would end the CPU's blocking of those, and the next one would
-//! overwrite the frame of the first. So a fault there is final under every policy; handlers of such interrupts that do not fault are
-//! safe.
+//! Nothing returns from a trap inside a non-maskable interrupt: IRET would end the CPU's blocking of those, and the
+//! next one would overwrite the frame of the first. So a fault there is final under every policy; handlers of such
+//! interrupts that do not fault are safe.
 //!
-//! Protection keys: the first thing that the Rust part does is to note the interrupted context's rights in the frame and
-//! to close all keys; the last thing is to restore them. What the handler opens meanwhile is its own. The frame, and not a
-//! local variable, keeps the rights, so that reports and handlers can see them and nested traps nest.
+//! Protection keys: the first thing that the Rust part does is to note the interrupted context's rights in the frame
+//! and to close all keys; the last thing is to restore them. What the handler opens meanwhile is its own. The frame,
+//! and not a local variable, keeps the rights, so that reports and handlers can see them and nested traps nest.
 
 use core::arch::global_asm;
 use core::fmt;
@@ -43,7 +44,8 @@ pub mod vector {
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct TrapFrame {
-    /// The protection-key register of the interrupted context in the low 32 bits; above them a mark of [`key_rights`]'s.
+    /// The protection-key register of the interrupted context in the low 32 bits; above them a mark of
+    /// [`key_rights`]'s.
     pub pkrs: u64,
     /// General registers in the order R15 to R8, RBP, RDI, RSI, RDX, RCX, RBX, RAX.
     pub general: [u64; 15],
@@ -102,8 +104,8 @@ impl TrapFrame {
         Rights::from_bits(self.pkrs as u32)
     }
 
-    /// Whether this is a thread, interrupted where it may be: interrupts were enabled, and nothing but this trap is being
-    /// handled.
+    /// Whether this is a thread, interrupted where it may be: interrupts were enabled, and nothing but this trap is
+    /// being handled.
     pub(crate) fn is_thread(&self) -> bool {
         self.rflags & INTERRUPT_FLAG != 0 && percpu::trap_depth() == 1
     }
@@ -355,9 +357,9 @@ fn non_maskable_interrupt(frame: &TrapFrame) {
 /// The address of the `fn()` that handles a non-maskable interrupt; 0 if there is none.
 static NMI_HANDLER: AtomicUsize = AtomicUsize::new(0);
 
-/// Sets what a non-maskable interrupt does instead of stopping the machine. The handler runs closed like every other, on
-/// the stack for such interrupts, between any two instructions: it must not wait, allocate, or take a lock. Those by which
-/// a report stops the other CPUs do not reach it.
+/// Sets what a non-maskable interrupt does instead of stopping the machine. The handler runs closed like every other,
+/// on the stack for such interrupts, between any two instructions: it must not wait, allocate, or take a lock. Those by
+/// which a report stops the other CPUs do not reach it.
 pub fn set_nmi_handler(handler: Option<fn()>) {
     NMI_HANDLER.store(handler.map_or(0, |handler| handler as usize), Ordering::Release);
 }

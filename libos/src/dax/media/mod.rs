@@ -1,7 +1,7 @@
 //! Media errors: ranges of persistent memory that a machine check has reported as unreadable.
 //!
-//! Owns: the list of those ranges, of all devices, since boot. Whoever loads from a device asks it first. Never: what was
-//! stored there, nor remembering it beyond the end of the machine (that is for the owner of the data).
+//! Owns: the list of those ranges, of all devices, since boot. Whoever loads from a device asks it first. Never: what
+//! was stored there, nor remembering it beyond the end of the machine (that is for the owner of the data).
 //!
 //! The list grows inside the handler of a machine check, which may have interrupted anything: it takes no lock and
 //! allocates nothing.

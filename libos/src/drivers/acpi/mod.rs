@@ -117,7 +117,8 @@ impl AcpiInfo {
         })
     }
 
-    /// Where the ISA interrupt `irq` arrives: as the MADT overrides it, else as the ISA bus has it (identity, edge, high).
+    /// Where the ISA interrupt `irq` arrives: as the MADT overrides it, else as the ISA bus has it (identity, edge,
+    /// high).
     pub fn isa_route(&self, irq: u8) -> Route {
         self.route(irq, Route { gsi: irq.into(), level: false, active_low: false })
     }

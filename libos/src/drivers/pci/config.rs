@@ -121,7 +121,8 @@ impl<'a, C: ConfigSpace> Function<'a, C> {
             return None;
         }
         let offset = BAR0 + 4 * index;
-        // A 64-bit region takes the next register, too, so which registers begin a region is known only from the first on.
+        // A 64-bit region takes the next register, too, so which registers begin a region is known only from the first
+        // on.
         let mut first = 0;
         while first < index {
             first += if self.read(BAR0 + 4 * first) & 7 == 4 { 2 } else { 1 };
@@ -136,7 +137,8 @@ impl<'a, C: ConfigSpace> Function<'a, C> {
             4 if index < 5 => true,
             _ => return None,
         };
-        // The length shows in the bits that stay zero when all are written as ones. Meanwhile the function must not decode.
+        // The length shows in the bits that stay zero when all are written as ones. Meanwhile the function must not
+        // decode.
         let command = self.read(COMMAND) & 0xffff;
         self.write(COMMAND, command & !COMMAND_MEMORY);
         let probe = |offset, value| {

@@ -1,8 +1,8 @@
 //! PCI: which devices there are, and how their registers and interrupts are reached.
 //!
-//! Owns configuration space. Finds functions behind bridges, measures their memory regions, walks their capabilities and
-//! sets up MSI-X; hands what it finds to the driver that knows the device. What a device says of itself is checked: no
-//! content of configuration space makes a walk endless or an address wrap. Never: legacy interrupt lines.
+//! Owns configuration space. Finds functions behind bridges, measures their memory regions, walks their capabilities
+//! and sets up MSI-X; hands what it finds to the driver that knows the device. What a device says of itself is checked:
+//! no content of configuration space makes a walk endless or an address wrap. Never: legacy interrupt lines.
 
 mod config;
 #[cfg(test)]

@@ -30,9 +30,9 @@ impl ConfigSpace for Ports {
 
     fn write(&self, address: Address, offset: u8, value: u32) {
         let _guard = PORTS.lock();
-        // SAFETY: what is written there are BARs while they are measured, put back at once; the enabling of decoding and
-        // of transfers into memory that a driver has allocated for them; and MSI-X control. None of it touches memory
-        // that anybody else owns.
+        // SAFETY: what is written there are BARs while they are measured, put back at once; the enabling of decoding
+        // and of transfers into memory that a driver has allocated for them; and MSI-X control. None of it
+        // touches memory that anybody else owns.
         unsafe {
             outl(ADDRESS, select(address, offset));
             outl(DATA, value);

@@ -2,8 +2,8 @@
 
 use super::config::{Address, ConfigSpace, Function};
 
-/// Calls `visit` for each function: those of bus 0, and of the buses behind its bridges. Each bus is visited once, whatever
-/// the bridges say.
+/// Calls `visit` for each function: those of bus 0, and of the buses behind its bridges. Each bus is visited once,
+/// whatever the bridges say.
 pub fn scan<C: ConfigSpace>(space: &C, mut visit: impl FnMut(&Function<'_, C>)) {
     let (mut found, mut done) = ([false; 256], [false; 256]);
     found[0] = true;

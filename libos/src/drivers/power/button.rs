@@ -24,10 +24,11 @@ static PRESSED: WaitQueue = WaitQueue::new();
 /// What ends a program that does not know about the button.
 static UNATTENDED: Once<fn()> = Once::new();
 
-/// Blocks until a shutdown is requested by the power button. Returns at once if it has been, however often it is called.
+/// Blocks until a shutdown is requested by the power button. Returns at once if it has been, however often it is
+/// called.
 ///
-/// A program that calls this, or [`shutdown_requested`], decides by itself what to do about a press; any other program is
-/// ended by it.
+/// A program that calls this, or [`shutdown_requested`], decides by itself what to do about a press; any other program
+/// is ended by it.
 pub fn wait_for_shutdown() {
     ATTENDED.store(true, Ordering::SeqCst);
     wait();

@@ -89,9 +89,9 @@ fn enable_acpi(fadt: &Fadt) -> Result<(), PowerError> {
     Ok(())
 }
 
-/// Ends the machine with an exit status for QEMU: 0 switches it off (ACPI S5), so that QEMU exits with 0; any other goes
-/// out through the debug-exit port, so that QEMU exits with `2 * status + 1`. A status outside `0..=127` becomes 127.
-/// Callable from any context. Nothing is drained or flushed: that is the caller's.
+/// Ends the machine with an exit status for QEMU: 0 switches it off (ACPI S5), so that QEMU exits with 0; any other
+/// goes out through the debug-exit port, so that QEMU exits with `2 * status + 1`. A status outside `0..=127` becomes
+/// 127. Callable from any context. Nothing is drained or flushed: that is the caller's.
 pub fn exit(status: i32) -> ! {
     match u8::try_from(status).ok().filter(|status| *status < 128) {
         Some(0) => off(),

@@ -1,7 +1,7 @@
 //! Internet checksums that the device and the driver share.
 //!
-//! The device completes a checksum whose field holds the sum over the pseudo header (VIRTIO 1.2, section 5.1.6.2), and says
-//! of a received frame whether it was checked (section 5.1.6.4).
+//! The device completes a checksum whose field holds the sum over the pseudo header (VIRTIO 1.2, section 5.1.6.2), and
+//! says of a received frame whether it was checked (section 5.1.6.4).
 
 use smoltcp::wire::{
     ETHERNET_HEADER_LEN, EthernetFrame, EthernetProtocol, IpAddress, IpProtocol, Ipv4Packet, Ipv6Packet, TcpPacket,
@@ -17,7 +17,8 @@ pub struct Place {
     pub offset: u16,
 }
 
-/// Where the transport header of an unfragmented IP packet in an Ethernet frame begins, its protocol, and the two addresses.
+/// Where the transport header of an unfragmented IP packet in an Ethernet frame begins, its protocol, and the two
+/// addresses.
 fn transport(frame: &[u8]) -> Option<(usize, IpProtocol, IpAddress, IpAddress, usize)> {
     let ethernet = EthernetFrame::new_checked(frame).ok()?;
     match ethernet.ethertype() {

@@ -14,8 +14,8 @@ pub struct SharedMemory {
     bus: u64,
 }
 
-// SAFETY: it is plain memory without thread affinity, and all ways to it are atomic or volatile, or slices whose exclusive
-// use their callers argue.
+// SAFETY: it is plain memory without thread affinity, and all ways to it are atomic or volatile, or slices whose
+// exclusive use their callers argue.
 unsafe impl Send for SharedMemory {}
 // SAFETY: as for `Send`.
 unsafe impl Sync for SharedMemory {}
@@ -58,8 +58,8 @@ impl SharedMemory {
     }
 
     fn atomic(&self, offset: usize) -> &AtomicU16 {
-        // SAFETY: `pointer` has checked bounds and alignment, the memory is valid for ever, and the device accesses these
-        // places atomically, too.
+        // SAFETY: `pointer` has checked bounds and alignment, the memory is valid for ever, and the device accesses
+        // these places atomically, too.
         unsafe { AtomicU16::from_ptr(self.pointer(offset)) }
     }
 

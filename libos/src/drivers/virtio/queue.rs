@@ -1,8 +1,8 @@
 //! The split virtqueue (VIRTIO 1.2, section 2.7): how buffers go to the device and come back.
 //!
-//! Three arrays in shared memory. The driver writes the descriptors and the ring of *available* ones, the device the ring of
-//! *used* ones. Here every descriptor belongs to one buffer for ever and no two are chained, so a buffer's number is its
-//! descriptor's. The device is not believed: it can only give back buffers that it has.
+//! Three arrays in shared memory. The driver writes the descriptors and the ring of *available* ones, the device the
+//! ring of *used* ones. Here every descriptor belongs to one buffer for ever and no two are chained, so a buffer's
+//! number is its descriptor's. The device is not believed: it can only give back buffers that it has.
 
 use alloc::vec;
 use alloc::vec::Vec;

@@ -100,9 +100,9 @@ impl Entry {
         Self(self.0 & !Flags::PERMISSIONS | wanted)
     }
 
-    /// The part with this number, 0 to 511, of this leaf of a table at `level`: a leaf for the table below. All bits are
-    /// its parent's but those of the address, and that of the attribute table which has its place elsewhere in the
-    /// entries of 4 KiB pages.
+    /// The part with this number, 0 to 511, of this leaf of a table at `level`: a leaf for the table below. All bits
+    /// are its parent's but those of the address, and that of the attribute table which has its place elsewhere in
+    /// the entries of 4 KiB pages.
     pub(super) const fn part(self, level: u32, number: u64) -> Self {
         let mut bits = self.0;
         if level == 2 {

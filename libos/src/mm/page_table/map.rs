@@ -16,8 +16,8 @@ impl<M: TableMemory> AddressSpace<M> {
         self.map_pieces(range.start, &[Piece::Memory { physical: physical..end, attributes }]).map(drop)
     }
 
-    /// Maps the `pieces` one after the other from `start` on, each to its own memory with its own attributes and with the
-    /// largest pages that fit; the addresses that they occupy. On an error nothing is mapped.
+    /// Maps the `pieces` one after the other from `start` on, each to its own memory with its own attributes and with
+    /// the largest pages that fit; the addresses that they occupy. On an error nothing is mapped.
     pub fn map_pieces(&mut self, start: u64, pieces: &[Piece]) -> Result<Range<u64>, MapError> {
         let mut at = start;
         for piece in pieces {

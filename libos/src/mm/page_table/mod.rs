@@ -1,7 +1,8 @@
-//! Page tables of four or five levels (Intel SDM volume 3A, section 4.5): making, changing, removing and finding leaves.
+//! Page tables of four or five levels (Intel SDM volume 3A, section 4.5): making, changing, removing and finding
+//! leaves.
 //!
-//! The arithmetic is independent of where tables lie: [`TableMemory`] says that, in the guest by the identity mapping, in
-//! tests by a map. Never: flushes of what CPUs remember. Each change says by [`Stale`] what is to be flushed.
+//! The arithmetic is independent of where tables lie: [`TableMemory`] says that, in the guest by the identity mapping,
+//! in tests by a map. Never: flushes of what CPUs remember. Each change says by [`Stale`] what is to be flushed.
 
 mod change;
 mod entry;

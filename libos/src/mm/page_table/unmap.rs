@@ -69,8 +69,8 @@ impl<M: TableMemory> AddressSpace<M> {
         }
     }
 
-    /// The tables that were taken out of the tree since the last call. What the changes since then said to be stale is to
-    /// be flushed everywhere, at least one page, between this and [`Self::release`].
+    /// The tables that were taken out of the tree since the last call. What the changes since then said to be stale is
+    /// to be flushed everywhere, at least one page, between this and [`Self::release`].
     pub fn take_dead(&mut self) -> DeadTables {
         DeadTables { first: self.dead.take() }
     }

@@ -326,7 +326,8 @@ impl<D: Device, S: Signal> Stack<D, S> {
         self.undelivered().0 == 0
     }
 
-    /// How many connections have something to deliver, their ends included, and how much it is: bytes, and 1 for an end.
+    /// How many connections have something to deliver, their ends included, and how much it is: bytes, and 1 for an
+    /// end.
     pub fn undelivered(&self) -> (usize, usize) {
         let open = self.table.connections.iter().filter(|(_, connection)| !connection.is_drained());
         open.fold((0, 0), |(count, left), (_, connection)| (count + 1, left + connection.socket().send_queue() + 1))

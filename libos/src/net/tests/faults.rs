@@ -76,8 +76,8 @@ fn a_stream_arrives_whole_whatever_the_wire_does() {
     assert!(counts.dropped > 10 && counts.duplicated > 5 && counts.delayed > 5, "{counts:?}");
 }
 
-/// The seeds are fixed: among ever new ones there would be one day one that loses each try to send a segment until the peer is
-/// given up, as it then has to be.
+/// The seeds are fixed: among ever new ones there would be one day one that loses each try to send a segment until the
+/// peer is given up, as it then has to be.
 #[test]
 fn no_fault_loses_or_invents_a_byte() {
     for seed in 0u64..if cfg!(miri) { 1 } else { 100 } {

@@ -99,8 +99,8 @@ fn a_flood_over_ipv6() {
     survives(net, |n| Ipv6Address::new(0x2001, 0xdb8, 0, 0, 0, 1, (n >> 16) as u16, n as u16).into(), own.into());
 }
 
-/// A peer that was told that the connection is up does not ask again: the answer to its SYN has to be repeated for as long as
-/// others do it.
+/// A peer that was told that the connection is up does not ask again: the answer to its SYN has to be repeated for as
+/// long as others do it.
 #[test]
 fn a_handshake_outlasts_twenty_seconds_of_losses() {
     let mut net = Net::new();

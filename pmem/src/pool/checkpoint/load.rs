@@ -228,8 +228,9 @@ impl Log {
         Ok(())
     }
 
-    /// Reads the log instead of the checkpoint, because bytes of either are not as they were written; those at `damaged` are
-    /// the checkpoint's. Everything that is durable is in the log, so the state of now is what it tells.
+    /// Reads the log instead of the checkpoint, because bytes of either are not as they were written; those at
+    /// `damaged` are the checkpoint's. Everything that is durable is in the log, so the state of now is what it
+    /// tells.
     pub(super) fn read_log(&mut self, load: &impl Load, damaged: Option<u64>) -> Result<(), Error> {
         let (scanned, _repairs) = Log::recover(load, Source::Records)?;
         self.keys = scanned.keys;

@@ -1,8 +1,9 @@
 //! Checkpoints: what recovery would find, written at a clean shutdown, so that the next opening need not look for it.
 //!
-//! Owns: the root line, the blocks and where they lie, writing them (`write`), judging them (`open`), reading them one by one
-//! while the pool is in use (`load`), and verifying the records that an opening from them did not read (`verify`). Never: anything that counts by itself. A checkpoint repeats what the log
-//! says; whatever is wrong with it costs time, never a key.
+//! Owns: the root line, the blocks and where they lie, writing them (`write`), judging them (`open`), reading them one
+//! by one while the pool is in use (`load`), and verifying the records that an opening from them did not read
+//! (`verify`). Never: anything that counts by itself. A checkpoint repeats what the log says; whatever is wrong with it
+//! costs time, never a key.
 //!
 //! A checkpoint is *blocks* in a row: the sums, the table of segments, counts of superseded puts, pages of the two
 //! indices, and last the directory, which says where each of the others is. The row lies in segments that hold nothing

@@ -30,8 +30,8 @@ pub(crate) enum Verdict {
 }
 
 impl Log {
-    /// Takes over what a checkpoint says, if there is one that counts. `used` are the segments that hold records, oldest
-    /// first, and `doubtful` says that something about the headers is not as a clean shutdown leaves it.
+    /// Takes over what a checkpoint says, if there is one that counts. `used` are the segments that hold records,
+    /// oldest first, and `doubtful` says that something about the headers is not as a clean shutdown leaves it.
     pub(crate) fn take_checkpoint(
         &mut self,
         load: &impl Load,

@@ -83,8 +83,8 @@ impl Index {
         true
     }
 
-    /// Fills a page that is missing with what [`Self::encode_page`] wrote. `false`, and nothing filled, if the bytes are
-    /// no page of this table on a medium of `limit` bytes.
+    /// Fills a page that is missing with what [`Self::encode_page`] wrote. `false`, and nothing filled, if the bytes
+    /// are no page of this table on a medium of `limit` bytes.
     pub(crate) fn decode_page(&mut self, page: u32, bytes: &[u8], limit: u64) -> bool {
         let Some((counts, entries)) = bytes.split_at_checked(COUNTS) else { return false };
         let (counts, _) = counts.as_chunks::<2>();

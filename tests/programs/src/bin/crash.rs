@@ -110,8 +110,8 @@ mod guest {
         std::hint::black_box(&frame).iter().map(|&byte| u64::from(byte)).sum()
     }
 
-    /// Several threads write lines at the same time, in pieces and whole, to both descriptors; so does the library. Each word says
-    /// who wrote it.
+    /// Several threads write lines at the same time, in pieces and whole, to both descriptors; so does the library.
+    /// Each word says who wrote it.
     fn chatter() {
         use std::io::Write;
         const DOT: &str = ".";

@@ -1,5 +1,6 @@
-//! Threads that go astray under the policy that ends them, while a TCP service in other threads of the same program goes
-//! on: `ending WAY`. Each way prints `ok …` for what it has seen; the stray bytes are `MARK` at `OFFSET` of the first device.
+//! Threads that go astray under the policy that ends them, while a TCP service in other threads of the same program
+//! goes on: `ending WAY`. Each way prints `ok …` for what it has seen; the stray bytes are `MARK` at `OFFSET` of the
+//! first device.
 
 fn main() {
     #[cfg(target_os = "hermit")]
@@ -83,8 +84,8 @@ mod guest {
         assert_eq!(u64::from_le_bytes(answer), number * 2);
     }
 
-    /// Lets threads go astray in different ways while a client is served, over one connection all the time and a new one
-    /// after each.
+    /// Lets threads go astray in different ways while a client is served, over one connection all the time and a new
+    /// one after each.
     fn threads(first: &'static Device, second: &'static Device, service: SocketAddr) {
         let mut lasting = TcpStream::connect(service).unwrap();
         let ways: [(&str, Way); 4] = [

@@ -278,8 +278,8 @@ mod guest {
         let pages =
             (256..64 * 256).rev().map(|page| page * PAGE).filter(|&page| libos::mm::translate(page as u64).is_some());
         for page in pages {
-            // SAFETY: the page is mapped and none of persistent memory, since there is none; other threads may write there
-            // meanwhile, which at worst hides what is looked for.
+            // SAFETY: the page is mapped and none of persistent memory, since there is none; other threads may write
+            // there meanwhile, which at worst hides what is looked for.
             let bytes = unsafe { std::slice::from_raw_parts(page as *const u8, PAGE) };
             if let Some(at) = bytes.windows(TEXT.len()).position(|window| window == TEXT) {
                 println!("found at {:#x}", page + at);

@@ -1,6 +1,6 @@
-//! Does what its arguments say, one after the other, and prints a line for each: `lookup=HOST` looks a name up, `tcp=PLACE`
-//! and `udp=PLACE` send a word there and wait for it to come back, `refused=PLACE` connects to where nobody listens,
-//! `crowd=NUMBER` has so many connections at once with itself.
+//! Does what its arguments say, one after the other, and prints a line for each: `lookup=HOST` looks a name up,
+//! `tcp=PLACE` and `udp=PLACE` send a word there and wait for it to come back, `refused=PLACE` connects to where nobody
+//! listens, `crowd=NUMBER` has so many connections at once with itself.
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream, ToSocketAddrs, UdpSocket};

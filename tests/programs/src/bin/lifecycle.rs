@@ -1,6 +1,6 @@
-//! Devices that go away and come back: `lifecycle checks` prints `ok NAME` for each check, a failed one panics. The other
-//! ways show what becomes of a pointer that is older than that: `lifecycle gone`, `lifecycle back`; and of the sixteenth
-//! device: `lifecycle keys`.
+//! Devices that go away and come back: `lifecycle checks` prints `ok NAME` for each check, a failed one panics. The
+//! other ways show what becomes of a pointer that is older than that: `lifecycle gone`, `lifecycle back`; and of the
+//! sixteenth device: `lifecycle keys`.
 
 fn main() {
     #[cfg(target_os = "hermit")]
@@ -312,8 +312,8 @@ mod guest {
         outer.read(|_| inner.read(|_| poke(first(), 51)));
     }
 
-    /// The second device goes away and comes back all the time, while threads use the first one, and go astray in it with a
-    /// policy that lets them. Nothing of that reaches the second one.
+    /// The second device goes away and comes back all the time, while threads use the first one, and go astray in it
+    /// with a policy that lets them. Nothing of that reaches the second one.
     fn change_hands() {
         set_fault_policy(FaultPolicy::Relaxed);
         store(second(), 61);

@@ -1,6 +1,6 @@
-//! Traps inside traps, and who has which rights meanwhile: `nesting checks` prints `ok NAME` for each check, a failed one
-//! panics; `nesting nmi-strays` goes astray in the handler of a non-maskable interrupt that came during a page fault;
-//! `nesting wait` stays in a write grant for whatever comes.
+//! Traps inside traps, and who has which rights meanwhile: `nesting checks` prints `ok NAME` for each check, a failed
+//! one panics; `nesting nmi-strays` goes astray in the handler of a non-maskable interrupt that came during a page
+//! fault; `nesting wait` stays in a write grant for whatever comes.
 
 fn main() {
     #[cfg(target_os = "hermit")]
@@ -293,7 +293,8 @@ mod guest {
         assert_eq!((stored(first()), stored(second())), (77, 78));
     }
 
-    /// Each stray store opens and closes: exactly one fault for each, nothing open afterwards, whatever comes in between.
+    /// Each stray store opens and closes: exactly one fault for each, nothing open afterwards, whatever comes in
+    /// between.
     fn strays(rounds: u64) {
         for round in 0..rounds {
             poke(first(), round);

@@ -17,7 +17,8 @@ use xtask::crash::Plant;
 use xtask::guest;
 use xtask::size::MIB;
 
-/// Boots a store under load, records what it does to persistent memory, and opens the images that power cuts could leave.
+/// Boots a store under load, records what it does to persistent memory, and opens the images that power cuts could
+/// leave.
 #[derive(Debug, Parser)]
 #[command(name = "cargo xtask crash", bin_name = "cargo xtask crash")]
 struct Cli {

@@ -15,8 +15,8 @@ pub(crate) struct Options {
     /// Try every shape of stray access in every context, with pks, with pku and without protection
     #[arg(long)]
     pub(crate) directed: bool,
-    /// Only the run with this number, once more, whose record is printed; with --directed only the cells of this context or this
-    /// shape (`nmi`, `fxsave`), or of both (`nmi/fxsave`)
+    /// Only the run with this number, once more, whose record is printed; with --directed only the cells of this
+    /// context or this shape (`nmi`, `fxsave`), or of both (`nmi/fxsave`)
     #[arg(long, value_name = "RUN|CONTEXT/SHAPE")]
     pub(crate) only: Option<String>,
     /// How many machines run at a time [default: one for each processor]

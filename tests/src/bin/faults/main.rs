@@ -25,7 +25,8 @@ struct Cli {
     /// What every random choice follows from
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Only with this protection, or with all three [default: all with --directed; else pks, and none as the control group]
+    /// Only with this protection, or with all three [default: all with --directed; else pks, and none as the control
+    /// group]
     #[arg(long, value_parser = ["pks", "pku", "none", "all"])]
     protection: Option<String>,
     /// Processors of the guest

@@ -206,7 +206,8 @@ impl Cell {
         wrong
     }
 
-    /// What is wrong with what a search of the page tables has found: there is one mapping of each frame, and it has a key.
+    /// What is wrong with what a search of the page tables has found: there is one mapping of each frame, and it has a
+    /// key.
     fn judge_search(&self, outcome: &Outcome) -> Option<String> {
         let keyless = if self.protection == Protection::None { 1 } else { 0 };
         let expected = format!("stray: 1 mappings of the frame, {keyless} without a key");

@@ -22,7 +22,8 @@ pub struct Context {
     pub(super) thread: &'static str,
     /// Whether it is a handler that has interrupted that thread.
     pub(super) is_handler: bool,
-    /// The functions of the guest program that the backtrace has to name outside of the shape's, from the innermost on.
+    /// The functions of the guest program that the backtrace has to name outside of the shape's, from the innermost
+    /// on.
     pub(super) functions: &'static [&'static str],
     /// The CPUs that the machine has, at least.
     pub(super) processors: u32,

@@ -29,7 +29,8 @@ impl Finished {
     }
 }
 
-/// Tries all `cells`, `jobs` at a time, and tells `progress` of each when it is done; the results in the order of `cells`.
+/// Tries all `cells`, `jobs` at a time, and tells `progress` of each when it is done; the results in the order of
+/// `cells`.
 ///
 /// # Panics
 /// If the guest program is not there.

@@ -1,8 +1,8 @@
 //! Directed stray accesses: every shape of access in every context under every backend, each in a boot of its own.
 //!
-//! Owns the list of cells, what is expected of each, and how it is judged: by the exit status, by the report, and by both
-//! images, byte for byte. The control group, without protection, must corrupt or read in every cell, or the cell proves
-//! nothing. Never: how an access is made, which is the guest program's (`tests/programs/src/bin/stray`).
+//! Owns the list of cells, what is expected of each, and how it is judged: by the exit status, by the report, and by
+//! both images, byte for byte. The control group, without protection, must corrupt or read in every cell, or the cell
+//! proves nothing. Never: how an access is made, which is the guest program's (`tests/programs/src/bin/stray`).
 
 mod cell;
 mod contexts;

@@ -191,8 +191,8 @@ impl Shape {
         format!("{:x},{:x}", word(OFFSET), word(OFFSET + 8))
     }
 
-    /// What is wrong with the changes of the two images for an access that nothing has stopped; `None` if they are what it
-    /// does.
+    /// What is wrong with the changes of the two images for an access that nothing has stopped; `None` if they are what
+    /// it does.
     pub(super) fn judge_changes(&self, images: &[Pattern; 2]) -> Option<String> {
         let length = images[0].length();
         let start = self.start(length);

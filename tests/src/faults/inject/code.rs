@@ -19,8 +19,8 @@ impl Injector<'_> {
         Ok(())
     }
 
-    /// Lets the guest run until some CPU is at one of these places, passing by it `passes` times. That CPU is the one that is looked
-    /// at from then on. `false` when it takes too long, or the guest ends.
+    /// Lets the guest run until some CPU is at one of these places, passing by it `passes` times. That CPU is the one
+    /// that is looked at from then on. `false` when it takes too long, or the guest ends.
     pub(super) fn reach(&mut self, places: &[u64], passes: u64) -> Result<bool> {
         places.iter().try_for_each(|&place| self.gdb.insert(StopPoint::Execution, place))?;
         let mut left = passes;
@@ -88,7 +88,8 @@ impl Injector<'_> {
                 let code = self.gdb.read(at, 2)?;
                 let (place, opcode) =
                     if code[0] == 0x0f { (at + 1, code[1] - 0x10 * u8::from(code[1] >= 0x80)) } else { (at, code[0]) };
-                // JB 72, JAE 73, JBE 76, JA 77, JL 7C, JGE 7D, JLE 7E, JG 7F: bit 2, or for signed ones bit 1, decides about equality.
+                // JB 72, JAE 73, JBE 76, JA 77, JL 7C, JGE 7D, JLE 7E, JG 7F: bit 2, or for signed ones bit 1, decides
+                // about equality.
                 let flip = match opcode & 0x7f {
                     0x72 | 0x73 | 0x76 | 0x77 => 4,
                     0x7c..=0x7f => 2,

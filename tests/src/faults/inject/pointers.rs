@@ -7,7 +7,8 @@ use crate::faults::memory::Snapshot;
 use crate::gdb::{Register, Result};
 
 impl Injector<'_> {
-    /// An address that is mapped and can be written to, as far as ordinary paging goes: uniform over all such bytes, persistent memory among them.
+    /// An address that is mapped and can be written to, as far as ordinary paging goes: uniform over all such bytes,
+    /// persistent memory among them.
     pub(super) fn mapped_address(&mut self) -> u64 {
         let writable: Vec<Range<u64>> =
             self.snapshot.leaves().iter().filter(|leaf| leaf.writable).map(|leaf| leaf.range()).collect();

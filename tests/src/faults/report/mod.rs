@@ -55,9 +55,11 @@ pub struct Summary {
 /// What a campaign has shown.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Verdict {
-    /// What speaks against protection: runs of a protected group with a store outside of open grants, or with one of which that is not known.
+    /// What speaks against protection: runs of a protected group with a store outside of open grants, or with one of
+    /// which that is not known.
     pub failures: Vec<String>,
-    /// Whether there was a control group, and it lost or altered data, which shows that there was something to protect from.
+    /// Whether there was a control group, and it lost or altered data, which shows that there was something to protect
+    /// from.
     pub control: Option<bool>,
 }
 

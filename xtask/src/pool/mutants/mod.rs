@@ -19,8 +19,8 @@ use table::MUTANTS;
 use crate::test::host_cargo;
 use crate::workspace;
 
-/// The test programs that mutants meet, in this order: errors of the medium and scrubbing (which are quick), power cuts, the library's
-/// own, damage, checkpoints, a model.
+/// The test programs that mutants meet, in this order: errors of the medium and scrubbing (which are quick), power
+/// cuts, the library's own, damage, checkpoints, a model.
 const PROGRAMS: [&str; 7] = ["media", "scrub", "crash", "pmem", "damage", "checkpoint", "model"];
 /// How many images the crash tests open for each mutant at most.
 const IMAGES: &str = "20000";
@@ -171,8 +171,8 @@ pub(crate) fn find(text: &str, edit: &Edit) -> Result<(usize, usize)> {
     Ok((code, end))
 }
 
-/// Where the text from `start` on ends to match `pattern`, in which a line's end stands for the next line's indentation,
-/// too.
+/// Where the text from `start` on ends to match `pattern`, in which a line's end stands for the next line's
+/// indentation, too.
 fn match_at(text: &str, start: usize, pattern: &str) -> Option<usize> {
     let mut at = start;
     for (number, line) in pattern.split('\n').enumerate() {

@@ -2,9 +2,9 @@
 //!
 //! Not here are changes that make no difference to any image, by argument: the fence between the segment headers and
 //! the superblocks of a format (the first superblock says until the very last store that a format is under way); the
-//! last fence of freeing a segment (ending the log's head, which precedes every opening, fences too); and the fence that
-//! recovery puts between the headers and the mark (each of them is found and written again by the next recovery, whether
-//! the other one persisted or not).
+//! last fence of freeing a segment (ending the log's head, which precedes every opening, fences too); and the fence
+//! that recovery puts between the headers and the mark (each of them is found and written again by the next recovery,
+//! whether the other one persisted or not).
 
 /// One deliberate defect.
 #[derive(Clone, Copy, Debug)]
@@ -18,11 +18,11 @@ pub(super) struct Mutant {
 pub(crate) struct Edit {
     /// The file: for a mutant under `pmem/src/pool`.
     pub file: &'static str,
-    /// What stands right before the code, to tell equal pieces of code apart. `\n` stands for a line's end and the next
-    /// line's indentation, here and in the code.
+    /// What stands right before the code, to tell equal pieces of code apart. `\n` stands for a line's end and the
+    /// next line's indentation, here and in the code.
     pub after: &'static str,
-    /// The code that changes. With `after` before it, it occurs once in the file. Two edits have the same code or none in
-    /// common.
+    /// The code that changes. With `after` before it, it occurs once in the file. Two edits have the same code or none
+    /// in common.
     pub code: &'static str,
     /// What stands in its place: `MUTANT` is true in the mutant, `CODE` is the code as it is otherwise, with the other
     /// mutants of the same code.

@@ -8,8 +8,8 @@ pub const GUEST_TSO6: u64 = 1 << 8;
 pub const MRG_RXBUF: u64 = 1 << 15;
 pub const STATUS: u64 = 1 << 16;
 
-/// What the driver accepts of what the device offers. Large receives come with all that they need, or not at all: without
-/// merged buffers each buffer would have to hold 64 KiB, and the device may not offer them without checksums.
+/// What the driver accepts of what the device offers. Large receives come with all that they need, or not at all:
+/// without merged buffers each buffer would have to hold 64 KiB, and the device may not offer them without checksums.
 pub const fn wanted(offered: u64) -> u64 {
     let usual = CSUM | GUEST_CSUM | MAC | STATUS;
     let needed = MRG_RXBUF | GUEST_CSUM;

@@ -1,8 +1,9 @@
 //! The receiving half of the card.
 //!
-//! A frame lies in one buffer, and is read there. With large receives it may lie in several that follow each other in the
-//! used ring, and is put together in an area that was made at the start. The device shows all buffers of a frame at once
-//! and fills all but the last (section 5.1.6.4): one that shows fewer than it says is broken, and is not waited for.
+//! A frame lies in one buffer, and is read there. With large receives it may lie in several that follow each other in
+//! the used ring, and is put together in an area that was made at the start. The device shows all buffers of a frame at
+//! once and fills all but the last (section 5.1.6.4): one that shows fewer than it says is broken, and is not waited
+//! for.
 
 use alloc::vec::Vec;
 use core::sync::atomic::Ordering;
@@ -149,7 +150,8 @@ impl Receiver {
         Some(Received { place: Place::Buffer(loan), len, verify })
     }
 
-    /// Puts a frame of `count` buffers together. Each goes back to the device, whatever it holds. `false`: they are no frame.
+    /// Puts a frame of `count` buffers together. Each goes back to the device, whatever it holds. `false`: they are no
+    /// frame.
     fn assemble(&mut self, first: Used, count: u16) -> bool {
         self.assembly.clear();
         let rest = count - 1;
@@ -164,7 +166,8 @@ impl Receiver {
         is_frame
     }
 
-    /// Takes over what a buffer holds from `skip` on, and gives the buffer back. `false`: it does not hold what it should.
+    /// Takes over what a buffer holds from `skip` on, and gives the buffer back. `false`: it does not hold what it
+    /// should.
     fn append(&mut self, used: Used, skip: usize, is_full: bool) -> bool {
         let mut memory = self.buffer(used.buffer);
         let len = used.len as usize;
@@ -222,8 +225,9 @@ impl phy::RxToken for Received<'_> {
         let checked = |frame| if self.verify && !checksum::is_right(frame) { &[][..] } else { frame };
         match self.place {
             Place::Buffer(mut loan) => {
-                // SAFETY: the device gave the buffer back and must not touch it until it is offered again, which happens
-                // when `loan` is dropped; its number is in no other token, because the queue gives a number out once.
+                // SAFETY: the device gave the buffer back and must not touch it until it is offered again, which
+                // happens when `loan` is dropped; its number is in no other token, because the queue
+                // gives a number out once.
                 let bytes = unsafe { loan.memory.bytes_mut() };
                 f(checked(&bytes[HEADER_LEN..HEADER_LEN + self.len]))
             }

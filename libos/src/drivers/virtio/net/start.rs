@@ -87,8 +87,8 @@ pub fn take() -> Option<Found> {
 }
 
 impl Found {
-    /// Starts the card. `handler(0)` is called in interrupt context when a frame has been received or, after a full ring,
-    /// sent.
+    /// Starts the card. `handler(0)` is called in interrupt context when a frame has been received or, after a full
+    /// ring, sent.
     pub fn start(self, handler: fn(usize)) -> Option<Running> {
         let address = self.address;
         match self.try_start(handler) {

@@ -1,5 +1,5 @@
-//! What a CPU makes of the tables: a walk written from the manual (SDM volume 3A, section 4.5) and not from the code that
-//! is tested, with every bit by its number.
+//! What a CPU makes of the tables: a walk written from the manual (SDM volume 3A, section 4.5) and not from the code
+//! that is tested, with every bit by its number.
 
 use super::*;
 

@@ -166,8 +166,8 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// The bases: the lower half, the edge of what one entry of a PML4 table covers, the edge of what four levels cover, and
-/// the upper halves.
+/// The bases: the lower half, the edge of what one entry of a PML4 table covers, the edge of what four levels cover,
+/// and the upper halves.
 const BASES: [u64; 5] =
     [0x1000_0000_0000, (1 << 39) - GIB, (1 << 48) - GIB, 0xffff_9000_0000_0000, 0xff10_0000_0000_0000];
 

@@ -1,5 +1,5 @@
-//! The functions that a program for this target finds in libos: without one of them this program does not link. Each check of
-//! what they do prints `ok …`.
+//! The functions that a program for this target finds in libos: without one of them this program does not link. Each
+//! check of what they do prints `ok …`.
 
 #[cfg(target_os = "hermit")]
 mod semantics;

@@ -1,7 +1,7 @@
 //! What several CPUs add: `cpus checks` tests that threads take everything along when they move, and that what one CPU
-//! unmaps no other still sees; each check prints `ok NAME`, and a failed one panics. `cpus resting` tests the same of what is
-//! write-protected while a CPU rests, and needs a machine of its own. `cpus costs` prints what threads cost in switches and
-//! interrupts between CPUs.
+//! unmaps no other still sees; each check prints `ok NAME`, and a failed one panics. `cpus resting` tests the same of
+//! what is write-protected while a CPU rests, and needs a machine of its own. `cpus costs` prints what threads cost in
+//! switches and interrupts between CPUs.
 
 fn main() {
     #[cfg(target_os = "hermit")]

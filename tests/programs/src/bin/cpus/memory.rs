@@ -17,8 +17,8 @@ use crate::guest::{cpus, go_to, roam};
 const SMALL: usize = 128 << 10;
 const LARGE: usize = 256 << 10;
 
-/// Threads on one CPU leave stacks behind; the boot CPU unmaps them while that CPU rests, and maps other memory in their
-/// place. A thread that starts there and then moves to the rested CPU has to find its own memory.
+/// Threads on one CPU leave stacks behind; the boot CPU unmaps them while that CPU rests, and maps other memory in
+/// their place. A thread that starts there and then moves to the rested CPU has to find its own memory.
 pub(crate) fn unmapped() {
     go_to(0);
     for cpu in 1..cpus() {
@@ -67,11 +67,11 @@ enum Order {
     Stray,
 }
 
-/// A thread on a CPU stores to a page, and so its CPU remembers that the page can be written. While that CPU rests, the boot CPU
-/// write-protects the page, without an interrupt, and wakes the thread, which then must not get through.
+/// A thread on a CPU stores to a page, and so its CPU remembers that the page can be written. While that CPU rests, the
+/// boot CPU write-protects the page, without an interrupt, and wakes the thread, which then must not get through.
 ///
-/// Nothing may stand between the wake and the store that makes the emulator forget everything anyway, as a write of the key
-/// register does. So this runs without keys, and under the policy that ends threads which go astray.
+/// Nothing may stand between the wake and the store that makes the emulator forget everything anyway, as a write of the
+/// key register does. So this runs without keys, and under the policy that ends threads which go astray.
 pub(crate) fn protected() {
     let device = devices().first().expect("the test gives this program an NVDIMM");
     go_to(0);

@@ -1,8 +1,8 @@
 //! Stores that are tried without the library's help: whether the CPU lets them through is found out by an interrupt
 //! descriptor table of our own, with one gate, for page faults, whose handler skips the store and says so.
 //!
-//! It is for handlers of non-maskable interrupts. There every fault is final for the library, since returning from it by IRET
-//! would end the CPU's blocking of those interrupts; this handler jumps back.
+//! It is for handlers of non-maskable interrupts. There every fault is final for the library, since returning from it
+//! by IRET would end the CPU's blocking of those interrupts; this handler jumps back.
 
 use std::arch::{asm, naked_asm};
 use std::cell::UnsafeCell;
@@ -56,15 +56,15 @@ fn code_selector() -> u16 {
     selector
 }
 
-/// Stores `value` at `at` under the table `own`; 0 if the CPU let it through, 1 if it faulted. Either way the table `saved` is
-/// loaded at the end.
+/// Stores `value` at `at` under the table `own`; 0 if the CPU let it through, 1 if it faulted. Either way the table
+/// `saved` is loaded at the end.
 #[unsafe(naked)]
 extern "C" fn store_or_skip(at: u64, value: u64, own: &Pointer, saved: &Pointer) -> u32 {
     naked_asm!("lidt [rdx]", "mov [rdi], rsi", "xor eax, eax", "lidt [rcx]", "ret")
 }
 
-/// The handler: goes on behind the store, with the stack as it was there, and the answer that it faulted. The error code is
-/// at RSP, the interrupted stack pointer 32 bytes above; RCX still points to the table to load.
+/// The handler: goes on behind the store, with the stack as it was there, and the answer that it faulted. The error
+/// code is at RSP, the interrupted stack pointer 32 bytes above; RCX still points to the table to load.
 #[unsafe(naked)]
 extern "C" fn page_fault() {
     naked_asm!("mov rsp, [rsp + 32]", "mov eax, 1", "lidt [rcx]", "ret")

@@ -1,9 +1,9 @@
 //! The cases of kvm-unit-tests' `x86/pks.c`: what the hardware does with AD, WD and CR0.WP, and that keys of one mode's
 //! pages are nothing to pages of the other mode.
 //!
-//! A *guarded* page is one to which the register applies: a supervisor page with PKS, a user page with PKU. A page of the
-//! *other mode* is the opposite, and has the same key in its leaf; the register must not matter there. (The source has only
-//! PKS, so it says supervisor and user.)
+//! A *guarded* page is one to which the register applies: a supervisor page with PKS, a user page with PKU. A page of
+//! the *other mode* is the opposite, and has the same key in its leaf; the register must not matter there. (The source
+//! has only PKS, so it says supervisor and user.)
 
 use libos::arch::{interrupts, key_rights};
 use libos::dax::Protection;

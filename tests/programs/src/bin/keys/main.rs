@@ -1,13 +1,14 @@
 //! What protection keys must do, case by case: `keys SOURCE::CASE…` runs these cases and prints `ok NAME` or
 //! `FAILED NAME: why` for each; `keys list` prints the names of all.
 //!
-//! The sources are the tests that Linux's PKS series had (`pks_test`, its form of 2020, and `test_pks`), the hardware tests of
-//! kvm-unit-tests, and `ours`: what those left out. What the tests of Linux do with pages of its own is done here with
-//! persistent-memory devices, each of which has a key. All cases run on both backends: with PKS the guarded pages are
-//! supervisor pages and the register is IA32_PKRS, with PKU they are user pages and the register is PKRU; what a source says
-//! of user pages holds for supervisor pages then, and the other way round.
+//! The sources are the tests that Linux's PKS series had (`pks_test`, its form of 2020, and `test_pks`), the hardware
+//! tests of kvm-unit-tests, and `ours`: what those left out. What the tests of Linux do with pages of its own is done
+//! here with persistent-memory devices, each of which has a key. All cases run on both backends: with PKS the guarded
+//! pages are supervisor pages and the register is IA32_PKRS, with PKU they are user pages and the register is PKRU;
+//! what a source says of user pages holds for supervisor pages then, and the other way round.
 //!
-//! Every machine that runs this has [`probe::KEYS`] NVDIMMs, the first of them with a leaf of 1 GiB, the others smaller.
+//! Every machine that runs this has [`probe::KEYS`] NVDIMMs, the first of them with a leaf of 1 GiB, the others
+//! smaller.
 
 #[cfg(target_os = "hermit")]
 mod attempt;

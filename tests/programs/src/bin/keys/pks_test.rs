@@ -1,5 +1,5 @@
-//! The cases of Linux's `lib/pks/pks_test.c`, versions 9 and 10 of the series, by its numbers: what each digit that one wrote
-//! to `x86/run_pks` did.
+//! The cases of Linux's `lib/pks/pks_test.c`, versions 9 and 10 of the series, by its numbers: what each digit that one
+//! wrote to `x86/run_pks` did.
 //!
 //! The cases 1 and 4 consist of parts there, each of which has a name here. Case 9 is meant to stop the machine.
 
@@ -91,8 +91,8 @@ pub(crate) struct Exception {
     afterwards: Rights,
 }
 
-/// The key's two bits in the register and in the CPU's memory of it, as a handler saw them: when it began, when it had opened
-/// the key, and when it had closed it again.
+/// The key's two bits in the register and in the CPU's memory of it, as a handler saw them: when it began, when it had
+/// opened the key, and when it had closed it again.
 static STAGES: [[AtomicU32; 2]; 3] = [const { [const { AtomicU32::new(0) }; 2] }; 3];
 
 fn note_stage(stage: usize, device: &Device) {

@@ -1,5 +1,5 @@
-//! The cases of `pks_test.c` as it was in the versions 1 to 6 of the series, in 2020: an array of six rows of rights and
-//! accesses, two of which went away later with the right to read only.
+//! The cases of `pks_test.c` as it was in the versions 1 to 6 of the series, in 2020: an array of six rows of rights
+//! and accesses, two of which went away later with the right to read only.
 
 use std::sync::Mutex;
 
@@ -73,7 +73,8 @@ extern "C" fn run_on_boot() {
 }
 
 #[used]
-// SAFETY: the section is an array of functions without arguments, which are called once each before the program; this is one.
+// SAFETY: the section is an array of functions without arguments, which are called once each before the program; this
+// is one.
 #[unsafe(link_section = ".init_array")]
 static CONSTRUCTOR: extern "C" fn() = run_on_boot;
 

@@ -195,8 +195,8 @@ fn seen() -> Vec<Seen> {
         .collect()
 }
 
-/// Runs `body` while this handler serves every device; what [`note`] noted meanwhile. The caller has its own rights back
-/// afterwards, whatever a handler gave it.
+/// Runs `body` while this handler serves every device; what [`note`] noted meanwhile. The caller has its own rights
+/// back afterwards, whatever a handler gave it.
 pub(crate) fn watch_by(handler: fn(&mut Fault<'_>) -> FaultAction, body: impl FnOnce()) -> Vec<Seen> {
     let before = key_rights::current();
     COUNT.store(0, Ordering::SeqCst);
@@ -222,8 +222,8 @@ pub(crate) fn is_one_fault(faults: &[Seen], device: &Device, offset: u64, write:
     same("the handler's own rights", fault.inside, Rights::CLOSED)
 }
 
-/// Sets the key's two bits, makes one access, and fails unless it faults as it should: with these very bits, at that place,
-/// and before anything was stored. Closes the key again.
+/// Sets the key's two bits, makes one access, and fails unless it faults as it should: with these very bits, at that
+/// place, and before anything was stored. Closes the key again.
 pub(crate) fn access_with(device: &'static Device, bits: u32, write: bool, should_fault: bool) -> Verdict {
     let old = 0x1111_2222_3333_4444 ^ u64::from(bits);
     let new = !old;

@@ -1,5 +1,5 @@
-//! The page tables as the CPU sees them, walked here once more and without the library's help, since the library's own walk
-//! is among what is tested. And the few control bits that the hardware tests change.
+//! The page tables as the CPU sees them, walked here once more and without the library's help, since the library's own
+//! walk is among what is tested. And the few control bits that the hardware tests change.
 
 use std::arch::asm;
 
@@ -94,8 +94,8 @@ impl Leaf {
         self.value() & WRITABLE != 0
     }
 
-    /// Runs `body` while the page is a page of the other mode: a user page if it was a supervisor page, and the other way
-    /// round. Only on a machine with one CPU.
+    /// Runs `body` while the page is a page of the other mode: a user page if it was a supervisor page, and the other
+    /// way round. Only on a machine with one CPU.
     pub(crate) fn in_other_mode<R>(self, body: impl FnOnce() -> R) -> R {
         self.set(self.value() ^ USER);
         let result = body();
@@ -113,7 +113,8 @@ impl Leaf {
     }
 
     fn set(self, value: u64) {
-        // SAFETY: the entry stays a valid leaf for the same memory; this CPU is the only one and forgets what it had cached.
+        // SAFETY: the entry stays a valid leaf for the same memory; this CPU is the only one and forgets what it had
+        // cached.
         unsafe {
             self.entry.write_volatile(value);
             asm!("invlpg [{}]", in(reg) self.page, options(nostack, preserves_flags));

@@ -1,5 +1,6 @@
-//! The cases of Linux's `tools/testing/selftests/x86/test_pks.c`, by the names that its command line takes. That program asks
-//! the kernel's test for its digits, but for the context switch, which it arranges itself with two processes on one CPU.
+//! The cases of Linux's `tools/testing/selftests/x86/test_pks.c`, by the names that its command line takes. That
+//! program asks the kernel's test for its digits, but for the context switch, which it arranges itself with two
+//! processes on one CPU.
 
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
@@ -18,8 +19,8 @@ pub(crate) const CASES: &[Case] = &[
     ("create_fault", pks_test::crash),
 ];
 
-/// The child runs the single test, arms, tells the parent to go, and waits; the parent runs the single test with the same key
-/// and tells the child, which then looks at its register.
+/// The child runs the single test, arms, tells the parent to go, and waits; the parent runs the single test with the
+/// same key and tells the child, which then looks at its register.
 fn context_switch() -> Verdict {
     let (setup_done, wait_setup) = channel();
     let (switch_done, wait_switch) = channel();

@@ -53,8 +53,8 @@ fn non_maskable() {
     NMIS.fetch_add(1, Ordering::SeqCst);
 }
 
-/// Runs `routine` in a non-maskable interrupt that this CPU sends itself; returns when it has. For the program's own thread
-/// and for handlers that run in it, on a machine with one CPU.
+/// Runs `routine` in a non-maskable interrupt that this CPU sends itself; returns when it has. For the program's own
+/// thread and for handlers that run in it, on a machine with one CPU.
 pub(crate) fn in_nmi(routine: fn()) {
     NMI_ROUTINE.store(routine as usize, Ordering::SeqCst);
     trap::set_nmi_handler(Some(non_maskable));
@@ -68,7 +68,8 @@ pub(crate) fn in_nmi(routine: fn()) {
     trap::set_nmi_handler(None);
 }
 
-/// Rights that a handler saw, each in the register and in the CPU's memory of it: a handler cannot return what it finds.
+/// Rights that a handler saw, each in the register and in the CPU's memory of it: a handler cannot return what it
+/// finds.
 static NOTES: [AtomicU64; 16] = [const { AtomicU64::new(0) }; 16];
 
 /// In a handler: notes its rights in this slot.

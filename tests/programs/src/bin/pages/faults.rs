@@ -47,8 +47,9 @@ pub(crate) fn run(way: &str, device: &'static Device) {
 /// How often a thread stores to a page that it could store to a moment ago.
 const ROUNDS: u64 = 20;
 
-/// A thread on another CPU has stored to a page, so its CPU remembers that it may. Once the page is protected it must not
-/// any more. Each thread that is denied ends, and the next one tries with the next page: a CPU forgets by itself now and then.
+/// A thread on another CPU has stored to a page, so its CPU remembers that it may. Once the page is protected it must
+/// not any more. Each thread that is denied ends, and the next one tries with the next page: a CPU forgets by itself
+/// now and then.
 fn another_cpu(device: &'static Device) {
     let mut late = 0;
     for round in 0..ROUNDS {

@@ -1,5 +1,5 @@
-//! Permissions of parts of a device, splits of its pages, and what the page tables say afterwards: `pages [WAY]`. Without a
-//! way, each check prints `ok NAME` and a failed one panics; a way ends in a fault.
+//! Permissions of parts of a device, splits of its pages, and what the page tables say afterwards: `pages [WAY]`.
+//! Without a way, each check prints `ok NAME` and a failed one panics; a way ends in a fault.
 
 #[cfg(target_os = "hermit")]
 mod checks;

@@ -1,9 +1,9 @@
-//! What `cargo xtask test soak` boots: a server whose connections carry checked streams both ways, with threads for each of
-//! them, and a second port where a driver asks what the machine holds.
+//! What `cargo xtask test soak` boots: a server whose connections carry checked streams both ways, with threads for
+//! each of them, and a second port where a driver asks what the machine holds.
 //!
 //! On port 7100 a client says in 26 bytes what it wants (see [`serve::Wish`]); from then on both sides send bytes that
-//! follow from the connection's seed, and each checks what it gets. On port 7101 there is a line of text for each question
-//! and a line for each answer (see [`control`]).
+//! follow from the connection's seed, and each checks what it gets. On port 7101 there is a line of text for each
+//! question and a line for each answer (see [`control`]).
 #![forbid(unsafe_code)]
 
 #[cfg(target_os = "hermit")]

@@ -10,11 +10,13 @@ use crate::counts::{COUNTS, Plant, count};
 
 /// The stacks of a connection's threads, in bytes: a thousand of them have to fit.
 const STACK: usize = 64 << 10;
-/// How long a connection may say nothing whose client has said that it may vanish: what the client sent to say so may have been lost,
-/// and then nothing comes any more. It is long enough for five losses of the same segment, each of which doubles the wait.
+/// How long a connection may say nothing whose client has said that it may vanish: what the client sent to say so may
+/// have been lost, and then nothing comes any more. It is long enough for five losses of the same segment, each of
+/// which doubles the wait.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// What a client wants, in 26 bytes: how, whether it may vanish, the seed, and the lengths of both streams, little-endian.
+/// What a client wants, in 26 bytes: how, whether it may vanish, the seed, and the lengths of both streams,
+/// little-endian.
 #[derive(Clone, Copy, Debug)]
 pub struct Wish {
     way: Way,

@@ -1,6 +1,6 @@
 //! The contexts: who goes astray, and what is granted to whom at that time. Each is a function of its own, so that a
-//! backtrace names it, and calls [`act`] once. What `black_box` stands for keeps the compiler from leaving a function by
-//! jumping into the last one that it calls, and from making one of two that are alike.
+//! backtrace names it, and calls [`act`] once. What `black_box` stands for keeps the compiler from leaving a function
+//! by jumping into the last one that it calls, and from making one of two that are alike.
 
 use std::hint::black_box;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -93,8 +93,8 @@ static ACTED: AtomicBool = AtomicBool::new(false);
 /// How often handlers have run.
 static HANDLED: AtomicU32 = AtomicU32::new(0);
 
-/// What a handler does: acts once, when it has interrupted the granted thread. Another thread may be running when the time
-/// has come; the next interrupt will do.
+/// What a handler does: acts once, when it has interrupted the granted thread. Another thread may be running when the
+/// time has come; the next interrupt will do.
 fn handle() {
     if current_name() == "main" && !ACTED.load(Ordering::SeqCst) {
         act();

@@ -1,10 +1,11 @@
-//! Stray accesses to persistent memory: `stray CONTEXT SHAPE BEFORE` makes one, and `stray WAY` makes one of a kind of its
-//! own.
+//! Stray accesses to persistent memory: `stray CONTEXT SHAPE BEFORE` makes one, and `stray WAY` makes one of a kind of
+//! its own.
 //!
-//! [`contexts`] are the situations in which somebody goes astray, [`shapes`] the instructions that do it; every pair is a
-//! cell of the matrix that `cargo xtask faults --directed` runs. Under protection each ends as the matrix says, nearly all
-//! in a fault report with nothing changed; without it each changes the image or reads it. BEFORE is what the 16 bytes at
-//! the target hold, as two hexadecimal numbers, low word first, with a comma: a compare-and-exchange must know it.
+//! [`contexts`] are the situations in which somebody goes astray, [`shapes`] the instructions that do it; every pair is
+//! a cell of the matrix that `cargo xtask faults --directed` runs. Under protection each ends as the matrix says,
+//! nearly all in a fault report with nothing changed; without it each changes the image or reads it. BEFORE is what the
+//! 16 bytes at the target hold, as two hexadecimal numbers, low word first, with a comma: a compare-and-exchange must
+//! know it.
 //!
 //! The shapes are in assembly, so that it is known which instruction does it.
 

@@ -44,7 +44,8 @@ fn coverage(level: u32) -> u64 {
 
 fn entry(table: u64, at: u64, level: u32) -> &'static AtomicU64 {
     let place = at / coverage(level) % 512;
-    // SAFETY: `table` is the physical address of a page table, which lies in RAM, is mapped there and is never freed here.
+    // SAFETY: `table` is the physical address of a page table, which lies in RAM, is mapped there and is never freed
+    // here.
     unsafe { &*((table + place * 8) as *const AtomicU64) }
 }
 

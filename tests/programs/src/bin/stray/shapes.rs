@@ -1,8 +1,8 @@
-//! The shapes: instructions that touch persistent memory. Each is a function of its own, so that a backtrace names it (see
-//! [`contexts`](crate::contexts) for `black_box`).
+//! The shapes: instructions that touch persistent memory. Each is a function of its own, so that a backtrace names it
+//! (see [`contexts`](crate::contexts) for `black_box`).
 //!
-//! What they store is made of [`MARK`]; most go to [`OFFSET`] of the first device. None has a grant of its own: whether it
-//! may do it depends on the context alone.
+//! What they store is made of [`MARK`]; most go to [`OFFSET`] of the first device. None has a grant of its own: whether
+//! it may do it depends on the context alone.
 
 use std::arch::asm;
 use std::hint::black_box;
@@ -81,8 +81,8 @@ pub(crate) fn choose(name: &str, before: &str) {
     CHOSEN.set(*shape).expect("one shape");
 }
 
-/// Does what was chosen. Needs no memory, no lock and no thread, since interrupt handlers call it, but for `interrupted`, which
-/// they cannot do.
+/// Does what was chosen. Needs no memory, no lock and no thread, since interrupt handlers call it, but for
+/// `interrupted`, which they cannot do.
 #[inline(never)]
 pub(crate) fn act() {
     if let Some((_, shape)) = CHOSEN.get() {
@@ -265,8 +265,8 @@ fn int(at: usize) {
     });
 }
 
-/// A device's interrupt that comes while the stack pointer is astray. It is routed to the CPU on which that is: the machine
-/// has only one, or the thread is pinned.
+/// A device's interrupt that comes while the stack pointer is astray. It is routed to the CPU on which that is: the
+/// machine has only one, or the thread is pinned.
 #[inline(never)]
 fn interrupted(at: usize) {
     assert!(interrupts::are_enabled(), "this context takes no interrupts");
@@ -319,7 +319,8 @@ fn straddle_out(_: usize) {
     black_box(());
 }
 
-/// Looks for another mapping of the target's frame in all page tables, one without a key if possible, and stores through it.
+/// Looks for another mapping of the target's frame in all page tables, one without a key if possible, and stores
+/// through it.
 #[inline(never)]
 fn alias_walk(at: usize) {
     let found = page_tables::mappings_of(at);

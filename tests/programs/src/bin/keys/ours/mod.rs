@@ -1,5 +1,5 @@
-//! What the tests of Linux and kvm-unit-tests left out: nesting of every kind, several CPUs, the edges of a device, page
-//! attributes, and what the machine does when nobody handles a fault.
+//! What the tests of Linux and kvm-unit-tests left out: nesting of every kind, several CPUs, the edges of a device,
+//! page attributes, and what the machine does when nobody handles a fault.
 
 mod attributes;
 mod nesting;

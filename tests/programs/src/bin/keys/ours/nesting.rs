@@ -1,5 +1,5 @@
-//! Interrupts, non-maskable interrupts and faults inside each other and inside grants: each level begins closed, what it
-//! opens is its own, and each has exactly its rights back when the inner one ends.
+//! Interrupts, non-maskable interrupts and faults inside each other and inside grants: each level begins closed, what
+//! it opens is its own, and each has exactly its rights back when the inner one ends.
 
 use std::hint::black_box;
 
@@ -37,7 +37,8 @@ pub(crate) const CASES: &[Case] = &[
 /// Something that runs a routine in a handler which interrupts this thread.
 type Interrupting = fn(fn());
 
-/// Runs `body` in a grant for the device, and fails unless exactly this right is there before and after, and nothing then.
+/// Runs `body` in a grant for the device, and fails unless exactly this right is there before and after, and nothing
+/// then.
 fn in_grant(device: &'static Device, write: bool, body: impl FnOnce() -> Verdict) -> Verdict {
     let lock = device.read_lock().map_err(|error| error.to_string())?;
     let right = only(device, if write { OPEN } else { WD });
@@ -159,7 +160,8 @@ fn fault_in_grant_in_irq() -> Verdict {
     })
 }
 
-/// In Linux's published code a grant in a handler began from the interrupted thread's value, and opened what that had open.
+/// In Linux's published code a grant in a handler began from the interrupted thread's value, and opened what that had
+/// open.
 fn handler_grant_opens_nothing_else(interrupting: Interrupting) -> Verdict {
     fn handler() {
         grant(1, true, || {
@@ -284,8 +286,8 @@ fn nmi_in_fault_handler() -> Verdict {
     })
 }
 
-/// A thread's grant, an interrupt with a grant, a fault in it whose handler has a grant, an NMI in that with a grant: four levels,
-/// each with a right of its own.
+/// A thread's grant, an interrupt with a grant, a fault in it whose handler has a grant, an NMI in that with a grant:
+/// four levels, each with a right of its own.
 fn every_level_at_once() -> Verdict {
     fn nmi() {
         note_rights(4);

@@ -30,8 +30,8 @@ fn stray(offset: u64) {
     store(device(0), offset, MARK);
 }
 
-/// A stray store is let through and reported once; data can be used as before; nothing stays open; the next stray store,
-/// also another thread's, faults again.
+/// A stray store is let through and reported once; data can be used as before; nothing stays open; the next stray
+/// store, also another thread's, faults again.
 fn relaxed() -> Verdict {
     same("the policy", fault_policy(), FaultPolicy::Relaxed)?;
     stray(PLACE);

@@ -136,8 +136,8 @@ fn rep_stos(to: u64, count: usize) {
     }
 }
 
-/// A string instruction that begins in an open device and runs into a closed one: when it faults, all bytes before the edge
-/// are there and none after it.
+/// A string instruction that begins in an open device and runs into a closed one: when it faults, all bytes before the
+/// edge are there and none after it.
 fn string_store(run: fn(u64, usize)) -> Verdict {
     neighbours()?;
     let (left, right) = (device(1), device(2));
@@ -164,8 +164,8 @@ fn rep_movs_backwards() -> Verdict {
     let lock = right.read_lock().map_err(|error| error.to_string())?;
     let faults = lock.write(|_| {
         watch_by(note_both_sides, || {
-            // SAFETY: the target is in devices, where no Rust object is; the source is as long as the count, and the copy
-            // begins at its end; the direction flag is as it was afterwards.
+            // SAFETY: the target is in devices, where no Rust object is; the source is as long as the count, and the
+            // copy begins at its end; the direction flag is as it was afterwards.
             unsafe {
                 asm!("std", "rep movsb", "cld", inout("rdi") last => _, inout("rsi") source.as_ptr().add(1999) => _,
                     inout("rcx") 2000usize => _, options(nostack));

@@ -1,13 +1,14 @@
-//! The race of the Linux series: a non-maskable interrupt in the middle of a change of the register, when the CPU's memory of
-//! it is not true. The host stops the CPU at every instruction of the change in turn and injects one there; this is what runs
-//! in the guest meanwhile.
+//! The race of the Linux series: a non-maskable interrupt in the middle of a change of the register, when the CPU's
+//! memory of it is not true. The host stops the CPU at every instruction of the change in turn and injects one there;
+//! this is what runs in the guest meanwhile.
 //!
-//! Each round is: [`sweep_begin`], the change, [`sweep_end`]. The handler of the NMI tries a store to persistent memory,
-//! which has to fault, whatever is being opened or closed; and the thread has to have exactly its rights after the change.
-//! The host writes 0 to [`MORE`] when it has been everywhere.
+//! Each round is: [`sweep_begin`], the change, [`sweep_end`]. The handler of the NMI tries a store to persistent
+//! memory, which has to fault, whatever is being opened or closed; and the thread has to have exactly its rights after
+//! the change. The host writes 0 to [`MORE`] when it has been everywhere.
 //!
-//! Every round has to take the same way, instruction for instruction. So no timer interrupts meanwhile, and a change that is a
-//! switch is one between two threads that are kept on one CPU: for those the scheduler's choice does not depend on the time.
+//! Every round has to take the same way, instruction for instruction. So no timer interrupts meanwhile, and a change
+//! that is a switch is one between two threads that are kept on one CPU: for those the scheduler's choice does not
+//! depend on the time.
 
 use std::hint::black_box;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -54,7 +55,8 @@ extern "C" fn sweep_end(round: u32) {
     black_box(!round);
 }
 
-/// The local APIC's register for its pin LINT1, to which the machine's NMIs come; 0b100 in bits 10:8 delivers them as such.
+/// The local APIC's register for its pin LINT1, to which the machine's NMIs come; 0b100 in bits 10:8 delivers them as
+/// such.
 const LVT_LINT1: *mut u32 = 0xfee0_0360 as *mut u32;
 const DELIVER_NMI: u32 = 0b100 << 8;
 /// Its register for its timer, the bit that masks the timer's interrupt, and the count at the end of which that comes.
@@ -64,8 +66,8 @@ const TIMER_COUNT: *mut u32 = 0xfee0_0380 as *mut u32;
 
 /// Runs `body` without interrupts by the timer, so without the ends of time slices.
 fn without_timer<R>(body: impl FnOnce() -> R) -> R {
-    // SAFETY: the local APIC's registers are mapped at their physical address, and this is one of them. An interrupt that is
-    // missed meanwhile is made up for: one that comes too early does no harm.
+    // SAFETY: the local APIC's registers are mapped at their physical address, and this is one of them. An interrupt
+    // that is missed meanwhile is made up for: one that comes too early does no harm.
     unsafe {
         LVT_TIMER.write_volatile(LVT_TIMER.read_volatile() | MASKED);
         let result = body();
@@ -82,8 +84,8 @@ fn non_maskable() {
     NMIS.fetch_add(1, Ordering::SeqCst);
 }
 
-/// Runs rounds with this change until the host has had enough. `prepare` is run before and `check` after each; `faults` is how
-/// many faults the change makes by itself.
+/// Runs rounds with this change until the host has had enough. `prepare` is run before and `check` after each; `faults`
+/// is how many faults the change makes by itself.
 fn sweep(prepare: impl Fn(), change: impl Fn(), check: impl Fn() -> Verdict, faults: usize) -> Verdict {
     let round = |round| {
         sweep_begin(round);
@@ -95,8 +97,8 @@ fn sweep(prepare: impl Fn(), change: impl Fn(), check: impl Fn() -> Verdict, fau
 
 /// As [`sweep`], where a round goes to the places itself at which the host stops it.
 fn sweep_rounds(prepare: impl Fn(), body: impl Fn(u32), check: impl Fn() -> Verdict, faults: usize) -> Verdict {
-    // SAFETY: the local APIC's registers are mapped at their physical address, this is one of them, and the handler that the
-    // interrupts then come to is set first.
+    // SAFETY: the local APIC's registers are mapped at their physical address, this is one of them, and the handler
+    // that the interrupts then come to is set first.
     unsafe {
         trap::set_nmi_handler(Some(non_maskable));
         LVT_LINT1.write_volatile(DELIVER_NMI);
@@ -164,7 +166,8 @@ fn fault() -> Verdict {
     sweep(prepare, body, || register_is("after the fault", only(device, OPEN)), 1)
 }
 
-/// A switch between a thread with these rights and another one with `others`. The sweep ends where the other one goes on.
+/// A switch between a thread with these rights and another one with `others`. The sweep ends where the other one goes
+/// on.
 fn switch(own: Rights, others: Rights) -> Verdict {
     let this = ThreadId::new(task::current_id()).ok_or("no thread runs")?;
     holds("the thread can be kept on its CPU", task::pin(this, Some(0)))?;

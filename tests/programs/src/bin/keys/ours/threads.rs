@@ -1,5 +1,5 @@
-//! Rights belong to threads, wherever and however they run: other threads, other CPUs, new threads, waiting, preemption and
-//! migration. On a machine with one CPU as well as on one with several.
+//! Rights belong to threads, wherever and however they run: other threads, other CPUs, new threads, waiting, preemption
+//! and migration. On a machine with one CPU as well as on one with several.
 
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Barrier, mpsc};
@@ -30,7 +30,8 @@ fn join(thread: JoinHandle<Verdict>) -> Verdict {
     thread.join().map_err(|_| "a thread panicked".to_owned())?
 }
 
-/// Each CPU by itself stops a store of somebody without a grant: a closed register alone does not, where keys are not on.
+/// Each CPU by itself stops a store of somebody without a grant: a closed register alone does not, where keys are not
+/// on.
 fn every_cpu_refuses() -> Verdict {
     let found = on_every_cpu(|| u32::from(attempt::faults(device(0), PLACE, 1)));
     same("whether each CPU refused", found, vec![1; percpu::online_count()])
@@ -55,8 +56,8 @@ fn other_thread() -> Verdict {
     join(holder).and(own)
 }
 
-/// A thread that never waits is inside a write grant, and another one stores on another CPU at the same time. With one CPU
-/// the holder is preempted.
+/// A thread that never waits is inside a write grant, and another one stores on another CPU at the same time. With one
+/// CPU the holder is preempted.
 fn other_cpu() -> Verdict {
     static HOLDER: AtomicU32 = AtomicU32::new(0);
     static STOP: AtomicBool = AtomicBool::new(false);
@@ -244,8 +245,8 @@ const MOST: usize = 16;
 static PROGRESS: [AtomicU64; MOST] = [const { AtomicU64::new(0) }; MOST];
 const DONE: u64 = u64::MAX;
 
-/// Two threads more than there are CPUs, none of which ever gives up the CPU by itself, until each has seen every other move
-/// on several times: that takes as many preemptions.
+/// Two threads more than there are CPUs, none of which ever gives up the CPU by itself, until each has seen every other
+/// move on several times: that takes as many preemptions.
 fn preemption() -> Verdict {
     PROGRESS.iter().for_each(|progress| progress.store(0, Ordering::SeqCst));
     let threads = (percpu::online_count() + 2).min(MOST);
@@ -279,8 +280,8 @@ fn spin(number: usize, rights: Rights) -> Verdict {
 /// CPUs on which every thread of [`migration`] is to have been.
 static VISITED: [AtomicU64; MOST] = [const { AtomicU64::new(0) }; MOST];
 
-/// Threads that hold different grants, more than there are CPUs, give way to each other until each of them has had exactly
-/// its rights on every CPU.
+/// Threads that hold different grants, more than there are CPUs, give way to each other until each of them has had
+/// exactly its rights on every CPU.
 fn migration() -> Verdict {
     VISITED.iter().for_each(|visited| visited.store(0, Ordering::SeqCst));
     let threads = (percpu::online_count() + 1).clamp(4, MOST);
