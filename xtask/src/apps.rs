@@ -5,8 +5,8 @@
 //!
 //! ```toml
 //! [package.metadata.holdfast]
-//! port = 6379                                # the port on this machine that clients connect to; a free one if left out
-//! client = "redis-cli[ -h {host}] -p {port}" # what a person types to reach it; what is in brackets only from elsewhere
+//! port = 6379                                # the port on this machine for clients; a free one if left out
+//! client = "redis-cli[ -h {host}] -p {port}" # what a person types; what is in brackets only from elsewhere
 //! probe = "PING\r\n"                         # bytes that it answers, with anything
 //! pmem = "1G"                                # the size of its NVDIMM's image; without it there is no NVDIMM
 //! image = "pmem0.img"                        # the image's name under var/; the program's own if left out

@@ -3,7 +3,7 @@
 //! ```text
 //! 0x0000_0000_0000_0000  RAM, firmware tables and device registers, each at its physical address; page 0 unmapped
 //! 0x0000_1000_0000_0000  persistent memory, each device at this plus its physical address (four-level paging)
-//! 0x0000_6000_0000_0000  stacks, one slot of 1 GiB for each; a stack ends at the slot's end, what is below it is unmapped
+//! 0x0000_6000_0000_0000  stacks, one slot of 1 GiB for each; a stack ends at the slot's end, below it is nothing
 //! 0x0010_0000_0000_0000  persistent memory with five-level paging: all 4 PiB of physical addresses fit
 //! ```
 

@@ -4,15 +4,16 @@
 //!
 //! ```text
 //!          0    header (below)
-//!      4 KiB    threads: for each a slot of 32 bytes, its identifier modulo the number of slots: the identifier, then the name, 24 bytes
+//!      4 KiB    threads: for each a slot of 32 bytes, its identifier modulo the number of slots: the identifier, then
+//!               the name, 24 bytes
 //!    132 KiB    a ring for each CPU, one after the other: a line of 64 bytes that begins with how many events were
 //!               written ever, then the events, 32 bytes each
 //!
 //! event     0   the time-stamp counter
 //!           8   bits 0 to 7 the kind, 8 to 15 the detail, 32 to 63 the thread
 //!          16   the value
-//!          24   the event's number on this CPU, from 1 on, written last: another number is of an event that was overwritten, or
-//!               is not complete
+//!          24   the event's number on this CPU, from 1 on, written last: another number is of an event that was
+//!               overwritten, or is not complete
 //! ```
 
 /// What a region begins with. The host writes it, so that no other device is taken for one.

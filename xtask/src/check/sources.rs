@@ -10,10 +10,13 @@ use crate::workspace;
 
 /// A Rust file that is longer than this has more than one purpose.
 const LONGEST_FILE: usize = 800;
+/// A comment's line is not longer than code's (`rustfmt.toml`); rustfmt leaves comments alone.
+const LONGEST_COMMENT: usize = 120;
 /// Directories in which people have their own files on their own machines.
 const PERSONAL_DIRECTORIES: [&str; 3] = ["/home/", "/root/", "/Users/"];
 
-/// Looks at every file of the repository: none is too long, none mentions a path of somebody's machine.
+/// Looks at every file of the repository: none is too long, nor a comment's line, and none mentions a path of somebody's
+/// machine.
 pub(super) fn check() -> Result<()> {
     let mut findings = Vec::new();
     for name in tracked_files()? {
@@ -33,6 +36,12 @@ fn look_at(name: &str, text: &str, findings: &mut Vec<String>) {
     let lines = text.lines().count();
     if name.ends_with(".rs") && lines > LONGEST_FILE {
         findings.push(format!("{name}: {lines} lines are more than {LONGEST_FILE}; divide it by purpose"));
+    }
+    if name.ends_with(".rs") {
+        let long = |line: &str| line.trim_start().starts_with("//") && line.chars().count() > LONGEST_COMMENT;
+        for (number, _) in text.lines().enumerate().filter(|(_, line)| long(line)) {
+            findings.push(format!("{name}:{}: the comment's line is longer than {LONGEST_COMMENT}", number + 1));
+        }
     }
     // This file has to name the directories that it looks for.
     if Path::new(name).ends_with("check/sources.rs") {
@@ -73,6 +82,15 @@ mod tests {
         assert!(findings("a.rs", &long)[0].contains("801 lines"));
         assert!(findings("a.md", &long).is_empty());
         assert!(findings("a.rs", &"//\n".repeat(LONGEST_FILE)).is_empty());
+    }
+
+    #[test]
+    fn long_lines_of_comments_are_found() {
+        let comment = |length: usize| format!("    //{}\n", "x".repeat(length - 6));
+        assert_eq!(findings("a.rs", &format!("\n{}", comment(LONGEST_COMMENT + 1))).len(), 1);
+        assert!(findings("a.rs", &comment(LONGEST_COMMENT)).is_empty());
+        assert!(findings("a.md", &comment(LONGEST_COMMENT + 1)).is_empty());
+        assert!(findings("a.rs", &"x".repeat(200)).is_empty());
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! The unit tests of std's modules, against the std that every program links.
 //!
-//! They lie in std's source and say `crate` for std. Here `crate` has all that std has; each module with tests is laid over
-//! std's own, with the test files in the places where std has them. What else such a module adds is what std has there in
-//! private, made of what is public.
+//! They lie in std's source and say `crate` for std. Here `crate` has all that std has; each module with tests is laid
+//! over std's own, with the test files in the places where std has them. What else such a module adds is what std has
+//! there in private, made of what is public.
 #![cfg(test)]
 #![feature(assert_matches, can_vector, const_default, const_trait_impl, core_io_borrowed_buf, hash_set_entry)]
 #![feature(internal_output_capture, io_error_uncategorized, read_buf, tcp_linger, test, thread_id_value)]
