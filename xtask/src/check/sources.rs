@@ -15,8 +15,8 @@ const LONGEST_COMMENT: usize = 120;
 /// Directories in which people have their own files on their own machines.
 const PERSONAL_DIRECTORIES: [&str; 3] = ["/home/", "/root/", "/Users/"];
 
-/// Looks at every file of the repository: none is too long, nor a comment's line, and none mentions a path of somebody's
-/// machine.
+/// Looks at every file of the repository: neither it nor a comment in it is too long, and it mentions no path of
+/// somebody's machine.
 pub(super) fn check() -> Result<()> {
     let mut findings = Vec::new();
     for name in tracked_files()? {
