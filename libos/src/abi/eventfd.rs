@@ -6,7 +6,8 @@ use core::sync::atomic::{AtomicBool, Ordering};
 use hermit_abi::{EFD_CLOEXEC, EFD_NONBLOCK, EFD_SEMAPHORE, stat};
 
 use super::errno::{Errno, result};
-use super::fd::{Object, open};
+use super::fd::open;
+use super::object::Object;
 use crate::io::{Counter, Parts, PartsMut, Ready, Signal, Watch};
 use crate::sync::{IrqLock, class};
 

@@ -1,58 +1,21 @@
-//! Descriptors: what a number names, and the calls that every kind of object knows.
+//! Descriptors: what a number names, and the calls that every kind of [`Object`] knows.
 
 use alloc::sync::Arc;
 use core::ffi::c_void;
 use core::slice;
 
 use hermit_abi::{
-    F_DUPFD, F_GETFD, F_GETFL, F_SETFD, F_SETFL, FIONBIO, IOV_MAX, O_APPEND, O_NONBLOCK, O_RDWR, iovec, stat, timespec,
+    F_DUPFD, F_GETFD, F_GETFL, F_SETFD, F_SETFL, FIONBIO, IOV_MAX, O_APPEND, O_NONBLOCK, iovec, stat, timespec,
 };
 
 use super::errno::{Errno, result};
+use super::object::Object;
 use super::stdio::{Input, Output};
-use crate::fs::Open;
-use crate::io::{Full, Parts, PartsMut, Ready, Table};
-use crate::net::Socket;
+use crate::io::{Full, Parts, PartsMut, Table};
 use crate::sync::{Mutex, class};
 
 /// The most descriptors that can be open.
 const LIMIT: usize = 8192;
-
-/// What a descriptor refers to; several descriptors may share one object.
-pub(super) trait Object: Send + Sync {
-    /// Reads into the buffers. Zero is the end of the data.
-    fn read(&self, _into: &mut PartsMut<'_>) -> Result<usize, Errno> {
-        Err(Errno::EBADF)
-    }
-    /// Writes what is in the buffers, or a part of it.
-    fn write(&self, _from: &Parts<'_>) -> Result<usize, Errno> {
-        Err(Errno::EBADF)
-    }
-    /// What it is ready for, for a poller that sleeps until that comes to contain any of `interest`.
-    fn look(&self, interest: Ready) -> Ready;
-    /// Fills in what `fstat` tells; all else is zero.
-    fn describe(&self, about: &mut stat);
-    /// Its flags, as `F_GETFL` says them, but for O_NONBLOCK.
-    fn status_flags(&self) -> i32 {
-        O_RDWR
-    }
-    /// Decides whether each write goes to the end.
-    fn set_append(&self, _on: bool) {}
-    /// Whether calls fail with EAGAIN instead of blocking.
-    fn nonblocking(&self) -> bool {
-        false
-    }
-    /// Makes calls fail instead of blocking, or block.
-    fn set_nonblocking(&self, _on: bool) {}
-    /// The open file or directory, if it is one.
-    fn file(&self) -> Option<&Open> {
-        None
-    }
-    /// The socket, if it is one.
-    fn socket(&self) -> Option<&Socket> {
-        None
-    }
-}
 
 /// The open descriptors; `None` until the first call opens the three that every program finds open.
 static TABLE: Mutex<Option<Table<Arc<dyn Object>>>, class::Descriptors> = Mutex::new(None);

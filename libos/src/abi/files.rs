@@ -10,7 +10,8 @@ use hermit_abi::{
 };
 
 use super::errno::{Errno, result};
-use super::fd::{Object, object, open};
+use super::fd::{object, open};
+use super::object::Object;
 use crate::fs::{self, About, Error, Open, OpenOptions, Whence};
 use crate::io::{Parts, PartsMut, Ready};
 

@@ -19,6 +19,8 @@ mod futex;
 #[cfg(target_os = "hermit")]
 mod memory;
 #[cfg(target_os = "hermit")]
+mod object;
+#[cfg(target_os = "hermit")]
 mod poll;
 #[cfg(target_os = "hermit")]
 mod process;

@@ -16,7 +16,8 @@ use hermit_abi::{
 
 use self::address::{read_address, write_address};
 use super::errno::{Errno, result};
-use super::fd::{Object, bytes, bytes_mut, count, object, open};
+use super::fd::{bytes, bytes_mut, count, object, open};
+use super::object::Object;
 use crate::io::{Parts, PartsMut, Ready};
 use crate::net::{self, Domain, Halves, Kind, Socket};
 

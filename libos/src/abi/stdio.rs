@@ -3,7 +3,7 @@
 use hermit_abi::{S_IFCHR, stat};
 
 use super::errno::Errno;
-use super::fd::Object;
+use super::object::Object;
 use crate::console;
 use crate::io::{Parts, PartsMut, Ready};
 

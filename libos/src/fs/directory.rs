@@ -6,7 +6,10 @@ use alloc::vec::Vec;
 use super::Error;
 use super::budget::Budget;
 use super::content::reserve;
-use super::tree::NodeId;
+
+/// A node's place among the tree's nodes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct NodeId(pub(super) usize);
 
 /// A directory.
 #[derive(Debug)]

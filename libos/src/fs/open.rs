@@ -4,8 +4,9 @@ use core::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
 use super::Error;
 use super::content::LARGEST;
+use super::directory::NodeId;
 use super::listing::{Kind, encode};
-use super::tree::{About, Data, NodeId, Tree};
+use super::tree::{About, Data, Tree};
 use crate::io::{Parts, PartsMut};
 
 /// How to open.

@@ -5,13 +5,9 @@ use alloc::vec::Vec;
 use super::Error;
 use super::budget::Budget;
 use super::content::{Chunks, Content, reserve};
-use super::directory::Directory;
+use super::directory::{Directory, NodeId};
 use super::listing::Kind;
 use super::path::{Component, Path};
-
-/// A node's place among the nodes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct NodeId(usize);
 
 /// The root directory.
 const ROOT: NodeId = NodeId(0);
