@@ -5,6 +5,10 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::ops::Range;
 
+#[cfg(target_os = "hermit")]
+use super::device::{Device, devices};
+#[cfg(target_os = "hermit")]
+use super::protection::Protection;
 use crate::mm::attributes::Cacheability;
 use crate::mm::page_table::Leaf;
 
@@ -187,6 +191,20 @@ pub fn check(regions: &[Region], walk: impl FnOnce(&mut dyn FnMut(Leaf))) -> Res
 /// What the page attribute table is after a reset (SDM volume 3A, table 12-12).
 const RESET_CACHE_TYPES: u64 = 0x0007_0406_0007_0406;
 
+/// The parts of the address space that the audit expects.
+#[cfg(target_os = "hermit")]
+fn regions() -> Vec<Region> {
+    let region = |device: &Device| Region {
+        physical: device.physical_range(),
+        window: device.address_range().start,
+        user: device.protection() == Protection::Pku,
+        key: device.key().unwrap_or(0),
+        mapped: device.is_mapped(),
+        read_only: device.is_read_only(),
+    };
+    devices().iter().map(region).collect()
+}
+
 /// [`check`]s this machine's page tables, all of them, against its devices, and that leaves mean what they say.
 #[cfg(target_os = "hermit")]
 pub fn audit() -> Result<Audit, AuditError> {
@@ -194,7 +212,7 @@ pub fn audit() -> Result<Audit, AuditError> {
     if types != RESET_CACHE_TYPES {
         return Err(AuditError::CacheTypes(types));
     }
-    check(&super::device::regions(), |see| crate::mm::with_leaves(see))
+    check(&regions(), |see| crate::mm::with_leaves(see))
 }
 
 #[cfg(test)]

@@ -6,10 +6,8 @@ use core::fmt;
 use core::ops::Range;
 use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicUsize, Ordering};
 
-use super::grant::ReadLock;
-use super::handler::FaultHandler;
 use super::keys::{Key, NoKeyLeft};
-use super::{Protection, audit, media};
+use super::{Protection, media};
 use crate::arch::dax_copy::WriteBack;
 use crate::arch::{cpu, trap};
 use crate::mm;
@@ -29,8 +27,8 @@ pub struct Device {
     protection: Protection,
     write_back: WriteBack,
     read_only: bool,
-    /// The address of the [`FaultHandler`] for its key; 0 if there is none.
-    fault_handler: AtomicUsize,
+    /// The address of the [`FaultHandler`](super::FaultHandler) for its key; 0 if there is none. Only `handler` stores there.
+    pub(super) fault_handler: AtomicUsize,
     /// Held by whoever attaches or retires the device.
     pub(super) change: Mutex<(), class::Device>,
     /// Changes only with [`Self::change`] held.
@@ -164,26 +162,6 @@ impl Device {
         self.key.store(key.map_or(0, Key::number), Ordering::Release);
     }
 
-    /// Sets who decides about faults on this device; without a handler the fault policy does.
-    pub fn set_fault_handler(&self, handler: Option<FaultHandler>) {
-        self.fault_handler.store(handler.map_or(0, |handler| handler as usize), Ordering::Release);
-    }
-
-    pub(super) fn fault_handler(&self) -> Option<FaultHandler> {
-        let handler = self.fault_handler.load(Ordering::Acquire);
-        // SAFETY: only `set_fault_handler` stores there; what is not 0 is the address of a `FaultHandler`.
-        (handler != 0).then(|| unsafe { core::mem::transmute::<usize, FaultHandler>(handler) })
-    }
-
-    /// Enters a section in which the device cannot go away. It gives no permission: see [`ReadLock::read`] and
-    /// [`ReadLock::write`].
-    pub fn read_lock(&self) -> Result<ReadLock<'_>, DeviceGone> {
-        self.sections.fetch_add(1, Ordering::SeqCst);
-        let lock = ReadLock::new(self);
-        // Counted first, looked at second: whoever retires the device clears the flag first and reads the count second.
-        if self.alive.load(Ordering::SeqCst) { Ok(lock) } else { Err(DeviceGone) }
-    }
-
     /// Enters a section on behalf of somebody who leaves it by [`Self::leave_section`]; false if the device has gone
     /// away.
     pub(super) fn enter_section(&self) -> bool {
@@ -207,19 +185,6 @@ impl Device {
     pub(super) fn is_mapped(&self) -> bool {
         self.mapped.load(Ordering::Relaxed)
     }
-}
-
-/// The parts of the address space that the audit expects.
-pub(super) fn regions() -> Vec<audit::Region> {
-    let region = |device: &Device| audit::Region {
-        physical: device.physical_range(),
-        window: device.start,
-        user: device.protection == Protection::Pku,
-        key: device.key().unwrap_or(0),
-        mapped: device.is_mapped(),
-        read_only: device.read_only,
-    };
-    devices().iter().map(region).collect()
 }
 
 /// Whether this is the address of a byte of a device.

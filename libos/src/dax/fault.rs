@@ -6,7 +6,8 @@ use core::sync::atomic::{AtomicU64, Ordering};
 use x86_64::structures::idt::PageFaultErrorCode;
 
 use super::device::{Device, devices};
-use super::handler::{self, Fault, FaultAction};
+use super::handler::{Fault, FaultAction};
+use super::owners;
 use super::policy::{FaultPolicy, fault_policy};
 use super::record;
 use super::rights::Access;
@@ -19,7 +20,7 @@ use crate::{fatal, mm, task};
 pub(crate) fn page_fault(frame: &mut TrapFrame, address: u64) {
     let code = PageFaultErrorCode::from_bits_truncate(frame.error_code);
     if code.contains(PageFaultErrorCode::PROTECTION_KEY)
-        && let Some(device) = handler::owner_of_address(address)
+        && let Some(device) = owners::owner_of_address(address)
     {
         let write = code.contains(PageFaultErrorCode::CAUSED_BY_WRITE);
         return protection_fault(Fault::new(frame, device, address, write));
@@ -191,7 +192,7 @@ impl Stray {
         // for the instruction, and its handler's own stores would fault, be let through, and so on down to the
         // device's start.
         let around_stack = [frame.rsp, frame.rsp.wrapping_sub(1)];
-        if around_stack.into_iter().any(|address| handler::owner_of_address(address).is_some()) {
+        if around_stack.into_iter().any(|address| owners::owner_of_address(address).is_some()) {
             self.stop(frame, Some(&"the stack pointer is in persistent memory, where every trap would store"));
         }
         if first_report_for(frame.rip) {

@@ -12,7 +12,7 @@ use core::marker::PhantomData;
 use core::ops::Range;
 use core::sync::atomic::{AtomicU64, Ordering};
 
-use super::device::Device;
+use super::device::{Device, DeviceGone};
 use super::record;
 use super::rights::{Access, Rights};
 use crate::arch::{backtrace, dax_copy, key_rights};
@@ -117,6 +117,17 @@ impl Drop for Window<'_> {
             record::settle(before);
         }
         record::end_grant(self.device, self.access, self.number);
+    }
+}
+
+impl Device {
+    /// Enters a section in which the device cannot go away. It gives no permission: see [`ReadLock::read`] and
+    /// [`ReadLock::write`].
+    pub fn read_lock(&self) -> Result<ReadLock<'_>, DeviceGone> {
+        self.sections.fetch_add(1, Ordering::SeqCst);
+        let lock = ReadLock::new(self);
+        // Counted first, looked at second: whoever retires the device clears the flag first and reads the count second.
+        if self.alive.load(Ordering::SeqCst) { Ok(lock) } else { Err(DeviceGone) }
     }
 }
 

@@ -1,14 +1,11 @@
 //! Handlers of one key's faults.
 //!
-//! The hardware does not say which key denied an access: the leaf that maps the address does. A table leads from the
-//! key to the device that owns it, and the device to its handler.
+//! The hardware does not say which key denied an access: the leaf that maps the address does. [`super::owners`] leads
+//! from the key to the device that owns it, and the device to its handler.
 
-use core::fmt;
-use core::ptr;
-use core::sync::atomic::{AtomicPtr, Ordering};
+use core::sync::atomic::Ordering;
 
 use super::device::Device;
-use super::keys::Key;
 use super::record;
 use super::rights::{Access, Rights};
 use crate::arch::trap::TrapFrame;
@@ -103,31 +100,15 @@ impl<'f> Fault<'f> {
     }
 }
 
-/// The device that owns each key.
-static OWNERS: [AtomicPtr<Device>; 16] = [const { AtomicPtr::new(ptr::null_mut()) }; 16];
+impl Device {
+    /// Sets who decides about faults on this device; without a handler the fault policy does.
+    pub fn set_fault_handler(&self, handler: Option<FaultHandler>) {
+        self.fault_handler.store(handler.map_or(0, |handler| handler as usize), Ordering::Release);
+    }
 
-/// Makes the device the key's owner, or nobody.
-pub(super) fn set_owner(key: Key, device: Option<&'static Device>) {
-    let device = device.map_or(ptr::null(), ptr::from_ref);
-    OWNERS[usize::from(key.number())].store(device.cast_mut(), Ordering::Release);
-}
-
-/// The device whose key the leaf that maps this address carries.
-pub(super) fn owner_of_address(address: u64) -> Option<&'static Device> {
-    owner(mm::translate(address)?.flags.key())
-}
-
-/// The owner of the key with this number.
-pub(crate) fn owner(key: u8) -> Option<&'static Device> {
-    // SAFETY: only `set_owner` stores there, and what it stores is a `&'static Device`.
-    unsafe { OWNERS[usize::from(key & 15)].load(Ordering::Acquire).as_ref() }
-}
-
-/// Rights, with the names of the devices whose keys are open, as a fault report shows them.
-pub(crate) struct NamedRights(pub(crate) Rights);
-
-impl fmt::Display for NamedRights {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.describe(f, |key| owner(key).map(Device::name))
+    pub(super) fn fault_handler(&self) -> Option<FaultHandler> {
+        let handler = self.fault_handler.load(Ordering::Acquire);
+        // SAFETY: only `set_fault_handler` stores to `fault_handler`; what is not 0 is the address of a `FaultHandler`.
+        (handler != 0).then(|| unsafe { core::mem::transmute::<usize, FaultHandler>(handler) })
     }
 }

@@ -23,8 +23,8 @@ use core::sync::atomic::Ordering;
 
 use super::Protection;
 use super::device::{DEVICES, Device, devices};
-use super::handler;
 use super::keys::{Key, KeyAllocator, NoKeyLeft};
+use super::owners;
 use crate::drivers::nfit::SpaRange;
 use crate::mm::attributes::Attributes;
 use crate::mm::layout;
@@ -151,7 +151,7 @@ impl Device {
             }
             if let Some(key) = key {
                 self.set_key(Some(key));
-                handler::set_owner(key, Some(self));
+                owners::set_owner(key, Some(self));
             }
             self.mapped.store(true, Ordering::Relaxed);
         }
@@ -175,7 +175,7 @@ impl Device {
         self.mapped.store(false, Ordering::Relaxed);
         if let Some(key) = self.protection_key() {
             assert_closed_everywhere(key);
-            handler::set_owner(key, None);
+            owners::set_owner(key, None);
             self.set_key(None);
             KEYS.lock().free(key);
         }

@@ -20,6 +20,8 @@ mod keys;
 #[cfg(target_os = "hermit")]
 mod lifecycle;
 pub mod media;
+#[cfg(target_os = "hermit")]
+mod owners;
 mod policy;
 mod protection;
 #[cfg(target_os = "hermit")]
@@ -40,14 +42,14 @@ pub use fault::fault_count;
 #[cfg(target_os = "hermit")]
 pub use grant::{LoadError, OutOfRange, ReadGrant, ReadLock, WriteGrant, grant_counts};
 #[cfg(target_os = "hermit")]
-pub(crate) use handler::NamedRights;
-#[cfg(target_os = "hermit")]
 pub use handler::{Fault, FaultAction, FaultHandler};
 pub use keys::{Key, KeyAllocator, NoKeyLeft};
 #[cfg(target_os = "hermit")]
 pub use lifecycle::{AttachError, RetireError};
 #[cfg(target_os = "hermit")]
 pub(crate) use lifecycle::{register, retire_all};
+#[cfg(target_os = "hermit")]
+pub(crate) use owners::NamedRights;
 pub use policy::{FaultPolicy, UnknownPolicy, fault_policy, set_fault_policy};
 pub use protection::{NoProtection, Protection, ProtectionChoice, UnknownProtection};
 #[cfg(target_os = "hermit")]

@@ -8,8 +8,8 @@ use core::fmt;
 use core::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 use super::device::{Device, devices};
-use super::handler;
 use super::keys::Key;
+use super::owners;
 use super::rights::{Access, Rights};
 use crate::arch::percpu;
 use crate::trace::{self, layout::kind};
@@ -131,7 +131,7 @@ pub(super) fn lend(before: Rights, wanted: Rights, in_thread: bool) -> Rights {
             continue;
         }
         let lent = thread.is_some_and(|thread| thread.record.lent.load(Ordering::Relaxed) & 1 << number != 0);
-        match (handler::owner(number), thread) {
+        match (owners::owner(number), thread) {
             (Some(_), Some(_)) if lent => {}
             (Some(device), Some(thread)) if device.enter_section() => {
                 thread.record.lent.fetch_or(1 << number, Ordering::Relaxed);
@@ -159,12 +159,12 @@ pub(super) fn settle(rights: Rights) {
 /// Enters a section of the owner of this key for one instruction that is let through; false if the device is going
 /// away.
 pub(super) fn enter_section_of(key: u8) -> bool {
-    handler::owner(key).is_some_and(Device::enter_section)
+    owners::owner(key).is_some_and(Device::enter_section)
 }
 
 /// Leaves a section that keeps the owner of this key.
 pub(crate) fn leave_section_of(key: u8) {
-    if let Some(device) = handler::owner(key) {
+    if let Some(device) = owners::owner(key) {
         device.leave_section();
     }
 }
