@@ -8,9 +8,7 @@
 //! ```
 
 use super::page_table::Levels;
-
-/// The size of a 4 KiB page, in bytes.
-pub const PAGE: u64 = 4096;
+pub use super::page_table::PAGE;
 
 /// The size of a 1 GiB page, in bytes.
 pub const GIB: u64 = 1 << 30;

@@ -31,7 +31,22 @@ pub use space::translate;
 pub(crate) use {
     device_memory::loaded,
     heap::{HEAP, account as heap_account},
-    ram::{init, ram_ranges},
+    ram::ram_ranges,
     space::{is_mapped, map_pmem, mode, pmem_window, protect, table_bytes, unmap_pmem, with_leaves, with_low_page},
     stack::{Stack, StackError, unused_bytes as unused_stack_bytes},
 };
+
+#[cfg(target_os = "hermit")]
+use core::ops::Range;
+
+/// Takes charge of the RAM in `usable`, except what lies in `reserved`, then builds the page tables, of this mode, and
+/// loads them.
+///
+/// # Safety
+/// `usable` is RAM that nobody else uses, apart from the image itself and `reserved`. Called once, on the boot mapping.
+#[cfg(target_os = "hermit")]
+pub(crate) unsafe fn init(usable: impl Iterator<Item = Range<u64>>, reserved: &[Range<u64>], mode: page_table::Mode) {
+    // SAFETY: the caller promises just this.
+    unsafe { ram::init(usable, reserved) };
+    space::init(mode);
+}

@@ -7,7 +7,6 @@ use spin::Once;
 
 use super::frames::FrameBitmap;
 use super::layout::{IDENTITY_END, PAGE, image};
-use super::page_table::Mode;
 use crate::sync::{IrqLock, class};
 
 /// The most ranges of RAM that are kept; firmware reports two or three.
@@ -22,12 +21,11 @@ const BOOT_MAPPING_END: u64 = 1 << 30;
 static RANGES: Once<([Range<u64>; MAX_RANGES], usize)> = Once::new();
 static FRAMES: IrqLock<Option<FrameBitmap<'static>>, class::Frames> = IrqLock::new(None);
 
-/// Takes charge of the RAM in `usable`, except what lies in `reserved`, then builds the page tables, of
-/// this mode, and loads them.
+/// Takes charge of the RAM in `usable`, except what lies in `reserved`.
 ///
 /// # Safety
 /// `usable` is RAM that nobody else uses, apart from the image itself and `reserved`. Called once, on the boot mapping.
-pub(crate) unsafe fn init(usable: impl Iterator<Item = Range<u64>>, reserved: &[Range<u64>], mode: Mode) {
+pub(super) unsafe fn init(usable: impl Iterator<Item = Range<u64>>, reserved: &[Range<u64>]) {
     let mut ranges = [const { 0..0 }; MAX_RANGES];
     let mut count = 0;
     for range in usable {
@@ -68,7 +66,6 @@ pub(crate) unsafe fn init(usable: impl Iterator<Item = Range<u64>>, reserved: &[
         frames.reserve(range.start / PAGE, range.end.div_ceil(PAGE) - range.start / PAGE);
     }
     *FRAMES.lock() = Some(frames);
-    super::space::init(ranges, mode);
 }
 
 fn overlap(a: &Range<u64>, b: &Range<u64>) -> bool {

@@ -9,7 +9,7 @@ use spin::Once;
 use super::attributes::{Attributes, Permissions};
 use super::layout::{PAGE, Section, image, pmem_base, pmem_physical_end, sections};
 use super::page_table::{self, AddressSpace, Leaf, MapError, Mode, Piece, Stale, Table, TableMemory};
-use super::ram::{allocate_frames, release_frames};
+use super::ram::{allocate_frames, ram_ranges, release_frames};
 use crate::arch::{self, interrupts};
 use crate::sync::{IrqLock, class};
 
@@ -67,12 +67,12 @@ static SPACE: IrqLock<Option<AddressSpace<FrameTables>>, class::Space> = IrqLock
 static LOADED: Once<(Mode, u64)> = Once::new();
 
 /// Maps the image and all RAM, each page with its own attributes, and loads the tables.
-pub(super) fn init(ram: &[Range<u64>], mode: Mode) {
+pub(super) fn init(mode: Mode) {
     let build = || {
         let mut space = AddressSpace::new(FrameTables { spare: 0 }, mode)?;
         let image = image();
         space.map_pieces(image.start, &sections().map(Section::piece))?;
-        for range in ram {
+        for range in ram_ranges() {
             for part in [range.start..range.end.min(image.start), range.start.max(image.end)..range.end] {
                 if part.start < part.end {
                     space.map(part.clone(), part.start, Attributes::DATA)?;

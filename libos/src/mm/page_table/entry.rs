@@ -5,11 +5,8 @@
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use super::Leaf;
-use super::mode::{Mode, coverage};
+use super::mode::{ADDRESS, Mode, coverage};
 use crate::mm::attributes::{Flags, Permissions};
-
-/// The bits 51:12 of an entry, which hold an address in all but a few places.
-pub(super) const ADDRESS: u64 = 0x000f_ffff_ffff_f000;
 
 const PRESENT: u64 = 1 << 0;
 const WRITABLE: u64 = 1 << 1;

@@ -14,7 +14,7 @@ mod unmap;
 mod walk;
 
 pub use entry::Table;
-pub use mode::{Encryption, Levels, Mode};
+pub use mode::{Encryption, Levels, Mode, PAGE};
 pub use unmap::DeadTables;
 pub use walk::translate;
 
@@ -22,7 +22,6 @@ use core::fmt;
 use core::ops::Range;
 
 use super::attributes::{Attributes, Flags};
-use super::layout::PAGE;
 
 /// Where page tables come from and how one is reached by its physical address.
 pub trait TableMemory {

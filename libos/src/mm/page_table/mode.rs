@@ -2,8 +2,11 @@
 
 use core::fmt;
 
-use super::entry::ADDRESS;
-use crate::mm::layout::PAGE;
+/// The size of a 4 KiB page, in bytes.
+pub const PAGE: u64 = 4096;
+
+/// The bits 51:12 of an entry, which hold an address in all but a few places.
+pub(super) const ADDRESS: u64 = 0x000f_ffff_ffff_f000;
 
 /// How many levels the hierarchy has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
