@@ -23,6 +23,8 @@ pub struct Accounts {
     pub page_table_bytes: u64,
     /// Bytes of ended threads' stacks that are kept for the next threads.
     pub unused_stack_bytes: u64,
+    /// The most stacks that there were at once since the boot. Their page tables are kept.
+    pub most_stacks: u64,
     /// Threads, the library's own ones with them.
     pub threads: u64,
     /// Threads' timers that are armed.
@@ -80,6 +82,7 @@ impl Accounts {
             free_bytes: mm::free_bytes(),
             page_table_bytes: mm::table_bytes(),
             unused_stack_bytes: mm::unused_stack_bytes(),
+            most_stacks: mm::most_stacks(),
             threads: task::thread_count() as u64,
             timers: task::armed_timers() as u64,
             descriptors: abi::open_descriptors() as u64,
@@ -93,7 +96,7 @@ impl Accounts {
     }
 
     /// All of them with their names.
-    pub fn fields(&self) -> [(&'static str, u64); 15] {
+    pub fn fields(&self) -> [(&'static str, u64); 16] {
         [
             ("heap_pieces", self.heap_pieces),
             ("heap_bytes", self.heap_bytes),
@@ -101,6 +104,7 @@ impl Accounts {
             ("free_bytes", self.free_bytes),
             ("page_table_bytes", self.page_table_bytes),
             ("unused_stack_bytes", self.unused_stack_bytes),
+            ("most_stacks", self.most_stacks),
             ("threads", self.threads),
             ("timers", self.timers),
             ("descriptors", self.descriptors),

@@ -33,7 +33,7 @@ pub(crate) use {
     heap::{HEAP, account as heap_account},
     ram::ram_ranges,
     space::{is_mapped, map_pmem, mode, pmem_window, protect, table_bytes, unmap_pmem, with_leaves, with_low_page},
-    stack::{Stack, StackError, unused_bytes as unused_stack_bytes},
+    stack::{Stack, StackError, most as most_stacks, unused_bytes as unused_stack_bytes},
 };
 
 #[cfg(target_os = "hermit")]

@@ -10,8 +10,16 @@ use super::page_table::MapError;
 use super::space::{map_frames, unmap_frames};
 use crate::sync::{IrqLock, class};
 
-/// The address slots for stacks; a bitmap of frames serves as well for slots.
-static SLOTS: IrqLock<Option<FrameBitmap<'static>>, class::Slots> = IrqLock::new(None);
+/// The address slots for stacks.
+static SLOTS: IrqLock<Option<Slots>, class::Slots> = IrqLock::new(None);
+
+struct Slots {
+    /// A bitmap of frames serves as well for slots.
+    free: FrameBitmap<'static>,
+    taken: u64,
+    most_taken: u64,
+}
+
 /// How many unused stacks stay mapped.
 const KEPT: usize = 32;
 
@@ -146,19 +154,28 @@ pub(crate) fn unused_bytes() -> u64 {
     UNUSED.lock().iter().flatten().map(|mapped| mapped.range.end - mapped.range.start).sum()
 }
 
+/// The most stacks that there were at once since the boot, unused ones among them.
+pub(crate) fn most() -> u64 {
+    SLOTS.lock().as_ref().map_or(0, |slots| slots.most_taken)
+}
+
 fn allocate_slot() -> Option<u64> {
     let mut slots = SLOTS.lock();
     let slots = slots.get_or_insert_with(|| {
-        let mut all = FrameBitmap::new(vec![0; STACK_SLOTS / 64].leak());
-        all.release(0, STACK_SLOTS as u64);
-        all
+        let mut free = FrameBitmap::new(vec![0; STACK_SLOTS / 64].leak());
+        free.release(0, STACK_SLOTS as u64);
+        Slots { free, taken: 0, most_taken: 0 }
     });
-    slots.allocate(1)
+    let slot = slots.free.allocate(1)?;
+    slots.taken += 1;
+    slots.most_taken = slots.most_taken.max(slots.taken);
+    Some(slot)
 }
 
 fn release_slot(slot: u64) {
     if let Some(slots) = SLOTS.lock().as_mut() {
-        slots.release(slot, 1);
+        slots.free.release(slot, 1);
+        slots.taken -= 1;
     }
 }
 

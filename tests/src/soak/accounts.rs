@@ -4,7 +4,8 @@
 //! from what is kept to be used again: the heap never gives frames back, ended threads' stacks are kept for the next
 //! ones, and frames that held page tables stay page tables. How many of each is a number of its own, so that no other
 //! frame may be missing. They are bounded by the highest load, which came before; what is left of uncertainty is that
-//! another order of requests fragments the heap differently, and that more threads may live at one moment.
+//! another order of requests fragments the heap differently. More threads may live at one moment than ever before: how
+//! many stacks there were at most is a number, too, and bounds the page tables.
 
 use std::collections::BTreeMap;
 
@@ -30,9 +31,10 @@ const HEAP_PIECES: u64 = 0;
 const HEAP_BYTES: u64 = 64 << 10;
 /// By how many bytes of frames: the same load in another order fragments the heap differently.
 const HEAP_FRAMES: u64 = 16 << 20;
-/// By how many bytes of page tables: each stack has two of its own, so this is for 64 threads more at once than ever
-/// before.
-const PAGE_TABLES: u64 = 512 << 10;
+/// The bytes of a stack's page tables: two of its own (its part of the address space is 1 GiB).
+const STACK_TABLES: u64 = 2 * 4096;
+/// How many stacks are being unmapped at most while another one is mapped already: they are counted until that is done.
+const STACKS_UNMAPPED_AT_ONCE: u64 = 32;
 
 /// Reads `name=number` words.
 pub fn parse(line: &str) -> Option<Numbers> {
@@ -74,11 +76,12 @@ pub fn violations(before: &Numbers, after: &Numbers) -> Vec<String> {
             violations.push(format!("{name}: {} before, {} after", before[name], after[name]));
         }
     }
+    let more_stacks = after["most_stacks"] - before["most_stacks"];
     let bounded = [
         ("heap_pieces", HEAP_PIECES),
         ("heap_bytes", HEAP_BYTES),
         ("heap_grown", HEAP_FRAMES),
-        ("page_table_bytes", PAGE_TABLES),
+        ("page_table_bytes", STACK_TABLES * (more_stacks + STACKS_UNMAPPED_AT_ONCE)),
     ];
     for (name, tolerance) in bounded {
         if after[name] > before[name] + tolerance {
@@ -98,7 +101,7 @@ mod tests {
     use super::*;
 
     const REST: &str = "heap_pieces=100 heap_bytes=9000 heap_grown=1048576 free_bytes=4096000 page_table_bytes=8192 unused_stack_bytes=65536 \
-        threads=4 timers=1 descriptors=6 connections=1 listeners=2 datagram_sockets=0 connection_timers=1 \
+        most_stacks=10 threads=4 timers=1 descriptors=6 connections=1 listeners=2 datagram_sockets=0 connection_timers=1 \
         buffered_bytes=131072 card_buffers=256";
 
     fn with(name: &str, number: u64) -> Numbers {
@@ -117,6 +120,16 @@ mod tests {
         assert_eq!(violations(&rest, &with("heap_pieces", 101)).len(), 1);
         assert_eq!(violations(&rest, &with("heap_bytes", 9000 + HEAP_BYTES + 1)).len(), 1);
         assert_eq!(violations(&rest, &with("free_bytes", 4096000 - 4096)).len(), 1);
+    }
+
+    #[test]
+    fn page_tables_grow_with_the_most_stacks_only() {
+        let before = parse(REST).unwrap();
+        let mut after = with("page_table_bytes", 8192 + STACK_TABLES * 100);
+        after.insert("free_bytes".to_owned(), 4096000 - STACK_TABLES * 100);
+        assert_eq!(violations(&before, &after).len(), 1);
+        after.insert("most_stacks".to_owned(), 10 + 100);
+        assert!(violations(&before, &after).is_empty());
     }
 
     #[test]
