@@ -71,12 +71,11 @@ pub(crate) fn is_reporting() -> bool {
 fn print_context(traps: u32) {
     let (id, cpu) = (task::current_id(), percpu::this().id);
     // With quotes, and with escapes for what would end the line.
-    let print = |name: &str| match traps {
+    task::with_name(|name| match traps {
         0 => kprintln!("  thread {id} {name:?} on cpu {cpu}"),
         1 => kprintln!("  thread {id} {name:?} on cpu {cpu}, in a handler that interrupted it"),
         _ => kprintln!("  thread {id} {name:?} on cpu {cpu}, in a handler that interrupted it, {traps} levels deep"),
-    };
-    if traps == 0 || is_failing() { task::with_name(print) } else { print(task::current_name()) }
+    });
 }
 
 /// Prints the instruction that was interrupted and what follows it.

@@ -155,6 +155,14 @@ fn a_stack_overflow_is_reported_with_its_thread() {
 }
 
 #[test]
+fn a_stack_overflow_in_the_allocator_of_a_thread_that_std_does_not_know_is_reported() {
+    // The name is looked for while the thread holds the allocator's lock.
+    overflow("overflow-in-allocator", "<unnamed>", "64.0 KiB", "std::thread::Builder::stack_size", &[]);
+    let outcome = crash("overflow-in-allocator");
+    outcome.expect_text("<talc::base::Talc>::allocate");
+}
+
+#[test]
 fn one_function_that_needs_more_than_the_stack_is_reported_too() {
     overflow("huge-frame", "main", "4.0 MiB", "keep less on it", &[]);
     overflow("huge-frame-in-named-thread", r#"worker \"7\""#, "200.0 KiB", "keep less on it", &[]);

@@ -1,12 +1,39 @@
 //! The names that `std` gives to its threads. It passes none to the operating system on this target.
 //!
-//! The one place where this library calls `std`: `thread::current` is a look at a thread-local variable, which `std`
-//! sets before anything else on a thread that it starts, and allocates nothing then; so it can be asked in a trap
-//! handler too. (On a thread that a program started past `std`, by `sys_spawn2`, it makes a handle, and allocates.)
+//! The one place where this library calls `std`, and knows something of its inside. `std` keeps a thread's handle, which
+//! has the name, in the thread-local variable `std::thread::current::CURRENT`, and `thread::current` clones it. But where
+//! there is none yet, as on a thread that a program started past `std` by `sys_spawn2`, it makes one, and allocates; and
+//! where it has been dropped it panics. A report may ask in the middle of anything, such as of the allocator: so the
+//! variable is looked at first. The linker script says where it is in a thread's block, and refuses an image in which
+//! it is not one word under this name.
 
 extern crate std;
 
-/// Runs `work` with the running thread's name, if it has one. The thread is in a function that `std` started.
-pub(super) fn with<R>(work: impl FnOnce(Option<&str>) -> R) -> R {
+use core::ptr;
+
+use crate::arch::cpu;
+
+unsafe extern "C" {
+    static tls_start: u8;
+    static std_thread_handle: u8;
+}
+
+/// What the variable says where there is no handle: none yet, one that is being made, and one that was dropped
+/// (`NONE`, `BUSY` and `DESTROYED` in std's `thread/current.rs`).
+const LAST_WITHOUT_HANDLE: u64 = 2;
+
+/// Runs `work` with the running thread's name as `std` knows it, if it does. `block` is that thread's block of
+/// thread-local storage, and `thread_pointer` what belongs to the block. Reads memory and counts a reference, nothing
+/// else; so it may be called in any place, also by the handler of an exception or an interrupt.
+pub(super) fn with<R>(block: ptr::NonNull<u8>, thread_pointer: u64, work: impl FnOnce(Option<&str>) -> R) -> R {
+    let offset = (&raw const std_thread_handle).addr() - (&raw const tls_start).addr();
+    // SAFETY: the variable is a word of every block, which lives as long as its thread. Only the thread itself changes
+    // it, and this is the thread or a handler that has interrupted it.
+    let handle = unsafe { ptr::read_volatile(block.as_ptr().wrapping_add(offset).cast::<u64>()) };
+    // In the middle of a switch between threads, `std` would look into the other one's block.
+    if handle <= LAST_WITHOUT_HANDLE || cpu::fs_base() != thread_pointer {
+        return work(None);
+    }
+    // There is a handle, to which the variable keeps a reference: it is neither made nor freed here.
     work(std::thread::current().name())
 }

@@ -11,7 +11,6 @@ use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU8, AtomicU32, AtomicU64, 
 use intrusive_collections::{LinkedListAtomicLink, intrusive_adapter};
 
 use super::scheduler;
-use super::std_name;
 use super::timer::Timer;
 use super::tls::Tls;
 use super::wait::WaitQueue;
@@ -82,8 +81,6 @@ pub struct Thread {
     pub(super) futex: AtomicUsize,
     /// Wakes it when a wait has lasted long enough.
     pub(super) timer: Timer,
-    /// Whether it is in the function that it was started for.
-    at_work: AtomicBool,
     exited: WaitQueue,
     /// The sleeping locks that it holds; [`crate::sync`]'s.
     pub(crate) sleeping_locks: HeldLocks,
@@ -159,7 +156,6 @@ impl Thread {
             wait_link: LinkedListAtomicLink::new(),
             futex: AtomicUsize::new(0),
             timer: Timer::new(wake_by_timer, this.as_ptr().addr()),
-            at_work: AtomicBool::new(false),
             exited: WaitQueue::new(),
             sleeping_locks: HeldLocks::new(),
             step: Step::new(),
@@ -294,16 +290,12 @@ pub fn current_name() -> &'static str {
     current_ref().map_or("boot", Thread::name)
 }
 
-/// Runs `work` with the name of the running thread: the one that the program gave it by `std`, if it did. Called by the
-/// thread itself or by the handler of an exception of its own: an interrupt may come before `std` has noted the name,
-/// and to ask it then would make it note that there is none.
+/// Runs `work` with the name of the running thread: the one that the program gave it by `std`, if it did. May be called
+/// by the handlers of exceptions and interrupts too, whatever the thread was doing.
 pub(crate) fn with_name<R>(work: impl FnOnce(&str) -> R) -> R {
     match current_ref() {
         None => work("boot"),
-        Some(thread) if thread.role == Role::Program && thread.at_work.load(Ordering::Relaxed) => {
-            std_name::with(|name| work(name.unwrap_or(thread.name)))
-        }
-        Some(thread) => work(thread.name),
+        Some(thread) => thread.tls.with_std_name(|name| work(name.unwrap_or(thread.name))),
     }
 }
 
@@ -368,10 +360,7 @@ extern "C" fn begin(start: usize) -> ! {
     let start = unsafe { alloc::boxed::Box::from_raw(start as *mut Start) };
     let Start { function, argument } = *start;
     drop(start);
-    let this = current_ref().expect("a thread that runs");
-    this.at_work.store(true, Ordering::Relaxed);
     function(argument);
-    this.at_work.store(false, Ordering::Relaxed);
     exit()
 }
 

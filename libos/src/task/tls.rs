@@ -5,6 +5,8 @@ use alloc::alloc::{alloc_zeroed, dealloc};
 use core::alloc::Layout;
 use core::ptr::{self, NonNull};
 
+use super::std_name;
+
 unsafe extern "C" {
     static tls_start: u8;
     static tls_file_end: u8;
@@ -45,6 +47,11 @@ impl Tls {
             thread_pointer.cast::<u64>().write(thread_pointer.addr() as u64);
         }
         Some(Self { block, layout, thread_pointer: thread_pointer.addr() as u64 })
+    }
+
+    /// Runs `work` with the name that `std` knows for the thread of this block, which is the running one.
+    pub(super) fn with_std_name<R>(&self, work: impl FnOnce(Option<&str>) -> R) -> R {
+        std_name::with(self.block, self.thread_pointer, work)
     }
 
     /// The value of FS base while the thread runs.

@@ -168,6 +168,14 @@ pub fn halt() -> ! {
     }
 }
 
+/// The thread pointer.
+pub fn fs_base() -> u64 {
+    let base;
+    // SAFETY: FSGSBASE is enabled by `enable_features`; the instruction only reads the register.
+    unsafe { asm!("rdfsbase {}", out(reg) base, options(nomem, nostack, preserves_flags)) };
+    base
+}
+
 /// Sets the thread pointer.
 ///
 /// # Safety

@@ -66,6 +66,7 @@ mod guest {
                 libos::task::spawn_kernel("recursive", || println!("{}", overflow(0)));
                 thread::park();
             }
+            "overflow-in-allocator" => overflow_in_allocator(),
             "overflow-in-thread" => drop(thread::spawn(|| println!("{}", overflow(0))).join()),
             _ => panic!("no such way"),
         }
@@ -85,6 +86,62 @@ mod guest {
     fn overflow(depth: u64) -> u64 {
         let frame = [depth; 64];
         overflow(depth + 1) + std::hint::black_box(frame).iter().sum::<u64>()
+    }
+
+    /// The stack of [`overflow_in_allocator`]'s thread.
+    const TIGHT_STACK: usize = 64 << 10;
+
+    /// The stack of a thread that `std` knows nothing of overflows in the allocator, which is locked meanwhile.
+    fn overflow_in_allocator() {
+        extern "C" fn body(_: usize) {
+            let here = 0u8;
+            // Stacks end at multiples of more than their size, and this is near the end.
+            let bottom = (&raw const here).addr() & !(TIGHT_STACK - 1);
+            let middle = bottom + TIGHT_STACK / 2;
+            // SAFETY: the lower half of the stack is unused. That what follows has too little stack is the test.
+            unsafe {
+                let unused =
+                    std::slice::from_raw_parts_mut(ptr::with_exposed_provenance_mut::<u8>(bottom), TIGHT_STACK / 2);
+                unused.fill(0xa5);
+                allocate_at(middle);
+                let untouched = std::hint::black_box(unused).iter().take_while(|&&byte| byte == 0xa5).count();
+                println!("allocation needs {} bytes of stack", TIGHT_STACK / 2 - untouched);
+                // Below a multiple of 16, since that is what stack pointers are before a call.
+                allocate_at(middle - (untouched & !15) - 16);
+            }
+        }
+        // SAFETY: the function takes any argument.
+        let id = unsafe { hermit_abi::spawn2(body, 0, 2, TIGHT_STACK, -1) };
+        // SAFETY: the thread may have ended or not.
+        unsafe { hermit_abi::join(id) };
+    }
+
+    /// Allocates and frees with this stack pointer. Interrupts, which would use this stack too, stay out.
+    ///
+    /// # Safety
+    /// Below the address there is unused stack.
+    unsafe fn allocate_at(stack: usize) {
+        let allocated: *mut u8;
+        // SAFETY: calls by the C ABI, with an aligned stack, `extern "C" fn(usize, usize) -> *mut u8`.
+        unsafe {
+            std::arch::asm!(
+                "pushfq",
+                "cli",
+                "mov r12, rsp",
+                "mov rsp, r13",
+                "call r14",
+                "mov rsp, r12",
+                "popfq",
+                in("r13") stack,
+                in("r14") hermit_abi::malloc as *const (),
+                inlateout("rdi") 64usize => _,
+                inlateout("rsi") 8usize => _,
+                lateout("rax") allocated,
+                out("r12") _,
+                clobber_abi("C"),
+            );
+            hermit_abi::free(allocated, 64, 8);
+        }
     }
 
     /// Starts a thread with a name, in which a quote would spoil the report, and a small stack.
