@@ -28,5 +28,5 @@ pub mod view;
 
 pub use device::{Device, ReadGrant, ReadLock, WriteGrant};
 pub use error::Error;
-pub use medium::{Counters, Load, LoadError, Medium, OutOfRange, Store};
+pub use medium::{Counters, Load, LoadError, Medium, OutOfRange, Store, WriteProtectError};
 pub use pool::{Durable, FormatOptions, Inspection, Meta, Op, OpenReport, Pool, Stats, Turn, inspect};

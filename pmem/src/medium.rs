@@ -18,6 +18,9 @@ use crate::view::{View, ViewMut};
 /// Bytes in a cache line: what one write-back moves, and what persists or is lost as a unit of 8-byte words.
 pub const LINE: u64 = 64;
 
+/// Bytes in a page: what [`Medium::set_writable`] permits or forbids stores to as a whole.
+pub const PAGE: u64 = 4096;
+
 /// An access outside the medium. Nothing was read or written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OutOfRange {
@@ -84,6 +87,52 @@ impl fmt::Display for Gone {
 }
 
 impl core::error::Error for Gone {}
+
+/// Why stores to a part of a medium were neither permitted nor forbidden.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum WriteProtectError {
+    /// It does not lie within the medium.
+    OutOfRange(OutOfRange),
+    /// An end of it is no multiple of [`PAGE`].
+    Misaligned(Range<u64>),
+    /// The medium is gone.
+    Gone,
+    /// The medium keeps no stores, so none of it can be writable.
+    ReadOnly,
+    /// There is no memory for the tables that smaller pages need.
+    OutOfMemory,
+}
+
+impl fmt::Display for WriteProtectError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::OutOfRange(out_of_range) => out_of_range.fmt(f),
+            Self::Misaligned(range) => write!(
+                f,
+                "bytes {:#x}..{:#x} are no whole pages: their ends have to be multiples of {PAGE}",
+                range.start, range.end
+            ),
+            Self::Gone => Gone.fmt(f),
+            Self::ReadOnly => f.write_str("the medium keeps no stores, so none of it can be writable"),
+            Self::OutOfMemory => f.write_str("no memory is left for page tables; give the machine more"),
+        }
+    }
+}
+
+impl core::error::Error for WriteProtectError {}
+
+impl WriteProtectError {
+    /// Checks that `range` is whole pages of a medium of `len` bytes.
+    pub(crate) fn check(range: &Range<u64>, len: u64) -> Result<(), WriteProtectError> {
+        if range.start > range.end || range.end > len {
+            return Err(Self::OutOfRange(OutOfRange { range: range.clone(), len }));
+        }
+        if !(range.start | range.end).is_multiple_of(PAGE) {
+            return Err(Self::Misaligned(range.clone()));
+        }
+        Ok(())
+    }
+}
 
 /// What a read scope permits: copies out of the medium.
 pub trait Load {
@@ -163,6 +212,17 @@ pub trait Medium {
     /// Runs `f` with read and write access.
     fn write<R>(&self, f: impl for<'g> FnOnce(Self::Writer<'g>) -> R) -> Result<R, Gone>;
 
+    /// Permits stores to this range, in write scopes as ever, or forbids them to everyone, whatever scopes are open.
+    /// For what stays as it is for long: on the guest it edits page tables and waits for every CPU. When this returns
+    /// it holds for all threads, until it is changed or the machine ends; nothing of it is in the medium. On an error
+    /// nothing has changed.
+    ///
+    /// A medium that cannot do it checks its argument and does nothing.
+    fn set_writable(&self, range: Range<u64>, writable: bool) -> Result<(), WriteProtectError> {
+        let _ = writable;
+        WriteProtectError::check(&range, self.len())
+    }
+
     /// How many ranges the medium has reported as unreadable since the machine started. When it grows,
     /// [`Medium::bad_ranges`] has news. Media that never report any keep this.
     fn media_errors(&self) -> usize {
@@ -233,6 +293,10 @@ impl<M: Medium> Medium for &M {
 
     fn write<R>(&self, f: impl for<'g> FnOnce(Self::Writer<'g>) -> R) -> Result<R, Gone> {
         (**self).write(f)
+    }
+
+    fn set_writable(&self, range: Range<u64>, writable: bool) -> Result<(), WriteProtectError> {
+        (**self).set_writable(range, writable)
     }
 
     fn media_errors(&self) -> usize {

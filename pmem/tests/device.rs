@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use pmem::device::OpenError;
 use pmem::pool::Workers;
-use pmem::{Device, Error, FormatOptions, Load, Medium, Pool, Store, inspect};
+use pmem::{Device, Error, FormatOptions, Load, Medium, Pool, Store, WriteProtectError, inspect};
 
 /// A path in the tests' own directory that is removed at the end.
 struct Scratch(PathBuf);
@@ -97,6 +97,16 @@ fn an_image_belongs_to_one_process() {
     assert!(matches!(Device::open(&file.0), Err(OpenError::InUse(_))));
     assert!(readers[0].is_read_only() && readers[0].write(|_| ()).is_err());
     assert_eq!(Pool::open(&readers[1]).unwrap_err(), Error::ReadOnly);
+}
+
+#[test]
+fn write_protection_checks_its_argument_and_does_nothing_on_the_host() {
+    let file = Scratch::new("pages");
+    let device = Device::create(&file.0, 8192).unwrap();
+    assert_eq!(device.set_writable(0..100, false), Err(WriteProtectError::Misaligned(0..100)));
+    assert!(matches!(device.set_writable(4096..12288, false), Err(WriteProtectError::OutOfRange(_))));
+    assert_eq!(device.set_writable(0..8192, false), Ok(()));
+    device.write(|grant| grant.store(4096, b"stored").unwrap()).unwrap();
 }
 
 #[test]

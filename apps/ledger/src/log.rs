@@ -34,12 +34,21 @@
 //!
 //! That also means that a record whose checksum is wrong was not torn: it is damaged. Opening refuses it, for to end
 //! the log there would lose the entries behind it without a word.
+//!
+//! # Why a wrong offset cannot break it
+//!
+//! Outside of a write scope no store gets through. Inside one it would, wherever it goes; but an entry never changes,
+//! so the pages in front of the one in which the log ends are write-protected ([`Medium::set_writable`]), at the
+//! opening and, from then on, before the first scope after the end has come to another page. What is still open to a
+//! store that goes astray in a scope is the page of the end: its last entries, fewer than fit into 4 KiB. Pages are
+//! protected one at a time, since that is rare enough: the edit of page tables, and the interruption of the other CPUs,
+//! come once for as many entries as a page has, about seventy of 60 bytes, each of which has two fences of its own.
 
 use std::fmt;
 
 use pmem::crc32c::Crc32c;
-use pmem::medium::Gone;
-use pmem::{Load, LoadError, Medium, OutOfRange, Store};
+use pmem::medium::{Gone, PAGE};
+use pmem::{Load, LoadError, Medium, OutOfRange, Store, WriteProtectError};
 
 /// What a ledger's memory begins with.
 const MAGIC: [u8; 8] = *b"HFLEDGR1";
@@ -90,6 +99,8 @@ pub enum Error {
     Damaged(u64),
     /// The device is gone, or keeps no stores.
     Gone,
+    /// The entries that are there cannot be write-protected.
+    Unprotected(WriteProtectError),
     /// The program computed a place outside the memory: a defect.
     Defect(OutOfRange),
 }
@@ -106,6 +117,7 @@ impl fmt::Display for Error {
                 write!(f, "the entry at byte {offset:#x} is damaged; restore the image from a copy")
             }
             Self::Gone => f.write_str("the persistent memory is gone or read-only"),
+            Self::Unprotected(error) => write!(f, "its entries cannot be write-protected: {error}"),
             Self::Defect(error) => write!(f, "defect: {error}"),
         }
     }
@@ -140,6 +152,8 @@ pub struct Log<M> {
     medium: M,
     /// Where the next record goes: the offset of the head word that is zero.
     end: u64,
+    /// Where the pages begin that stores are permitted to, in a write scope.
+    writable_from: u64,
     entries: u64,
     /// The sum of all amounts. No number of entries that fits makes it overflow.
     balance: i128,
@@ -153,7 +167,7 @@ impl<M: Medium> Log<M> {
         if medium.len() < FIRST + WORD {
             return Err(Error::TooSmall);
         }
-        let mut log = Self { medium, end: FIRST, entries: 0, balance: 0, places: Vec::new() };
+        let mut log = Self { medium, end: FIRST, writable_from: 0, entries: 0, balance: 0, places: Vec::new() };
         let mut head = [0; FIRST as usize];
         log.medium.read(|grant| grant.load(0, &mut head))??;
         if head == [0; FIRST as usize] {
@@ -162,6 +176,7 @@ impl<M: Medium> Log<M> {
             return Err(Error::Foreign(head[..8].try_into().unwrap_or_default()));
         }
         log.recover()?;
+        log.protect()?;
         Ok(log)
     }
 
@@ -192,6 +207,16 @@ impl<M: Medium> Log<M> {
         Ok(())
     }
 
+    /// Write-protects the pages in front of the one in which the log ends.
+    fn protect(&mut self) -> Result<(), Error> {
+        let page = self.end / PAGE * PAGE;
+        if self.writable_from < page {
+            self.medium.set_writable(self.writable_from..page, false).map_err(Error::Unprotected)?;
+            self.writable_from = page;
+        }
+        Ok(())
+    }
+
     /// Adds an entry. When this returns, the entry is durable.
     pub fn append(&mut self, entry: &Entry) -> Result<Committed, Error> {
         let number = self.entries + 1;
@@ -206,6 +231,7 @@ impl<M: Medium> Log<M> {
         if next + WORD > self.medium.len() {
             return Err(Error::Full);
         }
+        self.protect()?;
         self.medium.write(|grant| -> Result<(), Error> {
             commit(grant, self.end + WORD, &body)?;
             commit(grant, self.end, &head.to_le_bytes())

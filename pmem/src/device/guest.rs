@@ -10,7 +10,7 @@ use core::ops::Range;
 
 use libos::dax;
 
-use crate::medium::{Counters, Gone, Load, LoadError, Medium, OutOfRange, Store};
+use crate::medium::{Counters, Gone, Load, LoadError, Medium, OutOfRange, Store, WriteProtectError};
 use crate::tally::Tally;
 
 /// A persistent-memory device: on the guest, an NVDIMM.
@@ -206,6 +206,19 @@ impl Medium for Device {
     #[inline(always)]
     fn write<R>(&self, f: impl for<'g> FnOnce(Self::Writer<'g>) -> R) -> Result<R, Gone> {
         self.read_lock()?.write(|grant| f(grant))
+    }
+
+    fn set_writable(&self, range: Range<u64>, writable: bool) -> Result<(), WriteProtectError> {
+        WriteProtectError::check(&range, self.size())?;
+        self.inner.set_writable(range.clone(), writable).map_err(|error| match error {
+            dax::WriteProtectError::Gone => WriteProtectError::Gone,
+            dax::WriteProtectError::OutOfRange(_) => {
+                WriteProtectError::OutOfRange(OutOfRange { range, len: self.size() })
+            }
+            dax::WriteProtectError::Misaligned => WriteProtectError::Misaligned(range),
+            dax::WriteProtectError::ReadOnly => WriteProtectError::ReadOnly,
+            dax::WriteProtectError::OutOfMemory => WriteProtectError::OutOfMemory,
+        })
     }
 
     fn media_errors(&self) -> usize {

@@ -1,7 +1,8 @@
 //! A device on the host: a file, mapped shared and locked for this process alone.
 //!
 //! Durable means here what the host's kernel can promise: a fence is `msync` of what was written back since the last
-//! one. There is no protection key, so a stray store by this process is not caught.
+//! one. There is no protection key, so a stray store by this process is not caught; and no write-protection of pages,
+//! for which `memmap2` has nothing below a whole map: [`Medium::set_writable`] checks its argument and does nothing.
 
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;

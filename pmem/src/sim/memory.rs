@@ -1,12 +1,15 @@
-//! A medium in DRAM that can record what is done to it.
+//! A medium in DRAM that can record what is done to it, and lets no store through to a page that is write-protected.
 
+use alloc::collections::BTreeSet;
 use alloc::vec;
 use alloc::vec::Vec;
 use core::cell::{Cell, RefCell};
 use core::marker::PhantomData;
 use core::ops::Range;
 
-use crate::medium::{Counters, Gone, Load, LoadError, Medium, OutOfRange, Store, lines_touched};
+use crate::medium::{
+    Counters, Gone, Load, LoadError, Medium, OutOfRange, PAGE, Store, WriteProtectError, lines_touched,
+};
 use crate::tally::Tally;
 
 /// A medium in DRAM.
@@ -18,6 +21,8 @@ pub struct Memory {
     bad: RefCell<Vec<Range<u64>>>,
     /// How many of them a load has met, or were told without one.
     reported: Cell<usize>,
+    /// The numbers of the pages that may not be stored to.
+    protected: RefCell<BTreeSet<u64>>,
     tally: Tally,
 }
 
@@ -83,6 +88,22 @@ impl Memory {
         Some(bad.start.max(range.start)..bad.end.min(range.end))
     }
 
+    /// Whether a byte may be stored to in a write scope.
+    pub fn is_writable(&self, offset: u64) -> bool {
+        !self.protected.borrow().contains(&(offset / PAGE))
+    }
+
+    /// Stores, unless it is forbidden: then a test has found a defect, which on the guest would stop the machine.
+    fn put(&self, offset: u64, bytes: &[u8]) {
+        let end = offset + bytes.len() as u64;
+        if let Some(page) = self.protected.borrow().range(offset / PAGE..end.div_ceil(PAGE)).next() {
+            let page = page * PAGE;
+            panic!("a store to bytes {offset:#x}..{end:#x}, where the page at {page:#x} is write-protected");
+        }
+        self.bytes.borrow_mut()[offset as usize..][..bytes.len()].copy_from_slice(bytes);
+        self.note(|| Event::Store { offset, bytes: bytes.to_vec() });
+    }
+
     fn note(&self, event: impl FnOnce() -> Event) {
         if let Some(trace) = self.trace.borrow_mut().as_mut() {
             trace.push(event());
@@ -137,8 +158,7 @@ impl Store for WriteGrant<'_> {
     fn store(&self, offset: u64, from: &[u8]) -> Result<(), OutOfRange> {
         OutOfRange::check(offset, from.len() as u64, self.size())?;
         self.0.memory.tally.stored(from.len() as u64);
-        self.0.memory.bytes.borrow_mut()[offset as usize..][..from.len()].copy_from_slice(from);
-        self.0.memory.note(|| Event::Store { offset, bytes: from.to_vec() });
+        self.0.memory.put(offset, from);
         Ok(())
     }
 
@@ -148,8 +168,7 @@ impl Store for WriteGrant<'_> {
         let len = from.len() as u64;
         OutOfRange::check(offset, len, self.size())?;
         self.0.memory.tally.streamed(len);
-        self.0.memory.bytes.borrow_mut()[offset as usize..][..from.len()].copy_from_slice(from);
-        self.0.memory.note(|| Event::Store { offset, bytes: from.to_vec() });
+        self.0.memory.put(offset, from);
         self.0.memory.note(|| Event::WriteBack(offset..offset + len));
         Ok(())
     }
@@ -194,6 +213,17 @@ impl Medium for Memory {
         Ok(f(WriteGrant(Grant { memory: self, _thread: PhantomData })))
     }
 
+    fn set_writable(&self, range: Range<u64>, writable: bool) -> Result<(), WriteProtectError> {
+        WriteProtectError::check(&range, self.len())?;
+        let pages = range.start / PAGE..range.end / PAGE;
+        let mut protected = self.protected.borrow_mut();
+        match writable {
+            true => protected.retain(|page| !pages.contains(page)),
+            false => protected.extend(pages),
+        }
+        Ok(())
+    }
+
     fn media_errors(&self) -> usize {
         self.reported.get()
     }
@@ -204,5 +234,53 @@ impl Medium for Memory {
 
     fn counters(&self) -> Counters {
         self.tally.snapshot()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+    use std::string::String;
+
+    use super::*;
+
+    /// What a store of these bytes panics with, if it does.
+    fn refusal(memory: &Memory, store: impl FnOnce(WriteGrant<'_>) -> Result<(), OutOfRange>) -> Option<String> {
+        let stored = catch_unwind(AssertUnwindSafe(|| memory.write(store).unwrap().unwrap()));
+        stored.err().map(|panic| *panic.downcast::<String>().unwrap())
+    }
+
+    #[test]
+    fn a_write_protected_page_takes_no_store_until_it_is_writable_again() {
+        let memory = Memory::new(4 * PAGE + 100);
+        memory.set_writable(PAGE..3 * PAGE, false).unwrap();
+        memory.set_writable(2 * PAGE..3 * PAGE, true).unwrap();
+        assert_eq!([0, 1, 2, 3].map(|page| memory.is_writable(page * PAGE)), [true, false, true, true]);
+        let before = memory.image();
+        memory.record();
+        let told = refusal(&memory, |grant| grant.store(PAGE - 8, &[1; 16])).unwrap();
+        assert_eq!(told, "a store to bytes 0xff8..0x1008, where the page at 0x1000 is write-protected");
+        assert!(refusal(&memory, |grant| grant.stream(2 * PAGE - 8, &[1; 16])).is_some());
+        assert!(refusal(&memory, |grant| grant.fill(0, 3 * PAGE, 1)).is_some());
+        assert_eq!((memory.image() == before, memory.recorded()), (true, 0), "nothing of them was stored");
+        for at in [PAGE - 8, 2 * PAGE] {
+            assert_eq!(refusal(&memory, |grant| grant.store(at, &[1; 8])), None);
+        }
+        memory.set_writable(0..4 * PAGE, true).unwrap();
+        assert_eq!(refusal(&memory, |grant| grant.fill(0, 4 * PAGE + 100, 1)), None);
+    }
+
+    #[test]
+    fn what_is_no_range_of_pages_is_refused_and_changes_nothing() {
+        let memory = Memory::new(4 * PAGE + 100);
+        for range in [0..100, 100..PAGE, PAGE - 1..PAGE + 1] {
+            assert_eq!(memory.set_writable(range.clone(), false), Err(WriteProtectError::Misaligned(range)));
+        }
+        for range in [0..5 * PAGE, 8 * PAGE..9 * PAGE, Range { start: PAGE, end: 0 }] {
+            let out_of_range = OutOfRange { range: range.clone(), len: 4 * PAGE + 100 };
+            assert_eq!(memory.set_writable(range, false), Err(WriteProtectError::OutOfRange(out_of_range)));
+        }
+        assert_eq!(memory.set_writable(PAGE..PAGE, false), Ok(()));
+        assert!((0..5).all(|page| memory.is_writable(page * PAGE)));
     }
 }

@@ -1,6 +1,7 @@
 //! The ledger in its machine: an entry that was acknowledged is durable, whatever ends the machine, and no client can
-//! keep the others waiting.
+//! keep the others waiting; and no store that goes astray changes it, not even inside a write grant.
 
+mod astray;
 mod history;
 
 use std::net::SocketAddr;
@@ -16,7 +17,7 @@ use holdfast_tests::store::StoreImage;
 use xtask::crash::Plant;
 use xtask::forward::Forwarder;
 use xtask::guest;
-use xtask::qemu::{Exit, Machine, MachineOptions, Network};
+use xtask::qemu::{Exit, Machine, MachineOptions, Network, Protection};
 use xtask::size::MIB;
 
 /// How often the machine is killed.
@@ -32,8 +33,13 @@ struct Ledger {
 
 impl Ledger {
     fn boot(program: &Path, image: &StoreImage) -> Self {
+        Self::boot_with(program, image, Protection::Auto)
+    }
+
+    fn boot_with(program: &Path, image: &StoreImage, protection: Protection) -> Self {
         let options = MachineOptions {
             image: program.to_owned(),
+            protection,
             network: Network::User,
             pmem: vec![image.open()],
             ..machine("ledger", &[])

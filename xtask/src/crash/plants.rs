@@ -33,19 +33,44 @@ pub enum Plant {
     /// The ledger acknowledges an entry before its last step. Not for the exploration, which knows only the store.
     #[value(skip)]
     Acknowledgement,
+    /// The ledger stores to a wrong place inside a write grant. What that leads to is not the exploration's business.
+    #[value(skip)]
+    Astray,
+    /// The same, and the ledger write-protects nothing: the control.
+    #[value(skip)]
+    AstrayUnprotected,
 }
+
+/// A store into the middle of the first entry, in the write grant that is to add the hundred and fiftieth.
+const ASTRAY: Edit = Edit {
+    file: "apps/ledger/src/log.rs",
+    after: "",
+    code: "commit(grant, self.end + WORD, &body)?;\n",
+    instead: "commit(grant, self.end + WORD, &body)?;
+            if number == 150 {
+                grant.store(FIRST + 2 * WORD, &[0x66; 8])?;
+            }\n",
+};
+
+/// The ledger write-protects nothing.
+const UNPROTECTED: Edit = Edit {
+    file: "apps/ledger/src/log.rs",
+    after: "",
+    code: "self.medium.set_writable(self.writable_from..page, false)",
+    instead: "Ok(())",
+};
 
 impl Plant {
     /// Those of the store, which crash exploration finds.
     pub const STORE: [Self; 3] = [Self::WriteBack, Self::Fence, Self::Reply];
     /// Those of the ledger.
-    pub const LEDGER: [Self; 1] = [Self::Acknowledgement];
+    pub const LEDGER: [Self; 3] = [Self::Acknowledgement, Self::Astray, Self::AstrayUnprotected];
 
     /// The program that has it.
     fn program(self) -> &'static str {
         match self {
             Self::WriteBack | Self::Fence | Self::Reply => "kvstore",
-            Self::Acknowledgement => "ledger",
+            Self::Acknowledgement | Self::Astray | Self::AstrayUnprotected => "ledger",
         }
     }
 
@@ -56,6 +81,8 @@ impl Plant {
             Self::Fence => "fence",
             Self::Reply => "reply",
             Self::Acknowledgement => "acknowledgement",
+            Self::Astray => "astray",
+            Self::AstrayUnprotected => "astray-unprotected",
         }
     }
 
@@ -68,6 +95,8 @@ impl Plant {
                 "replies leave before the turn that they answer to is committed, under the receipt of an earlier one"
             }
             Self::Acknowledgement => "the head word of an entry is stored only with the next entry",
+            Self::Astray => "a store goes astray into the first entry, in the write grant of a later one",
+            Self::AstrayUnprotected => "the same store, in a ledger that write-protects nothing",
         }
     }
 
@@ -99,16 +128,23 @@ impl Plant {
                 code: "store.fence();",
                 instead: "",
             }],
-            Self::Acknowledgement => &[Edit {
-                file: "apps/ledger/src/log.rs",
-                after: "commit(grant, self.end + WORD, &body)?;\n",
-                code: "commit(grant, self.end, &head.to_le_bytes())",
-                instead: "static LATE: std::sync::Mutex<Option<(u64, u64)>> = std::sync::Mutex::new(None);
+            Self::Acknowledgement => &[
+                Edit {
+                    file: "apps/ledger/src/log.rs",
+                    after: "commit(grant, self.end + WORD, &body)?;\n",
+                    code: "commit(grant, self.end, &head.to_le_bytes())",
+                    instead: "static LATE: std::sync::Mutex<Option<(u64, u64)>> = std::sync::Mutex::new(None);
             match LATE.lock().unwrap().replace((self.end, head)) {
                 Some((at, head)) => commit(grant, at, &head.to_le_bytes()),
                 None => Ok(()),
             }",
-            }],
+                },
+                // A late head word may belong into a page that is protected by then, and would fault before a client
+                // can find anything.
+                UNPROTECTED,
+            ],
+            Self::Astray => &[ASTRAY],
+            Self::AstrayUnprotected => &[ASTRAY, UNPROTECTED],
             Self::Reply => &[
                 Edit {
                     file: "apps/kvstore/src/server/events.rs",

@@ -76,6 +76,39 @@ fn every_changed_byte_of_an_entry_is_noticed() {
     assert_eq!(Log::open(&memory).unwrap_err(), Error::Damaged(FIRST + 8));
 }
 
+#[test]
+fn whole_pages_of_entries_are_write_protected_and_the_page_of_the_end_is_not() {
+    let memory = ledger(0, 1 << 16);
+    let mut log = Log::open(&memory).unwrap();
+    let mut pages = 0;
+    for number in 1..=400 {
+        let end = log.end;
+        let _ = log.append(&entry(number)).unwrap();
+        // It was at the end's page when this entry was stored.
+        let first = end / PAGE;
+        assert!((0..first).all(|page| !memory.is_writable(page * PAGE)), "before entry {number}");
+        assert!((first..16).all(|page| memory.is_writable(page * PAGE)), "before entry {number}");
+        pages = first;
+    }
+    assert!(pages > 5, "only {pages} pages are full");
+    // A stray store in a write scope is what the simulation panics at, as the machine stops at it.
+    let stray = |at: u64| {
+        let store = || memory.write(|grant| grant.store(at, &[0x66; 8])).unwrap().unwrap();
+        std::panic::catch_unwind(std::panic::AssertUnwindSafe(store)).is_err()
+    };
+    assert!(stray(FIRST) && stray(pages * PAGE - 8) && !stray(log.end));
+}
+
+#[test]
+fn opening_a_ledger_write_protects_what_is_there() {
+    let memory = Memory::from(ledger(400, 1 << 16).image());
+    assert!((0..16).all(|page| memory.is_writable(page * PAGE)), "nothing of it is in the image");
+    let mut log = Log::open(&memory).unwrap();
+    let first = log.end / PAGE;
+    assert!(first > 5 && (0..16).all(|page| memory.is_writable(page * PAGE) == (page >= first)));
+    assert_eq!(log.append(&entry(401)).unwrap().number(), 401);
+}
+
 /// Numbers that look random, below the argument.
 fn random() -> impl FnMut(u64) -> u64 {
     let mut state = 88_172_645_463_325_252u64;
