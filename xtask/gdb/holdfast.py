@@ -20,6 +20,8 @@ ACCESS_DISABLE, WRITE_DISABLE = 1, 2
 # What libos::arch::switch leaves at a thread's saved stack pointer, from there upwards: eight bytes of MXCSR and x87 control
 # word, then these registers, eight bytes each. Then comes what the thread had on its stack.
 SAVED = ("r15", "r14", "r13", "r12", "rbx", "rbp", "rip")
+# The last of the words that `std::thread::current::CURRENT` has instead of a thread's handle: NONE, BUSY and DESTROYED.
+LAST_WITHOUT_HANDLE = 2
 # Functions of how a thread waits rather than of what for: to be passed over, as far as something is left.
 HOW = ("libos::task::", "libos::arch::", "core::", "<core::", "trap_common")
 BELOW = ("libos::", "libos[", "std::", "<std::", "alloc::", "<alloc::", *HOW)
@@ -48,6 +50,29 @@ def string(value):
     if length == 0:
         return ""
     return bytes(gdb.selected_inferior().read_memory(int(value["data_ptr"]), length)).decode(errors="replace")
+
+
+def symbol(name):
+    """The value of a symbol of the linker script, which has no type."""
+    with gdb.with_parameter("language", "c"):
+        try:
+            return int(gdb.parse_and_eval(f"(unsigned long)&{name}"))
+        except gdb.error as error:
+            raise NotThere(f"{name} is not known here: load the image that `cargo xtask run --gdb` names") from error
+
+
+def std_name(thread):
+    """The name that the program gave a thread by `std::thread::Builder`: it is in the handle that `std` keeps among the
+    thread's thread-local variables. `None` if it gave none."""
+    handle = word(int(thread["tls"]["block"]["pointer"]) + symbol("std_thread_handle_offset"))
+    if handle <= LAST_WITHOUT_HANDLE:
+        return None
+    inner = gdb.lookup_type("std::thread::thread::Inner").pointer()
+    name = gdb.Value(handle).cast(inner)["name"]
+    if not any(field.name == "Some" for field in name.type.fields()):
+        return None
+    # A `CString`, with the zero at its end.
+    return string(name["Some"]["__0"]["inner"]["inner"])[:-1]
 
 
 def word(address):
@@ -84,7 +109,7 @@ class Thread:
 
     def __init__(self, value):
         self.id = int(value["id"]["__0"]["__0"])
-        self.name = string(value["name"])
+        self.name = std_name(value) or string(value["name"])
         self.state = STATES.get(atomic(value["state"]), "?")
         self.running = bool(atomic(value["running"]))
         self.cpu = atomic(value["cpu"])

@@ -1,11 +1,11 @@
 //! The names that `std` gives to its threads. It passes none to the operating system on this target.
 //!
-//! The one place where this library calls `std`, and knows something of its inside. `std` keeps a thread's handle, which
-//! has the name, in the thread-local variable `std::thread::current::CURRENT`, and `thread::current` clones it. But where
-//! there is none yet, as on a thread that a program started past `std` by `sys_spawn2`, it makes one, and allocates; and
-//! where it has been dropped it panics. A report may ask in the middle of anything, such as of the allocator: so the
-//! variable is looked at first. The linker script says where it is in a thread's block, and refuses an image in which
-//! it is not one word under this name.
+//! The one place where this library calls `std`, and knows something of its inside. `std` keeps a thread's handle,
+//! which has the name, in the thread-local variable `std::thread::current::CURRENT`, and `thread::current` clones it.
+//! But where there is none yet, as on a thread that a program started past `std` by `sys_spawn2`, it makes one, and
+//! allocates; and where it has been dropped it panics. A report may ask in the middle of anything, such as of the
+//! allocator: so the variable is looked at first. The linker script says where it is in a thread's block, and refuses
+//! an image in which it is not one word under this name. `xtask/gdb/holdfast.py` reads it too.
 
 extern crate std;
 
@@ -14,8 +14,7 @@ use core::ptr;
 use crate::arch::cpu;
 
 unsafe extern "C" {
-    static tls_start: u8;
-    static std_thread_handle: u8;
+    static std_thread_handle_offset: u8;
 }
 
 /// What the variable says where there is no handle: none yet, one that is being made, and one that was dropped
@@ -26,7 +25,8 @@ const LAST_WITHOUT_HANDLE: u64 = 2;
 /// thread-local storage, and `thread_pointer` what belongs to the block. Reads memory and counts a reference, nothing
 /// else; so it may be called in any place, also by the handler of an exception or an interrupt.
 pub(super) fn with<R>(block: ptr::NonNull<u8>, thread_pointer: u64, work: impl FnOnce(Option<&str>) -> R) -> R {
-    let offset = (&raw const std_thread_handle).addr() - (&raw const tls_start).addr();
+    // The symbol's address is the offset.
+    let offset = (&raw const std_thread_handle_offset).addr();
     // SAFETY: the variable is a word of every block, which lives as long as its thread. Only the thread itself changes
     // it, and this is the thread or a handler that has interrupted it.
     let handle = unsafe { ptr::read_volatile(block.as_ptr().wrapping_add(offset).cast::<u64>()) };
