@@ -34,10 +34,10 @@ fn fill(ledger: &Ledger, image: &StoreImage) -> Vec<u8> {
 
 #[test]
 fn a_store_astray_in_a_write_grant_faults_at_an_acknowledged_entry() {
-    for protection in [Protection::Pks, Protection::Pku] {
+    for (protection, processors) in [(Protection::Pks, 1), (Protection::Pks, 4), (Protection::Pku, 1)] {
         let image = StoreImage::new(8 * MIB);
         let astray = Plant::Astray.image().unwrap();
-        let ledger = Ledger::boot_with(&astray, &image, protection);
+        let ledger = Ledger::boot_with(&astray, &image, protection, processors);
         let before = fill(&ledger, &image);
         ledger.client().try_request("POST", "/entries", &entry(LAST)).expect_err("the machine ends before a reply");
         let outcome = outcome(&ledger.machine, &astray);
@@ -52,10 +52,7 @@ fn a_store_astray_in_a_write_grant_faults_at_an_acknowledged_entry() {
         // All that was acknowledged: the last entry's body had been stored behind it.
         let after = fs::read(image.path()).unwrap();
         let end = before.iter().rposition(|&byte| byte != 0).unwrap() + 1;
-        assert!(
-            end as u64 > 4096 && after[..end] == before[..end],
-            "{protection:?}: the image has changed:\n{outcome}"
-        );
+        assert!(end as u64 > 4096 && after[..end] == before[..end], "the image has changed:\n{outcome}");
         let ledger = Ledger::boot(&program(), &image);
         assert_eq!(entries(&mut ledger.client(), 1), (1..LAST).map(entry).collect::<Vec<_>>());
     }

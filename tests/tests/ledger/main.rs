@@ -33,13 +33,14 @@ struct Ledger {
 
 impl Ledger {
     fn boot(program: &Path, image: &StoreImage) -> Self {
-        Self::boot_with(program, image, Protection::Auto)
+        Self::boot_with(program, image, Protection::Auto, 1)
     }
 
-    fn boot_with(program: &Path, image: &StoreImage, protection: Protection) -> Self {
+    fn boot_with(program: &Path, image: &StoreImage, protection: Protection, processors: u32) -> Self {
         let options = MachineOptions {
             image: program.to_owned(),
             protection,
+            smp: processors,
             network: Network::User,
             pmem: vec![image.open()],
             ..machine("ledger", &[])
