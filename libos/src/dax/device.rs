@@ -27,7 +27,8 @@ pub struct Device {
     protection: Protection,
     write_back: WriteBack,
     read_only: bool,
-    /// The address of the [`FaultHandler`](super::FaultHandler) for its key; 0 if there is none. Only `handler` stores there.
+    /// The address of the [`FaultHandler`](super::FaultHandler) for its key; 0 if there is none. Only `handler` stores
+    /// there.
     pub(super) fault_handler: AtomicUsize,
     /// Held by whoever attaches or retires the device.
     pub(super) change: Mutex<(), class::Device>,

@@ -89,7 +89,8 @@ global_asm!(
     .code64
     .global switch_to_five_levels
     switch_to_five_levels:
-        // Without paging in between, registers lose what 32-bit code cannot name; the stack pointer's upper half is zero.
+        // Without paging in between, registers lose what 32-bit code cannot name; the stack pointer's upper half is
+        // zero.
         pushq %rbx
         pushq %rbp
         pushq %r12

@@ -250,7 +250,8 @@ global_asm!(
         movl ${mask}, %eax
         xorl %edx, %edx
         xsave64 (%rsp)
-        // A frame record for the interrupted instruction, so that a backtrace out of the handler names its function too.
+        // A frame record for the interrupted instruction, so that a backtrace out of the handler names its function
+        // too.
         pushq {rip}(%rbx)
         pushq %rbp
         movq %rsp, %rbp

@@ -43,8 +43,8 @@ fn a_hole_takes_little_and_reads_as_zero() {
 }
 
 proptest! {
-    /// Whatever is written under whatever limit, the file holds the bytes that were said to be written, and everything is
-    /// given back at the end.
+    /// Whatever is written under whatever limit, the file holds the bytes that were said to be written, and everything
+    /// is given back at the end.
     #[test]
     fn bytes_are_as_written_and_memory_comes_back(
         limit in 20_000usize..600_000,

@@ -121,8 +121,8 @@ static SOURCE: Source = Source([MARK; 8]);
 /// Assembly that goes astray.
 macro_rules! stray {
     ($($assembly:tt)*) => {
-        // SAFETY: none for the access itself: it is the mistake that the protection is there for. It touches no memory of
-        // Rust's, the stack pointer is put back before the block ends, and all that is changed is declared.
+        // SAFETY: none for the access itself: it is the mistake that the protection is there for. It touches no memory
+        // of Rust's, the stack pointer is put back before the block ends, and all that is changed is declared.
         unsafe { asm!($($assembly)*) }
     };
 }
