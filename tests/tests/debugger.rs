@@ -161,6 +161,39 @@ fn gdb_lists_the_threads_of_the_guest_and_looks_at_the_stacks_of_those_that_do_n
     echo(&mut client);
 }
 
+/// Makes it look as if the network card had given back far more receive buffers than there are. Its own index would be
+/// right again with the next frame: so it is the index up to which the driver has read that goes back.
+const BREAK_THE_CARD: &str = r#"python
+stack = gdb.parse_and_eval("libos::net::service::STACK")["data"]["value"]["Some"]["__0"]
+queue = stack["nic"]["Some"]["__0"]["device"]["device"]["receiver"]["queue"]
+seen = (int(queue["seen"]) - 2000 & 0xffff).to_bytes(2, "little")
+gdb.selected_inferior().write_memory(int(queue["seen"].address), seen)
+"#;
+
+#[test]
+fn a_network_card_that_breaks_the_rules_is_named_on_the_console() {
+    let directory = tempfile::tempdir().unwrap();
+    let socket = directory.path().join("gdb");
+    let image = debugger_image("hello").unwrap();
+    let options = machine("hello", &[]);
+    let options = MachineOptions { gdb_socket: Some(socket.clone()), network: Network::User, ..options };
+    let machine = Machine::start(MachineOptions { image: image.clone(), ..options }, None).unwrap();
+    let is_ready = |line: &str| line.starts_with("hello: ready on port ").then_some(());
+    assert!(machine.console().wait_for_line(PATIENCE, is_ready).is_some(), "{:?}", machine.console().lines());
+    let commands = directory.path().join("commands");
+    std::fs::write(&commands, BREAK_THE_CARD).unwrap();
+    let printed = gdb(&image, &socket, &[&format!("source {}", commands.display())]);
+    assert!(!printed.contains("Error"), "{printed}");
+    // A connection makes the driver look at the queue.
+    let forwarder = machine.forward_any(ECHO_PORT).unwrap();
+    let _client = TcpStream::connect(forwarder.address()).unwrap();
+    let line = "holdfast: the network card is broken (the device gave back 2";
+    let is_said = |printed: &str| printed.starts_with(line).then(|| printed.to_owned());
+    let said = machine.console().wait_for_line(PATIENCE, is_said);
+    let said = said.unwrap_or_else(|| panic!("{printed}\n{:?}", machine.console().lines()));
+    assert!(said.ends_with("in the receive queue); there is no network until the machine is booted again"), "{said}");
+}
+
 #[test]
 fn gdb_sees_what_an_interrupt_interrupted() {
     let directory = tempfile::tempdir().unwrap();

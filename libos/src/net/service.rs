@@ -160,7 +160,13 @@ fn serve<R>(later: bool, work: impl FnOnce(&mut GuestStack, Instant) -> R) -> R 
     }
     let next = stack.next_deadline().map_or(u64::MAX, nanoseconds);
     let changes = stack.take_changes();
+    let failure = stack.device().and_then(|card| card.device().take_failure());
     drop(guard);
+    if let Some(failure) = failure {
+        kprintln!(
+            "holdfast: the network card is broken ({failure}); there is no network until the machine is booted again"
+        );
+    }
     changes.into_iter().for_each(announce);
     if next < WAKES_AT.load(Ordering::Relaxed) {
         wake_thread();

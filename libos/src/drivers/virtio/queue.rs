@@ -6,6 +6,7 @@
 
 use alloc::vec;
 use alloc::vec::Vec;
+use core::fmt;
 use core::sync::atomic::{Ordering, fence};
 
 use super::memory::SharedMemory;
@@ -27,6 +28,39 @@ pub struct Used {
     pub len: u32,
 }
 
+/// A rule that the device broke.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Breach {
+    /// The used ring's index says that more buffers were given back than there are.
+    Index {
+        /// How many.
+        given_back: u16,
+        /// How many there are.
+        size: u16,
+    },
+    /// A buffer was given back that the device did not have.
+    Buffer(u32),
+    /// A frame has more buffers than were given back.
+    Frame {
+        /// How many the frame has.
+        buffers: u16,
+        /// How many were given back.
+        given_back: u16,
+    },
+}
+
+impl fmt::Display for Breach {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Index { given_back, size } => write!(f, "the device gave back {given_back} of {size} buffers"),
+            Self::Buffer(number) => write!(f, "the device gave back buffer {number}, which it did not have"),
+            Self::Frame { buffers, given_back } => {
+                write!(f, "the device gave back {given_back} of the {buffers} buffers that it said a frame has")
+            }
+        }
+    }
+}
+
 /// A virtqueue.
 pub struct Queue {
     memory: SharedMemory,
@@ -38,8 +72,8 @@ pub struct Queue {
     seen: u16,
     /// For each buffer, whether the device has it.
     lent: Vec<bool>,
-    /// The device broke the rules, so its queue is not looked at any more.
-    broken: bool,
+    /// The first rule that the device broke. From then on its queue is not looked at any more.
+    breach: Option<Breach>,
 }
 
 const fn available_at(size: u16) -> usize {
@@ -63,7 +97,7 @@ impl Queue {
     pub fn new(memory: SharedMemory, size: u16) -> Self {
         assert!(size.is_power_of_two() && memory.len() >= Self::bytes(size));
         let lent = vec![false; usize::from(size)];
-        Self { memory, size, next: 0, published: 0, seen: 0, lent, broken: false }
+        Self { memory, size, next: 0, published: 0, seen: 0, lent, breach: None }
     }
 
     /// The number of buffers.
@@ -110,23 +144,22 @@ impl Queue {
     /// Takes a buffer back from the device.
     pub fn take(&mut self) -> Option<Used> {
         let waiting = self.waiting();
-        if self.broken || waiting == 0 {
+        if self.breach.is_some() || waiting == 0 {
             return None;
         }
         let at = used_at(self.size) + 4 + 8 * usize::from(self.seen % self.size);
         let (buffer, len) = (self.memory.read_u32(at), self.memory.read_u32(at + 4));
-        let lent = self.lent.get_mut(buffer as usize).filter(|lent| **lent);
-        match lent {
-            Some(lent) if waiting <= self.size => {
-                *lent = false;
-                self.seen = self.seen.wrapping_add(1);
-                Some(Used { buffer: buffer as u16, len })
-            }
-            _ => {
-                self.broken = true;
-                None
-            }
+        if waiting > self.size {
+            self.condemn(Breach::Index { given_back: waiting, size: self.size });
+            return None;
         }
+        let Some(lent) = self.lent.get_mut(buffer as usize).filter(|lent| **lent) else {
+            self.condemn(Breach::Buffer(buffer));
+            return None;
+        };
+        *lent = false;
+        self.seen = self.seen.wrapping_add(1);
+        Some(Used { buffer: buffer as u16, len })
     }
 
     /// How many buffers the device has given back that were not taken yet.
@@ -134,9 +167,9 @@ impl Queue {
         self.memory.load(used_at(self.size) + 2, Ordering::Acquire).wrapping_sub(self.seen)
     }
 
-    /// The device broke a rule of its own kind: the queue is not looked at any more.
-    pub const fn condemn(&mut self) {
-        self.broken = true;
+    /// The device broke this rule, which may be one of its own kind: the queue is not looked at any more.
+    pub fn condemn(&mut self, breach: Breach) {
+        self.breach.get_or_insert(breach);
     }
 
     /// How many buffers the device has.
@@ -146,12 +179,12 @@ impl Queue {
 
     /// Whether [`Queue::take`] would give a buffer.
     pub fn has_used(&self) -> bool {
-        !self.broken && self.waiting() != 0
+        self.breach.is_none() && self.waiting() != 0
     }
 
-    /// Whether the device broke the rules.
-    pub const fn is_broken(&self) -> bool {
-        self.broken
+    /// The rule that the device broke, if it did.
+    pub const fn breach(&self) -> Option<Breach> {
+        self.breach
     }
 
     /// What turns the device's interrupts for this queue on and off, also from an interrupt handler.
@@ -326,14 +359,18 @@ mod tests {
                 device.give_back(id, 0);
             }
             assert_eq!(queue.take(), None);
-            assert!(queue.is_broken() && !queue.has_used());
+            assert!(!queue.has_used());
+            assert_eq!(queue.breach(), Some(Breach::Buffer(id)));
         }
         let (mut queue, mut device) = pair(4);
         queue.offer(0);
         queue.publish();
         device.jump(5);
         assert_eq!(queue.take(), None);
-        assert!(queue.is_broken());
+        assert_eq!(queue.breach(), Some(Breach::Index { given_back: 5, size: 4 }));
+        // What comes later does not hide the reason.
+        queue.condemn(Breach::Buffer(0));
+        assert_eq!(queue.breach(), Some(Breach::Index { given_back: 5, size: 4 }));
     }
 
     proptest! {
@@ -353,7 +390,7 @@ mod tests {
             }
             while let Some(used) = queue.take() { taken.push(used.buffer) }
             prop_assert_eq!(given, taken);
-            prop_assert!(!queue.is_broken());
+            prop_assert_eq!(queue.breach(), None);
         }
 
         #[test]

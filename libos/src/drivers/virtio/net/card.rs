@@ -1,13 +1,14 @@
 //! The card as a device for smoltcp.
 
 use alloc::vec::Vec;
+use core::fmt;
 
 use smoltcp::phy::{self, Checksum, Device, DeviceCapabilities, Medium};
 use smoltcp::time::Instant;
 
 use super::super::checksum::{self, Place};
 use super::super::memory::SharedMemory;
-use super::super::queue::{InterruptSwitch, Queue};
+use super::super::queue::{Breach, InterruptSwitch, Queue};
 use super::features::Offload;
 use super::receiver::{Received, Receiver};
 
@@ -45,6 +46,19 @@ pub struct Traffic {
     pub lent: usize,
 }
 
+/// What the device did wrong with one of its queues.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Failure {
+    queue: &'static str,
+    breach: Breach,
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}, in the {} queue", self.breach, self.queue)
+    }
+}
+
 /// The card.
 pub struct Card<B: Doorbell> {
     receiver: Receiver,
@@ -56,6 +70,7 @@ pub struct Card<B: Doorbell> {
     bell: B,
     offload: Offload,
     traffic: Traffic,
+    failure_taken: bool,
 }
 
 impl<B: Doorbell> Card<B> {
@@ -85,6 +100,7 @@ impl<B: Doorbell> Card<B> {
             bell,
             offload,
             traffic: Traffic::default(),
+            failure_taken: false,
         }
     }
 
@@ -106,9 +122,17 @@ impl<B: Doorbell> Card<B> {
         self.receiver.has_used()
     }
 
-    /// Whether the device has broken the rules of a queue; that direction is dead.
-    pub fn is_broken(&self) -> bool {
-        self.receiver.is_broken() || self.transmit.is_broken()
+    /// What the device did wrong, if it has broken a rule of a queue; that direction is dead.
+    pub fn failure(&self) -> Option<Failure> {
+        let of = |queue, breach: Option<Breach>| breach.map(|breach| Failure { queue, breach });
+        of("receive", self.receiver.breach()).or(of("transmit", self.transmit.breach()))
+    }
+
+    /// What the device did wrong, for whoever is to say so: once.
+    pub fn take_failure(&mut self) -> Option<Failure> {
+        let failure = self.failure().filter(|_| !self.failure_taken)?;
+        self.failure_taken = true;
+        Some(failure)
     }
 
     /// The switches for the interrupts of the receive and the transmit queue.

@@ -12,7 +12,7 @@ use smoltcp::phy;
 
 use super::super::checksum;
 use super::super::memory::SharedMemory;
-use super::super::queue::{InterruptSwitch, Queue, Used};
+use super::super::queue::{Breach, InterruptSwitch, Queue, Used};
 use super::card::{CHECKSUM_VALID, FRAME_LEN, HEADER_LEN, NEEDS_CHECKSUM};
 use super::features::Offload;
 
@@ -111,9 +111,9 @@ impl Receiver {
         self.queue.has_used()
     }
 
-    /// Whether the device broke the rules.
-    pub const fn is_broken(&self) -> bool {
-        self.queue.is_broken()
+    /// The rule that the device broke, if it did.
+    pub const fn breach(&self) -> Option<Breach> {
+        self.queue.breach()
     }
 
     /// The buffers that the device has.
@@ -155,8 +155,9 @@ impl Receiver {
     fn assemble(&mut self, first: Used, count: u16) -> bool {
         self.assembly.clear();
         let rest = count - 1;
-        if self.queue.waiting() < rest {
-            self.queue.condemn();
+        let waiting = self.queue.waiting();
+        if waiting < rest {
+            self.queue.condemn(Breach::Frame { buffers: count, given_back: waiting + 1 });
         }
         let mut is_frame = self.append(first, HEADER_LEN, true);
         for left in (0..rest).rev() {

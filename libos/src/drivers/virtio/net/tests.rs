@@ -4,6 +4,7 @@ mod large;
 
 use core::cell::Cell;
 use std::rc::Rc;
+use std::string::ToString;
 use std::vec;
 use std::vec::Vec;
 
@@ -118,7 +119,7 @@ fn frames_are_received_and_their_buffers_go_back() {
         machine.lent.extend(machine.receive.available());
         assert_eq!(machine.lent.len(), 32);
     }
-    assert!(!machine.card.is_broken());
+    assert_eq!(machine.card.failure(), None);
 }
 
 #[test]
@@ -214,4 +215,31 @@ fn frames_that_the_device_has_not_checked_are_checked_here() {
         machine.arrive(flags, &frame);
         assert_eq!(machine.received().unwrap().is_empty(), !passes);
     }
+}
+
+#[test]
+fn what_the_device_did_wrong_is_said_once() {
+    let mut machine = machine(4, Offload::default());
+    machine.arrive(0, &[1; 60]);
+    assert!(machine.received().is_some());
+    assert_eq!(machine.card.take_failure(), None);
+    machine.receive.give_back(9, 100);
+    assert_eq!(machine.received(), None);
+    let failure = machine.card.take_failure().unwrap().to_string();
+    assert_eq!(failure, "the device gave back buffer 9, which it did not have, in the receive queue");
+    assert_eq!(machine.received(), None);
+    // Nor is it said of the other queue: there is no network already.
+    machine.transmit.jump(5);
+    machine.card.traffic();
+    assert_eq!(machine.card.take_failure(), None);
+}
+
+#[test]
+fn an_index_that_cannot_be_is_said_of_the_queue_that_has_it() {
+    let mut machine = machine(4, Offload::default());
+    machine.transmit.jump(5);
+    assert_eq!(machine.card.take_failure(), None, "nobody has looked");
+    machine.card.traffic();
+    let failure = machine.card.take_failure().unwrap().to_string();
+    assert_eq!(failure, "the device gave back 5 of 4 buffers, in the transmit queue");
 }

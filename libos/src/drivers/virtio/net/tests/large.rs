@@ -59,7 +59,7 @@ impl Machine {
         self.use_buffers(pieces);
         let (frames, left) = self.drain();
         assert_eq!(left, all, "no buffer is lost");
-        assert!(!self.card.is_broken());
+        assert_eq!(self.card.failure(), None);
         let next = frame(9000);
         self.use_buffers(&large::pieces(1, &next));
         assert_eq!(self.drain(), (vec![next], all));
@@ -172,7 +172,12 @@ fn a_device_that_does_not_show_all_buffers_of_a_frame_is_broken() {
         pieces[0].0 = header(1, says);
         machine.use_buffers(&pieces);
         assert_eq!(machine.received(), Some(vec![]));
-        assert!(machine.card.is_broken() && !machine.card.has_received(), "{shown} of {says}");
+        let failure = machine.card.take_failure().unwrap().to_string();
+        let expected = format!(
+            "the device gave back {shown} of the {says} buffers that it said a frame has, in the receive queue"
+        );
+        assert_eq!(failure, expected);
+        assert!(!machine.card.has_received());
         assert_eq!(machine.received(), None);
     }
 }
@@ -186,7 +191,7 @@ fn a_buffer_that_the_device_does_not_have_breaks_the_queue_in_the_middle_of_a_fr
         machine.receive.give_back(5, BUFFER as u32);
         machine.receive.give_back(6, 100);
         assert_eq!(machine.received(), Some(vec![]), "{rubbish}");
-        assert!(machine.card.is_broken());
+        assert!(machine.card.failure().is_some());
         assert_eq!(machine.received(), None);
     }
 }
@@ -211,7 +216,7 @@ proptest! {
         received.extend(rest);
         prop_assert!(received == sent);
         prop_assert_eq!(left, 64);
-        prop_assert!(!machine.card.is_broken());
+        prop_assert_eq!(machine.card.failure(), None);
     }
 
     #[test]
@@ -226,7 +231,7 @@ proptest! {
             if machine.lent.is_empty() || looks {
                 let (frames, left) = machine.drain();
                 prop_assert!(frames.iter().all(|frame| frame.len() <= LONGEST_FRAME));
-                if machine.card.is_broken() {
+                if machine.card.failure().is_some() {
                     break;
                 }
                 prop_assert_eq!(left, 32, "no buffer is lost");
@@ -235,7 +240,7 @@ proptest! {
             machine.use_buffers(&[(header(kind & 5, buffers), said)]);
         }
         let (_, left) = machine.drain();
-        prop_assert!(left == 32 || machine.card.is_broken());
+        prop_assert!(left == 32 || machine.card.failure().is_some());
         prop_assert!(machine.received().is_none());
     }
 }
