@@ -21,7 +21,6 @@ mod error;
 pub mod medium;
 pub mod pool;
 pub mod protection;
-#[cfg(not(target_os = "hermit"))]
 pub mod sim;
 mod tally;
 pub mod view;

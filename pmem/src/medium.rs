@@ -332,7 +332,6 @@ pub struct Counters {
 }
 
 /// The number of cache lines that a byte range touches.
-#[cfg(not(target_os = "hermit"))]
 pub(crate) fn lines_touched(range: &Range<u64>) -> u64 {
     if range.start >= range.end { 0 } else { (range.end - 1) / LINE - range.start / LINE + 1 }
 }

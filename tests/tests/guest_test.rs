@@ -26,6 +26,16 @@ fn tests_of_a_package_run_in_the_guest_with_panics_that_unwind() {
     assert!(!output.status.success(), "{printed}");
 }
 
+/// They use the simulated persistence domain, there as on the host.
+#[test]
+fn tests_of_a_program_with_persistent_memory_run_in_the_guest() {
+    let (output, printed) = run(xtask().args(["guest-test", "--package", "ledger"]));
+    assert!(printed.contains("acknowledged_entries_survive_a_power_cut_anywhere ... ok"), "{printed}");
+    assert!(printed.contains("test result: ok."), "{printed}");
+    assert!(printed.contains("\nholdfast: "), "not in the guest:\n{printed}");
+    assert!(output.status.success(), "{printed}");
+}
+
 #[test]
 fn the_runner_passes_arguments_on_and_the_status_back() {
     let boot = |program: &str, arguments: &[&str]| {

@@ -69,8 +69,13 @@ mod tests {
         let options = parsed("--pmem file --port 0 --bind ::1").unwrap().unwrap();
         assert_eq!((options.pmem.as_str(), options.port, options.bind.to_string().as_str()), ("file", 0, "::1"));
         assert_eq!(parsed("--help"), Ok(None));
+        let default = parsed("").map(|options| options.unwrap().pmem);
+        if cfg!(target_os = "hermit") {
+            assert_eq!(default.unwrap(), "pmem0");
+        } else {
+            assert!(default.unwrap_err().contains("--pmem is missing"));
+        }
         for (line, word) in [
-            ("", "--pmem is missing"),
             ("--pmem", "--pmem needs a value"),
             ("--pmem f --port 70000", "70000"),
             ("--pmem f --bind nowhere", "nowhere"),
