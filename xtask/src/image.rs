@@ -150,13 +150,18 @@ fn lock(file: &File, name: &str) -> Result<()> {
 /// Checks that a machine takes an image of this size.
 pub(crate) fn check_size(size: u64) -> Result<()> {
     if size == 0 {
-        bail!("it is empty");
+        bail!("an empty image is too small: at least {} are needed", size::display(SMALLEST));
     }
     if size < SMALLEST {
         bail!("{size} bytes are too small: at least {} are needed", size::display(SMALLEST));
     }
     if !size.is_multiple_of(ALIGNMENT) {
-        bail!("{size} bytes are not a multiple of {}", size::display(ALIGNMENT));
+        let less = size / ALIGNMENT * ALIGNMENT;
+        bail!(
+            "{size} bytes are not a multiple of {}; the next ones are {less} and {}",
+            size::display(ALIGNMENT),
+            less.saturating_add(ALIGNMENT)
+        );
     }
     Ok(())
 }

@@ -3,7 +3,7 @@
 mod cli;
 
 use std::fs::File;
-use std::io::{BufReader, BufWriter, Write, stdin, stdout};
+use std::io::{self, BufReader, BufWriter, Write, stdin, stdout};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
@@ -77,17 +77,22 @@ fn execute(command: Command) -> Result<u8> {
 /// Carries out a command on an image.
 fn look_at_pool(command: PoolCommand) -> Result<u8> {
     match command {
-        PoolCommand::Info { file, json } => println!("{}", pool::info(&file, json)?),
+        PoolCommand::Info { file, json } => say(&pool::info(&file, json)?)?,
         PoolCommand::Check { file, repair, json } => {
             let verdict = pool::check(&file, repair, json)?;
-            println!("{}", verdict.text);
+            say(&verdict.text)?;
             return Ok(u8::from(!verdict.sound));
         }
         PoolCommand::Dump { file, json } => {
             let mut out = BufWriter::new(stdout().lock());
-            let (_, unreadable) = pool::dump(&file, json, &mut out)?;
-            out.flush()?;
-            return Ok(u8::from(unreadable > 0));
+            let dumped = pool::dump(&file, json, &mut out).and_then(|(_, unreadable)| {
+                out.flush()?;
+                Ok(unreadable)
+            });
+            return match dumped {
+                Err(error) if error.downcast_ref().is_some_and(is_closed) => Ok(0),
+                dumped => Ok(u8::from(dumped? > 0)),
+            };
         }
         PoolCommand::Load { file, lines, json } => {
             let keys = match &lines {
@@ -104,8 +109,21 @@ fn look_at_pool(command: PoolCommand) -> Result<u8> {
         }
         PoolCommand::Create { file, size, label, segment_size, json } => {
             pool::create(&file, size, &label, segment_size)?;
-            println!("{}", pool::info(&file, json)?);
+            say(&pool::info(&file, json)?)?;
         }
     }
     Ok(0)
+}
+
+/// Prints `text`. A reader that has seen enough, as `head` has, is no error.
+fn say(text: &str) -> Result<()> {
+    match writeln!(stdout().lock(), "{text}") {
+        Err(error) if !is_closed(&error) => Err(error).context("cannot print"),
+        _ => Ok(()),
+    }
+}
+
+/// Whether nobody reads what is printed any more.
+fn is_closed(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::BrokenPipe
 }

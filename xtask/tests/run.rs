@@ -31,8 +31,15 @@ fn a_busy_port_is_named_and_no_image_is_made() {
     let busy = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = busy.local_addr().unwrap().port().to_string();
     let said = failure(&["--pmem", path(&image), "--pmem-size", "64M", "--port", &port]);
-    assert!(said.contains(&format!("is port {port} in use?")), "{said}");
+    assert!(said.contains(&format!("port {port} is in use; choose another one")), "{said}");
     assert!(!image.exists());
+}
+
+#[test]
+fn an_address_of_another_machine_is_named() {
+    // From a block that is for documentation only (RFC 5737).
+    let said = failure(&["--listen", "192.0.2.1", "--port", "1234"]);
+    assert!(said.contains("192.0.2.1 is no address of this machine; see --listen"), "{said}");
 }
 
 #[test]

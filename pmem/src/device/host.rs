@@ -48,7 +48,7 @@ impl fmt::Display for OpenError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             OpenError::Exists(path) => write!(f, "{} exists already; it was left as it is", path.display()),
-            OpenError::InUse(path) => write!(f, "{} is in use by another process", path.display()),
+            OpenError::InUse(path) => write!(f, "{} is in use by another process; stop that one first", path.display()),
             OpenError::Empty(path) => write!(f, "{} is empty: a device needs a length", path.display()),
             OpenError::Io(path, error) => write!(f, "{}: {error}", path.display()),
         }
@@ -92,7 +92,11 @@ impl Device {
             io::ErrorKind::AlreadyExists => OpenError::Exists(path.into()),
             _ => OpenError::Io(path.into(), error),
         })?;
-        file.set_len(len).map_err(|error| OpenError::Io(path.into(), error))?;
+        if let Err(error) = file.set_len(len) {
+            // A file of no size would only be in the way of the next attempt; the first error is the one to tell.
+            let _ = std::fs::remove_file(path);
+            return Err(OpenError::Io(path.into(), error));
+        }
         Self::map(path, file, true)
     }
 

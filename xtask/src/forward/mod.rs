@@ -20,7 +20,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 
-use anyhow::{Context, Result};
+use anyhow::{Result, anyhow};
 use socket2::{Domain, Protocol, Socket, Type};
 
 /// How many clients may wait to be accepted. Linux cuts it to net.core.somaxconn, which is 4096 nowadays.
@@ -49,9 +49,19 @@ pub fn listen(address: SocketAddr) -> Result<TcpListener> {
         socket.set_nonblocking(true)?;
         Ok(socket.into())
     };
-    listening().with_context(|| match address.port() {
-        0 => format!("cannot listen on {}", address.ip()),
-        port => format!("cannot listen on {address}: is port {port} in use? Choose another one with --port"),
+    listening().map_err(|error| {
+        let (port, host) = (address.port(), address.ip());
+        let why = match error.kind() {
+            io::ErrorKind::AddrInUse => {
+                format!("port {port} is in use; choose another one with --port (0: a free one)")
+            }
+            io::ErrorKind::AddrNotAvailable => format!("{host} is no address of this machine; see --listen"),
+            io::ErrorKind::PermissionDenied => {
+                format!("port {port} is not for every user; choose another one with --port")
+            }
+            _ => error.to_string(),
+        };
+        anyhow!("cannot listen on {address}: {why}")
     })
 }
 

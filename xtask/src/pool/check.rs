@@ -58,7 +58,7 @@ pub fn check(path: &Path, repair: bool, json: bool) -> Result<Verdict> {
 
 fn inspect(path: &Path) -> Result<Inspection> {
     let device = Device::open_read_only(super::image(path)?)?;
-    pmem::inspect(&device).with_context(|| format!("{} holds no pool that can be opened", path.display()))
+    pmem::inspect(&device).map_err(|error| super::no_pool(path, error))
 }
 
 fn repair_image(path: &Path) -> Result<Repair> {

@@ -7,7 +7,7 @@ use std::io::{BufRead, Write};
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
-use pmem::{Device, Meta, Pool};
+use pmem::{Device, Medium, Meta, Pool};
 use serde_json::{Value, json};
 
 /// How many keys one turn of a load puts.
@@ -21,8 +21,7 @@ const TURN: usize = 64;
 pub fn dump(path: &Path, json: bool, out: &mut impl Write) -> Result<(u64, u64)> {
     // Opening a pool writes to it. That stays in this process.
     let device = Device::open_copy_on_write(super::image(path)?)?;
-    let mut pool =
-        Pool::open(device).with_context(|| format!("{} holds no pool that can be opened", path.display()))?;
+    let mut pool = Pool::open(device).map_err(|error| super::no_pool(path, error))?;
     let (mut keys, mut unreadable) = (0, 0);
     let mut cursor = 0;
     loop {
@@ -70,21 +69,28 @@ fn line(key: &[u8], value: &[u8], meta: Meta, json: bool, out: &mut impl Write) 
 /// stays.
 pub fn load(path: &Path, lines: impl BufRead) -> Result<u64> {
     let device = Device::open(super::image(path)?)?;
-    let mut pool =
-        Pool::open(device).with_context(|| format!("{} holds no pool that can be opened", path.display()))?;
+    let mut pool = Pool::open(device).map_err(|error| super::no_pool(path, error))?;
     let mut put = 0;
+    let loaded = load_lines(&mut pool, lines, &mut put);
+    loaded.with_context(|| format!("the load stopped; {put} keys were put before that, and stay"))?;
+    pool.close()?;
+    Ok(put)
+}
+
+/// Puts what the lines say, and counts in `put` what is durable.
+fn load_lines<M: Medium>(pool: &mut Pool<M>, lines: impl BufRead, put: &mut u64) -> Result<()> {
     let mut waiting = Vec::with_capacity(TURN);
     let mut commit = |waiting: &mut Vec<Entry>| -> Result<()> {
         let (result, _durable) = pool.turn(|turn| {
             waiting.iter().try_for_each(|entry| turn.put(&entry.key, &entry.value, entry.expires_at_ms))
         })?;
-        result.with_context(|| format!("after {put} keys"))?;
-        put += waiting.len() as u64;
+        result?;
+        *put += waiting.len() as u64;
         waiting.clear();
         Ok(())
     };
     for (number, line) in lines.lines().enumerate() {
-        let line = line?;
+        let line = line.with_context(|| format!("cannot read line {}", number + 1))?;
         if line.trim().is_empty() {
             continue;
         }
@@ -96,9 +102,7 @@ pub fn load(path: &Path, lines: impl BufRead) -> Result<u64> {
             commit(&mut waiting)?;
         }
     }
-    commit(&mut waiting)?;
-    pool.close()?;
-    Ok(put)
+    commit(&mut waiting)
 }
 
 /// A key to put.

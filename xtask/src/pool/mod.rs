@@ -30,7 +30,7 @@ pub fn create(path: &Path, size: u64, label: &str, segment_size: Option<u64>) ->
     File::open("/dev/urandom").and_then(|mut random| random.read_exact(&mut uuid)).context("no random numbers")?;
     let segment_size = segment_size.map(u32::try_from).transpose().context("the segment size is too large")?;
     let options = FormatOptions { label: label.into(), segment_size, ..FormatOptions::new(uuid) };
-    let device = Device::create(path, size)?;
+    let device = Device::create(path, size).context("cannot create the image")?;
     let made = Pool::format(device, &options).and_then(Pool::close);
     if let Err(error) = made {
         // It was not there before.
@@ -43,9 +43,28 @@ pub fn create(path: &Path, size: u64, label: &str, segment_size: Option<u64>) ->
 /// Checks that a path names a regular file, and returns it.
 fn image(path: &Path) -> Result<&Path> {
     let name = path.display();
-    let metadata = path.metadata().with_context(|| format!("cannot look at {name}"))?;
+    let metadata = path.metadata().with_context(|| match path.try_exists() {
+        Ok(false) => format!("there is no image {name}; to make one: cargo xtask pool create {name} --size 1G"),
+        _ => format!("cannot look at {name}"),
+    })?;
     if !metadata.is_file() {
-        bail!("{name} is not a regular file");
+        bail!("{name} is not a regular file; name the image itself");
     }
     Ok(path)
+}
+
+/// Why the image at `path` cannot be opened as a pool, with what a person can do about it on this machine.
+fn no_pool(path: &Path, error: pmem::Error) -> anyhow::Error {
+    let name = path.display();
+    let way_on = match error {
+        pmem::Error::Blank => format!("\n  a program that keeps a pool makes one there: cargo xtask run --pmem {name}"),
+        pmem::Error::Truncated { recorded, .. } => format!(
+            "\n  without a copy, on what is left: truncate -s {recorded} {name}, then cargo xtask pool check --repair {name}"
+        ),
+        pmem::Error::Grown { recorded, .. } => format!(
+            "\n  truncate -s {recorded} {name} does; for a larger pool: cargo xtask pool dump --json, then create and load"
+        ),
+        _ => String::new(),
+    };
+    anyhow::anyhow!("{name} holds no pool that can be opened: {error}{way_on}")
 }
