@@ -1,0 +1,92 @@
+//! Sending and receiving, whole and in parts.
+
+use alloc::vec;
+use alloc::vec::Vec;
+use core::net::SocketAddr;
+
+use super::{Kind, Socket};
+use crate::io::{Parts, PartsMut, Ready};
+use crate::net::error::Error;
+use crate::net::service;
+use crate::net::stack::Halves;
+
+/// No datagram is longer than this (RFC 768).
+const MAX_GATHERED: usize = 65_536;
+
+impl Socket {
+    /// Sends the bytes of `parts`, as many as there is room for and at least one, to the peer.
+    pub fn send(&self, parts: &Parts<'_>) -> Result<usize, Error> {
+        if self.kind == Kind::Datagram {
+            let mut all = parts.iter().filter(|part| !part.is_empty());
+            return match (all.next(), all.next()) {
+                (first, None) => self.send_to(first.unwrap_or_default(), None),
+                // A datagram is one piece. More than a packet holds is refused all the same.
+                _ => self.send_to(&parts.iter().flatten().take(MAX_GATHERED).copied().collect::<Vec<u8>>(), None),
+            };
+        }
+        let id = self.stream()?;
+        self.block_on(Ready::OUT, &self.options.send_timeout, |stack, now| stack.send(id, parts.iter(), now))
+    }
+
+    /// Receives into `parts`, at least one byte, or zero at the end of the data.
+    pub fn receive(&self, parts: &mut PartsMut<'_>, peek: bool) -> Result<usize, Error> {
+        if self.kind == Kind::Datagram {
+            let mut all = parts.iter_mut().filter(|part| !part.is_empty());
+            return match (all.next(), all.next()) {
+                (first, None) => self.receive_from(first.unwrap_or_default(), peek).map(|(len, _)| len),
+                (first, second) => self.scatter(first.into_iter().chain(second).chain(all), peek),
+            };
+        }
+        let id = self.stream()?;
+        let timeout = &self.options.receive_timeout;
+        self.block_on(Ready::IN, timeout, |stack, now| stack.receive(id, parts.iter_mut(), peek, now))
+    }
+
+    /// Receives a datagram into several buffers.
+    fn scatter<'b>(&self, parts: impl Iterator<Item = &'b mut [u8]>, peek: bool) -> Result<usize, Error> {
+        let mut datagram = vec![0; MAX_GATHERED];
+        let (len, _) = self.receive_from(&mut datagram, peek)?;
+        let mut rest = &datagram[..len];
+        for part in parts {
+            let (now, later) = rest.split_at(part.len().min(rest.len()));
+            part[..now.len()].copy_from_slice(now);
+            rest = later;
+        }
+        Ok(len - rest.len())
+    }
+
+    /// Sends one datagram to `to`, or to the connected peer. On a stream, `to` is ignored.
+    pub fn send_to(&self, bytes: &[u8], to: Option<SocketAddr>) -> Result<usize, Error> {
+        if self.kind == Kind::Stream {
+            return self.send(&Parts::one(bytes));
+        }
+        let to = to.map(|to| self.destination(to)).transpose()?;
+        let id = self.datagram()?;
+        if let Some(to) = to {
+            Self::await_way(to.addr)?;
+        }
+        self.block_on(Ready::OUT, &self.options.send_timeout, |stack, now| stack.send_datagram(id, bytes, to, now))
+    }
+
+    /// Receives one datagram, and says who sent it. On a stream, that is the peer.
+    pub fn receive_from(&self, into: &mut [u8], peek: bool) -> Result<(usize, SocketAddr), Error> {
+        if self.kind == Kind::Stream {
+            let id = self.stream()?;
+            return self.block_on(Ready::IN, &self.options.receive_timeout, |stack, now| {
+                let len = stack.receive(id, core::iter::once(&mut *into), peek, now)?;
+                Ok((len, self.shown(stack.ends(id)?.remote)))
+            });
+        }
+        let id = self.datagram()?;
+        self.block_on(Ready::IN, &self.options.receive_timeout, |stack, _| {
+            let (len, from) = stack.datagrams().receive(id, into, peek)?;
+            Ok((len, self.shown(from)))
+        })
+    }
+
+    /// Closes halves of a connection.
+    pub fn shutdown(&self, halves: Halves) -> Result<(), Error> {
+        let id = self.stream()?;
+        service::with(|stack, now| stack.shutdown(id, halves, now))
+    }
+}
