@@ -1,0 +1,134 @@
+//! Rounds: what connections that are queued, or whose time has come, have to send; and who has had his time.
+
+use smoltcp::phy::Device;
+use smoltcp::socket::tcp::State;
+use smoltcp::time::{Duration, Instant};
+
+use super::Table;
+use crate::io::Signal;
+use crate::net::connection::{Cause, HANDSHAKE_TIMEOUT, ORPHAN_TIMEOUT, Owner};
+use crate::net::link::{Link, Outcome, Via};
+use crate::net::slab::Id;
+
+/// Segments that one connection may send before the next one's turn.
+const BURST: usize = 32;
+
+impl<S: Signal> Table<S> {
+    /// Looks at every queued connection, and at those whose time has come: sends what they have to send.
+    pub fn serve<D: Device, L: Device>(&mut self, nic: &mut Option<Link<D>>, loopback: &mut Link<L>, now: Instant) {
+        if core::mem::take(&mut self.resolved) {
+            for id in core::mem::take(&mut self.unresolved) {
+                if let Some(connection) = self.connections.get_mut(id) {
+                    connection.unresolved = false;
+                    self.enqueue(id);
+                }
+            }
+            self.datagrams.retry();
+        }
+        while let Some(&(at, id)) = self.timers.first()
+            && at <= now
+        {
+            self.timers.pop_first();
+            if let Some(connection) = self.connections.get_mut(id) {
+                connection.armed = None;
+                self.enqueue(id);
+            }
+        }
+        for _ in 0..self.queue.len() {
+            let Some(id) = self.queue.pop_front() else { break };
+            let Some(connection) = self.connections.get_mut(id) else { continue };
+            connection.queued = false;
+            let more = match connection.via {
+                Via::Loopback => self.serve_one(id, loopback, now),
+                Via::Nic => match nic {
+                    Some(link) => self.serve_one(id, link, now),
+                    None => false,
+                },
+            };
+            if more {
+                self.enqueue(id);
+            }
+        }
+        self.datagrams.serve(nic, loopback, now);
+    }
+
+    /// Sends what one connection has to send, notes what became of it, and says whether it wants another turn.
+    pub fn serve_one<D: Device>(&mut self, id: Id, link: &mut Link<D>, now: Instant) -> bool {
+        #[cfg(test)]
+        {
+            self.touched += 1;
+        }
+        self.settle(id, Cause::Segment);
+        let Some(connection) = self.connections.get_mut(id) else { return false };
+        // smoltcp forgets unread data when it leaves TIME-WAIT; it stays there until the program has read it.
+        let unread = connection.socket().state() == State::TimeWait
+            && connection.owner == Owner::Program
+            && connection.socket().can_recv();
+        let mut more = false;
+        if !unread {
+            let mut outcome = Outcome::Sent;
+            for _ in 0..BURST {
+                outcome = link.transmit_noting(now, &mut connection.set, Some(&mut connection.sent));
+                if outcome != Outcome::Sent {
+                    break;
+                }
+            }
+            more = matches!(outcome, Outcome::Full | Outcome::Sent);
+            if outcome == Outcome::Unresolved {
+                link.ask_for(connection.tuple.remote.addr, now);
+            }
+            if outcome == Outcome::Unresolved && !connection.unresolved {
+                connection.unresolved = true;
+                if self.unresolved.len() > 2 * self.connections.len() + 64 {
+                    let connections = &self.connections;
+                    self.unresolved.retain(|&id| connections.get(id).is_some());
+                }
+                self.unresolved.push(id);
+            }
+        }
+        self.settle(id, Cause::Timer);
+        self.expire(id, now);
+        let Some(connection) = self.connections.get_mut(id) else { return false };
+        connection.publish();
+        if unread || more {
+            return more;
+        }
+        let by_stack = link.interface.poll_at(now, &connection.set);
+        let by_owner = match connection.owner {
+            Owner::Listener(_) if connection.is_opening() => Some(connection.born + HANDSHAKE_TIMEOUT),
+            Owner::Nobody { deadline, .. } => Some(deadline),
+            _ => None,
+        };
+        if let Some(at) = by_stack.into_iter().chain(by_owner).min() {
+            // What is due but could not be done now (a neighbour's address is unknown) is tried again soon, not at
+            // once.
+            let at = at.max(now + Duration::from_millis(1));
+            if connection.armed.is_none_or(|armed| at < armed) {
+                if let Some(armed) = connection.armed.replace(at) {
+                    self.timers.remove(&(armed, id));
+                }
+                self.timers.insert((at, id));
+            }
+        }
+        false
+    }
+
+    /// Cuts off what has had its time: unfinished handshakes, and closed connections that make no progress.
+    fn expire(&mut self, id: Id, now: Instant) {
+        let Some(connection) = self.connections.get_mut(id) else { return };
+        match connection.owner {
+            Owner::Listener(_) if connection.is_opening() && now >= connection.born + HANDSHAKE_TIMEOUT => {
+                self.discard(id);
+            }
+            Owner::Nobody { deadline, unsent } if now >= deadline => {
+                let left = connection.socket().send_queue();
+                if left < unsent {
+                    connection.owner = Owner::Nobody { deadline: now + ORPHAN_TIMEOUT, unsent: left };
+                } else {
+                    self.discard(id);
+                }
+            }
+            _ => {}
+        }
+    }
+}
