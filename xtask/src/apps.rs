@@ -55,12 +55,7 @@ pub struct Pmem {
 /// # Errors
 /// When cargo cannot read the workspace, or a program says something of itself that is not understood.
 pub fn all() -> Result<Vec<App>> {
-    let output =
-        host_cargo("metadata").args(["--format-version", "1", "--no-deps"]).output().context("cannot run cargo")?;
-    if !output.status.success() {
-        bail!("cargo metadata failed: {}", String::from_utf8_lossy(&output.stderr).trim());
-    }
-    let metadata: Value = serde_json::from_slice(&output.stdout).context("cargo metadata says no JSON")?;
+    let metadata = metadata()?;
     let directory = workspace::apps_directory();
     let mut apps = BTreeMap::new();
     for package in metadata["packages"].as_array().into_iter().flatten() {
@@ -74,6 +69,29 @@ pub fn all() -> Result<Vec<App>> {
         }
     }
     Ok(apps.into_values().collect())
+}
+
+/// The packages of this workspace that link libos, and libos.
+///
+/// # Errors
+/// When cargo cannot read the workspace.
+pub fn guest_packages() -> Result<Vec<String>> {
+    let metadata = metadata()?;
+    let packages = metadata["packages"].as_array().into_iter().flatten();
+    let names = packages.filter(|package| {
+        let mut dependencies = package["dependencies"].as_array().into_iter().flatten();
+        package["name"] == "libos" || dependencies.any(|dependency| dependency["name"] == "libos")
+    });
+    Ok(names.filter_map(|package| package["name"].as_str().map(str::to_owned)).collect())
+}
+
+fn metadata() -> Result<Value> {
+    let output =
+        host_cargo("metadata").args(["--format-version", "1", "--no-deps"]).output().context("cannot run cargo")?;
+    if !output.status.success() {
+        bail!("cargo metadata failed: {}", String::from_utf8_lossy(&output.stderr).trim());
+    }
+    serde_json::from_slice(&output.stdout).context("cargo metadata says no JSON")
 }
 
 /// The program of this name.

@@ -8,9 +8,10 @@
 use std::path::PathBuf;
 use std::sync::mpsc;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 
 use crate::annotate::Annotator;
+use crate::apps;
 use crate::qemu::{Event, Exit, Machine, MachineOptions, Network};
 use crate::setup::{self, toolchain::Choice};
 use crate::workspace;
@@ -38,7 +39,13 @@ pub struct BootOptions {
 /// # Errors
 /// When the image cannot be read or QEMU cannot be run.
 pub fn boot(options: BootOptions) -> Result<u8> {
-    let mut annotator = Annotator::load(&options.image)?;
+    let mut annotator = Annotator::load(&options.image).with_context(|| {
+        let images = workspace::guest_image_directory("release");
+        format!(
+            "this is no image to boot; `cargo xtask run --app NAME` leaves NAME's in {}",
+            workspace::display(&images)
+        )
+    })?;
     let name = options.image.file_stem().map(|name| name.to_string_lossy().into_owned());
     let machine = MachineOptions {
         name: name.context("the image has no name")?,
@@ -72,8 +79,10 @@ pub fn boot(options: BootOptions) -> Result<u8> {
 /// and returns cargo's status.
 ///
 /// # Errors
-/// When something is missing that cannot be installed from here, or cargo cannot be run.
+/// When no package that runs in the guest is named, something is missing that cannot be installed from here, or cargo cannot
+/// be run.
 pub fn guest_test(arguments: &[String], smp: u32, memory: u64, choice: Choice) -> Result<u8> {
+    check_packages(arguments, &apps::guest_packages()?)?;
     let toolchain = setup::ensure(choice, &[setup::QEMU])?;
     let mut cargo = toolchain.guest_test_cargo(workspace::root(), &[])?;
     let own = std::env::current_exe().context("cannot find this program")?;
@@ -85,4 +94,61 @@ pub fn guest_test(arguments: &[String], smp: u32, memory: u64, choice: Choice) -
     cargo.args(["--features", "libos/unwind"]).args(arguments);
     let status = cargo.status().with_context(|| format!("cannot run {:?}", cargo.get_program()))?;
     Ok(status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1))
+}
+
+/// Checks that the arguments of `cargo test` name packages, and only such as there are: cargo would try to build all of
+/// the workspace for the guest, and complain of the feature that is asked of what it does not know.
+fn check_packages(arguments: &[String], known: &[String]) -> Result<()> {
+    let options = arguments.iter().take_while(|word| *word != "--");
+    let mut words = options.map(String::as_str);
+    let mut named = Vec::new();
+    while let Some(word) = words.next() {
+        let name = match word.strip_prefix("--package").or_else(|| word.strip_prefix("-p")) {
+            Some("") => words.next().unwrap_or_default(),
+            Some(name) => name.trim_start_matches('='),
+            None => continue,
+        };
+        named.push(name);
+    }
+    let there_are = || format!("there are: {}", known.join(", "));
+    if named.is_empty() {
+        bail!("whose tests? name a package: cargo xtask guest-test -p NAME; {}", there_are());
+    }
+    match named.iter().find(|name| !known.iter().any(|known| known == *name)) {
+        Some(name) => bail!("no package `{name}` here runs in the guest; {}", there_are()),
+        None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn checked(line: &str) -> Result<(), String> {
+        let words: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
+        check_packages(&words, &["hello".into(), "pmem".into()]).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn packages_are_found_in_every_spelling() {
+        for line in
+            ["-p hello", "-phello", "-p=hello", "--package pmem", "--package=pmem", "x -p hello -p pmem -- -p no"]
+        {
+            assert_eq!(checked(line), Ok(()), "{line}");
+        }
+    }
+
+    #[test]
+    fn a_package_has_to_be_named_and_to_be_there() {
+        for line in ["", "some_test", "-- -p hello"] {
+            assert!(checked(line).unwrap_err().contains("guest-test -p NAME; there are: hello, pmem"), "{line}");
+        }
+        for line in ["-p helo", "-p hello --package=helo"] {
+            assert!(
+                checked(line).unwrap_err().contains("no package `helo` here runs in the guest; there are: hello"),
+                "{line}"
+            );
+        }
+        assert!(checked("-p").unwrap_err().contains("no package ``"));
+    }
 }

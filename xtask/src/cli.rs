@@ -245,7 +245,7 @@ pub struct RunArguments {
     /// The address that clients connect to
     #[arg(long, value_name = "ADDRESS", default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST))]
     listen: IpAddr,
-    /// Processors of the guest
+    /// Processors of the guest, of which it uses at most 64
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=255))]
     smp: u32,
     /// RAM of the guest
