@@ -35,7 +35,9 @@ pub fn open(options: &Options) -> Result<Store, String> {
         }
         Err(error) => Err(error),
     };
-    let pool = pool.map_err(|error| format!("{name}: {error}"))?;
+    let pool = pool.map_err(|error| {
+        format!("{name}: {error} (`cargo xtask pool check FILE` looks into the image from the host, and says more)")
+    })?;
     Ok(Store { pool, protection })
 }
 

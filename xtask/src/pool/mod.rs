@@ -59,7 +59,7 @@ fn no_pool(path: &Path, error: pmem::Error) -> anyhow::Error {
     let way_on = match error {
         pmem::Error::Blank => format!("\n  a program that keeps a pool makes one there: cargo xtask run --pmem {name}"),
         pmem::Error::Truncated { recorded, .. } => format!(
-            "\n  without a copy, on what is left: truncate -s {recorded} {name}, then cargo xtask pool check --repair {name}"
+            "\n  without it, to save the rest: copy the file, then truncate -s {recorded} {name}, then cargo xtask pool check --repair {name}"
         ),
         pmem::Error::Grown { recorded, .. } => format!(
             "\n  truncate -s {recorded} {name} does; for a larger pool: cargo xtask pool dump --json, then create and load"

@@ -88,7 +88,10 @@ fn harm_to_a_whole_image_has_a_message_of_its_own() {
     };
     let zero = |image: &mut Vec<u8>, from: usize, to: usize| image[from..to].fill(0);
     let messages = [
-        (told(&|image| image.truncate(10 << 20)), "without a copy, on what is left: truncate -s 16777216 "),
+        (
+            told(&|image| image.truncate(10 << 20)),
+            "without it, to save the rest: copy the file, then truncate -s 16777216 ",
+        ),
         (told(&|image| image.resize(32 << 20, 0)), "truncate -s 16777216 "),
         (
             told(&|image| {
