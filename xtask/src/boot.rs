@@ -79,8 +79,8 @@ pub fn boot(options: BootOptions) -> Result<u8> {
 /// and returns cargo's status.
 ///
 /// # Errors
-/// When no package that runs in the guest is named, something is missing that cannot be installed from here, or cargo cannot
-/// be run.
+/// When no package that runs in the guest is named, something is missing that cannot be installed from here, or cargo
+/// cannot be run.
 pub fn guest_test(arguments: &[String], smp: u32, memory: u64, choice: Choice) -> Result<u8> {
     check_packages(arguments, &apps::guest_packages()?)?;
     let toolchain = setup::ensure(choice, &[setup::QEMU])?;
