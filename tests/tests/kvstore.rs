@@ -190,7 +190,8 @@ fn an_image_that_is_no_pool_is_refused_and_left_alone() {
     let image = Pattern::new(64 * MIB, 64 * MIB, 3);
     let outcome = run(store_machine(image.open()));
     outcome.expect_exit(1);
-    assert!(outcome.after("kvstore: ").contains("pmem0"), "{outcome}");
+    let told = outcome.after("kvstore: ");
+    assert!(told.contains("pmem0") && told.contains("`cargo xtask pool check FILE`"), "{outcome}");
     assert_eq!(image.changes(), [], "{outcome}");
 }
 
