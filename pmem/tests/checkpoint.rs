@@ -184,6 +184,19 @@ fn a_damaged_checkpoint_costs_no_key_and_is_reported() {
     assert!(said[0] > 0 && said[1] > 0, "{said:?}");
 }
 
+/// The opening has not looked at it; the statistics know as soon as somebody has.
+#[test]
+fn a_record_that_is_damaged_behind_a_checkpoint_is_counted_when_it_is_met() {
+    let (mut image, model) = closed(4 << 20, 300);
+    let at = image.windows(64).position(|bytes| *bytes == [120; 64]).unwrap();
+    image[at] ^= 1;
+    let mut pool = open(image);
+    assert!(is_used(&pool));
+    assert_eq!(pool.stats().damaged_places, 0);
+    assert!(contents(&mut pool).len() < model.len());
+    assert_eq!((pool.stats().damaged_places, pool.report().damage.len()), (1, 1));
+}
+
 #[test]
 fn a_damaged_root_costs_time_only() {
     let (image, model) = closed(4 << 20, 1500);

@@ -33,6 +33,7 @@ fn a_changed_bit_is_found_in_the_background() {
     pass(&mut client);
     assert!(client.count("scrub_bytes") > 300 * 50 && client.count("scrub_last_pass_ms") > 0);
     assert_eq!((client.count("scrub_errors"), client.count("pool_lost_keys")), (0, 0));
+    assert_eq!(client.count("pool_damaged_places"), 0);
 
     // The file is the medium: what changes in it changes under the machine's feet.
     let file = OpenOptions::new().read(true).write(true).open(image.path()).unwrap();
@@ -43,6 +44,7 @@ fn a_changed_bit_is_found_in_the_background() {
     file.write_all_at(b"#", at as u64 + 3).unwrap();
     pass(&mut client);
     assert_eq!((client.count("scrub_errors"), client.count("pool_lost_keys")), (1, 1));
+    assert_eq!(client.count("pool_damaged_places"), 1);
     assert!(store.printed("kvstore: damage in the pool: ").contains("not as it was written"));
     for number in 0..300 {
         match client.command(&format!("GET key:{number}")) {

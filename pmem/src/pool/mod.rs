@@ -213,6 +213,7 @@ impl<M: Medium> Pool<M> {
             quarantined_bytes: u64::from(log.quarantined) * size,
             bad_bytes: log.bad.iter().map(|bad| bad.end - bad.start).sum(),
             lost_keys: log.lost_places.len() as u64,
+            damaged_places: log.report.damage.len() as u64,
             keys: log.keys.len(),
             index_bytes: log.index_bytes(),
             other_bytes: log.stale.bytes() + log.stage.capacity() + size_of_val(&*log.segments) as u64,

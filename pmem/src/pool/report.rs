@@ -141,6 +141,8 @@ pub struct Stats {
     pub bad_bytes: u64,
     /// Keys whose values are lost with those: reading one is an error until it is written anew or removed.
     pub lost_keys: u64,
+    /// Places that were found not to be as they were written, by the opening and since.
+    pub damaged_places: u64,
     /// Keys.
     pub keys: u64,
     /// DRAM that the index takes, in bytes.

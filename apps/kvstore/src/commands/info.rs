@@ -160,6 +160,7 @@ fn holdfast(text: &mut String, state: &State) {
         "pool_bad_bytes": pool.bad_bytes,
         "pool_bad_ranges": state.bad_ranges,
         "pool_lost_keys": pool.lost_keys,
+        "pool_damaged_places": pool.damaged_places,
         "scrub_rate": state.scrub.rate(),
         "scrub_position": state.scrub.progress.position,
         "scrub_passes": state.scrub.progress.passes,
