@@ -98,6 +98,8 @@ fn a_trace_has_who_ran_who_waited_and_every_grant_from_its_beginning_to_its_end(
         assert_eq!(count(GRANTS, "write pmem0"), 21);
         assert_eq!(count(GRANTS, "write pmem0") + count(GRANTS, "read pmem0"), begun as u64);
         assert!(count(CPUS, "main 4") > 0 && count(CPUS, "idle") > 0 && count(CPUS, "timer") > 0, "{slices:?}");
+        // The name that the program gave its threads by std.
+        assert!(slices.keys().any(|(group, name)| *group == CPUS && name.starts_with("client ")), "{slices:?}");
         assert!(count(THREADS, "runs") > 0 && count(THREADS, "waits") > 0 && count(THREADS, "ready") > 0, "{slices:?}");
         let text = json.to_string();
         assert!(text.contains("wakes net") && text.contains("CPU 0"), "{text}");

@@ -28,7 +28,7 @@ mod guest {
     pub use super::scheduler::{cpu_of, pin, sleep_until, yield_now};
     pub(crate) use super::thread::{
         CannotEnd, Held, Role, count as thread_count, count_held, current_ref, end_astray, may_end, note_interrupted,
-        spawn, thread_with_rights_to, with_name,
+        spawn, thread_with_rights_to, with_given_name, with_name,
     };
     pub use super::thread::{SpawnError, Thread, ThreadId, current_id, current_name, ended_count, join, spawn_kernel};
     pub use super::timer::Timer;

@@ -35,7 +35,7 @@ use crate::sync::{IrqLock, class, might_sleep};
 use crate::time;
 use crate::trace::{
     self,
-    layout::{kind, why},
+    layout::{IDLE, kind, why},
 };
 
 /// How long a thread runs while others are ready, in nanoseconds.
@@ -152,7 +152,7 @@ enum Reason {
 
 /// Makes the caller, on the stack on which its CPU started, that CPU's idle thread: it runs whenever nobody else does.
 pub(crate) fn become_idle() -> ! {
-    let idle = Thread::new("idle", Role::Library, None).expect("memory for an idle thread at boot");
+    let idle = Thread::new(IDLE, Role::Library, None).expect("memory for an idle thread at boot");
     let cpu = percpu::this();
     let idle = Arc::into_raw(idle).cast_mut();
     cpu.idle.store(idle, Ordering::Relaxed);
@@ -358,7 +358,7 @@ fn give_up(reason: Reason) {
                     Reason::Yield(why) | Reason::Block(why) => why,
                     Reason::Exit => why::ENDED,
                 };
-                trace::record(kind::SWITCH, why, (*next).id().get().into());
+                trace::record_switch(why, (*next).id().get());
                 cpu.current.store(next.cast_mut(), Ordering::Relaxed);
                 cpu::set_fs_base((*next).thread_pointer());
                 key_rights::load(to.rights);

@@ -299,6 +299,14 @@ pub(crate) fn with_name<R>(work: impl FnOnce(&str) -> R) -> R {
     }
 }
 
+/// Runs `work` with the name that the program gave the running thread by `std`, if it did. May be called wherever
+/// [`with_name`] may.
+pub(crate) fn with_given_name(work: impl FnOnce(&str)) {
+    if let Some(thread) = current_ref() {
+        thread.tls.with_std_name(|name| name.map_or((), work));
+    }
+}
+
 /// The number of the running thread; 0 before there are threads.
 pub fn current_id() -> u32 {
     current_ref().map_or(0, |thread| thread.id.get())

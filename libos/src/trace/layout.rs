@@ -83,6 +83,9 @@ pub mod kind {
     pub const RETURN: u8 = 7;
 }
 
+/// The name of the threads that run where no other wants to. No other thread has it.
+pub const IDLE: &str = "idle";
+
 /// Why a thread gives up its CPU.
 pub mod why {
     /// An interrupt made another thread more urgent, or its time was up.

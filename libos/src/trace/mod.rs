@@ -17,4 +17,4 @@ pub mod layout;
 mod region;
 
 #[cfg(target_os = "hermit")]
-pub(crate) use region::{init, name_device, name_thread, record};
+pub(crate) use region::{init, name_device, name_thread, record, record_switch};

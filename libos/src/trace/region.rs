@@ -4,7 +4,7 @@ use core::array;
 use core::ops::Range;
 use core::sync::atomic::{AtomicPtr, AtomicU64, AtomicUsize, Ordering};
 
-use super::layout;
+use super::layout::{self, kind};
 use crate::arch::{interrupts, percpu, tsc};
 use crate::drivers::pci::{self, Ports};
 use crate::mm::map_mmio;
@@ -96,6 +96,21 @@ fn write(region: *mut u8, kind: u8, detail: u8, value: u64) {
         word(event + 24).store(number + 1, Ordering::Release);
     }
     interrupts::restore(enabled);
+}
+
+/// Records that the running thread is left for `next`. The trace has it under the name that the program gave it, if it
+/// did: `std` tells its names to nobody, and knows them only once the thread runs.
+#[inline(always)]
+pub(crate) fn record_switch(why: u8, next: u32) {
+    let region = REGION.load(Ordering::Relaxed);
+    if !region.is_null() {
+        task::with_given_name(|name| {
+            if name != layout::IDLE {
+                name_thread(task::current_id(), name);
+            }
+        });
+        write(region, kind::SWITCH, why, next.into());
+    }
 }
 
 /// Gives a thread its name in the trace.

@@ -17,7 +17,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Value, json};
 
 use super::decode::{Event, Trace};
-use super::layout::{kind, why};
+use super::layout::{IDLE, kind, why};
 
 /// The groups of tracks; processes, to Chrome.
 const CPUS: u64 = 1;
@@ -142,12 +142,12 @@ impl Converter<'_> {
     }
 
     fn is_idle(&self, thread: u32) -> bool {
-        self.names.get(&thread).is_some_and(|name| *name == "idle")
+        self.names.get(&thread).is_some_and(|name| *name == IDLE)
     }
 
     fn name(&self, thread: u32) -> String {
         match self.names.get(&thread) {
-            Some(name) if *name == "idle" => "idle".to_owned(),
+            Some(name) if *name == IDLE => IDLE.to_owned(),
             Some(name) => format!("{name} {thread}"),
             None => format!("thread {thread}"),
         }
