@@ -2,7 +2,8 @@
 //! it.
 
 use std::collections::BTreeMap;
-use std::fs;
+use std::time::{Duration, Instant};
+use std::{fs, thread};
 
 use holdfast_tests::http::Client;
 use holdfast_tests::machine::{PATIENCE, machine};
@@ -12,7 +13,7 @@ use rustix::process::Signal;
 use serde_json::Value;
 use xtask::qemu::{Exit, Machine, MachineOptions, Network};
 use xtask::size::MIB;
-use xtask::trace::decode::Trace;
+use xtask::trace::decode::{Event, Trace};
 use xtask::trace::layout::{kind, why};
 use xtask::trace::{Region, chrome};
 
@@ -77,11 +78,22 @@ fn grants(trace: &Trace) -> (usize, usize) {
     (count(kind::GRANT), count(kind::RELEASE))
 }
 
+/// Whether the running thread was left because it has ended.
+fn is_end(event: &Event) -> bool {
+    event.kind == kind::SWITCH && event.detail == why::ENDED
+}
+
 #[test]
 fn a_trace_has_who_ran_who_waited_and_every_grant_from_its_beginning_to_its_end() {
     for smp in [1, 2] {
         let image = StoreImage::new(8 * MIB);
         let machine = traced_ledger(&image, smp, 20);
+        // The client has gone, and so does its thread: but not at once.
+        let deadline = Instant::now() + PATIENCE;
+        while !machine.trace().unwrap().decode().unwrap().cpus.iter().flat_map(|ring| &ring.events).any(is_end) {
+            assert!(Instant::now() < deadline, "no thread has ended");
+            thread::sleep(Duration::from_millis(20));
+        }
         machine.press_power_button().unwrap();
         assert_eq!(machine.wait(PATIENCE), Some(Exit::Guest(0)));
         let trace = machine.trace().unwrap().decode().unwrap();
@@ -113,7 +125,7 @@ fn a_trace_has_who_ran_who_waited_and_every_grant_from_its_beginning_to_its_end(
         }
         // Whoever has ended does not run again, and some have: each client has a thread.
         let events = || trace.cpus.iter().flat_map(|ring| &ring.events).filter(|event| event.kind == kind::SWITCH);
-        let ended: Vec<_> = events().filter(|event| event.detail == why::ENDED).collect();
+        let ended: Vec<_> = events().filter(|event| is_end(event)).collect();
         assert!(!ended.is_empty());
         for end in ended {
             let again = events().find(|event| event.value == u64::from(end.thread) && event.time > end.time);
