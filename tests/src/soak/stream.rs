@@ -1,4 +1,4 @@
-//! The bytes of a stream, which follow from its seed: as the guest program `soak` has them.
+//! The bytes of a stream, which follow from its seed. The guest program `soak` is compiled with this file too.
 
 /// A stream of bytes (xorshift64).
 #[derive(Clone, Debug)]

@@ -14,6 +14,10 @@ mod control;
 mod counts;
 #[cfg(target_os = "hermit")]
 mod serve;
+/// The driver's own file: both sides have the same bytes.
+#[cfg(target_os = "hermit")]
+#[path = "../../../../src/soak/stream.rs"]
+mod stream;
 
 #[cfg(target_os = "hermit")]
 fn main() {

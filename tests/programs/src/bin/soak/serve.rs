@@ -7,6 +7,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use crate::counts::{COUNTS, Plant, count};
+use crate::stream::Stream;
 
 /// The stacks of a connection's threads, in bytes: a thousand of them have to fit.
 const STACK: usize = 64 << 10;
@@ -35,41 +36,6 @@ enum Way {
     Answers,
     /// Nothing comes; the server ends first.
     Down,
-}
-
-/// The stream that follows from a seed: as `holdfast_tests::soak::stream` has it.
-#[derive(Debug)]
-struct Stream {
-    state: u64,
-    word: [u8; 8],
-    used: usize,
-}
-
-impl Stream {
-    fn new(seed: u64) -> Self {
-        Self { state: seed.wrapping_mul(2).wrapping_add(1), word: [0; 8], used: 8 }
-    }
-
-    fn next(&mut self) -> u8 {
-        if self.used == 8 {
-            self.state ^= self.state << 13;
-            self.state ^= self.state >> 7;
-            self.state ^= self.state << 17;
-            self.word = self.state.to_le_bytes();
-            self.used = 0;
-        }
-        self.used += 1;
-        self.word[self.used - 1]
-    }
-
-    fn fill(&mut self, bytes: &mut [u8]) {
-        bytes.fill_with(|| self.next());
-    }
-
-    /// Whether these are the next bytes.
-    fn check(&mut self, bytes: &[u8]) -> bool {
-        bytes.iter().fold(true, |right, &byte| right & (byte == self.next()))
-    }
 }
 
 /// The peer sent something that it should not have.
