@@ -24,7 +24,7 @@ pub(super) fn owner_of_address(address: u64) -> Option<&'static Device> {
 }
 
 /// The owner of the key with this number.
-pub(crate) fn owner(key: u8) -> Option<&'static Device> {
+pub(super) fn owner(key: u8) -> Option<&'static Device> {
     // SAFETY: only `set_owner` stores there, and what it stores is a `&'static Device`.
     unsafe { OWNERS[usize::from(key & 15)].load(Ordering::Acquire).as_ref() }
 }
