@@ -33,6 +33,8 @@ pub struct Session {
     pub library_version: Vec<u8>,
     /// The last command's name, empty before the first.
     pub command: &'static str,
+    /// Set from a refused `MULTI` to the end of its transaction: nothing is executed.
+    pub multi_refused: bool,
     /// Set when the connection is to end.
     pub closing: Option<Closing>,
 }
@@ -50,6 +52,7 @@ impl Session {
             library: Vec::new(),
             library_version: Vec::new(),
             command: "",
+            multi_refused: false,
             closing: None,
         }
     }

@@ -46,6 +46,7 @@ pub fn quit<M: Medium>(context: &mut Context<'_, '_, M>, _: Request<'_>) -> Outc
 /// `RESET`
 pub fn reset<M: Medium>(context: &mut Context<'_, '_, M>, _: Request<'_>) -> Outcome {
     context.session.name.clear();
+    context.session.multi_refused = false;
     set_protocol(context, Protocol::Resp2);
     context.reply.status("RESET");
     Ok(())

@@ -22,6 +22,7 @@ mod strings;
 mod table;
 #[cfg(test)]
 mod tests;
+mod transaction;
 
 use pmem::{Medium, Turn};
 
@@ -48,18 +49,16 @@ pub struct Context<'a, 't, M: Medium> {
 pub fn execute<M: Medium + 'static>(context: &mut Context<'_, '_, M>, request: Request<'_>) {
     let start = context.reply.position();
     context.state.counters.commands += 1;
-    let outcome = match Command::<M>::find(request) {
-        Ok((command, run)) => {
-            context.session.command = command.full_name;
-            run(context, request)
-        }
-        // A browser that was lured into sending us a form must not get far: Redis closes on its first word, too.
-        Err(_) if is_http(request.get(0)) => {
-            context.session.closing = Some(Closing::Now);
-            return;
-        }
-        Err(failure) => Err(failure),
-    };
+    // A browser that was lured into sending us a form must not get far: Redis closes on its first word, too.
+    if is_http(request.get(0)) {
+        context.session.closing = Some(Closing::Now);
+        return;
+    }
+    let outcome = transaction::answer(context, request).unwrap_or_else(|| {
+        let (command, run) = Command::<M>::find(request)?;
+        context.session.command = command.full_name;
+        run(context, request)
+    });
     if let Err(failure) = outcome {
         context.reply.rewind(start);
         context.state.counters.errors += 1;
