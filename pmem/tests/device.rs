@@ -6,12 +6,12 @@ use pmem::device::OpenError;
 use pmem::pool::Workers;
 use pmem::{Device, Error, FormatOptions, Load, Medium, Pool, Store, WriteProtectError, inspect};
 
-/// A path in the tests' own directory that is removed at the end.
+/// A path among the temporary files that is removed at the end.
 struct Scratch(PathBuf);
 
 impl Scratch {
     fn new(name: &str) -> Scratch {
-        let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-{}", std::process::id()));
+        let path = std::env::temp_dir().join(format!("holdfast-{name}-{}", std::process::id()));
         let _ = std::fs::remove_file(&path);
         Scratch(path)
     }

@@ -14,7 +14,8 @@ use pmem::{FormatOptions, Op, Pool, inspect};
 const LEN: u64 = (64 << 10) + 8 * (64 << 10) + 4096;
 
 fn path(version: u32, name: &str) -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(format!("tests/fixtures/v{version}-{name}.img"))
+    let package = std::env::var_os("CARGO_MANIFEST_DIR").unwrap();
+    PathBuf::from(package).join(format!("tests/fixtures/v{version}-{name}.img"))
 }
 
 fn large() -> Vec<u8> {

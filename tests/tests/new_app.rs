@@ -55,7 +55,7 @@ fn remove_others(copy: &Path, directory: &Path, names: &BTreeSet<&str>) {
 
 /// Runs cargo in the copy, which has to succeed.
 fn cargo(copy: &Path, arguments: &[&str]) -> String {
-    let output = Command::new(env!("CARGO"))
+    let output = Command::new(std::env::var_os("CARGO").unwrap())
         .current_dir(copy)
         .args(arguments)
         .env("CARGO_TARGET_DIR", workspace::target_directory().join("new-app/target"))

@@ -26,6 +26,10 @@ fn main() -> ExitCode {
 
 /// Carries out `command` and returns the exit status.
 fn execute(command: Command) -> Result<u8> {
+    // These need nothing but what they are given.
+    if !matches!(command, Command::Boot { .. } | Command::Pool { .. }) {
+        workspace::check_root()?;
+    }
     match command {
         Command::Setup { toolchain } => {
             let toolchain = setup::ensure(Choice::resolve(toolchain.toolchain)?, &setup::FOR_TESTS)?;

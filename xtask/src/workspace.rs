@@ -1,19 +1,48 @@
 //! Where things are: the checkout, cargo's output, the default images.
 
+use std::env;
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
+
+use anyhow::{Context, Result};
 
 /// The target triple of every guest image.
 pub const GUEST_TARGET: &str = "x86_64-unknown-hermit";
 
-/// The root of the checkout that this xtask was built from.
+/// Files that together only a checkout's root has.
+const LANDMARKS: [&str; 3] = ["Cargo.toml", "xtask/Cargo.toml", "libos/image.ld"];
+
+/// Where this process runs, not where it was compiled: a checkout that was copied with its times has a program that
+/// cargo takes for up to date, and that was compiled in the original.
+static ROOT: LazyLock<Option<PathBuf>> = LazyLock::new(|| {
+    // Cargo says whose package it runs; a person may have started the program by its path.
+    let package = env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from);
+    [package, env::current_dir().ok(), env::current_exe().ok()].into_iter().flatten().find_map(|place| find(&place))
+});
+
+/// The root of the checkout that this process works on: the one that cargo runs in, else the one that it was started
+/// in; in none, the current directory. [`check_root`] tells.
 pub fn root() -> &'static Path {
-    let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
-    manifest.parent().unwrap_or(manifest)
+    ROOT.as_deref().unwrap_or(Path::new("."))
+}
+
+/// Looks whether there is a checkout to work on.
+///
+/// # Errors
+/// When this process runs in none.
+pub fn check_root() -> Result<()> {
+    ROOT.as_ref().map(drop).context("this is no checkout of Holdfast; change to one, and call cargo xtask there")
+}
+
+/// The root of the checkout that `place` is in.
+fn find(place: &Path) -> Option<PathBuf> {
+    let is_root = |directory: &&Path| LANDMARKS.iter().all(|name| directory.join(name).is_file());
+    place.ancestors().find(is_root).map(Path::to_owned)
 }
 
 /// Cargo's output directory for the host: `CARGO_TARGET_DIR`, or `target/` in the checkout.
 pub fn target_directory() -> PathBuf {
-    match std::env::var_os("CARGO_TARGET_DIR") {
+    match env::var_os("CARGO_TARGET_DIR") {
         // Cargo takes a relative value from its working directory, which is the root in every command of xtask.
         Some(directory) => root().join(directory),
         None => root().join("target"),

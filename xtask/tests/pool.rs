@@ -4,7 +4,7 @@ use std::io::Write;
 use std::process::{Command, Output, Stdio};
 
 fn pool(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));
+    let mut command = Command::new(std::env::var_os("CARGO_BIN_EXE_xtask").unwrap());
     command.arg("pool").args(arguments);
     command
 }

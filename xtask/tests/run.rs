@@ -8,7 +8,7 @@ use std::process::Command;
 
 /// Runs `run` with no programs on the `PATH`, expects it to fail, and returns what it said.
 fn failure(arguments: &[&str]) -> String {
-    let output = Command::new(env!("CARGO_BIN_EXE_xtask"))
+    let output = Command::new(std::env::var_os("CARGO_BIN_EXE_xtask").unwrap())
         .arg("run")
         .args(arguments)
         .env("PATH", "")
@@ -74,7 +74,7 @@ fn an_image_that_is_no_image_is_refused_and_left_alone() {
 
 #[test]
 fn a_bad_toolchain_variable_is_named() {
-    let output = Command::new(env!("CARGO_BIN_EXE_xtask"))
+    let output = Command::new(std::env::var_os("CARGO_BIN_EXE_xtask").unwrap())
         .args(["run", "--port", "0"])
         .env("HOLDFAST_TOOLCHAIN", "nightly")
         .output()

@@ -7,9 +7,9 @@ use std::process::Command;
 
 /// Where the source of a package lies that the workspace depends on.
 fn package(name: &str) -> PathBuf {
-    let output = Command::new(env!("CARGO"))
+    let output = Command::new(std::env::var_os("CARGO").unwrap())
         .args(["metadata", "--format-version", "1", "--locked", "--offline"])
-        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .current_dir(xtask::workspace::root())
         .output()
         .unwrap();
     let metadata: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();

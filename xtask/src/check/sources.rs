@@ -12,6 +12,9 @@ use crate::workspace;
 const LONGEST_FILE: usize = 800;
 /// A comment's line is not longer than code's (`rustfmt.toml`); rustfmt leaves comments alone.
 const LONGEST_COMMENT: usize = 120;
+/// Variables of cargo's that a program has to read when it runs: what they said when it was compiled names the checkout
+/// that it was compiled in, which a copy of that is not.
+const COMPILED_IN: [&str; 3] = ["CARGO_MANIFEST_DIR", "CARGO_BIN_EXE_", "CARGO_TARGET_TMPDIR"];
 /// Directories in which people have their own files on their own machines.
 const PERSONAL_DIRECTORIES: [&str; 3] = ["/home/", "/root/", "/Users/"];
 
@@ -41,6 +44,13 @@ fn look_at(name: &str, text: &str, findings: &mut Vec<String>) {
         let long = |line: &str| line.trim_start().starts_with("//") && line.chars().count() > LONGEST_COMMENT;
         for (number, _) in text.lines().enumerate().filter(|(_, line)| long(line)) {
             findings.push(format!("{name}:{}: the comment's line is longer than {LONGEST_COMMENT}", number + 1));
+        }
+    }
+    if name.ends_with(".rs") {
+        for (number, line) in text.lines().enumerate() {
+            if let Some(variable) = COMPILED_IN.iter().find(|variable| line.contains(&format!("env!(\"{variable}"))) {
+                findings.push(format!("{name}:{}: read {variable} when the program runs (std::env)", number + 1));
+            }
         }
     }
     // This file has to name the directories that it looks for.
@@ -91,6 +101,14 @@ mod tests {
         assert!(findings("a.rs", &comment(LONGEST_COMMENT)).is_empty());
         assert!(findings("a.md", &comment(LONGEST_COMMENT + 1)).is_empty());
         assert!(findings("a.rs", &"x".repeat(200)).is_empty());
+    }
+
+    #[test]
+    fn paths_of_the_checkout_that_are_compiled_in_are_found() {
+        for variable in COMPILED_IN {
+            assert_eq!(findings("a.rs", &format!("\nlet a = env!(\"{variable}x\");")).len(), 1);
+            assert!(findings("a.rs", &format!("std::env::var_os(\"{variable}x\")")).is_empty());
+        }
     }
 
     #[test]

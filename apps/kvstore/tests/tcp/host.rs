@@ -37,7 +37,7 @@ impl Drop for Scratch {
 
 /// The program with arguments, not started yet.
 pub fn program(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_kvstore"));
+    let mut command = Command::new(std::env::var_os("CARGO_BIN_EXE_kvstore").unwrap());
     command.args(arguments).stdin(Stdio::null());
     command
 }
