@@ -5,16 +5,14 @@
 pub struct Flags(u32);
 
 macro_rules! define {
-    ($($bit:literal $name:ident $text:literal,)*) => {
-        impl Flags {
-            $(#[doc = concat!("Redis's `", $text, "`.")] pub const $name: Self = Self(1 << $bit);)*
-            const NAMES: &[(Self, &str)] = &[$((Self::$name, $text)),*];
-        }
+    ($names:ident: $($bit:literal $name:ident $text:literal,)*) => {
+        $(#[doc = concat!("Redis's `", $text, "`.")] pub const $name: Flags = Flags(1 << $bit);)*
+        /// In the order in which Redis lists them.
+        const $names: &[(Flags, &str)] = &[$(($name, $text)),*];
     };
 }
 
-// Below bit 16 what Redis lists as flags, above it categories of access control, and our own above bit 24.
-define! {
+define! { FLAGS:
     0 WRITE "write",
     1 READONLY "readonly",
     2 DENYOOM "denyoom",
@@ -22,15 +20,26 @@ define! {
     4 NOSCRIPT "noscript",
     5 LOADING "loading",
     6 STALE "stale",
-    7 FAST "fast",
-    8 NO_AUTH "no_auth",
-    9 ALLOW_BUSY "allow_busy",
+    7 SKIP_SLOWLOG "skip_slowlog",
+    8 FAST "fast",
+    9 NO_AUTH "no_auth",
     10 NO_MULTI "no_multi",
+    11 ALLOW_BUSY "allow_busy",
+}
+
+// Categories of access control. What `categories` derives from flags is not given.
+define! { CATEGORIES:
     16 KEYSPACE "@keyspace",
-    17 STRING "@string",
-    18 CONNECTION "@connection",
-    19 DANGEROUS "@dangerous",
-    24 DEPRECATED "deprecated",
+    17 READ "@read",
+    18 WRITING "@write",
+    19 STRING "@string",
+    20 BITMAP "@bitmap",
+    21 ADMINISTRATION "@admin",
+    22 QUICK "@fast",
+    23 SLOW "@slow",
+    24 DANGEROUS "@dangerous",
+    25 CONNECTION "@connection",
+    26 TRANSACTION "@transaction",
 }
 
 impl Flags {
@@ -51,24 +60,22 @@ impl Flags {
 
     /// The names of the flags proper.
     pub fn names(self) -> impl Iterator<Item = &'static str> + Clone {
-        self.within(0..16)
+        self.listed(FLAGS)
     }
 
     /// The categories of access control, those that follow from flags too.
     pub fn categories(self) -> impl Iterator<Item = &'static str> + Clone {
-        let implied = [
-            (self.has(Self::WRITE), "@write"),
-            (self.has(Self::READONLY), "@read"),
-            (self.has(Self::ADMIN), "@admin"),
-            (self.has(Self::ADMIN) && !self.has(Self::DANGEROUS), "@dangerous"),
-            (self.has(Self::FAST), "@fast"),
-            (!self.has(Self::FAST), "@slow"),
-        ];
-        implied.into_iter().filter(|(is, _)| *is).map(|(_, name)| name).chain(self.within(16..24))
+        let mut all = vec![self, if self.has(FAST) { QUICK } else { SLOW }];
+        for (flag, categories) in [(WRITE, &[WRITING][..]), (READONLY, &[READ]), (ADMIN, &[ADMINISTRATION, DANGEROUS])]
+        {
+            if self.has(flag) {
+                all.extend_from_slice(categories);
+            }
+        }
+        Self::union(&all).listed(CATEGORIES)
     }
 
-    fn within(self, bits: std::ops::Range<u32>) -> impl Iterator<Item = &'static str> + Clone {
-        let wanted = move |flag: &Self| bits.contains(&flag.0.trailing_zeros()) && self.has(*flag);
-        Self::NAMES.iter().filter(move |(flag, _)| wanted(flag)).map(|(_, name)| *name)
+    fn listed(self, names: &'static [(Self, &'static str)]) -> impl Iterator<Item = &'static str> + Clone {
+        names.iter().filter(move |(flag, _)| self.has(*flag)).map(|(_, name)| *name)
     }
 }

@@ -1,35 +1,20 @@
 //! The command table: which commands there are, what they take, and who executes them.
 //!
-//! Names, arities, flags, keys and documentation are those of Redis 7.0.
+//! Names, arities, flags and keys are those of Redis 7.0.
 
 use pmem::Medium;
 
+use super::docs::Doc;
 use super::failure::{Failure, Outcome};
-use super::flags::Flags;
+use super::flags::*;
+use super::key_specs::KeySpec;
 use super::{
-    Context, Request, client, config, connection, counters, expiry, info, introspection, keys, scan, server, set,
-    strings,
+    Context, Request, client, config, connection, counters, docs, expiry, info, introspection, key_specs, keys, scan,
+    server, set, strings,
 };
 
 /// Executes a command whose arity has been checked.
 pub type Run<M> = fn(&mut Context<'_, '_, M>, Request<'_>) -> Outcome;
-
-/// Which arguments are keys: the first, the last (negative: counted from the end) and the distance between two.
-#[derive(Clone, Copy)]
-pub struct Keys {
-    /// Index of the first key, 0 if there is none.
-    pub first: usize,
-    /// Index of the last key.
-    pub last: i32,
-    /// Arguments from one key to the next.
-    pub step: usize,
-}
-
-const NO_KEYS: Keys = Keys { first: 0, last: 0, step: 0 };
-const ONE_KEY: Keys = Keys { first: 1, last: 1, step: 1 };
-const TWO_KEYS: Keys = Keys { first: 1, last: 2, step: 1 };
-const ALL_KEYS: Keys = Keys { first: 1, last: -1, step: 1 };
-const PAIRS: Keys = Keys { first: 1, last: -1, step: 2 };
 
 /// One command, or a subcommand.
 pub struct Command<M: Medium + 'static> {
@@ -40,17 +25,13 @@ pub struct Command<M: Medium + 'static> {
     /// Number of arguments with the names of the command and its container; negative: at least so many.
     pub arity: i32,
     /// Which arguments are keys.
-    pub keys: Keys,
+    pub key_specs: &'static [KeySpec],
     /// What it is like.
     pub flags: Flags,
     /// The chapter of Redis's documentation.
     pub group: &'static str,
-    /// The version of Redis that had it first.
-    pub since: &'static str,
-    /// What it costs.
-    pub complexity: &'static str,
-    /// What it does.
-    pub summary: &'static str,
+    /// What it is documented with.
+    pub doc: &'static Doc,
     /// What executes it; `None` for a container that does nothing by itself.
     pub run: Option<Run<M>>,
     /// Subcommands, sorted by name.
@@ -58,6 +39,31 @@ pub struct Command<M: Medium + 'static> {
 }
 
 impl<M: Medium + 'static> Command<M> {
+    /// Full name, arity, keys, flags, function. The rest is found by the name.
+    const fn new(
+        full_name: &'static str,
+        arity: i32,
+        key_specs: &'static [KeySpec],
+        flags: &[Flags],
+        run: Run<M>,
+    ) -> Self {
+        let (flags, (group, doc)) = (Flags::union(flags), docs::of(full_name));
+        let name = own_name(full_name);
+        Self { name, full_name, arity, key_specs, flags, group, doc, run: Some(run), subcommands: &[] }
+    }
+
+    /// A command that does nothing by itself.
+    const fn container(full_name: &'static str, subcommands: &'static [Self]) -> Self {
+        let (flags, (group, doc)) = (Flags::union(&[]), docs::of(full_name));
+        let (name, key_specs) = (full_name, key_specs::NONE);
+        Self { name, full_name, arity: -2, key_specs, flags, group, doc, run: None, subcommands }
+    }
+
+    /// The same with subcommands.
+    const fn with(self, subcommands: &'static [Self]) -> Self {
+        Self { subcommands, ..self }
+    }
+
     /// The command that a request asks for, with its function. Fails as Redis does if there is none, or if the number
     /// of arguments is wrong.
     pub fn find(request: Request<'_>) -> Result<(&'static Self, Run<M>), Failure> {
@@ -134,116 +140,124 @@ const fn own_name(full_name: &'static str) -> &'static str {
     full_name
 }
 
-/// Name, arity, keys, flags, group, since, summary, complexity, function, subcommands.
-macro_rules! commands {
-    (@subcommands) => { &[] };
-    (@subcommands $subcommands:expr) => { $subcommands };
-    ($($name:literal, $arity:literal, $keys:ident, [$($flag:ident)*], $group:literal, $since:literal, $summary:literal,
-       $complexity:literal, $run:expr $(, $subcommands:expr)?;)*) => {
-        &[$(Self {
-            name: own_name($name),
-            full_name: $name,
-            arity: $arity,
-            keys: $keys,
-            flags: Flags::union(&[$(Flags::$flag),*]),
-            group: $group,
-            since: $since,
-            summary: $summary,
-            complexity: $complexity,
-            run: $run,
-            subcommands: commands!(@subcommands $($subcommands)?),
-        }),*]
-    };
-}
-
-/// The rows of the table. One line each, however long: it is read as a table.
-#[rustfmt::skip]
+/// The rows of the table.
 impl<M: Medium + 'static> Command<M> {
     /// Every command, sorted by name.
-    pub const TABLE: &'static [Self] = commands! {
-        "append", 3, ONE_KEY, [WRITE DENYOOM FAST STRING], "string", "2.0.0", "Append a value to a key", "O(1)", Some(strings::append);
-        "auth", -2, NO_KEYS, [NOSCRIPT LOADING STALE FAST NO_AUTH ALLOW_BUSY CONNECTION], "connection", "1.0.0", "Authenticate to the server", "O(N) where N is the number of passwords defined for the user", Some(connection::auth);
-        "client", -2, NO_KEYS, [], "connection", "2.4.0", "A container for client connection commands", "Depends on subcommand", None, Self::CLIENT;
-        "command", -1, NO_KEYS, [LOADING STALE CONNECTION], "server", "2.8.13", "Get array of Redis command details", "O(N) where N is the total number of Redis commands", Some(introspection::command), Self::COMMAND;
-        "config", -2, NO_KEYS, [], "server", "2.0.0", "A container for server configuration commands", "Depends on subcommand", None, Self::CONFIG;
-        "copy", -3, TWO_KEYS, [WRITE DENYOOM KEYSPACE], "generic", "6.2.0", "Copy a key", "O(N) worst case for collections, where N is the number of nested items", Some(keys::copy);
-        "dbsize", 1, NO_KEYS, [READONLY FAST KEYSPACE], "server", "1.0.0", "Return the number of keys in the selected database", "O(1)", Some(keys::dbsize);
-        "decr", 2, ONE_KEY, [WRITE DENYOOM FAST STRING], "string", "1.0.0", "Decrement the integer value of a key by one", "O(1)", Some(counters::decr);
-        "decrby", 3, ONE_KEY, [WRITE DENYOOM FAST STRING], "string", "1.0.0", "Decrement the integer value of a key by the given number", "O(1)", Some(counters::decrby);
-        "del", -2, ALL_KEYS, [WRITE KEYSPACE], "generic", "1.0.0", "Delete a key", "O(N) where N is the number of keys that will be removed", Some(keys::del);
-        "echo", 2, NO_KEYS, [LOADING STALE FAST CONNECTION], "connection", "1.0.0", "Echo the given string", "O(1)", Some(connection::echo);
-        "exists", -2, ALL_KEYS, [READONLY FAST KEYSPACE], "generic", "1.0.0", "Determine if a key exists", "O(N) where N is the number of keys to check", Some(keys::exists);
-        "expire", -3, ONE_KEY, [WRITE FAST KEYSPACE], "generic", "1.0.0", "Set a key's time to live in seconds", "O(1)", Some(expiry::expire);
-        "expireat", -3, ONE_KEY, [WRITE FAST KEYSPACE], "generic", "1.2.0", "Set the expiration for a key as a UNIX timestamp", "O(1)", Some(expiry::expireat);
-        "expiretime", 2, ONE_KEY, [READONLY FAST KEYSPACE], "generic", "7.0.0", "Get the expiration Unix timestamp for a key", "O(1)", Some(expiry::expiretime);
-        "flushall", -1, NO_KEYS, [WRITE KEYSPACE DANGEROUS], "server", "1.0.0", "Remove all keys from all databases", "O(N) where N is the total number of keys in all databases", Some(keys::flush);
-        "flushdb", -1, NO_KEYS, [WRITE KEYSPACE DANGEROUS], "server", "1.0.0", "Remove all keys from the current database", "O(N) where N is the number of keys in the selected database", Some(keys::flush);
-        "get", 2, ONE_KEY, [READONLY FAST STRING], "string", "1.0.0", "Get the value of a key", "O(1)", Some(strings::get);
-        "getdel", 2, ONE_KEY, [WRITE FAST STRING], "string", "6.2.0", "Get the value of a key and delete the key", "O(1)", Some(strings::getdel);
-        "getex", -2, ONE_KEY, [WRITE FAST STRING], "string", "6.2.0", "Get the value of a key and optionally set its expiration", "O(1)", Some(set::getex);
-        "getrange", 4, ONE_KEY, [READONLY STRING], "string", "2.4.0", "Get a substring of the string stored at a key", "O(N) where N is the length of the returned string", Some(strings::getrange);
-        "getset", 3, ONE_KEY, [WRITE DENYOOM FAST STRING DEPRECATED], "string", "1.0.0", "Set the string value of a key and return its old value", "O(1)", Some(strings::getset);
-        "hello", -1, NO_KEYS, [NOSCRIPT LOADING STALE FAST NO_AUTH ALLOW_BUSY CONNECTION], "connection", "6.0.0", "Handshake with Redis", "O(1)", Some(connection::hello);
-        "incr", 2, ONE_KEY, [WRITE DENYOOM FAST STRING], "string", "1.0.0", "Increment the integer value of a key by one", "O(1)", Some(counters::incr);
-        "incrby", 3, ONE_KEY, [WRITE DENYOOM FAST STRING], "string", "1.0.0", "Increment the integer value of a key by the given amount", "O(1)", Some(counters::incrby);
-        "incrbyfloat", 3, ONE_KEY, [WRITE DENYOOM FAST STRING], "string", "2.6.0", "Increment the float value of a key by the given amount", "O(1)", Some(counters::incrbyfloat);
-        "info", -1, NO_KEYS, [LOADING STALE DANGEROUS], "server", "1.0.0", "Get information and statistics about the server", "O(1)", Some(info::info);
-        "keys", 2, NO_KEYS, [READONLY KEYSPACE DANGEROUS], "generic", "1.0.0", "Find all keys matching the given pattern", "O(N) with N being the number of keys in the database, under the assumption that the key names in the database and the given pattern have limited length", Some(scan::keys);
-        "mget", -2, ALL_KEYS, [READONLY FAST STRING], "string", "1.0.0", "Get the values of all the given keys", "O(N) where N is the number of keys to retrieve", Some(strings::mget);
-        "mset", -3, PAIRS, [WRITE DENYOOM STRING], "string", "1.0.1", "Set multiple keys to multiple values", "O(N) where N is the number of keys to set", Some(strings::mset);
-        "msetnx", -3, PAIRS, [WRITE DENYOOM STRING], "string", "1.0.1", "Set multiple keys to multiple values, only if none of the keys exist", "O(N) where N is the number of keys to set", Some(strings::msetnx);
-        "persist", 2, ONE_KEY, [WRITE FAST KEYSPACE], "generic", "2.2.0", "Remove the expiration from a key", "O(1)", Some(expiry::persist);
-        "pexpire", -3, ONE_KEY, [WRITE FAST KEYSPACE], "generic", "2.6.0", "Set a key's time to live in milliseconds", "O(1)", Some(expiry::pexpire);
-        "pexpireat", -3, ONE_KEY, [WRITE FAST KEYSPACE], "generic", "2.6.0", "Set the expiration for a key as a UNIX timestamp specified in milliseconds", "O(1)", Some(expiry::pexpireat);
-        "pexpiretime", 2, ONE_KEY, [READONLY FAST KEYSPACE], "generic", "7.0.0", "Get the expiration Unix timestamp for a key in milliseconds", "O(1)", Some(expiry::pexpiretime);
-        "ping", -1, NO_KEYS, [FAST CONNECTION], "connection", "1.0.0", "Ping the server", "O(1)", Some(connection::ping);
-        "psetex", 4, ONE_KEY, [WRITE DENYOOM STRING], "string", "2.6.0", "Set the value and expiration in milliseconds of a key", "O(1)", Some(set::psetex);
-        "pttl", 2, ONE_KEY, [READONLY FAST KEYSPACE], "generic", "2.6.0", "Get the time to live for a key in milliseconds", "O(1)", Some(expiry::pttl);
-        "quit", -1, NO_KEYS, [NOSCRIPT LOADING STALE FAST NO_AUTH ALLOW_BUSY CONNECTION], "connection", "1.0.0", "Close the connection", "O(1)", Some(connection::quit);
-        "randomkey", 1, NO_KEYS, [READONLY KEYSPACE], "generic", "1.0.0", "Return a random key from the keyspace", "O(1)", Some(keys::randomkey);
-        "rename", 3, TWO_KEYS, [WRITE KEYSPACE], "generic", "1.0.0", "Rename a key", "O(1)", Some(keys::rename);
-        "renamenx", 3, TWO_KEYS, [WRITE FAST KEYSPACE], "generic", "1.0.0", "Rename a key, only if the new key does not exist", "O(1)", Some(keys::renamenx);
-        "reset", 1, NO_KEYS, [NOSCRIPT LOADING STALE FAST NO_AUTH ALLOW_BUSY CONNECTION], "connection", "6.2.0", "Reset the connection", "O(1)", Some(connection::reset);
-        "scan", -2, NO_KEYS, [READONLY KEYSPACE], "generic", "2.8.0", "Incrementally iterate the keys space", "O(1) for every call", Some(scan::scan);
-        "select", 2, NO_KEYS, [LOADING STALE FAST CONNECTION], "connection", "1.0.0", "Change the selected database for the current connection", "O(1)", Some(connection::select);
-        "set", -3, ONE_KEY, [WRITE DENYOOM STRING], "string", "1.0.0", "Set the string value of a key", "O(1)", Some(set::set);
-        "setex", 4, ONE_KEY, [WRITE DENYOOM STRING], "string", "2.0.0", "Set the value and expiration of a key", "O(1)", Some(set::setex);
-        "setnx", 3, ONE_KEY, [WRITE DENYOOM FAST STRING], "string", "1.0.0", "Set the value of a key, only if the key does not exist", "O(1)", Some(strings::setnx);
-        "setrange", 4, ONE_KEY, [WRITE DENYOOM STRING], "string", "2.2.0", "Overwrite part of a string at key starting at the specified offset", "O(1), not counting the time taken to copy the new string in place", Some(strings::setrange);
-        "shutdown", -1, NO_KEYS, [ADMIN NOSCRIPT LOADING STALE NO_MULTI ALLOW_BUSY], "server", "1.0.0", "Synchronously save the dataset to disk and then shut down the server", "O(N) when saving, where N is the total number of keys in all databases when saving data, otherwise O(1)", Some(server::shutdown);
-        "strlen", 2, ONE_KEY, [READONLY FAST STRING], "string", "2.2.0", "Get the length of the value stored in a key", "O(1)", Some(strings::strlen);
-        "substr", 4, ONE_KEY, [READONLY STRING DEPRECATED], "string", "1.0.0", "Get a substring of the string stored at a key", "O(N) where N is the length of the returned string", Some(strings::getrange);
-        "time", 1, NO_KEYS, [LOADING STALE FAST], "server", "2.6.0", "Return the current server time", "O(1)", Some(server::time);
-        "touch", -2, ALL_KEYS, [READONLY FAST KEYSPACE], "generic", "3.2.1", "Alters the last access time of a key(s). Returns the number of existing keys specified.", "O(N) where N is the number of keys that will be touched", Some(keys::exists);
-        "ttl", 2, ONE_KEY, [READONLY FAST KEYSPACE], "generic", "1.0.0", "Get the time to live for a key in seconds", "O(1)", Some(expiry::ttl);
-        "type", 2, ONE_KEY, [READONLY FAST KEYSPACE], "generic", "1.0.0", "Determine the type stored at key", "O(1)", Some(keys::r#type);
-        "unlink", -2, ALL_KEYS, [WRITE FAST KEYSPACE], "generic", "4.0.0", "Delete a key asynchronously in another thread. Otherwise it is just as DEL, but non blocking.", "O(1) for each key removed regardless of its size", Some(keys::del);
-    };
+    pub const TABLE: &'static [Self] = &[
+        Self::new("append", 3, key_specs::EXTEND, &[WRITE, DENYOOM, FAST, STRING], strings::append),
+        Self::new(
+            "auth",
+            -2,
+            key_specs::NONE,
+            &[NOSCRIPT, LOADING, STALE, FAST, NO_AUTH, ALLOW_BUSY, CONNECTION],
+            connection::auth,
+        ),
+        Self::container("client", Self::CLIENT),
+        Self::new("command", -1, key_specs::NONE, &[LOADING, STALE, CONNECTION], introspection::command)
+            .with(Self::COMMAND),
+        Self::container("config", Self::CONFIG),
+        Self::new("copy", -3, key_specs::COPY, &[WRITE, DENYOOM, KEYSPACE], keys::copy),
+        Self::new("dbsize", 1, key_specs::NONE, &[READONLY, FAST, KEYSPACE], keys::dbsize),
+        Self::new("decr", 2, key_specs::MODIFY, &[WRITE, DENYOOM, FAST, STRING], counters::decr),
+        Self::new("decrby", 3, key_specs::MODIFY, &[WRITE, DENYOOM, FAST, STRING], counters::decrby),
+        Self::new("del", -2, key_specs::REMOVE_ALL, &[WRITE, KEYSPACE], keys::del),
+        Self::new("echo", 2, key_specs::NONE, &[LOADING, STALE, FAST, CONNECTION], connection::echo),
+        Self::new("exists", -2, key_specs::LOOK_ALL, &[READONLY, FAST, KEYSPACE], keys::exists),
+        Self::new("expire", -3, key_specs::UPDATE, &[WRITE, FAST, KEYSPACE], expiry::expire),
+        Self::new("expireat", -3, key_specs::UPDATE, &[WRITE, FAST, KEYSPACE], expiry::expireat),
+        Self::new("expiretime", 2, key_specs::READ, &[READONLY, FAST, KEYSPACE], expiry::expiretime),
+        Self::new("flushall", -1, key_specs::NONE, &[WRITE, KEYSPACE, DANGEROUS], keys::flush),
+        Self::new("flushdb", -1, key_specs::NONE, &[WRITE, KEYSPACE, DANGEROUS], keys::flush),
+        Self::new("get", 2, key_specs::READ, &[READONLY, FAST, STRING], strings::get),
+        Self::new("getdel", 2, key_specs::TAKE, &[WRITE, FAST, STRING], strings::getdel),
+        Self::new("getex", -2, key_specs::GETEX, &[WRITE, FAST, STRING], set::getex),
+        Self::new("getrange", 4, key_specs::READ, &[READONLY, STRING], strings::getrange),
+        Self::new("getset", 3, key_specs::MODIFY, &[WRITE, DENYOOM, FAST, STRING], strings::getset),
+        Self::new(
+            "hello",
+            -1,
+            key_specs::NONE,
+            &[NOSCRIPT, LOADING, STALE, FAST, NO_AUTH, ALLOW_BUSY, CONNECTION],
+            connection::hello,
+        ),
+        Self::new("incr", 2, key_specs::MODIFY, &[WRITE, DENYOOM, FAST, STRING], counters::incr),
+        Self::new("incrby", 3, key_specs::MODIFY, &[WRITE, DENYOOM, FAST, STRING], counters::incrby),
+        Self::new("incrbyfloat", 3, key_specs::MODIFY, &[WRITE, DENYOOM, FAST, STRING], counters::incrbyfloat),
+        Self::new("info", -1, key_specs::NONE, &[LOADING, STALE, DANGEROUS], info::info),
+        Self::new("keys", 2, key_specs::NONE, &[READONLY, KEYSPACE, DANGEROUS], scan::keys),
+        Self::new("mget", -2, key_specs::READ_ALL, &[READONLY, FAST, STRING], strings::mget),
+        Self::new("mset", -3, key_specs::OVERWRITE_PAIRS, &[WRITE, DENYOOM, STRING], strings::mset),
+        Self::new("msetnx", -3, key_specs::INSERT_PAIRS, &[WRITE, DENYOOM, STRING], strings::msetnx),
+        Self::new("persist", 2, key_specs::UPDATE, &[WRITE, FAST, KEYSPACE], expiry::persist),
+        Self::new("pexpire", -3, key_specs::UPDATE, &[WRITE, FAST, KEYSPACE], expiry::pexpire),
+        Self::new("pexpireat", -3, key_specs::UPDATE, &[WRITE, FAST, KEYSPACE], expiry::pexpireat),
+        Self::new("pexpiretime", 2, key_specs::READ, &[READONLY, FAST, KEYSPACE], expiry::pexpiretime),
+        Self::new("ping", -1, key_specs::NONE, &[FAST, CONNECTION], connection::ping),
+        Self::new("psetex", 4, key_specs::OVERWRITE, &[WRITE, DENYOOM, STRING], set::psetex),
+        Self::new("pttl", 2, key_specs::READ, &[READONLY, FAST, KEYSPACE], expiry::pttl),
+        Self::new(
+            "quit",
+            -1,
+            key_specs::NONE,
+            &[NOSCRIPT, LOADING, STALE, FAST, NO_AUTH, ALLOW_BUSY, CONNECTION],
+            connection::quit,
+        ),
+        Self::new("randomkey", 1, key_specs::NONE, &[READONLY, KEYSPACE], keys::randomkey),
+        Self::new("rename", 3, key_specs::RENAME, &[WRITE, KEYSPACE], keys::rename),
+        Self::new("renamenx", 3, key_specs::RENAMENX, &[WRITE, FAST, KEYSPACE], keys::renamenx),
+        Self::new(
+            "reset",
+            1,
+            key_specs::NONE,
+            &[NOSCRIPT, LOADING, STALE, FAST, NO_AUTH, ALLOW_BUSY, CONNECTION],
+            connection::reset,
+        ),
+        Self::new("scan", -2, key_specs::NONE, &[READONLY, KEYSPACE], scan::scan),
+        Self::new("select", 2, key_specs::NONE, &[LOADING, STALE, FAST, CONNECTION], connection::select),
+        Self::new("set", -3, key_specs::SET, &[WRITE, DENYOOM, STRING], set::set),
+        Self::new("setex", 4, key_specs::OVERWRITE, &[WRITE, DENYOOM, STRING], set::setex),
+        Self::new("setnx", 3, key_specs::INSERT, &[WRITE, DENYOOM, FAST, STRING], strings::setnx),
+        Self::new("setrange", 4, key_specs::UPDATE, &[WRITE, DENYOOM, STRING], strings::setrange),
+        Self::new(
+            "shutdown",
+            -1,
+            key_specs::NONE,
+            &[ADMIN, NOSCRIPT, LOADING, STALE, NO_MULTI, ALLOW_BUSY],
+            server::shutdown,
+        ),
+        Self::new("strlen", 2, key_specs::LOOK, &[READONLY, FAST, STRING], strings::strlen),
+        Self::new("substr", 4, key_specs::READ, &[READONLY, STRING], strings::getrange),
+        Self::new("time", 1, key_specs::NONE, &[LOADING, STALE, FAST], server::time),
+        Self::new("touch", -2, key_specs::LOOK_ALL, &[READONLY, FAST, KEYSPACE], keys::exists),
+        Self::new("ttl", 2, key_specs::READ, &[READONLY, FAST, KEYSPACE], expiry::ttl),
+        Self::new("type", 2, key_specs::LOOK, &[READONLY, FAST, KEYSPACE], keys::r#type),
+        Self::new("unlink", -2, key_specs::REMOVE_ALL, &[WRITE, FAST, KEYSPACE], keys::del),
+    ];
 
-    const CLIENT: &'static [Self] = commands! {
-        "client|getname", 2, NO_KEYS, [NOSCRIPT LOADING STALE CONNECTION], "connection", "2.6.9", "Get the current connection name", "O(1)", Some(client::getname);
-        "client|help", 2, NO_KEYS, [LOADING STALE CONNECTION], "connection", "5.0.0", "Show helpful text about the different subcommands", "O(1)", Some(client::help);
-        "client|id", 2, NO_KEYS, [NOSCRIPT LOADING STALE CONNECTION], "connection", "5.0.0", "Returns the client ID for the current connection", "O(1)", Some(client::id);
-        "client|info", 2, NO_KEYS, [NOSCRIPT LOADING STALE CONNECTION], "connection", "6.2.0", "Returns information about the current client connection.", "O(1)", Some(client::info);
-        "client|setinfo", 4, NO_KEYS, [NOSCRIPT LOADING STALE CONNECTION], "connection", "7.2.0", "Sets information specific to the client or connection.", "O(1)", Some(client::setinfo);
-        "client|setname", 3, NO_KEYS, [NOSCRIPT LOADING STALE CONNECTION], "connection", "2.6.9", "Set the current connection name", "O(1)", Some(client::setname);
-    };
+    const CLIENT: &'static [Self] = &[
+        Self::new("client|getname", 2, key_specs::NONE, &[NOSCRIPT, LOADING, STALE, CONNECTION], client::getname),
+        Self::new("client|help", 2, key_specs::NONE, &[LOADING, STALE, CONNECTION], client::help),
+        Self::new("client|id", 2, key_specs::NONE, &[NOSCRIPT, LOADING, STALE, CONNECTION], client::id),
+        Self::new("client|info", 2, key_specs::NONE, &[NOSCRIPT, LOADING, STALE, CONNECTION], client::info),
+        Self::new("client|setinfo", 4, key_specs::NONE, &[NOSCRIPT, LOADING, STALE, CONNECTION], client::setinfo),
+        Self::new("client|setname", 3, key_specs::NONE, &[NOSCRIPT, LOADING, STALE, CONNECTION], client::setname),
+    ];
 
-    const COMMAND: &'static [Self] = commands! {
-        "command|count", 2, NO_KEYS, [LOADING STALE CONNECTION], "server", "2.8.13", "Get total number of Redis commands", "O(1)", Some(introspection::count);
-        "command|docs", -2, NO_KEYS, [LOADING STALE CONNECTION], "server", "7.0.0", "Get array of specific Redis command documentation", "O(N) where N is the number of commands to look up", Some(introspection::docs);
-        "command|getkeys", -4, NO_KEYS, [LOADING STALE CONNECTION], "server", "2.8.13", "Extract keys given a full Redis command", "O(N) where N is the number of arguments to the command", Some(introspection::getkeys);
-        "command|help", 2, NO_KEYS, [LOADING STALE CONNECTION], "server", "5.0.0", "Show helpful text about the different subcommands", "O(1)", Some(introspection::help);
-        "command|info", -2, NO_KEYS, [LOADING STALE CONNECTION], "server", "2.8.13", "Get array of specific Redis command details, or all when no argument is given.", "O(N) where N is the number of commands to look up", Some(introspection::info);
-        "command|list", -2, NO_KEYS, [LOADING STALE CONNECTION], "server", "7.0.0", "Get an array of Redis command names", "O(N) where N is the total number of Redis commands", Some(introspection::list);
-    };
+    const COMMAND: &'static [Self] = &[
+        Self::new("command|count", 2, key_specs::NONE, &[LOADING, STALE, CONNECTION], introspection::count),
+        Self::new("command|docs", -2, key_specs::NONE, &[LOADING, STALE, CONNECTION], introspection::docs),
+        Self::new("command|getkeys", -4, key_specs::NONE, &[LOADING, STALE, CONNECTION], introspection::getkeys),
+        Self::new("command|help", 2, key_specs::NONE, &[LOADING, STALE, CONNECTION], introspection::help),
+        Self::new("command|info", -2, key_specs::NONE, &[LOADING, STALE, CONNECTION], introspection::info),
+        Self::new("command|list", -2, key_specs::NONE, &[LOADING, STALE, CONNECTION], introspection::list),
+    ];
 
-    const CONFIG: &'static [Self] = commands! {
-        "config|get", -3, NO_KEYS, [ADMIN NOSCRIPT LOADING STALE], "server", "2.0.0", "Get the values of configuration parameters", "O(N) when N is the number of configuration parameters provided", Some(config::get);
-        "config|help", 2, NO_KEYS, [LOADING STALE], "server", "5.0.0", "Show helpful text about the different subcommands", "O(1)", Some(config::help);
-        "config|resetstat", 2, NO_KEYS, [ADMIN NOSCRIPT LOADING STALE], "server", "2.0.0", "Reset the stats returned by INFO", "O(1)", Some(config::resetstat);
-        "config|set", -4, NO_KEYS, [ADMIN NOSCRIPT LOADING STALE], "server", "2.0.0", "Set configuration parameters to the given values", "O(N) when N is the number of configuration parameters provided", Some(config::set);
-    };
+    const CONFIG: &'static [Self] = &[
+        Self::new("config|get", -3, key_specs::NONE, &[ADMIN, NOSCRIPT, LOADING, STALE], config::get),
+        Self::new("config|help", 2, key_specs::NONE, &[LOADING, STALE], config::help),
+        Self::new("config|resetstat", 2, key_specs::NONE, &[ADMIN, NOSCRIPT, LOADING, STALE], config::resetstat),
+        Self::new("config|set", -4, key_specs::NONE, &[ADMIN, NOSCRIPT, LOADING, STALE], config::set),
+    ];
 }
 
 #[cfg(test)]

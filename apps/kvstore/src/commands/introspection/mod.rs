@@ -1,10 +1,14 @@
 //! `COMMAND`: the table, told to clients.
 
+mod describe;
+mod document;
+
+use describe::describe;
+use document::document;
 use pmem::Medium;
 
 use super::arguments::is;
 use super::failure::{Failure, Outcome, SYNTAX};
-use super::flags::Flags;
 use super::table::Command;
 use super::{Context, Request};
 use crate::glob;
@@ -46,7 +50,7 @@ pub fn docs<M: Medium + 'static>(context: &mut Context<'_, '_, M>, request: Requ
         2 => Command::<M>::TABLE.iter().collect(),
         _ => request.from(2).filter_map(Command::<M>::named).collect(),
     };
-    document(&mut context.reply, &found);
+    document(&mut context.reply, found.into_iter());
     Ok(())
 }
 
@@ -101,14 +105,13 @@ impl Filter {
 pub fn getkeys<M: Medium + 'static>(context: &mut Context<'_, '_, M>, request: Request<'_>) -> Outcome {
     let command = Command::<M>::named(request.get(2)).ok_or(Failure::text("ERR Invalid command specified"))?;
     let count = request.len() - 2;
-    if command.keys.first == 0 {
+    if command.key_specs.is_empty() {
         return Err(Failure::text("ERR The command has no key arguments"));
     }
     if !command.takes(count) {
         return Err(Failure::text("ERR Invalid number of arguments specified for command"));
     }
-    let last = if command.keys.last < 0 { count - 1 } else { command.keys.last as usize };
-    let keys = (command.keys.first..=last).step_by(command.keys.step);
+    let keys = command.key_specs.iter().flat_map(|spec| spec.keys(count));
     context.reply.array(keys.clone().count());
     for at in keys {
         context.reply.bulk(request.get(2 + at));
@@ -141,56 +144,5 @@ pub fn reply_help(reply: &mut Reply<'_>, container: &str, lines: &[(&str, &str)]
     for (name, text) in lines.iter().chain(&help) {
         reply.status(name);
         reply.status(&format!("    {text}"));
-    }
-}
-
-/// One command as `COMMAND INFO` shows it. Tips and key specifications, which Redis has in the eighth and the ninth
-/// place, are left empty: the three numbers before say where the keys are for every command that we have.
-fn describe<M: Medium>(reply: &mut Reply<'_>, command: &Command<M>) {
-    reply.array(10);
-    reply.bulk(command.full_name.as_bytes());
-    reply.integer(command.arity.into());
-    statuses(reply, command.flags.names());
-    reply.integer(command.keys.first as i64);
-    reply.integer(command.keys.last.into());
-    reply.integer(command.keys.step as i64);
-    statuses(reply, command.flags.categories());
-    reply.array(0);
-    reply.array(0);
-    reply.array(command.subcommands.len());
-    for subcommand in command.subcommands {
-        describe(reply, subcommand);
-    }
-}
-
-fn statuses(reply: &mut Reply<'_>, names: impl Iterator<Item = &'static str> + Clone) {
-    reply.set(names.clone().count());
-    names.for_each(|name| reply.status(name));
-}
-
-/// Commands as `COMMAND DOCS` shows them.
-fn document<M: Medium>(reply: &mut Reply<'_>, commands: &[&Command<M>]) {
-    reply.map(commands.len());
-    for command in commands {
-        let deprecated = command.flags.has(Flags::DEPRECATED);
-        reply.bulk(command.full_name.as_bytes());
-        reply.map(4 + usize::from(deprecated) + usize::from(!command.subcommands.is_empty()));
-        for (name, value) in [
-            ("summary", command.summary),
-            ("since", command.since),
-            ("group", command.group),
-            ("complexity", command.complexity),
-        ] {
-            reply.bulk(name.as_bytes());
-            reply.bulk(value.as_bytes());
-        }
-        if deprecated {
-            reply.bulk(b"doc_flags");
-            statuses(reply, std::iter::once("deprecated"));
-        }
-        if !command.subcommands.is_empty() {
-            reply.bulk(b"subcommands");
-            document(reply, &command.subcommands.iter().collect::<Vec<_>>());
-        }
     }
 }
