@@ -5,8 +5,9 @@
 //! alloc too when it is named.
 //! The stage `pool`, which runs only when it is named, tests `pmem` optimised and at full strength: a hundred thousand
 //! power cuts, and mutants of the pool that the tests must find. The stage `soak`, which runs only when it is named,
-//! keeps a machine under load for ten minutes, or `HOLDFAST_SOAK_SECONDS`, and looks for what is left. A stage in which
-//! no test ran has not tested anything, and counts as a failure.
+//! keeps a machine under load for ten minutes, or `HOLDFAST_SOAK_SECONDS`, and looks for what is left. The stage
+//! `hostile`, which runs only when it is named, tries on machines of all sizes what clients do to bring a store down. A
+//! stage in which no test ran has not tested anything, and counts as a failure.
 
 use std::io::{BufRead, BufReader};
 use std::ops::AddAssign;
@@ -24,6 +25,8 @@ use crate::{apps, setup, workspace};
 
 /// The package with the programs that only tests boot.
 const TEST_PROGRAMS: &str = "test-programs";
+/// The store's package.
+const STORE: &str = "kvstore";
 /// The packages of which there is a build for a debugger too.
 const DEBUGGED_PACKAGES: [&str; 1] = ["hello"];
 /// The package whose tests boot images.
@@ -62,6 +65,7 @@ enum Stage {
     Library,
     Pool,
     Soak,
+    Hostile,
 }
 
 impl Stage {
@@ -69,7 +73,7 @@ impl Stage {
     const USUAL: [Self; 3] = [Self::Host, Self::Guest, Self::Library];
     /// Those with tests of our own, which a name selects.
     const OWN: [Self; 2] = [Self::Host, Self::Guest];
-    const ALL: [Self; 5] = [Self::Host, Self::Guest, Self::Library, Self::Pool, Self::Soak];
+    const ALL: [Self; 6] = [Self::Host, Self::Guest, Self::Library, Self::Pool, Self::Soak, Self::Hostile];
 
     fn name(self) -> &'static str {
         match self {
@@ -78,6 +82,7 @@ impl Stage {
             Self::Library => "std",
             Self::Pool => "pool",
             Self::Soak => "soak",
+            Self::Hostile => "hostile",
         }
     }
 }
@@ -198,13 +203,8 @@ fn run(stage: Stage, only: &Only<'_>, processors: u32, toolchain: &Toolchain) ->
     match stage {
         Stage::Host => {}
         Stage::Pool => return run_pool(cargo),
-        Stage::Soak => {
-            let images = guest::build(toolchain, &[TEST_PROGRAMS], Profile::Release)?;
-            cargo.env(IMAGES_VARIABLE, images);
-            // One load at a time, the short ones first; what they print is shown as it comes.
-            cargo.args(["--package", BOOTING_TESTS, "--test", "soak", "--"]);
-            cargo.args(["--include-ignored", "--nocapture", "--test-threads=1"]);
-        }
+        Stage::Soak => run_long(&mut cargo, "soak", TEST_PROGRAMS, toolchain)?,
+        Stage::Hostile => run_long(&mut cargo, "hostile", STORE, toolchain)?,
         Stage::Library => {
             let part = match only {
                 Only::Named(name) => library_tests::Part::Named(name),
@@ -247,6 +247,15 @@ fn run(stage: Stage, only: &Only<'_>, processors: u32, toolchain: &Toolchain) ->
         Only::Named(part) => drop(cargo.args(["--", part])),
     }
     show_and_count(cargo, |_| {})
+}
+
+/// Has all tests of one file run, those too that are too long for every day, with the programs of this package.
+fn run_long(cargo: &mut Command, file: &str, package: &str, toolchain: &Toolchain) -> Result<()> {
+    cargo.env(IMAGES_VARIABLE, guest::build(toolchain, &[package], Profile::Release)?);
+    // One load at a time, the short ones first; what they print is shown as it comes.
+    cargo.args(["--package", BOOTING_TESTS, "--test", file, "--"]);
+    cargo.args(["--include-ignored", "--nocapture", "--test-threads=1"]);
+    Ok(())
 }
 
 /// Runs the stage `pool`: the tests of `pmem` with as many power cuts as they are trusted for, and the mutants. Where
@@ -353,6 +362,7 @@ mod tests {
         assert_eq!(select(Some("guest")), (vec![Stage::Guest], Only::All));
         assert_eq!(select(Some("pool")), (vec![Stage::Pool], Only::All));
         assert_eq!(select(Some("soak")), (vec![Stage::Soak], Only::All));
+        assert_eq!(select(Some("hostile")), (vec![Stage::Hostile], Only::All));
         let files = |names: &[&str]| Only::Files(names.iter().map(|&name| name.to_owned()).collect());
         assert_eq!(select(Some("protection")), (vec![Stage::Guest], files(&["protection", "protection_matrix"])));
         assert_eq!(select(Some("protection_matrix")), (vec![Stage::Guest], files(&["protection_matrix"])));

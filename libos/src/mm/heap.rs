@@ -1,7 +1,11 @@
 //! The heap: one allocator for the program, `std` and this library.
+//!
+//! The last part of memory is kept for small pieces, as kernels keep it by watermarks. Whoever makes a large allocation
+//! can ask whether there is room (`try_reserve`), and is the only one to notice when there is none; a `Box` or a
+//! node of a tree cannot ask, and a program that gets none is at its end.
 
-use core::alloc::Layout;
-use core::ptr::NonNull;
+use core::alloc::{GlobalAlloc, Layout};
+use core::ptr::{NonNull, null_mut};
 
 use talc::TalcLock;
 use talc::base::Talc;
@@ -9,7 +13,7 @@ use talc::base::binning::Binning;
 use talc::source::Source;
 
 use super::layout::PAGE;
-use super::ram::{allocate_frames, release_frames};
+use super::ram::{allocate_frames, free_bytes, kept_bytes, release_frames};
 use crate::sync::{RawIrqLock, class};
 
 /// The heap grows by at least this much, in bytes.
@@ -17,6 +21,9 @@ const GROWTH: u64 = 1 << 20;
 
 /// Room for the allocator's own bookkeeping in a new part of the heap, in bytes.
 const OVERHEAD: u64 = 64 << 10;
+
+/// Allocations above this size, in bytes, leave the last part of memory alone.
+const LARGE: usize = 32 << 10;
 
 /// Grows the heap by frames of RAM.
 #[derive(Debug)]
@@ -34,8 +41,9 @@ unsafe impl Send for FrameSource {}
 unsafe impl Source for FrameSource {
     fn acquire<B: Binning>(talc: &mut Talc<Self, B>, layout: Layout) -> Result<(), ()> {
         let wanted = layout.size().checked_add(layout.align()).ok_or(())? as u64;
-        let bytes = wanted.checked_add(OVERHEAD).ok_or(())?.max(GROWTH).next_multiple_of(PAGE);
-        let physical = allocate_frames(bytes / PAGE).ok_or(())?;
+        let least = wanted.checked_add(OVERHEAD).ok_or(())?.next_multiple_of(PAGE);
+        let take = |bytes: u64| allocate_frames(bytes / PAGE).map(|physical| (physical, bytes));
+        let (physical, bytes) = take(least.max(GROWTH)).or_else(|| take(least)).ok_or(())?;
         let start = physical as *mut u8;
         let grown_end = start.wrapping_add(bytes as usize);
         let end = match talc.source.end {
@@ -54,11 +62,52 @@ unsafe impl Source for FrameSource {
     }
 }
 
+/// The allocator of the whole image.
+pub(crate) struct Heap(TalcLock<RawIrqLock<class::Heap>, FrameSource>);
+
 /// The heap of the whole image. Its lock disables interrupts, so that a thread is never preempted while holding it;
 /// interrupt handlers do not allocate.
 #[global_allocator]
-pub(crate) static HEAP: TalcLock<RawIrqLock<class::Heap>, FrameSource> =
-    TalcLock::new(FrameSource { end: None, grown: 0 });
+pub(crate) static HEAP: Heap = Heap(TalcLock::new(FrameSource { end: None, grown: 0 }));
+
+impl Heap {
+    /// Whether a piece of this size may be made. Threads that ask at the same moment may go over together.
+    fn admits(&self, size: usize) -> bool {
+        size <= LARGE || available_bytes() >= size as u64
+    }
+}
+
+// SAFETY: every call goes to talc, which upholds this trait's contract, or fails, which the contract allows.
+unsafe impl GlobalAlloc for Heap {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        if !self.admits(layout.size()) {
+            return null_mut();
+        }
+        // SAFETY: the caller promises what `GlobalAlloc` asks for, of us and so of talc.
+        unsafe { self.0.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        // SAFETY: as above; the piece is talc's, for all of ours are.
+        unsafe { self.0.dealloc(pointer, layout) }
+    }
+
+    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
+        // A piece that cannot grow where it is needs room for all of it anew.
+        if new_size > layout.size() && !self.admits(new_size) {
+            return null_mut();
+        }
+        // SAFETY: as above; the piece is talc's, for all of ours are.
+        unsafe { self.0.realloc(pointer, layout, new_size) }
+    }
+}
+
+/// How much memory there is for large pieces, in bytes: RAM in no use and what is free in the heap, without the last
+/// part, which is kept for small ones.
+pub fn available_bytes() -> u64 {
+    let in_heap = HEAP.0.lock().counters().available_bytes as u64;
+    (in_heap + free_bytes()).saturating_sub(kept_bytes())
+}
 
 /// What is in the heap at a moment.
 #[derive(Clone, Copy, Debug)]
@@ -73,7 +122,7 @@ pub(crate) struct HeapAccount {
 
 /// What is in the heap now.
 pub(crate) fn account() -> HeapAccount {
-    let heap = HEAP.lock();
+    let heap = HEAP.0.lock();
     let counters = heap.counters();
     HeapAccount { pieces: counters.allocation_count, bytes: counters.allocated_bytes, grown: heap.source.grown }
 }

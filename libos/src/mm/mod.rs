@@ -24,6 +24,8 @@ mod stack;
 #[cfg(target_os = "hermit")]
 pub use device_memory::{DmaRegion, allocate_dma, map_firmware, map_mmio};
 #[cfg(target_os = "hermit")]
+pub use heap::available_bytes;
+#[cfg(target_os = "hermit")]
 pub use ram::free_bytes;
 #[cfg(target_os = "hermit")]
 pub use space::translate;

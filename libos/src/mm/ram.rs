@@ -2,6 +2,7 @@
 
 use core::ops::Range;
 use core::slice;
+use core::sync::atomic::{AtomicU64, Ordering};
 
 use spin::Once;
 
@@ -17,6 +18,14 @@ const LOW_MEMORY_END: u64 = 1 << 20;
 
 /// What the boot mapping covers: until the real tables are loaded, nothing above is reachable.
 const BOOT_MAPPING_END: u64 = 1 << 30;
+
+/// The part of RAM that is kept for small pieces of the heap, and its bounds in bytes.
+const KEPT_SHARE: u64 = 32;
+const LEAST_KEPT: u64 = 512 << 10;
+const MOST_KEPT: u64 = 8 << 20;
+
+/// See [`kept_bytes`].
+static KEPT: AtomicU64 = AtomicU64::new(0);
 
 static RANGES: Once<([Range<u64>; MAX_RANGES], usize)> = Once::new();
 static FRAMES: IrqLock<Option<FrameBitmap<'static>>, class::Frames> = IrqLock::new(None);
@@ -65,6 +74,7 @@ pub(super) unsafe fn init(usable: impl Iterator<Item = Range<u64>>, reserved: &[
     for range in [image(), bitmap].iter().chain(reserved) {
         frames.reserve(range.start / PAGE, range.end.div_ceil(PAGE) - range.start / PAGE);
     }
+    KEPT.store((frames.free() * PAGE / KEPT_SHARE).clamp(LEAST_KEPT, MOST_KEPT), Ordering::Relaxed);
     *FRAMES.lock() = Some(frames);
 }
 
@@ -97,4 +107,9 @@ pub(super) fn release_frames(physical: u64, count: u64) {
 /// How much RAM is in no use at all, in bytes (the heap's own free memory does not count).
 pub fn free_bytes() -> u64 {
     FRAMES.lock().as_ref().map_or(0, |frames| frames.free() * PAGE)
+}
+
+/// How much memory only small pieces of the heap may have, in bytes.
+pub(super) fn kept_bytes() -> u64 {
+    KEPT.load(Ordering::Relaxed)
 }

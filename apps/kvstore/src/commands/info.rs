@@ -196,12 +196,13 @@ fn holdfast(text: &mut String, state: &State) {
         "stray_accesses": activity.stray_accesses,
         "threads_ended": activity.threads_ended,
     );
-    boot(text);
+    machine(text);
 }
 
-/// How long the boot took, by stage, in microseconds.
+/// What of the machine's memory is free, in bytes, and how long its boot took, by stage, in microseconds.
 #[cfg(target_os = "hermit")]
-fn boot(text: &mut String) {
+fn machine(text: &mut String) {
+    lines!(text, "memory_available": libos::mm::available_bytes(),);
     let report = libos::boot::report();
     lines!(text, "boot_us": report.total(),);
     text.push_str("boot_stages_us:");
@@ -212,9 +213,9 @@ fn boot(text: &mut String) {
     text.push_str("\r\n");
 }
 
-/// On the host nothing is booted.
+/// On the host there is no machine of its own.
 #[cfg(not(target_os = "hermit"))]
-fn boot(_: &mut String) {}
+fn machine(_: &mut String) {}
 
 /// A number of bytes for people, as Redis writes it: `1.50K`.
 struct Bytes(u64);

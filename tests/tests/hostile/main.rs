@@ -1,0 +1,15 @@
+//! Hostile clients: the machine stays up, an honest client beside them is served, memory returns to where it was, and
+//! nothing that was acknowledged is lost.
+//!
+//! Each input is small and found from outside. The usual run has each on one machine, the smallest; `cargo xtask test
+//! hostile` has them on all [`SIZES`]. One file for each theme; [`scene`] is what they share.
+
+mod connections;
+mod scene;
+
+use xtask::size::MIB;
+
+/// The smallest machine that the store is meant for.
+const SMALLEST: u64 = 64 * MIB;
+/// The machines that the stage has, by their RAM.
+const SIZES: [u64; 4] = [SMALLEST, 96 * MIB, 128 * MIB, 256 * MIB];

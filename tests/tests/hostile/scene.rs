@@ -1,0 +1,135 @@
+//! A machine, an honest client in it, and what must be true when the hostile ones have gone.
+
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use holdfast_tests::resp::{Client, Reply};
+use holdfast_tests::store::{Store, StoreImage, store_machine};
+use xtask::qemu::MachineOptions;
+use xtask::size::MIB;
+
+/// How long an honest client may wait for one reply. A safety net only: a server that is stuck does not answer at all.
+const LONGEST_WAIT: Duration = Duration::from_secs(60);
+/// What of the machine's memory may be gone when all clients have: the heap's pieces are not where they were.
+const SLACK: u64 = 2 * MIB;
+/// What clients may still hold in buffers then: the honest one's and the observer's.
+const REST: u64 = 64 * 1024;
+/// The keys that the honest client writes, one after the other and again.
+const KEYS: usize = 64;
+
+/// A store in a machine.
+pub struct Scene {
+    store: Store,
+    image: StoreImage,
+    /// The machine's RAM.
+    pub memory: u64,
+    /// What was available when the store was ready.
+    available: u64,
+}
+
+impl Scene {
+    /// Boots a store in a machine with this RAM, on an empty pool of 256 MiB.
+    pub fn boot(memory: u64) -> Self {
+        let image = StoreImage::new(256 * MIB);
+        let store = Store::start(MachineOptions { memory, ..store_machine(image.open()) });
+        // The first connection makes what the network keeps.
+        drop(store.client());
+        let available = store.client().count("memory_available");
+        Self { store, image, memory, available }
+    }
+
+    /// The store.
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// Runs `hostile` while an honest client writes and reads; then everything has to be as it was.
+    pub fn endure(self, hostile: impl FnOnce(&Self)) {
+        let done = AtomicBool::new(false);
+        let honest = thread::scope(|scope| {
+            let honest = scope.spawn(|| Honest::run(self.store.address(), &done));
+            // A failing assertion must end the honest client, too.
+            let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| hostile(&self)));
+            done.store(true, Ordering::SeqCst);
+            let honest = honest.join();
+            if let Err(panic) = outcome {
+                self.print_console();
+                std::panic::resume_unwind(panic);
+            }
+            honest.unwrap_or_else(|panic| {
+                self.print_console();
+                std::panic::resume_unwind(panic)
+            })
+        });
+        println!(
+            "{} MiB: {} honest requests, the longest wait {:?}",
+            self.memory / MIB,
+            honest.requests,
+            honest.longest
+        );
+        assert!(honest.longest < LONGEST_WAIT, "an honest client waited {:?}", honest.longest);
+        self.expect_memory_back();
+        self.expect_kept(honest);
+    }
+
+    fn print_console(&self) {
+        println!("the console:\n{}", self.store.machine().console().lines().join("\n"));
+    }
+
+    /// Waits until clients' memory is free again; time does not decide, only that it comes to be.
+    fn expect_memory_back(&self) {
+        let deadline = Instant::now() + LONGEST_WAIT;
+        loop {
+            let mut client = self.store.client();
+            let [held, available] = client.counts(["used_memory_clients", "memory_available"]);
+            if held <= REST && available + SLACK >= self.available {
+                return;
+            }
+            assert!(
+                Instant::now() < deadline,
+                "clients hold {held} bytes, {available} of {} are available",
+                self.available
+            );
+            thread::sleep(Duration::from_millis(100));
+        }
+    }
+
+    /// Kills the machine and looks for what the honest client was told is stored.
+    fn expect_kept(self, honest: Honest) {
+        self.store.kill();
+        let store = Store::start(MachineOptions { memory: self.memory, ..store_machine(self.image.open()) });
+        let mut client = store.client();
+        for (key, value) in honest.acknowledged.iter().enumerate() {
+            let Some(value) = value else { continue };
+            assert_eq!(client.get(&format!("honest:{key}")), Some(value.clone().into_bytes()), "honest:{key}");
+        }
+    }
+}
+
+/// What an honest client has seen.
+struct Honest {
+    requests: u64,
+    longest: Duration,
+    /// The last value of each key that the server has acknowledged.
+    acknowledged: Vec<Option<String>>,
+}
+
+impl Honest {
+    /// Writes and reads small values until it is told to stop. Each request has to be answered as it should be.
+    fn run(address: SocketAddr, done: &AtomicBool) -> Self {
+        let mut honest = Self { requests: 0, longest: Duration::ZERO, acknowledged: vec![None; KEYS] };
+        let mut client = Client::connect(address).unwrap();
+        while !done.load(Ordering::SeqCst) || honest.requests < 100 {
+            let (key, value) = (honest.requests as usize % KEYS, format!("value {}", honest.requests));
+            let began = Instant::now();
+            assert_eq!(client.set(&format!("honest:{key}"), value.as_bytes()), Reply::ok());
+            assert_eq!(client.get(&format!("honest:{key}")).as_deref(), Some(value.as_bytes()));
+            honest.longest = honest.longest.max(began.elapsed());
+            honest.acknowledged[key] = Some(value);
+            honest.requests += 1;
+        }
+        honest
+    }
+}
