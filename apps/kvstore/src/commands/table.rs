@@ -86,6 +86,26 @@ impl<M: Medium + 'static> Command<M> {
         search(Self::TABLE, name)
     }
 
+    /// The command or subcommand of that full name: `client|id`.
+    pub fn fully_named(name: &[u8]) -> Option<&'static Self> {
+        let mut words = name.split(|byte| *byte == b'|');
+        let command = Self::named(words.next()?)?;
+        match (words.next(), words.next()) {
+            (None, _) => Some(command),
+            (Some(word), None) => search(command.subcommands, word),
+            _ => None,
+        }
+    }
+
+    /// The command or subcommand that a request with these two first words would call.
+    pub fn called(name: &[u8], next: Option<&[u8]>) -> Option<&'static Self> {
+        let command = Self::named(name)?;
+        match next {
+            Some(word) if !command.subcommands.is_empty() => search(command.subcommands, word),
+            _ => Some(command),
+        }
+    }
+
     /// Whether it can be called with so many arguments, its name among them.
     pub fn takes(&self, arguments: usize) -> bool {
         match usize::try_from(self.arity) {
@@ -247,6 +267,13 @@ impl<M: Medium + 'static> Command<M> {
         Self::new("command|count", 2, key_specs::NONE, &[LOADING, STALE, CONNECTION], introspection::count),
         Self::new("command|docs", -2, key_specs::NONE, &[LOADING, STALE, CONNECTION], introspection::docs),
         Self::new("command|getkeys", -4, key_specs::NONE, &[LOADING, STALE, CONNECTION], introspection::getkeys),
+        Self::new(
+            "command|getkeysandflags",
+            -4,
+            key_specs::NONE,
+            &[LOADING, STALE, CONNECTION],
+            introspection::getkeysandflags,
+        ),
         Self::new("command|help", 2, key_specs::NONE, &[LOADING, STALE, CONNECTION], introspection::help),
         Self::new("command|info", -2, key_specs::NONE, &[LOADING, STALE, CONNECTION], introspection::info),
         Self::new("command|list", -2, key_specs::NONE, &[LOADING, STALE, CONNECTION], introspection::list),
