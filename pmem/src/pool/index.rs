@@ -12,6 +12,7 @@ mod pages;
 use alloc::boxed::Box;
 use alloc::vec;
 use alloc::vec::Vec;
+use core::ops::RangeInclusive;
 
 pub(crate) use pages::{Missing, page_len};
 
@@ -319,7 +320,13 @@ impl Index {
                 visit(place_of(entry));
             }
         }
-        (cursor | !mask).reverse_bits().wrapping_add(1).reverse_bits()
+        cursor_behind(&self.covered(cursor))
+    }
+
+    /// The hashes, with their bits reversed, whose entries one step of a scan covers. So counted, the steps of a scan
+    /// follow one another without a gap, whatever the table's size is at each.
+    pub(crate) fn covered(&self, cursor: u64) -> RangeInclusive<u64> {
+        covered(self.level, cursor)
     }
 
     /// An entry's place, chosen by `seed`, about evenly over random seeds. `None` if there is no entry.
@@ -351,12 +358,28 @@ impl Index {
     }
 }
 
+fn covered(level: u32, cursor: u64) -> RangeInclusive<u64> {
+    let rest = u64::MAX >> level;
+    let first = cursor.reverse_bits() & !rest;
+    first..=first | rest
+}
+
+/// As [`Index::covered`], for a table with nothing in it.
+pub(crate) fn covered_in_smallest(cursor: u64) -> RangeInclusive<u64> {
+    covered(LEAST_LEVEL, cursor)
+}
+
+/// The cursor of the step behind the one that covers these, 0 at the end.
+pub(crate) fn cursor_behind(covered: &RangeInclusive<u64>) -> u64 {
+    covered.end().wrapping_add(1).reverse_bits()
+}
+
 fn new_page() -> Box<[Bucket]> {
     vec![[0; SLOTS + 1]; PAGE].into_boxed_slice()
 }
 
 /// The generator of Steele, Lea and Flood, "Fast splittable pseudorandom number generators".
-fn split_mix(state: &mut u64) -> u64 {
+pub(crate) fn split_mix(state: &mut u64) -> u64 {
     *state = state.wrapping_add(0x9E37_79B9_7F4A_7C15);
     let mut mixed = *state;
     mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);

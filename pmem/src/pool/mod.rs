@@ -9,6 +9,7 @@ mod checkpoint;
 mod clean;
 mod index;
 mod inspect;
+mod keyspace;
 mod log;
 mod media;
 mod record;

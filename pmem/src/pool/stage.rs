@@ -1,7 +1,8 @@
 //! The staging buffer: what a turn wrote and has not yet committed, encoded as it will lie on the medium.
 
+use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
-use core::ops::Range;
+use core::ops::{Range, RangeInclusive};
 
 use hashbrown::HashTable;
 
@@ -24,6 +25,8 @@ pub(crate) struct StagedOp {
     pub at: usize,
     /// Where the operation lies on the medium now, if it is moved rather than new.
     pub from: Option<u64>,
+    /// The staged operation on the same key before this one, as a position in [`Stage::ops`].
+    before: Option<usize>,
 }
 
 /// See the module's documentation.
@@ -34,6 +37,14 @@ pub(crate) struct Stage {
     pub ops: Vec<StagedOp>,
     /// The newest staged operation of each key that has one, as a position in `ops`.
     latest: HashTable<usize>,
+    /// How many of `ops` are counted in `growth`.
+    counted: usize,
+    /// How many keys the counted operations add.
+    growth: i64,
+    /// How many of `ops` are in `order`.
+    ordered: usize,
+    /// The first operation on each key, in the order of a scan: by the hash with its bits reversed, and the position.
+    order: BTreeSet<(u64, usize)>,
 }
 
 /// Where a frame begins.
@@ -55,6 +66,9 @@ impl Stage {
         self.bytes.shrink_to(KEEP);
         self.frames.clear();
         self.ops.clear();
+        self.recount();
+        self.ordered = 0;
+        self.order.clear();
         if !self.latest.is_empty() {
             self.latest.clear();
             self.latest.shrink_to(1 << 12, |_| 0);
@@ -74,7 +88,7 @@ impl Stage {
 
     /// Adds an operation to the frame begun last.
     pub(crate) fn push(&mut self, hash: u64, from: Option<u64>, header: &OpHeader, key: &[u8], value: &[&[u8]]) {
-        self.ops.push(StagedOp { hash, at: self.bytes.len(), from });
+        self.ops.push(StagedOp { hash, at: self.bytes.len(), from, before: None });
         record::encode_op(&mut self.bytes, header, key, value);
     }
 
@@ -97,7 +111,7 @@ impl Stage {
                 self.ops[*known].hash == hash && key_of(&self.bytes, self.ops[*known].at) == key
             });
             match known {
-                Some(known) => *known = op,
+                Some(known) => self.ops[op].before = Some(core::mem::replace(known, op)),
                 None => {
                     self.latest.insert_unique(hash, op, |known| self.ops[*known].hash);
                 }
@@ -124,10 +138,71 @@ impl Stage {
         Some((header, &bytes[header.value_at()..header.value_at() + header.value_len]))
     }
 
+    /// Whether no later staged operation is on the same key.
+    pub(crate) fn is_latest(&self, position: usize) -> bool {
+        self.latest.find(self.ops[position].hash, |known| *known == position).is_some()
+    }
+
+    /// Whether the staged operation on the same key before this one set its value. `None` if there is none.
+    pub(crate) fn before(&self, position: usize) -> Option<bool> {
+        let (kind, _) = self.op(self.ops[position].before?)?;
+        Some(matches!(kind, Kind::Put | Kind::PutLarge))
+    }
+
+    /// The next operation on a key that is not yet counted: its position and the key's hash.
+    pub(crate) fn next_uncounted(&mut self) -> Option<(usize, u64)> {
+        while let Some(op) = self.ops.get(self.counted) {
+            if matches!(self.op(self.counted), Some((Kind::Put | Kind::PutLarge | Kind::Remove, _))) {
+                return Some((self.counted, op.hash));
+            }
+            self.counted += 1;
+        }
+        None
+    }
+
+    /// Counts what the next uncounted operation does to the number of keys.
+    pub(crate) fn count(&mut self, position: usize, was_there: bool) {
+        let is_there = !matches!(self.op(position), Some((Kind::Remove, _)));
+        self.growth += i64::from(is_there) - i64::from(was_there);
+        self.counted = position + 1;
+    }
+
+    /// How many keys the counted operations add.
+    pub(crate) fn growth(&self) -> i64 {
+        self.growth
+    }
+
+    /// Forgets what was counted: the index holds something else now.
+    pub(crate) fn recount(&mut self) {
+        (self.counted, self.growth) = (0, 0);
+    }
+
+    /// Brings the order of the staged keys up to date.
+    pub(crate) fn order_keys(&mut self) {
+        for position in self.ordered..self.ops.len() {
+            let StagedOp { hash, before, .. } = self.ops[position];
+            if before.is_none() && !matches!(self.op(position), Some((Kind::Chunk, _)) | None) {
+                self.order.insert((hash.reverse_bits(), position));
+            }
+        }
+        self.ordered = self.ops.len();
+    }
+
+    /// The newest staged operation of each ordered key whose hash, with its bits reversed, is in `range`: its header, the
+    /// key, and the value.
+    pub(crate) fn keys_in(&self, range: RangeInclusive<u64>) -> impl Iterator<Item = (OpHeader, &[u8], &[u8])> {
+        self.order.range((*range.start(), 0)..=(*range.end(), usize::MAX)).filter_map(|(_, position)| {
+            let (_, key) = self.op(*position)?;
+            let (header, value) = self.latest(self.ops[*position].hash, key)?;
+            Some((header, key, value))
+        })
+    }
+
     /// DRAM that the buffer takes, in bytes.
     pub(crate) fn capacity(&self) -> u64 {
         let lists = self.frames.capacity() * size_of::<StagedFrame>() + self.ops.capacity() * size_of::<StagedOp>();
-        (self.bytes.capacity() + lists + self.latest.capacity() * size_of::<usize>()) as u64
+        let order = self.order.len() * 2 * size_of::<(u64, usize)>();
+        (self.bytes.capacity() + lists + order + self.latest.capacity() * size_of::<usize>()) as u64
     }
 }
 

@@ -6,7 +6,7 @@ use crate::error::Error;
 use crate::medium::Medium;
 use crate::pool::checkpoint::Which;
 use crate::pool::clean::{Choice, PUT_RESERVE, REMOVE_RESERVE};
-use crate::pool::log::{Found, Log, Peek, large_cost};
+use crate::pool::log::{Found, Log, large_cost};
 use crate::pool::record::{FRAME_HEADER, Kind, LARGE, Large, OpHeader, VALUE_LIMIT};
 use crate::pool::{Meta, Op};
 
@@ -17,8 +17,8 @@ const STAGE_LIMIT: usize = 512 << 10;
 /// [`Pool::turn`](crate::Pool::turn).
 pub struct Turn<'t, M: Medium> {
     medium: &'t M,
-    log: &'t mut Log,
-    reader: M::Reader<'t>,
+    pub(super) log: &'t mut Log,
+    pub(super) reader: M::Reader<'t>,
 }
 
 #[expect(clippy::large_enum_variant, reason = "one at a time lives, briefly, on the stack")]
@@ -160,69 +160,12 @@ impl<'t, M: Medium> Turn<'t, M> {
         Ok(())
     }
 
-    /// The number of keys.
-    pub fn len(&mut self) -> Result<u64, Error> {
-        self.settle()?;
-        Ok(self.log.keys.len())
-    }
-
-    /// Whether there is no key.
-    pub fn is_empty(&mut self) -> Result<bool, Error> {
-        Ok(self.len()? == 0)
-    }
-
-    /// Visits some keys, at least `count` of them unless the end comes first, and returns the cursor to go on with;
-    /// 0 begins, and 0 returned means that everything was visited.
-    ///
-    /// The guarantees are those of Redis's `SCAN`: a key that is there from the first call to the last is visited at
-    /// least once, whatever else comes and goes in between; one that comes or goes may or may not be; a key may be
-    /// visited more than once. Cursors of any value are safe.
-    pub fn scan(&mut self, cursor: u64, count: usize, mut f: impl FnMut(&[u8], Meta)) -> Result<u64, Error> {
-        self.settle()?;
-        let mut cursor = cursor;
-        let mut visited = 0;
-        // Empty buckets count a little, so that a table that was large once does not make one call long.
-        let mut buckets = count.max(1).saturating_mul(10);
-        let mut key = Vec::new();
-        let mut places = Vec::new();
-        loop {
-            places.clear();
-            if self.log.is_unread() {
-                self.log.ready_to_scan(&self.reader, cursor)?;
-            }
-            cursor = self.log.keys.scan(cursor, |place| places.push(place));
-            for place in &places {
-                key.clear();
-                match self.key_at(*place, &mut key) {
-                    Ok(meta) => f(&key, meta),
-                    // Its name is lost; whoever asks for it by name is told.
-                    Err(Error::Damaged { .. }) => {}
-                    Err(error) => return Err(error),
-                }
-                visited += 1;
-            }
-            buckets -= 1;
-            if cursor == 0 || visited >= count || buckets == 0 {
-                return Ok(cursor);
-            }
-        }
-    }
-
-    /// Appends some key to `key`, chosen by `seed`; `None` if the pool is empty. Equal seeds on an equal pool choose
-    /// the same key, and random seeds choose about evenly.
-    pub fn random(&mut self, seed: u64, key: &mut Vec<u8>) -> Result<Option<Meta>, Error> {
-        self.settle()?;
-        let start = key.len();
-        let mut result = Ok(None);
-        // Keys whose names are lost are passed over, if there are others.
-        for attempt in 0..64u64 {
-            let seed = seed ^ attempt.wrapping_mul(0x9e37_79b9_7f4a_7c15);
-            let Some(place) = self.log.ready_random(&self.reader, seed)? else { break };
-            key.truncate(start);
-            result = self.key_at(place, key).map(Some);
-            if !matches!(result, Err(Error::Damaged { .. })) {
-                break;
-            }
+    /// Makes what is staged durable now, before the turn's end, for a fence. What a turn stages is bounded without it. If
+    /// that fails, what was staged is lost, and the turn fails with it.
+    pub fn settle(&mut self) -> Result<(), Error> {
+        let result = self.commit();
+        if let Err(error) = &result {
+            self.log.lost.get_or_insert_with(|| error.clone());
         }
         result
     }
@@ -247,24 +190,6 @@ impl<'t, M: Medium> Turn<'t, M> {
         Ok(self.log.find(&self.reader, hash, key)?.map(Current::Stored))
     }
 
-    /// Appends the key of the live operation at `place` to `key`.
-    fn key_at(&self, place: u64, key: &mut Vec<u8>) -> Result<Meta, Error> {
-        let damaged = Error::Damaged { offset: place };
-        let Some(Peek { header, bytes, len }) = self.log.peek(&self.reader, place, 128)? else { return Err(damaged) };
-        if header.value_at() <= len {
-            key.extend_from_slice(&bytes[header.key_at()..header.value_at()]);
-        } else {
-            self.log.append(&self.reader, place + header.key_at() as u64, header.key_len, key)?;
-        }
-        let mut len = header.value_len as u64;
-        if header.kind == Kind::PutLarge {
-            let mut large = Vec::with_capacity(LARGE);
-            self.log.append(&self.reader, place + header.value_at() as u64, LARGE, &mut large)?;
-            len = Large::decode(&large).ok_or(damaged)?.len;
-        }
-        Ok(Meta { len, expires_at_ms: header.expires_at_ms })
-    }
-
     /// Ends the turn: what is staged becomes durable.
     pub(crate) fn finish(&mut self) -> Result<(), Error> {
         match self.log.lost.take() {
@@ -274,15 +199,6 @@ impl<'t, M: Medium> Turn<'t, M> {
             }
             None => self.settle(),
         }
-    }
-
-    /// Commits what is staged now. If that fails, what was staged is lost, and the turn fails with it.
-    fn settle(&mut self) -> Result<(), Error> {
-        let result = self.commit();
-        if let Err(error) = &result {
-            self.log.lost.get_or_insert_with(|| error.clone());
-        }
-        result
     }
 
     fn commit(&mut self) -> Result<(), Error> {

@@ -126,7 +126,7 @@ impl Step {
                 turn.atomically(&ops)
             }
             Step::Clear => turn.clear(),
-            Step::Settle => turn.len().map(drop),
+            Step::Settle => turn.settle(),
         }
     }
 

@@ -4,6 +4,8 @@
 //! writes its reply behind a seal that only the turn's receipt breaks. Nothing here knows sockets, and nothing waits.
 
 mod arguments;
+#[cfg(test)]
+mod batches;
 mod client;
 mod config;
 mod connection;

@@ -252,6 +252,7 @@ impl Log {
             self.note_damage(DamageKind::Checkpoint, place, BLOCK_HEADER as u64);
         }
         self.unverified = None;
+        self.stage.recount();
         if let Some(held) = &mut self.checkpoint {
             held.next = held.layout.blocks();
         }

@@ -1,0 +1,187 @@
+//! What one turn costs, and what it sees of its own writes.
+
+use std::collections::BTreeMap;
+
+use pmem::sim::Memory;
+use pmem::{Counters, Error, FormatOptions, Pool, Turn};
+
+const MIB: u64 = 1 << 20;
+
+fn fresh(len: u64) -> Pool<Memory> {
+    Pool::format(Memory::new(len), &FormatOptions::new([3; 16])).unwrap()
+}
+
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self, below: u64) -> u64 {
+        self.0 = self.0.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+        (self.0 >> 33) % below
+    }
+}
+
+/// What a turn cost the medium.
+fn cost(pool: &mut Pool<Memory>, f: impl FnOnce(&mut Turn<'_, Memory>)) -> Counters {
+    let before = pool.stats().medium;
+    let ((), _durable) = pool.turn(f).unwrap();
+    let after = pool.stats().medium;
+    Counters {
+        fences: after.fences - before.fences,
+        bytes_stored: after.bytes_stored - before.bytes_stored,
+        write_grants: after.write_grants - before.write_grants,
+        ..Counters::default()
+    }
+}
+
+/// All keys, as a scan finds them.
+fn scanned(turn: &mut Turn<'_, Memory>, count: usize) -> Result<Vec<Vec<u8>>, Error> {
+    let (mut keys, mut cursor) = (Vec::new(), 0);
+    loop {
+        cursor = turn.scan(cursor, count, |key, _| keys.push(key.to_vec()))?;
+        if cursor == 0 {
+            keys.sort();
+            return Ok(keys);
+        }
+    }
+}
+
+#[test]
+fn counting_scanning_and_drawing_after_writes_cost_no_fence_of_their_own() {
+    let mut pool = fresh(4 * MIB);
+    let ((), _durable) = pool.turn(|turn| turn.put(b"old", b"", None).unwrap()).unwrap();
+    let batch = cost(&mut pool, |turn| {
+        for number in 0..60u8 {
+            turn.put(&[number], b"value", None).unwrap();
+            assert_eq!(turn.len().unwrap(), 2 + u64::from(number));
+            assert_eq!(scanned(turn, 10).unwrap().len(), 2 + usize::from(number));
+            assert!(turn.random(u64::from(number), &mut Vec::new()).unwrap().is_some());
+        }
+    });
+    assert_eq!((batch.fences, batch.write_grants), (1, 1));
+}
+
+/// Who draws keys and removes each, because it has expired, pays for the batch and not for each key.
+#[test]
+fn drawing_keys_and_removing_them_costs_one_fence() {
+    let mut pool = fresh(64 * MIB);
+    let ((), _durable) = pool
+        .turn(|turn| {
+            for number in 0..2487u32 {
+                turn.put(&number.to_le_bytes(), b"", Some(1)).unwrap();
+            }
+        })
+        .unwrap();
+    let batch = cost(&mut pool, |turn| {
+        for seed in 0..2487u64 {
+            let mut key = Vec::new();
+            turn.random(seed, &mut key).unwrap().expect("there are some left");
+            assert!(turn.remove(&key).unwrap(), "a key is drawn that is not there");
+        }
+        assert_eq!(turn.random(1, &mut Vec::new()).unwrap(), None);
+        assert!(turn.is_empty().unwrap());
+    });
+    assert_eq!(batch.fences, 1);
+    assert_eq!(pool.stats().keys, 0);
+}
+
+#[test]
+fn reads_over_all_keys_see_what_is_staged() {
+    for seed in 0..6 {
+        let mut random = Random(seed);
+        let mut pool = fresh(4 * MIB);
+        let mut model: BTreeMap<Vec<u8>, u64> = BTreeMap::new();
+        for round in 0..12 {
+            if round % 4 == 3 {
+                pool = Pool::open(pool.close().unwrap()).unwrap();
+            }
+            let (result, _durable) = pool
+                .turn(|turn| {
+                    for _ in 0..120 {
+                        let key = format!("key-{}", random.next(700)).into_bytes();
+                        match random.next(200) {
+                            0 => {
+                                turn.clear()?;
+                                model.clear();
+                            }
+                            1 => turn.settle()?,
+                            2..90 => {
+                                turn.remove(&key)?;
+                                model.remove(&key);
+                            }
+                            _ => {
+                                // Some lie in chunks.
+                                let len = if random.next(9) == 0 { 9000 } else { random.next(50) };
+                                turn.put(&key, &vec![1; len as usize], Some(len))?;
+                                model.insert(key, len);
+                            }
+                        }
+                        if random.next(6) == 0 {
+                            assert_eq!(turn.len()?, model.len() as u64);
+                            let keys: Vec<_> = model.keys().cloned().collect();
+                            assert_eq!(scanned(turn, 1 + random.next(40) as usize)?, keys);
+                            let mut key = Vec::new();
+                            let drawn = turn.random(random.next(1 << 30), &mut key)?;
+                            assert_eq!(drawn.map(|meta| meta.len), model.get(&key).copied());
+                            assert_eq!(drawn.is_some(), !model.is_empty());
+                        }
+                    }
+                    Ok::<(), Error>(())
+                })
+                .unwrap();
+            result.unwrap();
+        }
+    }
+}
+
+/// A key that stays is visited, whether it is staged or stored, and whether it becomes stored between two steps.
+#[test]
+fn a_scan_visits_every_key_that_stays_staged_or_not() {
+    let mut random = Random(8);
+    let mut pool = fresh(8 * MIB);
+    let mut seen = vec![0; 400];
+    let mut cursor = 0;
+    let stays = |number: u64| format!("stays-{number}").into_bytes();
+    let ((), _durable) = pool.turn(|turn| (0..200).for_each(|it| turn.put(&stays(it), b"", None).unwrap())).unwrap();
+    let mut first = true;
+    while first || cursor != 0 {
+        let ((), _durable) = pool
+            .turn(|turn| {
+                if first {
+                    (200..400).for_each(|it| turn.put(&stays(it), b"", None).unwrap());
+                }
+                for _ in 0..3 {
+                    // Others come and go, and the table grows and shrinks.
+                    for _ in 0..300 {
+                        let key = random.next(6000).to_le_bytes();
+                        turn.put(&key, b"", None).unwrap();
+                        turn.remove(&random.next(6000).to_le_bytes()).unwrap();
+                    }
+                    if !first && cursor == 0 {
+                        return;
+                    }
+                    first = false;
+                    cursor = turn
+                        .scan(cursor, 20, |key, _| {
+                            if let Some(number) = key.strip_prefix(b"stays-") {
+                                seen[str::from_utf8(number).unwrap().parse::<usize>().unwrap()] += 1;
+                            }
+                        })
+                        .unwrap();
+                }
+            })
+            .unwrap();
+    }
+    assert!(seen.iter().all(|seen| *seen > 0), "{seen:?}");
+}
+
+#[test]
+fn a_scan_that_has_visited_everything_says_so_at_once() {
+    let mut pool = fresh(4 * MIB);
+    let ((), _durable) = pool
+        .turn(|turn| {
+            turn.put(b"k", b"v", None).unwrap();
+            assert_eq!(turn.scan(0, 1, |_, _| ()).unwrap(), 0);
+        })
+        .unwrap();
+    assert_eq!(pool.turn(|turn| turn.scan(0, 1, |_, _| ())).unwrap().0.unwrap(), 0);
+}
