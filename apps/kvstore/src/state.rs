@@ -121,6 +121,8 @@ pub struct State {
     pub client_memory: usize,
     /// Set when the medium has failed under a command: nothing of the current turn may be acknowledged.
     pub turn_failed: bool,
+    /// Set when a client has closed others: they are not in the loop's queue.
+    pub killed: bool,
     /// Set when the server is to stop.
     pub stopping: bool,
     /// The value that a command works on; kept for its memory.
@@ -148,6 +150,7 @@ impl State {
             clients: 0,
             client_memory: 0,
             turn_failed: false,
+            killed: false,
             stopping: false,
             value: Vec::new(),
             seed: seed | 1,

@@ -7,7 +7,7 @@ use pmem::medium::Gone;
 use pmem::{Counters, FormatOptions, Medium, Pool, sim};
 
 use crate::server::client::{Budget, Client};
-use crate::session::Session;
+use crate::session::{Ends, Others, Session};
 use crate::state::{ClientLimits, Facts, State};
 
 /// Memory of `pmem`'s own tests that can be taken away from writers.
@@ -53,6 +53,21 @@ pub fn pool_that_can_fail(gone: Arc<AtomicBool>) -> Pool<Memory> {
     Pool::format(medium, &FormatOptions::new([7; 16])).unwrap()
 }
 
+/// The state of client number `id`, which has the port `id`.
+pub fn session(id: u64, now_ms: u64) -> Session {
+    let ends = Ends { peer: ([127, 0, 0, 1], id as u16).into(), local: ([127, 0, 0, 1], 6379).into(), descriptor: 7 };
+    Session::new(id, ends, now_ms)
+}
+
+/// Clients that ask for nothing.
+pub struct Bystanders(pub Vec<Session>);
+
+impl Others for Bystanders {
+    fn each(&mut self, act: &mut dyn FnMut(&mut Session)) {
+        self.0.iter_mut().for_each(act);
+    }
+}
+
 /// A client and the server behind it, without sockets and with a clock of its own.
 pub struct Harness {
     /// The pool.
@@ -61,6 +76,8 @@ pub struct Harness {
     pub state: State,
     /// The client.
     pub client: Client,
+    /// Other clients, which ask for nothing.
+    pub others: Bystanders,
     /// The time in Unix milliseconds.
     pub now_ms: u64,
 }
@@ -71,8 +88,9 @@ impl Harness {
         let pool = pool();
         let limits = ClientLimits::new(pool.value_limit(), 12 << 20, 100);
         let state = State::new(Facts::default(), limits, 1);
-        let session = Session::new(1, ([127, 0, 0, 1], 1).into(), 0);
-        Self { pool, client: Client::new(session, &limits), state, now_ms: 1_700_000_000_000 }
+        let now_ms = 1_700_000_000_000;
+        let session = session(1, now_ms);
+        Self { pool, client: Client::new(session, &limits), others: Bystanders(Vec::new()), state, now_ms }
     }
 
     /// Lets bytes arrive in one piece; returns the replies that were sent.
@@ -92,11 +110,12 @@ impl Harness {
     /// Runs one turn, the step of the active expiry among it.
     pub fn turn(&mut self) {
         self.state.begin(self.now_ms * 1000, self.pool.stats());
-        let (client, state) = (&mut self.client, &mut self.state);
+        let (client, state, others) = (&mut self.client, &mut self.state, &mut self.others);
+        client.count_buffers(false);
         let ((), receipt) = self
             .pool
             .turn(|turn| {
-                client.execute(turn, state, &mut Budget::new(100));
+                client.execute(turn, state, others, &mut Budget::new(100));
                 crate::expire::step(turn, state);
             })
             .unwrap();

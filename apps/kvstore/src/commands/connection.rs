@@ -6,7 +6,7 @@ use super::arguments::{Options, integer, is, small_integer};
 use super::failure::{Failure, NO_SUCH_DATABASE, Outcome};
 use super::{Context, Request, client};
 use crate::resp::Protocol;
-use crate::session::Closing;
+use crate::session::{Closing, Hearing};
 
 /// The version of Redis whose commands, semantics and words these are.
 pub const REDIS_VERSION: &str = "7.0.15";
@@ -47,6 +47,9 @@ pub fn quit<M: Medium>(context: &mut Context<'_, '_, M>, _: Request<'_>) -> Outc
 pub fn reset<M: Medium>(context: &mut Context<'_, '_, M>, _: Request<'_>) -> Outcome {
     context.session.name.clear();
     context.session.multi_refused = false;
+    if context.session.hearing != Hearing::NotThis {
+        context.session.hearing = Hearing::All;
+    }
     set_protocol(context, Protocol::Resp2);
     context.reply.status("RESET");
     Ok(())

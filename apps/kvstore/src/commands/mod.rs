@@ -31,9 +31,10 @@ mod transaction;
 use pmem::{Medium, Turn};
 
 use crate::resp::{Reply, Request};
-use crate::session::{Closing, Session};
+use crate::session::{Closing, Others, Session};
 use crate::state::State;
 
+use failure::Outcome;
 pub use failure::{Failure, REQUEST_TOO_LONG, TOO_LONG};
 use table::Command;
 
@@ -45,29 +46,46 @@ pub struct Context<'a, 't, M: Medium> {
     pub state: &'a mut State,
     /// The client that asks.
     pub session: &'a mut Session,
+    /// All other clients.
+    pub others: &'a mut dyn Others,
     /// Where the answer goes.
     pub reply: Reply<'a>,
 }
 
-/// Executes one request: one reply is written, unless the client is to be closed without one.
+/// Executes one request: one reply is written, unless the client does not want it or is to be closed without one.
 pub fn execute<M: Medium + 'static>(context: &mut Context<'_, '_, M>, request: Request<'_>) {
-    let start = context.reply.position();
     context.state.counters.commands += 1;
-    // A browser that was lured into sending us a form must not get far: Redis closes on its first word, too.
-    if is_http(request.get(0)) {
-        context.session.closing = Some(Closing::Now);
-        return;
-    }
-    let outcome = transaction::answer(context, request).unwrap_or_else(|| {
+    answer(context, |context| {
+        // A browser that was lured into sending us a form must not get far: Redis closes on its first word, too.
+        if is_http(request.get(0)) {
+            context.session.closing = Some(Closing::Now);
+            return Ok(());
+        }
+        if let Some(outcome) = transaction::answer(context, request) {
+            return outcome;
+        }
         let (command, run) = Command::<M>::find(request)?;
         context.session.command = command.full_name;
         run(context, request)
     });
-    if let Err(failure) = outcome {
+}
+
+/// Answers a request that cannot be executed.
+pub fn refuse<M: Medium + 'static>(context: &mut Context<'_, '_, M>, failure: Failure) {
+    answer(context, |_| Err(failure));
+}
+
+fn answer<'a, 't, M: Medium>(context: &mut Context<'a, 't, M>, run: impl FnOnce(&mut Context<'a, 't, M>) -> Outcome) {
+    let start = context.reply.position();
+    context.session.hearing.begin();
+    if let Err(failure) = run(context) {
         context.reply.rewind(start);
         context.state.counters.errors += 1;
         context.state.turn_failed |= failure.is_fatal();
         failure.write(&mut context.reply);
+    }
+    if !context.session.hearing.end() {
+        context.reply.rewind(start);
     }
 }
 

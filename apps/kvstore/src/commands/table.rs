@@ -259,6 +259,16 @@ impl<M: Medium + 'static> Command<M> {
         Self::new("client|help", 2, key_specs::NONE, &[LOADING, STALE, CONNECTION], client::help),
         Self::new("client|id", 2, key_specs::NONE, &[NOSCRIPT, LOADING, STALE, CONNECTION], client::id),
         Self::new("client|info", 2, key_specs::NONE, &[NOSCRIPT, LOADING, STALE, CONNECTION], client::info),
+        Self::new("client|kill", -3, key_specs::NONE, &[ADMIN, NOSCRIPT, LOADING, STALE, CONNECTION], client::kill),
+        Self::new("client|list", -2, key_specs::NONE, &[ADMIN, NOSCRIPT, LOADING, STALE, CONNECTION], client::list),
+        Self::new(
+            "client|no-evict",
+            3,
+            key_specs::NONE,
+            &[ADMIN, NOSCRIPT, LOADING, STALE, CONNECTION],
+            client::no_evict,
+        ),
+        Self::new("client|reply", 3, key_specs::NONE, &[NOSCRIPT, LOADING, STALE, CONNECTION], client::reply),
         Self::new("client|setinfo", 4, key_specs::NONE, &[NOSCRIPT, LOADING, STALE, CONNECTION], client::setinfo),
         Self::new("client|setname", 3, key_specs::NONE, &[NOSCRIPT, LOADING, STALE, CONNECTION], client::setname),
     ];

@@ -3,9 +3,9 @@
 use pmem::{Medium, Turn};
 
 use super::outbox::Outbox;
-use crate::commands::{self, Context, REQUEST_TOO_LONG, TOO_LONG};
+use crate::commands::{self, Context, Failure, REQUEST_TOO_LONG, TOO_LONG};
 use crate::resp::{Input, Parser, Step};
-use crate::session::{Closing, Session};
+use crate::session::{Buffers, Closing, Others, Session};
 use crate::state::{ClientLimits, State};
 
 /// Most requests of one client in one turn: the others want their replies, too.
@@ -69,23 +69,27 @@ impl Client {
     }
 
     /// Executes its complete requests, within bounds. The replies stay sealed.
-    pub fn execute<M: Medium + 'static>(&mut self, turn: &mut Turn<'_, M>, state: &mut State, budget: &mut Budget) {
+    pub fn execute<M: Medium + 'static>(
+        &mut self,
+        turn: &mut Turn<'_, M>,
+        state: &mut State,
+        others: &mut dyn Others,
+        budget: &mut Budget,
+    ) {
         self.session.active_ms = state.now_ms;
         let mut requests = REQUESTS.min(budget.0);
         budget.0 -= requests;
         while requests > 0 && self.session.closing.is_none() && self.keeps_up(&state.limits) {
             let step = self.parser.step(&mut self.input);
-            let mut reply = self.outbox.writer(self.session.protocol);
+            let reply = self.outbox.writer(self.session.protocol);
+            let mut context = Context { turn, state, session: &mut self.session, others, reply };
             match step {
                 Ok(Step::Incomplete) => break,
-                Ok(Step::Request) => {
-                    let request = self.parser.request(&self.input);
-                    commands::execute(&mut Context { turn, state, session: &mut self.session, reply }, request);
-                }
-                Ok(Step::ArgumentTooLong) => TOO_LONG.write(&mut reply),
-                Ok(Step::RequestTooLong) => REQUEST_TOO_LONG.write(&mut reply),
+                Ok(Step::Request) => commands::execute(&mut context, self.parser.request(&self.input)),
+                Ok(Step::ArgumentTooLong) => commands::refuse(&mut context, TOO_LONG),
+                Ok(Step::RequestTooLong) => commands::refuse(&mut context, REQUEST_TOO_LONG),
                 Err(error) => {
-                    reply.error(&error.text());
+                    commands::refuse(&mut context, Failure::owned(error.text()));
                     self.session.closing = Some(Closing::AfterReplies);
                     break;
                 }
@@ -108,8 +112,19 @@ impl Client {
         self.session.closing = Some(Closing::Now);
     }
 
-    /// Bytes of memory that its buffers hold.
-    pub fn memory(&self) -> usize {
-        self.input.memory() + self.parser.memory() + self.outbox.memory()
+    /// Notes in the session what the buffers hold. `blocked`: its socket takes no more replies.
+    pub fn count_buffers(&mut self, blocked: bool) -> Buffers {
+        let requests = self.input.pending().len();
+        let replies = self.outbox.memory();
+        self.session.buffers = Buffers {
+            requests,
+            requests_free: self.input.memory() - requests,
+            arguments: self.parser.memory(),
+            replies,
+            replies_peak: replies.max(self.session.buffers.replies_peak),
+            replies_waiting: self.outbox.waiting(),
+            blocked,
+        };
+        self.session.buffers
     }
 }

@@ -6,7 +6,8 @@ use mio::net::TcpStream;
 use mio::{Interest, Registry, Token};
 
 use super::client::Client;
-use crate::session::Closing;
+use super::slab::Rest;
+use crate::session::{Closing, Others, Session};
 use crate::state::{ClientLimits, Counters};
 
 /// Most bytes read from one connection in one round.
@@ -112,7 +113,7 @@ impl Connection {
 
     /// Brings `total`, the memory that all clients' buffers hold in bytes, up to date with this one's.
     pub fn count_memory(&mut self, total: &mut usize) {
-        let memory = self.client.memory();
+        let memory = self.client.count_buffers(self.watching_writes).memory();
         *total = *total + memory - self.counted;
         self.counted = memory;
     }
@@ -143,5 +144,11 @@ impl Connection {
 
     fn can_receive(&mut self, limits: &ClientLimits) -> bool {
         self.readable && !self.ended && self.client.wants_input(limits)
+    }
+}
+
+impl Others for Rest<'_, Connection> {
+    fn each(&mut self, act: &mut dyn FnMut(&mut Session)) {
+        self.iter_mut().for_each(|connection| act(&mut connection.client.session));
     }
 }

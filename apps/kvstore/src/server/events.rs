@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::ops::Range;
+use std::os::fd::AsRawFd;
 use std::time::{Duration, Instant};
 
 use mio::net::{TcpListener, TcpStream};
@@ -15,7 +16,7 @@ use super::connection::Connection;
 use super::slab::Slab;
 use crate::clock;
 use crate::expire;
-use crate::session::Session;
+use crate::session::{Ends, Session};
 use crate::state::State;
 
 /// The listening socket's token; connections have their index.
@@ -189,10 +190,12 @@ impl<M: Medium + 'static> Server<M> {
             return;
         }
         self.state.counters.connections += 1;
-        let session = Session::new(self.next_id, address, clock::unix_micros() / 1000);
+        // A connection that fails already is none.
+        let Ok(local) = stream.local_addr() else { return };
+        let ends = Ends { peer: address, local, descriptor: stream.as_raw_fd() };
+        let session = Session::new(self.next_id, ends, clock::unix_micros() / 1000);
         self.next_id += 1;
         let client = Client::new(session, &self.state.limits);
-        // A connection that fails already is none.
         let token = Token(self.connections.next_index());
         if let Ok(connection) = Connection::new(stream, token, self.poll.registry(), client) {
             self.connections.insert(connection);
@@ -244,8 +247,8 @@ impl<M: Medium + 'static> Server<M> {
                     break;
                 }
                 served += 1;
-                if let Some(connection) = connections.get_mut(index) {
-                    connection.client.execute(turn, state, &mut budget);
+                if let Some((connection, mut others)) = connections.apart(index) {
+                    connection.client.execute(turn, state, &mut others, &mut budget);
                     connection.count_memory(&mut state.client_memory);
                 }
             }
@@ -291,6 +294,9 @@ impl<M: Medium + 'static> Server<M> {
 
     /// Ends the round: closes what is over, and leaves in the queue what has more to do.
     fn settle(&mut self) {
+        if std::mem::take(&mut self.state.killed) {
+            self.queue_killed();
+        }
         for _ in 0..self.queue.len() {
             let Some(index) = self.queue.pop_front() else { break };
             let Some(connection) = self.connections.get_mut(index) else { continue };
@@ -306,10 +312,22 @@ impl<M: Medium + 'static> Server<M> {
             }
         }
         while self.state.client_memory > self.state.limits.memory {
-            let largest = self.connections.iter().max_by_key(|(_, connection)| connection.counted());
+            let largest = self.connections.iter().max_by_key(|(_, connection)| {
+                // Those that asked to be spared are spared as long as there are others.
+                (!connection.client.session.no_evict, connection.counted())
+            });
             let Some((index, _)) = largest else { break };
             self.state.counters.evicted += 1;
             self.close(index);
+        }
+    }
+
+    /// Queues those whom others have closed, so that they are looked at.
+    fn queue_killed(&mut self) {
+        for (index, connection) in self.connections.iter_mut() {
+            if connection.client.session.closing.is_some() && !std::mem::replace(&mut connection.queued, true) {
+                self.queue.push_back(index);
+            }
         }
     }
 

@@ -30,6 +30,13 @@ impl<T> Slab<T> {
         self.entries.get_mut(index)?.as_mut()
     }
 
+    /// The entry at `index`, and all others.
+    pub fn apart(&mut self, index: usize) -> Option<(&mut T, Rest<'_, T>)> {
+        let (before, from) = self.entries.split_at_mut_checked(index)?;
+        let (entry, after) = from.split_first_mut()?;
+        Some((entry.as_mut()?, Rest { before, after }))
+    }
+
     /// Takes the entry at `index` out.
     pub fn remove(&mut self, index: usize) -> Option<T> {
         let entry = self.entries.get_mut(index)?.take()?;
@@ -40,6 +47,24 @@ impl<T> Slab<T> {
     /// All entries with their indices.
     pub fn iter(&self) -> impl Iterator<Item = (usize, &T)> {
         self.entries.iter().enumerate().filter_map(|(index, entry)| Some((index, entry.as_ref()?)))
+    }
+
+    /// The same, to be changed.
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = (usize, &mut T)> {
+        self.entries.iter_mut().enumerate().filter_map(|(index, entry)| Some((index, entry.as_mut()?)))
+    }
+}
+
+/// All entries but one.
+pub struct Rest<'a, T> {
+    before: &'a mut [Option<T>],
+    after: &'a mut [Option<T>],
+}
+
+impl<T> Rest<'_, T> {
+    /// These entries.
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut T> {
+        self.before.iter_mut().chain(self.after.iter_mut()).flatten()
     }
 }
 
@@ -59,5 +84,9 @@ mod tests {
         slab.insert("d");
         assert_eq!(slab.next_index(), 3);
         assert_eq!(slab.iter().collect::<Vec<_>>(), [(0, &"a"), (1, &"d"), (2, &"c")]);
+        let (entry, mut rest) = slab.apart(1).unwrap();
+        assert_eq!((*entry, rest.iter_mut().map(|name| *name).collect::<String>()), ("d", "ac".into()));
+        slab.remove(1);
+        assert!(slab.apart(1).is_none() && slab.apart(3).is_none() && slab.apart(9).is_none());
     }
 }

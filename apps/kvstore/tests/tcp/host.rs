@@ -73,7 +73,11 @@ impl Server {
 
     /// A connection to it.
     pub fn connect(&self) -> Client {
-        let stream = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
+        self.over(TcpStream::connect(("127.0.0.1", self.port)).unwrap())
+    }
+
+    /// The same over a connection that is there.
+    pub fn over(&self, stream: TcpStream) -> Client {
         stream.set_read_timeout(Some(HANG)).unwrap();
         stream.set_write_timeout(Some(HANG)).unwrap();
         stream.set_nodelay(true).unwrap();

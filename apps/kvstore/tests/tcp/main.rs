@@ -2,6 +2,7 @@
 //!
 //! No test depends on how long something takes: the timeouts only turn a hang into a failure.
 
+mod clients;
 mod durability;
 mod host;
 mod load;

@@ -1,11 +1,19 @@
-//! `CLIENT`: what a client says of itself.
+//! `CLIENT`: what a client says of itself, and what it may know of the others and do to them.
+
+mod kill;
+mod list;
+#[cfg(test)]
+mod tests;
 
 use pmem::Medium;
 
 use super::arguments::is;
-use super::failure::{Failure, Outcome};
+use super::failure::{Failure, Outcome, SYNTAX};
 use super::{Context, Request};
-use crate::resp::Protocol;
+use crate::session::Hearing;
+
+pub use kill::kill;
+pub use list::{info, list};
 
 /// `CLIENT ID`
 pub fn id<M: Medium>(context: &mut Context<'_, '_, M>, _: Request<'_>) -> Outcome {
@@ -47,25 +55,30 @@ pub fn setinfo<M: Medium>(context: &mut Context<'_, '_, M>, request: Request<'_>
     Ok(())
 }
 
-/// `CLIENT INFO`
-pub fn info<M: Medium>(context: &mut Context<'_, '_, M>, _: Request<'_>) -> Outcome {
-    let (session, state) = (&*context.session, &*context.state);
-    let text = format!(
-        "id={} addr={} laddr={}:{} name={} age={} idle={} flags=N db=0 sub=0 psub=0 ssub=0 multi=-1 cmd={} \
-         user=default redir=-1 resp={} lib-name={} lib-ver={}\n",
-        session.id,
-        session.address,
-        state.facts.bind,
-        state.facts.port,
-        String::from_utf8_lossy(&session.name),
-        state.now_ms.saturating_sub(session.since_ms) / 1000,
-        state.now_ms.saturating_sub(session.active_ms) / 1000,
-        session.command,
-        if session.protocol == Protocol::Resp3 { 3 } else { 2 },
-        String::from_utf8_lossy(&session.library),
-        String::from_utf8_lossy(&session.library_version),
-    );
-    context.reply.text(&text);
+/// `CLIENT REPLY ON | OFF | SKIP`
+pub fn reply<M: Medium>(context: &mut Context<'_, '_, M>, request: Request<'_>) -> Outcome {
+    let hearing = &mut context.session.hearing;
+    match request.get(2) {
+        mode if is(mode, "ON") => {
+            *hearing = Hearing::All;
+            context.reply.ok();
+        }
+        mode if is(mode, "OFF") => *hearing = Hearing::Nothing,
+        mode if is(mode, "SKIP") && *hearing == Hearing::Nothing => {}
+        mode if is(mode, "SKIP") => *hearing = Hearing::NotTheNext,
+        _ => return Err(SYNTAX),
+    }
+    Ok(())
+}
+
+/// `CLIENT NO-EVICT ON | OFF`
+pub fn no_evict<M: Medium>(context: &mut Context<'_, '_, M>, request: Request<'_>) -> Outcome {
+    context.session.no_evict = match request.get(2) {
+        mode if is(mode, "ON") => true,
+        mode if is(mode, "OFF") => false,
+        _ => return Err(SYNTAX),
+    };
+    context.reply.ok();
     Ok(())
 }
 
@@ -78,6 +91,14 @@ pub fn help<M: Medium>(context: &mut Context<'_, '_, M>, _: Request<'_>) -> Outc
             ("GETNAME", "Return the name of the current connection."),
             ("ID", "Return the ID of the current connection."),
             ("INFO", "Return information about the current client connection."),
+            ("KILL <ip:port>", "Kill connection made from <ip:port>."),
+            (
+                "KILL <option> <value> [<option> <value> [...]]",
+                "Kill connections. Options are: ADDR, LADDR, TYPE, USER, ID, SKIPME (default: yes).",
+            ),
+            ("LIST [TYPE <type> | ID <id> [<id> ...]]", "Return information about client connections."),
+            ("NO-EVICT (ON|OFF)", "Let other clients be evicted before the current one."),
+            ("REPLY (ON|OFF|SKIP)", "Control the replies sent to the current connection."),
             ("SETINFO <option> <value>", "Set client meta attr. Options are: lib-name, lib-ver."),
             ("SETNAME <name>", "Assign the name <name> to the current connection."),
         ],
@@ -93,4 +114,12 @@ pub fn checked_name(name: &[u8]) -> Result<&[u8], Failure> {
 /// Names are shown in lists, separated by spaces.
 fn printable(text: &[u8]) -> Option<&[u8]> {
     text.iter().all(u8::is_ascii_graphic).then_some(text)
+}
+
+/// Whether a client is of the type that a filter names. All of ours are normal.
+fn is_of_type(name: &[u8]) -> Result<bool, Failure> {
+    match ["normal", "slave", "replica", "pubsub", "master"].iter().position(|known| is(name, known)) {
+        Some(at) => Ok(at == 0),
+        None => Err(Failure::owned([b"ERR Unknown client type '", name, b"'"].concat())),
+    }
 }

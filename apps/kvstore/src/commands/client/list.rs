@@ -1,0 +1,103 @@
+//! `CLIENT INFO` and `CLIENT LIST`.
+
+use pmem::Medium;
+
+use super::super::arguments::is;
+use super::super::failure::{Failure, Outcome, SYNTAX};
+use super::super::{Context, Request};
+use super::is_of_type;
+use crate::number;
+use crate::resp::Protocol;
+use crate::session::{Closing, Session};
+
+/// `CLIENT INFO`
+pub fn info<M: Medium>(context: &mut Context<'_, '_, M>, _: Request<'_>) -> Outcome {
+    let line = line(context.session, context.state.now_ms);
+    context.reply.text(&line);
+    Ok(())
+}
+
+/// `CLIENT LIST [TYPE normal | master | replica | pubsub] [ID id [id ...]]`
+pub fn list<M: Medium>(context: &mut Context<'_, '_, M>, request: Request<'_>) -> Outcome {
+    let text = match request.len() {
+        2 => all(context),
+        4 if is(request.get(2), "TYPE") => match is_of_type(request.get(3))? {
+            true => all(context),
+            false => String::new(),
+        },
+        4.. if is(request.get(2), "ID") => {
+            const NO_ID: Failure = Failure::text("ERR Invalid client ID");
+            let ids: Vec<i64> =
+                request.from(3).map(|id| number::integer(id).ok_or(NO_ID)).collect::<Result<_, Failure>>()?;
+            let lines = lines(context, |session| ids.contains(&(session.id as i64)));
+            let one = |id| lines.iter().find(|(other, _)| *other as i64 == id).map(|(_, line)| &line[..]);
+            ids.into_iter().filter_map(one).collect()
+        }
+        _ => return Err(SYNTAX),
+    };
+    context.reply.text(&text);
+    Ok(())
+}
+
+fn all<M: Medium>(context: &mut Context<'_, '_, M>) -> String {
+    lines(context, |_| true).into_iter().map(|(_, line)| line).collect()
+}
+
+/// The lines of those clients that are wanted, with their numbers, in the order in which they came.
+fn lines<M: Medium>(context: &mut Context<'_, '_, M>, wanted: impl Fn(&Session) -> bool) -> Vec<(u64, String)> {
+    let now_ms = context.state.now_ms;
+    let mut lines = Vec::new();
+    let mut take = |session: &mut Session| {
+        if session.closing != Some(Closing::Now) && wanted(session) {
+            lines.push((session.id, line(session, now_ms)));
+        }
+    };
+    take(context.session);
+    context.others.each(&mut take);
+    lines.sort_unstable_by_key(|(id, _)| *id);
+    lines
+}
+
+/// One client as Redis 7.0 shows it, and its library as 7.2 does.
+///
+/// Replies wait in one buffer, which grows: it is what Redis calls the reply buffer, and there is no list behind it.
+fn line(session: &Session, now_ms: u64) -> String {
+    let buffers = &session.buffers;
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    format!(
+        "id={} addr={} laddr={} fd={} name={} age={} idle={} flags={} db=0 sub=0 psub=0 ssub=0 multi=-1 qbuf={} \
+         qbuf-free={} argv-mem={} multi-mem=0 rbs={} rbp={} obl={} oll=0 omem=0 tot-mem={} events={} cmd={} \
+         user=default redir=-1 resp={} lib-name={} lib-ver={}\n",
+        session.id,
+        session.ends.peer,
+        session.ends.local,
+        session.ends.descriptor,
+        text(&session.name),
+        now_ms.saturating_sub(session.since_ms) / 1000,
+        now_ms.saturating_sub(session.active_ms) / 1000,
+        flags(session),
+        buffers.requests,
+        buffers.requests_free,
+        buffers.arguments,
+        buffers.replies,
+        buffers.replies_peak,
+        buffers.replies_waiting,
+        session.memory(),
+        if buffers.blocked { "rw" } else { "r" },
+        if session.command.is_empty() { "NULL" } else { session.command },
+        if session.protocol == Protocol::Resp3 { 3 } else { 2 },
+        text(&session.library),
+        text(&session.library_version),
+    )
+}
+
+fn flags(session: &Session) -> &'static str {
+    match (session.closing, session.no_evict) {
+        (Some(Closing::AfterReplies), false) => "c",
+        (Some(Closing::AfterReplies), true) => "ce",
+        (Some(Closing::Now), false) => "A",
+        (Some(Closing::Now), true) => "Ae",
+        (None, true) => "e",
+        (None, false) => "N",
+    }
+}
