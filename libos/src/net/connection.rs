@@ -7,10 +7,11 @@ use smoltcp::iface::{SocketHandle, SocketSet, SocketStorage};
 use smoltcp::socket::tcp::{CongestionControl, Socket, SocketBuffer, State};
 use smoltcp::time::{Duration, Instant};
 
+use super::challenge::{self, Verdict};
 use super::error::Error;
 use super::frame::Tuple;
 use super::link::Via;
-use super::sequence::Sent;
+use super::sequence::{Received, Sent};
 use super::slab::Id;
 use crate::io::{Ready, Signal};
 
@@ -112,6 +113,8 @@ pub struct Connection<S: Signal> {
     pub set: SocketSet<'static>,
     /// What it has sent, where segments can be lost.
     pub sent: Sent,
+    /// What it has received, where strangers can send.
+    received: Received,
     handle: SocketHandle,
     pub tuple: Tuple,
     pub via: Via,
@@ -168,6 +171,7 @@ impl<S: Signal> Connection<S> {
         Some(Self {
             set,
             sent: Sent::default(),
+            received: Received::default(),
             handle,
             tuple,
             via,
@@ -198,6 +202,31 @@ impl<S: Signal> Connection<S> {
     /// once (RFC 9293, section 3.8.6.3); smoltcp counts frames, of which one may be many segments.
     pub fn delay_acknowledgements(&mut self, may_wait: bool) {
         self.socket_mut().set_ack_delay(Some(if may_wait { ACK_DELAY } else { Duration::ZERO }));
+    }
+
+    /// What becomes of an Ethernet frame for this connection.
+    pub fn judge(&self, frame: &[u8]) -> Verdict {
+        let socket = self.socket();
+        let is_up = !matches!(socket.state(), State::Closed | State::Listen | State::SynSent);
+        match (self.received.next(), self.sent.next()) {
+            (Some(expected), Some(sent)) if is_up => {
+                let window = socket.recv_capacity() - socket.recv_queue();
+                challenge::judge(frame, expected, window, sent)
+            }
+            _ => Verdict::Take,
+        }
+    }
+
+    /// Lets `take` give this Ethernet frame to smoltcp, and notes what of it has come in.
+    pub fn receiving(&mut self, frame: &[u8], take: impl FnOnce(&mut Self)) {
+        let begins = matches!(self.socket().state(), State::Listen | State::SynSent);
+        let (queued, finished) = (self.socket().recv_queue(), self.peer_finished());
+        take(self);
+        if begins {
+            self.received.begin(frame);
+        }
+        let bytes = self.socket().recv_queue().saturating_sub(queued);
+        self.received.advance(bytes + usize::from(!finished && self.peer_finished()));
     }
 
     /// The bytes of its buffers.

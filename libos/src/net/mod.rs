@@ -21,6 +21,7 @@
 #![cfg_attr(not(target_os = "hermit"), allow(dead_code, reason = "on the host only the tests use this room"))]
 
 mod address;
+mod challenge;
 mod connection;
 mod dns;
 mod error;

@@ -24,6 +24,11 @@ pub struct Sent {
 }
 
 impl Sent {
+    /// The number after all that was ever sent, once there is one.
+    pub fn next(&self) -> Option<TcpSeqNumber> {
+        self.next
+    }
+
     /// Whether an Ethernet frame for a connection that waits for nothing but the acknowledgement of its FIN is a
     /// duplicate one of what came before.
     pub fn only_repeats(&self, frame: &[u8]) -> bool {
@@ -56,8 +61,32 @@ impl Sent {
     }
 }
 
+/// What is expected from the peer next (RCV.NXT), which smoltcp does not tell.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Received {
+    next: Option<TcpSeqNumber>,
+}
+
+impl Received {
+    /// The number that is expected next, once the peer's first one is known.
+    pub fn next(&self) -> Option<TcpSeqNumber> {
+        self.next
+    }
+
+    /// The peer has begun, with this Ethernet frame.
+    pub fn begin(&mut self, frame: &[u8]) {
+        let first = segment(frame).and_then(|at| TcpPacket::new_checked(frame.get(at..)?).ok());
+        self.next = first.map(|segment| segment.seq_number() + 1);
+    }
+
+    /// So many more bytes have come in order, an end counted as one.
+    pub fn advance(&mut self, count: usize) {
+        self.next = self.next.map(|next| next + count);
+    }
+}
+
 /// Where the TCP segment in an Ethernet frame begins.
-fn segment(frame: &[u8]) -> Option<usize> {
+pub(super) fn segment(frame: &[u8]) -> Option<usize> {
     let ethernet = EthernetFrame::new_checked(frame).ok()?;
     match ethernet.ethertype() {
         EthernetProtocol::Ipv4 => {

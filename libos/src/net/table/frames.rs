@@ -10,7 +10,8 @@ use smoltcp::wire::{EthernetAddress, IpAddress, IpCidr, IpProtocol, Ipv6Address}
 
 use super::Table;
 use crate::io::Signal;
-use crate::net::connection::{Cause, Owner};
+use crate::net::challenge::Verdict;
+use crate::net::connection::{Cause, Connection, Owner};
 use crate::net::error::Error;
 use crate::net::frame::{self, Kind, Tuple};
 use crate::net::link::{Via, inject};
@@ -35,6 +36,43 @@ fn is_for_many(interface: &Interface, address: IpAddress) -> bool {
     let is_for_all =
         |cidr: &IpCidr| matches!(cidr, IpCidr::Ipv4(own) if own.broadcast().map(IpAddress::Ipv4) == Some(address));
     address.is_multicast() || address.is_broadcast() || interface.ip_addrs().iter().any(is_for_all)
+}
+
+/// Gives a connection a segment, unless it is not to be believed.
+fn deliver<S: Signal, T: TxToken>(
+    connection: &mut Connection<S>,
+    interface: &mut Interface,
+    arrival: &Arrival<'_>,
+    answer: T,
+) {
+    let (frame, now) = (arrival.frame, arrival.now);
+    if arrival.medium != Medium::Ethernet {
+        return inject(interface, now, frame, Some(answer), &mut connection.set);
+    }
+    if connection.awaits_only_its_end() && connection.sent.only_repeats(frame) {
+        return;
+    }
+    match connection.judge(frame) {
+        Verdict::Take => {}
+        Verdict::Ignore => return,
+        Verdict::Challenge(question) => {
+            if !arrival.verify || frame::checksums_are_right(arrival.medium, frame) {
+                let answer = Noting::new(answer, Some(&mut connection.sent));
+                inject(interface, now, &question, Some(answer), &mut connection.set);
+            }
+            return;
+        }
+    }
+    if arrival.combined {
+        connection.delay_acknowledgements(false);
+    }
+    connection.receiving(frame, |connection| {
+        let answer = Noting::new(answer, Some(&mut connection.sent));
+        inject(interface, now, frame, Some(answer), &mut connection.set);
+    });
+    if arrival.combined {
+        connection.delay_acknowledgements(true);
+    }
 }
 
 impl<S: Signal> Table<S> {
@@ -68,17 +106,7 @@ impl<S: Signal> Table<S> {
                 };
                 match id.and_then(|id| Some((id, self.connections.get_mut(id)?))) {
                     Some((id, connection)) => {
-                        if connection.awaits_only_its_end() && connection.sent.only_repeats(frame) {
-                            return None;
-                        }
-                        if arrival.combined {
-                            connection.delay_acknowledgements(false);
-                        }
-                        let sent = (arrival.medium == Medium::Ethernet).then_some(&mut connection.sent);
-                        inject(interface, now, frame, Some(Noting::new(answer, sent)), &mut connection.set);
-                        if arrival.combined {
-                            connection.delay_acknowledgements(true);
-                        }
+                        deliver(connection, interface, arrival, answer);
                         self.enqueue(id);
                     }
                     None => inject(interface, now, frame, Some(answer), shared),

@@ -15,7 +15,7 @@ use super::*;
 use crate::net::slaac::link_local;
 
 /// A frame from the client's machine with one TCP segment.
-fn segment(port: u16, control: TcpControl, seq: i32, ack: Option<i32>) -> Vec<u8> {
+pub(super) fn segment(port: u16, control: TcpControl, seq: i32, ack: Option<i32>) -> Vec<u8> {
     let tcp = TcpRepr {
         src_port: port,
         dst_port: PORT,

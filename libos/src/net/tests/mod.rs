@@ -10,6 +10,7 @@ mod ipv6;
 mod large;
 mod many;
 mod multicast;
+mod resets;
 mod storms;
 mod streams;
 
