@@ -39,7 +39,7 @@ pub struct Accounts {
     pub datagram_sockets: u64,
     /// Connections with a timer.
     pub connection_timers: u64,
-    /// Bytes of connections' buffers.
+    /// Bytes of connections' and UDP sockets' buffers.
     pub buffered_bytes: u64,
     /// Buffers that the network card has.
     pub card_buffers: u64,

@@ -65,6 +65,11 @@ impl<T> Slab<T> {
         Some(value)
     }
 
+    /// Every entry, to be changed.
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut T> {
+        self.slots.iter_mut().filter_map(|(_, slot)| slot.as_mut())
+    }
+
     /// Every entry with its name.
     pub fn iter(&self) -> impl Iterator<Item = (Id, &T)> {
         self.slots.iter().enumerate().filter_map(|(index, (generation, slot))| {

@@ -58,7 +58,7 @@ pub struct Holdings {
     pub datagrams: usize,
     /// Connections that time alone may give something to do.
     pub timers: usize,
-    /// Bytes of connections' buffers.
+    /// Bytes of connections' and UDP sockets' buffers.
     pub buffered: usize,
 }
 

@@ -27,6 +27,8 @@ use listeners::Listener;
 
 /// There is never more than this many connections, whatever memory there is.
 const MAX_CONNECTIONS: usize = 16_384;
+/// UDP sockets' buffers may take another one of so many parts of what those of connections may.
+const DATAGRAM_SHARE: usize = 2;
 /// Connections in TIME-WAIT. The oldest go first: what they guard against is rare, their buffers are not small.
 const MAX_TIME_WAIT: usize = 32;
 
@@ -60,7 +62,7 @@ impl<S: Signal> Table<S> {
             by_tuple: BTreeMap::new(),
             listeners: Slab::new(),
             listener_ports: Ports::new(),
-            datagrams: Datagrams::new(),
+            datagrams: Datagrams::new(budget / DATAGRAM_SHARE),
             queue: VecDeque::new(),
             timers: BTreeSet::new(),
             time_wait: VecDeque::new(),
@@ -93,7 +95,7 @@ impl<S: Signal> Table<S> {
             listeners: self.listeners.len(),
             datagrams: self.datagrams.len(),
             timers: self.timers.len(),
-            buffered: self.buffered,
+            buffered: self.buffered + self.datagrams.buffered(),
         }
     }
 

@@ -1,15 +1,17 @@
 //! UDP sockets. Each has one smoltcp socket per link, because a datagram's destination decides the link that it takes.
 
+mod channel;
+
 use alloc::sync::Arc;
-use alloc::vec;
 use alloc::vec::Vec;
 
-use smoltcp::iface::{SocketHandle, SocketSet};
+use smoltcp::iface::SocketSet;
 use smoltcp::phy::{Device, PacketMeta};
-use smoltcp::socket::udp::{PacketBuffer, PacketMetadata, SendError, Socket, UdpMetadata};
+use smoltcp::socket::udp::{SendError, UdpMetadata};
 use smoltcp::time::{Duration, Instant};
-use smoltcp::wire::{IpAddress, IpEndpoint, IpListenEndpoint};
+use smoltcp::wire::{IpAddress, IpEndpoint};
 
+use self::channel::Channel;
 use super::address::Local;
 use super::error::Error;
 use super::frame::Tuple;
@@ -18,11 +20,10 @@ use super::ports::Ports;
 use super::slab::{Id, Slab};
 use crate::io::{Ready, Signal};
 
-/// Datagrams that can wait in each direction, and their bytes.
-const PACKETS: usize = 32;
-const BYTES: usize = 32 * 1024;
 /// How often a datagram whose next hop has no known address is tried again.
 const RETRY: Duration = Duration::from_millis(1000);
+/// How long a closed socket goes on trying to send what it had accepted.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Multicast groups of one socket.
 const MAX_GROUPS: usize = 32;
 
@@ -54,56 +55,40 @@ pub struct Course {
     pub hop_limit: u8,
 }
 
-/// The two smoltcp sockets of one UDP socket.
+/// The two channels of one UDP socket.
+#[derive(Default)]
 struct Pair {
-    nic: SocketSet<'static>,
-    loopback: SocketSet<'static>,
-    handle: SocketHandle,
+    nic: Channel,
+    loopback: Channel,
 }
 
 impl Pair {
-    /// The address is not smoltcp's business: whose a datagram is has been decided before, and a source is always
-    /// given.
-    fn new(port: u16) -> Option<Self> {
-        let set = || {
-            let buffer = || PacketBuffer::new(vec![PacketMetadata::EMPTY; PACKETS], vec![0; BYTES]);
-            let mut socket = Socket::new(buffer(), buffer());
-            socket.bind(IpListenEndpoint::from(port)).ok()?;
-            let mut set = SocketSet::new(Vec::new());
-            let handle = set.add(socket);
-            Some((set, handle))
-        };
-        let ((nic, handle), (loopback, _)) = (set()?, set()?);
-        Some(Self { nic, loopback, handle })
-    }
-
-    fn of(&mut self, via: Via) -> &mut SocketSet<'static> {
+    fn of(&mut self, via: Via) -> &mut Channel {
         match via {
             Via::Nic => &mut self.nic,
             Via::Loopback => &mut self.loopback,
         }
     }
 
-    fn socket(&mut self, via: Via) -> &mut Socket<'static> {
-        let handle = self.handle;
-        self.of(via).get_mut(handle)
+    fn both(&self) -> [&Channel; 2] {
+        [&self.nic, &self.loopback]
     }
 
     fn can_recv(&self) -> bool {
-        [&self.nic, &self.loopback].iter().any(|set| set.get::<Socket<'_>>(self.handle).can_recv())
+        self.both().iter().any(|channel| channel.can_recv())
     }
 
     fn can_send(&self) -> bool {
-        [&self.nic, &self.loopback].iter().all(|set| set.get::<Socket<'_>>(self.handle).can_send())
+        self.both().iter().all(|channel| channel.can_send())
     }
 
-    /// Sends what waits to be sent; what stopped it.
-    fn transmit<D: Device>(&mut self, via: Via, link: &mut Link<D>, now: Instant) -> Outcome {
-        let mut outcome = Outcome::Sent;
-        while outcome == Outcome::Sent && self.socket(via).send_queue() > 0 {
-            outcome = link.transmit(now, self.of(via));
-        }
-        if self.socket(via).send_queue() == 0 { Outcome::Sent } else { outcome }
+    fn unsent(&self) -> usize {
+        self.both().iter().map(|channel| channel.unsent()).sum()
+    }
+
+    /// What its buffers take.
+    fn size(&self) -> usize {
+        self.both().iter().filter(|channel| channel.is_open()).count() * Channel::SIZE
     }
 }
 
@@ -122,6 +107,8 @@ struct Entry<S: Signal> {
     /// Whether it waits for the next round, or for a neighbour's address.
     queued: bool,
     waits: bool,
+    /// The program has closed it; it sends what it has, but not beyond this time.
+    closes_at: Option<Instant>,
     signal: Arc<S>,
     published: Option<Ready>,
 }
@@ -160,11 +147,63 @@ pub struct Datagrams<S: Signal> {
     /// The sockets that could not send because a next hop's address is unknown.
     waiting: Vec<Id>,
     retry_at: Option<Instant>,
+    /// Bytes of the channels' buffers, and how many they may be.
+    buffered: usize,
+    budget: usize,
 }
 
 impl<S: Signal> Datagrams<S> {
-    pub const fn new() -> Self {
-        Self { entries: Slab::new(), ports: Ports::new(), queue: Vec::new(), waiting: Vec::new(), retry_at: None }
+    /// No sockets, and room for buffers of up to `budget` bytes in all.
+    pub const fn new(budget: usize) -> Self {
+        Self {
+            entries: Slab::new(),
+            ports: Ports::new(),
+            queue: Vec::new(),
+            waiting: Vec::new(),
+            retry_at: None,
+            buffered: 0,
+            budget,
+        }
+    }
+
+    /// The channel by which a socket sends or receives, with its buffers.
+    fn channel(&mut self, id: Id, via: Via) -> Result<&mut Channel, Error> {
+        let is_open = self.entry(id)?.pair.of(via).is_open();
+        if !is_open && self.buffered + Channel::SIZE > self.budget {
+            self.release_idle();
+        }
+        let room = self.buffered + Channel::SIZE <= self.budget;
+        let entry = self.entries.get_mut(id).ok_or(Error::Invalid)?;
+        let port = entry.local.port;
+        let channel = entry.pair.of(via);
+        if !is_open {
+            if !room || !channel.open(port) {
+                return Err(Error::NoBuffers);
+            }
+            self.buffered += Channel::SIZE;
+        }
+        Ok(channel)
+    }
+
+    /// Gives back the buffers that nothing is in. There are never more than the budget has room for.
+    fn release_idle(&mut self) {
+        for entry in self.entries.iter_mut() {
+            for via in [Via::Nic, Via::Loopback] {
+                if entry.pair.of(via).release() {
+                    self.buffered -= Channel::SIZE;
+                }
+            }
+        }
+    }
+
+    /// Bytes of all sockets' buffers.
+    pub fn buffered(&self) -> usize {
+        self.buffered
+    }
+
+    /// Datagrams that wait to be sent.
+    pub fn unsent(&self) -> usize {
+        self.entries.iter().map(|(_, entry)| entry.pair.unsent()).sum()
     }
 
     fn entry(&mut self, id: Id) -> Result<&mut Entry<S>, Error> {
@@ -179,10 +218,20 @@ impl<S: Signal> Datagrams<S> {
 
     /// Opens a socket. The caller has made sure that `local` is free and its port not zero.
     pub fn bind(&mut self, local: Local, settings: Settings, signal: Arc<S>) -> Result<Id, Error> {
-        let pair = Pair::new(local.port).ok_or(Error::Invalid)?;
-        let (peer, error, groups) = (None, None, Vec::new());
-        let (last, queued, waits, published) = (None, false, false, None);
-        let mut entry = Entry { local, pair, peer, settings, groups, last, error, queued, waits, signal, published };
+        let mut entry = Entry {
+            local,
+            pair: Pair::default(),
+            peer: None,
+            settings,
+            groups: Vec::new(),
+            last: None,
+            error: None,
+            queued: false,
+            waits: false,
+            closes_at: None,
+            signal,
+            published: None,
+        };
         entry.publish();
         let id = self.entries.insert(entry);
         self.ports.insert(local.port, id);
@@ -194,11 +243,24 @@ impl<S: Signal> Datagrams<S> {
         self.entries.len()
     }
 
-    /// Closes a socket; what it has not sent yet is forgotten. Returns the groups that it was in.
-    pub fn close(&mut self, id: Id) -> Vec<IpAddress> {
-        let Some(entry) = self.entries.remove(id) else { return Vec::new() };
+    /// Closes a socket; what it has not sent yet is sent in the background, if that is soon. Returns the groups that it
+    /// was in.
+    pub fn close(&mut self, id: Id, now: Instant) -> Vec<IpAddress> {
+        let Some(entry) = self.entries.get_mut(id) else { return Vec::new() };
         self.ports.remove(entry.local.port, id);
-        entry.groups
+        let groups = core::mem::take(&mut entry.groups);
+        entry.closes_at = Some(now + CLOSE_TIMEOUT);
+        self.end_if_done(id, now);
+        groups
+    }
+
+    /// Removes a socket that was closed and has nothing more to do.
+    fn end_if_done(&mut self, id: Id, now: Instant) {
+        let Some(entry) = self.entries.get(id) else { return };
+        if entry.closes_at.is_some_and(|end| end <= now || entry.pair.unsent() == 0) {
+            self.buffered -= entry.pair.size();
+            self.entries.remove(id);
+        }
     }
 
     /// Where a socket is bound.
@@ -276,10 +338,10 @@ impl<S: Signal> Datagrams<S> {
         there.filter(|(_, entry)| entry.listens_to(to.addr)).map(|(id, _)| id).collect()
     }
 
-    /// The smoltcp socket that is about to get a datagram.
+    /// The smoltcp socket that is about to get a datagram; `None` if there is no memory for one.
     pub fn set(&mut self, id: Id, via: Via) -> Option<&mut SocketSet<'static>> {
         self.touch(id);
-        Some(self.entries.get_mut(id)?.pair.of(via))
+        self.channel(id, via).ok()?.set()
     }
 
     /// A datagram did not arrive. Who is connected to that peer learns it with the next call, as elsewhere.
@@ -303,16 +365,13 @@ impl<S: Signal> Datagrams<S> {
             return Err(error);
         }
         entry.last = Some(course.to.addr);
-        let socket = entry.pair.socket(course.via);
-        // smoltcp keeps one limit for all that waits; what waits for a neighbour beside a group's datagram is rare.
-        socket.set_hop_limit(Some(course.hop_limit.max(1)));
         let meta = UdpMetadata { endpoint: course.to, local_address: Some(course.from), meta: PacketMeta::default() };
-        let result = match socket.send_slice(bytes, meta) {
+        let result = match self.channel(id, course.via)?.send(bytes, meta, course.hop_limit) {
             Ok(()) => Ok(bytes.len()),
             Err(SendError::BufferFull) => Err(Error::WouldBlock),
             Err(SendError::Unaddressable) => Err(Error::Invalid),
         };
-        entry.publish();
+        self.entry(id)?.publish();
         self.touch(id);
         result
     }
@@ -325,17 +384,17 @@ impl<S: Signal> Datagrams<S> {
         }
         let only = entry.peer;
         for via in [Via::Loopback, Via::Nic] {
-            let socket = entry.pair.socket(via);
-            while let Ok((bytes, meta)) = socket.peek() {
+            let channel = entry.pair.of(via);
+            while let Ok((bytes, meta)) = channel.peek() {
                 let from = meta.endpoint;
                 if only.is_some_and(|peer| peer != from) {
-                    let _ = socket.recv();
+                    channel.drop_oldest();
                     continue;
                 }
                 let len = bytes.len().min(into.len());
                 into[..len].copy_from_slice(&bytes[..len]);
                 if !peek {
-                    let _ = socket.recv();
+                    channel.drop_oldest();
                 }
                 entry.publish();
                 return Ok((len, from));
@@ -378,17 +437,18 @@ impl<S: Signal> Datagrams<S> {
         for id in core::mem::take(&mut self.queue) {
             let Some(entry) = self.entries.get_mut(id) else { continue };
             entry.queued = false;
-            let by_nic = nic.as_mut().map_or(Outcome::Sent, |nic| entry.pair.transmit(Via::Nic, nic, now));
+            let by_nic = nic.as_mut().map_or(Outcome::Sent, |nic| entry.pair.nic.transmit(nic, now));
             if let (Outcome::Unresolved, Some(nic), Some(to)) = (by_nic, nic.as_mut(), entry.last) {
                 nic.ask_for(to, now);
             }
-            let by_loopback = entry.pair.transmit(Via::Loopback, loopback, now);
+            let by_loopback = entry.pair.loopback.transmit(loopback, now);
             entry.publish();
             if by_nic == Outcome::Full || by_loopback == Outcome::Full {
                 self.touch(id);
             } else if by_nic != Outcome::Sent && !core::mem::replace(&mut entry.waits, true) {
                 self.waiting.push(id);
             }
+            self.end_if_done(id, now);
         }
         self.retry_at = if self.waiting.is_empty() {
             None

@@ -32,7 +32,7 @@ impl<D: Device, S: Signal> Stack<D, S> {
 
     /// Closes a UDP socket.
     pub fn close_datagram(&mut self, id: Id, now: Instant) {
-        for group in self.table.datagrams.close(id) {
+        for group in self.table.datagrams.close(id, now) {
             self.leave_link(group, now);
         }
     }

@@ -327,9 +327,12 @@ impl<D: Device, S: Signal> Stack<D, S> {
     }
 
     /// How many connections have something to deliver, their ends included, and how much it is: bytes, and 1 for an
-    /// end.
+    /// end. A datagram that waits to be sent counts as 1 each.
     pub fn undelivered(&self) -> (usize, usize) {
         let open = self.table.connections.iter().filter(|(_, connection)| !connection.is_drained());
-        open.fold((0, 0), |(count, left), (_, connection)| (count + 1, left + connection.socket().send_queue() + 1))
+        let waiting = self.table.datagrams.unsent();
+        open.fold((waiting, waiting), |(count, left), (_, connection)| {
+            (count + 1, left + connection.socket().send_queue() + 1)
+        })
     }
 }

@@ -113,18 +113,19 @@ impl<S: Signal> Table<S> {
                 }
             }
             Kind::Datagram(to) => {
-                let mut answer = Some(answer);
                 let (one, many) = match is_for_many(interface, to.addr) {
                     true => (None, self.datagrams.receivers(to)),
                     false => (self.datagrams.receiver(to), Vec::new()),
                 };
+                if one.is_none() && many.is_empty() {
+                    inject(interface, now, frame, Some(answer), shared);
+                    return None;
+                }
+                let mut answer = Some(answer);
                 for id in one.into_iter().chain(many) {
                     if let Some(set) = self.datagrams.set(id, arrival.via) {
                         inject(interface, now, frame, answer.take(), set);
                     }
-                }
-                if answer.is_some() {
-                    inject(interface, now, frame, answer, shared);
                 }
             }
             Kind::Undelivered { protocol: IpProtocol::Udp, tuple, reason } => {

@@ -71,3 +71,89 @@ fn a_datagram_to_this_machine_itself_is_due_at_once() {
     alone.poll(Instant::ZERO);
     assert_eq!((ready.ready(), alone.next_deadline()), (Ready::IN | Ready::OUT, None));
 }
+
+/// By the card and by loopback, to a named receiver and to the peer.
+#[test]
+fn an_empty_datagram_is_sent_at_once() {
+    let mut net = Net::new();
+    let (server, _) = bound(&mut net.server, 53);
+    let (client, _) = bound(&mut net.client, 9);
+    let mut bytes = [0; 10];
+    for peer in [false, true] {
+        for (stack, id, to) in [
+            (&mut net.client, client, IpEndpoint::new(IpAddress::Ipv4(SERVER), 53)),
+            (&mut net.server, server, IpEndpoint::new(IpAddress::v4(127, 0, 0, 1), 53)),
+        ] {
+            stack.datagrams().set_peer(id, peer.then_some(to)).unwrap();
+            let to = (!peer).then_some(to);
+            assert_eq!(stack.send_datagram(id, b"", to, net.now), Ok(0));
+            assert_eq!(stack.send_datagram(id, b"", to, net.now), Ok(0));
+            stack.datagrams().set_peer(id, None).unwrap();
+        }
+        net.run();
+        let mut senders: Vec<_> = (0..4).map(|_| net.server.datagrams().receive(server, &mut bytes, false)).collect();
+        senders.sort_by_key(|one| one.as_ref().map_or(0, |(_, from)| from.port));
+        assert!(senders.iter().all(|one| matches!(one, Ok((0, _)))), "{senders:?}");
+        assert_eq!(net.server.datagrams().receive(server, &mut bytes, false), Err(Error::WouldBlock));
+    }
+}
+
+/// The neighbour's address is not known when the program closes the socket.
+#[test]
+fn a_closed_socket_sends_what_it_had_accepted() {
+    for payload in [&b""[..], b"last words"] {
+        let mut net = Net::new();
+        let (server, _) = bound(&mut net.server, 53);
+        let (client, _) = bound(&mut net.client, 9);
+        let to = IpEndpoint::new(IpAddress::Ipv4(SERVER), 53);
+        net.client.send_datagram(client, payload, Some(to), net.now).unwrap();
+        net.client.close_datagram(client, net.now);
+        assert!(!net.client.is_drained());
+        // The port is free at once.
+        let (again, _) = bound(&mut net.client, 9);
+        net.run();
+        let received = net.server.datagrams().receive(server, &mut [0; 100], false);
+        assert_eq!(received.map(|(len, _)| len), Ok(payload.len()));
+        net.client.close_datagram(again, net.now);
+        assert!(net.client.is_drained());
+        assert_eq!((net.client.holdings().datagrams, net.client.holdings().buffered), (0, 0));
+    }
+}
+
+#[test]
+fn a_closed_socket_gives_up_on_a_neighbour_that_is_not_there() {
+    let mut net = Net::new();
+    let (client, _) = bound(&mut net.client, 9);
+    let to = IpEndpoint::new(IpAddress::v4(10, 0, 2, 99), 53);
+    net.client.send_datagram(client, b"nobody", Some(to), net.now).unwrap();
+    net.client.close_datagram(client, net.now);
+    net.pass(Duration::from_secs(10));
+    assert_eq!((net.client.holdings().datagrams, net.client.holdings().buffered), (0, 0));
+}
+
+#[test]
+fn sockets_take_memory_when_they_are_used_and_an_error_where_it_ends() {
+    let mut net = Net::with_budget(4 << 20);
+    let ids: Vec<Id> = (0..1000).map(|_| bound(&mut net.server, 0).0).collect();
+    assert_eq!(net.server.holdings().buffered, 0);
+    // What is idle again gives its buffers to others.
+    let away = IpEndpoint::new(IpAddress::Ipv4(CLIENT), 9);
+    net.server.send_datagram(ids[0], b"x", Some(away), net.now).unwrap();
+    net.run();
+    for &id in &ids {
+        assert_eq!(net.server.send_datagram(id, b"x", Some(away), net.now), Ok(1));
+    }
+    // What nobody reads keeps them.
+    let mut refused = 0;
+    for &id in &ids {
+        let here = IpEndpoint::new(IpAddress::v4(127, 0, 0, 1), net.server.datagrams().local(id).unwrap().port);
+        refused += usize::from(net.server.send_datagram(id, b"unread", Some(here), net.now) == Err(Error::NoBuffers));
+        net.run();
+    }
+    assert!((900..1000).contains(&refused), "{refused}");
+    assert!(net.server.holdings().buffered <= 2 << 20);
+    for id in ids {
+        net.server.close_datagram(id, net.now);
+    }
+    assert_eq!(net.server.holdings().buffered, 0);
+}
