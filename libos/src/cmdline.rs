@@ -17,7 +17,7 @@ use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use spin::Once;
 
 use crate::dax::{FaultPolicy, ProtectionChoice};
-use crate::net::LinkFaults;
+use crate::net::{LinkFaults, impossible_host};
 
 /// How many levels the page tables have.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -198,12 +198,13 @@ fn parse_ip(value: &str) -> Option<IpConfig> {
     let mut parts = value.split(',');
     let (address, prefix) = parts.next()?.split_once('/')?;
     let prefix_len: u8 = prefix.parse().ok().filter(|&n| n <= 32)?;
-    let gateway = parts.next()?.parse().ok()?;
+    let host = |text: &str| text.parse().ok().filter(|&host| impossible_host(host, prefix_len).is_none());
+    let gateway = host(parts.next()?)?;
     let dns = parts.next().map(|dns| dns.parse().map_err(|_| ())).transpose().ok()?;
     if parts.next().is_some() {
         return None;
     }
-    Some(IpConfig::Static { address: address.parse().ok()?, prefix_len, gateway, dns })
+    Some(IpConfig::Static { address: host(address)?, prefix_len, gateway, dns })
 }
 
 /// An address that something on the interface can have as its own.
@@ -321,6 +322,10 @@ mod tests {
             "ip=10.0.2.15",
             "ip=10.0.2.15/33,10.0.2.2",
             "ip=a/8,b",
+            "ip=127.0.0.1/8,10.0.2.2",
+            "ip=224.0.0.1/24,10.0.2.2",
+            "ip=10.0.2.255/24,10.0.2.2",
+            "ip=10.0.2.15/24,10.0.2.0",
             "ip6=on",
             "ip6=fec0::15",
             "ip6=fec0::15/129",

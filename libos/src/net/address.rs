@@ -1,13 +1,27 @@
 //! Where a socket is bound, and which addresses it has to do with.
 
-use core::net::{IpAddr, Ipv6Addr, SocketAddr, SocketAddrV6};
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
 
-use smoltcp::wire::{IpAddress, IpEndpoint};
+use smoltcp::wire::{IpAddress, IpEndpoint, Ipv4Cidr};
 
 /// The interface index of this machine's own loopback, the scope of nothing.
 pub const LOOPBACK_INDEX: u32 = 1;
 /// The interface index of the network card: the scope of link-local addresses (RFC 4007).
 pub const CARD_INDEX: u32 = 2;
+
+/// Why no host can have an address in a network of this size, if so (RFC 6890, RFC 1122 section 3.2.1.3).
+pub fn impossible_host(address: Ipv4Addr, prefix_len: u8) -> Option<&'static str> {
+    let cidr = Ipv4Cidr::new(address, prefix_len);
+    match address.octets()[0] {
+        0 => Some("of no network (0.0.0.0/8)"),
+        127 => Some("a loopback address (127.0.0.0/8)"),
+        224..=239 => Some("a multicast address (224.0.0.0/4)"),
+        240.. => Some("reserved or the broadcast address (240.0.0.0/4)"),
+        _ if cidr.broadcast() == Some(address) => Some("its network's broadcast address"),
+        _ if prefix_len < 31 && cidr.network().address() == address => Some("its network's own address"),
+        _ => None,
+    }
+}
 
 /// The addresses that a socket without an address of its own takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

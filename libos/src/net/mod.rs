@@ -47,6 +47,7 @@ mod table;
 mod tests;
 mod udp;
 
+pub(crate) use address::impossible_host;
 pub use dns::{LookupError, known as known_host};
 pub use error::Error;
 pub use lossy::LinkFaults;

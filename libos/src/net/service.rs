@@ -189,6 +189,10 @@ fn announce(change: AddressChange) {
             kprintln!("holdfast: net: the DHCP server took {address} back");
         }
         AddressChange::Lost { address } => kprintln!("holdfast: net: {address} is over; no router has renewed it"),
+        AddressChange::Refused { address, router, why } => {
+            let role = if router { "router" } else { "address" };
+            kprintln!("holdfast: net: the {role} {address} that a DHCP server offers is refused: it is {why}");
+        }
     }
     ADDRESS.wake_all();
 }

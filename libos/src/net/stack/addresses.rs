@@ -10,6 +10,7 @@ use smoltcp::wire::{IpAddress, IpCidr, Ipv4Address, Ipv4Cidr, Ipv6Address, Ipv6C
 
 use super::Stack;
 use crate::io::Signal;
+use crate::net::address::impossible_host;
 use crate::net::error::Error;
 use crate::net::frame::is_loopback;
 use crate::net::link::Via;
@@ -17,6 +18,8 @@ use crate::net::slaac::{SOLICITATION_LEN, Slaac, link_local};
 
 /// How long a DHCP server is waited for before the question is asked again.
 const DHCP_RETRY: Duration = Duration::from_secs(2);
+/// How long after an address was refused servers are asked again (RFC 2131, section 3.1).
+const DHCP_PAUSE: Duration = Duration::from_secs(10);
 
 /// A change of the network card's addresses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,12 +36,25 @@ pub enum AddressChange {
         /// The address and its network.
         address: IpCidr,
     },
+    /// A DHCP server has offered an address, or a router, that no host can have. It is asked again later.
+    Refused {
+        /// The address.
+        address: Ipv4Address,
+        /// It was to be the router's.
+        router: bool,
+        /// What is wrong with it.
+        why: &'static str,
+    },
 }
 
 /// Where the card's addresses come from, and what else comes with them.
 #[derive(Debug, Default)]
 pub(super) struct Addresses {
     dhcp: Option<SocketHandle>,
+    /// DHCP servers have offered nonsense, and are asked again at this time.
+    dhcp_again_at: Option<Instant>,
+    /// What was refused last, which is told once.
+    refused: Option<AddressChange>,
     slaac: Option<Slaac>,
     /// The advertisements since the last look have changed something.
     advertised: bool,
@@ -76,6 +92,7 @@ impl<D: Device, S: Signal> Stack<D, S> {
         retry.initial_request_timeout = DHCP_RETRY;
         socket.set_retry_config(retry);
         self.addresses.dhcp = Some(nic.shared.add(socket));
+        self.addresses.dhcp_again_at = None;
         self.shared_at = Some(now);
     }
 
@@ -139,9 +156,12 @@ impl<D: Device, S: Signal> Stack<D, S> {
 
     /// Lets DHCP and router discovery act, and takes over what they have found.
     pub(super) fn serve_shared(&mut self, now: Instant) {
+        if self.addresses.dhcp_again_at.is_some_and(|at| at <= now) {
+            self.use_dhcp(now);
+        }
         let Some(nic) = &mut self.nic else { return };
         while nic.transmit_shared(now) {}
-        let mut at = None;
+        let mut at = self.addresses.dhcp_again_at;
         let mut leased = None;
         if let Some(dhcp) = self.addresses.dhcp {
             leased = nic.shared.get_mut::<dhcpv4::Socket<'_>>(dhcp).poll().map(|event| match event {
@@ -151,7 +171,7 @@ impl<D: Device, S: Signal> Stack<D, S> {
                 }
                 dhcpv4::Event::Deconfigured => (None, None),
             });
-            at = nic.interface.poll_at(now, &nic.shared).map(|at| at.max(now));
+            at = nic.interface.poll_at(now, &nic.shared).map(|at| at.max(now)).or(at);
         }
         let mut advertised = core::mem::take(&mut self.addresses.advertised);
         if let Some(slaac) = &mut self.addresses.slaac {
@@ -167,11 +187,48 @@ impl<D: Device, S: Signal> Stack<D, S> {
         if let Some((address, gateway)) = leased
             && (address.is_some() || self.addresses.v4.is_some())
         {
-            self.set_ipv4(address, gateway, true);
+            self.take_lease(address, gateway, now);
         }
         if advertised {
             self.readdress(true);
         }
+    }
+
+    /// Takes what a DHCP server has given, as far as a host can have it.
+    fn take_lease(&mut self, address: Option<Ipv4Cidr>, gateway: Option<Ipv4Address>, now: Instant) {
+        let prefix_len = address.map_or(0, |cidr| cidr.prefix_len());
+        let fault = |address: Ipv4Address| impossible_host(address, prefix_len);
+        if let Some(cidr) = address
+            && let Some(why) = fault(cidr.address())
+        {
+            self.refuse(AddressChange::Refused { address: cidr.address(), router: false, why });
+            self.set_ipv4(None, None, true);
+            return self.pause_dhcp(now);
+        }
+        let gateway = gateway.filter(|&router| {
+            let why = fault(router);
+            if let Some(why) = why {
+                self.refuse(AddressChange::Refused { address: router, router: true, why });
+            }
+            why.is_none()
+        });
+        self.set_ipv4(address, gateway, true);
+    }
+
+    fn refuse(&mut self, change: AddressChange) {
+        if self.addresses.refused.replace(change) != Some(change) {
+            self.changes.push(change);
+        }
+    }
+
+    /// Asks no DHCP server for a while.
+    fn pause_dhcp(&mut self, now: Instant) {
+        if let (Some(nic), Some(dhcp)) = (&mut self.nic, self.addresses.dhcp.take()) {
+            nic.shared.remove(dhcp);
+        }
+        let again = now + DHCP_PAUSE;
+        self.addresses.dhcp_again_at = Some(again);
+        self.shared_at = Some(self.shared_at.map_or(again, |at| at.min(again)));
     }
 
     /// The network card's IPv4 address, once it has one.
@@ -202,7 +259,10 @@ impl<D: Device, S: Signal> Stack<D, S> {
     /// Whether an address with which `address` could be reached may still be on its way.
     pub fn is_configuring(&self, address: IpAddress) -> bool {
         match address {
-            IpAddress::Ipv4(_) => self.addresses.dhcp.is_some() && self.addresses.v4.is_none(),
+            IpAddress::Ipv4(_) => {
+                let asking = self.addresses.dhcp.is_some() || self.addresses.dhcp_again_at.is_some();
+                asking && self.addresses.v4.is_none()
+            }
             IpAddress::Ipv6(_) => self.addresses.slaac.as_ref().is_some_and(Slaac::is_asking),
         }
     }
