@@ -49,7 +49,7 @@ fn command_info_and_docs_know_subcommands() {
     assert!(client.send("command info CLIENT|ID").starts_with("*1|*10|$9|client|id|:2|*3|+noscript|"));
     assert!(client.send("command info client").contains("|*0|*0|*10|*10|$14|client|getname|"));
     let docs = client.send("command docs client");
-    assert!(docs.contains("|$11|subcommands|*12|$14|client|getname|*8|$7|summary|"), "{docs}");
+    assert!(docs.contains("|$11|subcommands|*20|$14|client|getname|*8|$7|summary|"), "{docs}");
 }
 
 #[test]
