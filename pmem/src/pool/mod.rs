@@ -4,6 +4,7 @@
 //! what time it is (expiry times are kept, not acted on), or how bytes become durable (that is the medium's).
 
 mod append;
+mod atomic;
 mod bad;
 mod checkpoint;
 mod clean;

@@ -5,18 +5,14 @@ use alloc::vec::Vec;
 use crate::error::Error;
 use crate::medium::Medium;
 use crate::pool::checkpoint::Which;
-use crate::pool::clean::{Choice, PUT_RESERVE, REMOVE_RESERVE};
-use crate::pool::log::{Found, Log, large_cost};
-use crate::pool::record::{FRAME_HEADER, Kind, LARGE, Large, OpHeader, VALUE_LIMIT};
+use crate::pool::log::{Found, Log};
+use crate::pool::record::{Kind, OpHeader};
 use crate::pool::{Meta, Op};
-
-/// A turn commits early when it has staged this much, in bytes.
-const STAGE_LIMIT: usize = 512 << 10;
 
 /// One turn of an event loop over a pool: reads, and writes staged until the turn's end. See
 /// [`Pool::turn`](crate::Pool::turn).
 pub struct Turn<'t, M: Medium> {
-    medium: &'t M,
+    pub(super) medium: &'t M,
     pub(super) log: &'t mut Log,
     pub(super) reader: M::Reader<'t>,
 }
@@ -24,7 +20,7 @@ pub struct Turn<'t, M: Medium> {
 #[expect(clippy::large_enum_variant, reason = "one at a time lives, briefly, on the stack")]
 /// What a key has: staged in this turn, or on the medium. Large values are never found staged, see
 /// [`Turn::atomically`].
-enum Current<'a> {
+pub(super) enum Current<'a> {
     Staged(OpHeader, &'a [u8]),
     Stored(Found),
 }
@@ -108,41 +104,6 @@ impl<'t, M: Medium> Turn<'t, M> {
         Ok(true)
     }
 
-    /// Does all of `ops`, in order, in one record: after a power cut all of them happened or none. An operation on a
-    /// key that an earlier one of them wrote sees its effect.
-    pub fn atomically(&mut self, ops: &[Op<'_>]) -> Result<(), Error> {
-        let (frame_len, growth) = self.measure(ops)?;
-        let removes_only = ops.iter().all(|op| matches!(op, Op::Remove { .. }));
-        if !removes_only {
-            self.admit(ops, growth)?;
-        }
-        // Chunks first, in frames of their own: without the record that names them they are nothing.
-        let mut larges = Vec::new();
-        for op in ops {
-            if let Op::Put { value, .. } = op
-                && self.is_large(value)
-            {
-                match self.stage_chunks(value) {
-                    Ok(large) => larges.push(large),
-                    Err(error) => {
-                        self.abandon_chunks(&larges);
-                        return Err(error);
-                    }
-                }
-            }
-        }
-        let reserve = if removes_only { REMOVE_RESERVE } else { PUT_RESERVE };
-        if let Err(error) = self.make_room(frame_len, reserve) {
-            self.abandon_chunks(&larges);
-            return Err(error);
-        }
-        self.stage_record(ops, &larges);
-        self.log.staged_growth += growth;
-        // The chunks of a large value are partly committed by now; with the rest committed as well, reads need to know
-        // only one place for them.
-        if !larges.is_empty() || self.log.stage.bytes.len() >= self.stage_limit() { self.settle() } else { Ok(()) }
-    }
-
     /// Removes every key. [`Error::Full`] if damage has left no free segment to say so in.
     pub fn clear(&mut self) -> Result<(), Error> {
         let nothing = self.log.stage.is_empty() && self.log.keys.len() == 0 && self.log.chunks.len() == 0;
@@ -171,7 +132,7 @@ impl<'t, M: Medium> Turn<'t, M> {
     }
 
     /// Makes sure that the index can be asked about a key.
-    fn prepare(&mut self, key: &[u8]) -> Result<(), Error> {
+    pub(super) fn prepare(&mut self, key: &[u8]) -> Result<(), Error> {
         match self.log.is_unread() {
             true => self.log.ready(&self.reader, Which::Keys, self.log.hash(key)),
             false => Ok(()),
@@ -179,7 +140,7 @@ impl<'t, M: Medium> Turn<'t, M> {
     }
 
     /// What a key has now, this turn's own writes included. The index was prepared.
-    fn current(&self, key: &[u8]) -> Result<Option<Current<'_>>, Error> {
+    pub(super) fn current(&self, key: &[u8]) -> Result<Option<Current<'_>>, Error> {
         let hash = self.log.hash(key);
         if let Some((header, value)) = self.log.stage.latest(hash, key) {
             return Ok((header.kind != Kind::Remove).then_some(Current::Staged(header, value)));
@@ -216,185 +177,4 @@ impl<'t, M: Medium> Turn<'t, M> {
             self.log.maintain(&store, bytes)
         })?
     }
-
-    fn stage_limit(&self) -> usize {
-        STAGE_LIMIT.min(self.log.frame_limit())
-    }
-
-    /// Whether a value lies in chunks.
-    fn is_large(&self, value: &[u8]) -> bool {
-        value.len() > self.log.chunk_size()
-    }
-
-    /// Checks the limits. Returns the length of the record and what all of it adds to the accounts, in bytes.
-    fn measure(&self, ops: &[Op<'_>]) -> Result<(usize, u64), Error> {
-        let mut frame_len = FRAME_HEADER;
-        let mut growth = 0;
-        for op in ops {
-            let (key, value, expires_at_ms) = match *op {
-                Op::Put { key, value, expires_at_ms } => (key, value, expires_at_ms),
-                Op::Remove { key } => (key, &[][..], None),
-            };
-            too_large("a key", key.len() as u64, self.log.key_limit() as u64)?;
-            too_large("a value", value.len() as u64, VALUE_LIMIT)?;
-            let large = self.is_large(value);
-            let value_len = if large { LARGE } else { value.len() };
-            let header = OpHeader { kind: Kind::Put, expires_at_ms, key_len: key.len(), value_len, sequence: 0 };
-            frame_len += header.len();
-            growth += header.cost();
-            if large {
-                growth += large_cost(&self.division(value));
-            }
-        }
-        too_large("an atomic record", frame_len as u64, self.log.frame_limit() as u64)?;
-        Ok((frame_len, growth))
-    }
-
-    fn division(&self, value: &[u8]) -> Large {
-        Large { object: self.log.next_sequence, len: value.len() as u64, chunk_size: self.log.chunk_size() as u32 }
-    }
-
-    /// Makes sure that the index may take the keys, and that the accounts have room for `growth` bytes more.
-    fn admit(&mut self, ops: &[Op<'_>], growth: u64) -> Result<(), Error> {
-        if self.log.index_bytes() >= self.log.index_limit {
-            for op in ops {
-                if let Op::Put { key, .. } = op
-                    && matches!(self.current(key), Ok(None))
-                {
-                    return Err(Error::IndexFull);
-                }
-            }
-        }
-        let over = |log: &Log, growth: u64| {
-            let kept = if log.clear_staged.is_some() { 0 } else { log.live + log.removals };
-            kept + log.staged_growth + growth > log.capacity()
-        };
-        if !over(self.log, growth) {
-            return Ok(());
-        }
-        // The exact reckoning: what the staged operations really add, and what these ones will replace.
-        self.settle()?;
-        let mut replaced = 0;
-        for op in ops {
-            if let Op::Put { key, .. } = op {
-                self.prepare(key)?;
-                // What is lost of an old value is not counted; the key can be written anew all the same.
-                let cost = match self.log.find(&self.reader, self.log.hash(key), key) {
-                    Ok(Some(found)) => self.log.cost_of(&self.reader, &found),
-                    Ok(None) => Ok(0),
-                    Err(error) => Err(error),
-                };
-                replaced += match cost {
-                    Err(Error::Damaged { .. }) => 0,
-                    cost => cost?,
-                };
-            }
-        }
-        let growth = growth.saturating_sub(replaced);
-        if self.log.live + growth > self.log.capacity() {
-            return Err(Error::Full);
-        }
-        // What is over the limit is removals that shadow something still. Cleaning every segment once ends that.
-        for _ in 0..2 * self.log.geometry().segments {
-            if !over(self.log, growth) {
-                return Ok(());
-            }
-            if !self.medium.write(|store| self.log.clean_segment(&store, Choice::Oldest))?? {
-                break;
-            }
-        }
-        if over(self.log, growth) { Err(Error::Full) } else { Ok(()) }
-    }
-
-    /// Makes sure that what is staged and one more frame fit into free segments, `reserve` of which stay free.
-    fn make_room(&mut self, frame_len: usize, reserve: u32) -> Result<(), Error> {
-        for _ in 0..2 * self.log.geometry().segments {
-            let plan = self.log.planned(frame_len);
-            let clears = self.log.clear_staged.is_some();
-            if plan.segments == 0 || clears || plan.segments + reserve <= self.log.free {
-                return Ok(());
-            }
-            let held = self.log.checkpoint.is_some();
-            if !self.medium.write(|store| self.log.clean_segment(&store, Choice::Sparsest))?? && !held {
-                break;
-            }
-        }
-        Err(Error::Full)
-    }
-
-    /// Stages a large value's chunks, committing early as they come.
-    fn stage_chunks(&mut self, value: &[u8]) -> Result<Large, Error> {
-        let large = self.division(value);
-        for (chunk, part) in value.chunks(large.chunk_size as usize).enumerate() {
-            let key = large.chunk_key(chunk as u32);
-            let header = OpHeader {
-                kind: Kind::Chunk,
-                expires_at_ms: None,
-                key_len: key.len(),
-                value_len: part.len(),
-                sequence: self.log.next_sequence,
-            };
-            let staged = self.make_room(FRAME_HEADER + header.len(), PUT_RESERVE).and_then(|()| {
-                self.log.next_sequence += 1;
-                let hash = self.log.hash(&key);
-                self.log.plan = self.log.planned(FRAME_HEADER + header.len());
-                let mark = self.log.stage.begin_frame();
-                self.log.stage.push(hash, None, &header, &key, &[part]);
-                self.log.stage.end_frame(mark);
-                if self.log.stage.bytes.len() >= self.stage_limit() { self.settle() } else { Ok(()) }
-            });
-            if let Err(error) = staged {
-                self.abandon_chunks(&[large]);
-                return Err(error);
-            }
-        }
-        Ok(large)
-    }
-
-    /// Gives up chunks whose value will not come. Those on the medium are dead from now on, and so are those staged,
-    /// once they are committed: recovery finds no value that names them.
-    fn abandon_chunks(&mut self, larges: &[Large]) {
-        if self.settle().is_err() {
-            self.log.discard_staged();
-        }
-        for large in larges {
-            if self.log.ready_chunks(&self.reader, large, 0..large.chunks()).is_err() {
-                // They are dead at the next opening.
-                continue;
-            }
-            self.log.drop_chunks(&self.reader, large, large.chunks());
-        }
-    }
-
-    /// Stages one record. Everything was checked.
-    fn stage_record(&mut self, ops: &[Op<'_>], larges: &[Large]) {
-        let log = &mut *self.log;
-        let mut larges = larges.iter();
-        let chunk_size = log.chunk_size();
-        let mark = log.stage.begin_frame();
-        for op in ops {
-            let (kind, key, value, expires_at_ms) = match *op {
-                Op::Put { key, value, expires_at_ms } => (Kind::Put, key, value, expires_at_ms),
-                Op::Remove { key } => (Kind::Remove, key, &[][..], None),
-            };
-            let large = if value.len() > chunk_size { larges.next().map(Large::encode) } else { None };
-            let (kind, value) = match &large {
-                Some(large) => (Kind::PutLarge, &large[..]),
-                None => (kind, value),
-            };
-            let sequence = log.next_sequence;
-            log.next_sequence += 1;
-            let header = OpHeader { kind, expires_at_ms, key_len: key.len(), value_len: value.len(), sequence };
-            let hash = log.hash(key);
-            log.stage.push(hash, None, &header, key, &[value]);
-        }
-        let frame_len = log.stage.frame_len(&mark);
-        log.plan = log.planned(frame_len);
-        log.stage.end_frame(mark);
-        log.stage.publish_last_frame();
-    }
-}
-
-fn too_large(what: &'static str, len: u64, limit: u64) -> Result<(), Error> {
-    if len > limit { Err(Error::TooLarge { what, len, limit }) } else { Ok(()) }
 }

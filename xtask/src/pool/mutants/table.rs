@@ -92,7 +92,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         "turn: an atomic record is a frame for each operation",
         &[
             edit(
-                "turn.rs",
+                "atomic.rs",
                 "",
                 "log.stage.push(hash, None, &header, key, &[value]);",
                 "CODE
@@ -103,7 +103,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
             }",
             ),
             edit(
-                "turn.rs",
+                "atomic.rs",
                 "let chunk_size = log.chunk_size();\n",
                 "let mark = log.stage.begin_frame();",
                 "let mut mark = log.stage.begin_frame();",
