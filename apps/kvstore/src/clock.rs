@@ -1,8 +1,18 @@
-//! The wall clock.
+//! The clocks: the wall's, and one that never goes back.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::sync::OnceLock;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+/// A clock that never goes back: the time since some moment. A function, so that tests have a time of their own.
+pub type Monotonic = fn() -> Duration;
 
 /// Microseconds since 1970, 0 if the clock stands before that.
 pub fn unix_micros() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_micros() as u64)
+}
+
+/// The time since somebody asked for it first.
+pub fn monotonic() -> Duration {
+    static BEGIN: OnceLock<Instant> = OnceLock::new();
+    BEGIN.get_or_init(Instant::now).elapsed()
 }

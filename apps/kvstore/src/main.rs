@@ -6,6 +6,7 @@
 //! `number`, `glob` beside them are pure.
 #![forbid(unsafe_code)]
 
+mod budget;
 mod clock;
 mod commands;
 mod expire;

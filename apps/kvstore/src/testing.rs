@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use pmem::medium::Gone;
 use pmem::{Counters, FormatOptions, Medium, Pool, sim};
 
-use crate::server::client::{Budget, Client};
+use crate::budget::Budget;
+use crate::server::client::Client;
 use crate::session::{Ends, Others, Session};
 use crate::state::{ClientLimits, Facts, State};
 
@@ -115,7 +117,7 @@ impl Harness {
         let ((), receipt) = self
             .pool
             .turn(|turn| {
-                client.execute(turn, state, others, &mut Budget::new(100));
+                client.execute(turn, state, others, &mut Budget::new(|| Duration::ZERO, turn.moved()));
                 crate::expire::step(turn, state);
             })
             .unwrap();

@@ -131,6 +131,13 @@ impl<'t, M: Medium> Turn<'t, M> {
         result
     }
 
+    /// Bytes that the pool has loaded and stored since it was opened, with those that are staged now: what grows as a
+    /// turn works, for who bounds a turn.
+    pub fn moved(&self) -> u64 {
+        let counters = self.medium.counters();
+        counters.bytes_loaded + counters.bytes_stored + self.log.stage.bytes.len() as u64
+    }
+
     /// Makes sure that the index can be asked about a key.
     pub(super) fn prepare(&mut self, key: &[u8]) -> Result<(), Error> {
         match self.log.is_unread() {

@@ -6,20 +6,34 @@ use super::arguments::{Options, is, small_integer};
 use super::failure::{Failure, NO_SUCH_DATABASE, NO_SUCH_KEY, Outcome, SYNTAX};
 use super::{Context, Request};
 
-/// `DEL key [key ...]`, `UNLINK key [key ...]`, all or nothing
+/// Keys that `DEL` removes in one step.
+const REMOVED: usize = 4096;
+/// Keys that `EXISTS` looks for before it looks at the budget.
+const LOOKED: usize = 64;
+
+/// `DEL key [key ...]`, `UNLINK key [key ...]`: all or nothing, if they are not more than one step removes
 pub fn del<M: Medium>(context: &mut Context<'_, '_, M>, request: Request<'_>) -> Outcome {
-    let removed = context.remove_all(request.from(1))?;
-    context.reply.integer(removed);
+    let removed = context.in_pieces(request, REMOVED, |context, task, keys| {
+        task.count += context.remove_all(request.from(keys.start).take(keys.len()))?;
+        Ok(())
+    })?;
+    if let Some(task) = removed {
+        context.reply.integer(task.count as i64);
+    }
     Ok(())
 }
 
 /// `EXISTS key [key ...]`, `TOUCH key [key ...]`
 pub fn exists<M: Medium>(context: &mut Context<'_, '_, M>, request: Request<'_>) -> Outcome {
-    let mut found = 0;
-    for key in request.from(1) {
-        found += i64::from(context.look(key)?.is_some());
+    let found = context.in_pieces(request, LOOKED, |context, task, keys| {
+        for key in keys {
+            task.count += usize::from(context.look(request.get(key))?.is_some());
+        }
+        Ok(())
+    })?;
+    if let Some(task) = found {
+        context.reply.integer(task.count as i64);
     }
-    context.reply.integer(found);
     Ok(())
 }
 

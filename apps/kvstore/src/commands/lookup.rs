@@ -92,7 +92,7 @@ impl<M: Medium> Context<'_, '_, M> {
 
     /// Removes keys; says how many existed. A power cut finds all of them or none, except when they are more than a
     /// record of the pool takes, which is thousands: deleting must always work, so these are removed one by one.
-    pub fn remove_all<'k>(&mut self, keys: impl Iterator<Item = &'k [u8]>) -> Result<i64, Failure> {
+    pub fn remove_all<'k>(&mut self, keys: impl Iterator<Item = &'k [u8]>) -> Result<usize, Failure> {
         let mut there = BTreeSet::new();
         for key in keys {
             let exists = match self.turn.meta(key) {
@@ -115,7 +115,7 @@ impl<M: Medium> Context<'_, '_, M> {
                 result => result?,
             }
         }
-        Ok(there.len() as i64)
+        Ok(there.len())
     }
 
     fn live(&mut self, key: &[u8], found: Option<Meta>) -> Result<Option<Meta>, Failure> {

@@ -24,12 +24,14 @@ mod server;
 mod set;
 mod strings;
 mod table;
+mod task;
 #[cfg(test)]
 mod tests;
 mod transaction;
 
 use pmem::{Medium, Turn};
 
+use crate::budget::Budget;
 use crate::resp::{Reply, Request};
 use crate::session::{Closing, Others, Session};
 use crate::state::State;
@@ -37,6 +39,7 @@ use crate::state::State;
 use failure::Outcome;
 pub use failure::{Failure, REQUEST_TOO_LONG, TOO_LONG};
 use table::Command;
+pub use task::{Progress, Task};
 
 /// What a command works on.
 pub struct Context<'a, 't, M: Medium> {
@@ -50,11 +53,16 @@ pub struct Context<'a, 't, M: Medium> {
     pub others: &'a mut dyn Others,
     /// Where the answer goes.
     pub reply: Reply<'a>,
+    /// What the client may still do in this turn.
+    pub budget: &'a mut Budget,
+    /// How far the command has come, if it is done in pieces: what a command leaves here goes on in the next turn.
+    pub task: &'a mut Option<Task>,
 }
 
-/// Executes one request: one reply is written, unless the client does not want it or is to be closed without one.
-pub fn execute<M: Medium + 'static>(context: &mut Context<'_, '_, M>, request: Request<'_>) {
-    context.state.counters.commands += 1;
+/// Executes one request, or its next piece: when it is done one reply is written, unless the client does not want it or
+/// is to be closed without one.
+pub fn execute<M: Medium + 'static>(context: &mut Context<'_, '_, M>, request: Request<'_>) -> Progress {
+    context.state.counters.commands += u64::from(context.task.is_none());
     answer(context, |context| {
         // A browser that was lured into sending us a form must not get far: Redis closes on its first word, too.
         if is_http(request.get(0)) {
@@ -67,7 +75,7 @@ pub fn execute<M: Medium + 'static>(context: &mut Context<'_, '_, M>, request: R
         let (command, run) = Command::<M>::find(request)?;
         context.session.command = command.full_name;
         run(context, request)
-    });
+    })
 }
 
 /// Answers a request that cannot be executed.
@@ -75,18 +83,28 @@ pub fn refuse<M: Medium + 'static>(context: &mut Context<'_, '_, M>, failure: Fa
     answer(context, |_| Err(failure));
 }
 
-fn answer<'a, 't, M: Medium>(context: &mut Context<'a, 't, M>, run: impl FnOnce(&mut Context<'a, 't, M>) -> Outcome) {
+fn answer<'a, 't, M: Medium>(
+    context: &mut Context<'a, 't, M>,
+    run: impl FnOnce(&mut Context<'a, 't, M>) -> Outcome,
+) -> Progress {
     let start = context.reply.position();
-    context.session.hearing.begin();
+    if context.task.is_none() {
+        context.session.hearing.begin();
+    }
     if let Err(failure) = run(context) {
+        *context.task = None;
         context.reply.rewind(start);
         context.state.counters.errors += 1;
         context.state.turn_failed |= failure.is_fatal();
         failure.write(&mut context.reply);
     }
+    if context.task.is_some() {
+        return Progress::Paused;
+    }
     if !context.session.hearing.end() {
         context.reply.rewind(start);
     }
+    Progress::Done
 }
 
 fn is_http(name: &[u8]) -> bool {

@@ -3,7 +3,7 @@
 use pmem::{Medium, Op};
 
 use super::arguments::integer;
-use super::failure::{Failure, Outcome, REPLY_TOO_LONG, TOO_LONG};
+use super::failure::{Failure, Outcome, TOO_LONG};
 use super::{Context, Request};
 
 /// `GET key`
@@ -38,13 +38,12 @@ pub fn setnx<M: Medium>(context: &mut Context<'_, '_, M>, request: Request<'_>) 
 
 /// `MGET key [key ...]`
 pub fn mget<M: Medium>(context: &mut Context<'_, '_, M>, request: Request<'_>) -> Outcome {
-    context.reply.array(request.len() - 1);
-    for key in request.from(1) {
-        context.reply_value_or_null(key)?;
-        if context.reply.position() > context.state.limits.reply {
-            return Err(REPLY_TOO_LONG);
-        }
-    }
+    let start = context.reply.position();
+    let read = context.in_pieces(request, 1, |context, task, keys| {
+        context.reply_value_or_null(request.get(keys.start))?;
+        context.check_reply(task, start)
+    })?;
+    context.collected(read, start, |reply, _| reply.array(request.len() - 1));
     Ok(())
 }
 

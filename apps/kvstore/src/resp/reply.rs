@@ -40,6 +40,17 @@ impl<'a> Reply<'a> {
         self.out.truncate(position);
     }
 
+    /// Takes what has been written since `position` to the end of `other`.
+    pub fn move_to(&mut self, position: usize, other: &mut Vec<u8>) {
+        other.extend_from_slice(&self.out[position..]);
+        self.rewind(position);
+    }
+
+    /// What is encoded already.
+    pub fn raw(&mut self, encoded: &[u8]) {
+        self.out.extend_from_slice(encoded);
+    }
+
     /// A status, such as `OK`. Line ends in it become spaces.
     pub fn status(&mut self, text: &str) {
         self.line(b'+', text.as_bytes());

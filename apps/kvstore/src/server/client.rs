@@ -3,28 +3,11 @@
 use pmem::{Medium, Turn};
 
 use super::outbox::Outbox;
-use crate::commands::{self, Context, Failure, REQUEST_TOO_LONG, TOO_LONG};
+use crate::budget::Budget;
+use crate::commands::{self, Context, Failure, Progress, REQUEST_TOO_LONG, TOO_LONG, Task};
 use crate::resp::{Input, Parser, Step};
 use crate::session::{Buffers, Closing, Others, Session};
 use crate::state::{ClientLimits, State};
-
-/// Most requests of one client in one turn: the others want their replies, too.
-const REQUESTS: usize = 256;
-
-/// What a turn may still do, so that no turn takes long.
-pub struct Budget(usize);
-
-impl Budget {
-    /// The budget of a turn, in requests.
-    pub fn new(requests: usize) -> Self {
-        Self(requests)
-    }
-
-    /// Whether nothing is left of it.
-    pub fn is_spent(&self) -> bool {
-        self.0 == 0
-    }
-}
 
 /// A client's buffers and state.
 pub struct Client {
@@ -35,12 +18,23 @@ pub struct Client {
     /// What is known of it.
     pub session: Session,
     parser: Parser,
+    /// How far the request has come that it asks for now, if that is done in pieces.
+    task: Option<Task>,
+    /// It had more to do in its last turn than it might.
+    heavy: bool,
 }
 
 impl Client {
     /// A client that has just come.
     pub fn new(session: Session, limits: &ClientLimits) -> Self {
-        Self { input: Input::default(), outbox: Outbox::default(), session, parser: Parser::new(limits.parser) }
+        Self {
+            input: Input::default(),
+            outbox: Outbox::default(),
+            session,
+            parser: Parser::new(limits.parser),
+            task: None,
+            heavy: false,
+        }
     }
 
     /// Whether it reads its replies fast enough to be served.
@@ -68,7 +62,17 @@ impl Client {
         self.input.room(wanted)
     }
 
-    /// Executes its complete requests, within bounds. The replies stay sealed.
+    /// Whether it goes behind the others in the next turn, for it had a lot to do in the last one.
+    pub fn is_heavy(&self) -> bool {
+        self.heavy
+    }
+
+    /// It got nothing of a turn: in the next one it is as good as the others.
+    pub fn was_left_out(&mut self) {
+        self.heavy = false;
+    }
+
+    /// Executes its complete requests, as far as its share of the budget goes. The replies stay sealed.
     pub fn execute<M: Medium + 'static>(
         &mut self,
         turn: &mut Turn<'_, M>,
@@ -77,27 +81,47 @@ impl Client {
         budget: &mut Budget,
     ) {
         self.session.active_ms = state.now_ms;
-        let mut requests = REQUESTS.min(budget.0);
-        budget.0 -= requests;
-        while requests > 0 && self.session.closing.is_none() && self.keeps_up(&state.limits) {
-            let step = self.parser.step(&mut self.input);
-            let reply = self.outbox.writer(self.session.protocol);
-            let mut context = Context { turn, state, session: &mut self.session, others, reply };
-            match step {
-                Ok(Step::Incomplete) => break,
-                Ok(Step::Request) => commands::execute(&mut context, self.parser.request(&self.input)),
-                Ok(Step::ArgumentTooLong) => commands::refuse(&mut context, TOO_LONG),
-                Ok(Step::RequestTooLong) => commands::refuse(&mut context, REQUEST_TOO_LONG),
-                Err(error) => {
-                    commands::refuse(&mut context, Failure::owned(error.text()));
-                    self.session.closing = Some(Closing::AfterReplies);
-                    break;
+        let mut share = budget.share();
+        while self.session.closing.is_none() && self.keeps_up(&state.limits) && !share.is_spent() {
+            if self.execute_one(turn, state, others, &mut share) == Progress::Paused {
+                break;
+            }
+            share.count_moved(turn.moved());
+        }
+        self.heavy = share.is_overworked();
+        budget.put_back(share);
+    }
+
+    /// Executes a request, or the next piece of one. Paused: there is none, or it goes on in another turn.
+    fn execute_one<M: Medium + 'static>(
+        &mut self,
+        turn: &mut Turn<'_, M>,
+        state: &mut State,
+        others: &mut dyn Others,
+        budget: &mut Budget,
+    ) -> Progress {
+        let step = self.parser.step(&mut self.input);
+        let reply = self.outbox.writer(self.session.protocol);
+        let (session, task) = (&mut self.session, &mut self.task);
+        let mut context = Context { turn, state, session, others, reply, budget, task };
+        match step {
+            Ok(Step::Incomplete) => return Progress::Paused,
+            Ok(Step::Request) => {
+                if commands::execute(&mut context, self.parser.request(&self.input)) == Progress::Paused {
+                    return Progress::Paused;
                 }
             }
-            self.parser.finish(&mut self.input);
-            requests -= 1;
+            Ok(Step::ArgumentTooLong) => commands::refuse(&mut context, TOO_LONG),
+            Ok(Step::RequestTooLong) => commands::refuse(&mut context, REQUEST_TOO_LONG),
+            Err(error) => {
+                commands::refuse(&mut context, Failure::owned(error.text()));
+                self.session.closing = Some(Closing::AfterReplies);
+                return Progress::Done;
+            }
         }
-        budget.0 += requests;
+        self.parser.finish(&mut self.input);
+        budget.take_request();
+        Progress::Done
     }
 
     /// The turn that this client took part in has failed: none of its replies may be sent, and which of its requests
@@ -119,7 +143,7 @@ impl Client {
         self.session.buffers = Buffers {
             requests,
             requests_free: self.input.memory() - requests,
-            arguments: self.parser.memory(),
+            arguments: self.parser.memory() + self.task.as_ref().map_or(0, Task::memory),
             replies,
             replies_peak: replies.max(self.session.buffers.replies_peak),
             replies_waiting: self.outbox.waiting(),

@@ -11,9 +11,10 @@ use mio::net::{TcpListener, TcpStream};
 use mio::{Events, Interest, Poll, Token};
 use pmem::{Medium, Pool};
 
-use super::client::{Budget, Client};
+use super::client::Client;
 use super::connection::Connection;
 use super::slab::Slab;
+use crate::budget::Budget;
 use crate::clock;
 use crate::expire;
 use crate::session::{Ends, Session};
@@ -29,8 +30,6 @@ const EVENTS: usize = 1024;
 const ACCEPTS: usize = 256;
 /// Most ranges of unreadable bytes that are listed.
 const SHOWN_RANGES: usize = 32;
-/// Most requests executed in one turn.
-const REQUESTS: usize = 2048;
 /// How long an expiry is waited for without looking at the clock again.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
 /// How long accepting pauses when the system has no means for another connection.
@@ -217,14 +216,23 @@ impl<M: Medium + 'static> Server<M> {
         }
     }
 
-    /// Executes what is complete, commits, and releases the replies.
-    fn turn(&mut self) {
+    /// Collects who takes part in a turn: those that had a lot to do in the last one come last, so that who asks for
+    /// little is answered first.
+    fn gather(&mut self) {
+        let connections = &mut self.connections;
+        let has_request = |it: &mut Connection| it.client.has_request(&self.state.limits);
         self.taking_part.clear();
         for &index in &self.queue {
-            if self.connections.get_mut(index).is_some_and(|it| it.client.has_request(&self.state.limits)) {
+            if connections.get_mut(index).is_some_and(has_request) {
                 self.taking_part.push(index);
             }
         }
+        self.taking_part.sort_by_key(|&index| connections.get_mut(index).is_some_and(|it| it.client.is_heavy()));
+    }
+
+    /// Executes what is complete, commits, and releases the replies.
+    fn turn(&mut self) {
+        self.gather();
         let now_us = clock::unix_micros();
         // A pass over the keys would have the pool read all that it has left for later.
         let expiry_due = !self.behind && self.state.expiry.due().is_some_and(|due| due <= now_us / 1000);
@@ -241,7 +249,7 @@ impl<M: Medium + 'static> Server<M> {
         let (connections, state, taking_part) = (&mut self.connections, &mut self.state, &self.taking_part);
         let (behind, mut served) = (self.behind, 0);
         let result = self.pool.turn(|turn| {
-            let mut budget = Budget::new(REQUESTS);
+            let mut budget = Budget::new(clock::monotonic, turn.moved());
             for &index in taking_part {
                 if budget.is_spent() || state.client_memory > state.limits.memory {
                     break;
@@ -257,12 +265,7 @@ impl<M: Medium + 'static> Server<M> {
             }
         });
         self.state.end();
-        if let Some(left_out) = self.taking_part.get(served) {
-            // Those that got nothing are the first next time.
-            let first = self.queue.iter().position(|index| index == left_out).unwrap_or(0);
-            self.queue.rotate_left(first);
-            self.taking_part.truncate(served);
-        }
+        self.put_first(served);
         let why = match result {
             Ok(((), receipt)) if !self.state.turn_failed => {
                 return self.for_taking_part(|client| client.outbox.release(&receipt));
@@ -272,6 +275,18 @@ impl<M: Medium + 'static> Server<M> {
         };
         eprintln!("kvstore: a turn of {} clients failed, they are closed: {why}", self.taking_part.len());
         self.for_taking_part(Client::fail);
+    }
+
+    /// Those that got nothing of a turn, all but the first `served`, are the first next time.
+    fn put_first(&mut self, served: usize) {
+        let Some(left_out) = self.taking_part.get(served) else { return };
+        let first = self.queue.iter().position(|index| index == left_out).unwrap_or(0);
+        self.queue.rotate_left(first);
+        for index in self.taking_part.drain(served..) {
+            if let Some(connection) = self.connections.get_mut(index) {
+                connection.client.was_left_out();
+            }
+        }
     }
 
     fn for_taking_part(&mut self, mut act: impl FnMut(&mut Client)) {
