@@ -51,7 +51,16 @@ pub fn pool() -> Pool<Memory> {
 
 /// The same; while `gone` is set, no write reaches the medium.
 pub fn pool_that_can_fail(gone: Arc<AtomicBool>) -> Pool<Memory> {
-    let medium = Memory { inner: sim::Memory::new(8 << 20), gone };
+    format(8 << 20, gone)
+}
+
+/// An empty pool of so many bytes.
+pub fn pool_of(bytes: u64) -> Pool<Memory> {
+    format(bytes, Arc::default())
+}
+
+fn format(bytes: u64, gone: Arc<AtomicBool>) -> Pool<Memory> {
+    let medium = Memory { inner: sim::Memory::new(bytes), gone };
     Pool::format(medium, &FormatOptions::new([7; 16])).unwrap()
 }
 

@@ -43,8 +43,8 @@ const GRACE: Duration = Duration::from_secs(2);
 pub struct Server<M: Medium + 'static> {
     poll: Poll,
     listener: TcpListener,
-    pool: Pool<M>,
-    state: State,
+    pub(super) pool: Pool<M>,
+    pub(super) state: State,
     connections: Slab<Connection>,
     /// Connections with something to do, those that have waited longest first. No index is in it twice.
     queue: VecDeque<usize>,
@@ -100,19 +100,25 @@ impl<M: Medium + 'static> Server<M> {
         let mut events = Events::with_capacity(EVENTS);
         self.report_damage();
         while !self.state.stopping {
-            let timeout = self.timeout();
-            self.wait(&mut events, timeout)?;
-            self.accept();
-            self.send();
-            self.receive();
-            self.turn();
-            self.send();
-            self.settle();
-            self.catch_up();
-            self.scrub();
+            self.round(&mut events)?;
         }
         self.finish(&mut events)?;
         Ok(self.pool)
+    }
+
+    /// Waits for something to do, and does a part of it: at most one turn.
+    pub(super) fn round(&mut self, events: &mut Events) -> io::Result<()> {
+        let timeout = self.timeout();
+        self.wait(events, timeout)?;
+        self.accept();
+        self.send();
+        self.receive();
+        self.turn();
+        self.send();
+        self.settle();
+        self.catch_up();
+        self.scrub();
+        Ok(())
     }
 
     /// How long to wait for events: not at all while there is something to do, else until something is due.

@@ -7,6 +7,8 @@
 pub mod client;
 mod connection;
 mod events;
+#[cfg(test)]
+mod fairness;
 mod outbox;
 mod slab;
 #[cfg(test)]
