@@ -18,6 +18,7 @@ mod resp;
 mod scrub;
 mod server;
 mod session;
+mod settings;
 mod state;
 mod store;
 #[cfg(test)]

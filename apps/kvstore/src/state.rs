@@ -5,6 +5,7 @@ use pmem::Meta;
 use crate::expire::Schedule;
 use crate::resp::Limits;
 use crate::scrub::Scrub;
+use crate::settings::Settings;
 
 /// Bounds on what clients may cost, in bytes unless it says otherwise.
 #[derive(Clone, Copy, Debug)]
@@ -101,6 +102,10 @@ pub struct State {
     pub facts: Facts,
     /// What clients may cost.
     pub limits: ClientLimits,
+    /// Connections that the server started with room for.
+    pub most_clients: usize,
+    /// What else can be configured.
+    pub settings: Settings,
     /// What happened so far.
     pub counters: Counters,
     /// The time of the current turn, in Unix microseconds.
@@ -139,7 +144,9 @@ impl State {
     pub fn new(facts: Facts, limits: ClientLimits, seed: u64) -> Self {
         Self {
             facts,
+            most_clients: limits.clients,
             limits,
+            settings: Settings::default(),
             counters: Counters::default(),
             now_us: 0,
             now_ms: 0,
@@ -170,6 +177,11 @@ impl State {
         if self.value.capacity() > KEEP {
             self.value = Vec::new();
         }
+    }
+
+    /// Whether the data has reached `maxmemory`, so that commands that add to it are refused.
+    pub fn is_over_maxmemory(&self) -> bool {
+        self.settings.maxmemory.is_some_and(|most| most > 0 && self.pool.live_bytes > most)
     }
 
     /// Whether a key with these properties has expired.

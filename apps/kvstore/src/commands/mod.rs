@@ -74,6 +74,9 @@ pub fn execute<M: Medium + 'static>(context: &mut Context<'_, '_, M>, request: R
         }
         let (command, run) = Command::<M>::find(request)?;
         context.session.command = command.full_name;
+        if command.flags.has(flags::DENYOOM) && context.state.is_over_maxmemory() {
+            return Err(failure::FULL);
+        }
         run(context, request)
     })
 }

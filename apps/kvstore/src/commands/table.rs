@@ -293,6 +293,7 @@ impl<M: Medium + 'static> Command<M> {
         Self::new("config|get", -3, key_specs::NONE, &[ADMIN, NOSCRIPT, LOADING, STALE], config::get),
         Self::new("config|help", 2, key_specs::NONE, &[LOADING, STALE], config::help),
         Self::new("config|resetstat", 2, key_specs::NONE, &[ADMIN, NOSCRIPT, LOADING, STALE], config::resetstat),
+        Self::new("config|rewrite", 2, key_specs::NONE, &[ADMIN, NOSCRIPT, LOADING, STALE], config::rewrite),
         Self::new("config|set", -4, key_specs::NONE, &[ADMIN, NOSCRIPT, LOADING, STALE], config::set),
     ];
 }

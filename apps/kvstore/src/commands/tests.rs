@@ -369,37 +369,6 @@ fn nothing_behind_a_refused_multi_runs() {
 }
 
 #[test]
-fn config_set_changes_what_can_be_changed_and_nothing_else() {
-    let mut client = Harness::new();
-    client.state.facts.protection = "none".into();
-    let refused =
-        |name: &str, why: &str| format!("-ERR CONFIG SET failed (possibly related to argument '{name}') - {why}|");
-    let nothing = "nothing notices stray accesses here, so nothing can follow them";
-    for (line, reply) in [
-        ("config get fault-policy", "*2|$12|fault-policy|$4|none|".into()),
-        ("config get protection", "*2|$10|protection|$4|none|".into()),
-        ("config set fault-policy relaxed", refused("fault-policy", nothing)),
-        ("config set Fault-Policy lax", refused("Fault-Policy", nothing)),
-        ("config set protection pks", refused("protection", "can't set immutable config")),
-        ("config set fault-policy strict maxmemory 1", refused("maxmemory", "can't set immutable config")),
-        ("config set fault-policy strict FAULT-POLICY strict", refused("FAULT-POLICY", "duplicate parameter")),
-        (
-            "config set fault-policy strict nonsense 1",
-            "-ERR Unknown option or number of arguments for CONFIG SET - 'nonsense'|".into(),
-        ),
-        ("config set fault-policy strict x", "-ERR wrong number of arguments for 'config|set' command|".into()),
-        ("config get fault-policy", "*2|$12|fault-policy|$4|none|".into()),
-        ("config set scrub-rate fast", refused("scrub-rate", "argument must be bytes per second, or 0")),
-        ("config set scrub-rate 1 fault-policy strict", refused("fault-policy", nothing)),
-        ("config get scrub-rate", "*2|$10|scrub-rate|$6|524288|".into()),
-        ("config set scrub-rate 1000", "+OK|".into()),
-        ("config get scrub-rate", "*2|$10|scrub-rate|$4|1000|".into()),
-    ] {
-        assert_eq!(client.send(line), reply, "{line}");
-    }
-}
-
-#[test]
 fn info_tells_what_is_true() {
     let mut client = Harness::new();
     client.state.facts.protection = "none".into();

@@ -88,7 +88,7 @@ pub fn help<M: Medium>(context: &mut Context<'_, '_, M>, _: Request<'_>) -> Outc
 
 /// The reply of a container's `HELP`, in Redis's form: what can be asked, and what that does, in one line or more.
 pub fn reply_help(reply: &mut Reply<'_>, container: &str, subcommands: &[(&str, &str)]) {
-    let help = [("HELP", "Print this help.")];
+    let help = [("HELP", "Prints this help.")];
     let start = reply.position();
     let mut lines = 1;
     reply.status(&format!("{container} <subcommand> [<arg> [value] [opt] ...]. Subcommands are:"));

@@ -1,0 +1,77 @@
+//! Parameters that have their effect at once.
+
+use pmem::protection;
+
+use super::super::kind::Kind::{Integer, Memory, Text, YesNo};
+use super::super::kind::Why;
+use super::Knob;
+use crate::state::State;
+
+/// In no order.
+pub const KNOBS: &[Knob] = &[
+    // Of our own: what follows a stray access, and how many bytes per second are verified in the background.
+    Knob::live("fault-policy", Text, fault_policy, set_fault_policy),
+    Knob::live("scrub-rate", Text, |state| state.scrub.rate().to_string(), set_scrub_rate),
+    Knob::live("maxclients", Integer(1, u32::MAX as i64), |state| state.limits.clients.to_string(), set_clients),
+    Knob::live("maxmemory", Memory(0, u64::MAX), maxmemory, |state, value| {
+        state.settings.maxmemory = Some(number(value)?);
+        Ok(())
+    }),
+    Knob::live(
+        "timeout",
+        Integer(0, i32::MAX as i64),
+        |state| state.settings.timeout.to_string(),
+        |state, value| {
+            state.settings.timeout = number(value)?;
+            Ok(())
+        },
+    ),
+    Knob::live(
+        "protected-mode",
+        YesNo,
+        |state| yes_or_no(state.settings.protected_mode),
+        |state, value| {
+            state.settings.protected_mode = value == "yes";
+            Ok(())
+        },
+    ),
+];
+
+fn yes_or_no(value: bool) -> String {
+    if value { "yes" } else { "no" }.into()
+}
+
+fn number(value: &str) -> Result<u64, Why> {
+    value.parse().map_err(|_| "argument couldn't be parsed into an integer".into())
+}
+
+/// Until it is set, what the pool holds.
+fn maxmemory(state: &State) -> String {
+    state.settings.maxmemory.unwrap_or(state.pool.capacity_bytes).to_string()
+}
+
+fn fault_policy(_: &State) -> String {
+    protection::fault_policy().unwrap_or_else(|| "none".into())
+}
+
+fn set_fault_policy(_: &mut State, value: &str) -> Result<(), Why> {
+    protection::set_fault_policy(value).map_err(|error| error.to_string().into())
+}
+
+fn set_scrub_rate(state: &mut State, value: &str) -> Result<(), Why> {
+    state.scrub.set_rate(value.parse().map_err(|_| "argument must be bytes per second, or 0")?);
+    Ok(())
+}
+
+/// As many clients as the server started with, or fewer.
+fn set_clients(state: &mut State, value: &str) -> Result<(), Why> {
+    let (wanted, most) = (number(value)?, state.most_clients);
+    if wanted > most as u64 {
+        return Err(format!(
+            "The operating system is not able to handle the specified number of clients, try with {most}"
+        )
+        .into());
+    }
+    state.limits.clients = wanted as usize;
+    Ok(())
+}

@@ -1,0 +1,132 @@
+//! `CONFIG`: Redis's parameters, as far as they mean something here, and some of our own.
+
+mod kind;
+mod knobs;
+#[cfg(test)]
+mod tests;
+
+use knobs::Knob;
+use pmem::Medium;
+
+use super::failure::{Failure, Outcome, SYNTAX};
+use super::{Context, Request};
+use crate::glob;
+use crate::state::{Counters, State};
+
+/// `CONFIG GET parameter [parameter ...]`
+pub fn get<M: Medium>(context: &mut Context<'_, '_, M>, request: Request<'_>) -> Outcome {
+    let mut found: Vec<(&[u8], &Knob)> = Vec::new();
+    let mut add = |name, knob| {
+        if !found.iter().any(|(other, _): &(&[u8], _)| other.eq_ignore_ascii_case(name)) {
+            found.push((name, knob));
+        }
+    };
+    for pattern in request.from(2) {
+        if pattern.iter().any(|byte| b"[*?".contains(byte)) {
+            let pattern = pattern.to_ascii_lowercase();
+            let names = Knob::all().flat_map(|knob| knob.names().map(move |name| (name.as_bytes(), knob)));
+            names.filter(|(name, _)| glob::matches(&pattern, name)).for_each(|(name, knob)| add(name, knob));
+        } else if let Some((_, knob)) = Knob::named(pattern) {
+            // Told by the name that was asked for.
+            add(pattern, knob);
+        }
+    }
+    found.sort_unstable_by_key(|(name, _)| *name);
+    context.reply.map(found.len());
+    for (name, knob) in found {
+        context.reply.bulk(name);
+        context.reply.bulk(knob.get(context.state).as_bytes());
+    }
+    Ok(())
+}
+
+/// `CONFIG SET parameter value [parameter value ...]`: all of it is done, or nothing.
+pub fn set<M: Medium>(context: &mut Context<'_, '_, M>, request: Request<'_>) -> Outcome {
+    if request.len() % 2 == 1 {
+        return Err(SYNTAX);
+    }
+    let mut changes: Vec<Change> = Vec::new();
+    for name in request.from(2).step_by(2) {
+        let change = Change::of(name)?;
+        if changes.iter().any(|other| other.name == change.name) {
+            return Err(refused(name, "duplicate parameter"));
+        }
+        changes.push(change);
+    }
+    for (change, text) in changes.iter_mut().zip(request.from(3).step_by(2)) {
+        let checked = change.knob.check(context.state, text);
+        change.value = checked.map_err(|why| refused(change.name.as_bytes(), &why))?;
+    }
+    apply(context.state, &changes)?;
+    context.reply.ok();
+    Ok(())
+}
+
+/// What `CONFIG SET` does to one parameter.
+struct Change {
+    /// The parameter's name, perhaps its old one.
+    name: &'static str,
+    knob: &'static Knob,
+    value: String,
+}
+
+impl Change {
+    /// A change of the parameter of that name, if it can be changed.
+    fn of(name: &[u8]) -> Result<Self, Failure> {
+        let (known, knob) = Knob::named(name).ok_or_else(|| {
+            Failure::owned([b"ERR Unknown option or number of arguments for CONFIG SET - '", name, b"'"].concat())
+        })?;
+        match knob.refusal() {
+            Some(why) => Err(refused(name, why)),
+            None => Ok(Self { name: known, knob, value: String::new() }),
+        }
+    }
+}
+
+/// Sets everything; if something is refused, what was set before has its old value again.
+fn apply(state: &mut State, changes: &[Change]) -> Outcome {
+    let before: Vec<String> = changes.iter().map(|change| change.knob.get(state)).collect();
+    for (done, change) in changes.iter().enumerate() {
+        if let Err(why) = change.knob.set(state, &change.value) {
+            for (change, value) in changes.iter().zip(&before).take(done) {
+                // It was valid before.
+                let _ = change.knob.set(state, value);
+            }
+            return Err(refused(change.name.as_bytes(), &why));
+        }
+    }
+    Ok(())
+}
+
+/// Why a parameter that there is was not set, in Redis's words.
+fn refused(name: &[u8], why: &str) -> Failure {
+    let start = &b"ERR CONFIG SET failed (possibly related to argument '"[..];
+    Failure::owned([start, name, b"') - ", why.as_bytes()].concat())
+}
+
+/// `CONFIG RESETSTAT`
+pub fn resetstat<M: Medium>(context: &mut Context<'_, '_, M>, _: Request<'_>) -> Outcome {
+    context.state.counters = Counters::default();
+    context.reply.ok();
+    Ok(())
+}
+
+/// `CONFIG REWRITE`
+pub fn rewrite<M: Medium>(_: &mut Context<'_, '_, M>, _: Request<'_>) -> Outcome {
+    Err(Failure::text("ERR The server is running without a config file"))
+}
+
+/// `CONFIG HELP`
+pub fn help<M: Medium>(context: &mut Context<'_, '_, M>, _: Request<'_>) -> Outcome {
+    super::introspection::reply_help(
+        &mut context.reply,
+        "CONFIG",
+        &[
+            ("GET <pattern>", "Return parameters matching the glob-like <pattern> and their values."),
+            ("SET <directive> <value>", "Set the configuration <directive> to <value>."),
+            ("RESETSTAT", "Reset statistics reported by the INFO command."),
+            ("REWRITE", "Rewrite the configuration file."),
+        ],
+    );
+    Ok(())
+}
