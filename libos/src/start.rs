@@ -51,7 +51,10 @@ pub(crate) extern "C" fn start(start_info: u64) -> ! {
 
     // SAFETY: the loader handed the address over; the boot mapping covers the first GiB, where it lies.
     let Some(info) = (unsafe { StartInfo::at(start_info) }) else {
-        refuse(format_args!("the boot loader passed no PVH start info with a memory map"));
+        refuse(format_args!(
+            "the boot loader passed no PVH start info with a memory map; QEMU's overwrites it with a command line of \
+             more than 4,095 bytes"
+        ));
     };
     let (command_line, rsdp) = (info.command_line(), info.rsdp());
     HOST_FILES.call_once(|| info.module());

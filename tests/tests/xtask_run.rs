@@ -1,6 +1,8 @@
 //! `cargo xtask run` as a person at a terminal has it: from the line that says "ready" to the exit status. What goes
 //! wrong before the machine starts is tested in xtask itself.
 
+use std::fs;
+
 use holdfast_tests::resp::{Client, Reply};
 use holdfast_tests::store::{Store, StoreImage};
 use holdfast_tests::xtask::{Run, xtask};
@@ -88,6 +90,25 @@ fn a_second_run_on_the_same_image_is_refused_and_the_first_goes_on() {
     assert!(client.try_command(&[b"SHUTDOWN"]).is_err());
     let (status, printed) = run.end();
     assert_eq!(status.code(), Some(0), "{printed}");
+}
+
+/// Unix sockets cannot have such long paths.
+#[test]
+fn a_tmpdir_of_any_length_will_do_and_sigkill_of_xtask_leaves_nothing_there() {
+    let directory = tempfile::tempdir().unwrap();
+    let long = directory.path().join("x".repeat(120));
+    fs::create_dir(&long).unwrap();
+    let file = directory.path().join("file");
+    fs::write(&file, "read by the guest").unwrap();
+    let mut command = xtask();
+    command.args(["run", "--app", "hello", "--port", "0", "--file", &format!("etc/x={}", file.display())]);
+    command.arg("--trace").arg(directory.path().join("trace.json")).env("TMPDIR", &long);
+    let mut run = Run::spawn(command);
+    run.ready("nc 127.0.0.1 ");
+    run.signal(Signal::KILL);
+    run.end();
+    let left: Vec<_> = fs::read_dir(&long).unwrap().map(|entry| entry.unwrap().path()).collect();
+    assert!(left.is_empty(), "{left:?}");
 }
 
 #[test]

@@ -42,7 +42,7 @@ pub enum Command {
         /// own library tests with this name
         filter: Option<String>,
         /// Processors of the machines for the stage std [default: 2]
-        #[arg(long, value_parser = clap::value_parser!(u32).range(1..=255))]
+        #[arg(long, value_parser = clap::value_parser!(u32).range(1..=MOST_PROCESSORS))]
         smp: Option<u32>,
         #[command(flatten)]
         toolchain: ToolchainArgument,
@@ -51,7 +51,7 @@ pub enum Command {
     /// test`
     GuestTest {
         /// Processors of the machines
-        #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=255))]
+        #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=MOST_PROCESSORS))]
         smp: u32,
         /// RAM of the machines
         #[arg(long, value_name = "SIZE", default_value = "256M", value_parser = size::parse)]
@@ -65,7 +65,7 @@ pub enum Command {
     /// Boot an image, show what it prints, and end with its status: a runner for cargo
     Boot {
         /// Processors of the machine
-        #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=255))]
+        #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=MOST_PROCESSORS))]
         smp: u32,
         /// RAM of the machine
         #[arg(long, value_name = "SIZE", default_value = "256M", value_parser = size::parse)]
@@ -145,7 +145,7 @@ pub enum BenchCommand {
         #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(2000..=10_000_000))]
         keys: u64,
         /// Processors of the machines
-        #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=255))]
+        #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=MOST_PROCESSORS))]
         smp: u32,
         /// Do not measure Redis
         #[arg(long)]
@@ -245,8 +245,8 @@ pub struct RunArguments {
     /// The address that clients connect to
     #[arg(long, value_name = "ADDRESS", default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST))]
     listen: IpAddr,
-    /// Processors of the guest, of which it uses at most 64
-    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=255))]
+    /// Processors of the guest, at most 64
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=MOST_PROCESSORS))]
     smp: u32,
     /// RAM of the guest
     #[arg(long, value_name = "SIZE", default_value = "256M", value_parser = size::parse)]
@@ -306,6 +306,8 @@ enum NetworkArgument {
     Tap,
 }
 
+/// As many processors as libos runs on.
+const MOST_PROCESSORS: i64 = 64;
 /// The least RAM that a guest can do anything with.
 const LEAST_MEMORY: u64 = 64 * size::MIB;
 
@@ -421,11 +423,22 @@ mod tests {
     }
 
     #[test]
+    fn no_command_takes_more_processors_than_the_guest_uses() {
+        for command in ["run", "test", "guest-test", "boot image", "bench recovery"] {
+            let words = |count| format!("xtask {command} --smp {count}");
+            let parse = |line: String| Cli::try_parse_from(line.split(' '));
+            assert!(parse(words(64)).is_ok(), "{command}");
+            assert!(parse(words(65)).is_err_and(|error| error.to_string().contains("1..=64")), "{command}");
+        }
+    }
+
+    #[test]
     fn bad_values_are_refused_with_the_option_in_the_message() {
         for arguments in [
             ["--pmem-size", "lots"],
             ["--port", "70000"],
             ["--smp", "0"],
+            ["--smp", "65"],
             ["--memory", "1M"],
             ["--net", "wifi"],
             ["--toolchain", "nightly"],

@@ -17,12 +17,36 @@ pub const ALIGNMENT: u64 = 2 * MIB;
 /// The smallest image: a pool of 31 segments.
 pub const SMALLEST: u64 = ALIGNMENT;
 
+/// The largest image: with RAM and what QEMU needs, addresses keep to the 46 bits of page tables of four levels.
+const LARGEST: u64 = 32 << 40;
+
 /// An image that this process has locked.
 #[derive(Debug)]
 pub struct PmemImage {
     path: PathBuf,
     length: u64,
     lock: File,
+    is_new: bool,
+}
+
+/// An image that has just been made, and is removed again unless something comes to use it.
+#[derive(Debug)]
+pub struct Provisional(Option<PathBuf>);
+
+impl Provisional {
+    /// The image is used, and stays.
+    pub fn keep(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Provisional {
+    fn drop(&mut self) {
+        if let Some(path) = &self.0 {
+            // It is empty, and there is a more important error to tell.
+            let _ = std::fs::remove_file(path);
+        }
+    }
 }
 
 impl PmemImage {
@@ -34,7 +58,7 @@ impl PmemImage {
     /// When there is no file and no size, the size is contradictory, misaligned or too small, or the image is in use.
     pub fn open(path: &Path, size: Option<u64>) -> Result<Self> {
         if let Some(size) = size {
-            check_size(size).context("bad size for the image")?;
+            check_size(size).and_then(|()| check_largest(size)).context("bad size for the image")?;
         }
         match path.metadata() {
             Ok(metadata) if !metadata.is_file() => {
@@ -78,13 +102,13 @@ impl PmemImage {
                 size::display(size),
             );
         }
-        check_size(length).with_context(|| {
+        check_size(length).and_then(|()| check_largest(length)).with_context(|| {
             format!(
                 "the image {name} cannot be used as it is; name another file with --pmem, or move it \
                  away to have a new one created"
             )
         })?;
-        Ok(Self { path: path.to_owned(), length, lock: file })
+        Ok(Self { path: path.to_owned(), length, lock: file, is_new: false })
     }
 
     fn create(path: &Path, size: u64) -> Result<Self> {
@@ -107,12 +131,17 @@ impl PmemImage {
             return Err(error).with_context(|| format!("cannot make the image {name} {} large", size::display(size)));
         }
         println!("created {name} ({}, sparse)", size::display(size));
-        Ok(Self { path: path.to_owned(), length: size, lock: file })
+        Ok(Self { path: path.to_owned(), length: size, lock: file, is_new: true })
     }
 
     /// The file's path.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// What removes the image again if it is new and nothing comes to use it.
+    pub fn provisional(&self) -> Provisional {
+        Provisional(self.is_new.then(|| self.path.clone()))
     }
 
     /// The image's length in bytes.
@@ -147,7 +176,14 @@ fn lock(file: &File, name: &str) -> Result<()> {
     }
 }
 
-/// Checks that a machine takes an image of this size.
+fn check_largest(size: u64) -> Result<()> {
+    if size > LARGEST {
+        bail!("{} are too large: a machine takes at most {}", size::display(size), size::display(LARGEST));
+    }
+    Ok(())
+}
+
+/// Checks that a pool's image can be of this size.
 pub(crate) fn check_size(size: u64) -> Result<()> {
     if size == 0 {
         bail!("an empty image is too small: at least {} are needed", size::display(SMALLEST));
@@ -199,6 +235,18 @@ mod tests {
     }
 
     #[test]
+    fn a_new_image_that_nothing_came_to_use_is_removed_and_no_other() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("pmem0.img");
+        let unused = PmemImage::open(&path, Some(SMALLEST)).unwrap().provisional();
+        drop(unused);
+        assert!(!path.exists());
+        PmemImage::open(&path, Some(SMALLEST)).unwrap().provisional().keep();
+        drop(PmemImage::open(&path, None).unwrap().provisional());
+        assert!(path.exists());
+    }
+
+    #[test]
     fn a_missing_image_without_a_size_is_an_error_that_says_how_to_create_it() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("none.img");
@@ -229,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn empty_small_and_misaligned_images_are_refused_and_left_alone() {
+    fn empty_small_misaligned_and_too_large_images_are_refused_and_left_alone() {
         let directory = tempfile::tempdir().unwrap();
         for (length, word) in [(0, "empty"), (MIB, "too small"), (SMALLEST + MIB, "multiple")] {
             let path = directory.path().join("odd.img");
@@ -238,8 +286,10 @@ mod tests {
             assert!(error.contains(word) && error.contains("--pmem"), "{error}");
             assert_eq!(path.metadata().unwrap().len(), length);
         }
-        let error = message(PmemImage::open(&directory.path().join("new.img"), Some(SMALLEST + 1)));
-        assert!(error.contains("multiple"), "{error}");
+        for (size, word) in [(SMALLEST + 1, "multiple"), (LARGEST + SMALLEST, "a machine takes at most 32.0 TiB")] {
+            let error = message(PmemImage::open(&directory.path().join("new.img"), Some(size)));
+            assert!(error.contains(word), "{error}");
+        }
         assert!(!directory.path().join("new.img").exists());
     }
 

@@ -26,7 +26,7 @@ use crate::apps::{self, App};
 use crate::forward::{self, Forwarder};
 use crate::guest::{self, Profile};
 use crate::image::PmemImage;
-use crate::qemu::{self, Accelerator, Event, Exit, Machine, MachineOptions, Network};
+use crate::qemu::{Accelerator, Event, Exit, Machine, MachineOptions, Network};
 use crate::setup::{
     self,
     toolchain::{Choice, find_program},
@@ -77,7 +77,8 @@ enum News {
 pub fn run(options: RunOptions) -> Result<u8> {
     let RunOptions { app, pmem, pmem_size, listen, port, trace, toolchain, mut machine } = options;
     let app = apps::find(&app)?;
-    qemu::check_files(&machine.files, machine.memory)?;
+    machine.name.clone_from(&app.name);
+    machine.check()?;
     let listener = forward::listen(SocketAddr::new(listen, port.unwrap_or(app.port)))?;
     let image = match (&pmem, &app.pmem) {
         (Some(path), _) => Some(PmemImage::open(path, pmem_size)?),
@@ -87,6 +88,8 @@ pub fn run(options: RunOptions) -> Result<u8> {
         }
         (None, None) => None,
     };
+    // Where the machine does not come to start, it is not left behind.
+    let provisional = image.as_ref().map(PmemImage::provisional);
     let trace = trace.as_deref().map(Output::create).transpose()?;
     // The ready line is a command to type; but only what boots is worth failing for.
     let mut tools = vec![setup::QEMU];
@@ -98,7 +101,6 @@ pub fn run(options: RunOptions) -> Result<u8> {
     println!("building {} for {} ({})", app.name, workspace::GUEST_TARGET, toolchain.description());
     let profile = if machine.gdb { Profile::Debugger } else { Profile::Release };
     machine.image = guest::build(&toolchain, &[&app.name], profile)?.join(&app.name);
-    machine.name.clone_from(&app.name);
     let annotator = Annotator::load(&machine.image)?;
     // It has to outlive the machine that uses it.
     let _tap = if machine.network == Network::Tap { Some(Tap::create()?) } else { None };
@@ -123,6 +125,9 @@ pub fn run(options: RunOptions) -> Result<u8> {
     let started = Machine::start(machine, Some(events));
     let machine =
         if on_kvm { started.context("KVM does not run it here; --accel tcg runs everywhere")? } else { started? };
+    if let Some(image) = provisional {
+        image.keep();
+    }
     let machine_news = news.clone();
     thread::spawn(move || machine_events.into_iter().try_for_each(|event| machine_news.send(News::Machine(event))));
 

@@ -6,15 +6,15 @@ use std::net::TcpListener;
 use std::path::Path;
 use std::process::Command;
 
+use rustix::fs::{CWD, FileType, Mode, mknodat};
+
+fn xtask() -> Command {
+    Command::new(std::env::var_os("CARGO_BIN_EXE_xtask").unwrap())
+}
+
 /// Runs `run` with no programs on the `PATH`, expects it to fail, and returns what it said.
 fn failure(arguments: &[&str]) -> String {
-    let output = Command::new(std::env::var_os("CARGO_BIN_EXE_xtask").unwrap())
-        .arg("run")
-        .args(arguments)
-        .env("PATH", "")
-        .env_remove("HOLDFAST_TOOLCHAIN")
-        .output()
-        .unwrap();
+    let output = xtask().arg("run").args(arguments).env("PATH", "").env_remove("HOLDFAST_TOOLCHAIN").output().unwrap();
     assert!(!output.status.success());
     assert!(output.stdout.is_empty(), "{}", String::from_utf8_lossy(&output.stdout));
     String::from_utf8(output.stderr).unwrap()
@@ -52,6 +52,41 @@ fn a_missing_image_is_not_made_unless_its_size_is_given() {
 }
 
 #[test]
+fn where_the_machine_cannot_be_started_no_new_image_is_left_behind() {
+    let directory = tempfile::tempdir().unwrap();
+    let image = directory.path().join("new.img");
+    let trace = directory.path().join("no/such/directory/trace");
+    let output = xtask()
+        .args(["run", "--port", "0", "--pmem-size", "64M", "--pmem", path(&image), "--trace", path(&trace)])
+        .output()
+        .unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(!output.status.success() && said.contains("cannot write the trace"), "{said}");
+    assert!(!image.exists());
+}
+
+#[test]
+fn a_command_line_that_the_guest_cannot_get_is_refused_and_no_image_is_made() {
+    let directory = tempfile::tempdir().unwrap();
+    let image = directory.path().join("new.img");
+    for length in [4096, 60_000] {
+        let long = "x".repeat(length);
+        let said = failure(&["--pmem", path(&image), "--pmem-size", "64M", "--port", "0", "--", &long]);
+        assert!(said.contains("the guest's command line") && said.contains("takes 4095"), "{said}");
+        assert!(!image.exists());
+    }
+}
+
+#[test]
+fn a_file_for_the_guest_that_is_a_fifo_is_refused_instead_of_waited_for() {
+    let directory = tempfile::tempdir().unwrap();
+    let fifo = directory.path().join("fifo");
+    mknodat(CWD, &fifo, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+    let said = failure(&["--port", "0", "--file", &format!("x={}", path(&fifo))]);
+    assert!(said.contains("fifo is no regular file"), "{said}");
+}
+
+#[test]
 fn an_image_in_use_is_refused() {
     let directory = tempfile::tempdir().unwrap();
     let image = directory.path().join("used.img");
@@ -74,11 +109,7 @@ fn an_image_that_is_no_image_is_refused_and_left_alone() {
 
 #[test]
 fn a_bad_toolchain_variable_is_named() {
-    let output = Command::new(std::env::var_os("CARGO_BIN_EXE_xtask").unwrap())
-        .args(["run", "--port", "0"])
-        .env("HOLDFAST_TOOLCHAIN", "nightly")
-        .output()
-        .unwrap();
+    let output = xtask().args(["run", "--port", "0"]).env("HOLDFAST_TOOLCHAIN", "nightly").output().unwrap();
     let said = String::from_utf8(output.stderr).unwrap();
     assert!(!output.status.success() && said.contains("HOLDFAST_TOOLCHAIN") && said.contains("nightly"), "{said}");
 }

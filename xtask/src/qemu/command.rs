@@ -1,15 +1,26 @@
 //! QEMU's command line and the guest's.
 
 use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
 
-use super::files::HostFile;
+use super::files::{self, HostFile};
+use super::handed;
 use crate::image::{ALIGNMENT, PmemImage};
 use crate::size::{GIB, MIB};
 use crate::trace::Region;
+
+/// QEMU's boot loader for PVH keeps the command line in a buffer of 4,096 bytes, with a zero at the end, and writes
+/// past that end without looking.
+const LONGEST_COMMAND_LINE: usize = 4095;
+/// Address bits of QEMU's translated processors if nothing else is said.
+const USUAL_ADDRESS_BITS: u32 = 40;
+/// Slots for NVDIMMs.
+const SLOTS: usize = 4;
 
 /// What executes the guest's instructions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -141,11 +152,20 @@ impl Default for MachineOptions {
 }
 
 impl MachineOptions {
-    /// QEMU's arguments; QMP connects to the Unix socket `qmp`, and the guest's files are in the archive `files`.
+    /// Looks whether a machine can be started with these options, before there is an image to boot.
+    ///
+    /// # Errors
+    /// When the guest's files cannot be handed to it, or its command line cannot be said.
+    pub fn check(&self) -> Result<()> {
+        files::check(&self.files, self.memory)?;
+        self.kernel_command_line().map(drop)
+    }
+
+    /// QEMU's arguments; it inherits the socket `qmp` and the archive with the guest's files.
     ///
     /// # Errors
     /// When something cannot be said on the kernel's command line.
-    pub(super) fn qemu_arguments(&self, qmp: &Path, files: Option<&Path>) -> Result<Vec<OsString>> {
+    pub(super) fn qemu_arguments(&self, qmp: BorrowedFd<'_>, archive: Option<&File>) -> Result<Vec<OsString>> {
         let mut arguments = Arguments(Vec::new());
         arguments.option("-name", &format!("holdfast-{}", escape_commas(&self.name)));
         arguments.option("-machine", if self.eadr { "q35,nvdimm=on,nvdimm-persistence=cpu" } else { "q35,nvdimm=on" });
@@ -157,15 +177,14 @@ impl MachineOptions {
             Accelerator::Tcg => arguments.option("-accel", "tcg"),
             Accelerator::Kvm => arguments.option("-accel", "kvm"),
         }
-        let features: String = self.cpu_features.iter().map(|feature| format!(",{feature}")).collect();
-        arguments.option("-cpu", &format!("max{features}"));
+        arguments.option("-cpu", &self.processor_option());
         arguments.option("-smp", &self.smp.to_string());
         arguments.option("-m", &self.memory_option());
         arguments.flags(&["-nodefaults", "-no-user-config", "-no-reboot"]);
         arguments.option("-display", "none");
         arguments.option("-chardev", "stdio,id=console,signal=off");
         arguments.option("-serial", "chardev:console");
-        arguments.path_option("-chardev", "socket,id=qmp,path=", qmp, "");
+        arguments.option("-chardev", &format!("socket,id=qmp,fd={}", qmp.as_raw_fd()));
         arguments.option("-mon", "chardev=qmp,mode=control");
         arguments.option("-device", "isa-debug-exit,iobase=0xf4,iosize=4");
         for (index, image) in self.pmem.iter().enumerate() {
@@ -194,7 +213,8 @@ impl MachineOptions {
         if let Some(region) = &self.trace {
             let length = region.length();
             let prefix = "memory-backend-file,id=trace,share=on,mem-path=";
-            arguments.path_option("-object", prefix, region.path(), &format!(",size={length}"));
+            let path = handed::path(region.file().as_fd());
+            arguments.path_option("-object", prefix, &path, &format!(",size={length}"));
             arguments.option("-device", "ivshmem-plain,memdev=trace");
         }
         if let Some(plugin) = &self.plugin {
@@ -205,20 +225,37 @@ impl MachineOptions {
             arguments.0.extend(["-plugin".into(), value]);
         }
         arguments.path_option("-kernel", "", &self.image, "");
-        if let Some(files) = files {
-            arguments.path_option("-initrd", "", files, "");
+        if let Some(archive) = archive {
+            arguments.path_option("-initrd", "", &handed::path(archive.as_fd()), "");
         }
         arguments.option("-append", &self.kernel_command_line()?);
         Ok(arguments.0)
     }
 
-    /// `-m`: the RAM, and room in the address space for the NVDIMMs, each aligned to a gibibyte by QEMU.
+    /// `-cpu`: the processor with all that QEMU has, and with address bits for NVDIMMs beyond the usual 40.
+    fn processor_option(&self) -> String {
+        let mut option = "max".to_owned();
+        let bits = address_bits(self.memory, self.pmem_room());
+        if bits > USUAL_ADDRESS_BITS && self.accelerator == Accelerator::Tcg {
+            option.push_str(&format!(",phys-bits={bits}"));
+        }
+        for feature in &self.cpu_features {
+            option.push_str(&format!(",{feature}"));
+        }
+        option
+    }
+
+    /// What the NVDIMMs take of the address space: QEMU aligns each to a gibibyte.
+    fn pmem_room(&self) -> u64 {
+        self.pmem.iter().map(|image| image.length().next_multiple_of(GIB) + GIB).sum()
+    }
+
+    /// `-m`: the RAM, and room in the address space for the NVDIMMs.
     fn memory_option(&self) -> String {
         let mut option = format!("{}M", self.memory.div_ceil(MIB));
         if !self.pmem.is_empty() {
-            let devices: u64 = self.pmem.iter().map(|image| image.length().next_multiple_of(GIB) + GIB).sum();
-            let most = (self.memory + devices).div_ceil(MIB);
-            option.push_str(&format!(",slots={},maxmem={most}M", self.pmem.len().max(4)));
+            let most = (self.memory + self.pmem_room()).div_ceil(MIB);
+            option.push_str(&format!(",slots={},maxmem={most}M", self.pmem.len().max(SLOTS)));
         }
         option
     }
@@ -260,8 +297,26 @@ impl MachineOptions {
                 words.push(encode(argument));
             }
         }
-        Ok(words.join(" "))
+        let line = words.join(" ");
+        if line.len() > LONGEST_COMMAND_LINE {
+            bail!(
+                "the guest's command line would have {} bytes, and QEMU's boot loader takes {LONGEST_COMMAND_LINE}; \
+                 pass less to the program, or a file with --file",
+                line.len()
+            );
+        }
+        Ok(line)
     }
+}
+
+/// How many address bits a processor needs for so much RAM and so much room for NVDIMMs. After RAM, which goes around
+/// what is below 4 GiB, QEMU lays a gibibyte for each slot and 32 GiB for PCI; where all that does not end before AMD's
+/// HyperTransport region, which is just below 1 TiB, it puts RAM and all that follows behind that.
+fn address_bits(memory: u64, pmem_room: u64) -> u32 {
+    const TIB: u64 = 1 << 40;
+    let top = memory + pmem_room + (4 + SLOTS as u64 + 32 + 4) * GIB;
+    let top = if top < TIB - 12 * GIB { top } else { top + TIB };
+    top.next_power_of_two().ilog2().max(USUAL_ADDRESS_BITS)
 }
 
 /// Percent-encodes what would end a word of the kernel's command line: every byte up to the space, DEL, and `%`
@@ -322,7 +377,7 @@ mod tests {
     use super::*;
 
     fn line(options: &MachineOptions) -> String {
-        let arguments = options.qemu_arguments(Path::new("/run/qmp"), None).unwrap();
+        let arguments = options.qemu_arguments(std::io::stdin().as_fd(), None).unwrap();
         arguments.iter().map(|argument| argument.to_string_lossy().into_owned()).collect::<Vec<_>>().join("\n")
     }
 
@@ -355,6 +410,35 @@ mod tests {
         assert!(empty.kernel_command_line().unwrap_err().to_string().contains("empty argument"));
         let bad = MachineOptions { environment: vec![("A=B".into(), "c".into())], ..MachineOptions::default() };
         assert!(bad.kernel_command_line().unwrap_err().to_string().contains("A=B"));
+    }
+
+    #[test]
+    fn a_command_line_beyond_the_boot_loaders_4096_bytes_is_refused_with_the_limit() {
+        let with = |length: usize| {
+            let options = MachineOptions { arguments: vec!["x".repeat(length)], ..MachineOptions::default() };
+            options.kernel_command_line()
+        };
+        let others = with(1).unwrap().len() - 1;
+        assert_eq!(with(4095 - others).unwrap().len(), 4095);
+        for length in [4096 - others, 60_000] {
+            let error = with(length).unwrap_err().to_string();
+            assert!(error.contains(&format!("{} bytes", length + others)) && error.contains("4095"), "{error}");
+        }
+        // What counts is the length of what is passed: a space becomes three bytes.
+        let encoded = MachineOptions { arguments: vec![" ".repeat(1400)], ..MachineOptions::default() };
+        assert!(encoded.kernel_command_line().is_err());
+    }
+
+    #[test]
+    fn an_nvdimm_of_2_tib_gets_address_bits() {
+        assert_eq!(address_bits(256 * MIB, 0), 40);
+        assert_eq!(address_bits(256 * MIB, 900 * GIB), 40);
+        assert_eq!(address_bits(256 * MIB, 990 * GIB), 42);
+        assert_eq!(address_bits(256 * MIB, 2049 * GIB), 42);
+        let directory = tempfile::tempdir().unwrap();
+        let image = PmemImage::open(&directory.path().join("large.img"), Some(2048 * GIB)).unwrap();
+        let line = line(&MachineOptions { pmem: vec![image], ..MachineOptions::default() });
+        assert!(line.contains("-cpu\nmax,phys-bits=42\n") && line.contains("maxmem=2098432M"), "{line}");
     }
 
     #[test]

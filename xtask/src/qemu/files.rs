@@ -6,13 +6,14 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io::{BufWriter, Write};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use anyhow::{Context, Error, Result, bail, ensure};
+use rustix::fs::OFlags;
 
 use crate::cpio::Archive;
 use crate::size::{self, MIB};
@@ -56,8 +57,13 @@ impl HostFile {
     /// Opens the file; its length.
     fn open(&self) -> Result<(File, u64)> {
         let name = workspace::display(&self.host);
-        let file =
-            File::open(&self.host).with_context(|| format!("cannot open {name}, the guest's /{}", self.guest))?;
+        // A FIFO would wait for a writer.
+        let nonblocking = OFlags::NONBLOCK.bits() as i32;
+        let file = OpenOptions::new()
+            .read(true)
+            .custom_flags(nonblocking)
+            .open(&self.host)
+            .with_context(|| format!("cannot open {name}, the guest's /{}", self.guest))?;
         let metadata = file.metadata()?;
         ensure!(!metadata.is_dir(), "{name} is a directory; name the files one by one");
         ensure!(metadata.is_file(), "{name} is no regular file");
@@ -130,6 +136,8 @@ pub(super) fn write(files: &[HostFile], archive: File) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use rustix::fs::{CWD, FileType, Mode, mknodat};
+
     use super::*;
 
     #[test]
@@ -165,12 +173,15 @@ mod tests {
         let there = directory.path().join("there");
         std::fs::write(&there, [7; 1000]).unwrap();
         let missing = directory.path().join("missing");
+        let fifo = directory.path().join("fifo");
+        mknodat(CWD, &fifo, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
         let file = |guest: &str, host: &Path| HostFile::new(guest, host).unwrap();
         check(&[file("a", &there), file("b/c", &there), file("b/d", &there)], 64 * MIB).unwrap();
         for (files, memory, reason) in [
             (vec![file("a", &missing)], 64 * MIB, "cannot open"),
             (vec![file("a", directory.path())], 64 * MIB, "is a directory"),
             (vec![file("a", Path::new("/dev/null"))], 64 * MIB, "is no regular file"),
+            (vec![file("a", &fifo)], 64 * MIB, "fifo is no regular file"),
             (vec![file("a", &there), file("/a", &there)], 64 * MIB, "/a is given twice"),
             (vec![file("a/b/c", &there), file("a", &there)], 64 * MIB, "/a/b/c cannot be in /a"),
             (vec![file("a", &there)], 32 * MIB, "give it at least 33.0 MiB with --memory"),

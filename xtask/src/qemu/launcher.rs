@@ -4,7 +4,6 @@
 //! forked. A test starts machines from threads of its own, which may end earlier than the machine. So one
 //! thread starts them all, and it lives as long as the process.
 
-use std::fs::File;
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 use std::os::unix::process::CommandExt;
@@ -45,14 +44,15 @@ fn raise_descriptor_limit() {
 }
 
 /// Spawns `command`, which is killed when this process ends, in a process group of its own, so that Ctrl-C in the
-/// terminal reaches only xtask. The child inherits the open files `inherited` and with them their locks.
-pub(super) fn spawn(mut command: Command, inherited: &[&File]) -> io::Result<Child> {
-    let descriptors: Vec<RawFd> = inherited.iter().map(|file| file.as_raw_fd()).collect();
+/// terminal reaches only xtask. The child inherits these open descriptors, under the same numbers, and with files their
+/// locks.
+pub(super) fn spawn(mut command: Command, inherited: &[BorrowedFd<'_>]) -> io::Result<Child> {
+    let descriptors: Vec<RawFd> = inherited.iter().map(AsRawFd::as_raw_fd).collect();
     command.process_group(0);
     let in_child = move || {
         set_parent_process_death_signal(Some(Signal::KILL))?;
         for &descriptor in &descriptors {
-            // SAFETY: the child has a copy of every descriptor of this process as it was at the fork. The files are
+            // SAFETY: the child has a copy of every descriptor of this process as it was at the fork. They are
             // borrowed by `spawn` until the child has executed its program, so each number names the open file it was
             // taken from.
             let descriptor = unsafe { BorrowedFd::borrow_raw(descriptor) };
@@ -72,6 +72,8 @@ pub(super) fn spawn(mut command: Command, inherited: &[&File]) -> io::Result<Chi
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs::File;
+    use std::os::fd::AsFd;
     use std::process::Stdio;
 
     #[test]
@@ -94,7 +96,7 @@ mod tests {
         locked.try_lock().unwrap();
         let mut command = Command::new("cat");
         command.stdin(Stdio::piped()).stdout(Stdio::null());
-        let mut child = spawn(command, &[&locked]).unwrap();
+        let mut child = spawn(command, &[locked.as_fd()]).unwrap();
         drop(locked);
         let other = File::open(file.path()).unwrap();
         assert!(other.try_lock().is_err());

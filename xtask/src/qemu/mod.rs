@@ -1,13 +1,14 @@
 //! One virtual machine: how QEMU is called, watched, asked and ended.
 //!
 //! This room owns the QEMU process and its three channels: the guest's console (QEMU's standard output), QEMU's own
-//! messages (its standard error) and QMP (a Unix socket). It never decides what a console line means; `run` and the
+//! messages (its standard error) and QMP (a socket). It never decides what a console line means; `run` and the
 //! tests do that.
 
 mod command;
 mod console;
 mod exit;
 mod files;
+mod handed;
 mod launcher;
 mod process;
 mod qmp;
@@ -15,5 +16,6 @@ mod qmp;
 pub use command::{Accelerator, FaultPolicy, MachineOptions, Network, Plugin, Protection};
 pub use console::{Console, Event};
 pub use exit::Exit;
-pub use files::{HostFile, check as check_files};
+pub use files::HostFile;
+pub(crate) use handed::file as memory_file;
 pub use process::Machine;

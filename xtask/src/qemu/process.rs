@@ -1,8 +1,9 @@
 //! A machine from its start to its end.
 
+use std::fs::File;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener};
-use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::net::UnixListener;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::net::UnixStream;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,14 +11,12 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use serde_json::json;
-use tempfile::NamedTempFile;
 
 use super::console::read_lines;
 use super::qmp::{Qmp, host_port};
-use super::{Console, Event, Exit, MachineOptions, Network, files, launcher};
+use super::{Console, Event, Exit, MachineOptions, Network, files, handed, launcher};
 use crate::forward::{Forwarder, Target};
 use crate::image::PmemImage;
 use crate::setup::QEMU;
@@ -36,7 +35,6 @@ pub struct Machine {
     network: Network,
     /// Held until the machine is gone.
     _pmem: Vec<PmemImage>,
-    _files: Option<NamedTempFile>,
     trace: Option<Region>,
 }
 
@@ -46,18 +44,19 @@ impl Machine {
     /// # Errors
     /// When QEMU is missing or does not like its options; the message has what it said.
     pub fn start(options: MachineOptions, events: Option<Sender<Event>>) -> Result<Self> {
-        let directory =
-            tempfile::Builder::new().prefix("holdfast-").tempdir().context("cannot make a temporary directory")?;
-        let socket = directory.path().join("qmp");
-        let listener = UnixListener::bind(&socket).context("cannot listen for QEMU's monitor")?;
-
+        let (monitor, qemus_end) = UnixStream::pair().context("cannot make a socket for QEMU's monitor")?;
         let files = archive(&options)?;
         let mut command = Command::new(QEMU.program);
-        command.args(options.qemu_arguments(&socket, files.as_ref().map(NamedTempFile::path))?);
+        command.args(options.qemu_arguments(qemus_end.as_fd(), files.as_ref())?);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let locks: Vec<_> = options.pmem.iter().map(PmemImage::lock_file).collect();
-        let child = launcher::spawn(command, &locks)
+        let mut inherited: Vec<BorrowedFd<'_>> = vec![qemus_end.as_fd()];
+        inherited.extend(options.pmem.iter().map(|image| image.lock_file().as_fd()));
+        inherited.extend(options.trace.iter().map(|region| region.file().as_fd()));
+        inherited.extend(files.iter().map(AsFd::as_fd));
+        let child = launcher::spawn(command, &inherited)
             .with_context(|| format!("cannot run {} (`cargo xtask setup` installs it)", QEMU.program))?;
+        // From here on only QEMU has it: when QEMU ends, so does the connection.
+        drop(qemus_end);
         let process_id = child.id();
         let process = i32::try_from(process_id)
             .ok()
@@ -72,7 +71,7 @@ impl Machine {
         let console = Arc::new(Console::default());
         watch(child, &console, events);
         // From here on QEMU has a watcher that reaps it; on an error it is enough to kill it.
-        let qmp = accept(&listener, &process).and_then(Qmp::new);
+        let qmp = Qmp::new(monitor, START_PATIENCE);
         let qmp = match qmp {
             Ok(qmp) => qmp,
             Err(error) => return Err(start_failure(&process, &console, error)),
@@ -84,7 +83,6 @@ impl Machine {
             process_id,
             network: options.network,
             _pmem: options.pmem,
-            _files: files,
             trace: options.trace,
         })
     }
@@ -239,20 +237,6 @@ fn tell(events: Option<&Sender<Event>>, event: Event) {
     }
 }
 
-/// Waits until QEMU connects to its monitor's socket, or is gone.
-fn accept(listener: &UnixListener, process: &OwnedFd) -> Result<std::os::unix::net::UnixStream> {
-    let timeout = Timespec::try_from(START_PATIENCE)?;
-    let mut watched = [PollFd::new(listener, PollFlags::IN), PollFd::from_borrowed_fd(process.as_fd(), PollFlags::IN)];
-    let ready = rustix::io::retry_on_intr(|| poll(&mut watched, Some(&timeout)))?;
-    if ready == 0 {
-        bail!("QEMU does not start within {} s", START_PATIENCE.as_secs());
-    }
-    if watched[0].revents().is_empty() {
-        bail!("QEMU ended before it started the machine");
-    }
-    Ok(listener.accept()?.0)
-}
-
 fn kill(process: &OwnedFd) {
     // The one thing that can go wrong is that the process is gone already.
     let _ = pidfd_send_signal(process, Signal::KILL);
@@ -279,13 +263,13 @@ fn start_failure(process: &OwnedFd, console: &Console, error: anyhow::Error) -> 
 }
 
 /// The archive with the guest's files, if there are any.
-fn archive(options: &MachineOptions) -> Result<Option<NamedTempFile>> {
+fn archive(options: &MachineOptions) -> Result<Option<File>> {
     if options.files.is_empty() {
         return Ok(None);
     }
     files::check(&options.files, options.memory)?;
-    let archive = NamedTempFile::with_prefix("holdfast-files-").context("cannot make a temporary file")?;
-    files::write(&options.files, archive.reopen()?)?;
+    let archive = handed::file("the guest's files")?;
+    files::write(&options.files, archive.try_clone()?)?;
     Ok(Some(archive))
 }
 

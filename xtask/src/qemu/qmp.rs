@@ -1,4 +1,4 @@
-//! QEMU's machine protocol: JSON, one message a line, over a Unix socket.
+//! QEMU's machine protocol: JSON, one message a line, over a socket that QEMU inherits.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::net::UnixStream;
@@ -19,12 +19,13 @@ pub(super) struct Qmp {
 }
 
 impl Qmp {
-    /// Greets QEMU on a socket that it has just connected to.
-    pub(super) fn new(stream: UnixStream) -> Result<Self> {
-        stream.set_read_timeout(Some(PATIENCE))?;
+    /// Greets QEMU, which has been given the other end of this socket and may take so long to start.
+    pub(super) fn new(stream: UnixStream, start_patience: Duration) -> Result<Self> {
+        stream.set_read_timeout(Some(start_patience))?;
         stream.set_write_timeout(Some(PATIENCE))?;
         let mut qmp = Self { reader: BufReader::new(stream) };
-        let greeting = qmp.message()?;
+        let greeting = qmp.message().context("QEMU's monitor does not come up")?;
+        qmp.reader.get_ref().set_read_timeout(Some(PATIENCE))?;
         if greeting.get("QMP").is_none() {
             bail!("QEMU's monitor does not speak QMP: {greeting}");
         }
@@ -117,7 +118,7 @@ mod tests {
             "{\"return\": {}}\n",
             "{\"event\": \"RTC_CHANGE\", \"data\": {}}\n{\"return\": \"printed\\r\\n\"}\n",
         ]);
-        let mut qmp = Qmp::new(stream).unwrap();
+        let mut qmp = Qmp::new(stream, PATIENCE).unwrap();
         assert_eq!(qmp.human("info usernet").unwrap(), "printed\r\n");
         let requests = player.join().unwrap();
         assert!(requests[0].contains("qmp_capabilities"));
@@ -128,12 +129,12 @@ mod tests {
     fn errors_and_nonsense_are_told() {
         let (stream, _) =
             qemu(&[GREETING, "{\"return\": {}}\n", "{\"error\": {\"class\": \"X\", \"desc\": \"no such thing\"}}\n"]);
-        let error = Qmp::new(stream).unwrap().execute("frob", json!({})).unwrap_err();
+        let error = Qmp::new(stream, PATIENCE).unwrap().execute("frob", json!({})).unwrap_err();
         assert!(error.to_string().contains("no such thing"), "{error}");
         let (stream, _) = qemu(&["hello\n"]);
-        assert!(Qmp::new(stream).unwrap_err().to_string().contains("no JSON"));
+        assert!(format!("{:#}", Qmp::new(stream, PATIENCE).unwrap_err()).contains("no JSON"));
         let (stream, _) = qemu(&[]);
-        assert!(Qmp::new(stream).unwrap_err().to_string().contains("closed"));
+        assert!(format!("{:#}", Qmp::new(stream, PATIENCE).unwrap_err()).contains("closed"));
     }
 
     #[test]

@@ -13,19 +13,21 @@ mod tests;
 
 use std::fs::File;
 use std::io::{BufWriter, Write};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
+use crate::qemu::memory_file;
+
 /// How many events each CPU's ring has room for, at least: the last second or so of a busy CPU.
 const EVENTS: usize = 1 << 16;
 
-/// The memory that a traced machine shares with the host, a file. It goes away with this.
+/// The memory that a traced machine shares with the host, a file without a name. It goes away with the last that has it.
 #[derive(Debug)]
 pub struct Region {
-    path: PathBuf,
+    file: File,
     length: u64,
-    _directory: tempfile::TempDir,
 }
 
 impl Region {
@@ -34,26 +36,20 @@ impl Region {
     /// # Errors
     /// When the file cannot be made.
     pub fn create(cpus: u32) -> Result<Self> {
-        let directory = tempfile::tempdir().context("cannot make a directory for the trace")?;
-        let path = directory.path().join("trace");
+        let file = memory_file("the trace")?;
         let rings = layout::ring(cpus as usize, EVENTS);
         // QEMU wants a power of two.
         let length = rings.next_power_of_two() as u64;
         let mut header = [0; layout::HEADER_CPUS + 8];
         header[layout::HEADER_MAGIC..][..8].copy_from_slice(&layout::MAGIC.to_le_bytes());
         header[layout::HEADER_CPUS..][..8].copy_from_slice(&u64::from(cpus).to_le_bytes());
-        let write = || -> std::io::Result<()> {
-            let mut file = File::create(&path)?;
-            file.write_all(&header)?;
-            file.set_len(length)
-        };
-        write().context("cannot make the file for the trace")?;
-        Ok(Self { path, length, _directory: directory })
+        file.write_all_at(&header, 0).and_then(|()| file.set_len(length)).context("cannot make the trace's memory")?;
+        Ok(Self { file, length })
     }
 
     /// The file.
-    pub fn path(&self) -> &Path {
-        &self.path
+    pub(crate) fn file(&self) -> &File {
+        &self.file
     }
 
     /// Its length in bytes, a power of two.
@@ -66,7 +62,9 @@ impl Region {
     /// # Errors
     /// When the file cannot be read, or the guest has written nothing.
     pub fn decode(&self) -> Result<decode::Trace> {
-        let bytes = std::fs::read(&self.path).context("cannot read the trace")?;
+        let length = usize::try_from(self.length).context("the trace is too long")?;
+        let mut bytes = vec![0; length];
+        self.file.read_exact_at(&mut bytes, 0).context("cannot read the trace")?;
         decode::decode(&bytes)
     }
 }
