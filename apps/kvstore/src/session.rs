@@ -13,6 +13,18 @@ pub enum Closing {
     Now,
 }
 
+/// Where a client stands between `MULTI` and `EXEC`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Multi {
+    /// In no transaction.
+    #[default]
+    None,
+    /// In one in which nothing has been asked for.
+    Begun,
+    /// In one in which something was refused.
+    Refused,
+}
+
 /// What a client wants to hear (`CLIENT REPLY`).
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Hearing {
@@ -105,8 +117,8 @@ pub struct Session {
     pub library_version: Vec<u8>,
     /// The last command's name, empty before the first.
     pub command: &'static str,
-    /// Set from a refused `MULTI` to the end of its transaction: nothing is executed.
-    pub multi_refused: bool,
+    /// Where it stands in a transaction.
+    pub multi: Multi,
     /// What it wants to hear.
     pub hearing: Hearing,
     /// Whether it is spared when clients hold too much memory (`CLIENT NO-EVICT`).
@@ -130,7 +142,7 @@ impl Session {
             library: Vec::new(),
             library_version: Vec::new(),
             command: "",
-            multi_refused: false,
+            multi: Multi::None,
             hearing: Hearing::All,
             no_evict: false,
             buffers: Buffers::default(),

@@ -6,7 +6,7 @@ use super::arguments::{Options, integer, is, small_integer};
 use super::failure::{Failure, NO_SUCH_DATABASE, Outcome};
 use super::{Context, Request, client};
 use crate::resp::Protocol;
-use crate::session::{Closing, Hearing};
+use crate::session::{Closing, Hearing, Multi};
 
 /// The version of Redis whose commands, semantics and words these are.
 pub const REDIS_VERSION: &str = "7.0.15";
@@ -46,7 +46,7 @@ pub fn quit<M: Medium>(context: &mut Context<'_, '_, M>, _: Request<'_>) -> Outc
 /// `RESET`
 pub fn reset<M: Medium>(context: &mut Context<'_, '_, M>, _: Request<'_>) -> Outcome {
     context.session.name.clear();
-    context.session.multi_refused = false;
+    context.session.multi = Multi::None;
     if context.session.hearing != Hearing::NotThis {
         context.session.hearing = Hearing::All;
     }

@@ -8,7 +8,7 @@ use super::super::{Context, Request};
 use super::is_of_type;
 use crate::number;
 use crate::resp::Protocol;
-use crate::session::{Closing, Session};
+use crate::session::{Closing, Multi, Session};
 
 /// `CLIENT INFO`
 pub fn info<M: Medium>(context: &mut Context<'_, '_, M>, _: Request<'_>) -> Outcome {
@@ -65,7 +65,7 @@ fn line(session: &Session, now_ms: u64) -> String {
     let buffers = &session.buffers;
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     format!(
-        "id={} addr={} laddr={} fd={} name={} age={} idle={} flags={} db=0 sub=0 psub=0 ssub=0 multi=-1 qbuf={} \
+        "id={} addr={} laddr={} fd={} name={} age={} idle={} flags={} db=0 sub=0 psub=0 ssub=0 multi={} qbuf={} \
          qbuf-free={} argv-mem={} multi-mem=0 rbs={} rbp={} obl={} oll=0 omem=0 tot-mem={} events={} cmd={} \
          user=default redir=-1 resp={} lib-name={} lib-ver={}\n",
         session.id,
@@ -76,6 +76,7 @@ fn line(session: &Session, now_ms: u64) -> String {
         now_ms.saturating_sub(session.since_ms) / 1000,
         now_ms.saturating_sub(session.active_ms) / 1000,
         flags(session),
+        if session.multi == Multi::None { -1 } else { 0 },
         buffers.requests,
         buffers.requests_free,
         buffers.arguments,
@@ -91,13 +92,15 @@ fn line(session: &Session, now_ms: u64) -> String {
     )
 }
 
-fn flags(session: &Session) -> &'static str {
-    match (session.closing, session.no_evict) {
-        (Some(Closing::AfterReplies), false) => "c",
-        (Some(Closing::AfterReplies), true) => "ce",
-        (Some(Closing::Now), false) => "A",
-        (Some(Closing::Now), true) => "Ae",
-        (None, true) => "e",
-        (None, false) => "N",
-    }
+fn flags(session: &Session) -> String {
+    let flags: String = [
+        (session.multi != Multi::None, 'x'),
+        (session.closing == Some(Closing::AfterReplies), 'c'),
+        (session.closing == Some(Closing::Now), 'A'),
+        (session.no_evict, 'e'),
+    ]
+    .into_iter()
+    .filter_map(|(has, flag)| has.then_some(flag))
+    .collect();
+    if flags.is_empty() { "N".into() } else { flags }
 }

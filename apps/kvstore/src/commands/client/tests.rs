@@ -1,6 +1,6 @@
 //! `CLIENT` as clients see it.
 
-use crate::session::{Closing, Session};
+use crate::session::{Closing, Multi, Session};
 use crate::testing::{self, Harness};
 
 /// One client that asks, and two that do not.
@@ -112,6 +112,18 @@ fn client_kill_closes_those_that_are_meant() {
         assert_eq!(closed(&client), killed, "{line}");
         assert_eq!(client.client.session.closing, itself.then_some(Closing::AfterReplies), "{line}");
         assert_eq!(client.state.killed, !killed.is_empty(), "{line}: the loop must know");
+    }
+}
+
+#[test]
+fn client_list_tells_who_is_in_a_transaction_who_is_spared_and_who_is_leaving() {
+    let mut client = three();
+    client.others.0[0].closing = Some(Closing::AfterReplies);
+    client.others.0[0].no_evict = true;
+    client.others.0[1].multi = Multi::Refused;
+    let list = client.send("client list");
+    for (id, part) in [(0, "flags=x "), (0, "multi=0 "), (1, "flags=N "), (1, "multi=-1 "), (2, "flags=ce ")] {
+        assert!(list.lines().find(|line| line.contains(&format!("id={id} "))).unwrap().contains(part), "{list}");
     }
 }
 
