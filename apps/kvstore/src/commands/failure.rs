@@ -1,6 +1,7 @@
 //! Why a command failed, in Redis's words.
 
 use std::borrow::Cow;
+use std::collections::TryReserveError;
 
 use crate::resp::Reply;
 
@@ -65,6 +66,12 @@ impl Failure {
     /// Whether nothing of the current turn may be acknowledged.
     pub fn is_fatal(&self) -> bool {
         self.fatal
+    }
+}
+
+impl From<TryReserveError> for Failure {
+    fn from(_: TryReserveError) -> Self {
+        FULL
     }
 }
 

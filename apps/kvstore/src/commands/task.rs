@@ -7,6 +7,7 @@
 use pmem::Medium;
 
 use super::failure::{Failure, REPLY_TOO_LONG};
+use super::scan::Walk;
 use super::{Context, Request};
 use crate::resp::Reply;
 
@@ -17,6 +18,8 @@ pub struct Task {
     pub done: usize,
     /// Keys that it has found or changed.
     pub count: usize,
+    /// Where it stands, if it walks through all keys.
+    pub walk: Walk,
     /// The parts of its reply that are there already.
     pub collected: Vec<u8>,
 }
@@ -24,7 +27,7 @@ pub struct Task {
 impl Task {
     /// Bytes of memory that it holds.
     pub fn memory(&self) -> usize {
-        self.collected.capacity()
+        self.collected.capacity() + self.walk.memory()
     }
 }
 

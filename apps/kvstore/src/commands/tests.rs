@@ -288,6 +288,30 @@ fn scan_visits_every_key() {
 }
 
 #[test]
+fn scan_of_a_single_key_answers_cursor_0_when_nothing_follows() {
+    let mut client = Harness::new();
+    client.send("set k v");
+    assert_eq!(client.send("scan 0"), "*2|$1|0|*1|$1|k|");
+    for n in 1..10 {
+        client.send(&format!("set k{n} v"));
+    }
+    let all = client.send("scan 0 count 10");
+    assert!(all.starts_with("*2|$1|0|*10|"), "{all}");
+}
+
+#[test]
+fn only_a_single_star_lists_the_empty_key() {
+    dialogue(&[
+        ("set \"\" v", "+OK|"),
+        ("keys *", "*1|$0||"),
+        ("keys **", "*0|"),
+        ("keys \"\"", "*1|$0||"),
+        ("scan 0 match *", "*2|$1|0|*1|$0||"),
+        ("scan 0 match **", "*2|$1|0|*0|"),
+    ]);
+}
+
+#[test]
 fn connections_introduce_themselves() {
     let mut client = Harness::new();
     for (line, reply) in [

@@ -39,13 +39,15 @@ impl Scene {
 
     /// One round of the loop. Returns how many bytes the pool moved in it.
     fn round(&mut self) -> u64 {
-        let moved = |server: &Server<Memory>| {
-            let counters = server.pool.stats().medium;
-            counters.bytes_loaded + counters.bytes_stored
-        };
-        let before = moved(&self.server);
+        let before = self.moved();
         self.server.round(&mut self.events).unwrap();
-        moved(&self.server) - before
+        self.moved() - before
+    }
+
+    /// Bytes that the pool has moved.
+    fn moved(&self) -> u64 {
+        let counters = self.server.pool.stats().medium;
+        counters.bytes_loaded + counters.bytes_stored
     }
 
     /// Sends an inline request, and turns the loop until its reply has ended.
@@ -154,5 +156,31 @@ fn a_command_on_many_keys_is_done_in_pieces() {
         let reply: String = reply;
         let before = scene.beside(&mut busy, reply.len(), &mut other);
         assert!(before > 2, "{name}: others were answered {before} times before");
+    }
+}
+
+#[test]
+fn keys_and_scan_of_all_keys_are_done_in_pieces() {
+    let mut scene = Scene::new();
+    let (mut busy, mut other) = (scene.connect(), scene.connect());
+    const KEYS: usize = 20_000;
+    for from in (0..KEYS).step_by(1000) {
+        let pairs = (from..from + 1000).map(|n| format!(" key:{n} v")).collect::<String>();
+        assert_eq!(scene.ask(&mut busy, &format!("mset{pairs}")), "+OK\r\n");
+    }
+    let listed = |head: &str| head.len() + (0..KEYS).map(|n| format!("$0\r\nkey:{n}\r\n").len()).sum::<usize>();
+    // Not one key matches, and each has to be looked at.
+    let glob = format!("*{}[{}]b", "*a".repeat(20), "x".repeat(20_000));
+    for (line, bytes) in [
+        ("keys *".to_string(), listed("*20000\r\n")),
+        ("keys key:*".to_string(), listed("*20000\r\n")),
+        ("scan 0 count 1000000".to_string(), listed("*2\r\n$1\r\n0\r\n*20000\r\n")),
+        (format!("keys {glob}"), "*0\r\n".len()),
+    ] {
+        busy.write_all(format!("{line}\r\n").as_bytes()).unwrap();
+        scene.round();
+        let (moved, before) = (scene.moved(), scene.beside(&mut busy, bytes, &mut other));
+        assert!(before > 2, "{line}: others were answered {before} times before");
+        assert!(scene.moved() - moved < 8 << 20, "{line}: more than a look at each key");
     }
 }
