@@ -1,10 +1,13 @@
 //! Commands on whole keys.
 
+use std::collections::BTreeSet;
+
 use pmem::{Medium, Meta, Op};
 
 use super::arguments::{Options, is, small_integer};
 use super::failure::{Failure, NO_SUCH_DATABASE, NO_SUCH_KEY, Outcome, SYNTAX};
 use super::{Context, Request};
+use crate::budget;
 
 /// Keys that `DEL` removes in one step.
 const REMOVED: usize = 4096;
@@ -103,25 +106,32 @@ pub fn copy<M: Medium>(context: &mut Context<'_, '_, M>, request: Request<'_>) -
     Ok(())
 }
 
-/// `RANDOMKEY`
+/// `RANDOMKEY`: draws until a key is alive. The expired ones that were drawn are removed together, and if there are
+/// many it goes on in the next turn.
 pub fn randomkey<M: Medium>(context: &mut Context<'_, '_, M>, _: Request<'_>) -> Outcome {
-    let mut key = Vec::new();
-    loop {
+    let task = context.resume();
+    let (mut key, mut expired) = (Vec::new(), BTreeSet::new());
+    let drawn = loop {
         key.clear();
         let seed = context.state.random();
         match context.turn.random(seed, &mut key)? {
-            // Ends, because an expired key is removed on the way.
-            Some(_) if !context.exists(&key)? => {}
-            Some(_) => {
-                context.reply.bulk(&key);
-                return Ok(());
+            Some(meta) if context.state.expired(meta) => {
+                expired.insert(key.clone());
             }
-            None => {
-                context.reply.null();
-                return Ok(());
-            }
+            found => break found.is_some(),
         }
+        if context.worked(budget::KEY) {
+            context.remove_expired(expired)?;
+            context.pause(task);
+            return Ok(());
+        }
+    };
+    context.remove_expired(expired)?;
+    match drawn {
+        true => context.reply.bulk(&key),
+        false => context.reply.null(),
     }
+    Ok(())
 }
 
 /// `DBSIZE`

@@ -118,6 +118,14 @@ impl<M: Medium> Context<'_, '_, M> {
         Ok(there.len())
     }
 
+    /// Removes keys that have expired.
+    pub fn remove_expired(&mut self, keys: impl IntoIterator<Item = Vec<u8>>) -> Result<(), Failure> {
+        for key in keys {
+            self.state.counters.expired += u64::from(self.turn.remove(&key)?);
+        }
+        Ok(())
+    }
+
     fn live(&mut self, key: &[u8], found: Option<Meta>) -> Result<Option<Meta>, Failure> {
         match found {
             Some(meta) if self.state.expired(meta) => {
