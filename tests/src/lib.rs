@@ -8,6 +8,7 @@ pub mod crash;
 pub mod elf;
 pub mod faults;
 pub mod gdb;
+pub mod host_store;
 pub mod http;
 pub mod load;
 pub mod machine;

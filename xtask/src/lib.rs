@@ -14,6 +14,7 @@ pub mod annotate;
 pub mod apps;
 pub mod boot;
 pub mod check;
+pub mod clients;
 mod cpio;
 pub mod crash;
 pub mod faults;

@@ -6,8 +6,9 @@
 //! The stage `pool`, which runs only when it is named, tests `pmem` optimised and at full strength: a hundred thousand
 //! power cuts, and mutants of the pool that the tests must find. The stage `soak`, which runs only when it is named,
 //! keeps a machine under load for ten minutes, or `HOLDFAST_SOAK_SECONDS`, and looks for what is left. The stage
-//! `hostile`, which runs only when it is named, tries on machines of all sizes what clients do to bring a store down. A
-//! stage in which no test ran has not tested anything, and counts as a failure.
+//! `hostile`, which runs only when it is named, tries on machines of all sizes what clients do to bring a store down. The
+//! stage `clients`, which runs only when it is named, has other people's client libraries use the store. A stage in
+//! which no test ran has not tested anything, and counts as a failure.
 
 use std::io::{BufRead, BufReader};
 use std::ops::AddAssign;
@@ -16,6 +17,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 
+use crate::clients::{self, CLIENTS_VARIABLE};
 use crate::crash;
 use crate::guest::{self, CHECKED_IMAGES_VARIABLE, DEBUGGER_IMAGES_VARIABLE, IMAGES_VARIABLE, Profile};
 use crate::library_tests;
@@ -66,6 +68,7 @@ enum Stage {
     Pool,
     Soak,
     Hostile,
+    Clients,
 }
 
 impl Stage {
@@ -73,7 +76,8 @@ impl Stage {
     const USUAL: [Self; 3] = [Self::Host, Self::Guest, Self::Library];
     /// Those with tests of our own, which a name selects.
     const OWN: [Self; 2] = [Self::Host, Self::Guest];
-    const ALL: [Self; 6] = [Self::Host, Self::Guest, Self::Library, Self::Pool, Self::Soak, Self::Hostile];
+    const ALL: [Self; 7] =
+        [Self::Host, Self::Guest, Self::Library, Self::Pool, Self::Soak, Self::Hostile, Self::Clients];
 
     fn name(self) -> &'static str {
         match self {
@@ -83,6 +87,7 @@ impl Stage {
             Self::Pool => "pool",
             Self::Soak => "soak",
             Self::Hostile => "hostile",
+            Self::Clients => "clients",
         }
     }
 }
@@ -205,6 +210,11 @@ fn run(stage: Stage, only: &Only<'_>, processors: u32, toolchain: &Toolchain) ->
         Stage::Pool => return run_pool(cargo),
         Stage::Soak => run_long(&mut cargo, "soak", TEST_PROGRAMS, toolchain)?,
         Stage::Hostile => run_long(&mut cargo, "hostile", STORE, toolchain)?,
+        Stage::Clients => {
+            build_for_host(STORE)?;
+            cargo.env(CLIENTS_VARIABLE, clients::install());
+            run_long(&mut cargo, "clients", STORE, toolchain)?;
+        }
         Stage::Library => {
             let part = match only {
                 Only::Named(name) => library_tests::Part::Named(name),
@@ -255,6 +265,15 @@ fn run_long(cargo: &mut Command, file: &str, package: &str, toolchain: &Toolchai
     // One load at a time, the short ones first; what they print is shown as it comes.
     cargo.args(["--package", BOOTING_TESTS, "--test", file, "--"]);
     cargo.args(["--include-ignored", "--nocapture", "--test-threads=1"]);
+    Ok(())
+}
+
+/// Builds a program for the host, which tests find beside them.
+fn build_for_host(package: &str) -> Result<()> {
+    let status = host_cargo("build").args(["--package", package]).status().context("cannot run cargo")?;
+    if !status.success() {
+        bail!("{package} did not build for the host (cargo's messages are above)");
+    }
     Ok(())
 }
 
@@ -363,6 +382,7 @@ mod tests {
         assert_eq!(select(Some("pool")), (vec![Stage::Pool], Only::All));
         assert_eq!(select(Some("soak")), (vec![Stage::Soak], Only::All));
         assert_eq!(select(Some("hostile")), (vec![Stage::Hostile], Only::All));
+        assert_eq!(select(Some("clients")), (vec![Stage::Clients], Only::All));
         let files = |names: &[&str]| Only::Files(names.iter().map(|&name| name.to_owned()).collect());
         assert_eq!(select(Some("protection")), (vec![Stage::Guest], files(&["protection", "protection_matrix"])));
         assert_eq!(select(Some("protection_matrix")), (vec![Stage::Guest], files(&["protection_matrix"])));
