@@ -53,6 +53,13 @@ impl Run {
         Self { child, lines, seen: Vec::new() }
     }
 
+    /// Starts this command, whose standard output nobody reads, as when `head` has heard enough of it.
+    pub fn spawn_unread(mut command: Command) -> Self {
+        let (_, writer) = std::io::pipe().unwrap();
+        command.stdin(Stdio::null()).stdout(writer).stderr(Stdio::null());
+        Self { child: command.spawn().unwrap(), lines: mpsc::channel().1, seen: Vec::new() }
+    }
+
     /// What follows `prefix` on the first line that starts with it.
     pub fn after(&mut self, prefix: &str) -> String {
         let deadline = Instant::now() + PATIENCE;
@@ -84,6 +91,11 @@ impl Run {
             self.seen.push(line);
         }
         (self.child.wait().unwrap(), self.seen.join("\n"))
+    }
+
+    /// Whether it has not ended yet.
+    pub fn is_running(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_none()
     }
 
     /// Sends xtask a signal.

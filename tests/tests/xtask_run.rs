@@ -1,7 +1,9 @@
 //! `cargo xtask run` as a person at a terminal has it: from the line that says "ready" to the exit status. What goes
 //! wrong before the machine starts is tested in xtask itself.
 
-use std::fs;
+use std::net::TcpListener;
+use std::time::Duration;
+use std::{fs, thread};
 
 use holdfast_tests::resp::{Client, Reply};
 use holdfast_tests::store::{Store, StoreImage};
@@ -109,6 +111,29 @@ fn a_tmpdir_of_any_length_will_do_and_sigkill_of_xtask_leaves_nothing_there() {
     run.end();
     let left: Vec<_> = fs::read_dir(&long).unwrap().map(|entry| entry.unwrap().path()).collect();
     assert!(left.is_empty(), "{left:?}");
+}
+
+/// As in `cargo xtask run | head -1`.
+#[test]
+fn a_closed_standard_output_does_not_end_the_machine() {
+    let image = StoreImage::new(64 * MIB);
+    let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let mut command = xtask();
+    let port = address.port().to_string();
+    command.args(["run", "--port", &port, "--pmem-size", "64M", "--pmem"]).arg(image.path());
+    let mut run = Run::spawn_unread(command);
+    // It cannot say when it is ready.
+    let mut client = loop {
+        assert!(run.is_running());
+        match Client::connect(address) {
+            Ok(client) => break client,
+            Err(_) => thread::sleep(Duration::from_millis(100)),
+        }
+    };
+    assert_eq!(client.set("key", b"value"), Reply::ok());
+    // The guest prints a line, too.
+    assert!(client.try_command(&[b"SHUTDOWN"]).is_err());
+    assert_eq!(run.end().0.code(), Some(0));
 }
 
 #[test]

@@ -12,6 +12,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::annotate::Annotator;
 use crate::apps;
+use crate::output::{say, warn};
 use crate::qemu::{Event, Exit, Machine, MachineOptions, Network};
 use crate::setup::{self, toolchain::Choice};
 use crate::workspace;
@@ -61,12 +62,12 @@ pub fn boot(options: BootOptions) -> Result<u8> {
     let _machine = Machine::start(machine, Some(sender))?;
     for event in news {
         match event {
-            Event::Line(line) => println!("{}", annotator.annotate(&line)),
-            Event::Diagnostic(line) => eprintln!("QEMU: {line}"),
+            Event::Line(line) => say(annotator.annotate(&line)),
+            Event::Diagnostic(line) => warn(format_args!("QEMU: {line}")),
             Event::Exited(exit) => {
                 // libtest has said what failed; of any other end only this tells.
                 if !matches!(exit, Exit::Guest(0 | 101)) {
-                    eprintln!("{exit}");
+                    warn(exit);
                 }
                 return Ok(exit.code());
             }

@@ -7,6 +7,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 
+use crate::output::{say, warn};
 use crate::setup::apt;
 use crate::setup::toolchain::find_program;
 use crate::test::host_cargo;
@@ -19,14 +20,14 @@ pub const CLIENTS_VARIABLE: &str = "HOLDFAST_CLIENTS";
 /// the tests of its clients find nothing to run, and fail.
 pub(crate) fn install() -> PathBuf {
     let (from, to) = (workspace::root().join("tests/clients"), workspace::target_directory().join("clients"));
-    println!("setup: client libraries, as tests/clients names them");
+    say("setup: client libraries, as tests/clients names them");
     for (language, outcome) in [
         ("Python", install_python(&from, &to)),
         ("JavaScript", install_node(&from, &to)),
         ("Rust", build_rust(&from, &to)),
     ] {
         if let Err(error) = outcome {
-            eprintln!("error: no client libraries of {language}: {error:#}");
+            warn(format_args!("error: no client libraries of {language}: {error:#}"));
         }
     }
     to

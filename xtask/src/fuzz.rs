@@ -9,6 +9,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
+use crate::output::say;
 use crate::setup::toolchain::find_program;
 use crate::test::host_cargo;
 use crate::workspace;
@@ -34,7 +35,7 @@ pub fn fuzz(only: Option<&str>, seconds: u32) -> Result<u8> {
     let folder = workspace::root().join("target/fuzz");
     let mut findings = Vec::new();
     for target in targets {
-        println!("\n== {target} for {seconds} s ==");
+        say(format_args!("\n== {target} for {seconds} s =="));
         let learned = folder.join("corpus").join(target);
         let found = folder.join("findings").join(target);
         for folder in [&learned, &found] {
@@ -46,17 +47,15 @@ pub fn fuzz(only: Option<&str>, seconds: u32) -> Result<u8> {
         if !status.success() && new.is_empty() {
             bail!("{target} did not run; cargo's messages are above");
         }
-        println!("== {target}: {} findings ==", new.len());
+        say(format_args!("== {target}: {} findings ==", new.len()));
         findings.extend(new.iter().map(|file| format!("{target}: {}", found.join(file).display())));
     }
     if findings.is_empty() {
-        println!("\nnothing was found");
+        say("\nnothing was found");
         return Ok(0);
     }
-    println!(
-        "\nfound; copy each into pmem/fuzz/corpus, and `cargo test -p pmem --test fuzz` fails until it is mended:"
-    );
-    findings.iter().for_each(|finding| println!("    {finding}"));
+    say("\nfound; copy each into pmem/fuzz/corpus, and `cargo test -p pmem --test fuzz` fails until it is mended:");
+    findings.iter().for_each(|finding| say(format_args!("    {finding}")));
     Ok(1)
 }
 
@@ -89,7 +88,7 @@ fn ensure_cargo_fuzz() -> Result<()> {
     if find_program("cargo-fuzz").is_some() {
         return Ok(());
     }
-    println!("setup: cargo install cargo-fuzz --locked");
+    say("setup: cargo install cargo-fuzz --locked");
     let mut cargo = host_cargo("install");
     cargo.args(["cargo-fuzz", "--locked"]);
     if !cargo.status().context("cannot run cargo")?.success() {

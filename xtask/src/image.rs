@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 
+use crate::output::say;
 use crate::size::{self, MIB};
 use crate::workspace;
 
@@ -130,7 +131,7 @@ impl PmemImage {
             let _ = std::fs::remove_file(path);
             return Err(error).with_context(|| format!("cannot make the image {name} {} large", size::display(size)));
         }
-        println!("created {name} ({}, sparse)", size::display(size));
+        say(format_args!("created {name} ({}, sparse)", size::display(size)));
         Ok(Self { path: path.to_owned(), length: size, lock: file, is_new: true })
     }
 

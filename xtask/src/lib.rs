@@ -10,6 +10,8 @@
 //! - [`annotate::Annotator`] turns addresses on the console into functions, files and lines, and a report's machine
 //!   code into an instruction and what it touched.
 
+#![deny(clippy::print_stdout, clippy::print_stderr, reason = "they panic when nobody reads: say it by `output`")]
+
 pub mod annotate;
 pub mod apps;
 pub mod boot;
@@ -26,6 +28,7 @@ mod instruction;
 pub mod library_tests;
 pub mod miri;
 pub mod new;
+pub mod output;
 pub mod pool;
 pub mod qemu;
 pub mod recovery;

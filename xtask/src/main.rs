@@ -1,5 +1,7 @@
 //! `cargo xtask`: the one entry point to build, run, test and check Holdfast.
 
+#![deny(clippy::print_stdout, clippy::print_stderr, reason = "they panic when nobody reads: say it by `output`")]
+
 mod cli;
 
 use std::fs::File;
@@ -12,13 +14,13 @@ use clap::Parser;
 use cli::{BenchCommand, Cli, Command, PoolCommand};
 use xtask::boot::{self, BootOptions};
 use xtask::setup::toolchain::Choice;
-use xtask::{check, crash, faults, fuzz, miri, new, pool, recovery, run, setup, test, workspace};
+use xtask::{check, crash, faults, fuzz, miri, new, output, pool, recovery, run, setup, test, workspace};
 
 fn main() -> ExitCode {
     match execute(Cli::parse().command) {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
-            eprintln!("error: {error:#}");
+            output::warn(format_args!("error: {error:#}"));
             ExitCode::FAILURE
         }
     }
@@ -33,13 +35,13 @@ fn execute(command: Command) -> Result<u8> {
     match command {
         Command::Setup { toolchain } => {
             let toolchain = setup::ensure(Choice::resolve(toolchain.toolchain)?, &setup::FOR_TESTS)?;
-            println!("everything is there; the guest is built by {}", toolchain.description());
+            output::say(format_args!("everything is there; the guest is built by {}", toolchain.description()));
             Ok(0)
         }
         Command::Run(arguments) => run::run(arguments.options()?),
         Command::New { name } => {
             new::create(workspace::root(), &name)?;
-            println!("made apps/{name}; run it with: cargo xtask run --app {name}");
+            output::say(format_args!("made apps/{name}; run it with: cargo xtask run --app {name}"));
             Ok(0)
         }
         Command::Test { filter, smp, toolchain } => {
@@ -59,18 +61,18 @@ fn execute(command: Command) -> Result<u8> {
         Command::Bench { command: BenchCommand::Pool { keys, json } } => {
             let costs = pool::bench::measure(keys)?;
             if json {
-                println!("{:#}", costs.to_json());
+                say(&format!("{:#}", costs.to_json()))?;
             } else {
-                println!("{costs}");
+                say(&costs.to_string())?;
             }
             Ok(u8::from(!costs.excesses().is_empty()))
         }
         Command::Bench { command: BenchCommand::Recovery { keys, smp, no_redis, json, toolchain } } => {
             let recovery = recovery::measure(keys, smp, !no_redis, Choice::resolve(toolchain.toolchain)?)?;
             if json {
-                println!("{:#}", recovery.to_json());
+                say(&format!("{:#}", recovery.to_json()))?;
             } else {
-                println!("{recovery}");
+                say(&recovery.to_string())?;
             }
             Ok(u8::from(!recovery.keeps_target()))
         }
@@ -107,8 +109,8 @@ fn look_at_pool(command: PoolCommand) -> Result<u8> {
                 None => pool::load(&file, stdin().lock())?,
             };
             match json {
-                true => println!("{{\"keys\": {keys}}}"),
-                false => println!("put {keys} keys into {}", file.display()),
+                true => say(&format!("{{\"keys\": {keys}}}"))?,
+                false => say(&format!("put {keys} keys into {}", file.display()))?,
             }
         }
         PoolCommand::Create { file, size, label, segment_size, json } => {
@@ -119,7 +121,7 @@ fn look_at_pool(command: PoolCommand) -> Result<u8> {
     Ok(0)
 }
 
-/// Prints `text`. A reader that has seen enough, as `head` has, is no error.
+/// Prints `text`, which is what was asked for. A reader that has seen enough, as `head` has, is no error.
 fn say(text: &str) -> Result<()> {
     match writeln!(stdout().lock(), "{text}") {
         Err(error) if !is_closed(&error) => Err(error).context("cannot print"),

@@ -7,6 +7,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
+use crate::output::say;
 use crate::setup::toolchain::find_program;
 use crate::test::host_cargo;
 
@@ -26,7 +27,7 @@ pub fn miri() -> Result<u8> {
     ensure_miri()?;
     let mut failed = Vec::new();
     for (package, which) in TESTS {
-        println!("\n== {package} ==");
+        say(format_args!("\n== {package} =="));
         let mut cargo = rustup_cargo("miri");
         cargo.args(["test", "--package", package, "--lib"]);
         cargo.arg("--").args(which);
@@ -37,8 +38,8 @@ pub fn miri() -> Result<u8> {
         }
     }
     match failed.as_slice() {
-        [] => println!("\nMiri objects to nothing"),
-        _ => println!("\nfailed: {}", failed.join(", ")),
+        [] => say("\nMiri objects to nothing"),
+        _ => say(format_args!("\nfailed: {}", failed.join(", "))),
     }
     Ok(u8::from(!failed.is_empty()))
 }
@@ -65,7 +66,7 @@ fn ensure_miri() -> Result<()> {
         return Ok(());
     }
     let install = ["toolchain", "install", TOOLCHAIN, "--profile", "minimal", "--component", "miri,rust-src"];
-    println!("setup: rustup {}", install.join(" "));
+    say(format_args!("setup: rustup {}", install.join(" ")));
     if !Command::new("rustup").args(install).status().context("cannot run rustup")?.success() {
         bail!("rustup has no Miri for today's nightly; try again tomorrow, or name an older nightly with it");
     }

@@ -26,6 +26,7 @@ use crate::apps::{self, App};
 use crate::forward::{self, Forwarder};
 use crate::guest::{self, Profile};
 use crate::image::PmemImage;
+use crate::output::{say, warn};
 use crate::qemu::{Accelerator, Event, Exit, Machine, MachineOptions, Network};
 use crate::setup::{
     self,
@@ -98,7 +99,7 @@ pub fn run(options: RunOptions) -> Result<u8> {
     }
     let toolchain = setup::ensure(toolchain, &tools)?;
 
-    println!("building {} for {} ({})", app.name, workspace::GUEST_TARGET, toolchain.description());
+    say(format_args!("building {} for {} ({})", app.name, workspace::GUEST_TARGET, toolchain.description()));
     let profile = if machine.gdb { Profile::Debugger } else { Profile::Release };
     machine.image = guest::build(&toolchain, &[&app.name], profile)?.join(&app.name);
     let annotator = Annotator::load(&machine.image)?;
@@ -112,11 +113,13 @@ pub fn run(options: RunOptions) -> Result<u8> {
         let _ = interrupts.send(News::Interrupt);
     })?;
     match &image {
-        Some(image) => println!("booting with {} as pmem0; Ctrl-C shuts down", workspace::display(image.path())),
-        None => println!("booting without persistent memory; Ctrl-C shuts down"),
+        Some(image) => {
+            say(format_args!("booting with {} as pmem0; Ctrl-C shuts down", workspace::display(image.path())))
+        }
+        None => say("booting without persistent memory; Ctrl-C shuts down"),
     }
     if machine.gdb {
-        println!("waiting for: {}", debugger_command(&machine.image));
+        say(format_args!("waiting for: {}", debugger_command(&machine.image)));
     }
     machine.pmem.extend(image);
     machine.trace = trace.is_some().then(|| Region::create(machine.smp)).transpose()?;
@@ -146,7 +149,7 @@ pub fn run(options: RunOptions) -> Result<u8> {
     drop(ends);
     // However it has ended.
     if let (Some(output), Some(region)) = (trace, session.machine.trace()) {
-        println!("{}", output.write(region)?);
+        say(output.write(region)?);
     }
     end
 }
@@ -180,10 +183,10 @@ impl Session {
                 (Some(ready), Some(listener)) => self.open(listener, ready)?,
                 (_, listener) => {
                     self.listener = listener;
-                    println!("{}", self.annotator.annotate(&line));
+                    say(self.annotator.annotate(&line));
                 }
             },
-            News::Machine(Event::Diagnostic(line)) => eprintln!("QEMU: {line}"),
+            News::Machine(Event::Diagnostic(line)) => warn(format_args!("QEMU: {line}")),
             News::Machine(Event::Exited(exit)) => return Ok(Some(self.conclude(exit))),
             News::Answered(Ok(())) => self.announce(),
             News::Answered(Err(error)) => {
@@ -212,14 +215,14 @@ impl Session {
     /// Tells the user what to type.
     fn announce(&self) {
         if let Some(forwarder) = &self.forwarder {
-            println!("ready: {}{}", self.app.client(forwarder.address()), self.detail);
+            say(format_args!("ready: {}{}", self.app.client(forwarder.address()), self.detail));
         }
     }
 
     fn interrupt(&mut self) -> Result<()> {
         self.interrupts += 1;
         if self.interrupts == 1 {
-            println!("shutting down; once more ends QEMU at once");
+            say("shutting down; once more ends QEMU at once");
             self.machine.press_power_button()
         } else {
             self.machine.kill();
@@ -230,8 +233,8 @@ impl Session {
     fn conclude(&self, exit: Exit) -> u8 {
         match exit {
             Exit::Guest(0) => {}
-            Exit::Killed(_) if self.interrupts > 1 => println!("QEMU was ended"),
-            _ => eprintln!("{exit}"),
+            Exit::Killed(_) if self.interrupts > 1 => say("QEMU was ended"),
+            _ => warn(exit),
         }
         exit.code()
     }

@@ -5,6 +5,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
+use crate::output::warn;
 use crate::setup::toolchain::find_program;
 
 /// The device's name on the host.
@@ -51,7 +52,7 @@ impl Tap {
 impl Drop for Tap {
     fn drop(&mut self) {
         if let Err(error) = remove() {
-            eprintln!("the tap device {NAME} stays behind: {error:#}");
+            warn(format_args!("the tap device {NAME} stays behind: {error:#}"));
         }
     }
 }

@@ -21,6 +21,7 @@ use crate::clients::{self, CLIENTS_VARIABLE};
 use crate::crash;
 use crate::guest::{self, CHECKED_IMAGES_VARIABLE, DEBUGGER_IMAGES_VARIABLE, IMAGES_VARIABLE, Profile};
 use crate::library_tests;
+use crate::output::{say, warn};
 use crate::pool::mutants;
 use crate::setup::toolchain::{Choice, Toolchain};
 use crate::{apps, setup, workspace};
@@ -108,16 +109,16 @@ pub fn test(filter: Option<&str>, processors: Option<u32>, choice: Choice) -> Re
     let mut totals = Totals::default();
     let mut broken = Vec::new();
     for stage in stages {
-        println!("\n== {} ==", stage.name());
+        say(format_args!("\n== {} ==", stage.name()));
         let stage_began = Instant::now();
         let (stage_totals, succeeded) = run(stage, &only, processors, &toolchain)?;
-        println!(
+        say(format_args!(
             "== {}: {} passed, {} failed in {:.1} s ==",
             stage.name(),
             stage_totals.passed,
             stage_totals.failed,
             stage_began.elapsed().as_secs_f64()
-        );
+        ));
         if !succeeded {
             broken.push(format!("the stage {} failed", stage.name()));
         } else if matches!(only, Only::Usual | Only::All) && stage_totals == Totals::default() {
@@ -128,11 +129,11 @@ pub fn test(filter: Option<&str>, processors: Option<u32>, choice: Choice) -> Re
     if totals == Totals::default() && broken.is_empty() {
         broken.push(format!("no test's name contains `{}`", filter.unwrap_or_default()));
     }
-    println!("\ntested in {:.1} s", began.elapsed().as_secs_f64());
+    say(format_args!("\ntested in {:.1} s", began.elapsed().as_secs_f64()));
     for reason in &broken {
-        println!("error: {reason}");
+        say(format_args!("error: {reason}"));
     }
-    println!("{} passed, {} failed", totals.passed, totals.failed);
+    say(format_args!("{} passed, {} failed", totals.passed, totals.failed));
     Ok(u8::from(totals.failed > 0 || !broken.is_empty()))
 }
 
@@ -231,7 +232,7 @@ fn run(stage: Stage, only: &Only<'_>, processors: u32, toolchain: &Toolchain) ->
             let (images, checked) = match built {
                 Ok(built) => built,
                 Err(error) => {
-                    eprintln!("error: {error:#}");
+                    warn(format_args!("error: {error:#}"));
                     return Ok((Totals::default(), false));
                 }
             };
@@ -291,11 +292,11 @@ fn run_pool(mut cargo: Command) -> Result<(Totals, bool)> {
     let mut images = 0;
     let (mut totals, succeeded) = show_and_count(cargo, |line| images += parse_images(line))?;
     let seconds = began.elapsed().as_secs_f64();
-    println!("{images} crash images explored in {seconds:.0} s, {} tests failed", totals.failed);
+    say(format_args!("{images} crash images explored in {seconds:.0} s, {} tests failed", totals.failed));
     if !succeeded || images < CRASH_IMAGES {
         return Ok((totals, false));
     }
-    println!();
+    say("");
     let score = mutants::run(&parts)?;
     totals += Totals { passed: score.killed, failed: score.survived };
     Ok((totals, score.survived == 0))
@@ -324,7 +325,7 @@ fn show_and_count(mut command: Command, mut look: impl FnMut(&str)) -> Result<(T
         let mut line = Vec::new();
         while reader.read_until(b'\n', &mut line)? > 0 {
             let text = String::from_utf8_lossy(&line);
-            print!("{text}");
+            say(text.trim_end_matches('\n'));
             look(&text);
             if let Some(result) = parse_result(&text) {
                 totals += result;

@@ -4,6 +4,7 @@
 //! Little here but the one `use` below knows that there may be no operating system underneath.
 #![forbid(unsafe_code)]
 
+use std::fmt::Display;
 use std::io::{self, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::process::ExitCode;
@@ -24,16 +25,21 @@ const MOST_CLIENTS: usize = 64;
 const PATIENCE: Duration = Duration::from_secs(60);
 
 fn main() -> ExitCode {
-    println!("hello: {} processors, {}", thread::available_parallelism().map_or(1, usize::from), today());
+    say(format_args!("{} processors, {}", thread::available_parallelism().map_or(1, usize::from), today()));
     add_up();
     let address = std::env::args().nth(1).unwrap_or_else(|| ADDRESS.to_owned());
     match serve(&address) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("hello: cannot serve on {address}: {error}");
+            say(format_args!("cannot serve on {address}: {error}"));
             ExitCode::FAILURE
         }
     }
+}
+
+/// A line for people. `println!` panics when nobody reads any more, and the clients would be left alone.
+fn say(line: impl Display) {
+    let _ = writeln!(io::stdout(), "hello: {line}");
 }
 
 /// Threads and time: four threads share the numbers to add.
@@ -42,7 +48,7 @@ fn add_up() {
     let parts: Vec<_> =
         (0..4u64).map(|part| thread::spawn(move || (part..1_000_000).step_by(4).sum::<u64>())).collect();
     let sum: u64 = parts.into_iter().map(|part| part.join().expect("adding numbers does not panic")).sum();
-    println!("hello: four threads found {sum} in {:?}", began.elapsed());
+    say(format_args!("four threads found {sum} in {:?}", began.elapsed()));
 }
 
 /// The date of the wall clock.
@@ -58,14 +64,14 @@ fn serve(address: &str) -> io::Result<()> {
     #[cfg(target_os = "hermit")]
     libos::boot::ready();
     // `cargo xtask run` waits for this line and forwards to the port that it names.
-    println!("hello: ready on port {} (echo)", listener.local_addr()?.port());
+    say(format_args!("ready on port {} (echo)", listener.local_addr()?.port()));
     let clients = Arc::new(AtomicUsize::new(0));
     for stream in listener.incoming() {
         let mut stream = match stream {
             Ok(stream) => stream,
             Err(error) => {
                 // One that has gone already, or no more room for connections: both pass.
-                eprintln!("hello: a client was not accepted: {error}");
+                say(format_args!("a client was not accepted: {error}"));
                 thread::sleep(Duration::from_millis(100));
                 continue;
             }

@@ -6,6 +6,7 @@
 use pmem::{Medium, Turn};
 
 use crate::commands::Failure;
+use crate::log;
 use crate::state::State;
 
 /// Milliseconds between two steps of a pass.
@@ -64,7 +65,7 @@ pub fn step<M: Medium>(turn: &mut Turn<'_, M>, state: &mut State) {
     if state.expiry.due().is_some_and(|due| due <= state.now_ms)
         && let Err(error) = advance(turn, state)
     {
-        eprintln!("kvstore: the search for expired keys failed: {error}");
+        log::warn(format_args!("the search for expired keys failed: {error}"));
         state.turn_failed |= Failure::from(error).is_fatal();
         state.expiry = Schedule { earliest: None, with_expiry: state.expiry.with_expiry, ..Schedule::default() };
     }

@@ -5,12 +5,14 @@
 //! `server` (sockets, the loop) -> `commands` (what Redis means) -> the crate `pmem` (what is durable); `resp` and
 //! `number`, `glob` beside them are pure.
 #![forbid(unsafe_code)]
+#![deny(clippy::print_stdout, clippy::print_stderr, reason = "they panic when nobody reads: say it by `log`")]
 
 mod budget;
 mod clock;
 mod commands;
 mod expire;
 mod glob;
+mod log;
 mod number;
 mod options;
 mod recovery;
@@ -32,6 +34,11 @@ use std::process::ExitCode;
 use libos as _;
 use pmem::pool::{Checkpoint, Shutdown, Tail};
 use pmem::{Device, OpenReport};
+#[cfg(not(target_os = "hermit"))]
+use signal_hook::{
+    consts::{SIGHUP, SIGINT, SIGTERM},
+    iterator::Signals,
+};
 
 use crate::options::{Options, Request};
 use crate::server::Server;
@@ -44,22 +51,22 @@ fn main() -> ExitCode {
     let options = match options::parse(std::env::args_os().skip(1)) {
         Ok(Request::Serve(options)) => options,
         Ok(Request::Help) => {
-            print!("{}", options::HELP);
+            log::print(options::HELP);
             return ExitCode::SUCCESS;
         }
         Ok(Request::Version) => {
-            println!("kvstore {}", env!("CARGO_PKG_VERSION"));
+            log::print(concat!("kvstore ", env!("CARGO_PKG_VERSION"), "\n"));
             return ExitCode::SUCCESS;
         }
         Err(error) => {
-            eprintln!("kvstore: {error}\n\n{}", options::HELP);
+            log::warn(format_args!("{error}\n\n{}", options::HELP));
             return ExitCode::from(USAGE);
         }
     };
     match serve(&options) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("kvstore: {error}");
+            log::warn(error);
             ExitCode::FAILURE
         }
     }
@@ -88,17 +95,17 @@ fn serve(options: &Options) -> Result<(), String> {
     stop_with_the_machine(&server)?;
     // Before the line that others wait for, so that it is the last one of the boot.
     stage("ready");
-    println!("kvstore: ready on port {} ({ready})", server.port());
+    log::say(format_args!("ready on port {} ({ready})", server.port()));
     let pool = server.run().map_err(|error| format!("the server failed: {error}"))?;
     let (_, shutdown) = pool.shut_down().map_err(|error| format!("the pool could not be closed: {error}"))?;
     match shutdown {
-        Shutdown::TooFull { segments } => {
-            println!("kvstore: no checkpoint, which needs {segments} free segments: the next start reads every record")
-        }
-        Shutdown::Damaged => println!("kvstore: no checkpoint, for there is damage: the next start reads every record"),
+        Shutdown::TooFull { segments } => log::say(format_args!(
+            "no checkpoint, which needs {segments} free segments: the next start reads every record"
+        )),
+        Shutdown::Damaged => log::say("no checkpoint, for there is damage: the next start reads every record"),
         _ => {}
     }
-    println!("kvstore: stopped");
+    log::say("stopped");
     Ok(())
 }
 
@@ -122,15 +129,32 @@ fn stop_with_the_machine(server: &Server<Device>) -> Result<(), String> {
     std::thread::spawn(move || {
         libos::power::wait_for_shutdown();
         if let Err(error) = stopper.wake() {
-            eprintln!("kvstore: cannot wake the loop: {error}");
+            log::warn(format_args!("cannot wake the loop: {error}"));
         }
     });
     Ok(())
 }
 
-/// On the host a process can be killed at any time, and nothing that was acknowledged is lost.
+/// On the host, Ctrl-C and its kin end the server in good order; once more ends it at once, which loses nothing that was
+/// acknowledged either.
 #[cfg(not(target_os = "hermit"))]
-fn stop_with_the_machine(_: &Server<Device>) -> Result<(), String> {
+fn stop_with_the_machine(server: &Server<Device>) -> Result<(), String> {
+    let stopper = server.stopper().map_err(|error| format!("cannot wake the loop: {error}"))?;
+    let signals = Signals::new([SIGINT, SIGTERM, SIGHUP]);
+    let mut signals = signals.map_err(|error| format!("cannot watch for signals: {error}"))?;
+    std::thread::spawn(move || {
+        let mut insists = false;
+        for signal in signals.forever() {
+            if insists {
+                std::process::exit(128 + signal);
+            }
+            insists = true;
+            log::say("shutting down; once more ends at once");
+            if let Err(error) = stopper.wake() {
+                log::warn(format_args!("cannot wake the loop: {error}"));
+            }
+        }
+    });
     Ok(())
 }
 

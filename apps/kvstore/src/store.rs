@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use pmem::{Device, FormatOptions, Pool};
 
+use crate::log;
 use crate::options::Options;
 use crate::recovery::{Announcer, Threads};
 
@@ -29,7 +30,7 @@ pub fn open(options: &Options) -> Result<Store, String> {
             let mut announcer = Announcer::new();
             Pool::open_with(device, &Threads::for_this_machine(), |progress| {
                 if let Some(line) = announcer.line(progress, Instant::now()) {
-                    println!("kvstore: {line}");
+                    log::say(line);
                 }
             })
         }

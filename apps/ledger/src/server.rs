@@ -1,6 +1,6 @@
 //! Connections: a thread for each, and no more than there is room for.
 
-use std::io;
+use std::io::{self, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -23,7 +23,8 @@ pub fn serve<M: Medium + Send + Sync + 'static>(listener: &TcpListener, api: &Ar
     loop {
         if let Err(error) = listener.accept().and_then(|(stream, _)| admit(stream, api, &seats)) {
             // A client that has gone already, or no more room for one: both pass.
-            eprintln!("ledger: a client was not accepted: {error}");
+            // Nobody may be there to read it either.
+            let _ = writeln!(io::stderr(), "ledger: a client was not accepted: {error}");
             thread::sleep(Duration::from_millis(100));
         }
     }

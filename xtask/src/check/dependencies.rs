@@ -8,6 +8,7 @@ use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
 use super::tracked_files;
+use crate::output::say;
 use crate::test::host_cargo;
 use crate::workspace;
 
@@ -34,7 +35,7 @@ pub(super) fn check() -> Result<()> {
     if !findings.is_empty() {
         bail!("{}", findings.join("\n"));
     }
-    println!("{} packages have allowed licences and known sources", packages.len());
+    say(format_args!("{} packages have allowed licences and known sources", packages.len()));
     Ok(())
 }
 

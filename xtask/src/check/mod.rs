@@ -11,6 +11,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, anyhow, bail};
 
+use crate::output::say;
 use crate::setup::toolchain::{Choice, Toolchain, find_program};
 use crate::test::{self, BOOTING_TESTS, host_cargo};
 use crate::{setup, workspace};
@@ -37,19 +38,19 @@ pub fn check(choice: Choice) -> Result<u8> {
     ];
     let mut failed = Vec::new();
     for (name, step) in steps {
-        println!("== {name} ==");
+        say(format_args!("== {name} =="));
         let began = Instant::now();
         match step() {
-            Ok(()) => println!("== {name}: ok in {:.1} s ==\n", began.elapsed().as_secs_f64()),
+            Ok(()) => say(format_args!("== {name}: ok in {:.1} s ==\n", began.elapsed().as_secs_f64())),
             Err(error) => {
-                println!("{error:#}\n== {name}: FAILED ==\n");
+                say(format_args!("{error:#}\n== {name}: FAILED ==\n"));
                 failed.push(name);
             }
         }
     }
     match failed.as_slice() {
-        [] => println!("check: {} of {} steps are clean", steps.len(), steps.len()),
-        _ => println!("check: FAILED: {}", failed.join("; ")),
+        [] => say(format_args!("check: {} of {} steps are clean", steps.len(), steps.len())),
+        _ => say(format_args!("check: FAILED: {}", failed.join("; "))),
     }
     Ok(u8::from(!failed.is_empty()))
 }
@@ -62,7 +63,7 @@ fn ensure_component(program: &str, component: &str) -> Result<()> {
         return Ok(());
     }
     if find_program("rustup").is_some() {
-        println!("setup: rustup component add {component}");
+        say(format_args!("setup: rustup component add {component}"));
         let status = Command::new("rustup").args(["component", "add", component]).status()?;
         if status.success() && works() {
             return Ok(());

@@ -23,6 +23,8 @@ use std::thread::{self, JoinHandle};
 use anyhow::{Result, anyhow};
 use socket2::{Domain, Protocol, Socket, Type};
 
+use crate::output::warn;
+
 /// How many clients may wait to be accepted. Linux cuts it to net.core.somaxconn, which is 4096 nowadays.
 const BACKLOG: i32 = 4096;
 
@@ -87,7 +89,7 @@ impl Forwarder {
         let waker = reactor.waker();
         let thread = thread::Builder::new().name("forwarder".to_owned()).spawn(move || {
             if let Err(error) = reactor.run() {
-                eprintln!("the forwarder on {address} has stopped: {error}");
+                warn(format_args!("the forwarder on {address} has stopped: {error}"));
             }
         })?;
         Ok(Self { address, stop, waker, thread: Some(thread) })

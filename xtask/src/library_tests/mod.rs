@@ -21,6 +21,7 @@ use std::time::Instant;
 
 use anyhow::Result;
 
+use crate::output::say;
 use crate::setup::toolchain::Toolchain;
 use programs::Program;
 use session::{Tally, Verdict};
@@ -72,13 +73,13 @@ pub fn run(toolchain: &Toolchain, part: Part<'_>, processors: u32) -> Result<Tot
         Part::Named(name) if !named(name) => Some(name),
         _ => None,
     };
-    println!("the library tests of {}, {processors} processors", toolchain.description());
+    say(format_args!("the library tests of {}, {processors} processors", toolchain.description()));
     let mut totals = Totals::default();
     for program in programs::build(toolchain, &chosen)? {
         test(&program, filter, processors, &mut totals)?;
     }
     let Totals { passed, failed, ignored, excluded } = totals;
-    println!("library tests: {passed} passed, {failed} failed, {ignored} ignored by std, {excluded} excluded");
+    say(format_args!("library tests: {passed} passed, {failed} failed, {ignored} ignored by std, {excluded} excluded"));
     Ok(totals)
 }
 
@@ -100,7 +101,7 @@ fn test(program: &Program, filter: Option<&str>, processors: u32, totals: &mut T
     if filter.is_some() && results.is_empty() {
         return Ok(());
     }
-    println!(
+    say(format_args!(
         "{}: {} passed, {} failed, {} ignored, {} excluded in {:.1} s",
         program.name,
         this.passed,
@@ -108,25 +109,25 @@ fn test(program: &Program, filter: Option<&str>, processors: u32, totals: &mut T
         this.ignored,
         this.excluded,
         began.elapsed().as_secs_f64()
-    );
+    ));
     for (name, verdict) in &results {
         if let Verdict::Ignored(why) = verdict {
-            println!("  ignored by std: {name}{}{why}", if why.is_empty() { "" } else { ": " });
+            say(format_args!("  ignored by std: {name}{}{why}", if why.is_empty() { "" } else { ": " }));
         }
     }
     for exclusion in excluded {
-        println!("  excluded: {}: {}", exclusion.test, exclusion.reason.text());
+        say(format_args!("  excluded: {}: {}", exclusion.test, exclusion.reason.text()));
     }
     if filtered_out.is_some_and(|count| filter.is_none() && count != excluded.len() as u64) {
-        println!("  note: the table of exclusions names tests that this toolchain's library does not have");
+        say("  note: the table of exclusions names tests that this toolchain's library does not have");
     }
     let failed = results.iter().filter_map(|(name, verdict)| match verdict {
         Verdict::Failed(said) => Some((name, said)),
         _ => None,
     });
     for (index, (name, said)) in failed.enumerate() {
-        println!("  FAILED {}::{name}", program.name);
-        said.lines().for_each(|line| println!("    {line}"));
+        say(format_args!("  FAILED {}::{name}", program.name));
+        said.lines().for_each(|line| say(format_args!("    {line}")));
         if index < LOOKED_INTO {
             look_into(program, name, processors)?;
         }
@@ -142,8 +143,8 @@ fn test(program: &Program, filter: Option<&str>, processors: u32, totals: &mut T
 fn look_into(program: &Program, name: &str, processors: u32) -> Result<()> {
     let arguments = [session::alone(name), vec!["--nocapture".to_owned()]].concat();
     let boot = program.boot(processors, &arguments, &[("RUST_BACKTRACE", "1")])?;
-    println!("    run again, alone:");
-    boot.noise.iter().flat_map(|line| line.split('\n')).for_each(|line| println!("      {line}"));
-    println!("      {}", boot.end);
+    say("    run again, alone:");
+    boot.noise.iter().flat_map(|line| line.split('\n')).for_each(|line| say(format_args!("      {line}")));
+    say(format_args!("      {}", boot.end));
     Ok(())
 }

@@ -10,6 +10,8 @@ use anyhow::{Context, Result, bail};
 use pmem::{Device, Medium, Meta, Pool};
 use serde_json::{Value, json};
 
+use crate::output::warn;
+
 /// How many keys one turn of a load puts.
 const TURN: usize = 64;
 
@@ -35,7 +37,7 @@ pub fn dump(path: &Path, json: bool, out: &mut impl Write) -> Result<(u64, u64)>
                 Ok(None) => bail!("the key {} was there and is not any more", key.escape_ascii()),
                 Err(error) => {
                     unreadable += 1;
-                    eprintln!("{}: {error}", key.escape_ascii());
+                    warn(format_args!("{}: {error}", key.escape_ascii()));
                 }
             }
         }

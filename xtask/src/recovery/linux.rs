@@ -13,6 +13,7 @@ use anyhow::{Context, Result, bail};
 
 use super::{Spent, VALUE, cpu_seconds, key};
 use crate::cpio::Archive;
+use crate::output::say;
 use crate::setup::QEMU;
 use crate::workspace;
 
@@ -107,7 +108,7 @@ fn packages() -> Result<(PathBuf, PathBuf)> {
     let depends = output(Command::new("apt-cache").args(["depends", KERNEL]))?;
     let image = depends.lines().find_map(|line| line.trim().strip_prefix("Depends: linux-image"));
     let image = format!("linux-image{}", image.with_context(|| format!("{KERNEL} depends on no kernel"))?);
-    println!("fetching {image}, {}", PACKAGES.join(", "));
+    say(format_args!("fetching {image}, {}", PACKAGES.join(", ")));
     output(Command::new("apt-get").current_dir(&fetched).args(["--quiet", "download", &image]).args(PACKAGES))?;
     let unpacked = directory.join("kernel");
     for entry in fs::read_dir(&fetched)? {

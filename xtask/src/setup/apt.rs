@@ -6,6 +6,8 @@ use anyhow::{Context, Result, bail};
 
 use super::toolchain::find_program;
 
+use crate::output::say;
+
 /// Whether this process may install packages.
 ///
 /// # Errors
@@ -31,15 +33,15 @@ pub fn command_to_type(packages: &[&str]) -> String {
 /// When apt-get fails; its messages have been shown.
 pub fn install(packages: &[&str]) -> Result<()> {
     if !packages.iter().all(|package| has_candidate(package)) {
-        println!("setup: apt-get update");
+        say("setup: apt-get update");
         apt_get(&["update"])?;
     }
-    println!("setup: apt-get install {}", packages.join(" "));
+    say(format_args!("setup: apt-get install {}", packages.join(" ")));
     let mut arguments = vec!["install", "--yes", "--no-install-recommends"];
     arguments.extend(packages);
     apt_get(&arguments).or_else(|_| {
         // The lists may be older than the archive: what they name is gone then.
-        println!("setup: apt-get update, and once more");
+        say("setup: apt-get update, and once more");
         apt_get(&["update"])?;
         apt_get(&arguments)
     })

@@ -11,6 +11,8 @@ use anyhow::{Result, anyhow};
 
 use toolchain::{Choice, DEBIAN_PACKAGES, Toolchain, find_program};
 
+use crate::output::say;
+
 /// A program that a command of xtask runs, and Debian's package of it.
 #[derive(Clone, Copy, Debug)]
 pub struct Tool {
@@ -41,7 +43,7 @@ pub fn ensure(choice: Choice, tools: &[Tool]) -> Result<Toolchain> {
     let mut packages: Vec<&'static str> = Vec::new();
     for tool in tools {
         if find_program(tool.program).is_none() && !packages.contains(&tool.package) {
-            println!("setup: {} is missing", tool.program);
+            say(format_args!("setup: {} is missing", tool.program));
             packages.push(tool.package);
         }
     }
@@ -49,7 +51,7 @@ pub fn ensure(choice: Choice, tools: &[Tool]) -> Result<Toolchain> {
     let mut found = find(choice);
     let mut by_hand = Vec::new();
     if found.is_none() {
-        println!("setup: the library source of Rust is missing, which the guest's std is built from");
+        say("setup: the library source of Rust is missing, which the guest's std is built from");
         if choice != Choice::Debian {
             found = add_rust_src();
         }
@@ -64,7 +66,7 @@ pub fn ensure(choice: Choice, tools: &[Tool]) -> Result<Toolchain> {
         match apt::may_install() {
             Ok(()) => apt::install(&packages)?,
             Err(reason) => {
-                println!("setup: cannot install {}: {reason}", packages.join(", "));
+                say(format_args!("setup: cannot install {}: {reason}", packages.join(", ")));
                 by_hand.push(apt::command_to_type(&packages));
             }
         }
@@ -98,18 +100,18 @@ fn find(choice: Choice) -> Option<Toolchain> {
 /// Tries `rustup component add rust-src` and returns the toolchain that is complete afterwards.
 fn add_rust_src() -> Option<Toolchain> {
     if find_program("rustup").is_none() {
-        println!("setup: there is no rustup here to add it");
+        say("setup: there is no rustup here to add it");
         return None;
     }
-    println!("setup: rustup component add rust-src");
+    say("setup: rustup component add rust-src");
     match Command::new("rustup").args(["component", "add", "rust-src"]).status() {
         Ok(status) if status.success() => Toolchain::host(),
         Ok(_) => {
-            println!("setup: rustup could not add rust-src");
+            say("setup: rustup could not add rust-src");
             None
         }
         Err(error) => {
-            println!("setup: rustup cannot be run: {error}");
+            say(format_args!("setup: rustup cannot be run: {error}"));
             None
         }
     }

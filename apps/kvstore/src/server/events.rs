@@ -17,6 +17,7 @@ use super::slab::Slab;
 use crate::budget::Budget;
 use crate::clock;
 use crate::expire;
+use crate::log;
 use crate::session::{Ends, Session};
 use crate::state::State;
 
@@ -90,7 +91,6 @@ impl<M: Medium + 'static> Server<M> {
     }
 
     /// What wakes the loop to stop it, from any thread. One per server.
-    #[cfg(target_os = "hermit")]
     pub fn stopper(&self) -> io::Result<mio::Waker> {
         mio::Waker::new(self.poll.registry(), STOP)
     }
@@ -179,7 +179,7 @@ impl<M: Medium + 'static> Server<M> {
                 Err(error) if matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::Interrupted) => {
                 }
                 Err(error) => {
-                    eprintln!("kvstore: cannot accept a connection, waiting a little: {error}");
+                    log::warn(format_args!("cannot accept a connection, waiting a little: {error}"));
                     self.paused = Some(Instant::now() + ACCEPT_PAUSE);
                     return;
                 }
@@ -279,7 +279,7 @@ impl<M: Medium + 'static> Server<M> {
             Ok(_) => "the medium failed under a command".to_string(),
             Err(error) => error.to_string(),
         };
-        eprintln!("kvstore: a turn of {} clients failed, they are closed: {why}", self.taking_part.len());
+        log::warn(format_args!("a turn of {} clients failed, they are closed: {why}", self.taking_part.len()));
         self.for_taking_part(Client::fail);
     }
 
@@ -357,7 +357,7 @@ impl<M: Medium + 'static> Server<M> {
         if self.behind {
             let blocks = if self.queue.is_empty() { IDLE_BLOCKS } else { 1 };
             self.behind = self.pool.read_ahead(blocks).unwrap_or_else(|error| {
-                eprintln!("kvstore: the pool cannot be read further: {error}");
+                log::warn(format_args!("the pool cannot be read further: {error}"));
                 false
             });
         }
@@ -375,7 +375,7 @@ impl<M: Medium + 'static> Server<M> {
                 self.report_damage();
             }
             Err(error) => {
-                eprintln!("kvstore: scrubbing failed, and stops: {error}");
+                log::warn(format_args!("scrubbing failed, and stops: {error}"));
                 self.state.scrub.set_rate(0);
             }
         }
@@ -385,7 +385,7 @@ impl<M: Medium + 'static> Server<M> {
     fn report_damage(&mut self) {
         let damage = &self.pool.report().damage;
         for damage in damage.iter().skip(self.damage_reported) {
-            eprintln!("kvstore: damage in the pool: {damage}");
+            log::warn(format_args!("damage in the pool: {damage}"));
         }
         self.damage_reported = damage.len();
     }

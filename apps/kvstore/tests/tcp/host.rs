@@ -45,7 +45,7 @@ pub fn program(arguments: &[&str]) -> Command {
 /// A running server; killed when it is dropped.
 pub struct Server {
     child: Child,
-    output: BufReader<std::process::ChildStdout>,
+    output: Option<BufReader<std::process::ChildStdout>>,
     /// The line with which it said that it is ready.
     pub ready: String,
     /// Its TCP port.
@@ -68,7 +68,7 @@ impl Server {
         output.read_line(&mut ready).unwrap();
         let port = ready.strip_prefix("kvstore: ready on port ").and_then(|rest| rest.split(' ').next()?.parse().ok());
         let port = port.unwrap_or_else(|| panic!("not ready: {ready:?}"));
-        Self { child, output, ready, port }
+        Self { child, output: Some(output), ready, port }
     }
 
     /// A connection to it.
@@ -84,6 +84,17 @@ impl Server {
         Client { reader: BufReader::new(stream) }
     }
 
+    /// Reads no more of what it prints.
+    pub fn stop_reading(&mut self) {
+        self.output = None;
+    }
+
+    /// Sends it a signal, by its name.
+    pub fn signal(&self, name: &str) {
+        let status = Command::new("kill").args(["-s", name, &self.child.id().to_string()]).status();
+        assert!(status.unwrap().success());
+    }
+
     /// Kills it with SIGKILL.
     pub fn kill(mut self) {
         self.child.kill().unwrap();
@@ -93,7 +104,7 @@ impl Server {
     /// Waits until it ends by itself; returns how, and what it printed after it was ready.
     pub fn wait(mut self) -> (ExitStatus, String) {
         let mut rest = String::new();
-        self.output.read_to_string(&mut rest).unwrap();
+        self.output.take().map(|mut output| output.read_to_string(&mut rest).unwrap());
         (self.child.wait().unwrap(), rest)
     }
 }

@@ -89,3 +89,31 @@ fn shutdown_answers_others_and_ends_in_order() {
     assert!(status.success());
     assert_eq!(output, "kvstore: stopped\n");
 }
+
+#[test]
+fn a_log_without_a_reader_does_not_end_the_store() {
+    let scratch = Scratch::new();
+    let mut server = Server::start(&scratch.file("pool"));
+    server.stop_reading();
+    let mut client = server.connect();
+    assert_eq!(client.ask(&["set", "k", "v"]), "+OK");
+    client.write(b"SHUTDOWN\r\n");
+    // It prints that it has stopped.
+    assert_eq!(server.wait().0.code(), Some(0));
+}
+
+#[test]
+fn sigterm_and_its_kin_end_the_store_in_good_order() {
+    for signal in ["TERM", "INT", "HUP"] {
+        let scratch = Scratch::new();
+        let file = scratch.file("pool");
+        let server = Server::start(&file);
+        assert_eq!(server.connect().ask(&["set", "k", "v"]), "+OK");
+        server.signal(signal);
+        let (status, printed) = server.wait();
+        assert_eq!(status.code(), Some(0), "{signal}: {printed}");
+        assert!(printed.ends_with("kvstore: stopped\n"), "{signal}: {printed}");
+        let opened = Server::start(&file).connect().ask(&["info", "holdfast"]);
+        assert!(opened.contains("from a checkpoint"), "{signal}: {opened}");
+    }
+}

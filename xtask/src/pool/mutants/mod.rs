@@ -16,6 +16,7 @@ use anyhow::{Context, Result, bail};
 pub(crate) use table::Edit;
 use table::MUTANTS;
 
+use crate::output::say;
 use crate::test::host_cargo;
 use crate::workspace;
 
@@ -68,9 +69,9 @@ pub fn run(parts: &str) -> Result<Score> {
                 "SURVIVED".into()
             }
         };
-        println!("{:64} {fate} ({:.1} s)", mutant.name, began.elapsed().as_secs_f64());
+        say(format_args!("{:64} {fate} ({:.1} s)", mutant.name, began.elapsed().as_secs_f64()));
     }
-    println!("{} of {} mutants killed", score.killed, chosen.len());
+    say(format_args!("{} of {} mutants killed", score.killed, chosen.len()));
     Ok(score)
 }
 
