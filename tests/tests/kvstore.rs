@@ -3,6 +3,7 @@
 
 use std::net::SocketAddr;
 use std::process::Command;
+use std::time::Instant;
 
 use holdfast_tests::machine::{CPUS, run};
 use holdfast_tests::pattern::Pattern;
@@ -203,4 +204,17 @@ fn a_machine_without_persistent_memory_is_told_what_it_lacks() {
     let outcome = run(options);
     outcome.expect_exit(1);
     assert!(outcome.after("kvstore: ").contains("pmem0"), "{outcome}");
+}
+
+#[test]
+fn info_tells_the_memory_and_the_processors_time_of_the_machine() {
+    let began = Instant::now();
+    let (store, _image) = store_on(4);
+    let mut client = store.client();
+    let seconds: f64 = client.info("used_cpu_user").parse().unwrap();
+    // One of the CPUs may have been at work all the time; the others had hardly anything to do.
+    let elapsed = began.elapsed().as_secs_f64();
+    assert!(0.0 < seconds && seconds < 2.0 * elapsed, "{seconds} s of 4 CPUs in {elapsed} s");
+    assert!(client.info("used_memory_rss").parse::<u64>().unwrap() < 256 * MIB);
+    assert!(client.info("cmdstat_info").starts_with("calls=2,"));
 }

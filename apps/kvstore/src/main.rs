@@ -22,9 +22,11 @@ mod server;
 mod session;
 mod settings;
 mod state;
+mod statistics;
 mod store;
 #[cfg(test)]
 mod testing;
+mod usage;
 
 use std::net::SocketAddr;
 use std::process::ExitCode;

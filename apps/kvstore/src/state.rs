@@ -6,6 +6,7 @@ use crate::expire::Schedule;
 use crate::resp::Limits;
 use crate::scrub::Scrub;
 use crate::settings::Settings;
+use crate::statistics::Statistics;
 
 /// Bounds on what clients may cost, in bytes unless it says otherwise.
 #[derive(Clone, Copy, Debug)]
@@ -108,6 +109,8 @@ pub struct State {
     pub settings: Settings,
     /// What happened so far.
     pub counters: Counters,
+    /// The same of commands and errors by their names, and of the last moments.
+    pub statistics: Statistics,
     /// The time of the current turn, in Unix microseconds.
     pub now_us: u64,
     /// The same in milliseconds.
@@ -148,6 +151,7 @@ impl State {
             limits,
             settings: Settings::default(),
             counters: Counters::default(),
+            statistics: Statistics::default(),
             now_us: 0,
             now_ms: 0,
             expiry: Schedule::default(),
@@ -170,6 +174,8 @@ impl State {
         self.now_ms = now_us / 1000;
         self.pool = pool;
         self.turn_failed = false;
+        self.statistics.sample(self.now_ms, &self.counters);
+        self.statistics.peak_bytes = self.statistics.peak_bytes.max(pool.live_bytes);
     }
 
     /// Ends a turn.

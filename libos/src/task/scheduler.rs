@@ -405,6 +405,9 @@ fn choose(queue: &mut RunQueue, cpu: &PerCpu, previous: *const Thread, reason: R
     // Whoever is taken from the queue is kept alive by the table of threads.
     let next = queue.take(cpu).map_or(idle, |thread| Arc::as_ptr(&thread));
     queue.call_for_shared(u32::MAX);
+    if (previous == idle) != (next == idle) {
+        cpu.set_busy(next != idle, time::now_ns());
+    }
     let slice_end = if queue.has_work(cpu) { time::now_ns() + TIME_SLICE } else { u64::MAX };
     cpu.slice_end.store(slice_end, Ordering::Relaxed);
     cpu.reschedule.store(false, Ordering::Relaxed);

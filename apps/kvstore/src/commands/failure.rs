@@ -58,6 +58,14 @@ impl Failure {
         Self::owned(format!("ERR wrong number of arguments for '{command}' command"))
     }
 
+    /// The word that it begins with, by which errors are counted.
+    pub fn code(&self) -> &str {
+        /// Redis looks for its end in so many bytes.
+        const LONGEST: usize = 32;
+        let end = self.text.iter().take(LONGEST).position(|byte| *byte == b' ');
+        end.and_then(|end| std::str::from_utf8(&self.text[..end]).ok()).unwrap_or("ERR")
+    }
+
     /// Writes the error reply.
     pub fn write(&self, reply: &mut Reply<'_>) {
         reply.error(&self.text);

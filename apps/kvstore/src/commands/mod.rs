@@ -32,13 +32,14 @@ mod transaction;
 use pmem::{Medium, Turn};
 
 use crate::budget::Budget;
+use crate::clock;
 use crate::resp::{Reply, Request};
 use crate::session::{Closing, Others, Session};
 use crate::state::State;
 
 use failure::Outcome;
 pub use failure::{Failure, REQUEST_TOO_LONG, TOO_LONG};
-use table::Command;
+use table::{Command, Run};
 pub use task::{Progress, Task};
 
 /// What a command works on.
@@ -63,7 +64,9 @@ pub struct Context<'a, 't, M: Medium> {
 /// is to be closed without one.
 pub fn execute<M: Medium + 'static>(context: &mut Context<'_, '_, M>, request: Request<'_>) -> Progress {
     context.state.counters.commands += u64::from(context.task.is_none());
-    answer(context, |context| {
+    let began = clock::monotonic();
+    let mut called = None;
+    let progress = answer(context, |context| {
         // A browser that was lured into sending us a form must not get far: Redis closes on its first word, too.
         if is_http(request.get(0)) {
             context.session.closing = Some(Closing::Now);
@@ -72,13 +75,32 @@ pub fn execute<M: Medium + 'static>(context: &mut Context<'_, '_, M>, request: R
         if let Some(outcome) = transaction::answer(context, request) {
             return outcome;
         }
-        let (command, run) = Command::<M>::find(request)?;
+        let command = Command::<M>::find(request)?;
+        let run = admit(context.state, command, request)?;
         context.session.command = command.full_name;
-        if command.flags.has(flags::DENYOOM) && context.state.is_over_maxmemory() {
-            return Err(failure::FULL);
-        }
-        run(context, request)
-    })
+        let outcome = run(context, request);
+        called = Some((command.full_name, outcome.is_err()));
+        outcome
+    });
+    if let Some((command, failed)) = called {
+        let outcome = (progress == Progress::Done).then_some(failed);
+        context.state.statistics.count_call(command, clock::monotonic() - began, outcome);
+    }
+    progress
+}
+
+/// What executes a command, unless it is refused.
+fn admit<M: Medium + 'static>(
+    state: &mut State,
+    command: &'static Command<M>,
+    request: Request<'_>,
+) -> Result<Run<M>, Failure> {
+    let full = command.flags.has(flags::DENYOOM) && state.is_over_maxmemory();
+    let run = command.function_for(request.len()).and_then(|run| if full { Err(failure::FULL) } else { Ok(run) });
+    if run.is_err() {
+        state.statistics.count_rejected(command.full_name);
+    }
+    run
 }
 
 /// Answers a request that cannot be executed.
@@ -98,6 +120,7 @@ fn answer<'a, 't, M: Medium>(
         *context.task = None;
         context.reply.rewind(start);
         context.state.counters.errors += 1;
+        context.state.statistics.count_error(failure.code());
         context.state.turn_failed |= failure.is_fatal();
         failure.write(&mut context.reply);
     }

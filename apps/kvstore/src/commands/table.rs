@@ -64,21 +64,18 @@ impl<M: Medium + 'static> Command<M> {
         Self { subcommands, ..self }
     }
 
-    /// The command that a request asks for, with its function. Fails as Redis does if there is none, or if the number
-    /// of arguments is wrong.
-    pub fn find(request: Request<'_>) -> Result<(&'static Self, Run<M>), Failure> {
+    /// The command that a request asks for. Fails as Redis does if there is none.
+    pub fn find(request: Request<'_>) -> Result<&'static Self, Failure> {
         let command = Self::named(request.get(0)).ok_or_else(|| unknown(request))?;
-        let command = match command.run {
-            Some(_) if request.len() == 1 || command.subcommands.is_empty() => command,
-            None if request.len() == 1 => return Err(Failure::arity(command.name)),
-            _ => {
-                search(command.subcommands, request.get(1)).ok_or_else(|| unknown_subcommand(command.name, request))?
-            }
-        };
-        match command.run {
-            Some(run) if command.takes(request.len()) => Ok((command, run)),
-            _ => Err(Failure::arity(command.full_name)),
+        if request.len() == 1 || command.subcommands.is_empty() {
+            return Ok(command);
         }
+        search(command.subcommands, request.get(1)).ok_or_else(|| unknown_subcommand(command.name, request))
+    }
+
+    /// What executes it with so many arguments. Fails as Redis does if the number is wrong.
+    pub fn function_for(&self, arguments: usize) -> Result<Run<M>, Failure> {
+        self.run.filter(|_| self.takes(arguments)).ok_or_else(|| Failure::arity(self.full_name))
     }
 
     /// The command of that name.

@@ -39,6 +39,7 @@ pub(crate) struct Counters {
     pub(crate) shootdown_interrupts: Counter,
     pub(crate) shootdowns_deferred: Counter,
     pub(crate) interrupts: Counter,
+    pub(crate) busy_ns: Counter,
 }
 
 impl Counters {
@@ -51,6 +52,7 @@ impl Counters {
             shootdown_interrupts: Counter::new(),
             shootdowns_deferred: Counter::new(),
             interrupts: Counter::new(),
+            busy_ns: Counter::new(),
         }
     }
 
@@ -64,6 +66,7 @@ impl Counters {
             shootdown_interrupts: read(&self.shootdown_interrupts),
             shootdowns_deferred: read(&self.shootdowns_deferred),
             interrupts: read(&self.interrupts),
+            busy_ns: read(&self.busy_ns),
         }
     }
 }
@@ -85,11 +88,16 @@ pub struct Statistics {
     pub shootdowns_deferred: u64,
     /// Interrupts that came, exceptions and non-maskable ones not counted.
     pub interrupts: u64,
+    /// Nanoseconds in which threads ran, idle ones not counted.
+    pub busy_ns: u64,
 }
 
 /// What each CPU that runs threads has done, with its number.
 pub fn statistics_by_cpu() -> impl Iterator<Item = (u32, Statistics)> {
-    online().map(|cpu| (cpu.id, cpu.counters.read()))
+    online().map(|cpu| {
+        let counted = cpu.counters.read();
+        (cpu.id, Statistics { busy_ns: counted.busy_ns + cpu.busy_now(), ..counted })
+    })
 }
 
 /// The sums over all CPUs. They are read one after the other while all run on.
@@ -102,6 +110,7 @@ pub fn statistics() -> Statistics {
         shootdown_interrupts: sum.shootdown_interrupts + one.shootdown_interrupts,
         shootdowns_deferred: sum.shootdowns_deferred + one.shootdowns_deferred,
         interrupts: sum.interrupts + one.interrupts,
+        busy_ns: sum.busy_ns + one.busy_ns,
     })
 }
 
@@ -137,6 +146,8 @@ pub struct PerCpu {
     pub(crate) slice_end: AtomicU64,
     /// The deadline for which the timer is armed, or `u64::MAX`.
     pub(crate) armed_for: AtomicU64,
+    /// Since when other threads than the idle one run here, or `u64::MAX` while none does.
+    busy_since: AtomicU64,
     /// Whether the CPU uses its cached translations; [`super::shootdown`]'s.
     pub(super) translations: AtomicU8,
     /// The spinlocks that are held here; [`crate::sync`]'s.
@@ -166,9 +177,26 @@ impl PerCpu {
             reschedule: AtomicBool::new(false),
             slice_end: AtomicU64::new(u64::MAX),
             armed_for: AtomicU64::new(u64::MAX),
+            busy_since: AtomicU64::new(u64::MAX),
             translations: AtomicU8::new(super::shootdown::translations::USED),
             held: Held::new(),
             counters: Counters::new(),
+        }
+    }
+
+    /// Notes that the CPU goes from its idle thread to another one, or back.
+    pub(crate) fn set_busy(&self, busy: bool, now_ns: u64) {
+        let since = self.busy_since.swap(if busy { now_ns } else { u64::MAX }, Ordering::Relaxed);
+        if since != u64::MAX {
+            self.counters.busy_ns.add(now_ns.saturating_sub(since));
+        }
+    }
+
+    /// For how many nanoseconds it has not been idle by now.
+    fn busy_now(&self) -> u64 {
+        match self.busy_since.load(Ordering::Relaxed) {
+            u64::MAX => 0,
+            since => super::tsc::nanoseconds().saturating_sub(since),
         }
     }
 }

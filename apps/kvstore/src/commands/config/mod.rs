@@ -107,6 +107,7 @@ fn refused(name: &[u8], why: &str) -> Failure {
 /// `CONFIG RESETSTAT`
 pub fn resetstat<M: Medium>(context: &mut Context<'_, '_, M>, _: Request<'_>) -> Outcome {
     context.state.counters = Counters::default();
+    context.state.statistics.reset();
     context.reply.ok();
     Ok(())
 }

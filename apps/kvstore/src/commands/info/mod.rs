@@ -1,0 +1,194 @@
+//! `INFO`: the server's state, in Redis's sections and fields as far as they have a meaning here, and some of our own.
+
+mod cpu;
+mod holdfast;
+mod statistics;
+#[cfg(test)]
+mod tests;
+
+use std::fmt::Write;
+
+use pmem::Medium;
+
+use super::arguments::is;
+use super::connection::REDIS_VERSION;
+use super::failure::Outcome;
+use super::{Context, Request};
+use crate::state::State;
+use crate::usage;
+
+/// A part of the reply.
+struct Section {
+    /// Its title, by which it is asked for, too.
+    name: &'static str,
+    /// Whether it is shown when nothing is asked for.
+    default: bool,
+    /// Writes its lines.
+    write: fn(&mut String, &State),
+}
+
+impl Section {
+    const fn new(name: &'static str, write: fn(&mut String, &State)) -> Self {
+        Self { name, default: true, write }
+    }
+}
+
+/// The sections in the order of the reply, which is Redis's.
+const SECTIONS: [Section; 13] = [
+    Section::new("Server", server),
+    Section::new("Clients", clients),
+    Section::new("Memory", memory),
+    Section::new("Persistence", persistence),
+    Section::new("Stats", stats),
+    Section::new("Replication", |text, _| text.push_str("role:master\r\nconnected_slaves:0\r\n")),
+    Section::new("CPU", cpu::write),
+    Section::new("Modules", |_, _| {}),
+    Section { default: false, ..Section::new("Commandstats", statistics::commands) },
+    Section::new("Errorstats", statistics::errors),
+    Section::new("Cluster", |text, _| text.push_str("cluster_enabled:0\r\n")),
+    Section::new("Keyspace", keyspace),
+    Section::new("Holdfast", holdfast::write),
+];
+
+/// `INFO [section ...]`
+pub fn info<M: Medium>(context: &mut Context<'_, '_, M>, request: Request<'_>) -> Outcome {
+    let wanted = |section: &Section| {
+        let names = |name: &[u8]| {
+            is(name, section.name)
+                || is(name, "all")
+                || is(name, "everything")
+                || section.default && is(name, "default")
+        };
+        request.len() == 1 && section.default || request.from(1).any(names)
+    };
+    let mut text = String::new();
+    for section in SECTIONS.iter().filter(|section| wanted(section)) {
+        if !text.is_empty() {
+            text.push_str("\r\n");
+        }
+        let _ = write!(text, "# {}\r\n", section.name);
+        (section.write)(&mut text, context.state);
+    }
+    context.reply.text(&text);
+    Ok(())
+}
+
+/// Appends `name:value` lines.
+macro_rules! lines {
+    ($text:expr, $($name:literal: $value:expr,)*) => {{
+        // Writing to a string cannot fail.
+        $(let _ = write!($text, concat!($name, ":{}\r\n"), $value);)*
+    }};
+}
+
+use lines;
+
+fn server(text: &mut String, state: &State) {
+    let uptime = state.now_ms.saturating_sub(state.facts.started_ms) / 1000;
+    lines!(text,
+        "redis_version": REDIS_VERSION,
+        "redis_mode": "standalone",
+        "os": if cfg!(target_os = "hermit") { "Holdfast" } else { std::env::consts::OS },
+        "arch_bits": usize::BITS,
+        "run_id": state.facts.run_id,
+        "tcp_port": state.facts.port,
+        "server_time_usec": state.now_us,
+        "uptime_in_seconds": uptime,
+        "uptime_in_days": uptime / 86_400,
+    );
+}
+
+fn clients(text: &mut String, state: &State) {
+    lines!(text,
+        "connected_clients": state.clients,
+        "maxclients": state.limits.clients,
+        "blocked_clients": 0,
+    );
+}
+
+/// What counts as used is what `maxmemory` bounds: the data in pmem. What is resident is the program's DRAM, so that the
+/// two have no ratio.
+fn memory(text: &mut String, state: &State) {
+    let (used, peak) = (state.pool.live_bytes, state.statistics.peak_bytes);
+    lines!(text,
+        "used_memory": used,
+        "used_memory_human": Bytes(used),
+    );
+    if let Some(resident) = usage::resident_bytes() {
+        lines!(text,
+            "used_memory_rss": resident,
+            "used_memory_rss_human": Bytes(resident),
+        );
+    }
+    lines!(text,
+        "used_memory_peak": peak,
+        "used_memory_peak_human": Bytes(peak),
+        "used_memory_peak_perc": format!("{:.2}%", used as f64 / peak.max(1) as f64 * 100.0),
+        "used_memory_index": state.pool.index_bytes,
+        "used_memory_clients": state.client_memory,
+        "maxmemory": state.pool.capacity_bytes,
+        "maxmemory_human": Bytes(state.pool.capacity_bytes),
+        "maxmemory_policy": "noeviction",
+    );
+}
+
+fn persistence(text: &mut String, _: &State) {
+    // A write is acknowledged when it is durable: nothing is ever pending, and nothing can fail later.
+    lines!(text,
+        "loading": 0,
+        "rdb_changes_since_last_save": 0,
+        "rdb_bgsave_in_progress": 0,
+        "rdb_last_bgsave_status": "ok",
+        "aof_enabled": 1,
+        "aof_rewrite_in_progress": 0,
+        "aof_last_write_status": "ok",
+    );
+}
+
+fn stats(text: &mut String, state: &State) {
+    let counters = &state.counters;
+    let rates = state.statistics.rates(state.now_ms, counters);
+    let kibibytes = |bytes: f64| format!("{:.2}", bytes / 1024.0);
+    lines!(text,
+        "total_connections_received": counters.connections,
+        "total_commands_processed": counters.commands,
+        "instantaneous_ops_per_sec": rates.commands.round() as u64,
+        "total_net_input_bytes": counters.input_bytes,
+        "total_net_output_bytes": counters.output_bytes,
+        "instantaneous_input_kbps": kibibytes(rates.input_bytes),
+        "instantaneous_output_kbps": kibibytes(rates.output_bytes),
+        "rejected_connections": counters.rejected,
+        "expired_keys": counters.expired,
+        "evicted_keys": 0,
+        "evicted_clients": counters.evicted,
+        "keyspace_hits": counters.hits,
+        "keyspace_misses": counters.misses,
+        "total_error_replies": counters.errors,
+    );
+}
+
+/// The keys with an expiry are those that the last pass of the active expiry met.
+fn keyspace(text: &mut String, state: &State) {
+    let keys = state.pool.keys;
+    if keys > 0 {
+        let _ = write!(text, "db0:keys={keys},expires={},avg_ttl=0\r\n", state.expiry.with_expiry.min(keys));
+    }
+}
+
+/// A number of bytes for people, as Redis writes it: `1.50K`.
+struct Bytes(u64);
+
+impl std::fmt::Display for Bytes {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let unit = (self.0.max(1).ilog2() / 10).min(5);
+        match unit {
+            0 => write!(f, "{}B", self.0),
+            _ => write!(
+                f,
+                "{:.2}{}",
+                self.0 as f64 / (1u64 << (10 * unit)) as f64,
+                [' ', 'K', 'M', 'G', 'T', 'P'][unit as usize]
+            ),
+        }
+    }
+}

@@ -1,0 +1,25 @@
+//! What was counted of commands and of errors.
+
+use std::fmt::Write;
+
+use crate::state::State;
+
+/// The lines of the section for commands.
+pub fn commands(text: &mut String, state: &State) {
+    for (name, command) in state.statistics.commands() {
+        let micros = command.time.as_nanos() as f64 / 1000.0;
+        let each = if command.calls == 0 { 0.0 } else { micros / command.calls as f64 };
+        let _ = write!(
+            text,
+            "cmdstat_{name}:calls={},usec={},usec_per_call={each:.2},rejected_calls={},failed_calls={}\r\n",
+            command.calls, micros as u64, command.rejected, command.failed
+        );
+    }
+}
+
+/// The lines of the section for errors.
+pub fn errors(text: &mut String, state: &State) {
+    for (code, count) in state.statistics.errors() {
+        let _ = write!(text, "errorstat_{code}:count={count}\r\n");
+    }
+}
