@@ -82,6 +82,20 @@ impl<M: Medium> Context<'_, '_, M> {
         Ok(())
     }
 
+    /// Writes `patch` over a key's value from byte `offset` on, after zeros where the value ends before; returns the
+    /// length that it has then.
+    pub fn overwrite(&mut self, key: &[u8], offset: usize, patch: &[u8]) -> Result<usize, Failure> {
+        let expires = self.read(key)?.and_then(|meta| meta.expires_at_ms);
+        let (value, end) = (&mut self.state.value, offset + patch.len());
+        if value.len() < end {
+            value.resize(end, 0);
+        }
+        value[offset..end].copy_from_slice(patch);
+        let length = value.len();
+        self.put_value(key, expires)?;
+        Ok(length)
+    }
+
     /// Stores what is in `state.value`.
     pub fn put_value(&mut self, key: &[u8], expires_at_ms: Option<u64>) -> Result<(), Failure> {
         let value = std::mem::take(&mut self.state.value);

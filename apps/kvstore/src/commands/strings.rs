@@ -129,12 +129,7 @@ pub fn setrange<M: Medium>(context: &mut Context<'_, '_, M>, request: Request<'_
     if end > context.state.limits.parser.argument {
         return Err(TOO_LONG);
     }
-    let expires = context.read(key)?.and_then(|meta| meta.expires_at_ms);
-    let value = &mut context.state.value;
-    if value.len() < end {
-        value.resize(end, 0);
-    }
-    value[offset..end].copy_from_slice(patch);
-    context.reply.integer(value.len() as i64);
-    context.put_value(key, expires)
+    let length = context.overwrite(key, offset, patch)?;
+    context.reply.integer(length as i64);
+    Ok(())
 }
