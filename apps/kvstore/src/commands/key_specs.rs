@@ -47,6 +47,8 @@ pub const NONE: &[KeySpec] = &[];
 pub const READ: &[KeySpec] = &[KeySpec::new(RO_ACCESS, 1, 0, 1)];
 /// Keys whose values are read.
 pub const READ_ALL: &[KeySpec] = &[KeySpec::new(RO_ACCESS, 1, -1, 1)];
+/// Two keys whose values are read.
+pub const READ_BOTH: &[KeySpec] = &[KeySpec::new(RO_ACCESS, 1, 1, 1)];
 /// A key of which something other than its value is read.
 pub const LOOK: &[KeySpec] = &[KeySpec::new(RO, 1, 0, 1)];
 /// Several of these.
@@ -81,6 +83,11 @@ pub const GETEX: &[KeySpec] =
 /// `SET`.
 pub const SET: &[KeySpec] = &[KeySpec::new(&["RW", "access", "update", "variable_flags"], 1, 0, 1)
     .note("RW and ACCESS due to the optional `GET` argument")];
+/// `BITOP`.
+pub const BITOP: &[KeySpec] = &[KeySpec::new(OW_UPDATE, 2, 0, 1), KeySpec::new(RO_ACCESS, 3, -1, 1)];
+/// `BITFIELD`.
+pub const BITFIELD: &[KeySpec] = &[KeySpec::new(&["RW", "access", "update", "variable_flags"], 1, 0, 1)
+    .note("This command allows both access and modification of the key")];
 
 /// The first key, the last one (negative: counted from the end) and the step between, as `COMMAND INFO` tells clients
 /// that know no specifications; zeros without keys.

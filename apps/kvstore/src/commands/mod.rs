@@ -6,6 +6,7 @@
 mod arguments;
 #[cfg(test)]
 mod batches;
+mod bits;
 mod client;
 mod config;
 mod connection;
@@ -18,6 +19,7 @@ mod info;
 mod introspection;
 mod key_specs;
 mod keys;
+mod lcs;
 mod lookup;
 mod scan;
 mod server;

@@ -9,8 +9,8 @@ use super::failure::{Failure, Outcome};
 use super::flags::*;
 use super::key_specs::KeySpec;
 use super::{
-    Context, Request, client, config, connection, counters, docs, expiry, info, introspection, key_specs, keys, scan,
-    server, set, strings,
+    Context, Request, bits, client, config, connection, counters, docs, expiry, info, introspection, key_specs, keys,
+    lcs, scan, server, set, strings,
 };
 
 /// Executes a command whose arity has been checked.
@@ -169,6 +169,11 @@ impl<M: Medium + 'static> Command<M> {
             &[NOSCRIPT, LOADING, STALE, FAST, NO_AUTH, ALLOW_BUSY, CONNECTION],
             connection::auth,
         ),
+        Self::new("bitcount", -2, key_specs::READ, &[READONLY, BITMAP], bits::bitcount),
+        Self::new("bitfield", -2, key_specs::BITFIELD, &[WRITE, DENYOOM, BITMAP], bits::bitfield),
+        Self::new("bitfield_ro", -2, key_specs::READ, &[READONLY, FAST, BITMAP], bits::bitfield_ro),
+        Self::new("bitop", -4, key_specs::BITOP, &[WRITE, DENYOOM, BITMAP], bits::bitop),
+        Self::new("bitpos", -3, key_specs::READ, &[READONLY, BITMAP], bits::bitpos),
         Self::container("client", Self::CLIENT),
         Self::new("command", -1, key_specs::NONE, &[LOADING, STALE, CONNECTION], introspection::command)
             .with(Self::COMMAND),
@@ -186,6 +191,7 @@ impl<M: Medium + 'static> Command<M> {
         Self::new("flushall", -1, key_specs::NONE, &[WRITE, KEYSPACE, DANGEROUS], keys::flush),
         Self::new("flushdb", -1, key_specs::NONE, &[WRITE, KEYSPACE, DANGEROUS], keys::flush),
         Self::new("get", 2, key_specs::READ, &[READONLY, FAST, STRING], strings::get),
+        Self::new("getbit", 3, key_specs::READ, &[READONLY, FAST, BITMAP], bits::getbit),
         Self::new("getdel", 2, key_specs::TAKE, &[WRITE, FAST, STRING], strings::getdel),
         Self::new("getex", -2, key_specs::GETEX, &[WRITE, FAST, STRING], set::getex),
         Self::new("getrange", 4, key_specs::READ, &[READONLY, STRING], strings::getrange),
@@ -202,6 +208,7 @@ impl<M: Medium + 'static> Command<M> {
         Self::new("incrbyfloat", 3, key_specs::MODIFY, &[WRITE, DENYOOM, FAST, STRING], counters::incrbyfloat),
         Self::new("info", -1, key_specs::NONE, &[LOADING, STALE, DANGEROUS], info::info),
         Self::new("keys", 2, key_specs::NONE, &[READONLY, KEYSPACE, DANGEROUS], scan::keys),
+        Self::new("lcs", -3, key_specs::READ_BOTH, &[READONLY, STRING], lcs::lcs),
         Self::new("mget", -2, key_specs::READ_ALL, &[READONLY, FAST, STRING], strings::mget),
         Self::new("mset", -3, key_specs::OVERWRITE_PAIRS, &[WRITE, DENYOOM, STRING], strings::mset),
         Self::new("msetnx", -3, key_specs::INSERT_PAIRS, &[WRITE, DENYOOM, STRING], strings::msetnx),
@@ -232,6 +239,7 @@ impl<M: Medium + 'static> Command<M> {
         Self::new("scan", -2, key_specs::NONE, &[READONLY, KEYSPACE], scan::scan),
         Self::new("select", 2, key_specs::NONE, &[LOADING, STALE, FAST, CONNECTION], connection::select),
         Self::new("set", -3, key_specs::SET, &[WRITE, DENYOOM, STRING], set::set),
+        Self::new("setbit", 4, key_specs::MODIFY, &[WRITE, DENYOOM, BITMAP], bits::setbit),
         Self::new("setex", 4, key_specs::OVERWRITE, &[WRITE, DENYOOM, STRING], set::setex),
         Self::new("setnx", 3, key_specs::INSERT, &[WRITE, DENYOOM, FAST, STRING], strings::setnx),
         Self::new("setrange", 4, key_specs::UPDATE, &[WRITE, DENYOOM, STRING], strings::setrange),
