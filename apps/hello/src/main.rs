@@ -27,7 +27,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 fn main() -> ExitCode {
     say(format_args!("{} processors, {}", thread::available_parallelism().map_or(1, usize::from), today()));
     add_up();
-    let address = std::env::args().nth(1).unwrap_or_else(|| ADDRESS.to_owned());
+    let address = std::env::args_os().nth(1).map_or(ADDRESS.into(), |address| address.to_string_lossy().into_owned());
     match serve(&address) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

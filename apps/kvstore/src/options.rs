@@ -1,8 +1,12 @@
 //! The command line.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
+#[cfg(target_os = "hermit")]
+use std::os::hermit::ffi::{OsStrExt, OsStringExt};
+#[cfg(not(target_os = "hermit"))]
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
 /// What a person can choose.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -99,11 +103,8 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Request, U
     };
     let mut arguments = arguments.into_iter();
     while let Some(argument) = arguments.next() {
-        let text = argument.to_string_lossy().into_owned();
-        let (name, inline) = match text.split_once('=') {
-            Some((name, value)) if name.starts_with("--") => (name, Some(OsString::from(value))),
-            _ => (&text[..], None),
-        };
+        let (name, inline) = split(&argument);
+        let name = name.as_str();
         match name {
             "--help" | "-h" => return Ok(Request::Help),
             "--version" | "-V" => return Ok(Request::Version),
@@ -126,13 +127,25 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Request, U
             }
             "--size" if !GUEST => options.size = Some(bytes(name, value()?)?),
             _ if name == DEVICE => options.device = value()?,
-            _ => return Err(UsageError(format!("unknown argument '{text}'"))),
+            _ => return Err(UsageError(format!("unknown argument '{}'", argument.to_string_lossy()))),
         }
     }
     if options.device.is_empty() {
         return Err(UsageError(format!("{DEVICE} is missing: where is the data to live?")));
     }
     Ok(Request::Serve(options))
+}
+
+/// The name of an option, and the value that follows it behind `=`. A file's name need not be UTF-8, so nothing of the
+/// value changes.
+fn split(argument: &OsStr) -> (String, Option<OsString>) {
+    let bytes = argument.as_bytes();
+    match bytes.iter().position(|&byte| byte == b'=') {
+        Some(at) if bytes.starts_with(b"--") => {
+            (String::from_utf8_lossy(&bytes[..at]).into_owned(), Some(OsString::from_vec(bytes[at + 1..].to_vec())))
+        }
+        _ => (argument.to_string_lossy().into_owned(), None),
+    }
 }
 
 fn number<T: std::str::FromStr>(name: &str, value: OsString, what: &str) -> Result<T, UsageError> {
@@ -177,6 +190,16 @@ mod tests {
         assert_eq!(options.bind.to_string(), "::1");
         assert_eq!(parsed("--pmem x --help"), Ok(Request::Help));
         assert_eq!(parsed("--version"), Ok(Request::Version));
+    }
+
+    #[test]
+    fn a_file_whose_name_is_no_utf8_is_the_one_that_is_named() {
+        let name = |before: &str| OsString::from_vec([before.as_bytes(), b"a\xff=b.img"].concat());
+        for arguments in [vec![name("--pmem=")], vec!["--pmem".into(), name("")]] {
+            let Ok(Request::Serve(options)) = parse(arguments) else { panic!("it is refused") };
+            assert_eq!(options.device, name(""));
+        }
+        assert_eq!(parse([name("-")]), Err(UsageError("unknown argument '-a\u{fffd}=b.img'".into())));
     }
 
     #[test]

@@ -26,6 +26,7 @@ mod log;
 mod options;
 mod server;
 
+use std::ffi::OsStr;
 use std::io::{self, Write};
 use std::net::{SocketAddr, TcpListener};
 use std::process::ExitCode;
@@ -44,7 +45,7 @@ use crate::options::Options;
 const USAGE: u8 = 2;
 
 fn main() -> ExitCode {
-    let options = match options::parse(std::env::args().skip(1)) {
+    let options = match options::parse(std::env::args_os().skip(1)) {
         Ok(Some(options)) => options,
         Ok(None) => {
             print!("{}", options::HELP);
@@ -87,13 +88,13 @@ fn serve(options: &Options) -> Result<(), String> {
 
 /// On the guest the device is there or not.
 #[cfg(target_os = "hermit")]
-fn open(name: &str) -> Result<Device, pmem::device::OpenError> {
-    Device::open(name)
+fn open(name: &OsStr) -> Result<Device, pmem::device::OpenError> {
+    Device::open(name.to_string_lossy())
 }
 
 /// On the host it is a file, made when it does not exist.
 #[cfg(not(target_os = "hermit"))]
-fn open(path: &str) -> Result<Device, pmem::device::OpenError> {
+fn open(path: &OsStr) -> Result<Device, pmem::device::OpenError> {
     const SIZE: u64 = 64 << 20;
     if std::path::Path::new(path).exists() { Device::open(path) } else { Device::create(path, SIZE) }
 }

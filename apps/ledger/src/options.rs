@@ -1,5 +1,6 @@
 //! The command line.
 
+use std::ffi::{OsStr, OsString};
 use std::net::{IpAddr, Ipv4Addr};
 use std::str::FromStr;
 
@@ -7,7 +8,7 @@ use std::str::FromStr;
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Options {
     /// The persistent memory: on the guest a device's name, on the host a file's path.
-    pub pmem: String,
+    pub pmem: OsString,
     /// The address to listen on.
     pub bind: IpAddr,
     /// The TCP port to listen on; 0 lets the system choose one.
@@ -30,13 +31,14 @@ usage: ledger [--pmem NAME] [--port PORT] [--bind ADDRESS]
 ";
 
 /// Reads the arguments that follow the program's name; `None` asks for the help.
-pub fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Option<Options>, String> {
+pub fn parse(mut arguments: impl Iterator<Item = OsString>) -> Result<Option<Options>, String> {
     let bind = if GUEST { Ipv4Addr::UNSPECIFIED } else { Ipv4Addr::LOCALHOST };
-    let mut options = Options { pmem: String::new(), bind: bind.into(), port: 8080 };
+    let mut options = Options { pmem: OsString::new(), bind: bind.into(), port: 8080 };
     if GUEST {
-        options.pmem = "pmem0".to_owned();
+        options.pmem = "pmem0".into();
     }
     while let Some(name) = arguments.next() {
+        let name = name.to_string_lossy().into_owned();
         let mut value = || arguments.next().ok_or_else(|| format!("{name} needs a value"));
         match name.as_str() {
             "--help" | "-h" => return Ok(None),
@@ -52,7 +54,8 @@ pub fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Option<Optio
     Ok(Some(options))
 }
 
-fn read<T: FromStr>(name: &str, value: &str, what: &str) -> Result<T, String> {
+fn read<T: FromStr>(name: &str, value: &OsStr, what: &str) -> Result<T, String> {
+    let value = value.to_string_lossy();
     value.parse().map_err(|_| format!("{name} needs {what}, not '{value}'"))
 }
 
@@ -61,13 +64,13 @@ mod tests {
     use super::*;
 
     fn parsed(line: &str) -> Result<Option<Options>, String> {
-        parse(line.split_whitespace().map(str::to_owned))
+        parse(line.split_whitespace().map(OsString::from))
     }
 
     #[test]
     fn options_are_read_and_mistakes_are_named() {
         let options = parsed("--pmem file --port 0 --bind ::1").unwrap().unwrap();
-        assert_eq!((options.pmem.as_str(), options.port, options.bind.to_string().as_str()), ("file", 0, "::1"));
+        assert_eq!((options.pmem, options.port, options.bind.to_string().as_str()), ("file".into(), 0, "::1"));
         assert_eq!(parsed("--help"), Ok(None));
         let default = parsed("").map(|options| options.unwrap().pmem);
         if cfg!(target_os = "hermit") {
