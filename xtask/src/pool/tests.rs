@@ -42,7 +42,8 @@ fn a_pool_is_described_and_its_image_is_left_as_it_is() {
     assert!(check(&path, true, false).unwrap().sound);
     let mut text = Vec::new();
     assert_eq!(dump(&path, false, &mut text).unwrap(), (601, 0));
-    assert!(String::from_utf8(text).unwrap().contains("key-5 = "));
+    let text = String::from_utf8(text).unwrap();
+    assert!(text.contains("key-5 = ") && text.ends_with("\nend of the dump: 601 keys, 0 unreadable\n"));
     assert!(fs::read(&path).unwrap() == before);
 }
 
@@ -158,9 +159,36 @@ fn a_dump_is_loaded_as_it_was() {
     };
     assert!(sorted(&lines) == sorted(&again));
     assert!(lines.windows(18).any(|window| window == b"\"expires_at_ms\":77"));
+    let last = lines[..lines.len() - 1].iter().rposition(|byte| *byte == b'\n').unwrap() + 1;
+    assert_eq!(lines[last..], *b"{\"end\":true,\"keys\":601,\"unreadable\":0}\n");
     for bad in ["{", "{\"key\":1,\"value\":\"\"}", "{\"key\":{\"hex\":\"zz\"},\"value\":\"\"}", "{\"key\":\"k\"}"] {
         let error = format!("{:#}", load(&copy, bad.as_bytes()).unwrap_err());
         assert!(error.contains("line 1"), "{error}");
+    }
+}
+
+#[test]
+fn a_dump_that_broke_off_is_no_success_of_the_load() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("pool.img");
+    create(&path, 16 * MIB, "", None).unwrap();
+    let lines = r#"{"key":"a","value":"1"}
+{"key":"b","value":"2"}
+"#;
+    let end = |keys, unreadable| format!("{{\"end\":true,\"keys\":{keys},\"unreadable\":{unreadable}}}\n");
+    let loaded = |text: String| load(&path, text.as_bytes()).map_err(|error| format!("{error:#}"));
+    assert_eq!(loaded(lines.to_owned() + &end(2, 0)), Ok(2));
+    for (text, reason) in [
+        // What a dump that was killed leaves, or one of an older version.
+        (lines.to_owned(), "the dump broke off"),
+        (String::new(), "the dump broke off"),
+        (lines.to_owned() + &end(3, 0), "says that it has 3 keys"),
+        (lines.to_owned() + &end(2, 1), "lacks 1 keys that could not be read"),
+        (end(0, 0) + lines, "line 2 follows the end"),
+        ("{\"end\":true}".to_owned(), "`keys` is no number"),
+    ] {
+        let error = loaded(text).unwrap_err();
+        assert!(error.contains(reason) && error.contains("keys were put"), "{error}");
     }
 }
 
