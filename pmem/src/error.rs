@@ -73,9 +73,14 @@ pub enum Error {
     },
     /// There is no room. Removing and clearing still work, and make room.
     Full,
-    /// The index may take no more DRAM ([`Pool::limit_index`](crate::Pool::limit_index)), and the key is new. Other
-    /// writes still work.
+    /// There is no DRAM for the index to take in a new key, or it may take no more
+    /// ([`Pool::limit_memory`](crate::Pool::limit_memory)). Reading, removing and writing keys that are there still work.
     IndexFull,
+    /// There is not enough DRAM.
+    NoMemory {
+        /// How much the pool takes while it is open, in bytes, about; 0 where that is not known.
+        needed: u64,
+    },
     /// The device is gone. Staged writes of the turn were not committed.
     Gone,
     /// The medium keeps no stores: it was opened for reading only, or its platform said so.
@@ -134,6 +139,12 @@ impl fmt::Display for Error {
             }
             Error::Full => f.write_str("the pool is full; remove something"),
             Error::IndexFull => f.write_str("the index has no room for a new key; remove something"),
+            Error::NoMemory { needed: 0 } => f.write_str("there is not enough memory"),
+            Error::NoMemory { needed } => write!(
+                f,
+                "there is not enough memory: the pool's index and counters need about {} MiB",
+                needed.div_ceil(1 << 20)
+            ),
             Error::Gone => f.write_str("the persistent-memory device is gone"),
             Error::ReadOnly => f.write_str("the persistent-memory device is read-only: it would not keep stores"),
             Error::OutOfRange(out_of_range) => write!(f, "defect: {out_of_range}"),

@@ -70,7 +70,7 @@ fn many_threads_recover_what_one_does() {
     drop(pool);
     let mut told = Vec::new();
     let device = Device::open_copy_on_write(&file.0).unwrap();
-    let mut crowd = Pool::open_with(device, &Crowd, |progress| told.push(progress)).unwrap();
+    let mut crowd = Pool::open_with(device, u64::MAX, &Crowd, |progress| told.push(progress)).unwrap();
     let alone = Pool::open(Device::open_copy_on_write(&file.0).unwrap()).unwrap();
     assert_eq!(crowd.report(), alone.report());
     assert_eq!((crowd.stats().keys, crowd.stats().live_bytes), (1700, stats.live_bytes));

@@ -28,7 +28,7 @@ pub fn open(options: &Options) -> Result<Store, String> {
         Ok(true) => Pool::format(device, &FormatOptions::new(uuid)),
         Ok(false) => {
             let mut announcer = Announcer::new();
-            Pool::open_with(device, &Threads::for_this_machine(), |progress| {
+            Pool::open_with(device, u64::MAX, &Threads::for_this_machine(), |progress| {
                 if let Some(line) = announcer.line(progress, Instant::now()) {
                     log::say(line);
                 }

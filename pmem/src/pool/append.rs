@@ -9,7 +9,7 @@ use core::ops::Range;
 
 use crate::error::Error;
 use crate::medium::{LINE, Load, Store};
-use crate::pool::index::{Index, Slot};
+use crate::pool::index::Slot;
 use crate::pool::log::{Found, Head, Log, Plan};
 use crate::pool::record::{FRAME_HEADER, Kind, Large, OpHeader, Salt, encode_op};
 use crate::pool::segment::{HEADER, Header, State};
@@ -100,7 +100,7 @@ impl Log {
         let result = write(self, &mut stage);
         stage.clear();
         self.stage = stage;
-        self.staged_growth = 0;
+        (self.staged_growth, self.staged_keys, self.staged_chunks) = (0, 0, 0);
         self.replan();
         result
     }
@@ -109,7 +109,7 @@ impl Log {
     pub(crate) fn discard_staged(&mut self) {
         self.stage.clear();
         self.clear_staged = None;
-        self.staged_growth = 0;
+        (self.staged_growth, self.staged_keys, self.staged_chunks) = (0, 0, 0);
         self.replan();
     }
 
@@ -273,8 +273,8 @@ impl Log {
         self.cleared_through = through;
         self.open_segment(store)?;
 
-        self.keys = Index::new();
-        self.chunks = Index::new();
+        self.keys.clear(self.staged_keys);
+        self.chunks.clear(self.staged_chunks);
         self.stale.clear();
         self.stale_uncertain = false;
         self.lost_places.clear();

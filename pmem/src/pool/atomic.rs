@@ -19,9 +19,7 @@ impl<M: Medium> Turn<'_, M> {
     pub fn atomically(&mut self, ops: &[Op<'_>]) -> Result<(), Error> {
         let (frame_len, growth) = self.measure(ops)?;
         let removes_only = ops.iter().all(|op| matches!(op, Op::Remove { .. }));
-        if !removes_only {
-            self.admit(ops, growth)?;
-        }
+        let inserts = if removes_only { 0 } else { self.admit(ops, growth)? };
         // Chunks first, in frames of their own: without the record that names them they are nothing.
         let mut larges = Vec::new();
         for op in ops {
@@ -44,6 +42,7 @@ impl<M: Medium> Turn<'_, M> {
         }
         self.stage_record(ops, &larges);
         self.log.staged_growth += growth;
+        self.log.staged_keys += inserts;
         // The chunks of a large value are partly committed by now; with the rest committed as well, reads need to know
         // only one place for them.
         if !larges.is_empty() || self.log.stage.bytes.len() >= self.stage_limit() { self.settle() } else { Ok(()) }
@@ -86,17 +85,36 @@ impl<M: Medium> Turn<'_, M> {
         Large { object: self.log.next_sequence, len: value.len() as u64, chunk_size: self.log.chunk_size() as u32 }
     }
 
-    /// Makes sure that the index may take the keys, and that the accounts have room for `growth` bytes more.
-    fn admit(&mut self, ops: &[Op<'_>], growth: u64) -> Result<(), Error> {
-        if self.log.index_bytes() >= self.log.index_limit {
-            for op in ops {
-                if let Op::Put { key, .. } = op
-                    && matches!(self.current(key), Ok(None))
-                {
-                    return Err(Error::IndexFull);
-                }
+    /// Makes sure that the index has room for the keys, and the accounts for `growth` bytes more. Returns how many
+    /// entries the index gets at most.
+    fn admit(&mut self, ops: &[Op<'_>], growth: u64) -> Result<usize, Error> {
+        let inserts = self.reserve_index(ops)?;
+        self.admit_growth(ops, growth)?;
+        Ok(inserts)
+    }
+
+    /// Makes sure that the index has room for the keys of `ops`, next to those that are staged. Returns how many are new
+    /// at most.
+    fn reserve_index(&mut self, ops: &[Op<'_>]) -> Result<usize, Error> {
+        let puts = ops.iter().filter(|op| matches!(op, Op::Put { .. })).count();
+        if self.log.reserve_keys(self.log.staged_keys + puts).is_ok() {
+            return Ok(puts);
+        }
+        let mut new = 0;
+        for op in ops {
+            if let Op::Put { key, .. } = op {
+                self.prepare(key)?;
+                new += usize::from(matches!(self.current(key), Ok(None)));
             }
         }
+        match new {
+            0 => Ok(0),
+            _ => self.log.reserve_keys(self.log.staged_keys + new).map(|()| new).map_err(|_| Error::IndexFull),
+        }
+    }
+
+    /// Makes sure that the accounts have room for `growth` bytes more.
+    fn admit_growth(&mut self, ops: &[Op<'_>], growth: u64) -> Result<(), Error> {
         let over = |log: &Log, growth: u64| {
             let kept = if log.clear_staged.is_some() { 0 } else { log.live + log.removals };
             kept + log.staged_growth + growth > log.capacity()
@@ -167,6 +185,8 @@ impl<M: Medium> Turn<'_, M> {
                 sequence: self.log.next_sequence,
             };
             let staged = self.make_room(FRAME_HEADER + header.len(), PUT_RESERVE).and_then(|()| {
+                self.log.reserve_chunks(self.log.staged_chunks + 1).map_err(|_| Error::IndexFull)?;
+                self.log.staged_chunks += 1;
                 self.log.next_sequence += 1;
                 let hash = self.log.hash(&key);
                 self.log.plan = self.log.planned(FRAME_HEADER + header.len());

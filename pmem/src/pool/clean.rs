@@ -4,8 +4,6 @@
 //! crash leaves. A segment is freed only after everything moved out of it is durable. Work is done in steps, so that no
 //! turn waits for a whole segment unless the pool is about to run out of room.
 
-use alloc::collections::BTreeMap;
-
 use crate::error::Error;
 use crate::medium::{Load, Store};
 use crate::pool::log::Log;
@@ -13,6 +11,7 @@ use crate::pool::record::{FrameHeader, Kind, Ops};
 use crate::pool::report::DamageKind;
 use crate::pool::segment::{Found, Header, State};
 use crate::pool::stage::Stage;
+use crate::pool::stale::Counts;
 use crate::pool::walk::{Step, Walk};
 
 /// Free segments that puts leave alone: to clean with, to remove with, to clear with.
@@ -30,7 +29,7 @@ pub(crate) struct Cleaning {
     pub segment: u32,
     pub walk: Walk,
     /// How many superseded puts were met, by their counter: gone when the segment is freed.
-    pub dropped: BTreeMap<u32, u64>,
+    pub dropped: Counts,
 }
 
 /// How to choose what to clean.
@@ -123,7 +122,7 @@ impl Log {
             self.release(store, cleaning.segment)?;
             store.fence();
             self.totals.segments_cleaned += 1;
-            for (counter, count) in cleaning.dropped {
+            for (counter, count) in cleaning.dropped.iter() {
                 self.stale.subtract(counter, count);
             }
         } else {
@@ -140,7 +139,7 @@ impl Log {
                 Header::read(load, &uuid, self.geometry(), segment, &self.bad)?
             {
                 let walk = Walk::new(&uuid, self.geometry(), &header, &self.bad);
-                return Ok(Some(Cleaning { segment, walk, dropped: BTreeMap::new() }));
+                return Ok(Some(Cleaning { segment, walk, dropped: Counts::default() }));
             }
             let place = self.geometry().start_of(segment);
             self.note_damage(DamageKind::Segment, place, u64::from(self.geometry().segment_size));
@@ -187,7 +186,8 @@ impl Log {
                 Kind::Put | Kind::PutLarge => {
                     let live = self.keys.find_place(hash, place).is_some();
                     if !live {
-                        *dropped.entry(self.stale.counter(hash)).or_default() += 1;
+                        // One that there is no DRAM to count keeps a removal longer.
+                        let _ = dropped.add(self.stale.counter(hash), 1);
                     }
                     live
                 }
@@ -213,13 +213,13 @@ impl Log {
     }
 
     /// Whether a put that a removal shadows may still be on the medium when the segment being cleaned is gone.
-    fn removal_needed(&self, load: &impl Load, hash: u64, key: &[u8], dropped: &BTreeMap<u32, u64>) -> bool {
+    fn removal_needed(&self, load: &impl Load, hash: u64, key: &[u8], dropped: &Counts) -> bool {
         // A newer put shadows whatever the removal does.
         if matches!(self.find(load, hash, key), Ok(Some(_))) {
             return false;
         }
         let counter = self.stale.counter(hash);
-        let leaving = dropped.get(&counter).copied().unwrap_or(0);
-        self.stale_uncertain || self.stale.count(counter) > leaving
+        let leaving = dropped.get(counter);
+        self.is_stale_uncertain() || self.stale.count(counter) > leaving
     }
 }

@@ -6,15 +6,20 @@
 //! fewer than 256 buckets), so an entry tells 32 bits of its hash, and a bucket splits without reading a key.
 //!
 //! The index never touches the medium: callers compare keys.
+//!
+//! It takes DRAM only where that can fail: [`Index::reserve`] provides for insertions before they are begun, so an
+//! operation that is durable always finds its room. Where there is no DRAM for another page the table does not grow, and
+//! its chains do; taking entries out never needs any.
 
 mod pages;
 
 use alloc::boxed::Box;
-use alloc::vec;
 use alloc::vec::Vec;
 use core::ops::RangeInclusive;
 
 pub(crate) use pages::{Missing, page_len};
+
+use crate::pool::dram::{NoRoom, filled, push};
 
 /// Entries per bucket; the eighth word links to the next bucket of the chain.
 const SLOTS: usize = 7;
@@ -34,7 +39,11 @@ const RESIZES: u32 = 2;
 /// Bits of an entry that hold its place.
 const PLACE_BITS: u32 = 40;
 
+/// Bytes of a page.
+const PAGE_BYTES: u64 = (PAGE * size_of::<Bucket>()) as u64;
+
 type Bucket = [u64; SLOTS + 1];
+type Page = Box<[Bucket]>;
 
 /// One entry's position in the table. Valid until the table changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,16 +63,20 @@ enum BucketRef {
 #[derive(Debug)]
 pub(crate) struct Index {
     /// Those that are still to be filled from a checkpoint have no buckets.
-    pages: Vec<Box<[Bucket]>>,
+    pages: Vec<Page>,
     /// How many pages are still to be filled. The table neither grows nor shrinks in the meantime, and catches up
     /// later.
     missing: usize,
     /// Overflow buckets, in pages too: growing never copies them.
-    overflow: Vec<Box<[Bucket]>>,
+    overflow: Vec<Page>,
     /// How many overflow buckets were ever used.
     overflow_len: usize,
-    /// Overflow buckets that no chain uses.
-    spare: Vec<u32>,
+    /// The first of the overflow buckets that no chain uses any more, as a link; each links to the next one.
+    spare: u64,
+    /// How many those are.
+    spare_len: usize,
+    /// The most DRAM that splitting buckets may take from now on, in bytes.
+    room: u64,
     /// Buckets below `split` and from `1 << level` on are of this round of splitting, the others of the last.
     level: u32,
     split: usize,
@@ -89,17 +102,50 @@ fn tag_of(entry: u64) -> u32 {
 }
 
 impl Index {
-    pub(crate) fn new() -> Index {
+    /// An empty table.
+    pub(crate) fn new() -> Result<Index, NoRoom> {
+        let mut index = Index::without_pages();
+        push_page(&mut index.pages)?;
+        Ok(index)
+    }
+
+    fn without_pages() -> Index {
         Index {
-            pages: vec![new_page()],
+            pages: Vec::new(),
             missing: 0,
             overflow: Vec::new(),
             overflow_len: 0,
-            spare: Vec::new(),
+            spare: 0,
+            spare_len: 0,
+            room: u64::MAX,
             level: LEAST_LEVEL,
             split: 0,
             len: 0,
         }
+    }
+
+    /// Takes all entries out, and provides for `inserts` insertions, for which the table is large enough. Its first
+    /// page is there.
+    pub(crate) fn clear(&mut self, inserts: usize) {
+        self.pages.truncate(1);
+        self.pages.shrink_to_fit();
+        self.overflow.truncate(inserts.div_ceil(PAGE));
+        self.overflow.shrink_to_fit();
+        self.pages.iter_mut().for_each(|page| page.fill([0; SLOTS + 1]));
+        let pages = core::mem::take(&mut self.pages);
+        let overflow = core::mem::take(&mut self.overflow);
+        *self = Index { pages, overflow, room: self.room, ..Index::without_pages() };
+    }
+
+    /// Makes sure that `inserts` insertions need no more DRAM, if `room` bytes of it may be taken. What is left of them
+    /// is for the table's growth.
+    pub(crate) fn reserve(&mut self, inserts: usize, mut room: u64) -> Result<(), NoRoom> {
+        while self.overflow.len() * PAGE - self.overflow_len + self.spare_len < inserts {
+            room = room.checked_sub(PAGE_BYTES).ok_or(NoRoom)?;
+            push_page(&mut self.overflow)?;
+        }
+        self.room = room;
+        Ok(())
     }
 
     /// The number of entries.
@@ -111,8 +157,7 @@ impl Index {
     pub(crate) fn bytes(&self) -> u64 {
         let buckets = (self.pages.len() + self.overflow.len()) * PAGE;
         let pages = self.pages.capacity() + self.overflow.capacity();
-        let lists = pages * size_of::<Box<[Bucket]>>() + self.spare.capacity() * size_of::<u32>();
-        (buckets * size_of::<Bucket>() + lists) as u64
+        (buckets * size_of::<Bucket>() + pages * size_of::<Page>()) as u64
     }
 
     fn buckets(&self) -> usize {
@@ -186,14 +231,15 @@ impl Index {
         *old = entry(tag_of(*old) << 8, place);
     }
 
-    /// Adds an entry.
+    /// Adds an entry. Room for it was reserved.
     pub(crate) fn insert(&mut self, hash: u64, place: u64) {
         let hash = short(hash);
         self.add(self.home(hash), entry(hash, place));
         self.len += 1;
         for _ in 0..RESIZES {
             if self.missing == 0 && self.len * 2 > self.buckets() as u64 * DENSE && self.level < MOST_LEVEL {
-                self.split_one();
+                // With longer chains it is as good.
+                let _ = self.split_one();
             }
         }
     }
@@ -214,13 +260,14 @@ impl Index {
         }
         if let (BucketRef::Overflow(bucket), Some(before), 0) = (last, before, end) {
             self.bucket_mut(before)[SLOTS] = 0;
-            self.spare.push(bucket as u32);
+            self.set_spare(bucket);
         }
         // A checkpoint may have lied about it.
         self.len = self.len.saturating_sub(1);
         for _ in 0..RESIZES {
             if self.missing == 0 && self.len * 2 < self.buckets() as u64 * SPARSE && self.buckets() > PAGE {
-                self.merge_one();
+                // A table that stays larger is as good.
+                let _ = self.merge_one();
             }
         }
     }
@@ -240,18 +287,28 @@ impl Index {
         }
         let mut fresh = [0; SLOTS + 1];
         fresh[0] = entry;
-        let link = match self.spare.pop() {
-            Some(spare) => spare as usize,
-            None => {
-                if self.overflow_len.is_multiple_of(PAGE) {
-                    self.overflow.push(new_page());
-                }
-                self.overflow_len += 1;
-                self.overflow_len - 1
-            }
-        };
-        *self.bucket_mut(BucketRef::Overflow(link)) = fresh;
-        self.bucket_mut(at)[SLOTS] = link as u64 + 1;
+        let bucket = self.take_overflow();
+        *self.bucket_mut(BucketRef::Overflow(bucket)) = fresh;
+        self.bucket_mut(at)[SLOTS] = bucket as u64 + 1;
+    }
+
+    /// An overflow bucket that no chain uses. There is one: it was reserved.
+    fn take_overflow(&mut self) -> usize {
+        if let Some(bucket) = (self.spare as usize).checked_sub(1) {
+            self.spare = self.bucket(BucketRef::Overflow(bucket))[SLOTS];
+            self.spare_len -= 1;
+            return bucket;
+        }
+        self.overflow_len += 1;
+        self.overflow_len - 1
+    }
+
+    /// Notes that no chain uses an overflow bucket any more.
+    fn set_spare(&mut self, bucket: usize) {
+        let next = self.spare;
+        *self.bucket_mut(BucketRef::Overflow(bucket)) = [0, 0, 0, 0, 0, 0, 0, next];
+        self.spare = bucket as u64 + 1;
+        self.spare_len += 1;
     }
 
     /// Empties a bucket's chain, and calls `each` with the index and every entry.
@@ -260,7 +317,7 @@ impl Index {
         loop {
             let taken = core::mem::take(self.bucket_mut(at));
             if let BucketRef::Overflow(overflow) = at {
-                self.spare.push(overflow as u32);
+                self.set_spare(overflow);
             }
             for entry in taken[..SLOTS].iter().filter(|entry| **entry != 0) {
                 each(self, *entry);
@@ -272,10 +329,12 @@ impl Index {
         }
     }
 
-    fn split_one(&mut self) {
+    /// Splits a bucket. Its chain gives at least as many overflow buckets as the two chains take.
+    fn split_one(&mut self) -> Result<(), NoRoom> {
         let (from, to) = (self.split, self.buckets());
         if to.is_multiple_of(PAGE) {
-            self.pages.push(new_page());
+            self.room = self.room.checked_sub(PAGE_BYTES).ok_or(NoRoom)?;
+            push_page(&mut self.pages)?;
         }
         let bit = 1 << self.level;
         // The chain is emptied from its beginning, so what stays takes no place that is still to be looked at.
@@ -288,9 +347,12 @@ impl Index {
             self.level += 1;
             self.split = 0;
         }
+        Ok(())
     }
 
-    fn merge_one(&mut self) {
+    /// Merges two buckets, for which one overflow bucket is enough.
+    fn merge_one(&mut self) -> Result<(), NoRoom> {
+        self.reserve(1, self.room)?;
         if self.split == 0 {
             self.level -= 1;
             self.split = 1 << self.level;
@@ -301,7 +363,9 @@ impl Index {
         self.drain(from, |index, entry| index.add(to, entry));
         if from.is_multiple_of(PAGE) {
             self.pages.pop();
+            self.room = self.room.saturating_add(PAGE_BYTES);
         }
+        Ok(())
     }
 
     /// Visits the entries that one step of a scan covers, and returns the next cursor, 0 at the end.
@@ -374,8 +438,14 @@ pub(crate) fn cursor_behind(covered: &RangeInclusive<u64>) -> u64 {
     covered.end().wrapping_add(1).reverse_bits()
 }
 
-fn new_page() -> Box<[Bucket]> {
-    vec![[0; SLOTS + 1]; PAGE].into_boxed_slice()
+/// A page of empty buckets.
+fn new_page() -> Result<Page, NoRoom> {
+    Ok(filled(PAGE, [0; SLOTS + 1])?.into_boxed_slice())
+}
+
+/// Adds a page of empty buckets.
+fn push_page(pages: &mut Vec<Page>) -> Result<(), NoRoom> {
+    push(pages, new_page()?)
 }
 
 /// The generator of Steele, Lea and Flood, "Fast splittable pseudorandom number generators".
@@ -394,7 +464,7 @@ mod tests {
 
     use proptest::prelude::*;
 
-    use super::{Index, SLOTS, split_mix};
+    use super::{Index, PAGE_BYTES, SLOTS, split_mix};
 
     /// Hashes that collide a lot: few low bits, few tags.
     fn hash() -> impl Strategy<Value = u64> {
@@ -406,7 +476,7 @@ mod tests {
 
         #[test]
         fn agrees_with_a_map(ops in proptest::collection::vec((hash(), 1..200u64, 0..3u8), 0..if cfg!(miri) { 60 } else { 600 })) {
-            let mut index = Index::new();
+            let mut index = Index::new().unwrap();
             let mut model = BTreeMap::new();
             for (hash, number, op) in ops {
                 // The place stands for the key.
@@ -414,6 +484,7 @@ mod tests {
                 let known = model.get(&place).copied();
                 match (known, op) {
                     (None, _) => {
+                        index.reserve(1, u64::MAX).unwrap();
                         index.insert(hash, place);
                         model.insert(place, hash);
                     }
@@ -450,10 +521,11 @@ mod tests {
 
     #[test]
     fn grows_and_shrinks_by_buckets_and_stays_compact() {
-        let mut index = Index::new();
+        let mut index = Index::new().unwrap();
         let mut state = 1;
         let hashes: Vec<u64> = (0..200_000).map(|_| split_mix(&mut state)).collect();
         for (number, hash) in hashes.iter().enumerate() {
+            index.reserve(1, u64::MAX).unwrap();
             index.insert(*hash, (number as u64 + 1) * 8);
             if number > 20_000 {
                 let per_key = index.bytes() as f64 / index.len() as f64;
@@ -465,6 +537,45 @@ mod tests {
             index.remove(*hash, slot);
         }
         assert_eq!((index.len(), index.pages.len()), (0, 1));
-        assert_eq!(index.spare.len(), index.overflow_len);
+        assert_eq!(index.spare_len, index.overflow_len);
+    }
+
+    #[test]
+    fn without_room_chains_grow_in_place_of_the_table_until_nothing_can_be_reserved() {
+        let mut index = Index::new().unwrap();
+        let mut state = 3;
+        let mut hashes = Vec::new();
+        let limit = 40 * PAGE_BYTES;
+        while index.reserve(1, limit.saturating_sub(index.bytes())).is_ok() {
+            hashes.push(split_mix(&mut state));
+            index.insert(hashes[hashes.len() - 1], hashes.len() as u64 * 8);
+        }
+        assert!(index.bytes() <= limit + PAGE_BYTES && index.bytes() > limit - PAGE_BYTES, "{}", index.bytes());
+        assert!(index.bytes() / index.len() < 16, "{} entries in {} bytes", index.len(), index.bytes());
+        let find = |index: &Index, number: usize| index.find_place(hashes[number], (number as u64 + 1) * 8);
+        assert!((0..hashes.len()).all(|number| find(&index, number).is_some()));
+        // Taking out needs no room, and makes some.
+        index.room = 0;
+        for number in 0..hashes.len() {
+            let slot = find(&index, number).unwrap();
+            index.remove(hashes[number], slot);
+        }
+        assert_eq!((index.len(), index.spare_len), (0, index.overflow_len));
+        assert!(index.reserve(1000, 0).is_ok());
+    }
+
+    #[test]
+    fn a_table_that_is_cleared_has_room_for_what_is_to_come() {
+        let mut index = Index::new().unwrap();
+        for number in 1..50_000u64 {
+            index.reserve(1, u64::MAX).unwrap();
+            index.insert(number << 8, number * 8);
+        }
+        index.reserve(1000, u64::MAX).unwrap();
+        index.clear(1000);
+        assert!((index.len(), index.pages.len(), index.overflow.len()) == (0, 1, 4) && index.bytes() < 6 * PAGE_BYTES);
+        index.room = 0;
+        (1..=1000).for_each(|number| index.insert(0, number * 8));
+        assert!((1..=1000).all(|number| index.find_place(0, number * 8).is_some()));
     }
 }

@@ -44,7 +44,7 @@ pub struct Inspection {
 /// Reads all of the pool on `medium`, as opening it would, and the reserved bytes too, and changes nothing.
 pub fn inspect(medium: &impl Medium) -> Result<Inspection, Error> {
     let mut log = medium.read(|load| {
-        let (mut log, _repairs) = Log::recover(&load, Source::Records)?;
+        let (mut log, _repairs) = Log::recover(&load, Source::Records, u64::MAX)?;
         log.check_reserved(&load)?;
         log.check_checkpoint(&load)?;
         Ok::<Log, Error>(log)
@@ -69,7 +69,7 @@ impl Log {
     /// Reads all of the checkpoint, if there is one that counts, and compares it with what the records tell. Notes
     /// where it is damaged, or says something else.
     fn check_checkpoint(&mut self, load: &impl Load) -> Result<(), Error> {
-        let (mut log, _repairs) = Log::recover(load, Source::Checkpoint)?;
+        let (mut log, _repairs) = Log::recover(load, Source::Checkpoint, u64::MAX)?;
         self.report.checkpoint = log.report.checkpoint;
         if log.checkpoint.is_none() {
             return Ok(());

@@ -13,6 +13,7 @@ use crate::medium::{Load, LoadError};
 use crate::pool::bad::BadRanges;
 use crate::pool::checkpoint::{Held, Unverified};
 use crate::pool::clean::Cleaning;
+use crate::pool::dram::{self, NoRoom, filled};
 use crate::pool::index::{Index, Slot};
 use crate::pool::record::{CHUNK_KEY, FRAME_HEADER, Kind, LARGE, Large, OP_HEADER, OpHeader};
 use crate::pool::report::{Damage, DamageKind, OpenReport};
@@ -48,8 +49,8 @@ pub(crate) struct Log {
     pub removals: u64,
     /// The longest operation that cleaning may have to move, in bytes, with its frame header.
     pub largest: u64,
-    /// The most DRAM that the index may take before new keys are refused, in bytes.
-    pub index_limit: u64,
+    /// The most DRAM that may be taken before new keys are refused ([`Log::dram`]), in bytes.
+    pub memory_limit: u64,
     pub stage: Stage,
     /// A clearing is staged before all that is in `stage`: operations up to this sequence number are to be void.
     pub clear_staged: Option<u64>,
@@ -57,6 +58,9 @@ pub(crate) struct Log {
     pub lost: Option<Error>,
     /// How many bytes the staged operations add to `live` and `removals` at most.
     pub staged_growth: u64,
+    /// How many entries the staged operations add to the indices at most. There is room for them.
+    pub staged_keys: usize,
+    pub staged_chunks: usize,
     pub plan: Plan,
     pub cleaning: Option<Cleaning>,
     /// The checkpoint that the pool was opened from, as long as it holds segments.
@@ -129,16 +133,16 @@ pub(crate) struct Found {
 
 impl Log {
     /// The state of a pool with nothing in it.
-    pub(crate) fn new(superblock: Superblock) -> Log {
+    pub(crate) fn new(superblock: Superblock) -> Result<Log, NoRoom> {
         let geometry = superblock.geometry;
         let free = Segment { state: State::Free, generation: 0, live: 0, removals: 0 };
-        Log {
+        Ok(Log {
             // A secret per pool: a client cannot aim at one bucket.
             hasher: SipHasher13::new_with_key(&superblock.uuid),
-            keys: Index::new(),
-            chunks: Index::new(),
-            stale: Stale::new(geometry.len),
-            segments: alloc::vec![free; geometry.segments as usize],
+            keys: Index::new()?,
+            chunks: Index::new()?,
+            stale: Stale::new(geometry.len)?,
+            segments: filled(geometry.segments as usize, free)?,
             free: geometry.segments,
             quarantined: 0,
             head: None,
@@ -149,11 +153,13 @@ impl Log {
             live: 0,
             removals: 0,
             largest: 0,
-            index_limit: u64::MAX,
+            memory_limit: u64::MAX,
             stage: Stage::default(),
             clear_staged: None,
             lost: None,
             staged_growth: 0,
+            staged_keys: 0,
+            staged_chunks: 0,
             plan: Plan::default(),
             cleaning: None,
             checkpoint: None,
@@ -167,7 +173,7 @@ impl Log {
             closed: true,
             totals: Totals::default(),
             superblock,
-        }
+        })
     }
 
     pub(crate) fn geometry(&self) -> &Geometry {
@@ -181,6 +187,33 @@ impl Log {
     /// DRAM that the index takes, in bytes.
     pub(crate) fn index_bytes(&self) -> u64 {
         self.keys.bytes() + self.chunks.bytes()
+    }
+
+    /// DRAM that a pool takes without keys, in bytes: its counters and its table of segments.
+    pub(crate) fn least_dram(geometry: &Geometry) -> u64 {
+        Stale::counters(geometry.len) as u64 + u64::from(geometry.segments) * size_of::<Segment>() as u64
+    }
+
+    /// DRAM that everything takes that grows with the pool and its keys, in bytes.
+    pub(crate) fn dram(&self) -> u64 {
+        self.index_bytes() + self.stale.bytes() + size_of_val(&*self.segments) as u64
+    }
+
+    /// Makes sure that so many keys can enter the index.
+    pub(crate) fn reserve_keys(&mut self, inserts: usize) -> Result<(), NoRoom> {
+        let room = self.memory_limit.saturating_sub(self.dram());
+        self.keys.reserve(inserts, room)
+    }
+
+    /// Makes sure that so many chunks can enter the index.
+    pub(crate) fn reserve_chunks(&mut self, inserts: usize) -> Result<(), NoRoom> {
+        let room = self.memory_limit.saturating_sub(self.dram());
+        self.chunks.reserve(inserts, room)
+    }
+
+    /// Whether superseded puts may be more than were counted, so that no removal may be dropped.
+    pub(crate) fn is_stale_uncertain(&self) -> bool {
+        self.stale_uncertain || self.stale.is_uncertain()
     }
 
     /// Where batches end at most, in bytes from a segment's start.
@@ -357,7 +390,7 @@ impl Log {
     /// Appends bytes of the medium to `out`.
     pub(crate) fn append(&self, load: &impl Load, place: u64, bytes: usize, out: &mut Vec<u8>) -> Result<(), Error> {
         let start = out.len();
-        out.resize(start + bytes, 0);
+        dram::resize(out, start + bytes)?;
         if let Err(error) = self.bad.load(load, place, &mut out[start..]) {
             out.truncate(start);
             return Err(error.into());
@@ -424,9 +457,21 @@ impl Log {
         }
     }
 
-    /// Notes damage found.
+    /// Notes damage found. Where the list gets too long for what it says, its last place of this kind takes the new one
+    /// in: more is named than is damaged, nothing is kept back.
     pub(crate) fn note_damage(&mut self, kind: DamageKind, offset: u64, len: u64) {
-        self.report.damage.push(Damage { kind, offset, len });
+        const MOST: usize = 64 << 10;
+        let list = &mut self.report.damage;
+        if list.len() < MOST && dram::push(list, Damage { kind, offset, len }).is_ok() {
+            return;
+        }
+        if let Some(last) = list.iter_mut().rfind(|damage| damage.kind == kind) {
+            let end = (last.offset + last.len).max(offset + len);
+            last.offset = last.offset.min(offset);
+            last.len = end - last.offset;
+        } else if let Some(last) = list.last_mut() {
+            *last = Damage { kind, offset, len };
+        }
     }
 }
 

@@ -13,6 +13,7 @@ use crate::error::Error;
 use crate::medium::{LINE, Load, Medium, Store};
 use crate::pool::Pool;
 use crate::pool::bad::{self, BadRanges};
+use crate::pool::index::Index;
 use crate::pool::log::{Head, Log, Peek};
 use crate::pool::record::{Kind, Lost, OpHeader};
 use crate::pool::report::DamageKind;
@@ -265,15 +266,23 @@ impl Log {
         }
     }
 
-    /// In recovery, when every operation is in the index, removals too: puts a lost key there in place of its older
-    /// operations, unless there is a newer one.
-    pub(crate) fn admit_lost(&mut self, load: &impl Load, lost: Lost, sequence: u64) -> Result<(), Error> {
+    /// In recovery, when every operation is known: puts a lost key into the index in place of its older operations,
+    /// unless there is a newer one, or a newer removal among those `removed`.
+    pub(crate) fn admit_lost(
+        &mut self,
+        load: &impl Load,
+        lost: Lost,
+        sequence: u64,
+        removed: &Index,
+    ) -> Result<(), Error> {
         let mut older = Vec::new();
         let mut others = Vec::new();
-        self.keys.find(lost.hash, |place| {
-            others.push(place);
-            false
-        });
+        for index in [&self.keys, removed] {
+            index.find(lost.hash, |place| {
+                others.push(place);
+                false
+            });
+        }
         for place in others {
             if place == lost.place {
                 return Ok(());
@@ -295,6 +304,7 @@ impl Log {
                 self.stale.add(self.stale.counter(self.hash(&key)));
             }
         }
+        self.reserve_keys(1)?;
         self.keys.insert(lost.hash, lost.place);
         self.lost_places.insert(lost.place);
         Ok(())

@@ -8,6 +8,7 @@ mod atomic;
 mod bad;
 mod checkpoint;
 mod clean;
+mod dram;
 mod index;
 mod inspect;
 mod keyspace;
@@ -133,7 +134,8 @@ impl<M: Medium> Pool<M> {
     pub fn format(medium: M, options: &FormatOptions) -> Result<Pool<M>, Error> {
         refuse_read_only(&medium)?;
         let superblock = medium.write(|store| Superblock::format(&store, options))??;
-        Ok(Pool { medium, log: Log::new(superblock) })
+        let log = Log::new(superblock)?;
+        Ok(Pool { medium, log })
     }
 
     /// Opens the pool on `medium`: after a clean shutdown from the checkpoint that it left, which takes the same time
@@ -143,21 +145,27 @@ impl<M: Medium> Pool<M> {
     /// that a power cut left of a batch there can become a record later.
     pub fn open(medium: M) -> Result<Pool<M>, Error> {
         refuse_read_only(&medium)?;
-        let (mut log, repairs) = medium.read(|load| Log::recover(&load, Source::Checkpoint))??;
+        let (mut log, repairs) = medium.read(|load| Log::recover(&load, Source::Checkpoint, u64::MAX))??;
         medium.write(|store| log.repair(&store, repairs))??;
         Self::heed_media(&medium, &mut log)?;
         Ok(Pool { medium, log })
     }
 
-    /// As [`Self::open`]; if every record is to be read, by these workers, and `progress` is told how far it is, for
-    /// each segment that was read.
-    pub fn open_with(medium: M, workers: &impl Workers, mut progress: impl FnMut(Progress)) -> Result<Pool<M>, Error>
+    /// As [`Self::open`], within `memory` bytes of DRAM ([`Self::limit_memory`]), or [`Error::NoMemory`] says how much
+    /// is needed. If every record is to be read, that is done by these workers, and `progress` is told how far it is,
+    /// for each segment that was read; with little DRAM they are read more than once.
+    pub fn open_with(
+        medium: M,
+        memory: u64,
+        workers: &impl Workers,
+        mut progress: impl FnMut(Progress),
+    ) -> Result<Pool<M>, Error>
     where
         M: Sync,
     {
         refuse_read_only(&medium)?;
         let (mut log, repairs) = medium.read(|load| {
-            Log::recover_by(&load, Source::Checkpoint, |scanner, headers, merge| {
+            Log::recover_by(&load, Source::Checkpoint, memory, |scanner, headers, merge| {
                 let size = u64::from(scanner.geometry.segment_size);
                 let mut done = Progress { bytes: 0, of_bytes: size * headers.len() as u64, records: 0 };
                 let scan = |job: usize| {
@@ -228,10 +236,11 @@ impl<M: Medium> Pool<M> {
         }
     }
 
-    /// Sets the most DRAM, in bytes, that the index may take ([`Stats::index_bytes`]). Beyond it, puts of new keys fail
-    /// with [`Error::IndexFull`]. A turn that commits early may go over by what it staged. The default is no limit.
-    pub fn limit_index(&mut self, bytes: u64) {
-        self.log.index_limit = bytes;
+    /// Sets the most DRAM, in bytes, that what grows with the pool and its keys may take: the index and the counters of
+    /// what is superseded ([`Stats::index_bytes`], [`Stats::other_bytes`]). Beyond it, and where there is no DRAM any
+    /// more, puts of new keys fail with [`Error::IndexFull`]. The default is no limit.
+    pub fn limit_memory(&mut self, bytes: u64) {
+        self.log.memory_limit = bytes;
     }
 
     /// The pool's identity.

@@ -5,6 +5,10 @@
 //! damage, which is reported and costs only what it covers. Batches decide that: a batch is written only after the one
 //! before it is durable, so only the very last one can be torn.
 //!
+//! While segments are read, the newest removal of a key takes an entry as its newest put does. Keys whose removals are
+//! still on the medium may be more than there is DRAM for; then the segments are read once for each *part* of the keys,
+//! and the removals of one part are forgotten before the next.
+//!
 //! Reading changes nothing; what has to be repaired first of all is returned and done by [`Log::repair`].
 
 use alloc::vec::Vec;
@@ -12,11 +16,12 @@ use alloc::vec::Vec;
 use crate::error::Error;
 use crate::medium::{LINE, Load, Store};
 use crate::pool::checkpoint::{self, Verdict};
+use crate::pool::dram::{self, NoRoom};
 use crate::pool::index::Index;
 use crate::pool::log::{self, Head, Log};
 use crate::pool::record::{BATCH_LIMIT, FrameHeader, Kind, Large, Lost, Ops, SEQUENCE_LIMIT};
 use crate::pool::report::{Checkpoint, DamageKind, Tail};
-use crate::pool::scan::{FoundOp, More, Scanned, Scanner};
+use crate::pool::scan::{FoundOp, More, Part, Scanned, Scanner};
 use crate::pool::segment::{Found, HEADER, Header, State};
 use crate::pool::superblock::{self, Superblock};
 use crate::pool::walk::{Step, Walk};
@@ -45,113 +50,131 @@ pub(crate) enum Source {
     Records,
 }
 
+/// The most parts that the keys are divided into. Finer ones would save nothing that counts.
+const MOST_PARTS: u32 = 64;
+
 /// What recovery gathers and forgets at its end.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Gathered {
     /// The newest batch that left a valid record.
     last_batch: u64,
-    /// Removals in the index, by hash and place.
-    removals: Vec<(u64, u64)>,
+    /// The newest operations on keys of this part that are removals.
+    removed: Index,
     /// Large values, by hash, place and division.
     larges: Vec<(u64, u64, u64, Large)>,
     /// Lost keys, with the sequence numbers of the records that say so.
     lost: Vec<(u64, Lost)>,
 }
 
+/// How the log ends, and which segments have gaps before their ends, and may be torn there.
+#[derive(Debug)]
+struct LogEnd {
+    tail: Tail,
+    incomplete: Vec<(Header, bool)>,
+}
+
 impl Log {
-    /// Reads a pool, on this thread. Changes nothing on the medium.
-    pub(crate) fn recover(load: &impl Load, source: Source) -> Result<(Log, Repairs), Error> {
-        Self::recover_by(load, source, |scanner, headers, merge| {
+    /// Reads a pool, on this thread, within `memory` bytes of DRAM. Changes nothing on the medium.
+    pub(crate) fn recover(load: &impl Load, source: Source, memory: u64) -> Result<(Log, Repairs), Error> {
+        Self::recover_by(load, source, memory, |scanner, headers, merge| {
             headers.iter().enumerate().for_each(|(job, header)| merge(job, scanner.scan(load, header)));
         })
     }
 
-    /// Reads a pool. `scan_all` scans each of the segments and hands over what it found, in any order.
+    /// Reads a pool. `scan_all` scans each of the segments and hands over what it found, in any order; with little DRAM
+    /// it is called more than once.
     pub(crate) fn recover_by(
         load: &impl Load,
         source: Source,
-        scan_all: impl FnOnce(&Scanner, &[Header], &mut dyn FnMut(usize, Result<Scanned, Error>)),
+        memory: u64,
+        mut scan_all: impl FnMut(&Scanner, &[Header], &mut dyn FnMut(usize, Result<Scanned, Error>)),
+    ) -> Result<(Log, Repairs), Error> {
+        let mut parts = 1;
+        loop {
+            match Self::recover_in_parts(load, source, memory, parts, &mut scan_all) {
+                Err(Error::NoMemory { .. }) if parts < MOST_PARTS => parts *= 8,
+                done => return done,
+            }
+        }
+    }
+
+    fn recover_in_parts(
+        load: &impl Load,
+        source: Source,
+        memory: u64,
+        parts: u32,
+        scan_all: &mut impl FnMut(&Scanner, &[Header], &mut dyn FnMut(usize, Result<Scanned, Error>)),
     ) -> Result<(Log, Repairs), Error> {
         let (superblock, damaged) = Superblock::read(load)?;
-        let mut log = Log::new(superblock);
+        let tables = Log::least_dram(&superblock.geometry);
+        let no_memory = Error::NoMemory { needed: tables };
+        if memory < tables {
+            return Err(no_memory);
+        }
+        let mut log = Log::new(superblock).map_err(|_| no_memory)?;
+        log.memory_limit = memory;
         let mut repairs = Repairs::default();
         if let Some(place) = damaged {
             log.note_damage(DamageKind::Superblock, place, superblock::AREA);
         }
         log.read_bad_ranges(load)?;
-        let used = log.read_headers(load, &mut repairs)?;
+        let mut used = log.read_headers(load, &mut repairs)?;
         log.set_bad_aside();
-        if source == Source::Checkpoint {
-            // Where bytes are bad, lost keys are looked for in the records, too.
-            let doubtful = !log.bad.is_empty()
-                || !log.report.damage.is_empty()
-                || !repairs.headers.is_empty()
-                || !repairs.void.is_empty();
-            let verdict = log.take_checkpoint(load, &used, doubtful)?;
-            repairs.root = verdict != Verdict::None;
-            log.report.checkpoint = match verdict {
-                Verdict::None => Checkpoint::None,
-                Verdict::Refused(why) => Checkpoint::Refused { why },
-                Verdict::Taken { bytes } => Checkpoint::Used { bytes },
-            };
-            if let Verdict::Taken { .. } = verdict {
+        // Where bytes are bad, lost keys are looked for in the records, too.
+        let doubtful = !log.bad.is_empty()
+            || !log.report.damage.is_empty()
+            || !repairs.headers.is_empty()
+            || !repairs.void.is_empty();
+        let mut proven_end = None;
+        match log.judge_checkpoint(load, &mut used, doubtful)? {
+            Verdict::Sound(sound) if source == Source::Checkpoint => {
+                let bytes = log.take_checkpoint(sound)?;
+                repairs.root = true;
+                log.report.checkpoint = Checkpoint::Used { bytes };
                 log.report.keys = log.keys.len();
                 log.replan();
                 return Ok((log, repairs));
             }
+            Verdict::None => {}
+            Verdict::Sound(_) => repairs.root = true,
+            Verdict::Refused(why) => {
+                repairs.root = true;
+                log.report.checkpoint = Checkpoint::Refused { why };
+            }
+            Verdict::Contradicted(why, end) => {
+                repairs.root = true;
+                proven_end = end;
+                log.report.checkpoint = Checkpoint::Refused { why };
+            }
         }
         let held = (0..).zip(&log.segments).filter(|(_, segment)| segment.state == State::Checkpoint);
         repairs.void.extend(held.map(|(index, _)| index));
-        let mut gathered = Gathered { last_batch: log.next_batch - 1, ..Gathered::default() };
-        let mut tail = Tail::Clean;
-        let mut incomplete = Vec::new();
-        let mut ends: Vec<Option<Scanned>> = Vec::new();
-        ends.resize_with(used.len(), || None);
-        let mut failed = None;
-        scan_all(&log.scanner(), &used, &mut |job, scanned| match scanned {
-            Ok(mut scanned) => {
-                log.merge(load, &mut scanned, &mut gathered);
-                ends[job] = Some(scanned);
+        let mut gathered =
+            Gathered { last_batch: log.next_batch - 1, removed: Index::new()?, larges: Vec::new(), lost: Vec::new() };
+        let mut end = LogEnd { tail: Tail::Clean, incomplete: Vec::new() };
+        for part in 0..parts {
+            let part = Part { number: part, of: parts };
+            let ends = log.scan_part(load, &used, part, &mut gathered, &mut *scan_all)?;
+            if part.is_first() {
+                end = log.judge_ends(&used, ends, proven_end, &mut repairs)?;
             }
-            Err(error) => failed = Some(error),
-        });
-        if let Some(error) = failed {
-            return Err(error);
-        }
-        for (position, (header, scanned)) in used.iter().zip(ends).enumerate() {
-            let Some(scanned) = scanned else { continue };
-            let newest = position + 1 == used.len();
-            let (gaps, sealed) = (scanned.gaps, scanned.sealed);
-            if sealed {
-                // Complete, gaps aside.
-            } else if newest {
-                log.head = Some(Head { segment: header.index, at: scanned.end.next_multiple_of(LINE as u32) });
-                tail = match scanned {
-                    Scanned { untidy: true, end, .. } => {
-                        let offset = log.geometry().start_of(header.index) + u64::from(end);
-                        // Bytes within a line that acknowledged records share are cut off, never written over.
-                        repairs.cut = (!end.is_multiple_of(LINE as u32)).then_some(end);
-                        Tail::Torn { offset, discarded: 0 }
-                    }
-                    Scanned { closed: true, .. } => Tail::Clean,
-                    _ => Tail::Unclean,
-                };
-                log.closed = tail == Tail::Clean;
-            } else {
-                log.damaged_records(header.index, scanned.end, log.batch_limit().max(scanned.end + 1));
+            let incomplete = core::mem::take(&mut end.incomplete);
+            for (header, may_be_torn) in &incomplete {
+                if let Some((cut, discarded)) = log.scan_gaps(load, header, *may_be_torn, part, &mut gathered)?
+                    && part.is_first()
+                {
+                    let offset = log.geometry().start_of(header.index) + u64::from(cut);
+                    end.tail = Tail::Torn { offset, discarded };
+                    repairs.cut = Some(cut);
+                    log.head = Some(Head { segment: header.index, at: cut.next_multiple_of(LINE as u32) });
+                    log.closed = false;
+                }
             }
-            if gaps {
-                incomplete.push((*header, newest && !sealed));
+            end.incomplete = incomplete;
+            for (sequence, lost) in core::mem::take(&mut gathered.lost) {
+                log.admit_lost(load, lost, sequence, &gathered.removed)?;
             }
-        }
-        for (header, may_be_torn) in incomplete {
-            if let Some((cut, discarded)) = log.scan_gaps(load, &header, may_be_torn, &mut gathered)? {
-                let offset = log.geometry().start_of(header.index) + u64::from(cut);
-                tail = Tail::Torn { offset, discarded };
-                repairs.cut = Some(cut);
-                log.head = Some(Head { segment: header.index, at: cut.next_multiple_of(LINE as u32) });
-                log.closed = false;
-            }
+            gathered.removed.clear(0);
         }
         if let Some(head) = log.head {
             repairs.seal = log.segments[head.segment as usize].state == State::Quarantined;
@@ -161,13 +184,99 @@ impl Log {
             // Numbers that no pool ever reached; going on from them would end at ones that nobody reads.
             return Err(Error::Damaged { offset: log.geometry().first_segment });
         }
-        log.finish(load, gathered)?;
-        log.report.tail = tail;
+        log.finish(load, gathered.larges)?;
+        log.report.tail = end.tail;
         log.report.keys = log.keys.len();
         log.report.lost_keys = log.lost_places.len() as u64;
         log.report.damage.sort_by_key(|damage| damage.offset);
         log.replan();
         Ok((log, repairs))
+    }
+
+    /// Scans all segments for the keys of one part. Returns how each segment ended.
+    fn scan_part(
+        &mut self,
+        load: &impl Load,
+        used: &[Header],
+        part: Part,
+        gathered: &mut Gathered,
+        scan_all: impl FnOnce(&Scanner, &[Header], &mut dyn FnMut(usize, Result<Scanned, Error>)),
+    ) -> Result<Vec<Option<Scanned>>, Error> {
+        let mut ends: Vec<Option<Scanned>> = dram::with_room(used.len())?;
+        ends.resize_with(used.len(), || None);
+        let mut failed = None;
+        let mut merged = 0;
+        scan_all(&self.scanner(part), used, &mut |job, scanned| {
+            if failed.is_some() {
+                return;
+            }
+            let taken =
+                scanned.and_then(|mut scanned| self.merge(load, &mut scanned, part, gathered).map(|()| scanned));
+            match taken {
+                Ok(scanned) => {
+                    merged += 1;
+                    ends[job] = Some(scanned);
+                }
+                Err(error) => failed = Some(error),
+            }
+        });
+        match failed {
+            Some(Error::NoMemory { .. }) => Err(self.no_memory_for(used.len() as u64, merged, part, gathered)),
+            Some(error) => Err(error),
+            None => Ok(ends),
+        }
+    }
+
+    /// How much all of the index would take, by what it took so far: `merged` of the segments of this part.
+    fn no_memory_for(&self, segments: u64, merged: u64, part: Part, gathered: &Gathered) -> Error {
+        let done = u64::from(part.number) * segments + merged + 1;
+        let all = u64::from(part.of) * segments;
+        let so_far = u128::from(self.index_bytes() + gathered.removed.bytes());
+        let index = (so_far * u128::from(all) / u128::from(done)) as u64;
+        Error::NoMemory { needed: index + Log::least_dram(self.geometry()) }
+    }
+
+    /// Judges how each segment ended: where the log goes on, and what is damaged.
+    fn judge_ends(
+        &mut self,
+        used: &[Header],
+        ends: Vec<Option<Scanned>>,
+        proven_end: Option<Head>,
+        repairs: &mut Repairs,
+    ) -> Result<LogEnd, NoRoom> {
+        let mut tail = Tail::Clean;
+        let mut incomplete = Vec::new();
+        for (position, (header, scanned)) in used.iter().zip(ends).enumerate() {
+            let Some(scanned) = scanned else { continue };
+            let newest = position + 1 == used.len();
+            let (gaps, sealed) = (scanned.gaps, scanned.sealed);
+            let missing = proven_end.filter(|end| end.segment == header.index && scanned.end + LINE as u32 <= end.at);
+            if sealed {
+                // Complete, gaps aside.
+            } else if let Some(end) = missing {
+                self.damaged_records(header.index, scanned.end, end.at);
+                self.head = Some(end);
+            } else if newest {
+                self.head = Some(Head { segment: header.index, at: scanned.end.next_multiple_of(LINE as u32) });
+                tail = match scanned {
+                    Scanned { untidy: true, end, .. } => {
+                        let offset = self.geometry().start_of(header.index) + u64::from(end);
+                        // Bytes within a line that acknowledged records share are cut off, never written over.
+                        repairs.cut = (!end.is_multiple_of(LINE as u32)).then_some(end);
+                        Tail::Torn { offset, discarded: 0 }
+                    }
+                    Scanned { closed: true, .. } => Tail::Clean,
+                    _ => Tail::Unclean,
+                };
+                self.closed = tail == Tail::Clean;
+            } else {
+                self.damaged_records(header.index, scanned.end, self.batch_limit().max(scanned.end + 1));
+            }
+            if gaps {
+                dram::push(&mut incomplete, (*header, newest && !sealed))?;
+            }
+        }
+        Ok(LogEnd { tail, incomplete })
     }
 
     /// Writes what recovery found missing, so that the next recovery finds the same, whatever is written from now on.
@@ -264,21 +373,31 @@ impl Log {
         Ok(kept)
     }
 
-    fn scanner(&self) -> Scanner {
-        Scanner { uuid: self.superblock.uuid, geometry: *self.geometry(), hasher: self.hasher, bad: self.bad.clone() }
+    fn scanner(&self, part: Part) -> Scanner {
+        let uuid = self.superblock.uuid;
+        Scanner { uuid, geometry: *self.geometry(), hasher: self.hasher, bad: self.bad.clone(), part }
     }
 
     /// Takes over what the scan of a segment found, and leaves only how the segment ended.
-    fn merge(&mut self, load: &impl Load, scanned: &mut Scanned, gathered: &mut Gathered) {
-        self.report.records += scanned.records;
-        self.report.bytes_scanned += scanned.bytes;
+    fn merge(
+        &mut self,
+        load: &impl Load,
+        scanned: &mut Scanned,
+        part: Part,
+        gathered: &mut Gathered,
+    ) -> Result<(), Error> {
+        if part.is_first() {
+            self.report.records += scanned.records;
+            self.report.bytes_scanned += scanned.bytes;
+        }
         gathered.last_batch = gathered.last_batch.max(scanned.last_batch);
         self.next_sequence = self.next_sequence.max(scanned.next_sequence);
         let mut more = core::mem::take(&mut scanned.more).into_iter();
         for op in core::mem::take(&mut scanned.ops) {
             let more = if matches!(op.kind, Kind::PutLarge | Kind::Lost) { more.next() } else { None };
-            self.admit(load, &op, more, gathered);
+            self.admit(load, &op, more, gathered)?;
         }
+        Ok(())
     }
 
     /// Walks a segment that has gaps again, now that the newest batch is known: judges each gap, and indexes what lies
@@ -288,9 +407,10 @@ impl Log {
         load: &impl Load,
         header: &Header,
         may_be_torn: bool,
+        part: Part,
         gathered: &mut Gathered,
     ) -> Result<Option<(u32, u64)>, Error> {
-        let scanner = self.scanner();
+        let scanner = self.scanner(part);
         let segment = self.geometry().start_of(header.index);
         let mut walk = Walk::new(&self.superblock.uuid, self.geometry(), header, &self.bad);
         let mut counts = false;
@@ -306,7 +426,7 @@ impl Log {
                     for op in Ops::of(walk.frame(at, &frame)) {
                         sealed |= op.header.kind == Kind::End;
                         if counts && let Some((op, more)) = scanner.found(segment + u64::from(at), &op) {
-                            self.admit(load, &op, more, gathered);
+                            self.admit(load, &op, more, gathered)?;
                         }
                     }
                     if sealed {
@@ -317,7 +437,9 @@ impl Log {
                     if may_be_torn && is_torn(from, to, tidy, &next, gathered.last_batch) {
                         torn = Some((from, 0));
                     } else {
-                        self.damaged_records(header.index, from, to);
+                        if part.is_first() {
+                            self.damaged_records(header.index, from, to);
+                        }
                         counts = true;
                     }
                 }
@@ -334,17 +456,23 @@ impl Log {
         self.quarantine(segment);
     }
 
-    /// Puts a valid operation into the index, unless a newer one on its key is there.
-    fn admit(&mut self, load: &impl Load, op: &FoundOp, more: Option<More>, gathered: &mut Gathered) {
+    /// Puts a valid operation into the index, unless a newer one on its key is there; a removal among those that are
+    /// gathered.
+    fn admit(
+        &mut self,
+        load: &impl Load,
+        op: &FoundOp,
+        more: Option<More>,
+        gathered: &mut Gathered,
+    ) -> Result<(), Error> {
         let FoundOp { hash, place, sequence, cost, kind } = *op;
         let is_put = matches!(kind, Kind::Put | Kind::PutLarge);
         self.largest = self.largest.max(cost);
         if let Some(More::Lost(lost)) = more {
             self.count_removal(place, cost);
-            gathered.lost.push((sequence, lost));
-            return;
+            return Ok(dram::push(&mut gathered.lost, (sequence, lost))?);
         }
-        let old = self.find_other(load, op);
+        let old = self.find_other(load, op, gathered);
         if kind == Kind::Remove {
             self.count_removal(place, cost);
         }
@@ -358,52 +486,71 @@ impl Log {
                 if is_put {
                     self.stale.add(self.stale.counter(hash));
                 }
-                return;
+                return Ok(());
             }
             if old.header.is_put() {
                 self.count_dead(old.place, old.header.cost());
                 self.stale.add(self.stale.counter(hash));
             }
         }
-        let index = if kind == Kind::Chunk { &mut self.chunks } else { &mut self.keys };
+        self.reserve_in_recovery(kind, gathered)?;
         match &old {
-            Some(old) => index.replace(old.slot, place),
-            None => index.insert(hash, place),
+            Some(old) if (old.header.kind == Kind::Remove) == (kind == Kind::Remove) => {
+                self.index_of(kind, gathered).replace(old.slot, place);
+            }
+            old => {
+                if let Some(old) = old {
+                    self.index_of(old.header.kind, gathered).remove(hash, old.slot);
+                }
+                self.index_of(kind, gathered).insert(hash, place);
+            }
         }
-        match kind {
-            Kind::Remove => gathered.removals.push((hash, place)),
-            Kind::Chunk => {}
-            _ => self.count_live(place, cost),
+        if is_put {
+            self.count_live(place, cost);
         }
         if let Some(More::Large(large)) = more {
             self.next_sequence = self.next_sequence.max(large.object.saturating_add(1));
-            gathered.larges.push((hash, place, cost, large));
+            dram::push(&mut gathered.larges, (hash, place, cost, large))?;
+        }
+        Ok(())
+    }
+
+    /// The index in which recovery keeps operations of this kind.
+    fn index_of<'a>(&'a mut self, kind: Kind, gathered: &'a mut Gathered) -> &'a mut Index {
+        match kind {
+            Kind::Chunk => &mut self.chunks,
+            Kind::Remove => &mut gathered.removed,
+            _ => &mut self.keys,
         }
     }
 
-    /// Finds the operation that the index has on the key of `op`. Most keys have none of their hash, and are not looked
-    /// at.
-    fn find_other(&self, load: &impl Load, op: &FoundOp) -> Option<log::Found> {
-        let index = if op.kind == Kind::Chunk { &self.chunks } else { &self.keys };
-        index.find(op.hash, |_| true)?;
+    /// Makes sure that one more operation can enter its index. What fitted while the pool was used fits now, if with
+    /// other chains.
+    fn reserve_in_recovery(&mut self, kind: Kind, gathered: &mut Gathered) -> Result<(), NoRoom> {
+        let limit = self.memory_limit.saturating_add(self.memory_limit / 8);
+        let room = limit.saturating_sub(self.dram() + gathered.removed.bytes());
+        self.index_of(kind, gathered).reserve(1, room)
+    }
+
+    /// Finds the operation that is known of the key of `op`. Most keys have none of their hash, and are not looked at.
+    fn find_other(&self, load: &impl Load, op: &FoundOp, gathered: &Gathered) -> Option<log::Found> {
+        let indices = match op.kind {
+            Kind::Chunk => [Some(&self.chunks), None],
+            _ => [Some(&self.keys), Some(&gathered.removed)],
+        };
+        let known = |index: &&Index| index.find(op.hash, |_| true).is_some();
+        let mut indices = indices.into_iter().flatten().filter(known).peekable();
+        indices.peek()?;
         let header = self.peek(load, op.place, 0).ok()??.header;
         let mut key = Vec::new();
         self.append(load, op.place + header.key_at() as u64, header.key_len, &mut key).ok()?;
-        self.find_in(index, load, op.hash, &key).ok().flatten()
+        indices.find_map(|index| self.find_in(index, load, op.hash, &key).ok().flatten())
     }
 
-    /// Takes removals out of the index again, and chunks whose value is not there any more.
-    fn finish(&mut self, load: &impl Load, gathered: Gathered) -> Result<(), Error> {
-        for (sequence, lost) in gathered.lost {
-            self.admit_lost(load, lost, sequence)?;
-        }
-        for (hash, place) in gathered.removals {
-            if let Some(slot) = self.keys.find_place(hash, place) {
-                self.keys.remove(hash, slot);
-            }
-        }
-        let mut kept = Index::new();
-        for (hash, place, cost, large) in gathered.larges {
+    /// Takes chunks out of the index again whose value is not there any more.
+    fn finish(&mut self, load: &impl Load, larges: Vec<(u64, u64, u64, Large)>) -> Result<(), Error> {
+        let mut kept = Index::new()?;
+        for (hash, place, cost, large) in larges {
             if self.keys.find_place(hash, place).is_none() {
                 continue;
             }
@@ -415,6 +562,7 @@ impl Log {
                 };
                 let hash = self.hash(&key);
                 self.chunks.remove(hash, found.slot);
+                kept.reserve(1, u64::MAX)?;
                 kept.insert(hash, found.place);
                 self.count_live(found.place, found.header.cost());
             }
@@ -474,9 +622,9 @@ mod tests {
         #[test]
         fn the_order_of_segments_does_not_matter(keys in proptest::collection::vec(any::<u64>(), 64)) {
             let memory = sample();
-            let expected = memory.read(|load| Log::recover(&load, Source::Records)).unwrap().unwrap().0;
+            let expected = memory.read(|load| Log::recover(&load, Source::Records, u64::MAX)).unwrap().unwrap().0;
             let shuffled = memory.read(|load| {
-                Log::recover_by(&load, Source::Records, |scanner, headers, merge| {
+                Log::recover_by(&load, Source::Records, u64::MAX, |scanner, headers, merge| {
                     let mut jobs: Vec<usize> = (0..headers.len()).collect();
                     jobs.sort_by_key(|job| keys[*job % 64].rotate_left(*job as u32 / 64));
                     jobs.into_iter().for_each(|job| merge(job, scanner.scan(&load, &headers[job])));

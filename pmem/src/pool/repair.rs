@@ -4,7 +4,6 @@
 //! ends that: it costs exactly what opening reported as unreadable. It moves live operations as cleaning does, so a
 //! power cut in it is as safe as one in cleaning.
 
-use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
 use crate::error::Error;
@@ -15,6 +14,7 @@ use crate::pool::log::{Log, Peek};
 use crate::pool::report::{Damage, DamageKind};
 use crate::pool::segment::{Found, Header, State};
 use crate::pool::stage::Stage;
+use crate::pool::stale::Counts;
 use crate::pool::walk::{Step, Walk};
 
 /// How much is moved with one fence, in bytes.
@@ -138,7 +138,7 @@ impl Log {
         // What unreadable records would have been counted as is not known.
         self.stale_uncertain = true;
         let walk = Walk::new(&self.superblock.uuid, self.geometry(), header, &self.bad);
-        let mut cleaning = Cleaning { segment: header.index, walk, dropped: BTreeMap::new() };
+        let mut cleaning = Cleaning { segment: header.index, walk, dropped: Counts::default() };
         let mut ended = false;
         while !ended {
             let mut moved = Stage::default();

@@ -94,11 +94,14 @@ pub enum DamageKind {
     Segment,
     /// The headers of another segment of the pool: segments were swapped or copied.
     MisplacedSegment,
+    /// A segment as it was at an earlier time: what was written to it since is missing, or what was removed from it is
+    /// back.
+    Outdated,
     /// One or more records.
     Records,
     /// Parts of a large value: the key is there, its value is not readable.
     Value,
-    /// A part of a checkpoint. All records were read instead, and nothing is lost.
+    /// A part of a checkpoint, or one that is not of this end of the log. All records were read instead, and nothing is lost.
     Checkpoint,
     /// Anything: the medium cannot read the bytes any more, or scrubbing has found them changed.
     Media,
@@ -114,6 +117,7 @@ impl fmt::Display for Damage {
             DamageKind::SegmentHeader => "one of the two headers of a segment (the other one is used)",
             DamageKind::Segment => "both headers of a segment: its records are not readable",
             DamageKind::MisplacedSegment => "another segment of the pool: segments were swapped or copied",
+            DamageKind::Outdated => "a segment as it was earlier: parts of an image were lost, or restored",
             DamageKind::Records => "records",
             DamageKind::Value => "parts of a large value",
             DamageKind::Checkpoint => "a checkpoint (all records were read instead: nothing is lost)",

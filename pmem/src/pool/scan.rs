@@ -9,6 +9,7 @@ use siphasher::sip::SipHasher13;
 use crate::error::Error;
 use crate::medium::Load;
 use crate::pool::bad::BadRanges;
+use crate::pool::dram;
 use crate::pool::record::{FrameOp, Kind, Large, Lost, Ops};
 use crate::pool::segment::Header;
 use crate::pool::superblock::Geometry;
@@ -52,6 +53,27 @@ pub(crate) struct Scanner {
     pub geometry: Geometry,
     pub hasher: SipHasher13,
     pub bad: BadRanges,
+    pub part: Part,
+}
+
+/// Some of the keys, by their hash: those that one reading of the segments is for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Part {
+    pub number: u32,
+    /// How many parts there are, a power of two.
+    pub of: u32,
+}
+
+impl Part {
+    /// Whether this is the first part, with which all that does not belong to a key is read.
+    pub(crate) fn is_first(self) -> bool {
+        self.number == 0
+    }
+
+    /// Whether a key of this hash belongs to it. By bits that a lost key's record has, too.
+    fn has(self, hash: u64) -> bool {
+        (hash >> 16) as u32 & (self.of - 1) == self.number
+    }
 }
 
 /// An operation on a key, or a chunk.
@@ -92,7 +114,7 @@ pub(crate) struct Scanned {
 }
 
 impl Scanner {
-    /// Takes down an operation of the frame at `start`, if recovery has anything to do with it.
+    /// Takes down an operation of the frame at `start`, if it is of this part and recovery has anything to do with it.
     pub(crate) fn found(&self, start: u64, op: &FrameOp<'_>) -> Option<(FoundOp, Option<More>)> {
         let more = match op.header.kind {
             Kind::End | Kind::Cut | Kind::Close => return None,
@@ -100,8 +122,17 @@ impl Scanner {
             Kind::Lost => Some(More::Lost(Lost::decode(op.key)?)),
             Kind::Put | Kind::Remove | Kind::Chunk => None,
         };
+        let hash = self.hasher.hash(op.key);
+        let of_part = match &more {
+            _ if op.header.kind == Kind::Chunk => self.part.is_first(),
+            Some(More::Lost(lost)) => self.part.has(lost.hash),
+            _ => self.part.has(hash),
+        };
+        if !of_part {
+            return None;
+        }
         let found = FoundOp {
-            hash: self.hasher.hash(op.key),
+            hash,
             place: start + op.at as u64,
             sequence: op.header.sequence,
             cost: op.header.cost(),
@@ -129,8 +160,10 @@ impl Scanner {
                         if !scanned.gaps
                             && let Some((found, more)) = self.found(segment + u64::from(at), &op)
                         {
-                            scanned.ops.push(found);
-                            scanned.more.extend(more);
+                            dram::push(&mut scanned.ops, found)?;
+                            if let Some(more) = more {
+                                dram::push(&mut scanned.more, more)?;
+                            }
                         }
                     }
                     if scanned.sealed {

@@ -23,7 +23,7 @@ pub(crate) const HEADER: u32 = LINE as u32;
 /// header.
 pub(crate) const TRAILER: u32 = 2 * LINE as u32;
 /// Generations from here on are taken for damage. Leaves room to count on for ever.
-const GENERATION_LIMIT: u64 = 1 << 56;
+pub(crate) const GENERATION_LIMIT: u64 = 1 << 56;
 
 /// What a segment's header says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,17 +4,72 @@
 //! Counters by the key's hash answer that: zero means that no put of such a key is left. Keys that share a counter make
 //! the answer cautious, never wrong.
 
-use alloc::collections::BTreeMap;
-use alloc::vec;
 use alloc::vec::Vec;
 
+use hashbrown::HashTable;
+
+use crate::pool::dram::{NoRoom, filled};
+
 /// See the module's documentation.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(crate) struct Stale {
     /// A power of two of them. [`FULL`] means that the count is in `large`.
     counts: Vec<u8>,
     /// Counts of [`FULL`] and more.
-    large: BTreeMap<u32, u64>,
+    large: Counts,
+    /// There was no DRAM for one of those: what is counted as [`FULL`] may be anything above.
+    uncertain: bool,
+}
+
+/// Numbers by counter, as many as there is DRAM for.
+#[derive(Debug, Default)]
+pub(crate) struct Counts(HashTable<(u32, u64)>);
+
+impl Counts {
+    /// The number of a counter; 0 if it has none.
+    pub(crate) fn get(&self, counter: u32) -> u64 {
+        self.0.find(scatter(counter), |(known, _)| *known == counter).map_or(0, |(_, count)| *count)
+    }
+
+    /// All numbers, in any order.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (u32, u64)> {
+        self.0.iter().copied()
+    }
+
+    /// Adds to the number of a counter.
+    pub(crate) fn add(&mut self, counter: u32, count: u64) -> Result<(), NoRoom> {
+        self.set(counter, self.get(counter).saturating_add(count))
+    }
+
+    fn set(&mut self, counter: u32, count: u64) -> Result<(), NoRoom> {
+        match self.0.find_mut(scatter(counter), |(known, _)| *known == counter) {
+            Some((_, known)) => *known = count,
+            None => {
+                self.0.try_reserve(1, |(counter, _)| scatter(*counter)).map_err(|_| NoRoom)?;
+                self.0.insert_unique(scatter(counter), (counter, count), |(counter, _)| scatter(*counter));
+            }
+        }
+        Ok(())
+    }
+
+    fn remove(&mut self, counter: u32) {
+        if let Ok(entry) = self.0.find_entry(scatter(counter), |(known, _)| *known == counter) {
+            entry.remove();
+        }
+    }
+
+    fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    fn bytes(&self) -> u64 {
+        self.0.allocation_size() as u64
+    }
+}
+
+/// Counters are bits of a hash already; a table wants the high bits to differ, too.
+fn scatter(counter: u32) -> u64 {
+    u64::from(counter).wrapping_mul(0x9E37_79B9_7F4A_7C15)
 }
 
 const FULL: u8 = u8::MAX;
@@ -25,9 +80,18 @@ const LARGE: usize = 16;
 
 impl Stale {
     /// For a medium of `len` bytes: a counter for each 256 of them.
-    pub(crate) fn new(len: u64) -> Stale {
-        let counters = (len / 256).next_power_of_two().clamp(1 << 12, 1 << 30);
-        Stale { counts: vec![0; counters as usize], large: BTreeMap::new() }
+    pub(crate) fn new(len: u64) -> Result<Stale, NoRoom> {
+        Ok(Stale { counts: filled(Self::counters(len), 0)?, large: Counts::default(), uncertain: false })
+    }
+
+    /// How many counters a medium of `len` bytes has; each takes a byte.
+    pub(crate) fn counters(len: u64) -> usize {
+        (len / 256).next_power_of_two().clamp(1 << 12, 1 << 30) as usize
+    }
+
+    /// Whether counts may be higher than they say.
+    pub(crate) fn is_uncertain(&self) -> bool {
+        self.uncertain
     }
 
     /// Which counter a hash has. The index uses the low bits of the hash, this the high ones.
@@ -38,7 +102,7 @@ impl Stale {
     /// The count of one counter.
     pub(crate) fn count(&self, counter: u32) -> u64 {
         match self.counts[counter as usize] {
-            FULL => self.large.get(&counter).copied().unwrap_or(u64::from(FULL)),
+            FULL => self.large.get(counter).max(u64::from(FULL)),
             count => u64::from(count),
         }
     }
@@ -56,19 +120,20 @@ impl Stale {
     fn set(&mut self, counter: u32, count: u64) {
         if count < u64::from(FULL) {
             if self.counts[counter as usize] == FULL {
-                self.large.remove(&counter);
+                self.large.remove(counter);
             }
             self.counts[counter as usize] = count as u8;
         } else {
             self.counts[counter as usize] = FULL;
-            self.large.insert(counter, count);
+            self.uncertain |= self.large.set(counter, count).is_err();
         }
     }
 
     /// Sets every count to zero.
     pub(crate) fn clear(&mut self) {
         self.counts.fill(0);
-        self.large.clear();
+        self.large = Counts::default();
+        self.uncertain = false;
     }
 
     /// How many parts there are.
@@ -90,9 +155,10 @@ impl Stale {
             return;
         }
         out.extend_from_slice(counts);
-        for (counter, count) in self.large.range(first as u32..(first + counts.len()) as u32) {
-            out.extend_from_slice(&u64::from(*counter).to_le_bytes());
-            out.extend_from_slice(&count.to_le_bytes());
+        let full = (first as u32..).zip(counts).filter(|(_, count)| **count == FULL);
+        for (counter, _) in full {
+            out.extend_from_slice(&u64::from(counter).to_le_bytes());
+            out.extend_from_slice(&self.count(counter).to_le_bytes());
         }
     }
 
@@ -126,7 +192,13 @@ impl Stale {
 
     /// DRAM that the counters take, in bytes.
     pub(crate) fn bytes(&self) -> u64 {
-        (self.counts.len() + self.large.len() * 2 * size_of::<(u32, u64)>()) as u64
+        self.counts.len() as u64 + self.large.bytes()
+    }
+}
+
+impl PartialEq for Stale {
+    fn eq(&self, other: &Stale) -> bool {
+        self.counts == other.counts && self.large.iter().all(|(counter, count)| other.count(counter) == count)
     }
 }
 
@@ -136,7 +208,7 @@ mod tests {
 
     #[test]
     fn counts_beyond_a_byte_come_back_down() {
-        let mut stale = Stale::new(1 << 20);
+        let mut stale = Stale::new(1 << 20).unwrap();
         let counter = stale.counter(u64::MAX);
         for count in 1..=1000 {
             stale.add(counter);
@@ -153,12 +225,12 @@ mod tests {
 
     #[test]
     fn what_a_checkpoint_keeps_is_added_to_what_was_counted_since() {
-        let mut stale = Stale::new(16 << 20);
+        let mut stale = Stale::new(16 << 20).unwrap();
         let counters = [0u64, 16383, 16384, 65535].map(|counter| stale.counter(counter << 32));
         for (counter, count) in counters.into_iter().zip([3, 254, 255, 1000]) {
             (0..count).for_each(|_| stale.add(counter));
         }
-        let mut other = Stale::new(16 << 20);
+        let mut other = Stale::new(16 << 20).unwrap();
         counters.into_iter().for_each(|counter| other.add(counter));
         let mut len = 0;
         for part in 0..stale.parts() {

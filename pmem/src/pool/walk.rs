@@ -8,6 +8,7 @@ use alloc::vec::Vec;
 use crate::error::Error;
 use crate::medium::{LINE, Load};
 use crate::pool::bad::BadRanges;
+use crate::pool::dram;
 use crate::pool::record::{BATCH_LIMIT, FRAME_HEADER, FrameHeader, Kind, LEAST_FRAME, Large, Ops, Salt};
 use crate::pool::segment::{HEADER, Header};
 use crate::pool::superblock::Geometry;
@@ -200,7 +201,7 @@ impl Walk {
             return Ok(());
         }
         let bytes = len.max(WINDOW).min(self.limit - at);
-        self.window.resize(bytes as usize, 0);
+        dram::resize(&mut self.window, bytes as usize)?;
         self.window_at = at;
         self.bad.load_readable(load, self.start + u64::from(at), &mut self.window)?;
         Ok(())

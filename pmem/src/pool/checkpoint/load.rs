@@ -3,7 +3,6 @@
 //! A block that is not as it was written ends the checkpoint: the log is read as after a crash, in place, and what the
 //! checkpoint said is forgotten. When all blocks were read, the segments that hold them become free.
 
-use alloc::vec;
 use alloc::vec::Vec;
 use core::ops::Range;
 
@@ -11,6 +10,7 @@ use super::{BLOCK_HEADER, DIRECTORY_BLOCKS, DIRECTORY_LEN, Layout, ROOT, Root, R
 use crate::crc32c::Crc32c;
 use crate::error::Error;
 use crate::medium::{Load, Store};
+use crate::pool::dram;
 use crate::pool::index::{Index, Missing};
 use crate::pool::log::Log;
 use crate::pool::record::{Kind, Large};
@@ -30,6 +30,8 @@ pub(crate) struct Held {
     /// The part of the directory that was read last, and its places.
     places: Option<(u32, Vec<u64>)>,
     block: Vec<u8>,
+    /// The checkpoint is not as it was written: only the log counts.
+    spoilt: bool,
     /// The next block that is to be read if nobody needs another one before.
     next: u32,
 }
@@ -51,6 +53,7 @@ impl Held {
             directory: root.directory,
             places: None,
             block: Vec::new(),
+            spoilt: false,
             next: 0,
         }
     }
@@ -66,7 +69,7 @@ impl Held {
         if range.is_empty() {
             return Ok(Some(&[]));
         }
-        self.block.resize((range.end - range.start) as usize, 0);
+        dram::resize(&mut self.block, (range.end - range.start) as usize)?;
         self.row.read(load, geometry, range.start, &mut self.block)?;
         Ok(open_block(self.salt, number, &self.block))
     }
@@ -75,7 +78,7 @@ impl Held {
     fn place_of(&mut self, load: &impl Load, geometry: &Geometry, number: u32) -> Result<Option<Range<u64>>, Error> {
         let part = number / DIRECTORY_BLOCKS;
         if self.places.as_ref().is_none_or(|(known, _)| *known != part) {
-            let mut block = vec![0; DIRECTORY_LEN];
+            let mut block = [0; DIRECTORY_LEN];
             let at = self.directory + u64::from(part) * DIRECTORY_LEN as u64;
             self.row.read(load, geometry, at, &mut block)?;
             let Some(content) = open_block(self.salt, self.blocks + part, &block) else { return Ok(None) };
@@ -150,33 +153,44 @@ impl Log {
 
     /// Reads a block, unless it is one of the pages that were read before.
     fn read_number(&mut self, load: &impl Load, number: u32) -> Result<(), Error> {
-        let Some(mut held) = self.checkpoint.take() else { return self.read_log(load, Some(ROOT)) };
+        let Some(mut held) = self.checkpoint.take() else { return self.read_log(load, None) };
         let geometry = *self.geometry();
-        let layout = held.layout;
+        let sound = self.take_block(load, &mut held, number);
+        let range = held.place_of(load, &geometry, number).unwrap_or(None);
+        let place = range.map_or(ROOT, |range| held.row.place(&geometry, range.start));
+        let spoilt = held.spoilt;
+        self.checkpoint = Some(held);
+        match sound {
+            Ok(true) => Ok(()),
+            Err(error @ Error::NoMemory { .. }) => Err(error),
+            // A place beyond the row is as wrong as a checksum.
+            Ok(false) | Err(_) => self.read_log(load, (!spoilt).then_some(place)),
+        }
+    }
+
+    /// Takes over what a block says, unless it is one of the pages that were read before. `false` if it is not as it was
+    /// written.
+    fn take_block(&mut self, load: &impl Load, held: &mut Held, number: u32) -> Result<bool, Error> {
+        let (geometry, layout) = (*self.geometry(), held.layout);
         let missing = match number {
             _ if number >= layout.chunk_page(0) => self.chunks.is_missing(number - layout.chunk_page(0)),
             _ if number >= layout.key_page(0) => self.keys.is_missing(number - layout.key_page(0)),
             _ => true,
         };
-        let sound = match missing {
-            false => true,
-            // A place beyond the row is as wrong as a checksum.
-            true => match held.read_block(load, &geometry, number).unwrap_or(None) {
-                None => false,
-                Some(content) if number >= layout.chunk_page(0) => {
-                    self.chunks.decode_page(number - layout.chunk_page(0), content, geometry.len)
-                }
-                Some(content) if number >= layout.key_page(0) => {
-                    self.keys.decode_page(number - layout.key_page(0), content, geometry.len)
-                }
-                Some(content) if number >= layout.stale(0) => self.stale.decode(number - layout.stale(0), content),
-                Some(_) => false,
-            },
-        };
-        let range = held.place_of(load, &geometry, number).unwrap_or(None);
-        let place = range.map_or(ROOT, |range| held.row.place(&geometry, range.start));
-        self.checkpoint = Some(held);
-        if sound { Ok(()) } else { self.read_log(load, Some(place)) }
+        if !missing || held.spoilt {
+            return Ok(!missing);
+        }
+        Ok(match held.read_block(load, &geometry, number)? {
+            None => false,
+            Some(content) if number >= layout.chunk_page(0) => {
+                self.chunks.decode_page(number - layout.chunk_page(0), content, geometry.len)?
+            }
+            Some(content) if number >= layout.key_page(0) => {
+                self.keys.decode_page(number - layout.key_page(0), content, geometry.len)?
+            }
+            Some(content) if number >= layout.stale(0) => self.stale.decode(number - layout.stale(0), content),
+            Some(_) => false,
+        })
     }
 
     /// Reads on: at most `blocks` blocks that are still to be read. Says whether any are left.
@@ -211,6 +225,8 @@ impl Log {
         if self.checkpoint.is_some() {
             self.read_on(store, u32::MAX)?;
             self.release_checkpoint(store)?;
+        } else if self.keys.is_missing(0) {
+            self.read_log(store, None)?;
         }
         Ok(())
     }
@@ -231,8 +247,16 @@ impl Log {
     /// Reads the log instead of the checkpoint, because bytes of either are not as they were written; those at
     /// `damaged` are the checkpoint's. Everything that is durable is in the log, so the state of now is what it
     /// tells.
+    ///
+    /// The index that the checkpoint told is given back before. Where that is not DRAM enough, none of it is there, and
+    /// whoever needs a page of it comes here again.
     pub(super) fn read_log(&mut self, load: &impl Load, damaged: Option<u64>) -> Result<(), Error> {
-        let (scanned, _repairs) = Log::recover(load, Source::Records)?;
+        self.keys.forget();
+        self.chunks.forget();
+        if let Some(held) = &mut self.checkpoint {
+            held.spoilt = true;
+        }
+        let (scanned, _repairs) = Log::recover(load, Source::Records, self.memory_limit)?;
         self.keys = scanned.keys;
         self.chunks = scanned.chunks;
         self.lost_places = scanned.lost_places;

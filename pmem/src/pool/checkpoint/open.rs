@@ -2,40 +2,64 @@
 //!
 //! Read at once is what does not grow with the number of keys: the root, the *close* that it names, the sums and the
 //! table of segments. All else follows when it is needed.
+//!
+//! An opening makes the root void before it writes anything else. So a root that is whole is proof of how every segment
+//! was left: one that is otherwise now is damaged, or is what it was earlier, as after parts of an image were restored.
 
-use alloc::vec;
 use alloc::vec::Vec;
 
 use super::{Held, Layout, MAGIC, ROOT, Root, Row, SUMS, TABLE_ENTRY, TABLE_SEGMENTS, Unverified};
 use crate::error::Error;
 use crate::medium::{LINE, Load};
 use crate::pool::bad::BadRanges;
+use crate::pool::dram;
 use crate::pool::index::Index;
 use crate::pool::log::{Head, Log};
 use crate::pool::record::{FrameHeader, Kind, LEAST_FRAME, Ops, SEQUENCE_LIMIT, Salt};
-use crate::pool::segment::{HEADER, Header, State};
+use crate::pool::report::DamageKind;
+use crate::pool::segment::{GENERATION_LIMIT, HEADER, Header, Segment, State};
 
 /// What is in the root's place.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(crate) enum Verdict {
     /// Nothing.
     None,
     /// Something that does not count, and why.
     Refused(&'static str),
-    /// The root of a checkpoint that counts, and was taken over.
-    Taken {
-        /// Bytes of the checkpoint.
-        bytes: u64,
-    },
+    /// The root of a checkpoint of which segments are not as it says, and where the log ended then.
+    Contradicted(&'static str, Option<Head>),
+    /// The root of a checkpoint that counts.
+    Sound(Sound),
+}
+
+/// A checkpoint that can be taken over.
+#[derive(Debug)]
+pub(crate) struct Sound {
+    root: Root,
+    held: Held,
+    sums: Sums,
+}
+
+/// What the first blocks say.
+#[derive(Debug)]
+struct Sums {
+    next_sequence: u64,
+    largest: u64,
+    live: u64,
+    removals: u64,
+    keys: Index,
+    chunks: Index,
+    segments: Vec<Segment>,
 }
 
 impl Log {
-    /// Takes over what a checkpoint says, if there is one that counts. `used` are the segments that hold records,
-    /// oldest first, and `doubtful` says that something about the headers is not as a clean shutdown leaves it.
-    pub(crate) fn take_checkpoint(
+    /// Judges the checkpoint. `used` are the segments that hold records, oldest first; those that are not as the
+    /// checkpoint left them are taken out and set aside. `doubtful` says that something about the headers is not as a
+    /// clean shutdown leaves it.
+    pub(crate) fn judge_checkpoint(
         &mut self,
         load: &impl Load,
-        used: &[Header],
+        used: &mut Vec<Header>,
         doubtful: bool,
     ) -> Result<Verdict, Error> {
         let mut line = [0; LINE as usize];
@@ -49,54 +73,121 @@ impl Log {
                 _ => Verdict::Refused("what stands in its root's place is none"),
             });
         };
-        if doubtful {
-            return Ok(Verdict::Refused("segments are damaged, or were changed since"));
+        if self.went_on(load, &root, used)? {
+            return Ok(self.refuse_root("the pool was opened since it was written"));
         }
         let Some(row) = self.row_of(&root, load)? else {
-            return Ok(Verdict::Refused("segments that hold it are missing"));
+            return Ok(self.refuse_root("segments that hold it are missing"));
         };
-        if !self.is_newest_close(load, &root, used)? {
-            return Ok(Verdict::Refused("the pool was opened since it was written"));
+        match self.read_sums(load, &root, row)? {
+            Some((held, sums)) => self.compare(load, Sound { root, held, sums }, used, doubtful),
+            None => Ok(self.refuse_root("its first blocks are damaged")),
         }
-        let Some((held, log)) = self.read_sums(load, &root, row)? else {
-            return Ok(Verdict::Refused("its first blocks are damaged"));
-        };
-        *self = log;
-        self.checkpoint = Some(held);
-        self.unverified = self.head.map(|end| Unverified::new(self, end));
-        Ok(Verdict::Taken { bytes: root.end() + LINE })
     }
 
-    /// The segments that hold the checkpoint. `None` if they are not all there.
+    /// Notes that a root which is whole does not fit the rest of the pool.
+    fn refuse_root(&mut self, why: &'static str) -> Verdict {
+        self.note_damage(DamageKind::Checkpoint, ROOT, LINE);
+        Verdict::Refused(why)
+    }
+
+    /// Compares the segments with what a checkpoint says of them.
+    fn compare(
+        &mut self,
+        load: &impl Load,
+        sound: Sound,
+        used: &mut Vec<Header>,
+        doubtful: bool,
+    ) -> Result<Verdict, Error> {
+        let Sound { root, sums, .. } = &sound;
+        let mut outdated = false;
+        for (index, left) in (0..).zip(&sums.segments) {
+            let known = self.segments[index as usize];
+            let same = (known.generation, known.state) == (left.generation, left.state);
+            if !same && known.state != State::Quarantined {
+                outdated = true;
+                let place = self.geometry().start_of(index);
+                self.note_damage(DamageKind::Outdated, place, u64::from(self.geometry().segment_size));
+                self.quarantine(index);
+                used.retain(|header| header.index != index);
+            }
+            // Numbers that were used are not used again, whether they can be found or not.
+            self.next_generation = self.next_generation.max(left.generation + 1);
+        }
+        self.next_sequence = self.next_sequence.max(sums.next_sequence);
+        self.next_batch = self.next_batch.max(root.batch + 1);
+        let closed = used.last().filter(|newest| newest.index == root.segment);
+        let is_close = match closed {
+            Some(newest) => self.mark_at(load, newest, root.at)? == Some((Kind::Close, root.batch)),
+            None => false,
+        };
+        let end = closed.map(|_| Head { segment: root.segment, at: root.at + LINE as u32 });
+        Ok(match (outdated, is_close) {
+            (true, _) => Verdict::Contradicted("segments are older than it says", end),
+            (_, false) => Verdict::Contradicted("the log's end is missing", end),
+            _ if doubtful => Verdict::Refused("segments are damaged, or were changed since"),
+            _ => Verdict::Sound(sound),
+        })
+    }
+
+    /// Takes over what a checkpoint says. Returns how many bytes it has.
+    pub(crate) fn take_checkpoint(&mut self, sound: Sound) -> Result<u64, Error> {
+        let Sound { root, held, sums } = sound;
+        self.largest = sums.largest;
+        self.live = sums.live;
+        self.removals = sums.removals;
+        self.keys = sums.keys;
+        self.chunks = sums.chunks;
+        self.segments = sums.segments;
+        let needed = self.keys.bytes_when_read() + self.chunks.bytes_when_read() + Log::least_dram(self.geometry());
+        if needed > self.memory_limit.saturating_add(self.memory_limit / 8) {
+            return Err(Error::NoMemory { needed });
+        }
+        let end = Head { segment: root.segment, at: root.at + LINE as u32 };
+        self.unverified = Some(Unverified::new(self, end)?);
+        self.head = Some(end);
+        self.checkpoint = Some(held);
+        Ok(root.end() + LINE)
+    }
+
+    /// Whether anything was written to the log after the *close* that a root names.
+    fn went_on(&self, load: &impl Load, root: &Root, used: &[Header]) -> Result<bool, Error> {
+        let Some(newest) = used.last() else { return Ok(false) };
+        if newest.index != root.segment {
+            return Ok(newest.first_batch > root.batch);
+        }
+        // Every opening begins with a mark right behind.
+        let next = self.mark_at(load, newest, root.at + LINE as u32)?;
+        Ok(next.is_some_and(|(_, batch)| batch > root.batch))
+    }
+
+    /// The segments that hold the checkpoint. `None` if they are not all there, or the root names what no pool has.
     fn row_of(&self, root: &Root, load: &impl Load) -> Result<Option<Row>, Error> {
-        let held = self.segments.iter().zip(0..).filter(|(segment, _)| segment.state == State::Checkpoint);
-        let mut held: Vec<(u64, u32)> = held.map(|(segment, index)| (segment.generation, index)).collect();
+        let line = LINE as u32;
+        let generations = root.generation..root.generation.saturating_add(u64::from(root.segments));
+        let mut held: Vec<(u64, u32)> = Vec::new();
+        for (segment, index) in self.segments.iter().zip(0..) {
+            if segment.state == State::Checkpoint && generations.contains(&segment.generation) {
+                dram::push(&mut held, (segment.generation, index))?;
+            }
+        }
         held.sort_unstable();
-        let complete =
-            held.iter().map(|(generation, _)| *generation).eq((root.generation..).take(root.segments as usize));
+        let complete = held.iter().map(|(generation, _)| *generation).eq(generations);
         let long_enough = u64::from(root.segments) * Row::per_segment(self.geometry()) >= root.end();
-        let in_bounds = root.blocks > 0 && root.directory < load.size();
+        let in_bounds = root.blocks > 0
+            && root.directory < load.size()
+            && root.segment < self.geometry().segments
+            && root.at.is_multiple_of(line)
+            && (HEADER..=self.batch_limit() - line).contains(&root.at);
         let row = Row { segments: held.into_iter().map(|(_, segment)| segment).collect() };
         Ok((complete && long_enough && in_bounds).then_some(row))
     }
 
-    /// Whether the last thing that was written to the log is the *close* that the root names.
-    fn is_newest_close(&self, load: &impl Load, root: &Root, used: &[Header]) -> Result<bool, Error> {
-        let Some(newest) = used.last().filter(|newest| newest.index == root.segment) else { return Ok(false) };
-        let line = LINE as u32;
-        if root.at < HEADER || !root.at.is_multiple_of(line) || root.at > self.batch_limit() - line {
-            return Ok(false);
-        }
-        let close = self.mark_at(load, newest, root.at)?;
-        let is_close = |kind, batch| kind == Kind::Close && batch == root.batch;
-        // Every opening begins with a mark right behind.
-        let next = self.mark_at(load, newest, root.at + line)?;
-        let is_last = next.is_none_or(|(_, batch)| batch <= root.batch);
-        Ok(close.is_some_and(|(kind, batch)| is_close(kind, batch)) && is_last)
-    }
-
     /// The mark that is at a place of a segment, with its batch.
     fn mark_at(&self, load: &impl Load, segment: &Header, at: u32) -> Result<Option<(Kind, u64)>, Error> {
+        if at > self.batch_limit() {
+            return Ok(None);
+        }
         let place = self.geometry().start_of(segment.index) + u64::from(at);
         let mut line = [0; LINE as usize];
         BadRanges::default().load_readable(load, place, &mut line)?;
@@ -108,8 +199,8 @@ impl Log {
         Ok(Ops::of(frame).next().filter(|_| sound).map(|op| (op.header.kind, header.batch)))
     }
 
-    /// The log's state as the first blocks tell it. `None` if they are damaged, or do not fit the segments' headers.
-    fn read_sums(&self, load: &impl Load, root: &Root, row: Row) -> Result<Option<(Held, Log)>, Error> {
+    /// What the first blocks say. `None` if they are damaged.
+    fn read_sums(&self, load: &impl Load, root: &Root, row: Row) -> Result<Option<(Held, Sums)>, Error> {
         let mut held = Held::new(&self.superblock.uuid, root, row);
         let Some(sums) = held.read_block(load, self.geometry(), 0)? else { return Ok(None) };
         let Ok(sums) = <[u8; SUMS]>::try_from(sums) else { return Ok(None) };
@@ -118,6 +209,7 @@ impl Log {
         let (Some(keys), Some(chunks)) = (Index::unread(sum(4), sum(5)), Index::unread(sum(6), sum(7))) else {
             return Ok(None);
         };
+        let (keys, chunks) = (keys?, chunks?);
         let layout = Layout::new(self.geometry(), &self.stale, keys.page_count(), chunks.page_count());
         // More bytes than the medium has would overflow the accounts.
         let too_much = (1..4).any(|at| sum(at) > self.geometry().len);
@@ -125,40 +217,26 @@ impl Log {
             return Ok(None);
         }
         held.layout = layout;
-        let mut segments = vec![];
+        let mut segments = dram::with_room(self.segments.len())?;
         for number in 0..layout.tables {
             let Some(table) = held.read_block(load, self.geometry(), layout.table(number))? else { return Ok(None) };
             let (entries, _) = table.as_chunks::<TABLE_ENTRY>();
-            let known = self.segments.iter().skip((number * TABLE_SEGMENTS) as usize).take(TABLE_SEGMENTS as usize);
-            for (entry, known) in entries.iter().zip(known) {
+            for entry in entries.iter().take(TABLE_SEGMENTS as usize) {
                 let (words, _) = entry.as_chunks::<8>();
-                let word = |at: usize| u64::from_le_bytes(words[at]);
-                let too_much = word(2).max(word(3)) > self.geometry().len;
-                if word(0) != known.generation || word(1) != known.state as u64 || too_much {
+                let [generation, state, live, removals] =
+                    [0, 1, 2, 3].map(|word: usize| u64::from_le_bytes(words[word]));
+                let states = [State::Free, State::Used, State::Checkpoint];
+                let Some(state) = states.into_iter().find(|known| *known as u64 == state) else { return Ok(None) };
+                if live.max(removals) > self.geometry().len || generation >= GENERATION_LIMIT {
                     return Ok(None);
                 }
-                let mut segment = *known;
-                (segment.live, segment.removals) = (word(2), word(3));
-                segments.push(segment);
+                segments.push(Segment { state, generation, live, removals });
             }
         }
         if segments.len() != self.segments.len() {
             return Ok(None);
         }
-        let mut log = Log::new(self.superblock.clone());
-        log.report = self.report.clone();
-        log.segments = segments;
-        log.free = self.free;
-        log.next_generation = self.next_generation;
-        log.cleared_through = self.cleared_through;
-        log.next_sequence = self.next_sequence.max(sum(0));
-        log.next_batch = self.next_batch.max(root.batch + 1);
-        log.largest = sum(1);
-        log.live = sum(2);
-        log.removals = sum(3);
-        log.keys = keys;
-        log.chunks = chunks;
-        log.head = Some(Head { segment: root.segment, at: root.at + LINE as u32 });
-        Ok(Some((held, log)))
+        let (next_sequence, largest, live, removals) = (sum(0), sum(1), sum(2), sum(3));
+        Ok(Some((held, Sums { next_sequence, largest, live, removals, keys, chunks, segments })))
     }
 }

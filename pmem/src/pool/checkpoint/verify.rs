@@ -8,6 +8,7 @@ use alloc::vec::Vec;
 use super::load::Which;
 use crate::error::Error;
 use crate::medium::Load;
+use crate::pool::dram::{NoRoom, with_room};
 use crate::pool::log::{Head, Log};
 use crate::pool::record::{Kind, Ops};
 use crate::pool::segment::{Found, Header, State};
@@ -34,9 +35,10 @@ enum Progress {
 
 impl Unverified {
     /// All segments in which records are, `end` being where the log ends.
-    pub(super) fn new(log: &Log, end: Head) -> Unverified {
-        let segments: Vec<bool> = log.segments.iter().map(|segment| segment.state == State::Used).collect();
-        Unverified { left: segments.iter().filter(|it| **it).count() as u32, segments, end, walk: None }
+    pub(super) fn new(log: &Log, end: Head) -> Result<Unverified, NoRoom> {
+        let mut segments = with_room(log.segments.len())?;
+        segments.extend(log.segments.iter().map(|segment| segment.state == State::Used));
+        Ok(Unverified { left: segments.iter().filter(|it| **it).count() as u32, segments, end, walk: None })
     }
 
     /// Walks on for about `budget` bytes.

@@ -9,11 +9,12 @@ use super::{
 use crate::error::Error;
 use crate::medium::{LINE, Store};
 use crate::pool::clean::Choice;
+use crate::pool::dram::{self, NoRoom};
 use crate::pool::index::{Index, page_len};
 use crate::pool::log::Log;
 use crate::pool::record::{Kind, LEAST_FRAME};
 use crate::pool::report::DamageKind;
-use crate::pool::segment::{Header, State};
+use crate::pool::segment::{Header, Segment, State};
 
 /// Free segments that a checkpoint leaves.
 const LEFT: u32 = 1;
@@ -34,6 +35,8 @@ pub enum Shutdown {
         /// Free segments that a checkpoint would have taken.
         segments: u32,
     },
+    /// No checkpoint, for there is not enough DRAM to write one. The next opening reads every record.
+    NoMemory,
     /// No checkpoint, for there is damage: the next opening reads every record, and reports what is damaged again.
     Damaged,
 }
@@ -76,7 +79,7 @@ impl Log {
         }
         let repeats = |kind: DamageKind| kind != DamageKind::Checkpoint;
         let damaged = self.report.damage.iter().any(|damage| repeats(damage.kind));
-        if damaged || self.quarantined > 0 || !self.bad.is_empty() || self.stale_uncertain {
+        if damaged || self.quarantined > 0 || !self.bad.is_empty() || self.is_stale_uncertain() {
             return Err(Shutdown::Damaged);
         }
         let layout = Layout::new(self.geometry(), &self.stale, self.keys.page_count(), self.chunks.page_count());
@@ -112,9 +115,10 @@ impl Log {
             blocks: layout.blocks(),
             directory: 0,
         };
-        let row = self.open_row(store, segments)?;
+        let Ok(mut places) = dram::with_room(layout.blocks() as usize + 1) else { return Ok(Shutdown::NoMemory) };
+        let Ok(headers) = self.plan_row(segments) else { return Ok(Shutdown::NoMemory) };
+        let row = self.open_row(store, &headers)?;
         let salt = root.salt(&self.superblock.uuid);
-        let mut places = Vec::with_capacity(layout.blocks() as usize + 1);
         let mut at = 0;
         for number in 0..layout.blocks() {
             places.push(at);
@@ -149,44 +153,47 @@ impl Log {
         Ok(Shutdown::Checkpoint { bytes: at + LINE })
     }
 
-    /// Takes free segments for a checkpoint, those first that were used longest ago.
-    fn open_row(&mut self, store: &impl Store, segments: u32) -> Result<Row, Error> {
-        let free = self.segments.iter().zip(0..).filter(|(segment, _)| segment.state == State::Free);
-        let mut free: Vec<(u64, u32)> = free.map(|(segment, index)| (segment.generation, index)).collect();
+    /// The free segments that a checkpoint takes, those first that were used longest ago.
+    fn plan_row(&self, segments: u32) -> Result<Vec<Header>, NoRoom> {
+        let mut free = dram::with_room(self.free as usize)?;
+        let is_free = |(segment, _): &(&Segment, u32)| segment.state == State::Free;
+        free.extend(self.segments.iter().zip(0..).filter(is_free).map(|(segment, index)| (segment.generation, index)));
         free.sort_unstable();
-        free.truncate(segments as usize);
+        let mut headers = dram::with_room(segments as usize)?;
+        headers.extend(free.iter().take(segments as usize).zip(self.next_generation..).map(
+            |((_, index), generation)| Header {
+                state: State::Checkpoint,
+                index: *index,
+                generation,
+                first_sequence: self.next_sequence,
+                first_batch: self.next_batch,
+                cleared_through: self.cleared_through,
+            },
+        ));
+        Ok(headers)
+    }
+
+    /// Takes the segments for a checkpoint.
+    fn open_row(&mut self, store: &impl Store, headers: &[Header]) -> Result<Row, Error> {
         let uuid = self.superblock.uuid;
-        let header = |index: u32, generation: u64, state: State| Header {
-            state,
-            index,
-            generation,
-            first_sequence: self.next_sequence,
-            first_batch: self.next_batch,
-            cleared_through: self.cleared_through,
-        };
         // As for records: the state comes last, in one word, so that no former header reads as used.
-        let headers: Vec<Header> = free
-            .iter()
-            .zip(self.next_generation..)
-            .map(|((_, index), it)| header(*index, it, State::Checkpoint))
-            .collect();
-        for header in &headers {
+        for header in headers {
             let first = Header::places(self.geometry(), header.index)[0];
             Header { state: State::Free, ..*header }.write_at(store, &uuid, first)?;
         }
         store.fence();
-        for header in &headers {
+        for header in headers {
             header.write_state(store, Header::places(self.geometry(), header.index)[0])?;
         }
         store.fence();
-        for header in &headers {
+        for header in headers {
             header.write_at(store, &uuid, Header::places(self.geometry(), header.index)[1])?;
             let segment = &mut self.segments[header.index as usize];
             segment.state = State::Checkpoint;
             segment.generation = header.generation;
         }
-        self.next_generation += u64::from(segments);
-        self.free -= segments;
+        self.next_generation += headers.len() as u64;
+        self.free -= headers.len() as u32;
         Ok(Row { segments: headers.iter().map(|header| header.index).collect() })
     }
 

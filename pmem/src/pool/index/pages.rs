@@ -6,7 +6,9 @@
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
-use super::{BucketRef, Index, LEAST_LEVEL, MOST_LEVEL, PAGE, new_page, place_of, short};
+use crate::pool::dram::{NoRoom, with_room};
+
+use super::{BucketRef, Index, LEAST_LEVEL, MOST_LEVEL, PAGE, PAGE_BYTES, SLOTS, new_page, place_of, short};
 
 /// Bytes of the numbers of entries, two for each bucket.
 const COUNTS: usize = 2 * PAGE;
@@ -22,7 +24,7 @@ pub(crate) fn page_len(pages: u64, entries: u64) -> u64 {
 
 impl Index {
     /// A table of so many buckets and entries, none of whose pages is there yet. `None` if no table has that many.
-    pub(crate) fn unread(buckets: u64, len: u64) -> Option<Index> {
+    pub(crate) fn unread(buckets: u64, len: u64) -> Option<Result<Index, NoRoom>> {
         let level = buckets.checked_ilog2()?;
         // An entry has 40 bits to name a place.
         if !(LEAST_LEVEL..=MOST_LEVEL).contains(&level) || len >= 1 << 40 {
@@ -30,9 +32,23 @@ impl Index {
         }
         let split = (buckets - (1 << level)) as usize;
         let missing = buckets.div_ceil(PAGE as u64) as usize;
-        let mut pages = Vec::with_capacity(missing);
-        pages.resize_with(missing, Box::default);
-        Some(Index { pages, missing, level, split, len, ..Index::new() })
+        Some(with_room(missing).map(|mut pages| {
+            pages.resize_with(missing, Box::default);
+            Index { pages, missing, level, split, len, ..Index::without_pages() }
+        }))
+    }
+
+    /// Gives the pages back, so that all of them are missing.
+    pub(crate) fn forget(&mut self) {
+        self.pages.iter_mut().for_each(|page| *page = Box::default());
+        self.missing = self.pages.len();
+        (self.overflow, self.overflow_len, self.spare, self.spare_len) = (Vec::new(), 0, 0, 0);
+    }
+
+    /// What the table takes when all its pages are there, in bytes, about: how many overflow buckets there will be is
+    /// not known before.
+    pub(crate) fn bytes_when_read(&self) -> u64 {
+        self.pages.len() as u64 * PAGE_BYTES / 8 * 9
     }
 
     /// How many buckets the table has.
@@ -83,10 +99,10 @@ impl Index {
         true
     }
 
-    /// Fills a page that is missing with what [`Self::encode_page`] wrote. `false`, and nothing filled, if the bytes
-    /// are no page of this table on a medium of `limit` bytes.
-    pub(crate) fn decode_page(&mut self, page: u32, bytes: &[u8], limit: u64) -> bool {
-        let Some((counts, entries)) = bytes.split_at_checked(COUNTS) else { return false };
+    /// Fills a page that is missing with what [`Self::encode_page`] wrote. `Ok(false)`, and nothing filled, if the bytes
+    /// are no page of this table on a medium of `limit` bytes; nothing filled without DRAM either.
+    pub(crate) fn decode_page(&mut self, page: u32, bytes: &[u8], limit: u64) -> Result<bool, NoRoom> {
+        let Some((counts, entries)) = bytes.split_at_checked(COUNTS) else { return Ok(false) };
         let (counts, _) = counts.as_chunks::<2>();
         let (entries, rest) = entries.as_chunks::<8>();
         let counts = || counts.iter().map(|count| usize::from(u16::from_le_bytes(*count)));
@@ -98,9 +114,13 @@ impl Index {
             && counts().skip(beyond).all(|count| count == 0)
             && entries().all(|entry| place_of(entry) != 0 && place_of(entry) < limit);
         if !sound || !self.is_missing(page) {
-            return false;
+            return Ok(false);
         }
-        self.pages[page as usize] = new_page();
+        let chained = counts().map(|count| count.div_ceil(SLOTS).saturating_sub(1)).sum();
+        let (room, filled) = (self.room, new_page()?);
+        self.reserve(chained, u64::MAX)?;
+        self.room = room;
+        self.pages[page as usize] = filled;
         self.missing -= 1;
         let mut entries = entries();
         for (bucket, count) in (first..).zip(counts()) {
@@ -108,7 +128,7 @@ impl Index {
                 self.add(bucket, entry);
             }
         }
-        true
+        Ok(true)
     }
 
     /// Whether the other index has every entry of this one; both have all their pages.
@@ -130,9 +150,10 @@ mod tests {
     use super::{Index, Missing, PAGE};
 
     fn table(entries: u64) -> (Index, Vec<u64>) {
-        let (mut index, mut state) = (Index::new(), 5);
+        let (mut index, mut state) = (Index::new().unwrap(), 5);
         let hashes: Vec<u64> = (0..entries).map(|_| split_mix(&mut state)).collect();
         for (number, hash) in hashes.iter().enumerate() {
+            index.reserve(1, u64::MAX).unwrap();
             index.insert(*hash, (number as u64 + 1) * 8);
         }
         (index, hashes)
@@ -141,7 +162,7 @@ mod tests {
     #[test]
     fn a_table_is_read_page_by_page_and_then_grows_on() {
         let (written, hashes) = table(20_000);
-        let mut index = Index::unread(written.bucket_count(), written.len()).unwrap();
+        let mut index = Index::unread(written.bucket_count(), written.len()).unwrap().unwrap();
         let pages = written.page_count();
         assert_eq!((index.page_count(), index.missing), (pages, pages as usize));
         let mut read = 0;
@@ -150,15 +171,16 @@ mod tests {
             if let Err(Missing(page)) = index.ready(*hash) {
                 let mut bytes = Vec::new();
                 assert!(written.encode_page(page, &mut bytes));
-                assert!(!index.decode_page(page, &bytes[..bytes.len() - 8], 1 << 40));
-                assert!(!index.decode_page(page, &bytes, 8));
-                assert!(index.decode_page(page, &bytes, 1 << 40));
-                assert!(!index.decode_page(page, &bytes, 1 << 40), "a page is read once");
+                assert!(!index.decode_page(page, &bytes[..bytes.len() - 8], 1 << 40).unwrap());
+                assert!(!index.decode_page(page, &bytes, 8).unwrap());
+                assert!(index.decode_page(page, &bytes, 1 << 40).unwrap());
+                assert!(!index.decode_page(page, &bytes, 1 << 40).unwrap(), "a page is read once");
                 read += 1;
             }
             assert!(index.find_place(*hash, place).is_some());
             // Meanwhile others come.
             if index.ready(!*hash).is_ok() {
+                index.reserve(1, u64::MAX).unwrap();
                 index.insert(!*hash, place + (1 << 30));
             }
         }
@@ -166,6 +188,7 @@ mod tests {
         assert!(written.is_within(&index) && !index.is_within(&written));
         let mut state = 77;
         for number in 0..index.len() {
+            index.reserve(1, u64::MAX).unwrap();
             index.insert(split_mix(&mut state), number * 8 + (1 << 32));
         }
         let entries_per_bucket = index.len() as f64 / index.bucket_count() as f64;
@@ -175,10 +198,10 @@ mod tests {
     #[test]
     fn scans_and_draws_ask_for_the_pages_they_need() {
         let (written, _) = table(20_000);
-        let mut index = Index::unread(written.bucket_count(), written.len()).unwrap();
+        let mut index = Index::unread(written.bucket_count(), written.len()).unwrap().unwrap();
         let read = |index: &mut Index, Missing(page): Missing| {
             let mut bytes = Vec::new();
-            assert!(written.encode_page(page, &mut bytes) && index.decode_page(page, &bytes, 1 << 40));
+            assert!(written.encode_page(page, &mut bytes) && index.decode_page(page, &bytes, 1 << 40).unwrap());
         };
         while let Err(missing) = index.random(3) {
             read(&mut index, missing);

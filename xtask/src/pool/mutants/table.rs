@@ -252,7 +252,12 @@ pub(super) const MUTANTS: &[Mutant] = &[
     ),
     mutant(
         "cleaning: every removal is dropped",
-        &[edit("clean.rs", "", "self.stale_uncertain || self.stale.count(counter) > leaving", "!MUTANT && (CODE)")],
+        &[edit(
+            "clean.rs",
+            "",
+            "self.is_stale_uncertain() || self.stale.count(counter) > leaving",
+            "!MUTANT && (CODE)",
+        )],
     ),
     mutant(
         "cleaning: superseded puts are not counted at run time",
@@ -279,7 +284,15 @@ pub(super) const MUTANTS: &[Mutant] = &[
     ),
     mutant(
         "checkpoint: the root of an older close counts",
-        &[edit("checkpoint/open.rs", "&& ", "is_last)", "(MUTANT || is_last))")],
+        &[edit("checkpoint/open.rs", "", "next.is_some_and(|(_, batch)| batch > root.batch)", "!MUTANT && (CODE)")],
+    ),
+    mutant(
+        "checkpoint: segments that are older than it says count",
+        &[edit("checkpoint/open.rs", "if ", "!same && known", "!MUTANT && CODE")],
+    ),
+    mutant(
+        "checkpoint: a log that lacks its close counts",
+        &[edit("checkpoint/open.rs", "", "(_, false) =>", "(_, false) if !MUTANT =>")],
     ),
     mutant(
         "checkpoint: the root comes before what it names is durable",
