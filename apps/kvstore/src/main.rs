@@ -104,6 +104,7 @@ fn serve(options: &Options) -> Result<(), String> {
         Shutdown::TooFull { segments } => log::say(format_args!(
             "no checkpoint, which needs {segments} free segments: the next start reads every record"
         )),
+        Shutdown::NoMemory => log::say("no memory for a checkpoint: the next start reads every record"),
         Shutdown::Damaged => log::say("no checkpoint, for there is damage: the next start reads every record"),
         _ => {}
     }

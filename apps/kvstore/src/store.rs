@@ -24,11 +24,12 @@ pub fn open(options: &Options) -> Result<Store, String> {
     let mut uuid = [0; 16];
     uuid[..8].copy_from_slice(&random().to_le_bytes());
     uuid[8..].copy_from_slice(&random().to_le_bytes());
+    let memory = pool_share(available());
     let pool = match Pool::is_blank(&device) {
         Ok(true) => Pool::format(device, &FormatOptions::new(uuid)),
         Ok(false) => {
             let mut announcer = Announcer::new();
-            Pool::open_with(device, u64::MAX, &Threads::for_this_machine(), |progress| {
+            Pool::open_with(device, memory, &Threads::for_this_machine(), |progress| {
                 if let Some(line) = announcer.line(progress, Instant::now()) {
                     log::say(line);
                 }
@@ -36,10 +37,36 @@ pub fn open(options: &Options) -> Result<Store, String> {
         }
         Err(error) => Err(error),
     };
-    let pool = pool.map_err(|error| {
-        format!("{name}: {error} (`cargo xtask pool check FILE` looks into the image from the host, and says more)")
+    let mut pool = pool.map_err(|error| {
+        let advice = match error {
+            pmem::Error::NoMemory { .. } => format!(
+                "of this machine's memory it may have {} MiB; give it more with `--memory`, of which the pool gets half",
+                memory >> 20
+            ),
+            _ => "`cargo xtask pool check FILE` looks into the image from the host, and says more".into(),
+        };
+        format!("{name}: {error} ({advice})")
     })?;
+    pool.limit_memory(memory);
     Ok(Store { pool, protection })
+}
+
+/// What the pool's index and counters may take of the memory that is there when it is opened, in bytes. The other half
+/// is for what does not grow with the keys: the clients' requests and replies, connections, and cleaning.
+fn pool_share(available: u64) -> u64 {
+    available / 2
+}
+
+/// How much memory there is, in bytes.
+#[cfg(target_os = "hermit")]
+fn available() -> u64 {
+    libos::mm::available_bytes()
+}
+
+/// The host has a swap, and others to share with: no number says how much.
+#[cfg(not(target_os = "hermit"))]
+fn available() -> u64 {
+    u64::MAX
 }
 
 /// On the guest the device is there or not.

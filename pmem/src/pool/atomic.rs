@@ -96,14 +96,20 @@ impl<M: Medium> Turn<'_, M> {
     /// Makes sure that the index has room for the keys of `ops`, next to those that are staged. Returns how many are new
     /// at most.
     fn reserve_index(&mut self, ops: &[Op<'_>]) -> Result<usize, Error> {
-        let puts = ops.iter().filter(|op| matches!(op, Op::Put { .. })).count();
+        let mut puts = 0;
+        for op in ops {
+            if let Op::Put { key, .. } = op {
+                // What the index still has to read may take DRAM, too.
+                self.prepare(key)?;
+                puts += 1;
+            }
+        }
         if self.log.reserve_keys(self.log.staged_keys + puts).is_ok() {
             return Ok(puts);
         }
         let mut new = 0;
         for op in ops {
             if let Op::Put { key, .. } = op {
-                self.prepare(key)?;
                 new += usize::from(matches!(self.current(key), Ok(None)));
             }
         }

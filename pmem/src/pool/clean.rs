@@ -6,6 +6,7 @@
 
 use crate::error::Error;
 use crate::medium::{Load, Store};
+use crate::pool::dram::NoRoom;
 use crate::pool::log::Log;
 use crate::pool::record::{FrameHeader, Kind, Ops};
 use crate::pool::report::DamageKind;
@@ -56,8 +57,9 @@ impl Log {
             }
             match self.clean_step(store, Choice::Sparsest, budget) {
                 Ok(Some(walked)) => budget = budget.saturating_sub(walked.max(1)),
-                // The turn that this follows is committed; that there is no room to clean in is the next one's error.
-                Ok(None) | Err(Error::Full) => break,
+                // The turn that this follows is committed; that there is no room to clean in, on the medium or in DRAM, is
+                // the next one's error.
+                Ok(None) | Err(Error::Full | Error::NoMemory { .. }) => break,
                 Err(error) => return Err(error),
             }
         }
@@ -84,6 +86,7 @@ impl Log {
     /// walked, or `None` if there is nothing worth cleaning.
     pub(crate) fn clean_step(&mut self, store: &impl Store, choice: Choice, budget: u64) -> Result<Option<u64>, Error> {
         self.finish_reading(store)?;
+        let mut moved = self.stage_to_move()?;
         let mut cleaning = match self.cleaning.take() {
             Some(cleaning) => cleaning,
             None => match self.begin_cleaning(store, choice)? {
@@ -92,11 +95,11 @@ impl Log {
             },
         };
         let begin = cleaning.walk.position();
-        let mut moved = Stage::default();
         let mut ended = false;
         let mut damaged = None;
         while !ended && moved.bytes.len() < MOVED_BATCH && u64::from(cleaning.walk.position() - begin) < budget {
-            match cleaning.walk.step(store)? {
+            // What a walk that breaks off had picked is found again by the next one; how much that drops is not known.
+            match cleaning.walk.step(store).inspect_err(|_| self.stale_uncertain = true)? {
                 Step::Frame { at, header } => {
                     ended = self.pick_live(store, &mut cleaning, at, &header, &mut moved);
                 }
@@ -130,6 +133,11 @@ impl Log {
         }
         self.replan();
         Ok(Some(walked))
+    }
+
+    /// A buffer for what is moved with one fence.
+    pub(crate) fn stage_to_move(&self) -> Result<Stage, NoRoom> {
+        Stage::with_room(MOVED_BATCH + MOVED_FRAME, self.largest as usize)
     }
 
     fn begin_cleaning(&mut self, load: &impl Load, choice: Choice) -> Result<Option<Cleaning>, Error> {

@@ -556,9 +556,9 @@ mod tests {
         assert!((0..hashes.len()).all(|number| find(&index, number).is_some()));
         // Taking out needs no room, and makes some.
         index.room = 0;
-        for number in 0..hashes.len() {
+        for (number, hash) in hashes.iter().enumerate() {
             let slot = find(&index, number).unwrap();
-            index.remove(hashes[number], slot);
+            index.remove(*hash, slot);
         }
         assert_eq!((index.len(), index.spare_len), (0, index.overflow_len));
         assert!(index.reserve(1000, 0).is_ok());

@@ -144,16 +144,21 @@ impl<M: Medium> Pool<M> {
     /// Writes what must be repaired before new records may follow, and a mark behind the last record, so that nothing
     /// that a power cut left of a batch there can become a record later.
     pub fn open(medium: M) -> Result<Pool<M>, Error> {
+        Self::open_within(medium, u64::MAX)
+    }
+
+    /// As [`Self::open`], within `memory` bytes of DRAM ([`Self::limit_memory`]), or [`Error::NoMemory`] says how much
+    /// is needed. With little DRAM, records may be read more than once.
+    pub fn open_within(medium: M, memory: u64) -> Result<Pool<M>, Error> {
         refuse_read_only(&medium)?;
-        let (mut log, repairs) = medium.read(|load| Log::recover(&load, Source::Checkpoint, u64::MAX))??;
+        let (mut log, repairs) = medium.read(|load| Log::recover(&load, Source::Checkpoint, memory))??;
         medium.write(|store| log.repair(&store, repairs))??;
         Self::heed_media(&medium, &mut log)?;
         Ok(Pool { medium, log })
     }
 
-    /// As [`Self::open`], within `memory` bytes of DRAM ([`Self::limit_memory`]), or [`Error::NoMemory`] says how much
-    /// is needed. If every record is to be read, that is done by these workers, and `progress` is told how far it is,
-    /// for each segment that was read; with little DRAM they are read more than once.
+    /// As [`Self::open_within`]; if every record is to be read, by these workers, and `progress` is told how far it is,
+    /// for each segment that was read.
     pub fn open_with(
         medium: M,
         memory: u64,

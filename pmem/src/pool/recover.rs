@@ -58,6 +58,8 @@ const MOST_PARTS: u32 = 64;
 struct Gathered {
     /// The newest batch that left a valid record.
     last_batch: u64,
+    /// How many operations were put together.
+    ops: u64,
     /// The newest operations on keys of this part that are removals.
     removed: Index,
     /// Large values, by hash, place and division.
@@ -149,8 +151,13 @@ impl Log {
         }
         let held = (0..).zip(&log.segments).filter(|(_, segment)| segment.state == State::Checkpoint);
         repairs.void.extend(held.map(|(index, _)| index));
-        let mut gathered =
-            Gathered { last_batch: log.next_batch - 1, removed: Index::new()?, larges: Vec::new(), lost: Vec::new() };
+        let mut gathered = Gathered {
+            last_batch: log.next_batch - 1,
+            ops: 0,
+            removed: Index::new()?,
+            larges: Vec::new(),
+            lost: Vec::new(),
+        };
         let mut end = LogEnd { tail: Tail::Clean, incomplete: Vec::new() };
         for part in 0..parts {
             let part = Part { number: part, of: parts };
@@ -205,35 +212,42 @@ impl Log {
         let mut ends: Vec<Option<Scanned>> = dram::with_room(used.len())?;
         ends.resize_with(used.len(), || None);
         let mut failed = None;
-        let mut merged = 0;
+        let mut left = 0;
         scan_all(&self.scanner(part), used, &mut |job, scanned| {
             if failed.is_some() {
+                // How many there are says how much memory they need.
+                left += scanned.map_or(0, |scanned| scanned.ops.len() as u64);
                 return;
             }
-            let taken =
-                scanned.and_then(|mut scanned| self.merge(load, &mut scanned, part, gathered).map(|()| scanned));
+            let taken = scanned.and_then(|mut scanned| {
+                let all = gathered.ops + scanned.ops.len() as u64;
+                self.merge(load, &mut scanned, part, gathered).inspect_err(|_| left = all - gathered.ops)?;
+                Ok(scanned)
+            });
             match taken {
-                Ok(scanned) => {
-                    merged += 1;
-                    ends[job] = Some(scanned);
-                }
+                Ok(scanned) => ends[job] = Some(scanned),
                 Err(error) => failed = Some(error),
             }
         });
         match failed {
-            Some(Error::NoMemory { .. }) => Err(self.no_memory_for(used.len() as u64, merged, part, gathered)),
+            Some(Error::NoMemory { .. }) => Err(self.no_memory_for(left, part, gathered)),
             Some(error) => Err(error),
             None => Ok(ends),
         }
     }
 
-    /// How much all of the index would take, by what it took so far: `merged` of the segments of this part.
-    fn no_memory_for(&self, segments: u64, merged: u64, part: Part, gathered: &Gathered) -> Error {
-        let done = u64::from(part.number) * segments + merged + 1;
-        let all = u64::from(part.of) * segments;
-        let so_far = u128::from(self.index_bytes() + gathered.removed.bytes());
-        let index = (so_far * u128::from(all) / u128::from(done)) as u64;
-        Error::NoMemory { needed: index + Log::least_dram(self.geometry()) }
+    /// How much all of the index would take, by what it took so far, when `left` operations of this part are left. Of
+    /// the first few nothing can be told.
+    fn no_memory_for(&self, left: u64, part: Part, gathered: &Gathered) -> Error {
+        const FEW: u64 = 1000;
+        const USUAL: u64 = 16;
+        let all = (gathered.ops + left) * u64::from(part.of) / u64::from(part.number + 1);
+        let so_far = self.index_bytes() + gathered.removed.bytes();
+        let index = match gathered.ops {
+            0..FEW => all.saturating_mul(USUAL),
+            ops => (u128::from(so_far) * u128::from(all) / u128::from(ops)) as u64,
+        };
+        Error::NoMemory { needed: self.dram() - self.index_bytes() + index.max(so_far) }
     }
 
     /// Judges how each segment ended: where the log goes on, and what is damaged.
@@ -396,6 +410,7 @@ impl Log {
         for op in core::mem::take(&mut scanned.ops) {
             let more = if matches!(op.kind, Kind::PutLarge | Kind::Lost) { more.next() } else { None };
             self.admit(load, &op, more, gathered)?;
+            gathered.ops += 1;
         }
         Ok(())
     }

@@ -6,7 +6,8 @@ use core::ops::{Range, RangeInclusive};
 
 use hashbrown::HashTable;
 
-use crate::pool::record::{self, FRAME_HEADER, Kind, OpHeader};
+use crate::pool::dram::{self, NoRoom};
+use crate::pool::record::{self, FRAME_HEADER, Kind, LEAST_FRAME, OP_HEADER, OpHeader};
 
 /// A frame in the staging buffer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,6 +56,13 @@ pub(crate) struct Mark {
 }
 
 impl Stage {
+    /// A buffer that takes so many bytes of operations, and `longest` bytes more, without more DRAM.
+    pub(crate) fn with_room(bytes: usize, longest: usize) -> Result<Stage, NoRoom> {
+        let ops = dram::with_room(bytes / OP_HEADER)?;
+        let frames = dram::with_room(bytes / LEAST_FRAME)?;
+        Ok(Stage { bytes: dram::with_room(bytes + longest)?, frames, ops, ..Stage::default() })
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.frames.is_empty()
     }

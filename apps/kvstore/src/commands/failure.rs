@@ -86,7 +86,7 @@ impl From<TryReserveError> for Failure {
 impl From<pmem::Error> for Failure {
     fn from(error: pmem::Error) -> Self {
         match error {
-            pmem::Error::Full => FULL,
+            pmem::Error::Full | pmem::Error::IndexFull | pmem::Error::NoMemory { .. } => FULL,
             pmem::Error::TooLarge { what: "a value", .. } => TOO_LONG,
             // About this request or this key only.
             pmem::Error::TooLarge { .. } | pmem::Error::Damaged { .. } => Self::owned(format!("ERR {error}")),

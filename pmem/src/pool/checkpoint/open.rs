@@ -21,6 +21,7 @@ use crate::pool::segment::{GENERATION_LIMIT, HEADER, Header, Segment, State};
 
 /// What is in the root's place.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "one lives, briefly, on the stack")]
 pub(crate) enum Verdict {
     /// Nothing.
     None,
