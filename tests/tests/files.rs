@@ -20,7 +20,7 @@ fn std_finds_the_files_that_it_expects() {
 
 fn expect_all(outcome: &Outcome) {
     outcome.expect_exit(0);
-    assert_eq!(outcome.count("ok "), 8, "{outcome}");
+    assert_eq!(outcome.count("ok "), 9, "{outcome}");
 }
 
 #[test]

@@ -5,14 +5,14 @@ use core::ffi::{CStr, c_char};
 use core::slice;
 
 use hermit_abi::{
-    O_APPEND, O_CREAT, O_DIRECTORY, O_EXCL, O_NONBLOCK, O_RDONLY, O_RDWR, O_TRUNC, O_WRONLY, S_IFDIR, S_IFREG, stat,
-    timespec,
+    O_APPEND, O_CREAT, O_DIRECTORY, O_EXCL, O_NONBLOCK, O_RDONLY, O_RDWR, O_TRUNC, O_WRONLY, S_IFCHR, S_IFDIR, S_IFREG,
+    stat, timespec,
 };
 
 use super::errno::{Errno, result};
 use super::fd::{object, open};
 use super::object::Object;
-use crate::fs::{self, About, Error, Open, OpenOptions, Whence};
+use crate::fs::{self, About, Error, Kind, Open, OpenOptions, Whence};
 use crate::io::{Parts, PartsMut, Ready};
 
 impl From<Error> for Errno {
@@ -92,7 +92,12 @@ fn as_stat(about: &About) -> stat {
         st_dev: 1,
         st_ino: about.inode,
         st_nlink: about.links,
-        st_mode: about.mode | if about.is_directory { S_IFDIR } else { S_IFREG },
+        st_mode: about.mode
+            | match about.kind {
+                Kind::Directory => S_IFDIR,
+                Kind::Device => S_IFCHR,
+                Kind::File | Kind::Unknown => S_IFREG,
+            },
         st_size: about.size as i64,
         st_blksize: 4096,
         st_blocks: about.allocated.div_ceil(512) as i64,
@@ -248,5 +253,5 @@ extern "C" fn sys_lseek(fd: i32, offset: isize, whence: i32) -> isize {
 /// Always fails: nothing that is open is stored anywhere that it could be brought to.
 #[unsafe(no_mangle)]
 extern "C" fn sys_fsync(fd: i32) -> i32 {
-    result(object(fd).and(Err(Errno::EINVAL)))
+    result(object(fd).and(Err(Errno::ENOSYS)))
 }

@@ -44,11 +44,6 @@ unsafe extern "C" fn sys_read_entropy(buffer: *mut u8, length: usize, flags: u32
     }
     // SAFETY: the caller's; the memory is only written.
     let bytes = unsafe { slice::from_raw_parts_mut(buffer, length) };
-    for chunk in bytes.chunks_mut(8) {
-        let Some(random) = entropy::random() else {
-            fatal::fatal!(fatal::FATAL_EXCEPTION, "the CPU's random number generator gives nothing");
-        };
-        chunk.copy_from_slice(&random.to_ne_bytes()[..chunk.len()]);
-    }
+    entropy::fill(bytes);
     length as isize
 }

@@ -187,7 +187,7 @@ unsafe extern "C" fn sys_getpeername(fd: i32, address: *mut sockaddr, len: *mut 
 
 /// Whether the flags ask for a peek; others are not known.
 fn peek(flags: i32) -> Result<bool, Errno> {
-    if flags & !MSG_PEEK == 0 { Ok(flags & MSG_PEEK != 0) } else { Err(Errno::EINVAL) }
+    if flags & !MSG_PEEK == 0 { Ok(flags & MSG_PEEK != 0) } else { Err(Errno::EOPNOTSUPP) }
 }
 
 /// Sends up to `len` bytes; how many.
@@ -222,7 +222,7 @@ unsafe extern "C" fn sys_sendto(
     count(with_socket(fd, |socket| {
         // No flag has a meaning for sending.
         if flags != 0 {
-            return Err(Errno::EINVAL);
+            return Err(Errno::EOPNOTSUPP);
         }
         Ok(socket.send_to(from?, to?)?)
     }))

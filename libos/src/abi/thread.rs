@@ -37,3 +37,9 @@ extern "C" fn sys_yield() {
 extern "C" fn sys_available_parallelism() -> usize {
     percpu::online_count()
 }
+
+/// As `sys_available_parallelism`; the `num_cpus` crate's name for it.
+#[unsafe(no_mangle)]
+extern "C" fn sys_get_processor_count() -> usize {
+    percpu::online_count()
+}

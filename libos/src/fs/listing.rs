@@ -7,6 +7,8 @@ pub enum Kind {
     File,
     /// A directory.
     Directory,
+    /// A character device.
+    Device,
     /// Not said: who wants to know asks for the metadata.
     Unknown,
 }
@@ -16,6 +18,7 @@ impl Kind {
         match self {
             Self::File => hermit_abi::DT_REG,
             Self::Directory => hermit_abi::DT_DIR,
+            Self::Device => hermit_abi::DT_CHR,
             Self::Unknown => hermit_abi::DT_UNKNOWN,
         }
     }

@@ -11,6 +11,7 @@
 pub mod archive;
 mod budget;
 mod content;
+mod device;
 mod directory;
 mod error;
 mod listing;
@@ -20,6 +21,7 @@ mod path;
 mod tests;
 mod tree;
 
+pub use device::{Device, Entropy};
 pub use error::Error;
 pub use listing::{Kind, encode};
 pub use open::{Open, OpenOptions, Whence};

@@ -4,6 +4,7 @@ use core::fmt;
 
 use super::archive::{ArchiveError, entries};
 use super::{Error, Tree};
+use crate::arch::entropy;
 use crate::sync::{Mutex, class};
 use crate::{mm, time};
 
@@ -12,6 +13,7 @@ static TREE: Mutex<Option<Tree>, class::Files> = Mutex::new(None);
 
 /// What `std::env::temp_dir` names on this target, and no program makes for itself.
 const TEMPORARY: &[u8] = b"/tmp";
+const DEVICES: &[u8] = b"/dev";
 
 /// Why the host's files cannot be used.
 #[derive(Debug)]
@@ -31,7 +33,7 @@ impl fmt::Display for InitError<'_> {
     }
 }
 
-/// Makes the tree, with a directory for temporary files and the files in the host's archive. What the program writes
+/// Makes the tree, with a directory for temporary files, the usual devices and the files in the host's archive. What the program writes
 /// may take half of the RAM that is free now, as on Linux's tmpfs.
 pub fn init(archive: &'static [u8]) -> Result<(), InitError<'static>> {
     let now = time::unix_ns();
@@ -49,6 +51,7 @@ pub fn init(archive: &'static [u8]) -> Result<(), InitError<'static>> {
         Ok(()) | Err(Error::Exists) => {}
         Err(error) => return Err(InitError::File(TEMPORARY, error)),
     }
+    tree.add_devices(entropy::fill, now).map_err(|error| InitError::File(DEVICES, error))?;
     *TREE.lock() = Some(tree);
     Ok(())
 }

@@ -93,12 +93,12 @@ impl Tree {
                 return Err(Error::IsADirectory);
             }
             Data::Directory(_) => {}
-            Data::File(_) if options.directory => return Err(Error::NotADirectory),
+            Data::File(_) | Data::Device(_) if options.directory => return Err(Error::NotADirectory),
             Data::File(content) if options.truncate => {
                 content.own().ok_or(Error::Denied)?.clear(budget);
                 there.modified = now;
             }
-            Data::File(_) => {}
+            Data::File(_) | Data::Device(_) => {}
         }
         self.opened(node);
         Ok(Open {
@@ -121,7 +121,11 @@ impl Tree {
             return Err(Error::BadDescriptor);
         }
         let (node, _) = self.node_mut(open.node)?;
-        let Data::File(content) = &node.data else { return Err(Error::IsADirectory) };
+        let content = match &node.data {
+            Data::File(content) => content,
+            Data::Device(device) => return Ok(device.read(into)),
+            Data::Directory(_) => return Err(Error::IsADirectory),
+        };
         let begin = open.position.load(Relaxed);
         let mut read = 0;
         for part in into.iter_mut() {
@@ -142,7 +146,11 @@ impl Tree {
             return Err(Error::BadDescriptor);
         }
         let (node, budget) = self.node_mut(open.node)?;
-        let Data::File(content) = &mut node.data else { return Err(Error::IsADirectory) };
+        let content = match &mut node.data {
+            Data::File(content) => content,
+            Data::Device(device) => return Ok(device.write(from)),
+            Data::Directory(_) => return Err(Error::IsADirectory),
+        };
         let begin = if open.append() { content.length() } else { open.position.load(Relaxed) };
         let chunks = content.own().ok_or(Error::Denied)?;
         let mut written = 0;
@@ -169,6 +177,7 @@ impl Tree {
     pub fn seek(&mut self, open: &Open, offset: i64, whence: Whence) -> Result<u64, Error> {
         let node = self.node(open.node)?;
         let base = match (whence, &node.data) {
+            (_, Data::Device(_)) => return Ok(0),
             (Whence::Start, _) => 0,
             (Whence::Current, _) => open.position.load(Relaxed),
             (Whence::End, Data::File(content)) => content.length(),

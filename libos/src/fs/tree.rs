@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 use super::Error;
 use super::budget::Budget;
 use super::content::{Chunks, Content, reserve};
+use super::device::{Device, Entropy};
 use super::directory::{Directory, NodeId};
 use super::listing::Kind;
 use super::path::{Component, Path};
@@ -33,6 +34,7 @@ pub(super) struct Node {
 pub(super) enum Data {
     File(Content),
     Directory(Directory),
+    Device(Device),
 }
 
 /// What programs are told about a file or a directory. Times are nanoseconds since 1970.
@@ -40,8 +42,8 @@ pub(super) enum Data {
 pub struct About {
     /// A number of its own.
     pub inode: u64,
-    /// Whether it is a directory.
-    pub is_directory: bool,
+    /// What it is.
+    pub kind: Kind,
     /// The permission bits.
     pub mode: u32,
     /// How many names it has: a directory's `.` and its children's `..` count.
@@ -77,6 +79,13 @@ struct Place<'a> {
     node: Option<NodeId>,
 }
 
+impl About {
+    /// Whether it is a directory.
+    pub fn is_directory(&self) -> bool {
+        self.kind == Kind::Directory
+    }
+}
+
 impl Tree {
     /// A tree whose files may take so many bytes of RAM.
     pub fn new(limit: usize, now: i128) -> Self {
@@ -106,7 +115,7 @@ impl Tree {
     fn directory(&self, id: NodeId) -> Result<&Directory, Error> {
         match &self.node(id)?.data {
             Data::Directory(directory) => Ok(directory),
-            Data::File(_) => Err(Error::NotADirectory),
+            _ => Err(Error::NotADirectory),
         }
     }
 
@@ -114,7 +123,7 @@ impl Tree {
         let (node, budget) = self.node_mut(id)?;
         match &mut node.data {
             Data::Directory(directory) => Ok((directory, budget)),
-            Data::File(_) => Err(Error::NotADirectory),
+            _ => Err(Error::NotADirectory),
         }
     }
 
@@ -147,7 +156,7 @@ impl Tree {
         }
         match &mut node.data {
             Data::File(Content::Own(chunks)) => chunks.clear(budget),
-            Data::File(Content::Host(_)) => {}
+            Data::File(Content::Host(_)) | Data::Device(_) => {}
             Data::Directory(directory) => directory.clear(budget),
         }
         self.nodes[id.0] = None;
@@ -242,12 +251,13 @@ impl Tree {
                 let allocated = if let Content::Own(chunks) = content { chunks.allocated() } else { content.length() };
                 (u64::from(node.named), content.length(), allocated)
             }
+            Data::Device(_) => (u64::from(node.named), 0, 0),
             Data::Directory(_) if !node.named => (0, 0, 0),
             Data::Directory(directory) => (2 + children(directory), 0, 0),
         };
         Ok(About {
             inode: node.inode,
-            is_directory: matches!(node.data, Data::Directory(_)),
+            kind: node.kind(),
             mode: node.mode,
             links,
             size,
@@ -261,8 +271,7 @@ impl Tree {
     /// What a listing says of a node.
     pub(super) fn entry(&self, id: NodeId) -> Option<(u64, Kind)> {
         let node = self.node(id).ok()?;
-        let kind = if matches!(node.data, Data::Directory(_)) { Kind::Directory } else { Kind::File };
-        Some((node.inode, kind))
+        Some((node.inode, node.kind()))
     }
 
     /// Makes a directory.
@@ -333,6 +342,24 @@ impl Tree {
         Ok(())
     }
 
+    /// Adds the devices that programs expect in `/dev`, unless there is something of that name.
+    pub fn add_devices(&mut self, entropy: Entropy, now: i128) -> Result<(), Error> {
+        let random = Device::Random(entropy);
+        let devices: [(&[u8], _); 4] =
+            [(b"null", Device::Null), (b"zero", Device::Zero), (b"random", random), (b"urandom", random)];
+        match self.make_directory(b"/dev", 0o777, now) {
+            Ok(()) | Err(Error::Exists) => {}
+            Err(error) => return Err(error),
+        }
+        let folder = self.find(b"/dev")?;
+        for (name, device) in devices {
+            if self.directory(folder)?.get(name).is_none() {
+                self.create(folder, name, Data::Device(device), 0o666, now)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Notes that a node is open once more.
     pub(super) fn opened(&mut self, id: NodeId) {
         if let Ok((node, _)) = self.node_mut(id) {
@@ -350,6 +377,14 @@ impl Tree {
 }
 
 impl Node {
+    fn kind(&self) -> Kind {
+        match self.data {
+            Data::File(_) => Kind::File,
+            Data::Directory(_) => Kind::Directory,
+            Data::Device(_) => Kind::Device,
+        }
+    }
+
     /// Whether any of the permission bits for writing is set; there is only one user.
     pub(super) fn may_be_written(&self) -> bool {
         self.mode & 0o222 != 0

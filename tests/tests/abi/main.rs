@@ -26,7 +26,7 @@ fn every_function_of_the_table_links_and_does_what_std_expects() {
         options.smp = processors;
         let outcome = run(options);
         outcome.expect_exit(0).expect_line(&format!("abi: {} functions", FUNCTIONS.len()));
-        assert_eq!(outcome.count("ok "), 11, "{outcome}");
+        assert_eq!(outcome.count("ok "), 12, "{outcome}");
     }
 }
 
@@ -58,9 +58,10 @@ fn what_std_calls_is_said_to_be_called_by_it() {
 }
 
 #[test]
-fn what_mio_and_polling_call_is_said_to_be_called_by_them() {
+fn what_mio_polling_and_num_cpus_call_is_said_to_be_called_by_them() {
     assert_eq!(sources::called_by_mio(), listed(&[Caller::Mio]));
     assert_eq!(sources::called_by_polling(), listed(&[Caller::Polling]));
+    assert_eq!(sources::called_by_num_cpus(), listed(&[Caller::NumCpus]));
 }
 
 #[test]

@@ -89,6 +89,11 @@ pub(crate) fn called_by_polling() -> BTreeSet<String> {
     called_in(&[package("polling").join("src/poll.rs")], &["hermit_abi::"], &symbols("hermit-abi"))
 }
 
+/// What `num_cpus` calls on this target.
+pub(crate) fn called_by_num_cpus() -> BTreeSet<String> {
+    called_in(&[package("num_cpus").join("src/lib.rs")], &["hermit_abi::"], &symbols("hermit-abi"))
+}
+
 /// What `std` calls on this target; `None` if its source is not installed.
 pub(crate) fn called_by_std() -> Option<BTreeSet<String>> {
     let root = Command::new("rustc").args(["--print", "sysroot"]).output().unwrap().stdout;

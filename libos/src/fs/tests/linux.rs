@@ -174,8 +174,8 @@ impl Both {
             }
             Step::Look(path) => {
                 let mine = ours(tree.about(path.as_bytes()));
-                let mine =
-                    mine.map(|about| (about.is_directory, (!about.is_directory).then_some((about.size, about.links))));
+                let mine = mine
+                    .map(|about| (about.is_directory(), (!about.is_directory()).then_some((about.size, about.links))));
                 let host = theirs(fs::metadata(on_host(path)));
                 let host =
                     host.map(|about| (about.is_dir(), (!about.is_dir()).then_some((about.len(), about.nlink()))));

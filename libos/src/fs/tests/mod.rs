@@ -73,10 +73,10 @@ fn what_was_written_is_read_and_described() {
     assert_eq!(read(&mut tree, &open, 100), Ok(Vec::new()));
     assert_eq!(write(&mut tree, &open, b"x"), Err(Error::BadDescriptor));
     let about = tree.about(b"d/f").unwrap();
-    assert_eq!((about.size, about.is_directory, about.mode, about.links), (5, false, 0o777, 1));
+    assert_eq!((about.size, about.is_directory(), about.mode, about.links), (5, false, 0o777, 1));
     assert_eq!((about.created, about.modified, about.accessed), (5, 7, 9));
     let about = tree.about(b"/").unwrap();
-    assert_eq!((about.is_directory, about.links, about.modified), (true, 3, 2));
+    assert_eq!((about.is_directory(), about.links, about.modified), (true, 3, 2));
 }
 
 #[test]
@@ -170,4 +170,22 @@ fn the_root_cannot_be_removed() {
         assert_eq!(tree.remove_directory(path.as_bytes(), 1), Err(error), "{path}");
     }
     assert_eq!(tree.about(b"../../..").unwrap().inode, tree.about(b"/").unwrap().inode);
+}
+
+#[test]
+fn devices_give_and_take_as_elsewhere() {
+    let mut tree = Tree::new(MIB, 0);
+    tree.add_host_file(b"dev/zero", b"the host's", 0, 0).unwrap();
+    tree.add_devices(|bytes| bytes.fill(0x5a), 0).unwrap();
+    let open = |tree: &mut Tree, path: &[u8]| tree.open(path, &OpenOptions { write: true, ..READ }, 0);
+    let null = open(&mut tree, b"/dev/null").unwrap();
+    assert_eq!((read(&mut tree, &null, 5), write(&mut tree, &null, b"gone")), (Ok(std::vec![]), Ok(4)));
+    let random = open(&mut tree, b"/dev/urandom").unwrap();
+    assert_eq!(read(&mut tree, &random, 3), Ok(std::vec![0x5a; 3]));
+    assert_eq!(tree.seek(&random, 100, Whence::End), Ok(0));
+    assert_eq!(open(&mut tree, b"/dev/null/x").unwrap_err(), Error::NotADirectory);
+    assert_eq!(open(&mut tree, b"/dev/zero").unwrap_err(), Error::Denied, "what the host has put there stays");
+    assert_eq!(tree.about(b"/dev/random").unwrap().kind, Kind::Device);
+    tree.unlink(b"/dev/random", 0).unwrap();
+    assert_eq!(tree.about(b"/dev/random"), Err(Error::NotFound));
 }

@@ -31,6 +31,7 @@ mod guest {
                 ok("hostile paths", hostile);
                 ok("what std refuses by itself", refused_by_std);
                 ok("threads", threads);
+                ok("devices", devices);
             }
             "full" => full(),
             "host" => host(),
@@ -165,6 +166,31 @@ mod guest {
         fs::remove_dir("/r").unwrap();
         assert_eq!(fs::remove_dir("/r").unwrap_err().kind(), ErrorKind::NotFound);
         assert_eq!(number(fs::remove_dir("/")), Some(16));
+    }
+
+    /// What programs for other systems expect in `/dev`.
+    fn devices() {
+        let open = |name: &str| OpenOptions::new().read(true).write(true).open(format!("/dev/{name}")).unwrap();
+        let mut buffer = [7; 64];
+        assert_eq!(open("null").read(&mut buffer).unwrap(), 0);
+        open("zero").read_exact(&mut buffer).unwrap();
+        assert_eq!(buffer, [0; 64]);
+        for name in ["random", "urandom"] {
+            let (mut one, mut other) = ([0; 64], [0; 64]);
+            let mut file = open(name);
+            file.read_exact(&mut one).unwrap();
+            file.read_exact(&mut other).unwrap();
+            assert!(one != other && one != [0; 64] && other != [0; 64]);
+        }
+        for name in ["null", "zero", "random", "urandom"] {
+            let mut file = open(name);
+            file.write_all(&vec![1; 1 << 20]).unwrap();
+            let about = file.metadata().unwrap();
+            assert!(!about.is_file() && !about.is_dir() && about.len() == 0, "{name}");
+            File::create(format!("/dev/{name}")).unwrap();
+        }
+        assert_eq!(fs::read_dir("/dev").unwrap().count(), 4);
+        assert_eq!(fs::read("/dev/null").unwrap(), b"");
     }
 
     fn hostile() {

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 use std::{ptr, thread};
 
-use hermit_abi::errno::{EAGAIN, EBADF, EFAULT, EINVAL, EISDIR, ENOENT, ENOTTY, ESPIPE, ETIMEDOUT};
+use hermit_abi::errno::{EAGAIN, EBADF, EFAULT, EINVAL, EISDIR, ENOENT, ENOSYS, ENOTTY, ESPIPE, ETIMEDOUT};
 use hermit_abi::{O_APPEND, O_CREAT, O_DIRECTORY, O_NONBLOCK, O_RDONLY, O_RDWR, pollfd, timespec};
 
 /// A check's name, and the check.
@@ -23,6 +23,7 @@ pub(crate) const CHECKS: &[Check] = &[
     ("flags and positions", flags),
     ("clocks and sleeping", clocks),
     ("an allocation that cannot be is null", memory),
+    ("num_cpus counts the CPUs", cpus),
 ];
 
 fn errno() -> i32 {
@@ -178,7 +179,7 @@ fn fsync() {
     let fd = open(c"/stored", O_RDWR | O_CREAT);
     // SAFETY: takes a number.
     unsafe {
-        expect_error(sys_fsync(fd), EINVAL);
+        expect_error(sys_fsync(fd), ENOSYS);
         expect_error(sys_fsync(-1), EBADF);
     }
     close(fd);
@@ -222,6 +223,11 @@ fn clocks() {
         assert_eq!(hermit_abi::nanosleep(&timespec { tv_sec: 0, tv_nsec: 3_000_000 }), 0);
         assert!(before.elapsed() >= Duration::from_millis(3));
     }
+}
+
+fn cpus() {
+    let parallelism = thread::available_parallelism().unwrap().get();
+    assert_eq!((num_cpus::get(), num_cpus::get_physical()), (parallelism, parallelism));
 }
 
 fn memory() {
