@@ -113,6 +113,8 @@ pub struct MachineOptions {
     pub kernel_options: Vec<String>,
     /// A plugin for QEMU's translator.
     pub plugin: Option<Plugin>,
+    /// What the battery-backed clock shows at the start, as `-rtc base=` takes it; else the host's time.
+    pub clock: Option<String>,
 }
 
 /// A plugin for QEMU's translator. With one, all processors take turns on one thread and each translation is of one
@@ -147,6 +149,7 @@ impl Default for MachineOptions {
             trace: None,
             kernel_options: Vec::new(),
             plugin: None,
+            clock: None,
         }
     }
 }
@@ -216,6 +219,9 @@ impl MachineOptions {
             let path = handed::path(region.file().as_fd());
             arguments.path_option("-object", prefix, &path, &format!(",size={length}"));
             arguments.option("-device", "ivshmem-plain,memdev=trace");
+        }
+        if let Some(clock) = &self.clock {
+            arguments.option("-rtc", &format!("base={clock}"));
         }
         if let Some(plugin) = &self.plugin {
             let mut value = list_item("file=", plugin.library.as_os_str());

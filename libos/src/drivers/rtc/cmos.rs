@@ -27,7 +27,10 @@ impl fmt::Display for RtcError {
             Self::Unsteady => write!(f, "RTC: the clock does not come to rest"),
             Self::Stopped => write!(f, "RTC: the clock does not advance"),
             Self::NoDate(status, registers) => {
-                write!(f, "RTC: the registers hold no date (status B {status:#04x}, {registers:02x?})")
+                write!(
+                    f,
+                    "RTC: the registers hold no date from 1970 to 2261 (status B {status:#04x}, {registers:02x?})"
+                )
             }
         }
     }
@@ -52,11 +55,11 @@ const AFTERNOON: u8 = 1 << 7;
 /// An update takes about 2 ms of each second, and a port access about 1 us: this is several updates' time.
 const ATTEMPTS: usize = 20_000;
 
-/// The moment on the clock, in whole seconds since 1970. `century` is the register that holds it, if there is one.
+/// The moment on the clock, to the second. `century` is the register that holds it, if there is one.
 ///
 /// The registers change one after the other during an update. UIP is set from 244 us before one, so what is read right
 /// after UIP was clear is consistent, unless the reader was delayed: hence two readings that must agree.
-pub fn unix_seconds(cmos: &mut impl Cmos, century: Option<u8>) -> Result<u64, RtcError> {
+pub fn date(cmos: &mut impl Cmos, century: Option<u8>) -> Result<DateTime, RtcError> {
     let mut last = None;
     for _ in 0..ATTEMPTS {
         if cmos.read(STATUS_A) & UPDATE_IN_PROGRESS != 0 {
@@ -70,7 +73,7 @@ pub fn unix_seconds(cmos: &mut impl Cmos, century: Option<u8>) -> Result<u64, Rt
             let date = decode(status, now, century).filter(DateTime::is_valid);
             let [second, minute, hour, day, month, year] = now;
             let seen = [second, minute, hour, day, month, year, century.unwrap_or(0)];
-            return date.map(|date| date.unix_seconds()).ok_or(RtcError::NoDate(status, seen));
+            return date.ok_or(RtcError::NoDate(status, seen));
         }
         last = Some(now);
     }
@@ -95,6 +98,8 @@ fn decode(status: u8, [second, minute, hour, day, month, year]: [u8; 6], century
     let year = number(year).filter(|year| *year < 100)?;
     let century = match century {
         Some(raw) => number(raw)?,
+        // Such clocks begin in 1980, where the first PC's did.
+        None if year >= 80 => 19,
         None => 20,
     };
     Some(DateTime {
@@ -154,7 +159,8 @@ mod tests {
     }
 
     fn read(status: u8, registers: [u8; 7], century: Option<u8>) -> Result<u64, RtcError> {
-        unix_seconds(&mut Fake { registers: vec![clock(status, registers)], busy: 0 }, century)
+        let mut cmos = Fake { registers: vec![clock(status, registers)], busy: 0 };
+        date(&mut cmos, century).map(|date| date.unix_seconds())
     }
 
     const NINE_NINE_2001: u64 = 1_000_000_000; // 2001-09-09 01:46:40
@@ -178,6 +184,27 @@ mod tests {
     }
 
     #[test]
+    fn reads_the_years_before_1999_and_from_2100_on() {
+        let year = |century: u8, year: u8, register| {
+            let registers = [0, 0, 0, 1, 1, year, century];
+            let mut cmos = Fake { registers: vec![clock(HOURS_24, registers)], busy: 0 };
+            date(&mut cmos, register).map(|date| date.year)
+        };
+        for (high, low, expected) in [(0x19, 0x70, 1970), (0x19, 0x98, 1998), (0x21, 0x00, 2100), (0x22, 0x61, 2261)] {
+            assert_eq!(year(high, low, Some(CENTURY)), Ok(expected));
+        }
+        for (high, low) in [(0x19, 0x69), (0x22, 0x62), (0x25, 0x54), (0x99, 0x99)] {
+            let refused = year(high, low, Some(CENTURY)).unwrap_err();
+            assert!(alloc::format!("{refused}").contains("no date from 1970 to 2261"), "{refused}");
+        }
+        // Without the century, the window is a PC's life.
+        let window = [(0x80, 1980), (0x98, 1998), (0x99, 1999), (0x00, 2000), (0x26, 2026), (0x79, 2079)];
+        window.iter().for_each(|&(low, expected)| assert_eq!(year(0, low, None), Ok(expected)));
+        let likely = |year| DateTime { year, month: 1, day: 1, hour: 0, minute: 0, second: 0 }.is_likely();
+        assert_eq!([1980, 1999, 2025, 2026, 2100].map(likely), [false, false, false, true, true]);
+    }
+
+    #[test]
     fn refuses_registers_without_a_date() {
         let good = [0x40, 0x46, 0x01, 0x09, 0x09, 0x01, 0x20];
         for (field, value) in [(0, 0x60), (0, 0x4a), (1, 0xff), (2, 0x24), (3, 0x31), (4, 0x13), (5, 0xa0), (6, 0x18)] {
@@ -196,20 +223,20 @@ mod tests {
         let torn = clock(HOURS_24, [0x00, 0x59, 0x23, 0x31, 0x12, 0x99, 0x19]);
         let after = clock(HOURS_24, [0x00, 0x00, 0x00, 0x01, 0x01, 0x00, 0x20]);
         let mut cmos = Fake { registers: vec![before, before, torn, after, after], busy: 3 };
-        assert_eq!(unix_seconds(&mut cmos, Some(CENTURY)), Ok(946_684_800));
+        assert_eq!(date(&mut cmos, Some(CENTURY)).map(|date| date.unix_seconds()), Ok(946_684_800));
     }
 
     #[test]
     fn gives_up_on_a_clock_that_never_rests() {
         let good = clock(HOURS_24, [0; 7]);
-        assert_eq!(unix_seconds(&mut Fake { registers: vec![good], busy: usize::MAX }, None), Err(RtcError::Unsteady));
+        assert_eq!(date(&mut Fake { registers: vec![good], busy: usize::MAX }, None), Err(RtcError::Unsteady));
     }
 
     proptest! {
         #[test]
         fn any_registers_are_read_or_refused(status: u8, registers: [u8; 7], century in prop::option::of(Just(CENTURY))) {
             if let Ok(seconds) = read(status, registers, century) {
-                prop_assert!(seconds < 253_402_300_800, "before the year 10000");
+                prop_assert!(i64::try_from(seconds * 1_000_000_000).is_ok(), "the wall clock reaches there");
             }
         }
     }

@@ -20,7 +20,8 @@ mod machine {
     use core::sync::atomic::{AtomicU8, Ordering};
 
     use crate::arch::port::{inb, outb};
-    use crate::drivers::rtc::cmos::{Cmos, RtcError, unix_seconds};
+    use crate::drivers::rtc::calendar::DateTime;
+    use crate::drivers::rtc::cmos::{Cmos, RtcError, date};
     use crate::sync::IrqLock;
     use crate::{kprintln, task, time};
 
@@ -53,15 +54,19 @@ mod machine {
         }
     }
 
-    fn read() -> Result<u64, RtcError> {
+    fn read() -> Result<DateTime, RtcError> {
         let century = Some(CENTURY.load(Ordering::Relaxed)).filter(|register| *register != 0);
-        unix_seconds(&mut Ports, century)
+        date(&mut Ports, century)
     }
 
     /// Sets the wall clock, and has it set more exactly within the next second. `century` is the FADT's register.
     pub fn init(century: Option<u8>) -> Result<(), RtcError> {
         CENTURY.store(century.unwrap_or(0), Ordering::Relaxed);
-        time::set_wall_clock((read()? * NS_PER_SECOND).into());
+        let date = read()?;
+        if !date.is_likely() {
+            kprintln!("holdfast: RTC: the clock says {date}, before this library was written: dates will be wrong");
+        }
+        time::set_wall_clock((date.unix_seconds() * NS_PER_SECOND).into());
         task::spawn_kernel("rtc", watch_for_tick);
         Ok(())
     }
@@ -73,12 +78,12 @@ mod machine {
     }
 
     fn set_at_next_tick() -> Result<(), RtcError> {
-        let first = read()?;
+        let first = read()?.unix_seconds();
         let mut before = time::now_ns();
         let give_up = before + LONGEST_SECOND_NS;
         while before < give_up {
             task::sleep_until(before + POLL_NS);
-            let seconds = read()?;
+            let seconds = read()?.unix_seconds();
             let after = time::now_ns();
             if seconds != first {
                 // The tick was between the two looks: halfway is right to half their distance.
