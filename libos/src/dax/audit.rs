@@ -1,4 +1,4 @@
-//! The audit: proof, leaf by leaf, that the page tables protect what they should.
+//! The audit: proof, leaf by leaf and register by register, that persistent memory is protected as it should be.
 
 use alloc::vec;
 use alloc::vec::Vec;
@@ -9,6 +9,7 @@ use core::ops::Range;
 use super::device::{Device, devices};
 #[cfg(target_os = "hermit")]
 use super::protection::Protection;
+use super::rights::Rights;
 use crate::mm::attributes::Cacheability;
 use crate::mm::page_table::Leaf;
 
@@ -56,6 +57,25 @@ pub enum AuditError {
     /// The page attribute table, which is this, does not have its reset value, so that leaves are not cached as they
     /// say.
     CacheTypes(u64),
+    /// A CPU does not look at keys: CR4.PKS or CR4.PKE is clear.
+    KeysOff {
+        /// The CPU's number.
+        cpu: u32,
+    },
+    /// A CPU does not look at write protection in ring 0, neither of pages nor of keys: CR0.WP is clear.
+    WriteProtectOff {
+        /// The CPU's number.
+        cpu: u32,
+    },
+    /// A CPU's protection-key register does not hold what the library has put there.
+    WrongRights {
+        /// The CPU's number.
+        cpu: u32,
+        /// What it holds.
+        holds: Rights,
+        /// What it should hold.
+        should_hold: Rights,
+    },
     /// A device is not mapped whole: this many bytes are.
     Incomplete {
         /// The device's place in the list.
@@ -85,6 +105,11 @@ impl fmt::Display for AuditError {
             Self::Writable(leaf) => write!(f, "leaf {:#x} of a read-only device is writable", leaf.virtual_address),
             Self::Encrypted(leaf) => write!(f, "leaf {:#x} of pmem is encrypted", leaf.virtual_address),
             Self::CacheTypes(table) => write!(f, "the page attribute table is {table:#x}, not {RESET_CACHE_TYPES:#x}"),
+            Self::KeysOff { cpu } => write!(f, "protection keys are turned off in CR4 of cpu {cpu}"),
+            Self::WriteProtectOff { cpu } => write!(f, "write protection is turned off in CR0 of cpu {cpu}"),
+            Self::WrongRights { cpu, holds, should_hold } => {
+                write!(f, "the key register of cpu {cpu} holds {holds}, not {should_hold}")
+            }
             Self::Incomplete { device, mapped } => write!(f, "only {mapped:#x} bytes of pmem{device} are mapped"),
         }
     }
@@ -188,6 +213,43 @@ pub fn check(regions: &[Region], walk: impl FnOnce(&mut dyn FnMut(Leaf))) -> Res
     auditor.finish()
 }
 
+/// What one CPU's registers say about protection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Registers {
+    /// The CPU's number.
+    pub cpu: u32,
+    /// CR0.WP: ring 0 obeys write protection.
+    pub write_protect: bool,
+    /// The protection-key register, if one protects.
+    pub keys: Option<KeyRegister>,
+}
+
+/// The protection-key register of a CPU.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KeyRegister {
+    /// CR4.PKS or CR4.PKE: it is looked at.
+    pub on: bool,
+    /// What it holds.
+    pub holds: Rights,
+    /// What the library has put there.
+    pub should_hold: Rights,
+}
+
+/// Checks that a CPU enforces what the page tables say, with the rights that the library has given.
+pub fn check_registers(registers: &Registers) -> Result<(), AuditError> {
+    let cpu = registers.cpu;
+    if !registers.write_protect {
+        return Err(AuditError::WriteProtectOff { cpu });
+    }
+    match registers.keys {
+        Some(KeyRegister { on: false, .. }) => Err(AuditError::KeysOff { cpu }),
+        Some(KeyRegister { holds, should_hold, .. }) if holds != should_hold => {
+            Err(AuditError::WrongRights { cpu, holds, should_hold })
+        }
+        _ => Ok(()),
+    }
+}
+
 /// What the page attribute table is after a reset (SDM volume 3A, table 12-12).
 const RESET_CACHE_TYPES: u64 = 0x0007_0406_0007_0406;
 
@@ -205,13 +267,22 @@ fn regions() -> Vec<Region> {
     devices().iter().map(region).collect()
 }
 
-/// [`check`]s this machine's page tables, all of them, against its devices, and that leaves mean what they say.
+/// [`check`]s this machine's page tables, all of them, against its devices, that leaves mean what they say, and the
+/// registers of every CPU that enforce it ([`check_registers`]). What a CPU has done with its registers and undone
+/// before it is asked is not seen; called with interrupts disabled, only this CPU is asked.
 #[cfg(target_os = "hermit")]
 pub fn audit() -> Result<Audit, AuditError> {
     let types = crate::arch::cpu::page_attribute_table();
     if types != RESET_CACHE_TYPES {
         return Err(AuditError::CacheTypes(types));
     }
+    let mut registers = Ok(());
+    crate::arch::register_check::with_registers(|seen| {
+        if registers.is_ok() {
+            registers = check_registers(&seen);
+        }
+    });
+    registers?;
     check(&regions(), |see| crate::mm::with_leaves(see))
 }
 

@@ -32,7 +32,7 @@ mod write_protect;
 
 #[cfg(target_os = "hermit")]
 pub use audit::audit;
-pub use audit::{Audit, AuditError, Region, check};
+pub use audit::{Audit, AuditError, KeyRegister, Region, Registers, check, check_registers};
 #[cfg(target_os = "hermit")]
 pub use device::{Device, DeviceGone, devices};
 #[cfg(target_os = "hermit")]

@@ -5,7 +5,7 @@ use core::sync::atomic::{AtomicUsize, Ordering};
 use super::apic::Command;
 use super::io_apic::{IoApic, Trigger};
 use super::percpu::{self, PerCpu};
-use super::{apic, port, shootdown};
+use super::{apic, port, register_check, shootdown};
 use crate::sync::{IrqLock, class};
 
 /// The local APIC timer's vector.
@@ -14,6 +14,8 @@ pub(super) const TIMER_VECTOR: u8 = 0x20;
 const RESCHEDULE_VECTOR: u8 = 0x21;
 /// The vector by which another CPU asks this one to forget translations.
 const SHOOTDOWN_VECTOR: u8 = 0x22;
+/// The vector by which another CPU asks this one what its registers hold.
+const REGISTERS_VECTOR: u8 = 0x23;
 /// The first vector for devices.
 const FIRST_DEVICE_VECTOR: u8 = 0x30;
 /// The vector of spurious interrupts, which want no end-of-interrupt.
@@ -91,6 +93,11 @@ pub(super) fn ask_to_shoot_down(cpu: &PerCpu) {
     send(cpu, Command::Fixed(SHOOTDOWN_VECTOR));
 }
 
+/// Asks a CPU, which may be the calling one, what its registers hold.
+pub(super) fn ask_for_registers(cpu: &PerCpu) {
+    send(cpu, Command::Fixed(REGISTERS_VECTOR));
+}
+
 /// Interrupts every other CPU even if its interrupts are disabled; the handler stops it if the machine is failing.
 pub(crate) fn stop_others() {
     let own = percpu::this().id;
@@ -119,6 +126,7 @@ pub(super) fn dispatch(vector: u8) {
         TIMER_VECTOR => crate::task::timer_interrupt(),
         RESCHEDULE_VECTOR => percpu::this().reschedule.store(true, Ordering::Relaxed),
         SHOOTDOWN_VECTOR => shootdown::serve(),
+        REGISTERS_VECTOR => register_check::serve(),
         _ => {
             let slot = vector.checked_sub(FIRST_DEVICE_VECTOR).and_then(|place| HANDLERS.get(usize::from(place)));
             let function = slot.map_or(0, |slot| slot.function.load(Ordering::Acquire));

@@ -19,7 +19,7 @@ use core::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use x86_64::registers::control::{Cr3, Cr4, Cr4Flags};
 
 use super::percpu::{self, PerCpu};
-use crate::dax::{Access, Key, Protection, Rights};
+use crate::dax::{Access, Key, KeyRegister, Protection, Rights};
 
 const IA32_PKRS: u32 = 0x6e1;
 
@@ -77,22 +77,26 @@ pub(super) unsafe fn enable_here() {
 /// # Safety
 /// The CPU has the register; interrupts are disabled and this CPU has touched no keyed page.
 unsafe fn turn_on(register: u8) {
-    let bit = match register {
-        PKRS => Cr4Flags::PROTECTION_KEY_SUPERVISOR,
-        _ => Cr4Flags::PROTECTION_KEY_USER,
-    };
     if register == PKRS {
         // It can be written before keys are on, and so is never on with anything open.
         write_register(register, Rights::CLOSED);
     }
     // SAFETY: the CPU has the feature; all that is touched before the next statement has key 0, which stays open.
-    unsafe { Cr4::update(|flags| *flags |= bit) };
+    unsafe { Cr4::update(|flags| *flags |= enabling_bit(register)) };
     write_register(register, Rights::CLOSED);
     // Translations that were cached before the bit was set may be unchecked; reloading CR3 drops them.
     let (frame, flags) = Cr3::read();
     // SAFETY: the same tables as before.
     unsafe { Cr3::write(frame, flags) };
     percpu::this().key_rights.store(u64::from(Rights::CLOSED.bits()), Ordering::Relaxed);
+}
+
+/// The bit of CR4 without which a register is not looked at.
+fn enabling_bit(register: u8) -> Cr4Flags {
+    match register {
+        PKRS => Cr4Flags::PROTECTION_KEY_SUPERVISOR,
+        _ => Cr4Flags::PROTECTION_KEY_USER,
+    }
 }
 
 /// The register in use, if any.
@@ -157,6 +161,21 @@ pub fn remembered() -> Option<Rights> {
     let remembered = known(percpu::this());
     super::interrupts::restore(enabled);
     remembered
+}
+
+/// Whether keys protect.
+pub(super) fn protects() -> bool {
+    register().is_some()
+}
+
+/// What this CPU's register holds and should; `None` if none protects. Interrupts are disabled.
+pub(super) fn register_here() -> Option<KeyRegister> {
+    let register = register()?;
+    let known = known(percpu::this());
+    let on = Cr4::read().contains(enabling_bit(register));
+    // RDPKRU does not exist while keys are off.
+    let holds = if on || register == PKRS { read_register(register) } else { Rights::CLOSED };
+    Some(KeyRegister { on, holds, should_hold: known.unwrap_or(holds) })
 }
 
 /// Whether any CPU remembers rights to this key, for checks: right only for a key that nobody opens meanwhile.

@@ -24,6 +24,7 @@ pub mod percpu;
 pub mod pit;
 pub mod port;
 pub mod pvh;
+pub(crate) mod register_check;
 pub mod shootdown;
 pub(crate) mod single_step;
 pub mod smp;

@@ -115,3 +115,19 @@ fn a_device_that_has_gone_away_is_mapped_nowhere() {
     let left = leaf(WINDOW, PHYSICAL, Attributes::pmem(Protection::Pks, None, false));
     assert_eq!(check_all(gone(), &[other, left]), Err(AuditError::Alias(left)));
 }
+
+#[test]
+fn registers_that_do_not_protect_are_found() {
+    let keys = KeyRegister { on: true, holds: Rights::CLOSED, should_hold: Rights::CLOSED };
+    let good = Registers { cpu: 3, write_protect: true, keys: Some(keys) };
+    assert_eq!(check_registers(&good), Ok(()));
+    assert_eq!(check_registers(&Registers { keys: None, ..good }), Ok(()));
+    let unprotected = Registers { write_protect: false, ..good };
+    assert_eq!(check_registers(&unprotected), Err(AuditError::WriteProtectOff { cpu: 3 }));
+    let off = Registers { keys: Some(KeyRegister { on: false, ..keys }), ..good };
+    assert_eq!(check_registers(&off), Err(AuditError::KeysOff { cpu: 3 }));
+    let holds = Rights::CLOSED.with(first_key().unwrap(), crate::dax::Access::Write);
+    let open = Registers { keys: Some(KeyRegister { holds, ..keys }), ..good };
+    let expected = AuditError::WrongRights { cpu: 3, holds, should_hold: Rights::CLOSED };
+    assert_eq!(check_registers(&open), Err(expected));
+}

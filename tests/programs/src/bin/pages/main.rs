@@ -7,6 +7,8 @@ mod checks;
 mod faults;
 #[cfg(target_os = "hermit")]
 mod others;
+#[cfg(target_os = "hermit")]
+mod registers;
 
 fn main() {
     #[cfg(target_os = "hermit")]
@@ -29,6 +31,7 @@ mod guest {
             None => {
                 crate::checks::run(device);
                 crate::others::run(device);
+                crate::registers::run(device);
                 println!("pages: all ok");
             }
             Some(way) => {
