@@ -6,6 +6,7 @@
 
 use core::fmt;
 
+use crate::arch::trap;
 use crate::{abi, mm, net, task};
 
 /// What the machine holds.
@@ -43,6 +44,8 @@ pub struct Accounts {
     pub buffered_bytes: u64,
     /// Buffers that the network card has.
     pub card_buffers: u64,
+    /// Non-maskable interrupts since the boot that nobody had a handler for.
+    pub unexpected_nmis: u64,
 }
 
 /// What has passed the network card since the boot.
@@ -92,11 +95,12 @@ impl Accounts {
             connection_timers: sockets.timers as u64,
             buffered_bytes: sockets.buffered as u64,
             card_buffers: card.lent as u64,
+            unexpected_nmis: trap::unexpected_nmis(),
         }
     }
 
     /// All of them with their names.
-    pub fn fields(&self) -> [(&'static str, u64); 16] {
+    pub fn fields(&self) -> [(&'static str, u64); 17] {
         [
             ("heap_pieces", self.heap_pieces),
             ("heap_bytes", self.heap_bytes),
@@ -114,6 +118,7 @@ impl Accounts {
             ("connection_timers", self.connection_timers),
             ("buffered_bytes", self.buffered_bytes),
             ("card_buffers", self.card_buffers),
+            ("unexpected_nmis", self.unexpected_nmis),
         ]
     }
 }

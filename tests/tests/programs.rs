@@ -55,6 +55,34 @@ fn a_panic_in_a_thread_is_reported_with_its_thread() {
 }
 
 #[test]
+fn a_non_maskable_interrupt_without_a_handler_is_counted_and_the_machine_goes_on() {
+    for processors in [1, 2] {
+        let mut options = machine("crash", &["nmi"]);
+        options.smp = processors;
+        run(options).expect_exit(0).expect_line(&format!("crash: {} NMIs, and on we go", 3 * processors));
+    }
+}
+
+/// QEMU's own clock goes back by 136 years from 2100 on.
+#[test]
+fn a_clock_that_cannot_be_right_is_said_on_the_console() {
+    for (clock, words) in [
+        ("1985-06-01", Some("the clock says 1985-06-01, before this library was written")),
+        ("2100-06-01", Some("the registers hold no date from 1970 to 2261")),
+        ("2040-06-01", None),
+    ] {
+        let mut options = machine("crash", &["return"]);
+        options.clock = Some(clock.to_owned());
+        let outcome = run(options);
+        outcome.expect_exit(0);
+        match words {
+            Some(words) => _ = outcome.expect_text(words),
+            None => assert_eq!(outcome.count("holdfast: RTC"), 0, "{outcome}"),
+        }
+    }
+}
+
+#[test]
 fn an_abort_is_reported() {
     let outcome = crash("abort");
     outcome.expect_exit(101);

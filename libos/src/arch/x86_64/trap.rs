@@ -18,9 +18,9 @@
 use core::arch::global_asm;
 use core::fmt;
 use core::mem::offset_of;
-use core::sync::atomic::{AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
-use super::{fpu, interrupts, key_rights, machine_check, percpu, shootdown, single_step};
+use super::{fpu, interrupts, key_rights, machine_check, percpu, port, shootdown, single_step};
 use crate::dax::Rights;
 use crate::trace::{self, layout::kind};
 
@@ -348,17 +348,43 @@ fn non_maskable_interrupt(frame: &TrapFrame) {
     }
     let handler = NMI_HANDLER.load(Ordering::Acquire);
     if handler == 0 {
-        crate::fatal::exception(frame);
+        return unexpected_nmi(frame);
     }
     // SAFETY: only `set_nmi_handler` stores there; what is not 0 is the address of a `fn()`.
     let handler: fn() = unsafe { core::mem::transmute(handler) };
     handler();
 }
 
+/// A non-maskable interrupt that nobody has asked for. The chipset says whether it means that memory or a bus has failed
+/// (port 0x61); else it is a watchdog's, a button's or another CPU's, and nothing is wrong here.
+fn unexpected_nmi(frame: &TrapFrame) {
+    const SYSTEM_CONTROL: u16 = 0x61;
+    const MEMORY_ERROR: u8 = 1 << 7;
+    const BUS_ERROR: u8 = 1 << 6;
+    // SAFETY: the system control port B of every PC; reading it changes nothing.
+    let status = unsafe { port::inb(SYSTEM_CONTROL) };
+    if status & (MEMORY_ERROR | BUS_ERROR) != 0 {
+        crate::fatal::fault(
+            crate::fatal::FATAL_EXCEPTION,
+            frame,
+            format_args!("NMI: the chipset reports a memory or bus error (port 0x61 is {status:#04x})"),
+        );
+    }
+    UNEXPECTED_NMIS.fetch_add(1, Ordering::Relaxed);
+}
+
+/// How many non-maskable interrupts nobody had asked for.
+static UNEXPECTED_NMIS: AtomicU64 = AtomicU64::new(0);
+
+/// How many non-maskable interrupts have come since boot that nobody had a handler for.
+pub fn unexpected_nmis() -> u64 {
+    UNEXPECTED_NMIS.load(Ordering::Relaxed)
+}
+
 /// The address of the `fn()` that handles a non-maskable interrupt; 0 if there is none.
 static NMI_HANDLER: AtomicUsize = AtomicUsize::new(0);
 
-/// Sets what a non-maskable interrupt does instead of stopping the machine. The handler runs closed like every other,
+/// Sets what a non-maskable interrupt does, beyond being counted if nobody has asked for it. The handler runs closed like every other,
 /// on the stack for such interrupts, between any two instructions: it must not wait, allocate, or take a lock. Those by
 /// which a report stops the other CPUs do not reach it.
 pub fn set_nmi_handler(handler: Option<fn()>) {

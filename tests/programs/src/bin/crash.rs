@@ -26,6 +26,7 @@ mod guest {
             },
             "exit" => process::exit(7),
             "exit-in-thread" => drop(thread::spawn(|| process::exit(9)).join()),
+            "nmi" => stray_nmis(),
             "panic" => panic!("as told"),
             "panic-in-thread" => drop(thread::spawn(|| panic!("as told, in a thread")).join()),
             "abort" => process::abort(),
@@ -73,6 +74,20 @@ mod guest {
     }
 
     /// Prints what it was started with.
+    /// Sends every CPU non-maskable interrupts that nobody has a handler for.
+    fn stray_nmis() {
+        let count = || libos::accounts::Accounts::now().unexpected_nmis;
+        let cpus = libos::arch::percpu::online_count() as u64;
+        assert_eq!(count(), 0);
+        for round in 1..=3 {
+            (0..cpus as u32).for_each(|cpu| assert!(libos::arch::interrupts::send_nmi(cpu)));
+            while count() < round * cpus {
+                thread::yield_now();
+            }
+        }
+        println!("crash: {} NMIs, and on we go", count());
+    }
+
     fn say() {
         println!("arguments: {:?}", std::env::args().collect::<Vec<_>>());
         for (name, value) in std::env::vars() {
