@@ -345,7 +345,7 @@ fn give_up(reason: Reason) {
             // `saved` are ours.
             unsafe {
                 let (from, to) = (&mut *(*previous).saved.get(), &*(*next).saved.get());
-                from.rights = key_rights::current();
+                from.rights = key_rights::given();
                 (*previous).rights_left.store(from.rights.bits(), Ordering::Relaxed);
                 (*next).rights_left.store(Rights::CLOSED.bits(), Ordering::Relaxed);
                 (*previous).running.store(false, Ordering::Relaxed);

@@ -153,6 +153,12 @@ pub fn current() -> Rights {
     register().map_or(Rights::CLOSED, read_register)
 }
 
+/// The rights that the library has given the running context, on a switch: what somebody has written to the register past
+/// it is not taken along. Interrupts are disabled.
+pub(crate) fn given() -> Rights {
+    register().map_or(Rights::CLOSED, |register| known(percpu::this()).unwrap_or_else(|| read_register(register)))
+}
+
 /// What this CPU remembers of its register; `None` while that is not known (a write is under way) or nothing protects.
 /// For tests, which compare it with [`current`].
 pub fn remembered() -> Option<Rights> {
