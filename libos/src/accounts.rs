@@ -34,6 +34,8 @@ pub struct Accounts {
     pub descriptors: u64,
     /// Connections of any kind and age, also those that nobody has any more and that wind up.
     pub connections: u64,
+    /// The most connections that there may be.
+    pub connection_limit: u64,
     /// Ports that are listened on.
     pub listeners: u64,
     /// UDP sockets.
@@ -63,6 +65,8 @@ pub struct Traffic {
     pub notifications: u64,
     /// The card's interrupts.
     pub interrupts: u64,
+    /// Clients that were refused because there were as many connections as there may be.
+    pub refused: u64,
     /// Frames that the option `link-faults` has lost.
     pub lost: u64,
     /// Frames that it has repeated.
@@ -90,6 +94,7 @@ impl Accounts {
             timers: task::armed_timers() as u64,
             descriptors: abi::open_descriptors() as u64,
             connections: sockets.connections as u64,
+            connection_limit: sockets.limit as u64,
             listeners: sockets.listeners as u64,
             datagram_sockets: sockets.datagrams as u64,
             connection_timers: sockets.timers as u64,
@@ -100,7 +105,7 @@ impl Accounts {
     }
 
     /// All of them with their names.
-    pub fn fields(&self) -> [(&'static str, u64); 17] {
+    pub fn fields(&self) -> [(&'static str, u64); 18] {
         [
             ("heap_pieces", self.heap_pieces),
             ("heap_bytes", self.heap_bytes),
@@ -113,6 +118,7 @@ impl Accounts {
             ("timers", self.timers),
             ("descriptors", self.descriptors),
             ("connections", self.connections),
+            ("connection_limit", self.connection_limit),
             ("listeners", self.listeners),
             ("datagram_sockets", self.datagram_sockets),
             ("connection_timers", self.connection_timers),
@@ -126,7 +132,7 @@ impl Accounts {
 impl Traffic {
     /// What has passed until now.
     pub fn now() -> Self {
-        let (_, card, faults) = net::accounts();
+        let (sockets, card, faults) = net::accounts();
         Self {
             received: card.received,
             received_bytes: card.received_bytes,
@@ -134,6 +140,7 @@ impl Traffic {
             sent_bytes: card.sent_bytes,
             notifications: card.notifications,
             interrupts: net::interrupts(),
+            refused: sockets.refused,
             lost: faults.dropped,
             repeated: faults.duplicated,
             delayed: faults.delayed,
@@ -141,7 +148,7 @@ impl Traffic {
     }
 
     /// All of it with names.
-    pub fn fields(&self) -> [(&'static str, u64); 9] {
+    pub fn fields(&self) -> [(&'static str, u64); 10] {
         [
             ("received", self.received),
             ("received_bytes", self.received_bytes),
@@ -149,6 +156,7 @@ impl Traffic {
             ("sent_bytes", self.sent_bytes),
             ("notifications", self.notifications),
             ("interrupts", self.interrupts),
+            ("refused", self.refused),
             ("lost", self.lost),
             ("repeated", self.repeated),
             ("delayed", self.delayed),

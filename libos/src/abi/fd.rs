@@ -14,8 +14,8 @@ use super::stdio::{Input, Output};
 use crate::io::{Full, Parts, PartsMut, Table};
 use crate::sync::{Mutex, class};
 
-/// The most descriptors that can be open.
-const LIMIT: usize = 8192;
+/// The most descriptors that can be open: more than there can be connections.
+const LIMIT: usize = 20_000;
 
 /// The open descriptors; `None` until the first call opens the three that every program finds open.
 static TABLE: Mutex<Option<Table<Arc<dyn Object>>>, class::Descriptors> = Mutex::new(None);

@@ -6,6 +6,8 @@ use alloc::vec::Vec;
 #[derive(Debug)]
 pub struct Table<T> {
     slots: Vec<Option<T>>,
+    /// Every number below this one is taken.
+    lowest_free: usize,
     limit: usize,
 }
 
@@ -16,13 +18,14 @@ pub struct Full;
 impl<T> Table<T> {
     /// An empty table for at most `limit` objects.
     pub const fn new(limit: usize) -> Self {
-        Self { slots: Vec::new(), limit }
+        Self { slots: Vec::new(), lowest_free: 0, limit }
     }
 
     /// Gives `object` the lowest number that is free and not below `from`.
     pub fn insert(&mut self, object: T, from: usize) -> Result<usize, Full> {
-        let free = self.slots.iter().skip(from).position(Option::is_none).map(|at| at + from);
-        let number = free.unwrap_or(self.slots.len().max(from));
+        let start = from.max(self.lowest_free);
+        let free = self.slots.iter().skip(start).position(Option::is_none).map(|at| at + start);
+        let number = free.unwrap_or(self.slots.len().max(start));
         if number >= self.limit {
             return Err(Full);
         }
@@ -31,6 +34,9 @@ impl<T> Table<T> {
             self.slots.resize_with(number + 1, || None);
         }
         self.slots[number] = Some(object);
+        if start == self.lowest_free {
+            self.lowest_free = number + 1;
+        }
         Ok(number)
     }
 
@@ -46,11 +52,15 @@ impl<T> Table<T> {
 
     /// Takes the object away; its number is free.
     pub fn remove(&mut self, number: i32) -> Option<T> {
-        self.slots.get_mut(usize::try_from(number).ok()?)?.take()
+        let number = usize::try_from(number).ok()?;
+        let object = self.slots.get_mut(number)?.take()?;
+        self.lowest_free = self.lowest_free.min(number);
+        Some(object)
     }
 
     /// Takes every object away.
     pub fn clear(&mut self) -> Vec<Option<T>> {
+        self.lowest_free = 0;
         core::mem::take(&mut self.slots)
     }
 }
@@ -73,6 +83,8 @@ mod tests {
         assert_eq!((table.get(4), table.get(-1), table.get(i32::MAX)), (Some(&'z'), None, None));
         assert_eq!((table.insert('w', 0), table.insert('v', 0)), (Ok(3), Err(Full)));
         assert_eq!(table.insert('v', 1000), Err(Full));
+        assert_eq!((table.remove(4), table.remove(2)), (Some('z'), Some('x')));
+        assert_eq!((table.insert('p', 3), table.insert('q', 0), table.insert('r', 0)), (Ok(4), Ok(2), Err(Full)));
         assert_eq!(table.clear().into_iter().flatten().count(), 5);
         assert_eq!(table.get(0), None);
     }

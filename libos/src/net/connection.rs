@@ -11,10 +11,13 @@ use super::challenge::{self, Verdict};
 use super::error::Error;
 use super::frame::Tuple;
 use super::link::Via;
+use super::resize::{MOST_UNREAD, Nursery, Standing};
 use super::sequence::{Received, Sent};
 use super::slab::Id;
 use crate::io::{Ready, Signal};
 
+/// The least bytes of buffer each way: what a connection has that rests while others need memory.
+pub const LEAST_BUFFER: usize = 1024;
 /// How long a connect waits for an answer to its SYN.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long a peer may take to finish the handshake that it began: the answer to its SYN goes out six times, as Linux's
@@ -77,6 +80,8 @@ impl Wishes {
     pub fn capacities(self, usual: usize) -> (usize, usize) {
         let grant = |wish: usize| match wish {
             0 => usual,
+            // There is no room for more.
+            _ if usual <= LEAST_BUFFER => usual,
             wish => wish.clamp(Self::LEAST, usual.max(Self::LEAST) * Self::TIMES),
         };
         (grant(self.receive), grant(self.send))
@@ -131,6 +136,14 @@ pub struct Connection<S: Signal> {
     /// Whether it waits for a neighbour's address.
     pub unresolved: bool,
     keep_alive: KeepAlive,
+    /// What the program wants of its buffers.
+    pub wishes: Wishes,
+    /// Something came or went since it was last looked at for buffers to take back.
+    pub used: bool,
+    /// It is in the line of those that have large ones.
+    pub in_line: bool,
+    /// The program had more to send than there was room for, and waits for larger buffers.
+    wants_more: bool,
     /// When the timer queue looks at it again.
     pub armed: Option<Instant>,
     pub signal: Arc<S>,
@@ -184,6 +197,10 @@ impl<S: Signal> Connection<S> {
             queued: false,
             unresolved: false,
             keep_alive,
+            wishes: Wishes::default(),
+            used: true,
+            in_line: false,
+            wants_more: false,
             armed: None,
             signal,
             published: None,
@@ -221,12 +238,84 @@ impl<S: Signal> Connection<S> {
     pub fn receiving(&mut self, frame: &[u8], take: impl FnOnce(&mut Self)) {
         let begins = matches!(self.socket().state(), State::Listen | State::SynSent);
         let (queued, finished) = (self.socket().recv_queue(), self.peer_finished());
+        self.received.see(frame, self.socket().recv_capacity() - queued);
         take(self);
         if begins {
             self.received.begin(frame);
         }
         let bytes = self.socket().recv_queue().saturating_sub(queued);
         self.received.advance(bytes + usize::from(!finished && self.peer_finished()));
+    }
+
+    /// Whether its buffers are too small for what comes or goes.
+    pub fn needs_more(&self, coming: usize, going: usize) -> bool {
+        let socket = self.socket();
+        let more_comes = coming > 0 && 2 * (socket.recv_queue() + coming) > socket.recv_capacity();
+        more_comes || socket.send_queue() + going > socket.send_capacity()
+    }
+
+    /// Whether its buffers are the least.
+    pub fn is_least(&self) -> bool {
+        self.socket().recv_capacity().min(self.socket().send_capacity()) <= LEAST_BUFFER
+    }
+
+    /// Whether it would gain by buffers of these sizes for receiving and for sending.
+    pub fn gains_by(&self, (receive, send): (usize, usize)) -> bool {
+        receive >= 2 * self.socket().recv_capacity() || send >= 2 * self.socket().send_capacity()
+    }
+
+    /// Notes whether the program has more to send than there was room for, in the least buffers.
+    pub fn leaves_over(&mut self, more: bool) {
+        self.wants_more = more && self.via == Via::Nic && self.socket().send_capacity() <= LEAST_BUFFER;
+    }
+
+    /// Whether it takes no more to send before it has got larger buffers, for which all has to be acknowledged.
+    pub fn holds_back(&self) -> bool {
+        self.wants_more && self.socket().send_queue() > 0
+    }
+
+    /// Whether it has got rid of what kept it from larger buffers that it wants.
+    pub fn can_grow_now(&self) -> bool {
+        self.wants_more && self.socket().send_queue() == 0
+    }
+
+    /// Where it stands, if it can have other buffers now.
+    fn standing(&self) -> Option<Standing> {
+        let socket = self.socket();
+        let is_up = socket.state() == State::Established && !self.read_shutdown && !self.write_shutdown;
+        if !is_up || self.via != Via::Nic || socket.send_queue() > 0 || socket.recv_queue() > MOST_UNREAD {
+            return None;
+        }
+        let (peer, expected) = self.received.in_order()?;
+        Some(Standing { tuple: self.tuple, peer, expected, sent: self.sent.next()? })
+    }
+
+    /// Whether nothing is under way: neither bytes nor acknowledgements.
+    pub fn rests(&self) -> bool {
+        let told = |standing: Standing| self.sent.acknowledged() == Some(standing.expected);
+        self.socket().recv_queue() == 0 && self.standing().is_some_and(told)
+    }
+
+    /// Gives it buffers of these sizes for receiving and for sending, if it can have others now and there is memory.
+    pub fn resize(&mut self, (receive, send): (usize, usize), nursery: &mut Nursery, now: Instant) -> Option<()> {
+        let standing = self.standing()?;
+        let mut unread = buffer(self.socket().recv_queue())?;
+        let mut socket = Socket::new(SocketBuffer::new(buffer(receive)?), SocketBuffer::new(buffer(send)?));
+        let old = self.socket_mut();
+        socket.set_ack_delay(old.ack_delay());
+        socket.set_keep_alive(old.keep_alive());
+        socket.set_timeout(old.timeout());
+        socket.set_hop_limit(old.hop_limit());
+        socket.set_nagle_enabled(old.nagle_enabled());
+        socket.set_congestion_control(old.congestion_control());
+        old.peek_slice(&mut unread).ok().filter(|&len| len == unread.len()).or((unread.is_empty()).then_some(0))?;
+        if unread.len() > receive {
+            return None;
+        }
+        let ((set, handle), wire) = nursery.raise(socket, self.sent.wire, &standing, &unread, now)?;
+        (self.set, self.handle, self.sent.wire) = (set, handle, wire);
+        self.wants_more = false;
+        Some(())
     }
 
     /// The bytes of its buffers.
@@ -303,7 +392,8 @@ impl<S: Signal> Connection<S> {
         ready.set(Ready::IN, self.readable() || self.error.is_some());
         ready.set(Ready::RDHUP, finished || self.read_shutdown);
         // A third of the buffer, as elsewhere: waking a writer for a few bytes costs more than it brings.
-        let room = 3 * (socket.send_capacity() - socket.send_queue()) >= socket.send_capacity();
+        let mut room = 3 * (socket.send_capacity() - socket.send_queue()) >= socket.send_capacity();
+        room &= !self.holds_back();
         ready.set(Ready::OUT, !sends || room);
         ready.set(Ready::HUP, closed || (finished && !sends));
         ready.set(Ready::ERR, self.error.is_some());

@@ -11,6 +11,7 @@
 //! any more. After a minute it asks for a sign of life with a byte in the FIN's place, which the peer takes for data.
 //! So duplicate acknowledgements are kept from a connection that has nothing but its FIN to be acknowledged.
 
+use super::resize::{Peer, Wire};
 use smoltcp::phy::{self, TxToken};
 use smoltcp::wire::{
     ETHERNET_HEADER_LEN, EthernetFrame, EthernetProtocol, IpProtocol, Ipv4Packet, Ipv6Packet, TcpPacket, TcpSeqNumber,
@@ -21,9 +22,18 @@ use smoltcp::wire::{
 pub struct Sent {
     /// The number after the last byte, SYN or FIN that was ever sent.
     next: Option<TcpSeqNumber>,
+    /// The last number that was acknowledged to the peer.
+    acknowledged: Option<TcpSeqNumber>,
+    /// How the peer knows the numbers.
+    pub wire: Wire,
 }
 
 impl Sent {
+    /// The last number that was acknowledged to the peer.
+    pub fn acknowledged(&self) -> Option<TcpSeqNumber> {
+        self.acknowledged
+    }
+
     /// The number after all that was ever sent, once there is one.
     pub fn next(&self) -> Option<TcpSeqNumber> {
         self.next
@@ -42,6 +52,13 @@ impl Sent {
     fn note(&mut self, frame: &mut [u8]) {
         let Some(at) = segment(frame) else { return };
         let Ok(mut segment) = TcpPacket::new_checked(&mut frame[at..]) else { return };
+        if segment.syn() {
+            self.wire.tell(window_scale(&segment).unwrap_or(0));
+        }
+        self.wire.translate_out(&mut segment);
+        if segment.ack() {
+            self.acknowledged = Some(segment.ack_number());
+        }
         if segment.rst() {
             return;
         }
@@ -65,6 +82,9 @@ impl Sent {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Received {
     next: Option<TcpSeqNumber>,
+    /// The number after all that has come, in order or not.
+    highest: Option<TcpSeqNumber>,
+    peer: Peer,
 }
 
 impl Received {
@@ -76,7 +96,27 @@ impl Received {
     /// The peer has begun, with this Ethernet frame.
     pub fn begin(&mut self, frame: &[u8]) {
         let first = segment(frame).and_then(|at| TcpPacket::new_checked(frame.get(at..)?).ok());
-        self.next = first.map(|segment| segment.seq_number() + 1);
+        self.next = first.as_ref().map(|segment| segment.seq_number() + 1);
+        self.highest = self.next;
+        self.peer = first.as_ref().map(Peer::of).unwrap_or_default();
+    }
+
+    /// Looks at an Ethernet frame that is about to be taken, by who has room for `window` bytes.
+    pub fn see(&mut self, frame: &[u8], window: usize) {
+        let Some(segment) = segment(frame).and_then(|at| TcpPacket::new_checked(frame.get(at..)?).ok()) else { return };
+        let (Some(next), Some(highest)) = (self.next, self.highest) else { return };
+        self.peer.window = segment.window_len();
+        let end = segment.seq_number() + segment.segment_len();
+        let begins_within = (0..window as i32).contains(&segment.seq_number().0.wrapping_sub(next.0));
+        if begins_within && end > highest {
+            self.highest = Some(end);
+        }
+    }
+
+    /// What the peer has said of itself, and the number that is expected next, if nothing came out of order.
+    pub fn in_order(&self) -> Option<(Peer, TcpSeqNumber)> {
+        let next = self.next.filter(|next| self.highest.is_some_and(|highest| highest <= *next))?;
+        Some((self.peer, next))
     }
 
     /// So many more bytes have come in order, an end counted as one.
@@ -101,8 +141,14 @@ pub(super) fn segment(frame: &[u8]) -> Option<usize> {
     }
 }
 
+/// What a SYN says about windows.
+fn window_scale(segment: &TcpPacket<&mut [u8]>) -> Option<u8> {
+    let header = segment.as_ref().get(..usize::from(segment.header_len()))?;
+    Peer::of(&TcpPacket::new_unchecked(header)).scale()
+}
+
 /// A checksum after a change of 32 bits (RFC 1624).
-fn corrected(sum: u16, before: i32, after: i32) -> u16 {
+pub(super) fn corrected(sum: u16, before: i32, after: i32) -> u16 {
     let halves = |number: i32| [(number as u32 >> 16) as u16, number as u16];
     let mut total = u32::from(!sum);
     for (before, after) in halves(before).into_iter().zip(halves(after)) {
@@ -142,4 +188,10 @@ impl<T: TxToken> TxToken for Noting<'_, T> {
     fn set_meta(&mut self, meta: phy::PacketMeta) {
         self.token.set_meta(meta);
     }
+}
+
+/// How many bytes the TCP segment in an Ethernet frame carries.
+pub fn payload_len(frame: &[u8]) -> usize {
+    let segment = segment(frame).and_then(|at| TcpPacket::new_checked(frame.get(at..)?).ok());
+    segment.map_or(0, |segment| segment.payload().len())
 }

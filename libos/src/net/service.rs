@@ -256,6 +256,12 @@ fn run() {
     }
 }
 
+/// The most connections that there can be at a time, of which those that this machine opens count too. A client beyond
+/// it is refused.
+pub fn connection_limit() -> usize {
+    with(|stack, _| stack.holdings().limit)
+}
+
 /// The card's interrupts until now.
 pub(crate) fn interrupts() -> u64 {
     INTERRUPTS.load(Ordering::Relaxed)

@@ -60,6 +60,10 @@ pub struct Holdings {
     pub timers: usize,
     /// Bytes of connections' and UDP sockets' buffers.
     pub buffered: usize,
+    /// The most connections that there may be.
+    pub limit: usize,
+    /// SYNs that were refused because there were as many.
+    pub refused: u64,
 }
 
 /// The stack.

@@ -6,6 +6,7 @@
 
 mod frames;
 mod listeners;
+mod room;
 mod rounds;
 
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -14,19 +15,19 @@ use alloc::vec::Vec;
 use smoltcp::socket::tcp::State;
 use smoltcp::time::Instant;
 
-use super::connection::{Cause, Connection, Owner};
+use super::connection::{Cause, Connection, LEAST_BUFFER, Owner};
 use super::error::Error;
 use super::frame::Tuple;
 use super::ports::Ports;
+use super::resize::Nursery;
 use super::slab::{Id, Slab};
 use super::stack::Holdings;
 use super::udp::Datagrams;
 use crate::io::Signal;
 pub use frames::Arrival;
 use listeners::Listener;
+use room::Room;
 
-/// There is never more than this many connections, whatever memory there is.
-const MAX_CONNECTIONS: usize = 16_384;
 /// UDP sockets' buffers may take another one of so many parts of what those of connections may.
 const DATAGRAM_SHARE: usize = 2;
 /// Connections in TIME-WAIT. The oldest go first: what they guard against is rare, their buffers are not small.
@@ -49,14 +50,14 @@ pub struct Table<S: Signal> {
     /// How often any connection was looked at, for the tests that count.
     #[cfg(test)]
     pub touched: usize,
-    /// Bytes of all connections' buffers, and how many they may be: what is left of memory belongs to the program.
-    buffered: usize,
-    budget: usize,
+    /// What connections' buffers may take: what is left of memory belongs to the program.
+    room: Room,
+    nursery: Nursery,
 }
 
 impl<S: Signal> Table<S> {
     /// No sockets, and room for connections whose buffers take up to `budget` bytes in all.
-    pub const fn new(budget: usize) -> Self {
+    pub fn new(budget: usize) -> Self {
         Self {
             connections: Slab::new(),
             by_tuple: BTreeMap::new(),
@@ -70,22 +71,9 @@ impl<S: Signal> Table<S> {
             resolved: false,
             #[cfg(test)]
             touched: 0,
-            buffered: 0,
-            budget,
+            room: Room::new::<S>(budget),
+            nursery: Nursery::new(),
         }
-    }
-
-    /// Bytes of buffer each way for one more connection: generous while there are few, so that thousands fit as well.
-    /// `None` when there are too many.
-    pub fn capacity(&self) -> Option<usize> {
-        let capacity = match 4 * self.buffered / self.budget {
-            0 => 64 * 1024,
-            1 => 32 * 1024,
-            2 => 16 * 1024,
-            _ => 4 * 1024,
-        };
-        let fits = self.connections.len() < MAX_CONNECTIONS && self.buffered + 2 * capacity <= self.budget;
-        fits.then_some(capacity)
     }
 
     /// What there is of everything.
@@ -95,7 +83,9 @@ impl<S: Signal> Table<S> {
             listeners: self.listeners.len(),
             datagrams: self.datagrams.len(),
             timers: self.timers.len(),
-            buffered: self.buffered + self.datagrams.buffered(),
+            buffered: self.connections.len() * 2 * LEAST_BUFFER + self.room.grown + self.datagrams.buffered(),
+            limit: self.limit(),
+            refused: self.room.refused,
         }
     }
 
@@ -107,9 +97,9 @@ impl<S: Signal> Table<S> {
     /// Adds a connection, found from now on by the frames that name its tuple.
     pub fn insert(&mut self, connection: Connection<S>) -> Id {
         let tuple = connection.tuple;
-        self.buffered += connection.buffered();
         let id = self.connections.insert(connection);
         self.by_tuple.insert(tuple, id);
+        self.count_buffers(id);
         id
     }
 
@@ -230,7 +220,7 @@ impl<S: Signal> Table<S> {
     pub fn discard(&mut self, id: Id) {
         self.forget_tuple(id);
         let Some(connection) = self.connections.remove(id) else { return };
-        self.buffered -= connection.buffered();
+        self.uncount_buffers(&connection);
         if let Some(armed) = connection.armed {
             self.timers.remove(&(armed, id));
         }

@@ -60,7 +60,9 @@ impl<D: Device, S: Signal> Stack<D, S> {
         if remote.port == 0 || !remote.addr.is_unicast() {
             return Err(Error::AddressNotAvailable);
         }
-        let capacities = wishes.capacities(self.table.capacity().ok_or(Error::NoBuffers)?);
+        if self.table.is_full() {
+            return Err(Error::NoBuffers);
+        }
         let usual = self.source_for(remote.addr)?;
         let address = match local.and_then(|local| local.address) {
             Some(own) if own.version() != remote.addr.version() => return Err(Error::AddressNotAvailable),
@@ -80,8 +82,10 @@ impl<D: Device, S: Signal> Stack<D, S> {
             return Err(Error::AddressInUse);
         }
         let via = self.via(remote.addr);
+        let capacities = wishes.capacities(self.table.capacity(via));
         let mut connection =
             Connection::new(tuple, via, Owner::Program, signal, capacities, now).ok_or(Error::NoBuffers)?;
+        connection.wishes = wishes;
         connection.expect_answer();
         let interface = match (via, &mut self.nic) {
             (Via::Loopback, _) => &mut self.loopback.interface,
@@ -127,6 +131,12 @@ impl<D: Device, S: Signal> Stack<D, S> {
         if connection.write_shutdown || !connection.socket().may_send() {
             return Err(Error::BrokenPipe);
         }
+        let mut parts = parts.peekable();
+        self.table.grow(id, 0, parts.peek().map_or(0, |part| part.len()), now);
+        let connection = self.connection(id)?;
+        if connection.holds_back() {
+            return Err(Error::WouldBlock);
+        }
         let (mut sent, mut asked) = (0, 0);
         for part in parts {
             asked += part.len();
@@ -136,6 +146,7 @@ impl<D: Device, S: Signal> Stack<D, S> {
                 break;
             }
         }
+        connection.leaves_over(sent < asked);
         if sent == 0 && asked > 0 {
             return Err(Error::WouldBlock);
         }

@@ -15,7 +15,7 @@ use crate::net::connection::{Cause, Connection, Owner};
 use crate::net::error::Error;
 use crate::net::frame::{self, Kind, Tuple};
 use crate::net::link::{Via, inject};
-use crate::net::sequence::Noting;
+use crate::net::sequence::{Noting, payload_len};
 use crate::net::slab::Id;
 
 /// A received frame and where it came in.
@@ -57,6 +57,7 @@ fn deliver<S: Signal, T: TxToken>(
         Verdict::Ignore => return,
         Verdict::Challenge(question) => {
             if !arrival.verify || frame::checksums_are_right(arrival.medium, frame) {
+                let question = connection.sent.wire.translate_in(&question).unwrap_or(question);
                 let answer = Noting::new(answer, Some(&mut connection.sent));
                 inject(interface, now, &question, Some(answer), &mut connection.set);
             }
@@ -66,7 +67,9 @@ fn deliver<S: Signal, T: TxToken>(
     if arrival.combined {
         connection.delay_acknowledgements(false);
     }
+    let translated = connection.sent.wire.translate_in(frame);
     connection.receiving(frame, |connection| {
+        let frame = translated.as_deref().unwrap_or(frame);
         let answer = Noting::new(answer, Some(&mut connection.sent));
         inject(interface, now, frame, Some(answer), &mut connection.set);
     });
@@ -100,10 +103,20 @@ impl<S: Signal> Table<S> {
                     Some(_) if arrival.verify && !frame::checksums_are_right(arrival.medium, frame) => return None,
                     Some(listener) => match self.open_passively(listener, tuple, arrival.via, now) {
                         Some(id) => Some(id),
-                        // No room: say nothing, the peer will ask again.
+                        // There may be no more: the peer is told, by the reset of who finds nobody to answer.
+                        None if self.is_full() => {
+                            self.room.refused += 1;
+                            None
+                        }
+                        // Too many at once: say nothing, the peer will ask again.
                         None => return None,
                     },
                 };
+                if let Some(id) = id
+                    && arrival.medium == Medium::Ethernet
+                {
+                    self.grow(id, payload_len(frame), 0, now);
+                }
                 match id.and_then(|id| Some((id, self.connections.get_mut(id)?))) {
                     Some((id, connection)) => {
                         deliver(connection, interface, arrival, answer);

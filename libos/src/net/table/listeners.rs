@@ -10,7 +10,7 @@ use smoltcp::time::{Duration, Instant};
 use super::Table;
 use crate::io::{Ready, Signal};
 use crate::net::address::Local;
-use crate::net::connection::{Connection, Owner, Wishes};
+use crate::net::connection::{Connection, LEAST_BUFFER, Owner, Wishes};
 use crate::net::error::Error;
 use crate::net::frame::Tuple;
 use crate::net::link::Via;
@@ -22,9 +22,8 @@ const MAX_HANDSHAKES: usize = 512;
 /// An honest peer far away finishes a handshake within this time.
 const FAIR_TIME: Duration = Duration::from_millis(500);
 
-/// Beyond this many handshakes under way, the buffers of another connection are small: most of them are a flood's.
+/// Beyond this many handshakes under way, the buffers of another connection are the least: most of them are a flood's.
 const MANY_HANDSHAKES: usize = 64;
-const SMALL_CAPACITY: usize = 8 * 1024;
 
 /// A port on which connections are accepted.
 pub struct Listener<S: Signal> {
@@ -63,7 +62,7 @@ impl<S: Signal> Table<S> {
 
     /// Makes the socket that will answer a SYN.
     pub(super) fn open_passively(&mut self, listener: Id, tuple: Tuple, via: Via, now: Instant) -> Option<Id> {
-        let full = self.capacity().is_none();
+        let full = self.is_full();
         let entry = self.listeners.get(listener)?;
         if entry.queue.len() >= entry.backlog
             || (entry.handshakes >= MAX_HANDSHAKES || full) && !self.evict_handshake(listener, now)
@@ -71,15 +70,17 @@ impl<S: Signal> Table<S> {
             return None;
         }
         let entry = self.listeners.get(listener)?;
-        let mut capacity = self.capacity()?;
-        if entry.handshakes >= MANY_HANDSHAKES {
-            capacity = capacity.min(SMALL_CAPACITY);
+        let mut capacity = self.capacity(via);
+        if entry.handshakes >= MANY_HANDSHAKES && via == Via::Nic {
+            capacity = LEAST_BUFFER;
         }
-        let capacities = entry.wishes.capacities(capacity);
+        let wishes = entry.wishes;
+        let capacities = wishes.capacities(capacity);
         let owner = Owner::Listener(listener);
         let mut connection = Connection::new(tuple, via, owner, Arc::new(S::default()), capacities, now)?;
         connection.socket_mut().listen(tuple.local).ok()?;
         connection.seen = State::SynReceived;
+        connection.wishes = wishes;
         let id = self.insert(connection);
         let entry = self.listeners.get_mut(listener)?;
         entry.handshakes += 1;

@@ -6,7 +6,7 @@ use smoltcp::time::{Duration, Instant};
 
 use super::Table;
 use crate::io::Signal;
-use crate::net::connection::{Cause, HANDSHAKE_TIMEOUT, ORPHAN_TIMEOUT, Owner};
+use crate::net::connection::{Cause, Connection, HANDSHAKE_TIMEOUT, ORPHAN_TIMEOUT, Owner};
 use crate::net::link::{Link, Outcome, Via};
 use crate::net::slab::Id;
 
@@ -59,6 +59,9 @@ impl<S: Signal> Table<S> {
             self.touched += 1;
         }
         self.settle(id, Cause::Segment);
+        if self.connections.get(id).is_some_and(Connection::can_grow_now) {
+            self.grow(id, 0, usize::MAX / 2, now);
+        }
         let Some(connection) = self.connections.get_mut(id) else { return false };
         // smoltcp forgets unread data when it leaves TIME-WAIT; it stays there until the program has read it.
         let unread = connection.socket().state() == State::TimeWait

@@ -11,6 +11,7 @@ mod large;
 mod many;
 mod multicast;
 mod resets;
+mod room;
 mod storms;
 mod streams;
 
