@@ -2,17 +2,26 @@
 //!
 //! The pool keeps no order by expiry. So the whole key space is walked, some keys per step, but only when something is
 //! known to be due: every pass notes the earliest expiry that it leaves behind, and every write lowers that.
+//!
+//! As in Redis, a step goes on while much of what it looks at has expired, and all steps together take a quarter of the
+//! time at most. A write that finds the pool full does not wait for that: dead keys go first.
 
 use pmem::{Medium, Turn};
 
+use crate::budget::{self, Budget};
+use crate::clock::Monotonic;
 use crate::commands::Failure;
 use crate::log;
 use crate::state::State;
 
-/// Milliseconds between two steps of a pass.
+/// Milliseconds between two steps of a pass that finds little.
 const STEP_MS: u64 = 100;
-/// Keys looked at in a step.
-const STEP_KEYS: usize = 512;
+/// Keys looked at before it is decided whether to look at more.
+const SLICE: usize = 512;
+/// A step goes on while more than one in so many of the keys with an expiry has expired: Redis's default.
+const ACCEPTABLE: usize = 10;
+/// A step is not followed by another before so many times its own length are over: a quarter of the time is theirs.
+const SHARE: u32 = 4;
 
 /// When there is something to do, and how far it has come.
 #[derive(Debug)]
@@ -53,6 +62,11 @@ impl Schedule {
             _ => Some(self.next_step),
         }
     }
+
+    /// Whether there may be keys that have expired by now.
+    pub fn may_find(&self, now_ms: u64) -> bool {
+        self.cursor != 0 || self.earliest.is_some_and(|earliest| earliest < now_ms)
+    }
 }
 
 fn earlier(a: Option<u64>, b: Option<u64>) -> Option<u64> {
@@ -61,23 +75,69 @@ fn earlier(a: Option<u64>, b: Option<u64>) -> Option<u64> {
 
 /// Makes one step, if one is due: removes what has expired among the next keys. A pass that fails is given up until
 /// another key with an expiry is stored.
-pub fn step<M: Medium>(turn: &mut Turn<'_, M>, state: &mut State) {
-    if state.expiry.due().is_some_and(|due| due <= state.now_ms)
-        && let Err(error) = advance(turn, state)
-    {
-        log::warn(format_args!("the search for expired keys failed: {error}"));
-        state.turn_failed |= Failure::from(error).is_fatal();
-        state.expiry = Schedule { earliest: None, with_expiry: state.expiry.with_expiry, ..Schedule::default() };
+pub fn step<M: Medium>(turn: &mut Turn<'_, M>, state: &mut State, clock: Monotonic) {
+    if state.expiry.due().is_none_or(|due| due > state.now_ms) {
+        return;
+    }
+    let began = clock();
+    match advance(turn, state, &mut Budget::new(clock, turn.moved()).share(), false) {
+        Ok(found_many) => {
+            let wait = (clock().saturating_sub(began) * SHARE).as_millis() as u64;
+            state.expiry.next_step = state.now_ms + if found_many { wait } else { wait.max(STEP_MS) };
+        }
+        Err(error) => give_up(state, error),
     }
 }
 
-fn advance<M: Medium>(turn: &mut Turn<'_, M>, state: &mut State) -> Result<(), pmem::Error> {
+/// Removes expired keys for a write that found the pool full, as far as the budget goes or to the end of a pass. Says
+/// whether it could.
+pub fn make_room<M: Medium>(turn: &mut Turn<'_, M>, state: &mut State, budget: &mut Budget) -> bool {
+    let made = advance(turn, state, budget, true);
+    made.map_err(|error| give_up(state, error)).is_ok()
+}
+
+/// A pass has failed.
+fn give_up(state: &mut State, error: pmem::Error) {
+    log::warn(format_args!("the search for expired keys failed: {error}"));
+    state.turn_failed |= Failure::from(error).is_fatal();
+    state.expiry = Schedule { earliest: None, with_expiry: state.expiry.with_expiry, ..Schedule::default() };
+}
+
+/// Goes on with the pass: while it finds much or nothing that could expire, or in any case if it is to be `thorough`.
+/// Returns whether it found much at last.
+fn advance<M: Medium>(
+    turn: &mut Turn<'_, M>,
+    state: &mut State,
+    budget: &mut Budget,
+    thorough: bool,
+) -> Result<bool, pmem::Error> {
+    loop {
+        let Slice { with_expiry, expired } = slice(turn, state)?;
+        budget.charge(SLICE as u64 * budget::KEY);
+        budget.count_moved(turn.moved());
+        let found_many = expired * ACCEPTABLE > with_expiry;
+        let goes_on = found_many || with_expiry == 0 || thorough;
+        if state.expiry.cursor == 0 || !goes_on || budget.is_spent() {
+            return Ok(found_many);
+        }
+    }
+}
+
+/// What was among some keys.
+struct Slice {
+    /// Keys with an expiry.
+    with_expiry: usize,
+    /// Those of them that had expired, and are removed.
+    expired: usize,
+}
+
+fn slice<M: Medium>(turn: &mut Turn<'_, M>, state: &mut State) -> Result<Slice, pmem::Error> {
     let now = state.now_ms;
     let schedule = &mut state.expiry;
-    schedule.next_step = now + STEP_MS;
-    let mut expired = Vec::new();
-    schedule.cursor = turn.scan(schedule.cursor, STEP_KEYS, |key, meta| {
+    let (mut with_expiry, mut expired) = (0, Vec::new());
+    schedule.cursor = turn.scan(schedule.cursor, SLICE, |key, meta| {
         let Some(at) = meta.expires_at_ms else { return };
+        with_expiry += 1;
         if at < now {
             expired.push(key.to_vec());
         } else {
@@ -89,8 +149,8 @@ fn advance<M: Medium>(turn: &mut Turn<'_, M>, state: &mut State) -> Result<(), p
         schedule.earliest = schedule.seen.take();
         schedule.with_expiry = std::mem::take(&mut schedule.counted);
     }
-    for key in expired {
-        state.counters.expired += u64::from(turn.remove(&key)?);
+    for key in &expired {
+        state.counters.expired += u64::from(turn.remove(key)?);
     }
-    Ok(())
+    Ok(Slice { with_expiry, expired: expired.len() })
 }

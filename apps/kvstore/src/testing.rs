@@ -96,7 +96,12 @@ pub struct Harness {
 impl Harness {
     /// A server with an empty pool, and one client.
     pub fn new() -> Self {
-        let pool = pool();
+        Self::of(8 << 20)
+    }
+
+    /// The same, with a pool of so many bytes.
+    pub fn of(bytes: u64) -> Self {
+        let pool = pool_of(bytes);
         let limits = ClientLimits::new(pool.value_limit(), 12 << 20, 100);
         let state = State::new(Facts::default(), limits, 1);
         let now_ms = 1_700_000_000_000;
@@ -127,7 +132,7 @@ impl Harness {
             .pool
             .turn(|turn| {
                 client.execute(turn, state, others, &mut Budget::new(|| Duration::ZERO, turn.moved()));
-                crate::expire::step(turn, state);
+                crate::expire::step(turn, state, || Duration::ZERO);
             })
             .unwrap();
         self.client.outbox.release(&receipt);

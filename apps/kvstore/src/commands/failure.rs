@@ -14,6 +14,8 @@ pub struct Failure {
     text: Cow<'static, [u8]>,
     /// The medium does not work as it should: what was staged before may be lost, too.
     fatal: bool,
+    /// There is no room in the pool. Nothing has been changed: it can be tried again when there is some.
+    full: bool,
 }
 
 /// Something in a request is not where or what it should be.
@@ -29,7 +31,9 @@ pub const NO_SUCH_KEY: Failure = Failure::text("ERR no such key");
 /// A value would become, or an argument is, longer than the pool takes.
 pub const TOO_LONG: Failure = Failure::text("ERR string exceeds maximum allowed size (proto-max-bulk-len)");
 /// The pool has no room for another record.
-pub const FULL: Failure = Failure::text("OOM command not allowed when used memory > 'maxmemory'.");
+pub const FULL: Failure = Failure { text: Cow::Borrowed(OUT_OF_MEMORY.as_bytes()), fatal: false, full: true };
+/// Redis's words for it, and for want of memory of any kind.
+const OUT_OF_MEMORY: &str = "OOM command not allowed when used memory > 'maxmemory'.";
 /// A request is longer than is buffered. Redis would close the connection.
 pub const REQUEST_TOO_LONG: Failure =
     Failure::text("ERR request exceeds maximum allowed size (client-query-buffer-limit)");
@@ -40,12 +44,12 @@ pub const REPLY_TOO_LONG: Failure =
 impl Failure {
     /// A fixed error: a code, a space and a text.
     pub const fn text(text: &'static str) -> Self {
-        Self { text: Cow::Borrowed(text.as_bytes()), fatal: false }
+        Self { text: Cow::Borrowed(text.as_bytes()), fatal: false, full: false }
     }
 
     /// An error that quotes something.
     pub fn owned(text: impl Into<Vec<u8>>) -> Self {
-        Self { text: Cow::Owned(text.into()), fatal: false }
+        Self { text: Cow::Owned(text.into()), fatal: false, full: false }
     }
 
     /// The expiry of a command is not in the range of time.
@@ -71,6 +75,11 @@ impl Failure {
         reply.error(&self.text);
     }
 
+    /// Whether there was no room in the pool, and nothing has been changed.
+    pub fn is_full(&self) -> bool {
+        self.full
+    }
+
     /// Whether nothing of the current turn may be acknowledged.
     pub fn is_fatal(&self) -> bool {
         self.fatal
@@ -79,7 +88,7 @@ impl Failure {
 
 impl From<TryReserveError> for Failure {
     fn from(_: TryReserveError) -> Self {
-        FULL
+        Self::text(OUT_OF_MEMORY)
     }
 }
 

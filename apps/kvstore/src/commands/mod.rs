@@ -21,6 +21,7 @@ mod key_specs;
 mod keys;
 mod lcs;
 mod lookup;
+mod room;
 mod scan;
 mod server;
 mod set;
@@ -118,16 +119,18 @@ fn answer<'a, 't, M: Medium>(
     if context.task.is_none() {
         context.session.hearing.begin();
     }
-    if let Err(failure) = run(context) {
-        *context.task = None;
+    let outcome = run(context);
+    if context.task.is_some() && outcome.is_ok() || room::was_made(context, &outcome) {
+        context.reply.rewind(start);
+        return Progress::Paused;
+    }
+    *context.task = None;
+    if let Err(failure) = outcome {
         context.reply.rewind(start);
         context.state.counters.errors += 1;
         context.state.statistics.count_error(failure.code());
         context.state.turn_failed |= failure.is_fatal();
         failure.write(&mut context.reply);
-    }
-    if context.task.is_some() {
-        return Progress::Paused;
     }
     if !context.session.hearing.end() {
         context.reply.rewind(start);

@@ -215,8 +215,55 @@ fn the_active_expiry_removes_what_nobody_asks_for() {
     }
     assert_eq!(client.send("dbsize"), ":1000|");
     assert_eq!(client.state.counters.expired, 1000);
-    assert_eq!(client.state.expiry.with_expiry, 1000);
     assert!(client.state.expiry.due().is_some_and(|due| due > client.now_ms), "it rests until the next is due");
+}
+
+/// At most 5,120 a second were removed: keys that live for two seconds piled up.
+#[test]
+fn twelve_thousand_keys_a_second_that_expire_do_not_pile_up() {
+    let mut client = Harness::of(64 << 20);
+    for from in (0..120_000).step_by(1200) {
+        let batch = (from..from + 1200).map(|n| format!("set key:{n} v px 2000\r\n")).collect::<String>();
+        client.bytes(batch.as_bytes());
+        client.now_ms += 100;
+        client.turn();
+    }
+    // 24,000 of them are alive.
+    let keys = client.pool.stats().keys;
+    assert!((24_000..30_000).contains(&keys), "{keys}");
+}
+
+#[test]
+fn keys_that_never_expire_do_not_keep_the_others_from_being_removed() {
+    let mut client = Harness::of(64 << 20);
+    let life = |n: usize| if n.is_multiple_of(2000) { " px 1000" } else { "" };
+    for from in (0..40_000).step_by(100) {
+        let batch = (from..from + 100).map(|n| format!("set key:{n} v{}\r\n", life(n))).collect::<String>();
+        client.bytes(batch.as_bytes());
+    }
+    client.now_ms += 2000;
+    let mut removing = 0;
+    while client.state.counters.expired < 20 {
+        client.now_ms += 100;
+        client.turn();
+        removing += 1;
+        assert!(removing < 40, "40,000 keys are not looked at 512 at a time");
+    }
+}
+
+#[test]
+fn a_write_that_finds_the_pool_full_removes_dead_keys_first() {
+    let mut client = Harness::new();
+    let value = "x".repeat(10_000);
+    let mut stored = 0;
+    while client.send(&format!("set key:{stored} {value} px 1000")) == "+OK|" {
+        stored += 1;
+    }
+    assert!(stored > 300, "{stored}");
+    client.now_ms += 1001;
+    assert_eq!(client.send(&format!("mset a {value} b {value}")), "+OK|");
+    assert_eq!(client.send("dbsize"), ":2|");
+    assert_eq!(client.send(&format!("setrange c 2000000 {value}")), ":2010000|");
 }
 
 /// Found by `cargo xtask crash`: each key had a record of its own.

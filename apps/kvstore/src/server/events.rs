@@ -267,7 +267,7 @@ impl<M: Medium + 'static> Server<M> {
                 }
             }
             if !behind {
-                expire::step(turn, state);
+                expire::step(turn, state, clock::monotonic);
             }
         });
         self.state.end();

@@ -1,0 +1,20 @@
+//! What a write does that finds the pool full: dead keys go first.
+
+use pmem::Medium;
+
+use super::Context;
+use super::failure::Outcome;
+use crate::expire;
+
+/// Whether a command found no room, and some of the expired keys that there may be were removed: then it begins again
+/// in the next turn, and so on until it has room or there are none.
+pub fn was_made<M: Medium>(context: &mut Context<'_, '_, M>, outcome: &Outcome) -> bool {
+    let full = outcome.as_ref().is_err_and(|failure| failure.is_full());
+    if !full || !context.state.expiry.may_find(context.state.now_ms) {
+        return false;
+    }
+    *context.task = None;
+    // It is counted again when it begins again.
+    context.state.counters.commands -= 1;
+    expire::make_room(context.turn, context.state, context.budget)
+}
