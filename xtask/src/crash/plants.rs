@@ -159,8 +159,8 @@ impl Plant {
                 Edit {
                     file: "apps/kvstore/src/server/events.rs",
                     after: "",
-                    code: "connection.client.execute(turn, state, &mut budget);",
-                    instead: "connection.client.execute(turn, state, &mut budget);
+                    code: "connection.client.execute(turn, state, &mut others, &mut budget);",
+                    instead: "connection.client.execute(turn, state, &mut others, &mut budget);
                     if let Some(earlier) = &earlier {
                         connection.client.outbox.release(earlier);
                         let _ = connection.send(self.poll.registry(), &mut state.counters);
