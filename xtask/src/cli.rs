@@ -245,6 +245,10 @@ pub struct RunArguments {
     /// The address that clients connect to
     #[arg(long, value_name = "ADDRESS", default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST))]
     listen: IpAddr,
+    /// Whether clients from other machines are kept out; programs here have no passwords, and to a guest all clients
+    /// look alike
+    #[arg(long, value_enum, default_value_t = ProtectedMode::Yes)]
+    protected_mode: ProtectedMode,
     /// Processors of the guest, at most 64
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=MOST_PROCESSORS))]
     smp: u32,
@@ -277,6 +281,12 @@ pub struct RunArguments {
     /// Arguments of the program
     #[arg(last = true, value_name = "ARGS")]
     arguments: Vec<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum ProtectedMode {
+    Yes,
+    No,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -328,6 +338,13 @@ impl RunArguments {
             FaultPolicyArgument::EndThread => FaultPolicy::EndThread,
             FaultPolicyArgument::Relaxed => FaultPolicy::Relaxed,
         };
+        if self.protected_mode == ProtectedMode::Yes && !self.listen.to_canonical().is_loopback() {
+            bail!(
+                "--listen {} would let other machines in, and the program asks nobody for a password; \
+                 if that is what you want, say --protected-mode no too",
+                self.listen
+            );
+        }
         if self.memory < LEAST_MEMORY {
             bail!(
                 "--memory {} is too little: the guest needs at least {}",
@@ -433,6 +450,19 @@ mod tests {
     }
 
     #[test]
+    fn protected_mode_keeps_from_listening_beyond_loopback() {
+        for address in ["127.0.0.1", "127.3.2.1", "::1"] {
+            assert_eq!(options(&["--listen", address]).unwrap().listen.to_string(), address);
+        }
+        for address in ["0.0.0.0", "192.0.2.7", "::", "fe80::1"] {
+            let refused = options(&["--listen", address]).unwrap_err().to_string();
+            assert!(refused.contains("say --protected-mode no too"), "{refused}");
+            assert!(options(&["--listen", address, "--protected-mode", "yes"]).is_err(), "{address}");
+            assert!(options(&["--listen", address, "--protected-mode", "no"]).is_ok(), "{address}");
+        }
+    }
+
+    #[test]
     fn bad_values_are_refused_with_the_option_in_the_message() {
         for arguments in [
             ["--pmem-size", "lots"],
@@ -443,6 +473,7 @@ mod tests {
             ["--net", "wifi"],
             ["--toolchain", "nightly"],
             ["--listen", "somewhere"],
+            ["--protected-mode", "perhaps"],
             ["--file", "/etc/config"],
         ] {
             let error = options(&arguments).unwrap_err().to_string();

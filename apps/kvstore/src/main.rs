@@ -92,8 +92,10 @@ fn serve(options: &Options) -> Result<(), String> {
     let ready = format!("{} {}, protection {}", facts.device, gibibytes(facts.device_bytes), facts.protection);
     let limits = ClientLimits::new(store.pool.value_limit(), options.client_memory, options.clients);
     let address = SocketAddr::new(options.bind, options.port);
-    let server = Server::bind(address, store.pool, State::new(facts, limits, store::random()))
-        .map_err(|error| format!("cannot listen on {address}: {error}"))?;
+    let mut state = State::new(facts, limits, store::random());
+    state.settings.protected_mode = options.protected_mode;
+    let server =
+        Server::bind(address, store.pool, state).map_err(|error| format!("cannot listen on {address}: {error}"))?;
     stop_with_the_machine(&server)?;
     // Before the line that others wait for, so that it is the last one of the boot.
     stage("ready");

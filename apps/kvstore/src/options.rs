@@ -23,6 +23,8 @@ pub struct Options {
     pub clients: usize,
     /// Most bytes that requests and replies of all clients take together.
     pub client_memory: usize,
+    /// Whether clients from other machines are refused. Only on the host: all of a guest's clients are on others.
+    pub protected_mode: bool,
 }
 
 /// What the command line asks for.
@@ -83,6 +85,8 @@ usage: kvstore --pmem FILE [--size SIZE] [--port PORT] [--bind ADDRESS] [--maxcl
   --size SIZE         the length of a file to be created, such as 512M or 1G (default: 1G)
   --port PORT         the TCP port to listen on (default: 6379; 0 chooses a free one)
   --bind ADDRESS      the address to listen on (default: 127.0.0.1)
+  --protected-mode yes|no
+                      refuse clients from other machines, whatever is listened on: there are no passwords (default: yes)
   --maxclients COUNT  most clients at a time (default: 10000)
   --maxmemory-clients SIZE
                       memory for the requests and replies of all clients; a value can have a third of it
@@ -100,6 +104,7 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Request, U
         size: None,
         clients: CLIENTS,
         client_memory: CLIENT_MEMORY,
+        protected_mode: !GUEST,
     };
     let mut arguments = arguments.into_iter();
     while let Some(argument) = arguments.next() {
@@ -125,6 +130,7 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Request, U
                 let bytes = bytes(name, value()?)?.max(LEAST_CLIENT_MEMORY);
                 options.client_memory = usize::try_from(bytes).unwrap_or(usize::MAX);
             }
+            "--protected-mode" if !GUEST => options.protected_mode = yes_or_no(name, value()?)?,
             "--size" if !GUEST => options.size = Some(bytes(name, value()?)?),
             _ if name == DEVICE => options.device = value()?,
             _ => return Err(UsageError(format!("unknown argument '{}'", argument.to_string_lossy()))),
@@ -151,6 +157,14 @@ fn split(argument: &OsStr) -> (String, Option<OsString>) {
 fn number<T: std::str::FromStr>(name: &str, value: OsString, what: &str) -> Result<T, UsageError> {
     let value = value.to_string_lossy();
     value.parse().map_err(|_| UsageError(format!("{name} needs {what}, not '{value}'")))
+}
+
+fn yes_or_no(name: &str, value: OsString) -> Result<bool, UsageError> {
+    match &*value.to_string_lossy() {
+        "yes" => Ok(true),
+        "no" => Ok(false),
+        other => Err(UsageError(format!("{name} needs yes or no, not '{other}'"))),
+    }
 }
 
 fn bytes(name: &str, value: OsString) -> Result<u64, UsageError> {
@@ -213,6 +227,7 @@ mod tests {
             ("--pmem x --maxclients 0", "--maxclients needs a number of clients of at least 1"),
             ("--pmem x -p 1", "unknown argument '-p'"),
             ("x", "unknown argument 'x'"),
+            ("--pmem x --protected-mode off", "--protected-mode needs yes or no, not 'off'"),
         ] {
             assert_eq!(parsed(line), Err(error.into()), "{line}");
         }

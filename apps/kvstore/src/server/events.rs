@@ -13,6 +13,7 @@ use pmem::{Medium, Pool};
 
 use super::client::Client;
 use super::connection::Connection;
+use super::protected_mode;
 use super::slab::Slab;
 use crate::budget::Budget;
 use crate::clock;
@@ -188,6 +189,12 @@ impl<M: Medium + 'static> Server<M> {
     }
 
     fn welcome(&mut self, mut stream: TcpStream, address: SocketAddr) {
+        if protected_mode::refuses(&self.state.settings, address.ip()) {
+            self.state.counters.rejected += 1;
+            // Whether it gets through is the client's concern.
+            let _ = stream.write(protected_mode::DENIED);
+            return;
+        }
         if self.state.clients >= self.state.limits.clients {
             self.state.counters.rejected += 1;
             // Whether it gets through is the client's concern.

@@ -10,6 +10,7 @@ mod events;
 #[cfg(test)]
 mod fairness;
 mod outbox;
+mod protected_mode;
 mod slab;
 #[cfg(test)]
 mod tests;

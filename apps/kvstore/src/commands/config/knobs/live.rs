@@ -7,6 +7,9 @@ use super::super::kind::Why;
 use super::Knob;
 use crate::state::State;
 
+/// Whether this program runs on the guest, whose clients come through its network card.
+const GUEST: bool = cfg!(target_os = "hermit");
+
 /// In no order.
 pub const KNOBS: &[Knob] = &[
     // Of our own: what follows a stray access, and how many bytes per second are verified in the background.
@@ -31,6 +34,9 @@ pub const KNOBS: &[Knob] = &[
         YesNo,
         |state| yes_or_no(state.settings.protected_mode),
         |state, value| {
+            if GUEST && value == "yes" {
+                return Err("every client of this machine is on another one, and would be refused".into());
+            }
             state.settings.protected_mode = value == "yes";
             Ok(())
         },
