@@ -1,7 +1,9 @@
 //! `cargo xtask run` as a person at a terminal has it: from the line that says "ready" to the exit status. What goes
 //! wrong before the machine starts is tested in xtask itself.
 
+use std::ffi::OsStr;
 use std::net::TcpListener;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 use std::{fs, thread};
 
@@ -134,6 +136,34 @@ fn a_closed_standard_output_does_not_end_the_machine() {
     // The guest prints a line, too.
     assert!(client.try_command(&[b"SHUTDOWN"]).is_err());
     assert_eq!(run.end().0.code(), Some(0));
+}
+
+/// Sparse images take room on the disk as data comes in.
+#[test]
+fn a_full_disk_under_an_image_is_foreseen_and_named_when_it_ends_qemu() {
+    let directory = tempfile::tempdir().unwrap();
+    let disk = |program: &OsStr| {
+        let mut command = Command::new("unshare");
+        let script = "mount -t tmpfs -o size=16M tmpfs \"$0\" && exec \"$@\"";
+        command.args(["--map-root-user", "--mount", "sh", "-c", script]).arg(directory.path()).arg(program);
+        command
+    };
+    if !disk("true".as_ref()).stderr(Stdio::null()).status().is_ok_and(|status| status.success()) {
+        eprintln!("skipped: this machine lets nobody mount a file system (unshare --map-root-user --mount)");
+        return;
+    }
+    let mut command = disk(xtask().get_program());
+    command.args(["run", "--port", "0", "--pmem-size", "64M", "--pmem"]).arg(directory.path().join("pmem0.img"));
+    let mut run = Run::spawn(command);
+    let warning = run.after("WARNING: ");
+    assert!(warning.contains("pmem0.img: it may take 64 MiB more, and its disk has 16 MiB"), "{warning}");
+    let mut client = ready(&mut run, READY);
+    let value = vec![b'x'; 1 << 20];
+    let stored = (0..64).take_while(|key| client.try_command(&[b"SET", &[*key], &value]).is_ok()).count();
+    assert!((1..16).contains(&stored), "{stored} values of a MiB on a disk of 16 MiB");
+    let (status, printed) = run.end();
+    assert_eq!(status.code(), Some(128 + 7), "{printed}");
+    assert!(printed.contains("(SIGBUS): most likely the disk under an image is full"), "{printed}");
 }
 
 #[test]

@@ -8,6 +8,7 @@ use std::fs::{File, OpenOptions, TryLockError};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
+use pmem::device::Shortage;
 
 use crate::output::say;
 use crate::size::{self, MIB};
@@ -143,6 +144,11 @@ impl PmemImage {
     /// What removes the image again if it is new and nothing comes to use it.
     pub fn provisional(&self) -> Provisional {
         Provisional(self.is_new.then(|| self.path.clone()))
+    }
+
+    /// What the disk under the image lacks, if anything.
+    pub fn shortage(&self) -> Option<Shortage> {
+        Shortage::of(&self.lock).ok().flatten()
     }
 
     /// The image's length in bytes.

@@ -112,6 +112,11 @@ pub fn run(options: RunOptions) -> Result<u8> {
         // Without a receiver the process is at its end anyway.
         let _ = interrupts.send(News::Interrupt);
     })?;
+    if let Some(image) = &image
+        && let Some(shortage) = image.shortage()
+    {
+        warn(format_args!("WARNING: {}: {shortage}", workspace::display(image.path())));
+    }
     match &image {
         Some(image) => {
             say(format_args!("booting with {} as pmem0; Ctrl-C shuts down", workspace::display(image.path())))

@@ -14,6 +14,7 @@ use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 
+pub use disk::Shortage;
 use memmap2::{MmapOptions, MmapRaw};
 
 use crate::medium::{Counters, Gone, LINE, Load, LoadError, Medium, OutOfRange, Store, lines_touched};
@@ -27,7 +28,7 @@ pub struct Device {
     writable: bool,
     tally: Tally,
     /// Holds the lock that keeps other processes out; released when the file closes.
-    _file: File,
+    file: File,
 }
 
 /// Why a device could not be opened or created.
@@ -80,7 +81,7 @@ impl Device {
         let device = Self::map(path, File::open(path).map_err(io_error)?, false)?;
         // SAFETY: the map is turned into a raw one at once, and no Rust reference to it is ever made: bytes that
         // another process changes in the file are copied like any others. The lock keeps away those that would.
-        let map = unsafe { MmapOptions::new().map_copy(&device._file) }.map_err(io_error)?;
+        let map = unsafe { MmapOptions::new().map_copy(&device.file) }.map_err(io_error)?;
         Ok(Device { map: map.into(), writable: true, ..device })
     }
 
@@ -112,7 +113,7 @@ impl Device {
         }
         let map =
             if writable { MmapOptions::new().map_raw(&file) } else { MmapOptions::new().map_raw_read_only(&file) };
-        Ok(Device { map: map.map_err(io_error)?, path: path.into(), writable, tally: Tally::default(), _file: file })
+        Ok(Device { map: map.map_err(io_error)?, path: path.into(), writable, tally: Tally::default(), file })
     }
 
     /// The name that people know the device by: the file's path.
@@ -292,5 +293,6 @@ impl Medium for Device {
     }
 }
 
+mod disk;
 #[cfg(test)]
 mod tests;

@@ -93,4 +93,4 @@ mod host;
 #[cfg(target_os = "hermit")]
 pub use guest::{Device, OpenError, ReadGrant, ReadLock, WriteGrant};
 #[cfg(not(target_os = "hermit"))]
-pub use host::{Device, OpenError, ReadGrant, ReadLock, WriteGrant};
+pub use host::{Device, OpenError, ReadGrant, ReadLock, Shortage, WriteGrant};

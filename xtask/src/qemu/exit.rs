@@ -4,6 +4,8 @@ use std::fmt;
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
 
+use signal_hook::consts::SIGBUS;
+
 /// How a machine ended.
 ///
 /// The guest powers off by ACPI after success, and QEMU then exits with 0. It ends with a code of its own by writing
@@ -53,6 +55,11 @@ impl fmt::Display for Exit {
             Self::Guest(104) => write!(f, "the guest refused to boot (exit code 104)"),
             Self::Guest(code) => write!(f, "the guest ended with exit code {code}"),
             Self::Qemu(status) => write!(f, "QEMU failed with status {status}"),
+            Self::Killed(SIGBUS) => write!(
+                f,
+                "QEMU was killed by signal {SIGBUS} (SIGBUS): most likely the disk under an image is full; make room there \
+                 and run it again: what was acknowledged is in the image"
+            ),
             Self::Killed(signal) => write!(f, "QEMU was killed by signal {signal}"),
         }
     }
@@ -95,5 +102,12 @@ mod tests {
         assert_eq!(exit, Exit::Killed(9));
         assert_eq!(exit.code(), 137);
         assert!(exit.to_string().contains("signal 9"));
+    }
+
+    #[test]
+    fn sigbus_is_explained_by_a_full_disk() {
+        let exit = Exit::from_status(ExitStatus::from_raw(SIGBUS));
+        assert_eq!(exit.code(), 135);
+        assert!(exit.to_string().contains("signal 7 (SIGBUS): most likely the disk under an image is full"));
     }
 }

@@ -62,7 +62,12 @@ impl Server {
     pub fn start_with(file: &Path, more: &[&str]) -> Self {
         let mut arguments = vec!["--pmem", file.to_str().unwrap(), "--size", "64M", "--port", "0"];
         arguments.extend_from_slice(more);
-        let mut child = program(&arguments).stdout(Stdio::piped()).spawn().unwrap();
+        Self::spawn(&mut program(&arguments))
+    }
+
+    /// Starts a server by this command, and waits until it is ready.
+    pub fn spawn(command: &mut Command) -> Self {
+        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
         let mut output = BufReader::new(child.stdout.take().unwrap());
         let mut ready = String::new();
         output.read_line(&mut ready).unwrap();
@@ -106,6 +111,13 @@ impl Server {
         let mut rest = String::new();
         self.output.take().map(|mut output| output.read_to_string(&mut rest).unwrap());
         (self.child.wait().unwrap(), rest)
+    }
+
+    /// Waits until it ends by itself; returns how, and what it wrote to its standard error, which is piped.
+    pub fn wait_and_read_errors(mut self) -> (ExitStatus, String) {
+        let mut said = String::new();
+        self.child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+        (self.child.wait().unwrap(), said)
     }
 }
 

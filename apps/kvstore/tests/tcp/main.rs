@@ -3,6 +3,7 @@
 //! No test depends on how long something takes: the timeouts only turn a hang into a failure.
 
 mod clients;
+mod disk;
 mod durability;
 mod host;
 mod load;

@@ -15,7 +15,7 @@ fn device() -> Device {
         path: "anonymous".into(),
         writable: true,
         tally: Tally::default(),
-        _file: File::open(itself).unwrap(),
+        file: File::open(itself).unwrap(),
     }
 }
 
