@@ -6,9 +6,9 @@
 //! The stage `pool`, which runs only when it is named, tests `pmem` optimised and at full strength: a hundred thousand
 //! power cuts, and mutants of the pool that the tests must find. The stage `soak`, which runs only when it is named,
 //! keeps a machine under load for ten minutes, or `HOLDFAST_SOAK_SECONDS`, and looks for what is left. The stage
-//! `hostile`, which runs only when it is named, tries on machines of all sizes what clients do to bring a store down. The
-//! stage `clients`, which runs only when it is named, has other people's client libraries use the store. A stage in
-//! which no test ran has not tested anything, and counts as a failure.
+//! `hostile`, which runs only when it is named, tries on machines of all sizes what clients do to bring a store down.
+//! The stage `clients`, which runs only when it is named, has other people's client libraries use the store. A stage
+//! in which no test ran has not tested anything, and counts as a failure.
 
 use std::io::{BufRead, BufReader};
 use std::ops::AddAssign;

@@ -1,9 +1,9 @@
 //! Transactions, which do not exist yet: what is meant to run as one does not run at all.
 //!
-//! Clients send `MULTI`, the commands and `EXEC` in one piece. All of them know commands that are refused before `EXEC`,
-//! which then discards the transaction, but not all know what to do when `MULTI` itself fails: some would read the
-//! other replies as answers to what they ask next. So a transaction can be begun, and every command in it is refused.
-//! These words are not in the command table, since `COMMAND` tells clients what they can use.
+//! Clients send `MULTI`, the commands and `EXEC` in one piece. All of them know commands that are refused before
+//! `EXEC`, which then discards the transaction, but not all know what to do when `MULTI` itself fails: some would read
+//! the other replies as answers to what they ask next. So a transaction can be begun, and every command in it is
+//! refused. These words are not in the command table, since `COMMAND` tells clients what they can use.
 
 use pmem::Medium;
 

@@ -106,8 +106,8 @@ fn clients(text: &mut String, state: &State) {
     );
 }
 
-/// What counts as used is what `maxmemory` bounds: the data in pmem. What is resident is the program's DRAM, so that the
-/// two have no ratio.
+/// What counts as used is what `maxmemory` bounds: the data in pmem. What is resident is the program's DRAM, so that
+/// the two have no ratio.
 fn memory(text: &mut String, state: &State) {
     let (used, peak) = (state.pool.live_bytes, state.statistics.peak_bytes);
     lines!(text,
