@@ -10,9 +10,11 @@
 mod budget;
 mod clock;
 mod commands;
+mod division;
 mod expire;
 mod glob;
 mod log;
+mod memory;
 mod number;
 mod options;
 mod recovery;
@@ -42,6 +44,8 @@ use signal_hook::{
     iterator::Signals,
 };
 
+use crate::division::Division;
+use crate::memory::Memory;
 use crate::options::{Options, Request};
 use crate::server::Server;
 use crate::state::{ClientLimits, Facts, State};
@@ -76,7 +80,8 @@ fn main() -> ExitCode {
 
 /// Serves until a client or the machine asks for an end. The error is for people.
 fn serve(options: &Options) -> Result<(), String> {
-    let store = store::open(options)?;
+    let division = Division::of_this_machine(options.client_memory);
+    let store = store::open(options, division.pool)?;
     stage("recovery");
     let report = store.pool.report();
     let facts = Facts {
@@ -90,7 +95,7 @@ fn serve(options: &Options) -> Result<(), String> {
         started_ms: clock::unix_micros() / 1000,
     };
     let ready = format!("{} {}, protection {}", facts.device, gibibytes(facts.device_bytes), facts.protection);
-    let limits = ClientLimits::new(store.pool.value_limit(), options.client_memory, options.clients);
+    let limits = ClientLimits::new(store.pool.value_limit(), division.clients, most_clients(options, division));
     let address = SocketAddr::new(options.bind, options.port);
     let mut state = State::new(facts, limits, store::random());
     state.settings.protected_mode = options.protected_mode;
@@ -112,6 +117,11 @@ fn serve(options: &Options) -> Result<(), String> {
     }
     log::say("stopped");
     Ok(())
+}
+
+/// The most clients at a time: those for which there is memory.
+fn most_clients(options: &Options, division: Division) -> usize {
+    options.clients.min(Memory::clients(division.clients))
 }
 
 /// On the guest, notes how long the boot has taken to the end of this stage; the last one is `ready`.
@@ -140,8 +150,8 @@ fn stop_with_the_machine(server: &Server<Device>) -> Result<(), String> {
     Ok(())
 }
 
-/// On the host, Ctrl-C and its kin end the server in good order; once more ends it at once, which loses nothing that was
-/// acknowledged either.
+/// On the host, Ctrl-C and its kin end the server in good order; once more ends it at once, which loses nothing that
+/// was acknowledged either.
 #[cfg(not(target_os = "hermit"))]
 fn stop_with_the_machine(server: &Server<Device>) -> Result<(), String> {
     let stopper = server.stopper().map_err(|error| format!("cannot wake the loop: {error}"))?;

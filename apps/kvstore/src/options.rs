@@ -21,8 +21,8 @@ pub struct Options {
     pub size: Option<u64>,
     /// Most clients at a time.
     pub clients: usize,
-    /// Most bytes that requests and replies of all clients take together.
-    pub client_memory: usize,
+    /// Most bytes that requests and replies of all clients take together, if the choice was made.
+    pub client_memory: Option<usize>,
     /// Whether clients from other machines are refused. Only on the host: all of a guest's clients are on others.
     pub protected_mode: bool,
 }
@@ -54,8 +54,6 @@ const GUEST: bool = cfg!(target_os = "hermit");
 const DEVICE: &str = if GUEST { "--device" } else { "--pmem" };
 /// Redis's default.
 const CLIENTS: usize = 10_000;
-/// On the host enough for Redis's longest value, 512 MiB; on the guest fit for a machine of 256 MiB.
-const CLIENT_MEMORY: usize = if GUEST { 64 << 20 } else { 1536 << 20 };
 /// With less, not even small requests would be served well.
 const LEAST_CLIENT_MEMORY: u64 = 1 << 20;
 
@@ -72,7 +70,7 @@ usage: kvstore [--device NAME] [--port PORT] [--bind ADDRESS] [--maxclients COUN
   --maxclients COUNT  most clients at a time (default: 10000)
   --maxmemory-clients SIZE
                       memory for the requests and replies of all clients; a value can have a third of it
-                      (default: 64M)
+                      (default, and at most: 5/12 of what the network and a reserve leave of the machine's memory)
   --help, --version   print this help, or the version
 "
 } else {
@@ -103,7 +101,7 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Request, U
         device: if GUEST { "pmem0".into() } else { OsString::new() },
         size: None,
         clients: CLIENTS,
-        client_memory: CLIENT_MEMORY,
+        client_memory: None,
         protected_mode: !GUEST,
     };
     let mut arguments = arguments.into_iter();
@@ -128,7 +126,7 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Request, U
             }
             "--maxmemory-clients" => {
                 let bytes = bytes(name, value()?)?.max(LEAST_CLIENT_MEMORY);
-                options.client_memory = usize::try_from(bytes).unwrap_or(usize::MAX);
+                options.client_memory = Some(usize::try_from(bytes).unwrap_or(usize::MAX));
             }
             "--protected-mode" if !GUEST => options.protected_mode = yes_or_no(name, value()?)?,
             "--size" if !GUEST => options.size = Some(bytes(name, value()?)?),

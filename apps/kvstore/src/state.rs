@@ -3,6 +3,7 @@
 use pmem::Meta;
 
 use crate::expire::Schedule;
+use crate::memory::{Charge, Memory, NoMemory};
 use crate::resp::Limits;
 use crate::scrub::Scrub;
 use crate::settings::Settings;
@@ -17,7 +18,8 @@ pub struct ClientLimits {
     pub backlog: usize,
     /// The longest reply.
     pub reply: usize,
-    /// Requests and replies of all clients together: beyond it the client that holds most is closed.
+    /// Requests and replies of all clients together. Who needs more is refused, unless somebody who does not read can
+    /// be closed for it.
     pub memory: usize,
     /// Connections.
     pub clients: usize,
@@ -26,14 +28,14 @@ pub struct ClientLimits {
 impl ClientLimits {
     /// The bounds for so many clients in so many bytes of memory, and a pool whose longest value has `value` bytes.
     ///
-    /// A value passes through memory in a request or in a reply, and its buffer is copied when it grows: the longest
-    /// takes a third of the memory at most.
+    /// A value passes through memory in a request or in a reply, or in both: a quarter of the memory is kept for first
+    /// buffers, and the longest value takes a third.
     pub fn new(value: u64, memory: usize, clients: usize) -> Self {
         let argument = usize::try_from(value).unwrap_or(usize::MAX).min(memory / 3);
         let request = argument + memory / 6;
         Self {
             parser: Limits { argument, request, arguments: 1 << 20 },
-            backlog: (1 << 20).min(memory / 16),
+            backlog: memory / 4,
             reply: request,
             memory,
             clients,
@@ -125,8 +127,8 @@ pub struct State {
     pub scrub: Scrub,
     /// Clients connected.
     pub clients: usize,
-    /// Bytes of requests and replies that are held for all of them.
-    pub client_memory: usize,
+    /// The memory for the requests and replies of all of them.
+    pub memory: Memory,
     /// Set when the medium has failed under a command: nothing of the current turn may be acknowledged.
     pub turn_failed: bool,
     /// Set when a client has closed others: they are not in the loop's queue.
@@ -135,16 +137,18 @@ pub struct State {
     pub stopping: bool,
     /// The value that a command works on; kept for its memory.
     pub value: Vec<u8>,
+    value_charge: Charge,
     /// The state of the generator of random numbers, never 0.
     seed: u64,
 }
 
 /// Above this size the memory for values is given back after each turn, in bytes.
-const KEEP: usize = 1 << 20;
+const KEEP: usize = 64 * 1024;
 
 impl State {
     /// The state of a server that starts. `seed` makes its random choices.
     pub fn new(facts: Facts, limits: ClientLimits, seed: u64) -> Self {
+        let memory = Memory::new(limits.memory);
         Self {
             facts,
             most_clients: limits.clients,
@@ -159,7 +163,8 @@ impl State {
             bad_ranges: String::new(),
             scrub: Scrub::default(),
             clients: 0,
-            client_memory: 0,
+            value_charge: memory.charge(),
+            memory,
             turn_failed: false,
             killed: false,
             stopping: false,
@@ -183,11 +188,18 @@ impl State {
         if self.value.capacity() > KEEP {
             self.value = Vec::new();
         }
+        // Commands that work on two values have had two.
+        self.value_charge.settle(self.value.capacity());
     }
 
     /// Whether the data has reached `maxmemory`, so that commands that add to it are refused.
     pub fn is_over_maxmemory(&self) -> bool {
         self.settings.maxmemory.is_some_and(|most| most > 0 && self.pool.live_bytes > most)
+    }
+
+    /// Makes sure that `value` has room for `length` bytes.
+    pub fn reserve_value(&mut self, length: usize) -> Result<(), NoMemory> {
+        self.value_charge.reserve(&mut self.value, length)
     }
 
     /// Whether a key with these properties has expired.

@@ -17,14 +17,14 @@ pub struct Store {
     pub protection: String,
 }
 
-/// Opens the device and the pool in it; a blank device gets a new pool. The error is for people.
-pub fn open(options: &Options) -> Result<Store, String> {
+/// Opens the device and the pool in it, whose index may have `memory` bytes; a blank device gets a new pool. The error
+/// is for people.
+pub fn open(options: &Options, memory: u64) -> Result<Store, String> {
     let device = device(options)?;
     let (name, protection) = (device.name(), device.protection());
     let mut uuid = [0; 16];
     uuid[..8].copy_from_slice(&random().to_le_bytes());
     uuid[8..].copy_from_slice(&random().to_le_bytes());
-    let memory = pool_share(available());
     let pool = match Pool::is_blank(&device) {
         Ok(true) => Pool::format(device, &FormatOptions::new(uuid)),
         Ok(false) => {
@@ -40,7 +40,7 @@ pub fn open(options: &Options) -> Result<Store, String> {
     let mut pool = pool.map_err(|error| {
         let advice = match error {
             pmem::Error::NoMemory { .. } => format!(
-                "of this machine's memory it may have {} MiB; give it more with `--memory`, of which the pool gets half",
+                "of this machine's memory it may have {} MiB; give it more with `--memory`, of which the pool gets two fifths",
                 memory >> 20
             ),
             _ => "`cargo xtask pool check FILE` looks into the image from the host, and says more".into(),
@@ -49,24 +49,6 @@ pub fn open(options: &Options) -> Result<Store, String> {
     })?;
     pool.limit_memory(memory);
     Ok(Store { pool, protection })
-}
-
-/// What the pool's index and counters may take of the memory that is there when it is opened, in bytes. The other half
-/// is for what does not grow with the keys: the clients' requests and replies, connections, and cleaning.
-fn pool_share(available: u64) -> u64 {
-    available / 2
-}
-
-/// How much memory there is, in bytes.
-#[cfg(target_os = "hermit")]
-fn available() -> u64 {
-    libos::mm::available_bytes()
-}
-
-/// The host has a swap, and others to share with: no number says how much.
-#[cfg(not(target_os = "hermit"))]
-fn available() -> u64 {
-    u64::MAX
 }
 
 /// On the guest the device is there or not.

@@ -8,6 +8,7 @@ use pmem::medium::Gone;
 use pmem::{Counters, FormatOptions, Medium, Pool, sim};
 
 use crate::budget::Budget;
+use crate::memory::NoMemory;
 use crate::server::client::Client;
 use crate::session::{Ends, Others, Session};
 use crate::state::{ClientLimits, Facts, State};
@@ -106,19 +107,42 @@ impl Harness {
         let state = State::new(Facts::default(), limits, 1);
         let now_ms = 1_700_000_000_000;
         let session = session(1, now_ms);
-        Self { pool, client: Client::new(session, &limits), others: Bystanders(Vec::new()), state, now_ms }
+        let client = Client::new(session, &state);
+        Self { pool, client, others: Bystanders(Vec::new()), state, now_ms }
     }
 
     /// Lets bytes arrive in one piece; returns the replies that were sent.
     pub fn bytes(&mut self, data: &[u8]) -> Vec<u8> {
-        self.client.input.push(data);
+        let (mut data, mut replies) = (data, Vec::new());
+        while !data.is_empty() {
+            // The parser learns what it lacks.
+            let complete = self.client.has_request(&self.state.limits);
+            match self.client.room() {
+                Ok(room) => {
+                    let count = room.len().min(data.len());
+                    room[..count].copy_from_slice(&data[..count]);
+                    self.client.input.filled(count);
+                    data = &data[count..];
+                }
+                Err(NoMemory) if complete => replies.append(&mut self.replies()),
+                Err(NoMemory) => assert!(self.client.refuse_input()),
+            }
+        }
+        replies.append(&mut self.replies());
+        replies
+    }
+
+    /// Executes what has arrived; returns the replies.
+    fn replies(&mut self) -> Vec<u8> {
         let mut replies = Vec::new();
         while self.client.has_request(&self.state.limits) {
             self.turn();
-            let sendable = self.client.outbox.sendable();
-            replies.extend_from_slice(sendable);
-            let count = sendable.len();
-            self.client.outbox.sent(count);
+            while !self.client.outbox.sendable().is_empty() {
+                let sendable = self.client.outbox.sendable();
+                replies.extend_from_slice(sendable);
+                let count = sendable.len();
+                self.client.outbox.sent(count);
+            }
         }
         replies
     }
@@ -131,11 +155,14 @@ impl Harness {
         let ((), receipt) = self
             .pool
             .turn(|turn| {
-                client.execute(turn, state, others, &mut Budget::new(|| Duration::ZERO, turn.moved()));
+                let mut budget = Budget::new(|| Duration::ZERO, turn.moved());
+                if client.execute(turn, state, others, &mut budget).is_err() {
+                    client.refuse_request(turn, state, others, &mut budget);
+                }
                 crate::expire::step(turn, state, || Duration::ZERO);
             })
             .unwrap();
-        self.client.outbox.release(&receipt);
+        self.client.release(&receipt);
     }
 
     /// Sends one inline request; the reply has `|` for its line ends.

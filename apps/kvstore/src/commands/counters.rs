@@ -52,5 +52,6 @@ pub fn incrbyfloat<M: Medium>(context: &mut Context<'_, '_, M>, request: Request
     context.state.value.clear();
     new.write(&mut context.state.value);
     context.reply.bulk(&context.state.value);
+    context.reply.check()?;
     context.put_value(key, found.and_then(|meta| meta.expires_at_ms))
 }

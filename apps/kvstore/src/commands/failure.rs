@@ -3,10 +3,18 @@
 use std::borrow::Cow;
 use std::collections::TryReserveError;
 
+use crate::memory::NoMemory;
 use crate::resp::Reply;
 
 /// The result of a command that writes its own reply.
 pub type Outcome = Result<(), Failure>;
+
+/// What there is no room in.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Lack {
+    Pool,
+    Memory,
+}
 
 /// An error reply: whatever the command had written before is taken back.
 #[derive(Debug)]
@@ -14,8 +22,8 @@ pub struct Failure {
     text: Cow<'static, [u8]>,
     /// The medium does not work as it should: what was staged before may be lost, too.
     fatal: bool,
-    /// There is no room in the pool. Nothing has been changed: it can be tried again when there is some.
-    full: bool,
+    /// What there was no room in. Nothing has been changed: it can be tried again when there is some.
+    lack: Option<Lack>,
 }
 
 /// Something in a request is not where or what it should be.
@@ -31,7 +39,11 @@ pub const NO_SUCH_KEY: Failure = Failure::text("ERR no such key");
 /// A value would become, or an argument is, longer than the pool takes.
 pub const TOO_LONG: Failure = Failure::text("ERR string exceeds maximum allowed size (proto-max-bulk-len)");
 /// The pool has no room for another record.
-pub const FULL: Failure = Failure { text: Cow::Borrowed(OUT_OF_MEMORY.as_bytes()), fatal: false, full: true };
+pub const FULL: Failure =
+    Failure { text: Cow::Borrowed(OUT_OF_MEMORY.as_bytes()), fatal: false, lack: Some(Lack::Pool) };
+/// There is no memory for a request or for its reply.
+pub const NO_MEMORY: Failure =
+    Failure { lack: Some(Lack::Memory), text: Cow::Borrowed(OUT_OF_MEMORY.as_bytes()), fatal: false };
 /// Redis's words for it, and for want of memory of any kind.
 const OUT_OF_MEMORY: &str = "OOM command not allowed when used memory > 'maxmemory'.";
 /// A request is longer than is buffered. Redis would close the connection.
@@ -44,12 +56,12 @@ pub const REPLY_TOO_LONG: Failure =
 impl Failure {
     /// A fixed error: a code, a space and a text.
     pub const fn text(text: &'static str) -> Self {
-        Self { text: Cow::Borrowed(text.as_bytes()), fatal: false, full: false }
+        Self { text: Cow::Borrowed(text.as_bytes()), fatal: false, lack: None }
     }
 
     /// An error that quotes something.
     pub fn owned(text: impl Into<Vec<u8>>) -> Self {
-        Self { text: Cow::Owned(text.into()), fatal: false, full: false }
+        Self { text: Cow::Owned(text.into()), fatal: false, lack: None }
     }
 
     /// The expiry of a command is not in the range of time.
@@ -77,7 +89,12 @@ impl Failure {
 
     /// Whether there was no room in the pool, and nothing has been changed.
     pub fn is_full(&self) -> bool {
-        self.full
+        self.lack == Some(Lack::Pool)
+    }
+
+    /// Whether there was no memory for it, and nothing has been changed.
+    pub fn is_no_memory(&self) -> bool {
+        self.lack == Some(Lack::Memory)
     }
 
     /// Whether nothing of the current turn may be acknowledged.
@@ -89,6 +106,12 @@ impl Failure {
 impl From<TryReserveError> for Failure {
     fn from(_: TryReserveError) -> Self {
         Self::text(OUT_OF_MEMORY)
+    }
+}
+
+impl From<NoMemory> for Failure {
+    fn from(_: NoMemory) -> Self {
+        NO_MEMORY
     }
 }
 

@@ -1,5 +1,7 @@
 //! `LCS`: the longest common subsequence of two strings.
 
+use std::collections::TryReserveError;
+
 use pmem::Medium;
 
 use super::arguments::{Options, integer, is};
@@ -56,7 +58,7 @@ pub fn lcs<M: Medium>(context: &mut Context<'_, '_, M>, request: Request<'_>) ->
     let a = std::mem::take(&mut context.state.value);
     context.read(keys[1])?;
     let b = &context.state.value[..];
-    let table = Table::new(&a, b);
+    let table = Table::new(&a, b)?;
     let reply = &mut context.reply;
     if wanted.indices {
         reply.map(2);
@@ -103,6 +105,14 @@ impl Match {
     }
 }
 
+/// So many zeros, if there is memory for them.
+fn zeros<T: Clone + Default>(count: usize) -> Result<Vec<T>, TryReserveError> {
+    let mut zeros = Vec::new();
+    zeros.try_reserve_exact(count)?;
+    zeros.resize(count, T::default());
+    Ok(zeros)
+}
+
 /// The longest common subsequence, as Redis finds it among several: for each pair of beginnings, whether that of `a`
 /// without its last byte has more in common with that of `b` than the other way round.
 struct Table<'s> {
@@ -114,12 +124,12 @@ struct Table<'s> {
 }
 
 impl<'s> Table<'s> {
-    fn new(a: &'s [u8], b: &'s [u8]) -> Self {
-        let mut table = Self { a, b, length: 0, cut_a: vec![0; (a.len() * b.len()).div_ceil(64)] };
+    fn new(a: &'s [u8], b: &'s [u8]) -> Result<Self, TryReserveError> {
+        let mut table = Self { a, b, length: 0, cut_a: zeros((a.len() * b.len()).div_ceil(64))? };
         // The row is as long as the shorter one.
         let (long, short) = if a.len() < b.len() { (b, a) } else { (a, b) };
         let swapped = a.len() < b.len();
-        let mut row = vec![0u32; short.len() + 1];
+        let mut row: Vec<u32> = zeros(short.len() + 1)?;
         for (i, &byte) in long.iter().enumerate() {
             let (mut diagonal, mut before) = (0, 0);
             for (j, &other) in short.iter().enumerate() {
@@ -135,7 +145,7 @@ impl<'s> Table<'s> {
             }
         }
         table.length = row.last().map_or(0, |length| *length as usize);
-        table
+        Ok(table)
     }
 
     fn set(&mut self, i: usize, j: usize) {
@@ -230,7 +240,7 @@ mod tests {
     proptest! {
         #[test]
         fn what_is_found_is_common_and_none_is_longer(a in "[abc]{0,9}", b in "[abc]{0,9}") {
-            let table = Table::new(a.as_bytes(), b.as_bytes());
+            let table = Table::new(a.as_bytes(), b.as_bytes()).unwrap();
             let common = table.common();
             prop_assert_eq!(common.len(), table.length);
             prop_assert_eq!(table.length, longest(a.as_bytes(), b.as_bytes()));

@@ -2,24 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use pmem::{Medium, Meta, Op, Turn};
+use pmem::{Medium, Meta, Op};
 
 use super::{Context, Failure};
 
 /// How much of a value is read before its length is known, in bytes.
-const FIRST: u64 = 64 * 1024;
-
-/// Appends a key's value. A long one gets exactly the memory that it needs: a buffer that doubles as it grows could
-/// take three times as much.
-fn append_value<M: Medium>(turn: &mut Turn<'_, M>, key: &[u8], out: &mut Vec<u8>) -> Result<Option<Meta>, pmem::Error> {
-    let found = turn.get_range(key, 0, FIRST, out)?;
-    if let Some(Meta { len: len @ FIRST.., .. }) = found {
-        let rest = len - FIRST;
-        out.reserve_exact(rest as usize + FIRST as usize);
-        turn.get_range(key, FIRST, rest, out)?;
-    }
-    Ok(found)
-}
+const FIRST: usize = 4 * 1024;
 
 impl<M: Medium> Context<'_, '_, M> {
     /// The key's properties, if it exists.
@@ -42,15 +30,34 @@ impl<M: Medium> Context<'_, '_, M> {
 
     /// The key's value, left in `state.value`, and its properties.
     pub fn read(&mut self, key: &[u8]) -> Result<Option<Meta>, Failure> {
+        self.read_with_room(key, |length| length)
+    }
+
+    /// The same; `state.value` has room for as many bytes as `room` says of the value's length.
+    pub fn read_with_room(&mut self, key: &[u8], room: impl FnOnce(usize) -> usize) -> Result<Option<Meta>, Failure> {
         self.state.value.clear();
-        let found = append_value(self.turn, key, &mut self.state.value)?;
-        self.live(key, found)
+        self.state.reserve_value(FIRST)?;
+        let found = self.turn.get_range(key, 0, FIRST as u64, &mut self.state.value)?;
+        let length = found.map_or(0, |meta| meta.len as usize);
+        self.state.reserve_value(room(length).max(length))?;
+        if length > FIRST {
+            self.turn.get_range(key, FIRST as u64, u64::MAX, &mut self.state.value)?;
+        }
+        self.live(key, found).inspect(|found| {
+            if found.is_none() {
+                self.state.value.clear();
+            }
+        })
     }
 
     /// Replies with the key's value; writes nothing if there is none.
     pub fn reply_value(&mut self, key: &[u8]) -> Result<Option<Meta>, Failure> {
         let start = self.reply.position();
-        let found = self.reply.bulk_with(|out| append_value(self.turn, key, out))?;
+        let mut found = None;
+        self.reply.bulk_from(|at, most, out| {
+            found = self.turn.get_range(key, at, most, out)?;
+            Ok::<_, Failure>(found.map(|meta| meta.len))
+        })?;
         let live = self.live(key, found)?;
         self.state.counters.looked(live.is_some());
         if live.is_none() {
@@ -85,8 +92,9 @@ impl<M: Medium> Context<'_, '_, M> {
     /// Writes `patch` over a key's value from byte `offset` on, after zeros where the value ends before; returns the
     /// length that it has then.
     pub fn overwrite(&mut self, key: &[u8], offset: usize, patch: &[u8]) -> Result<usize, Failure> {
-        let expires = self.read(key)?.and_then(|meta| meta.expires_at_ms);
-        let (value, end) = (&mut self.state.value, offset + patch.len());
+        let end = offset + patch.len();
+        let expires = self.read_with_room(key, |length| length.max(end))?.and_then(|meta| meta.expires_at_ms);
+        let value = &mut self.state.value;
         if value.len() < end {
             value.resize(end, 0);
         }

@@ -36,12 +36,13 @@ use pmem::{Medium, Turn};
 
 use crate::budget::Budget;
 use crate::clock;
+use crate::memory::NoMemory;
 use crate::resp::{Reply, Request};
 use crate::session::{Closing, Others, Session};
 use crate::state::State;
 
 use failure::Outcome;
-pub use failure::{Failure, REQUEST_TOO_LONG, TOO_LONG};
+pub use failure::{Failure, NO_MEMORY, REQUEST_TOO_LONG, TOO_LONG};
 use table::{Command, Run};
 pub use task::{Progress, Task};
 
@@ -64,32 +65,31 @@ pub struct Context<'a, 't, M: Medium> {
 }
 
 /// Executes one request, or its next piece: when it is done one reply is written, unless the client does not want it or
-/// is to be closed without one.
-pub fn execute<M: Medium + 'static>(context: &mut Context<'_, '_, M>, request: Request<'_>) -> Progress {
-    context.state.counters.commands += u64::from(context.task.is_none());
+/// is to be closed without one. Without memory for it nothing has happened: it can be executed again, or be refused.
+pub fn execute<M: Medium + 'static>(
+    context: &mut Context<'_, '_, M>,
+    request: Request<'_>,
+) -> Result<Progress, NoMemory> {
+    let (end, begins, hearing) = (context.reply.position(), context.task.is_none(), context.session.hearing);
+    let (start, used) = (begin(context), context.state.memory.used());
+    context.state.counters.commands += u64::from(begins);
     let began = clock::monotonic();
     let mut called = None;
-    let progress = answer(context, |context| {
-        // A browser that was lured into sending us a form must not get far: Redis closes on its first word, too.
-        if is_http(request.get(0)) {
-            context.session.closing = Some(Closing::Now);
-            return Ok(());
-        }
-        if let Some(outcome) = transaction::answer(context, request) {
-            return outcome;
-        }
-        let command = Command::<M>::find(request)?;
-        let run = admit(context.state, command, request)?;
-        context.session.command = command.full_name;
-        let outcome = run(context, request);
-        called = Some((command.full_name, outcome.is_err()));
-        outcome
-    });
-    if let Some((command, failed)) = called {
+    let outcome = run(context, request, &mut called).and_then(|()| Ok(context.reply.check()?));
+    if outcome.as_ref().is_err_and(Failure::is_no_memory) {
+        context.state.memory.want_also(context.state.memory.used().saturating_sub(used));
+        context.reply.rewind(end);
+        context.session.hearing = hearing;
+        context.state.counters.commands -= u64::from(begins);
+        return Err(NoMemory);
+    }
+    let failed = outcome.is_err();
+    let progress = answer(context, start, outcome);
+    if let Some(command) = called {
         let outcome = (progress == Progress::Done).then_some(failed);
         context.state.statistics.count_call(command, clock::monotonic() - began, outcome);
     }
-    progress
+    Ok(progress)
 }
 
 /// What executes a command, unless it is refused.
@@ -107,20 +107,46 @@ fn admit<M: Medium + 'static>(
 }
 
 /// Answers a request that cannot be executed.
-pub fn refuse<M: Medium + 'static>(context: &mut Context<'_, '_, M>, failure: Failure) {
-    answer(context, |_| Err(failure));
+pub fn refuse<M: Medium>(context: &mut Context<'_, '_, M>, failure: Failure) {
+    let start = begin(context);
+    answer(context, start, Err(failure));
 }
 
-fn answer<'a, 't, M: Medium>(
-    context: &mut Context<'a, 't, M>,
-    run: impl FnOnce(&mut Context<'a, 't, M>) -> Outcome,
-) -> Progress {
-    let start = context.reply.position();
+/// A request, or its next piece, begins. Returns where its reply begins.
+fn begin<M: Medium>(context: &mut Context<'_, '_, M>) -> usize {
     if context.task.is_none() {
         context.session.hearing.begin();
     }
-    let outcome = run(context);
-    if context.task.is_some() && outcome.is_ok() || room::was_made(context, &outcome) {
+    context.reply_start()
+}
+
+/// Runs a request's command, whose name is left in `called`.
+fn run<M: Medium + 'static>(
+    context: &mut Context<'_, '_, M>,
+    request: Request<'_>,
+    called: &mut Option<&'static str>,
+) -> Outcome {
+    // A browser that was lured into sending us a form must not get far: Redis closes on its first word, too.
+    if is_http(request.get(0)) {
+        context.session.closing = Some(Closing::Now);
+        return Ok(());
+    }
+    if let Some(outcome) = transaction::answer(context, request) {
+        return outcome;
+    }
+    let command = Command::<M>::find(request)?;
+    let run = admit(context.state, command, request)?;
+    context.session.command = command.full_name;
+    *called = Some(command.full_name);
+    run(context, request)
+}
+
+/// Ends a reply, or a piece of one, that began at `start`.
+fn answer<M: Medium>(context: &mut Context<'_, '_, M>, start: usize, outcome: Outcome) -> Progress {
+    if context.task.is_some() && outcome.is_ok() {
+        return Progress::Paused;
+    }
+    if room::was_made(context, &outcome) {
         context.reply.rewind(start);
         return Progress::Paused;
     }
@@ -131,6 +157,10 @@ fn answer<'a, 't, M: Medium>(
         context.state.statistics.count_error(failure.code());
         context.state.turn_failed |= failure.is_fatal();
         failure.write(&mut context.reply);
+        if context.reply.check().is_err() {
+            // There is no memory even to say so.
+            context.session.closing = Some(Closing::Now);
+        }
     }
     if !context.session.hearing.end() {
         context.reply.rewind(start);

@@ -16,8 +16,8 @@ const STEP: usize = 128;
 const BUCKETS: u64 = 2048;
 
 /// How far a walk through the keys has come.
-#[derive(Default)]
-pub struct Walk {
+#[derive(Clone, Copy, Default)]
+struct Place {
     /// Where it goes on.
     cursor: u64,
     /// Keys that it has passed.
@@ -26,6 +26,12 @@ pub struct Walk {
     found: usize,
     /// It has begun; a cursor of 0 is then the end.
     begun: bool,
+}
+
+/// A walk through the keys.
+#[derive(Default)]
+pub struct Walk {
+    place: Place,
     /// What the keys are to match, if not all do.
     pattern: Option<Pattern>,
 }
@@ -34,7 +40,7 @@ impl Walk {
     /// A walk from a cursor on.
     fn new(cursor: u64, pattern: Option<&[u8]>) -> Result<Self, Failure> {
         let pattern = pattern.map(|pattern| Pattern::new(pattern, LONGEST)).transpose()?;
-        Ok(Self { cursor, pattern, ..Self::default() })
+        Ok(Self { place: Place { cursor, ..Place::default() }, pattern })
     }
 
     /// Bytes of memory that it holds.
@@ -43,17 +49,17 @@ impl Walk {
     }
 
     fn is_over(&self, most: usize) -> bool {
-        self.begun && (self.cursor == 0 || self.passed >= most)
+        self.place.begun && (self.place.cursor == 0 || self.place.passed >= most)
     }
 }
 
 /// `KEYS pattern`
 pub fn keys<M: Medium>(context: &mut Context<'_, '_, M>, request: Request<'_>) -> Outcome {
     let pattern = request.get(1);
-    let start = context.reply.position();
+    let start = context.reply_start();
     let begin = || Walk::new(0, Some(pattern));
     let walked = walk(context, pattern.len(), usize::MAX, true, begin)?;
-    context.collected(walked, start, |reply, task| reply.array(task.walk.found));
+    context.collected(walked, start, |reply, task| reply.array(task.walk.place.found));
     Ok(())
 }
 
@@ -76,12 +82,12 @@ pub fn scan<M: Medium>(context: &mut Context<'_, '_, M>, request: Request<'_>) -
         }
     }
     let count = usize::try_from(count).unwrap_or(usize::MAX);
-    let start = context.reply.position();
+    let start = context.reply_start();
     let walked = walk(context, pattern.map_or(0, <[u8]>::len), count, strings, || Walk::new(cursor, pattern))?;
     context.collected(walked, start, |reply, task| {
         reply.array(2);
-        reply.bulk(task.walk.cursor.to_string().as_bytes());
-        reply.array(task.walk.found);
+        reply.bulk(task.walk.place.cursor.to_string().as_bytes());
+        reply.array(task.walk.place.found);
     });
     Ok(())
 }
@@ -95,15 +101,23 @@ fn walk<M: Medium>(
     wanted: bool,
     begin: impl FnOnce() -> Result<Walk, Failure>,
 ) -> Result<Option<Task>, Failure> {
-    let start = context.reply.position();
+    let (start, resumed) = (context.reply_start(), context.task.is_some());
     let mut task = context.resume();
-    if !task.walk.begun {
+    if !task.walk.place.begun {
         task.walk = begin()?;
         context.budget.charge(reading as u64);
     }
+    let mut done = false;
     loop {
+        let (written, place) = (context.reply.position(), task.walk.place);
         let cost = step(context, &mut task.walk, most, wanted)?;
-        context.check_reply(&task, start)?;
+        if let Err(failure) = context.reply.check() {
+            context.reply.rewind(written);
+            task.walk.place = place;
+            return context.fall_short(failure.into(), task, resumed, done);
+        }
+        done = true;
+        context.check_reply(start)?;
         let pauses = context.worked(cost);
         if task.walk.is_over(most) {
             return Ok(Some(task));
@@ -124,15 +138,16 @@ fn step<M: Medium>(
 ) -> Result<u64, Failure> {
     let (reply, state) = (&mut context.reply, &*context.state);
     let mut cost = BUCKETS;
-    let count = STEP.min(most - walk.passed);
-    walk.begun = true;
-    walk.cursor = context.turn.scan(walk.cursor, count, |key, meta| {
-        walk.passed += 1;
-        cost += budget::KEY + walk.pattern.as_ref().map_or(0, |pattern| pattern.cost(key.len()));
+    let count = STEP.min(most - walk.place.passed);
+    let Walk { place, pattern } = walk;
+    place.begun = true;
+    place.cursor = context.turn.scan(place.cursor, count, |key, meta| {
+        place.passed += 1;
+        cost += budget::KEY + pattern.as_ref().map_or(0, |pattern| pattern.cost(key.len()));
         let matches = |pattern: &Pattern| pattern.matches(key);
-        if wanted && !state.expired(meta) && walk.pattern.as_ref().is_none_or(matches) {
+        if wanted && !state.expired(meta) && pattern.as_ref().is_none_or(matches) {
             reply.bulk(key);
-            walk.found += 1;
+            place.found += 1;
         }
     })?;
     Ok(cost)

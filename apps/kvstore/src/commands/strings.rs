@@ -3,7 +3,7 @@
 use pmem::{Medium, Op};
 
 use super::arguments::integer;
-use super::failure::{Failure, Outcome, TOO_LONG};
+use super::failure::{Failure, NO_MEMORY, Outcome, TOO_LONG};
 use super::{Context, Request};
 
 /// `GET key`
@@ -38,10 +38,10 @@ pub fn setnx<M: Medium>(context: &mut Context<'_, '_, M>, request: Request<'_>) 
 
 /// `MGET key [key ...]`
 pub fn mget<M: Medium>(context: &mut Context<'_, '_, M>, request: Request<'_>) -> Outcome {
-    let start = context.reply.position();
-    let read = context.in_pieces(request, 1, |context, task, keys| {
+    let start = context.reply_start();
+    let read = context.in_pieces(request, 1, |context, _, keys| {
         context.reply_value_or_null(request.get(keys.start))?;
-        context.check_reply(task, start)
+        context.check_reply(start)
     })?;
     context.collected(read, start, |reply, _| reply.array(request.len() - 1));
     Ok(())
@@ -75,15 +75,19 @@ fn set_pairs<M: Medium>(context: &mut Context<'_, '_, M>, request: Request<'_>, 
         return Err(Failure::arity(name));
     }
     let pairs = request.from(1).step_by(2).zip(request.from(2).step_by(2));
-    let puts: Vec<Op<'_>> = pairs.map(|(key, value)| Op::Put { key, value, expires_at_ms: None }).collect();
+    let mut puts: Vec<Op<'_>> = Vec::new();
+    puts.try_reserve_exact(request.len() / 2).map_err(|_| NO_MEMORY)?;
+    puts.extend(pairs.map(|(key, value)| Op::Put { key, value, expires_at_ms: None }));
     Ok(context.turn.atomically(&puts)?)
 }
 
 /// `APPEND key value`
 pub fn append<M: Medium>(context: &mut Context<'_, '_, M>, request: Request<'_>) -> Outcome {
     let (key, suffix) = (request.get(1), request.get(2));
-    let expires = context.read(key)?.and_then(|meta| meta.expires_at_ms);
-    if context.state.value.len() + suffix.len() > context.state.limits.parser.argument {
+    let most = context.state.limits.parser.argument;
+    let room = |length: usize| (length + suffix.len()).min(most);
+    let expires = context.read_with_room(key, room)?.and_then(|meta| meta.expires_at_ms);
+    if context.state.value.len() + suffix.len() > most {
         return Err(TOO_LONG);
     }
     context.state.value.extend_from_slice(suffix);
@@ -110,7 +114,11 @@ pub fn getrange<M: Medium>(context: &mut Context<'_, '_, M>, request: Request<'_
         context.reply.bulk(b"");
         return Ok(());
     }
-    context.reply.bulk_with(|out| context.turn.get_range(key, first as u64, (last - first + 1) as u64, out))?;
+    let (first, length) = (first as u64, (last - first + 1) as u64);
+    context.reply.bulk_from(|at, most, out| {
+        let found = context.turn.get_range(key, first + at, most.min(length - at), out)?;
+        Ok::<_, Failure>(found.map(|_| length))
+    })?;
     Ok(())
 }
 

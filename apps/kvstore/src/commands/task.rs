@@ -9,6 +9,7 @@ use pmem::Medium;
 use super::failure::{Failure, REPLY_TOO_LONG};
 use super::scan::Walk;
 use super::{Context, Request};
+use crate::memory::Buffer;
 use crate::resp::Reply;
 
 /// How far a command has come that is done in pieces.
@@ -20,14 +21,16 @@ pub struct Task {
     pub count: usize,
     /// Where it stands, if it walks through all keys.
     pub walk: Walk,
-    /// The parts of its reply that are there already.
-    pub collected: Vec<u8>,
+    /// The value that it makes, if it does.
+    pub result: Option<Buffer>,
+    /// Bytes of its reply that have been written: they wait behind the seal for the others.
+    pub written: usize,
 }
 
 impl Task {
     /// Bytes of memory that it holds.
     pub fn memory(&self) -> usize {
-        self.collected.capacity() + self.walk.memory()
+        self.walk.memory()
     }
 }
 
@@ -67,12 +70,18 @@ impl<M: Medium> Context<'_, '_, M> {
         size: usize,
         mut piece: impl FnMut(&mut Self, &mut Task, std::ops::Range<usize>) -> Result<(), Failure>,
     ) -> Result<Option<Task>, Failure> {
+        let resumed = self.task.is_some();
         let mut task = self.resume();
-        let keys = request.len() - 1;
+        let (keys, begun) = (request.len() - 1, task.done);
         loop {
             let end = (task.done + size).min(keys);
             let range = 1 + task.done..1 + end;
-            piece(self, &mut task, range.clone())?;
+            let written = self.reply.position();
+            if let Err(failure) = piece(self, &mut task, range.clone()) {
+                self.reply.rewind(written);
+                let done = task.done > begun;
+                return self.fall_short(failure, task, resumed, done);
+            }
             task.done = end;
             let pauses = self.worked(range.len() as u64 * crate::budget::KEY);
             if task.done == keys {
@@ -85,21 +94,37 @@ impl<M: Medium> Context<'_, '_, M> {
         }
     }
 
-    /// Refuses a reply that has become too long: what the task has collected, and what was written since `start`.
-    pub fn check_reply(&self, task: &Task, start: usize) -> Result<(), Failure> {
-        let written = task.collected.len() + self.reply.position() - start;
-        if written > self.state.limits.reply { Err(REPLY_TOO_LONG) } else { Ok(()) }
+    /// Ends a piece for want of memory, or for another `failure`. What is `done` is done, and the rest is tried again
+    /// later. If nothing is, the task is as it was, so that it can be taken up once more.
+    pub fn fall_short(
+        &mut self,
+        failure: Failure,
+        task: Task,
+        resumed: bool,
+        done: bool,
+    ) -> Result<Option<Task>, Failure> {
+        if failure.is_no_memory() && (done || resumed) {
+            self.pause(task);
+        }
+        if failure.is_no_memory() && done { Ok(None) } else { Err(failure) }
     }
 
-    /// Ends a piece of a command that collects its reply, of which this turn's part was written from `start` on: puts
-    /// the head that `head` writes and the other turns' parts before it, if the command is `done`, or else keeps it.
+    /// Where the reply begins: what earlier turns have written of it is there already.
+    pub fn reply_start(&self) -> usize {
+        self.reply.position() - self.task.as_ref().map_or(0, |task| task.written)
+    }
+
+    /// Refuses a reply that began at `start` and has become too long.
+    pub fn check_reply(&self, start: usize) -> Result<(), Failure> {
+        if self.reply.position() - start > self.state.limits.reply { Err(REPLY_TOO_LONG) } else { Ok(()) }
+    }
+
+    /// Ends a piece of a command whose reply, with a head, began at `start`: puts the head that `head` writes before it
+    /// if the command is `done`, or else keeps what is there.
     pub fn collected(&mut self, done: Option<Task>, start: usize, head: impl FnOnce(&mut Reply<'_>, &Task)) {
         match (done, self.task.as_mut()) {
-            (Some(task), _) => self.reply.before(start, |reply| {
-                head(reply, &task);
-                reply.raw(&task.collected);
-            }),
-            (None, Some(task)) => self.reply.move_to(start, &mut task.collected),
+            (Some(task), _) => self.reply.before(start, |reply| head(reply, &task)),
+            (None, Some(task)) => task.written = self.reply.position() - start,
             (None, None) => {}
         }
     }

@@ -8,6 +8,7 @@ use std::ops::Range;
 
 use super::inline;
 use super::input::Input;
+use crate::memory::{Charge, Memory, NoMemory};
 
 /// Redis's bound for inline requests and for the lines that announce lengths, in bytes.
 const MAX_LINE: usize = 64 * 1024;
@@ -41,6 +42,8 @@ pub enum Step {
     ArgumentTooLong,
     /// A request has ended that was beyond [`Limits::request`] or [`Limits::arguments`]. [`Parser::finish`] goes on.
     RequestTooLong,
+    /// A request has ended for which there was no memory. [`Parser::finish`] goes on.
+    NoMemory,
 }
 
 /// The client does not speak the protocol: Redis's texts. The connection cannot go on.
@@ -138,11 +141,16 @@ pub struct Parser {
     unquoted: Vec<u8>,
     /// Set when the request is beyond the limits: it is dropped as it arrives.
     refused: Option<Step>,
+    /// For `arguments` and for `unquoted`.
+    charges: [Charge; 2],
 }
+
+/// Arguments that a list of them has room for at first, and that it keeps room for.
+const FEW: usize = 16;
 
 impl Parser {
     /// A parser before the first byte of a connection.
-    pub fn new(limits: Limits) -> Self {
+    pub fn new(limits: Limits, memory: &Memory) -> Self {
         Self {
             limits,
             state: State::Start,
@@ -153,6 +161,7 @@ impl Parser {
             inline: false,
             unquoted: Vec::new(),
             refused: None,
+            charges: [memory.charge(), memory.charge()],
         }
     }
 
@@ -187,14 +196,31 @@ impl Parser {
     pub fn finish(&mut self, input: &mut Input) {
         self.restart(input);
         self.arguments.clear();
-        if self.arguments.capacity() > 1024 {
-            self.arguments = Vec::new();
+        if self.arguments.capacity() > FEW {
+            self.charges[0].release(&mut self.arguments);
         }
         if self.inline {
             self.inline = false;
-            self.unquoted = Vec::new();
+            self.charges[1].release(&mut self.unquoted);
         }
         self.refused = None;
+    }
+
+    /// Gives its memory back if no request is arriving.
+    pub fn rest(&mut self) {
+        if self.state == State::Start {
+            self.charges[0].release(&mut self.arguments);
+        }
+    }
+
+    /// There is no memory for what is arriving: it is dropped as it arrives, and answered in the end. False: that
+    /// cannot be, for what is arriving is a line.
+    pub fn refuse_for_memory(&mut self, input: &mut Input) -> bool {
+        let in_request = matches!(self.state, State::Length | State::Body(_));
+        if in_request {
+            self.refuse(input, Step::NoMemory);
+        }
+        in_request
     }
 
     /// How many more bytes the argument that is arriving needs, 0 if that is not known: a hint for the next read.
@@ -207,7 +233,7 @@ impl Parser {
 
     /// Bytes of memory that the parser holds beside the input.
     pub fn memory(&self) -> usize {
-        self.arguments.capacity() * size_of::<Range<usize>>() + self.unquoted.capacity()
+        self.charges.iter().map(Charge::bytes).sum()
     }
 
     fn start(&mut self, input: &Input) -> bool {
@@ -228,6 +254,14 @@ impl Parser {
         }
         let line = &input.pending()[..end];
         let line = line.strip_suffix(b"\r").unwrap_or(line);
+        // No word is shorter than a byte and a space.
+        let [words, text] = &mut self.charges;
+        let room = words.reserve(&mut self.arguments, line.len() / 2 + 1);
+        if room.and(text.reserve(&mut self.unquoted, line.len())).is_err() {
+            self.position = end + 1;
+            self.state = State::Complete(Step::NoMemory);
+            return Ok(true);
+        }
         if !inline::split(line, &mut self.unquoted, &mut self.arguments) {
             return Err(ProtocolError::UnbalancedQuotes);
         }
@@ -297,8 +331,12 @@ impl Parser {
             if available < left {
                 return false;
             }
-            self.arguments.push(self.position..self.position + left - LINE_END);
+            let argument = self.position..self.position + left - LINE_END;
             self.position += left;
+            match self.add(argument) {
+                Ok(()) => {}
+                Err(NoMemory) => self.refuse(input, Step::NoMemory),
+            }
         }
         self.remaining -= 1;
         self.state = match self.remaining {
@@ -306,6 +344,16 @@ impl Parser {
             _ => State::Length,
         };
         true
+    }
+
+    /// Notes where an argument is.
+    fn add(&mut self, argument: Range<usize>) -> Result<(), NoMemory> {
+        if self.arguments.len() == self.arguments.capacity() {
+            let capacity = (2 * self.arguments.len()).max(FEW);
+            self.charges[0].reserve(&mut self.arguments, capacity)?;
+        }
+        self.arguments.push(argument);
+        Ok(())
     }
 
     /// The line at `position`, without its end; moves behind it.
@@ -344,7 +392,7 @@ impl Parser {
     fn refuse(&mut self, input: &mut Input, step: Step) {
         input.consume(self.position);
         self.position = 0;
-        self.arguments = Vec::new();
+        self.charges[0].release(&mut self.arguments);
         self.refused.get_or_insert(step);
     }
 

@@ -1,5 +1,8 @@
 //! Writing replies.
 
+use super::blocks::Blocks;
+use crate::memory::NoMemory;
+
 /// The protocol that a client speaks; `HELLO` changes it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Protocol {
@@ -12,16 +15,19 @@ pub enum Protocol {
 
 /// Room left for the head of a value whose length is not known yet, `$<up to 9 digits>\r\n`.
 const HEAD: usize = 12;
+/// Where less room is left, a value begins in a block of its own.
+const LEAST_ROOM: usize = 512;
 
-/// Appends replies to the buffer of one connection. Aggregates are announced first, then come their elements.
+/// Appends replies to the queue of one connection. Aggregates are announced first, then come their elements. What finds
+/// no memory is left out, and the reply is short from then on.
 pub struct Reply<'a> {
-    out: &'a mut Vec<u8>,
+    out: &'a mut Blocks,
     protocol: Protocol,
 }
 
 impl<'a> Reply<'a> {
     /// A writer at the end of `out`.
-    pub fn new(out: &'a mut Vec<u8>, protocol: Protocol) -> Self {
+    pub fn new(out: &'a mut Blocks, protocol: Protocol) -> Self {
         Self { out, protocol }
     }
 
@@ -40,15 +46,9 @@ impl<'a> Reply<'a> {
         self.out.truncate(position);
     }
 
-    /// Takes what has been written since `position` to the end of `other`.
-    pub fn move_to(&mut self, position: usize, other: &mut Vec<u8>) {
-        other.extend_from_slice(&self.out[position..]);
-        self.rewind(position);
-    }
-
-    /// What is encoded already.
-    pub fn raw(&mut self, encoded: &[u8]) {
-        self.out.extend_from_slice(encoded);
+    /// Fails if something is missing because there was no memory for it.
+    pub fn check(&self) -> Result<(), NoMemory> {
+        if self.out.is_short() { Err(NoMemory) } else { Ok(()) }
     }
 
     /// A status, such as `OK`. Line ends in it become spaces.
@@ -58,7 +58,7 @@ impl<'a> Reply<'a> {
 
     /// `+OK`.
     pub fn ok(&mut self) {
-        self.out.extend_from_slice(b"+OK\r\n");
+        self.out.extend(b"+OK\r\n");
     }
 
     /// An error: a code, a space and a text. Line ends in it become spaces.
@@ -73,38 +73,51 @@ impl<'a> Reply<'a> {
 
     /// A truth value as Redis answers it: 1 or 0.
     pub fn flag(&mut self, value: bool) {
-        self.out.extend_from_slice(if value { b":1\r\n" } else { b":0\r\n" });
+        self.out.extend(if value { b":1\r\n" } else { b":0\r\n" });
     }
 
     /// A string.
     pub fn bulk(&mut self, value: &[u8]) {
         self.head(b'$', value.len() as i64);
-        self.out.extend_from_slice(value);
-        self.out.extend_from_slice(b"\r\n");
+        self.out.extend(value);
+        self.out.extend(b"\r\n");
     }
 
-    /// A string whose bytes `fill` appends; if it appends nothing because there is no value, or fails, nothing is
-    /// written, and what it returned is handed on.
-    pub fn bulk_with<T, E>(&mut self, fill: impl FnOnce(&mut Vec<u8>) -> Result<Option<T>, E>) -> Result<Option<T>, E> {
-        let start = self.out.len();
-        self.out.extend_from_slice(&[0; HEAD]);
-        let filled = fill(self.out);
-        match filled {
-            Ok(Some(_)) => {
-                let length = self.out.len() - start - HEAD;
-                let mut digits = [0; crate::number::DIGITS];
-                let digits = crate::number::format(length as i64, &mut digits);
-                let (head, gap) = (1 + digits.len() + 2, HEAD - 1 - digits.len() - 2);
-                self.out.copy_within(start + HEAD.., start + head);
-                self.out.truncate(self.out.len() - gap);
-                self.out[start] = b'$';
-                self.out[start + 1..start + head - 2].copy_from_slice(digits);
-                self.out[start + head - 2..start + head].copy_from_slice(b"\r\n");
-                self.out.extend_from_slice(b"\r\n");
+    /// A string that is read piece by piece, straight to where it is sent from. `read` appends at most so many bytes
+    /// from this byte on, and says how long the whole is. If there is no such string, or it cannot be read, nothing is
+    /// written and the answer is handed on. Without memory for all of it, part of it may be written.
+    pub fn bulk_from<E: From<NoMemory>>(
+        &mut self,
+        mut read: impl FnMut(u64, u64, &mut Vec<u8>) -> Result<Option<u64>, E>,
+    ) -> Result<Option<u64>, E> {
+        let (length, mut at) = self.out.append(LEAST_ROOM, |block, room| {
+            let start = block.len();
+            block.extend_from_slice(&[0; HEAD]);
+            let result = read(0, (room - HEAD) as u64, block);
+            match result {
+                Ok(Some(length)) => put_head(block, start, length),
+                _ => block.truncate(start),
             }
-            _ => self.out.truncate(start),
+            let at = block.len() - start;
+            result.map(|length| (length, at))
+        })??;
+        let Some(length) = length else { return Ok(None) };
+        at -= head(length, &mut [0; HEAD]).len();
+        self.out.check((length as usize).saturating_sub(at))?;
+        while (at as u64) < length {
+            let left = length - at as u64;
+            let (found, more) = self.out.append(1, |block, room| {
+                let before = block.len();
+                let found = read(at as u64, left.min(room as u64), block);
+                (found, block.len() - before)
+            })?;
+            if found?.is_none() || more == 0 {
+                return Ok(None);
+            }
+            at += more;
         }
-        filled
+        self.out.extend(b"\r\n");
+        Ok(Some(length))
     }
 
     /// A text for people, such as `INFO`'s.
@@ -113,16 +126,16 @@ impl<'a> Reply<'a> {
             Protocol::Resp2 => self.bulk(value.as_bytes()),
             Protocol::Resp3 => {
                 self.head(b'=', value.len() as i64 + 4);
-                self.out.extend_from_slice(b"txt:");
-                self.out.extend_from_slice(value.as_bytes());
-                self.out.extend_from_slice(b"\r\n");
+                self.out.extend(b"txt:");
+                self.out.extend(value.as_bytes());
+                self.out.extend(b"\r\n");
             }
         }
     }
 
     /// The absence of a value.
     pub fn null(&mut self) {
-        self.out.extend_from_slice(match self.protocol {
+        self.out.extend(match self.protocol {
             Protocol::Resp2 => b"$-1\r\n",
             Protocol::Resp3 => b"_\r\n",
         });
@@ -154,32 +167,69 @@ impl<'a> Reply<'a> {
     pub fn before(&mut self, position: usize, write: impl FnOnce(&mut Self)) {
         let end = self.out.len();
         write(self);
-        let head = self.out.len() - end;
-        self.out[position..].rotate_right(head);
+        self.out.move_to(position, end);
     }
 
     fn line(&mut self, kind: u8, text: &[u8]) {
-        self.out.push(kind);
-        self.out.extend(text.iter().map(|&byte| if matches!(byte, b'\r' | b'\n') { b' ' } else { byte }));
-        self.out.extend_from_slice(b"\r\n");
+        self.out.extend(&[kind]);
+        for (number, part) in text.split(|byte| matches!(byte, b'\r' | b'\n')).enumerate() {
+            self.out.extend(if number == 0 { b"" } else { b" " });
+            self.out.extend(part);
+        }
+        self.out.extend(b"\r\n");
     }
 
     fn head(&mut self, kind: u8, value: i64) {
         let mut digits = [0; crate::number::DIGITS];
-        self.out.push(kind);
-        self.out.extend_from_slice(crate::number::format(value, &mut digits));
-        self.out.extend_from_slice(b"\r\n");
+        self.out.extend(&[kind]);
+        self.out.extend(crate::number::format(value, &mut digits));
+        self.out.extend(b"\r\n");
     }
+}
+
+/// The head of a string of `length` bytes.
+fn head(length: u64, out: &mut [u8; HEAD]) -> &[u8] {
+    let mut digits = [0; crate::number::DIGITS];
+    let digits = crate::number::format(length as i64, &mut digits);
+    let end = 1 + digits.len() + 2;
+    out[0] = b'$';
+    out[1..end - 2].copy_from_slice(digits);
+    out[end - 2..end].copy_from_slice(b"\r\n");
+    &out[..end]
+}
+
+/// Puts the head of a string of `length` bytes into the gap of [`HEAD`] bytes at `start`, and closes what is
+/// left of it.
+fn put_head(block: &mut Vec<u8>, start: usize, length: u64) {
+    let mut out = [0; HEAD];
+    let head = head(length, &mut out);
+    block.copy_within(start + HEAD.., start + head.len());
+    block.truncate(block.len() - (HEAD - head.len()));
+    block[start..start + head.len()].copy_from_slice(head);
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::memory::Memory;
 
     fn written(protocol: Protocol, write: impl FnOnce(&mut Reply<'_>)) -> String {
-        let mut out = Vec::new();
+        let mut out = Blocks::new(&Memory::new(64 << 20));
         write(&mut Reply::new(&mut out, protocol));
-        String::from_utf8(out).unwrap()
+        let mut text = Vec::new();
+        while out.len() > 0 {
+            text.extend_from_slice(out.front());
+            out.take(usize::MAX);
+        }
+        String::from_utf8(text).unwrap()
+    }
+
+    /// Reads of `value` as a pool is read.
+    fn reader(value: &[u8]) -> impl FnMut(u64, u64, &mut Vec<u8>) -> Result<Option<u64>, NoMemory> {
+        |at, most, out| {
+            out.extend_from_slice(&value[at as usize..value.len().min((at + most) as usize)]);
+            Ok(Some(value.len() as u64))
+        }
     }
 
     #[test]
@@ -200,33 +250,57 @@ mod tests {
     }
 
     #[test]
-    fn a_length_can_come_after_the_bytes() {
-        for length in [0, 1, 9, 10, 99_999, 12_345_678] {
-            let value = vec![b'x'; length];
-            let with = written(Protocol::Resp2, |reply| {
-                let filled = reply.bulk_with(|out| {
-                    out.extend_from_slice(&value);
-                    Ok::<_, ()>(Some(7))
+    fn a_value_is_read_in_pieces() {
+        for before in [0, 3000, 4000] {
+            for length in [0, 1, 9, 10, 4000, 5000, 99_999, 1_234_567] {
+                let value = vec![b'x'; length];
+                let with = written(Protocol::Resp2, |reply| {
+                    reply.bulk(&vec![b'-'; before]);
+                    assert_eq!(reply.bulk_from(reader(&value)), Ok(Some(length as u64)));
                 });
-                assert_eq!(filled, Ok(Some(7)));
-            });
-            assert!(with == written(Protocol::Resp2, |reply| reply.bulk(&value)), "length {length}");
+                let whole = written(Protocol::Resp2, |reply| {
+                    reply.bulk(&vec![b'-'; before]);
+                    reply.bulk(&value);
+                });
+                assert!(with == whole, "length {length} after {before}");
+            }
         }
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_not_written() {
         let nothing = written(Protocol::Resp2, |reply| {
-            assert_eq!(reply.bulk_with(|_| Ok::<Option<()>, ()>(None)), Ok(None));
-            let failed = reply.bulk_with(|out| {
+            assert_eq!(reply.bulk_from(|_, _, _| Ok::<_, NoMemory>(None)), Ok(None));
+            let failed = reply.bulk_from(|_, _, out| {
                 out.push(1);
-                Err::<Option<()>, _>("no")
+                Err::<Option<u64>, _>(NoMemory)
             });
-            assert_eq!(failed, Err("no"));
+            assert_eq!(failed, Err(NoMemory));
         });
         assert_eq!(nothing, "");
-        let listed = written(Protocol::Resp2, |reply| {
-            reply.ok();
-            let start = reply.position();
-            (0..12).for_each(|n| reply.integer(n));
-            reply.before(start, |reply| reply.array(12));
-        });
-        assert!(listed.starts_with("+OK\r\n*12\r\n:0\r\n") && listed.ends_with(":11\r\n"));
+    }
+
+    #[test]
+    fn a_value_without_memory_is_an_error() {
+        let memory = Memory::new(1 << 20);
+        let mut out = Blocks::new(&memory);
+        let mut reply = Reply::new(&mut out, Protocol::Resp2);
+        assert_eq!(reply.bulk_from(reader(&vec![b'x'; 1 << 20])), Err(NoMemory));
+        reply.rewind(0);
+        assert_eq!(reply.bulk_from(reader(&vec![b'x'; 1 << 19])), Ok(Some(1 << 19)));
+    }
+
+    #[test]
+    fn a_head_can_come_after_its_elements() {
+        for count in [12, 5000] {
+            let listed = written(Protocol::Resp2, |reply| {
+                reply.ok();
+                let start = reply.position();
+                (0..count).for_each(|n| reply.integer(n));
+                reply.before(start, |reply| reply.array(count as usize));
+            });
+            assert!(listed.starts_with(&format!("+OK\r\n*{count}\r\n:0\r\n:1\r\n")));
+            assert!(listed.ends_with(&format!(":{}\r\n", count - 1)));
+        }
     }
 }

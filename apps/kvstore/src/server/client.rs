@@ -1,10 +1,11 @@
 //! One client without its socket: bytes in, requests executed, replies out.
 
-use pmem::{Medium, Turn};
+use pmem::{Durable, Medium, Turn};
 
 use super::outbox::Outbox;
 use crate::budget::Budget;
-use crate::commands::{self, Context, Failure, Progress, REQUEST_TOO_LONG, TOO_LONG, Task};
+use crate::commands::{self, Context, Failure, NO_MEMORY, Progress, REQUEST_TOO_LONG, TOO_LONG, Task};
+use crate::memory::NoMemory;
 use crate::resp::{Input, Parser, Step};
 use crate::session::{Buffers, Closing, Others, Session};
 use crate::state::{ClientLimits, State};
@@ -26,12 +27,13 @@ pub struct Client {
 
 impl Client {
     /// A client that has just come.
-    pub fn new(session: Session, limits: &ClientLimits) -> Self {
+    pub fn new(session: Session, state: &State) -> Self {
+        let memory = &state.memory;
         Self {
-            input: Input::default(),
-            outbox: Outbox::default(),
+            input: Input::new(memory),
+            outbox: Outbox::new(memory),
             session,
-            parser: Parser::new(limits.parser),
+            parser: Parser::new(state.limits.parser, memory),
             task: None,
             heavy: false,
         }
@@ -39,7 +41,7 @@ impl Client {
 
     /// Whether it reads its replies fast enough to be served.
     fn keeps_up(&self, limits: &ClientLimits) -> bool {
-        self.outbox.waiting() < limits.backlog
+        self.whole_replies() < limits.backlog
     }
 
     /// Whether there is something to execute for it now.
@@ -57,7 +59,7 @@ impl Client {
     }
 
     /// Room for what arrives.
-    pub fn room(&mut self) -> &mut [u8] {
+    pub fn room(&mut self) -> Result<&mut [u8], NoMemory> {
         let wanted = self.parser.wanted(&self.input);
         self.input.room(wanted)
     }
@@ -72,24 +74,36 @@ impl Client {
         self.heavy = false;
     }
 
-    /// Executes its complete requests, as far as its share of the budget goes. The replies stay sealed.
+    /// There is no room for what arrives: it is dropped, and answered at its end. False: that cannot be.
+    pub fn refuse_input(&mut self) -> bool {
+        self.parser.refuse_for_memory(&mut self.input)
+    }
+
+    /// Executes its complete requests, as far as its share of the budget goes. The replies stay sealed. Without memory
+    /// for a request it stays the next one.
     pub fn execute<M: Medium + 'static>(
         &mut self,
         turn: &mut Turn<'_, M>,
         state: &mut State,
         others: &mut dyn Others,
         budget: &mut Budget,
-    ) {
+    ) -> Result<(), NoMemory> {
         self.session.active_ms = state.now_ms;
         let mut share = budget.share();
+        let mut result = Ok(());
         while self.session.closing.is_none() && self.keeps_up(&state.limits) && !share.is_spent() {
-            if self.execute_one(turn, state, others, &mut share) == Progress::Paused {
-                break;
+            match self.execute_one(turn, state, others, &mut share) {
+                Ok(Progress::Done) => share.count_moved(turn.moved()),
+                Ok(Progress::Paused) => break,
+                Err(NoMemory) => {
+                    result = Err(NoMemory);
+                    break;
+                }
             }
-            share.count_moved(turn.moved());
         }
         self.heavy = share.is_overworked();
         budget.put_back(share);
+        result
     }
 
     /// Executes a request, or the next piece of one. Paused: there is none, or it goes on in another turn.
@@ -99,29 +113,67 @@ impl Client {
         state: &mut State,
         others: &mut dyn Others,
         budget: &mut Budget,
-    ) -> Progress {
+    ) -> Result<Progress, NoMemory> {
         let step = self.parser.step(&mut self.input);
+        if step == Ok(Step::Incomplete) {
+            return Ok(Progress::Paused);
+        }
+        self.outbox.prepare()?;
         let reply = self.outbox.writer(self.session.protocol);
         let (session, task) = (&mut self.session, &mut self.task);
         let mut context = Context { turn, state, session, others, reply, budget, task };
         match step {
-            Ok(Step::Incomplete) => return Progress::Paused,
+            Ok(Step::Incomplete) => {}
             Ok(Step::Request) => {
-                if commands::execute(&mut context, self.parser.request(&self.input)) == Progress::Paused {
-                    return Progress::Paused;
+                if commands::execute(&mut context, self.parser.request(&self.input))? == Progress::Paused {
+                    return Ok(Progress::Paused);
                 }
             }
             Ok(Step::ArgumentTooLong) => commands::refuse(&mut context, TOO_LONG),
             Ok(Step::RequestTooLong) => commands::refuse(&mut context, REQUEST_TOO_LONG),
+            Ok(Step::NoMemory) => commands::refuse(&mut context, NO_MEMORY),
             Err(error) => {
                 commands::refuse(&mut context, Failure::owned(error.text()));
                 self.session.closing = Some(Closing::AfterReplies);
-                return Progress::Done;
+                return Ok(Progress::Done);
             }
         }
         self.parser.finish(&mut self.input);
         budget.take_request();
-        Progress::Done
+        Ok(Progress::Done)
+    }
+
+    /// Answers the next request, for which there is no memory, with an error; if there is none for that either, the
+    /// client is closed.
+    pub fn refuse_request<M: Medium>(
+        &mut self,
+        turn: &mut Turn<'_, M>,
+        state: &mut State,
+        others: &mut dyn Others,
+        budget: &mut Budget,
+    ) {
+        if self.parser.step(&mut self.input).is_err() {
+            return self.abandon();
+        }
+        let reply = self.outbox.writer(self.session.protocol);
+        let (session, task) = (&mut self.session, &mut self.task);
+        commands::refuse(&mut Context { turn, state, session, others, reply, budget, task }, NO_MEMORY);
+        self.parser.finish(&mut self.input);
+    }
+
+    /// Releases the replies that are whole: they answer to a turn that is durable.
+    pub fn release(&mut self, receipt: &Durable) {
+        self.outbox.release(receipt, self.unfinished());
+    }
+
+    /// Bytes of whole replies that wait.
+    pub fn whole_replies(&self) -> usize {
+        self.outbox.waiting() - self.unfinished()
+    }
+
+    /// Bytes of a reply of which more will come.
+    fn unfinished(&self) -> usize {
+        self.task.as_ref().map_or(0, |task| task.written)
     }
 
     /// The turn that this client took part in has failed: none of its replies may be sent, and which of its requests
@@ -131,9 +183,23 @@ impl Client {
         self.abandon();
     }
 
-    /// The connection is of no use any more.
+    /// The connection is of no use any more: what it holds is free at once.
     pub fn abandon(&mut self) {
         self.session.closing = Some(Closing::Now);
+        self.outbox.clear();
+        self.input.consume(usize::MAX);
+        self.input.rest();
+    }
+
+    /// Gives back what an idle client does not need.
+    pub fn rest(&mut self) {
+        self.input.rest();
+        self.parser.rest();
+    }
+
+    /// Bytes of memory that its buffers hold.
+    pub fn memory(&self) -> usize {
+        self.input.memory() + self.parser.memory() + self.outbox.memory()
     }
 
     /// Notes in the session what the buffers hold. `blocked`: its socket takes no more replies.
@@ -142,7 +208,7 @@ impl Client {
         let replies = self.outbox.memory();
         self.session.buffers = Buffers {
             requests,
-            requests_free: self.input.memory() - requests,
+            requests_free: self.input.memory().saturating_sub(requests),
             arguments: self.parser.memory() + self.task.as_ref().map_or(0, Task::memory),
             replies,
             replies_peak: replies.max(self.session.buffers.replies_peak),

@@ -6,12 +6,30 @@ use mio::net::TcpStream;
 use mio::{Interest, Registry, Token};
 
 use super::client::Client;
+use super::eviction::Holding;
 use super::slab::Rest;
+use crate::memory::NoMemory;
+use crate::resp::KEEP;
 use crate::session::{Closing, Others, Session};
 use crate::state::{ClientLimits, Counters};
 
 /// Most bytes read from one connection in one round.
 const READ: usize = 256 * 1024;
+
+/// Why nothing can be read.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Trouble {
+    /// The connection has ended without order.
+    Broken,
+    /// There is no memory for what would arrive.
+    NoMemory,
+}
+
+impl From<NoMemory> for Trouble {
+    fn from(_: NoMemory) -> Self {
+        Self::NoMemory
+    }
+}
 
 /// A connection. Readiness is remembered here, because mio reports a change of it once.
 pub struct Connection {
@@ -29,13 +47,15 @@ pub struct Connection {
     blocked: bool,
     /// Whether readiness to write is being waited for.
     watching_writes: bool,
-    /// What its client's buffers held when they were last counted, in bytes.
-    counted: usize,
+    /// Since when the socket has taken nothing of what waits for it, in milliseconds of the server's clock.
+    unread_since: Option<u64>,
+    /// When something last arrived, by the same clock.
+    heard: u64,
 }
 
 impl Connection {
     /// Takes over an accepted stream, which is now being waited for.
-    pub fn new(mut stream: TcpStream, token: Token, registry: &Registry, client: Client) -> io::Result<Self> {
+    pub fn new(mut stream: TcpStream, token: Token, registry: &Registry, client: Client, now: u64) -> io::Result<Self> {
         stream.set_nodelay(true)?;
         registry.register(&mut stream, token, Interest::READABLE)?;
         Ok(Self {
@@ -47,7 +67,8 @@ impl Connection {
             ended: false,
             blocked: false,
             watching_writes: false,
-            counted: 0,
+            unread_since: None,
+            heard: now,
         })
     }
 
@@ -62,13 +83,17 @@ impl Connection {
     }
 
     /// Reads what has arrived, within bounds, if the client is to be heard now.
-    pub fn receive(&mut self, limits: &ClientLimits, counters: &mut Counters) -> io::Result<()> {
+    pub fn receive(&mut self, limits: &ClientLimits, counters: &mut Counters, now: u64) -> Result<(), Trouble> {
         if !self.can_receive(limits) {
             return Ok(());
         }
         let mut left = READ;
         while left > 0 && self.readable {
-            let room = self.client.room();
+            // The parser looks at a long request before more of it is read: it knows how much is lacking.
+            if self.client.input.memory() >= KEEP && !self.client.wants_input(limits) {
+                break;
+            }
+            let room = self.client.room()?;
             let most = room.len().min(left);
             match self.stream.read(&mut room[..most]) {
                 Ok(0) => {
@@ -77,24 +102,26 @@ impl Connection {
                 }
                 Ok(count) => {
                     self.client.input.filled(count);
+                    self.heard = now;
                     counters.input_bytes += count as u64;
                     left -= count;
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.readable = false,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
+                Err(_) => return Err(Trouble::Broken),
             }
         }
         Ok(())
     }
 
     /// Sends what a receipt has released, as far as the socket takes it.
-    pub fn send(&mut self, registry: &Registry, counters: &mut Counters) -> io::Result<()> {
+    pub fn send(&mut self, registry: &Registry, counters: &mut Counters, now: u64) -> io::Result<()> {
         while !self.blocked && !self.client.outbox.sendable().is_empty() {
             match self.stream.write(self.client.outbox.sendable()) {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
                 Ok(count) => {
                     self.client.outbox.sent(count);
+                    self.unread_since = None;
                     counters.output_bytes += count as u64;
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.blocked = true,
@@ -102,6 +129,7 @@ impl Connection {
                 Err(error) => return Err(error),
             }
         }
+        self.unread_since = self.blocked.then(|| self.unread_since.unwrap_or(now));
         if self.blocked != self.watching_writes {
             // Writability is watched only while it is missed: mostly it is there, and would wake the loop for nothing.
             let interest = if self.blocked { Interest::READABLE | Interest::WRITABLE } else { Interest::READABLE };
@@ -111,16 +139,21 @@ impl Connection {
         Ok(())
     }
 
-    /// Brings `total`, the memory that all clients' buffers hold in bytes, up to date with this one's.
-    pub fn count_memory(&mut self, total: &mut usize) {
-        let memory = self.client.count_buffers(self.watching_writes).memory();
-        *total = *total + memory - self.counted;
-        self.counted = memory;
+    /// Notes in the client's session what its buffers hold.
+    pub fn count_buffers(&mut self) {
+        self.client.count_buffers(self.watching_writes);
     }
 
-    /// This client's part of that total, in bytes.
-    pub fn counted(&self) -> usize {
-        self.counted
+    /// How it uses the memory that it holds.
+    pub fn holding(&self) -> Holding {
+        let session = &self.client.session;
+        Holding {
+            bytes: if session.closing == Some(Closing::Now) { 0 } else { self.client.memory() },
+            replies: self.client.whole_replies(),
+            unread_since: self.unread_since,
+            heard: self.heard,
+            spared: session.no_evict,
+        }
     }
 
     /// Whether the next round has something to do here without waiting for an event.

@@ -12,7 +12,8 @@ use mio::{Events, Interest, Poll, Token};
 use pmem::{Medium, Pool};
 
 use super::client::Client;
-use super::connection::Connection;
+use super::connection::{Connection, Trouble};
+use super::eviction::{self, Holding, Remedy};
 use super::protected_mode;
 use super::slab::Slab;
 use crate::budget::Budget;
@@ -57,6 +58,8 @@ pub struct Server<M: Medium + 'static> {
     /// Accepting pauses until then.
     paused: Option<Instant>,
     next_id: u64,
+    /// When the server started.
+    started: Instant,
     /// The pool has work that it leaves to when there is time.
     behind: bool,
     /// How many places of the pool were reported as damaged.
@@ -81,9 +84,15 @@ impl<M: Medium + 'static> Server<M> {
             acceptable: true,
             paused: None,
             next_id: 1,
+            started: Instant::now(),
             behind: true,
             damage_reported: 0,
         })
+    }
+
+    /// Milliseconds since the server started.
+    fn now(&self) -> u64 {
+        self.started.elapsed().as_millis() as u64
     }
 
     /// The TCP port.
@@ -207,25 +216,43 @@ impl<M: Medium + 'static> Server<M> {
         let ends = Ends { peer: address, local, descriptor: stream.as_raw_fd() };
         let session = Session::new(self.next_id, ends, clock::unix_micros() / 1000);
         self.next_id += 1;
-        let client = Client::new(session, &self.state.limits);
+        let client = Client::new(session, &self.state);
         let token = Token(self.connections.next_index());
-        if let Ok(connection) = Connection::new(stream, token, self.poll.registry(), client) {
+        if let Ok(connection) = Connection::new(stream, token, self.poll.registry(), client, self.now()) {
             self.connections.insert(connection);
             self.state.clients += 1;
         }
     }
 
-    /// Reads from every connection in the queue, as far as the memory for clients goes.
+    /// Reads from every connection in the queue.
     fn receive(&mut self) {
-        for &index in &self.queue {
-            let Some(connection) = self.connections.get_mut(index) else { continue };
-            if connection.receive(&self.state.limits, &mut self.state.counters).is_err() {
-                connection.client.abandon();
+        let now = self.now();
+        for place in 0..self.queue.len() {
+            self.receive_from(self.queue[place], now);
+        }
+    }
+
+    /// Reads from a connection. Without memory for what arrives the request is refused; a client that cannot even be
+    /// told is closed.
+    fn receive_from(&mut self, index: usize, now: u64) {
+        let mut refused = false;
+        while let Some(connection) = self.connections.get_mut(index) {
+            match connection.receive(&self.state.limits, &mut self.state.counters, now) {
+                Ok(()) => return connection.count_buffers(),
+                Err(Trouble::Broken) => return connection.client.abandon(),
+                Err(Trouble::NoMemory) => {}
             }
-            connection.count_memory(&mut self.state.client_memory);
-            if self.state.client_memory > self.state.limits.memory {
-                break;
+            match make_room(&mut self.connections, &mut self.queue, &mut self.state, index, now) {
+                Room::Now => continue,
+                Room::Later => return,
+                Room::Never => {}
             }
+            let Some(connection) = self.connections.get_mut(index) else { return };
+            if refused || !connection.client.refuse_input() {
+                self.state.counters.evicted += 1;
+                return connection.client.abandon();
+            }
+            refused = true;
         }
     }
 
@@ -260,17 +287,28 @@ impl<M: Medium + 'static> Server<M> {
         }
         self.state.begin(now_us, stats);
         let (connections, state, taking_part) = (&mut self.connections, &mut self.state, &self.taking_part);
+        let (queue, now) = (&mut self.queue, self.started.elapsed().as_millis() as u64);
         let (behind, mut served) = (self.behind, 0);
         let result = self.pool.turn(|turn| {
             let mut budget = Budget::new(clock::monotonic, turn.moved());
             for &index in taking_part {
-                if budget.is_spent() || state.client_memory > state.limits.memory {
+                if budget.is_spent() {
                     break;
                 }
                 served += 1;
-                if let Some((connection, mut others)) = connections.apart(index) {
-                    connection.client.execute(turn, state, &mut others, &mut budget);
-                    connection.count_memory(&mut state.client_memory);
+                while let Some((connection, mut others)) = connections.apart(index) {
+                    let client = &mut connection.client;
+                    if client.execute(turn, state, &mut others, &mut budget).is_ok() {
+                        break;
+                    }
+                    match make_room(connections, queue, state, index, now) {
+                        Room::Now => {}
+                        Room::Later => break,
+                        Room::Never => {
+                            let Some((connection, mut others)) = connections.apart(index) else { break };
+                            connection.client.refuse_request(turn, state, &mut others, &mut budget);
+                        }
+                    }
                 }
             }
             if !behind {
@@ -281,7 +319,7 @@ impl<M: Medium + 'static> Server<M> {
         self.put_first(served);
         let why = match result {
             Ok(((), receipt)) if !self.state.turn_failed => {
-                return self.for_taking_part(|client| client.outbox.release(&receipt));
+                return self.for_taking_part(|client| client.release(&receipt));
             }
             Ok(_) => "the medium failed under a command".to_string(),
             Err(error) => error.to_string(),
@@ -312,9 +350,10 @@ impl<M: Medium + 'static> Server<M> {
 
     /// Sends what is released to every connection in the queue.
     fn send(&mut self) {
+        let now = self.now();
         for &index in &self.queue {
             let Some(connection) = self.connections.get_mut(index) else { continue };
-            if connection.send(self.poll.registry(), &mut self.state.counters).is_err() {
+            if connection.send(self.poll.registry(), &mut self.state.counters, now).is_err() {
                 connection.client.abandon();
             }
         }
@@ -333,20 +372,13 @@ impl<M: Medium + 'static> Server<M> {
                 self.close(index);
                 continue;
             }
-            connection.count_memory(&mut self.state.client_memory);
             connection.queued = connection.has_work(&self.state.limits);
             if connection.queued {
                 self.queue.push_back(index);
+            } else {
+                connection.client.rest();
             }
-        }
-        while self.state.client_memory > self.state.limits.memory {
-            let largest = self.connections.iter().max_by_key(|(_, connection)| {
-                // Those that asked to be spared are spared as long as there are others.
-                (!connection.client.session.no_evict, connection.counted())
-            });
-            let Some((index, _)) = largest else { break };
-            self.state.counters.evicted += 1;
-            self.close(index);
+            connection.count_buffers();
         }
     }
 
@@ -400,7 +432,6 @@ impl<M: Medium + 'static> Server<M> {
     fn close(&mut self, index: usize) {
         if let Some(connection) = self.connections.remove(index) {
             self.state.clients -= 1;
-            self.state.client_memory -= connection.counted();
             if connection.queued {
                 self.queue.retain(|other| *other != index);
             }
@@ -421,6 +452,46 @@ impl<M: Medium + 'static> Server<M> {
                 return Ok(());
             }
             self.wait(events, Some(left))?;
+        }
+    }
+}
+
+/// Whether there is room for what was asked for in vain.
+enum Room {
+    Now,
+    Later,
+    Never,
+}
+
+/// Makes room for what the client at `index` has asked for in vain, by closing others. Those that are closed are
+/// queued, so that the round's end finds them.
+fn make_room(
+    connections: &mut Slab<Connection>,
+    queue: &mut VecDeque<usize>,
+    state: &mut State,
+    index: usize,
+    now: u64,
+) -> Room {
+    let mut closed = false;
+    loop {
+        let holdings = connections.iter().map(|(other, connection)| match connection.holding() {
+            // Who asks is being heard.
+            holding if other == index => (other, Holding { unread_since: None, heard: now, ..holding }),
+            holding => (other, holding),
+        });
+        let victim = match eviction::remedy(&state.memory, now, holdings) {
+            Remedy::NotNeeded if closed => return Room::Now,
+            Remedy::Close(victim) => victim,
+            Remedy::Send => return Room::Later,
+            // Without need: it is the heap that has nothing in one piece.
+            Remedy::NotNeeded | Remedy::None => return Room::Never,
+        };
+        let Some(connection) = connections.get_mut(victim) else { return Room::Never };
+        connection.client.abandon();
+        closed = true;
+        state.counters.evicted += 1;
+        if !std::mem::replace(&mut connection.queued, true) {
+            queue.push_back(victim);
         }
     }
 }

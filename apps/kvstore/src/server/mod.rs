@@ -7,6 +7,7 @@
 pub mod client;
 mod connection;
 mod events;
+mod eviction;
 #[cfg(test)]
 mod fairness;
 mod outbox;

@@ -5,67 +5,73 @@
 
 use pmem::Durable;
 
-use crate::resp::{Protocol, Reply};
+use crate::memory::{Memory, NoMemory};
+use crate::resp::{Blocks, Protocol, Reply};
 
-/// Above this size an emptied outbox gives its memory back, in bytes.
-const KEEP: usize = 64 * 1024;
+/// Room for a short reply, in bytes: whoever changes something must be able to say so.
+const SHORT: usize = 1024;
 
-/// The replies of one connection. `sent <= released <= bytes.len()`.
-#[derive(Default)]
+/// The replies of one connection.
 pub struct Outbox {
-    bytes: Vec<u8>,
-    /// What precedes has been sent.
-    sent: usize,
-    /// What follows is sealed.
+    replies: Blocks,
+    /// So many bytes can be sent; what follows is sealed.
     released: usize,
 }
 
 impl Outbox {
-    /// Writes behind the seal.
-    pub fn writer(&mut self, protocol: Protocol) -> Reply<'_> {
-        Reply::new(&mut self.bytes, protocol)
+    /// An empty one.
+    pub fn new(memory: &Memory) -> Self {
+        Self { replies: Blocks::new(memory), released: 0 }
     }
 
-    /// Breaks the seal of all that has been written: it answers to a turn that is durable.
-    pub fn release(&mut self, _receipt: &Durable) {
-        self.released = self.bytes.len();
+    /// Makes sure that a short reply finds room.
+    pub fn prepare(&mut self) -> Result<(), NoMemory> {
+        self.replies.reserve(SHORT)
+    }
+
+    /// Writes behind the seal.
+    pub fn writer(&mut self, protocol: Protocol) -> Reply<'_> {
+        Reply::new(&mut self.replies, protocol)
+    }
+
+    /// Breaks the seal of all that has been written, except for the last `unfinished` bytes, to which more will come: it
+    /// answers to a turn that is durable.
+    pub fn release(&mut self, _receipt: &Durable, unfinished: usize) {
+        self.released = self.released.max(self.replies.len() - unfinished);
     }
 
     /// Forgets what is sealed: the turn that it answers to has failed.
     pub fn discard_sealed(&mut self) {
-        self.bytes.truncate(self.released);
+        self.replies.truncate(self.released);
     }
 
-    /// What can be sent.
+    /// Forgets everything, and gives its memory back.
+    pub fn clear(&mut self) {
+        self.replies.clear();
+        self.released = 0;
+    }
+
+    /// What can be sent, as far as it lies in one piece.
     pub fn sendable(&self) -> &[u8] {
-        &self.bytes[self.sent..self.released]
+        let front = self.replies.front();
+        &front[..front.len().min(self.released)]
     }
 
     /// Says that the first `count` bytes of [`Self::sendable`] have been sent.
     pub fn sent(&mut self, count: usize) {
-        self.sent = (self.sent + count).min(self.released);
-        if self.sent == self.bytes.len() {
-            self.sent = 0;
-            self.released = 0;
-            match self.bytes.capacity() > KEEP {
-                true => self.bytes = Vec::new(),
-                false => self.bytes.clear(),
-            }
-        } else if self.sent > KEEP && self.sent > self.bytes.len() / 2 {
-            self.bytes.drain(..self.sent);
-            self.released -= self.sent;
-            self.sent = 0;
-        }
+        let count = count.min(self.sendable().len());
+        self.replies.take(count);
+        self.released -= count;
     }
 
     /// Bytes waiting, sealed or not.
     pub fn waiting(&self) -> usize {
-        self.bytes.len() - self.sent
+        self.replies.len()
     }
 
     /// Bytes of memory that it holds.
     pub fn memory(&self) -> usize {
-        self.bytes.capacity()
+        self.replies.memory()
     }
 }
 
@@ -77,11 +83,11 @@ mod tests {
     #[test]
     fn a_reply_waits_for_the_receipt() {
         let mut pool = testing::pool();
-        let mut outbox = Outbox::default();
+        let mut outbox = Outbox::new(&Memory::new(8 << 20));
         outbox.writer(Protocol::Resp2).ok();
         assert_eq!(outbox.sendable(), b"");
         let ((), receipt) = pool.turn(|_| ()).unwrap();
-        outbox.release(&receipt);
+        outbox.release(&receipt, 0);
         assert_eq!(outbox.sendable(), b"+OK\r\n");
         outbox.writer(Protocol::Resp2).error(b"ERR never");
         outbox.sent(1);
@@ -94,12 +100,12 @@ mod tests {
     #[test]
     fn what_has_been_sent_gives_its_memory_back() {
         let mut pool = testing::pool();
-        let mut outbox = Outbox::default();
+        let mut outbox = Outbox::new(&Memory::new(8 << 20));
         for _ in 0..100 {
             outbox.writer(Protocol::Resp2).bulk(&[b'x'; 10_000]);
         }
         let ((), receipt) = pool.turn(|_| ()).unwrap();
-        outbox.release(&receipt);
+        outbox.release(&receipt, 0);
         let (mut seen, total) = (0, outbox.waiting());
         while !outbox.sendable().is_empty() {
             let count = outbox.sendable().len().min(3000);

@@ -161,6 +161,7 @@ impl<M: Medium> Context<'_, '_, M> {
         mut visit: impl FnMut(u64, &mut [u8]) -> Option<T>,
     ) -> Result<Option<T>, Failure> {
         let (mut offset, last) = range.bytes();
+        self.state.reserve_value(PIECE as usize)?;
         while offset <= last {
             let piece = &mut self.state.value;
             piece.clear();

@@ -6,6 +6,7 @@ use super::PIECE;
 use crate::commands::arguments::is;
 use crate::commands::failure::{Failure, Outcome, SYNTAX};
 use crate::commands::{Context, Request};
+use crate::memory::Buffer;
 
 /// Where the source keys begin.
 const SOURCES: usize = 3;
@@ -43,22 +44,30 @@ pub fn bitop<M: Medium>(context: &mut Context<'_, '_, M>, request: Request<'_>) 
     if operation == Operation::Not && request.len() != SOURCES + 1 {
         return Err(Failure::text("ERR BITOP NOT must be called with a single source key."));
     }
+    let resumed = context.task.is_some();
     let mut task = context.resume();
+    let mut done = false;
+    let mut result = task.result.take().unwrap_or_else(|| Buffer::new(&context.state.memory));
     while SOURCES + task.done < request.len() {
         let source = request.get(SOURCES + task.done);
-        combine(context, operation, task.done == 0, source, &mut task.collected)?;
+        if let Err(failure) = combine(context, operation, task.done == 0, source, &mut result) {
+            task.result = Some(result);
+            return context.fall_short(failure, task, resumed, done).map(drop);
+        }
         task.done += 1;
+        done = true;
         if context.worked(crate::budget::KEY) && SOURCES + task.done < request.len() {
+            task.result = Some(result);
             context.pause(task);
             return Ok(());
         }
     }
-    let (destination, result) = (request.get(2), task.collected);
+    let (destination, result) = (request.get(2), result.bytes());
     match result.is_empty() {
         true => {
             context.remove_all(std::iter::once(destination))?;
         }
-        false => context.put(destination, &result, None)?,
+        false => context.put(destination, result, None)?,
     }
     context.reply.integer(result.len() as i64);
     Ok(())
@@ -70,15 +79,16 @@ fn combine<M: Medium>(
     operation: Operation,
     is_first: bool,
     source: &[u8],
-    result: &mut Vec<u8>,
+    result: &mut Buffer,
 ) -> Outcome {
     let length = context.look(source)?.map_or(0, |meta| meta.len);
-    result.resize(result.len().max(length as usize), 0);
+    result.extend_to(length as usize)?;
+    context.state.reserve_value(PIECE as usize)?;
     let operation = match operation {
         Operation::And if is_first => Operation::Or,
         operation => operation,
     };
-    for (number, bytes) in result.chunks_mut(PIECE as usize).enumerate() {
+    for (number, bytes) in result.bytes().chunks_mut(PIECE as usize).enumerate() {
         let piece = &mut context.state.value;
         piece.clear();
         if (number as u64) * PIECE < length {

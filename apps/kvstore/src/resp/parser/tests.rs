@@ -15,7 +15,8 @@ enum Event {
 
 /// Everything that a connection would see if `data` arrived in pieces of the given sizes, and the most memory held.
 fn parse(data: &[u8], sizes: &[usize]) -> (Vec<Event>, usize) {
-    let (mut input, mut parser, mut events) = (Input::default(), Parser::new(LIMITS), Vec::new());
+    let memory = Memory::new(8 << 20);
+    let (mut input, mut parser, mut events) = (Input::new(&memory), Parser::new(LIMITS, &memory), Vec::new());
     let (mut rest, mut sizes, mut memory) = (data, sizes.iter().cycle(), 0);
     while !rest.is_empty() {
         let (piece, next) = rest.split_at((*sizes.next().unwrap_or(&usize::MAX)).clamp(1, rest.len()));
