@@ -48,6 +48,8 @@ pub enum Error {
     Zeroed,
     /// The two superblocks are of different pools.
     TwoPools,
+    /// Both superblocks are of another pool than all of the segments.
+    OtherSegments,
     /// The medium is too small for a pool.
     TooSmall {
         /// The medium's length in bytes.
@@ -128,6 +130,10 @@ impl fmt::Display for Error {
             ),
             Error::TwoPools => f.write_str(
                 "the medium begins as one pool and ends as another: parts of images were mixed; restore it from a copy",
+            ),
+            Error::OtherSegments => f.write_str(
+                "both superblocks are of another pool than the segments between them: parts of images were mixed; \
+                 restore the first and the last 4096 bytes of the image from a copy",
             ),
             Error::TooSmall { actual, least } => {
                 write!(f, "the medium has {actual} bytes, a pool needs at least {least}")

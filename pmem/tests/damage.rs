@@ -119,6 +119,7 @@ fn assert_not_silent(outcome: Outcome, model: &Model) {
                     | Error::Damaged { .. }
                     | Error::Zeroed
                     | Error::TwoPools
+                    | Error::OtherSegments
             ),
             "{error}"
         ),

@@ -340,6 +340,12 @@ fn only_a_blank_medium_is_formatted_unasked() {
     let other = Pool::format(Memory::new(MIB), &FormatOptions::new([8; 16])).unwrap().close().unwrap().image();
     let mixed = [&image[..500_000], &other[500_000..]].concat();
     assert_eq!(open(mixed), Err(Error::TwoPools));
+    let mut foreign = image.clone();
+    let second = MIB as usize - 4096;
+    foreign[..4096].copy_from_slice(&other[..4096]);
+    foreign[second..].copy_from_slice(&other[second..]);
+    assert_eq!(pmem::pool::inspect(&Memory::from(foreign.clone())).unwrap_err(), Error::OtherSegments);
+    assert_eq!(open(foreign), Err(Error::OtherSegments), "both superblocks of another pool");
 }
 
 #[test]

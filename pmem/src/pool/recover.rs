@@ -329,6 +329,7 @@ impl Log {
     fn read_headers(&mut self, load: &impl Load, repairs: &mut Repairs) -> Result<Vec<Header>, Error> {
         let uuid = self.superblock.uuid;
         let mut used = Vec::new();
+        let mut readable = false;
         for index in 0..self.geometry().segments {
             let header = match Header::read(load, &uuid, self.geometry(), index, &self.bad)? {
                 Found::Readable { header, odd } if header.state == State::Used => {
@@ -357,6 +358,7 @@ impl Log {
                     continue;
                 }
             };
+            readable = true;
             self.segments[index as usize].generation = header.generation;
             self.next_generation = self.next_generation.max(header.generation + 1);
             self.next_sequence = self.next_sequence.max(header.first_sequence).max(header.cleared_through + 1);
@@ -364,6 +366,9 @@ impl Log {
             if header.state == State::Used {
                 self.cleared_through = self.cleared_through.max(header.cleared_through);
             }
+        }
+        if !readable && Header::is_anywhere(load, self.geometry())? {
+            return Err(Error::OtherSegments);
         }
         self.report.segments_used = used.len() as u32;
         used.sort_by_key(|(header, _)| header.generation);

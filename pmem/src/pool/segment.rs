@@ -63,6 +63,19 @@ impl Header {
         word == USED || word == FREE || word == CHECKPOINT
     }
 
+    /// Whether something that looks like a header, of whichever pool, stands in any segment's first line.
+    pub(crate) fn is_anywhere(load: &impl Load, geometry: &Geometry) -> Result<bool, Error> {
+        for index in 0..geometry.segments {
+            let mut word = [0; 8];
+            match load.load(geometry.start_of(index), &mut word) {
+                Ok(()) if Self::looks_like_one(&word) => return Ok(true),
+                Ok(()) | Err(LoadError::Unreadable(_)) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(false)
+    }
+
     fn encode(&self, uuid: &[u8; 16]) -> [u8; LINE as usize] {
         let mut bytes = [0; LINE as usize];
         bytes[..8].copy_from_slice(self.state_word());

@@ -21,8 +21,9 @@ use crate::test::host_cargo;
 use crate::workspace;
 
 /// The test programs that mutants meet, in this order: errors of the medium and scrubbing (which are quick), power
-/// cuts, the library's own, damage, checkpoints, a model.
-const PROGRAMS: [&str; 7] = ["media", "scrub", "crash", "pmem", "damage", "checkpoint", "model"];
+/// cuts, the library's own, damage, checkpoints, a model, the pool's promises, DRAM that is not there, old copies.
+const PROGRAMS: [&str; 10] =
+    ["media", "scrub", "crash", "pmem", "damage", "checkpoint", "model", "pool", "dram", "outdated"];
 /// How many images the crash tests open for each mutant at most.
 const IMAGES: &str = "20000";
 /// Names parts of the names of the mutants that are to run, separated by commas. Unset or empty: all of them.

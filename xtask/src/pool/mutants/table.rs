@@ -378,6 +378,19 @@ pub(super) const MUTANTS: &[Mutant] = &[
         "superblock: its checksum is not verified",
         &[edit("superblock.rs", "", "crc32c(&bytes[..124]) != u32_at(124)", "!MUTANT && (CODE)")],
     ),
+    mutant(
+        "superblock: one of another pool than the segments counts",
+        &[edit("recover.rs", "if ", "!readable && ", "!MUTANT && CODE")],
+    ),
+    // DRAM.
+    mutant(
+        "memory: keys are taken in without room in the index",
+        &[edit("atomic.rs", "if ", "self.log.reserve_keys(self.log.staged_keys + puts).is_ok()", "MUTANT || CODE")],
+    ),
+    mutant(
+        "memory: removals of one part of the keys are kept beside those of the next",
+        &[edit("recover.rs", "", "gathered.removed.clear(0);", GONE)],
+    ),
     // Recovery.
     mutant(
         "recovery: no mark where the pool was opened",
