@@ -54,6 +54,13 @@ impl Schedule {
         self.seen = earlier(self.seen, expires_at_ms);
     }
 
+    /// The pool had no key with an expiry when the turn began: no pass is needed to know it.
+    fn trust_what_was_stored_since(&mut self) {
+        if self.cursor == 0 && self.earliest == Some(0) {
+            self.earliest = self.seen;
+        }
+    }
+
     /// When there will be something to do, in Unix milliseconds.
     pub fn due(&self) -> Option<u64> {
         match self.cursor {
@@ -76,6 +83,9 @@ fn earlier(a: Option<u64>, b: Option<u64>) -> Option<u64> {
 /// Makes one step, if one is due: removes what has expired among the next keys. A pass that fails is given up until
 /// another key with an expiry is stored.
 pub fn step<M: Medium>(turn: &mut Turn<'_, M>, state: &mut State, clock: Monotonic) {
+    if state.pool.expiring_keys == Some(0) {
+        state.expiry.trust_what_was_stored_since();
+    }
     if state.expiry.due().is_none_or(|due| due > state.now_ms) {
         return;
     }

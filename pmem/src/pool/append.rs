@@ -9,6 +9,7 @@ use core::ops::Range;
 
 use crate::error::Error;
 use crate::medium::{LINE, Load, Store};
+use crate::pool::expiring::Expiring;
 use crate::pool::index::Slot;
 use crate::pool::log::{Found, Head, Log, Plan};
 use crate::pool::record::{FRAME_HEADER, Kind, Large, OpHeader, Salt, encode_op};
@@ -278,6 +279,7 @@ impl Log {
         self.stale.clear();
         self.stale_uncertain = false;
         self.lost_places.clear();
+        self.expiring = Some(Expiring::default());
         self.cleaning = None;
         self.live = 0;
         self.removals = 0;
@@ -342,6 +344,7 @@ impl Log {
                     Old::None => self.keys.insert(op.hash, place),
                 }
                 self.count_live(place, cost);
+                self.count_expiry(header.expires_at_ms);
             }
             Kind::Remove => {
                 match self.find_old(load, op.hash, key) {
@@ -372,6 +375,7 @@ impl Log {
                 if let Ok(large) = self.large(load, &old) {
                     self.drop_chunks(load, &large, large.chunks());
                 }
+                self.discount_expiry(old.header.expires_at_ms);
                 Old::Lost(old.slot)
             }
             Ok(Some(old)) => Old::Found(old),
@@ -402,6 +406,7 @@ impl Log {
     /// Takes a superseded put, and its chunks, out of the accounts. Its entry in the index is the caller's.
     pub(crate) fn retire(&mut self, load: &impl Load, hash: u64, old: &Found) {
         self.count_dead(old.place, old.header.cost());
+        self.discount_expiry(old.header.expires_at_ms);
         self.stale.add(self.stale.counter(hash));
         if old.header.kind == Kind::PutLarge
             && let Ok(large) = self.large(load, old)

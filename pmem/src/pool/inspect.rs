@@ -88,6 +88,7 @@ impl Log {
     pub(crate) fn agrees_with(&self, other: &Log) -> bool {
         let sums = |log: &Log| (log.keys.len(), log.chunks.len(), log.live, log.removals);
         sums(self) == sums(other)
+            && self.expiring.is_none_or(|counted| Some(counted) == other.expiring)
             && self.segments == other.segments
             && self.stale == other.stale
             && self.next_sequence >= other.next_sequence

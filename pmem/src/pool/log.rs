@@ -14,6 +14,7 @@ use crate::pool::bad::BadRanges;
 use crate::pool::checkpoint::{Held, Unverified};
 use crate::pool::clean::Cleaning;
 use crate::pool::dram::{self, NoRoom, filled};
+use crate::pool::expiring::Expiring;
 use crate::pool::index::{Index, Slot};
 use crate::pool::record::{CHUNK_KEY, FRAME_HEADER, Kind, LARGE, Large, OP_HEADER, OpHeader};
 use crate::pool::report::{Damage, DamageKind, OpenReport};
@@ -47,6 +48,8 @@ pub(crate) struct Log {
     pub live: u64,
     /// Bytes of removals, of all segments.
     pub removals: u64,
+    /// Keys with an expiry, if that is known.
+    pub expiring: Option<Expiring>,
     /// The longest operation that cleaning may have to move, in bytes, with its frame header.
     pub largest: u64,
     /// The most DRAM that may be taken before new keys are refused ([`Log::dram`]), in bytes.
@@ -152,6 +155,7 @@ impl Log {
             cleared_through: 0,
             live: 0,
             removals: 0,
+            expiring: Some(Expiring::default()),
             largest: 0,
             memory_limit: u64::MAX,
             stage: Stage::default(),
@@ -432,6 +436,20 @@ impl Log {
         self.live = self.live.saturating_sub(cost);
         let segment = self.segment_mut(place);
         segment.live = segment.live.saturating_sub(cost);
+    }
+
+    /// Counts a value that a key has got.
+    pub(crate) fn count_expiry(&mut self, expires_at_ms: Option<u64>) {
+        if let Some(expiring) = &mut self.expiring {
+            expiring.add(expires_at_ms);
+        }
+    }
+
+    /// Counts a value that a key no longer has.
+    pub(crate) fn discount_expiry(&mut self, expires_at_ms: Option<u64>) {
+        if let Some(expiring) = &mut self.expiring {
+            expiring.remove(expires_at_ms);
+        }
     }
 
     /// Counts a removal that lies at `place`.

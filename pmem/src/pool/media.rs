@@ -299,6 +299,7 @@ impl Log {
             self.keys.remove(lost.hash, slot);
             if header.is_put() {
                 self.count_dead(place, header.cost());
+                self.discount_expiry(header.expires_at_ms);
                 let mut key = Vec::new();
                 self.append(load, place + header.key_at() as u64, header.key_len, &mut key)?;
                 self.stale.add(self.stale.counter(self.hash(&key)));

@@ -9,6 +9,7 @@ mod bad;
 mod checkpoint;
 mod clean;
 mod dram;
+mod expiring;
 mod index;
 mod inspect;
 mod keyspace;
@@ -230,6 +231,8 @@ impl<M: Medium> Pool<M> {
             lost_keys: log.lost_places.len() as u64,
             damaged_places: log.report.damage.len() as u64,
             keys: log.keys.len(),
+            expiring_keys: log.expiring.map(|expiring| expiring.keys),
+            mean_expiry_ms: log.expiring.and_then(|expiring| expiring.mean_ms()),
             index_bytes: log.index_bytes(),
             other_bytes: log.stale.bytes() + log.stage.capacity() + size_of_val(&*log.segments) as u64,
             turns: log.totals.turns,

@@ -485,7 +485,7 @@ impl Log {
         more: Option<More>,
         gathered: &mut Gathered,
     ) -> Result<(), Error> {
-        let FoundOp { hash, place, sequence, cost, kind } = *op;
+        let FoundOp { hash, place, sequence, cost, kind, expires_at_ms } = *op;
         let is_put = matches!(kind, Kind::Put | Kind::PutLarge);
         self.largest = self.largest.max(cost);
         if let Some(More::Lost(lost)) = more {
@@ -510,6 +510,7 @@ impl Log {
             }
             if old.header.is_put() {
                 self.count_dead(old.place, old.header.cost());
+                self.discount_expiry(old.header.expires_at_ms);
                 self.stale.add(self.stale.counter(hash));
             }
         }
@@ -527,6 +528,7 @@ impl Log {
         }
         if is_put {
             self.count_live(place, cost);
+            self.count_expiry(expires_at_ms);
         }
         if let Some(More::Large(large)) = more {
             self.next_sequence = self.next_sequence.max(large.object.saturating_add(1));

@@ -101,7 +101,8 @@ pub enum DamageKind {
     Records,
     /// Parts of a large value: the key is there, its value is not readable.
     Value,
-    /// A part of a checkpoint, or one that is not of this end of the log. All records were read instead, and nothing is lost.
+    /// A part of a checkpoint, or one that is not of this end of the log. All records were read instead, and nothing is
+    /// lost.
     Checkpoint,
     /// Anything: the medium cannot read the bytes any more, or scrubbing has found them changed.
     Media,
@@ -149,6 +150,11 @@ pub struct Stats {
     pub damaged_places: u64,
     /// Keys.
     pub keys: u64,
+    /// Keys with an expiry. `None` if that is not known, because the pool was opened from a checkpoint of a version
+    /// that did not count them.
+    pub expiring_keys: Option<u64>,
+    /// When these expire on average, in milliseconds of Unix time. `None` if there are none.
+    pub mean_expiry_ms: Option<u64>,
     /// DRAM that the index takes, in bytes.
     pub index_bytes: u64,
     /// DRAM that the pool takes for everything else that grows, in bytes.

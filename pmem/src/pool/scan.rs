@@ -84,6 +84,7 @@ pub(crate) struct FoundOp {
     pub sequence: u64,
     pub cost: u64,
     pub kind: Kind,
+    pub expires_at_ms: Option<u64>,
 }
 
 /// What recovery has to know of some operations besides.
@@ -137,6 +138,7 @@ impl Scanner {
             sequence: op.header.sequence,
             cost: op.header.cost(),
             kind: op.header.kind,
+            expires_at_ms: op.header.expires_at_ms,
         };
         Some((found, more))
     }

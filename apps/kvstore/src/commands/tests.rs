@@ -463,6 +463,31 @@ fn info_tells_what_is_true() {
 }
 
 #[test]
+fn info_counts_keys_with_an_expiry_at_once_and_their_avg_ttl() {
+    let mut client = Harness::new();
+    for (line, keyspace) in [
+        ("set a 1 ex 1000", "db0:keys=1,expires=1,avg_ttl=1000000|"),
+        ("mset b 1 c 1", "db0:keys=3,expires=1,avg_ttl=1000000|"),
+        ("pexpire b 2000", "db0:keys=3,expires=2,avg_ttl=501000|"),
+        ("set a 2", "db0:keys=3,expires=1,avg_ttl=2000|"),
+        ("setrange b 0 longer", "db0:keys=3,expires=1,avg_ttl=2000|"),
+        ("rename b d", "db0:keys=3,expires=1,avg_ttl=2000|"),
+        ("persist d", "db0:keys=3,expires=0,avg_ttl=0|"),
+        ("getex d px 100", "db0:keys=3,expires=1,avg_ttl=100|"),
+        ("del d", "db0:keys=2,expires=0,avg_ttl=0|"),
+        ("copy a e", "db0:keys=3,expires=0,avg_ttl=0|"),
+    ] {
+        client.send(line);
+        let info = client.send("info keyspace");
+        assert!(info.contains(keyspace), "{line}: {info}");
+    }
+    client.send("set f 1 px 100");
+    client.now_ms += 101;
+    client.turn();
+    assert!(client.send("info keyspace").contains("db0:keys=3,expires=0,avg_ttl=0|"));
+}
+
+#[test]
 fn shutdown_stops_the_server_without_a_reply() {
     let mut client = Harness::new();
     assert_eq!(client.send("shutdown save nosave"), "-ERR syntax error|");

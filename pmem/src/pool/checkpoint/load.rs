@@ -260,6 +260,7 @@ impl Log {
         self.keys = scanned.keys;
         self.chunks = scanned.chunks;
         self.lost_places = scanned.lost_places;
+        self.expiring = scanned.expiring;
         self.stale = scanned.stale;
         self.live = scanned.live;
         self.removals = scanned.removals;

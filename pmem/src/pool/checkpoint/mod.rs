@@ -35,7 +35,9 @@ const MAGIC: [u8; 8] = *b"HFCHKPNT";
 /// Bytes of a block's header.
 const BLOCK_HEADER: usize = 16;
 /// Bytes of what the first block says.
-const SUMS: usize = 64;
+const SUMS: usize = 88;
+/// The same, without the keys with an expiry.
+const UNCOUNTED_SUMS: usize = 64;
 /// Segments in a block of the table.
 const TABLE_SEGMENTS: u32 = 512;
 /// Bytes of a segment in the table.

@@ -8,11 +8,12 @@
 
 use alloc::vec::Vec;
 
-use super::{Held, Layout, MAGIC, ROOT, Root, Row, SUMS, TABLE_ENTRY, TABLE_SEGMENTS, Unverified};
+use super::{Held, Layout, MAGIC, ROOT, Root, Row, SUMS, TABLE_ENTRY, TABLE_SEGMENTS, UNCOUNTED_SUMS, Unverified};
 use crate::error::Error;
 use crate::medium::{LINE, Load};
 use crate::pool::bad::BadRanges;
 use crate::pool::dram;
+use crate::pool::expiring::Expiring;
 use crate::pool::index::Index;
 use crate::pool::log::{Head, Log};
 use crate::pool::record::{FrameHeader, Kind, LEAST_FRAME, Ops, SEQUENCE_LIMIT, Salt};
@@ -48,6 +49,7 @@ struct Sums {
     largest: u64,
     live: u64,
     removals: u64,
+    expiring: Option<Expiring>,
     keys: Index,
     chunks: Index,
     segments: Vec<Segment>,
@@ -137,6 +139,7 @@ impl Log {
         self.largest = sums.largest;
         self.live = sums.live;
         self.removals = sums.removals;
+        self.expiring = sums.expiring;
         self.keys = sums.keys;
         self.chunks = sums.chunks;
         self.segments = sums.segments;
@@ -204,9 +207,18 @@ impl Log {
     fn read_sums(&self, load: &impl Load, root: &Root, row: Row) -> Result<Option<(Held, Sums)>, Error> {
         let mut held = Held::new(&self.superblock.uuid, root, row);
         let Some(sums) = held.read_block(load, self.geometry(), 0)? else { return Ok(None) };
-        let Ok(sums) = <[u8; SUMS]>::try_from(sums) else { return Ok(None) };
-        let (sums, _) = sums.as_chunks::<8>();
-        let sum = |at: usize| u64::from_le_bytes(sums[at]);
+        // Versions that counted no keys with an expiry left these out.
+        let counted = match sums.len() {
+            SUMS => true,
+            UNCOUNTED_SUMS => false,
+            _ => return Ok(None),
+        };
+        let mut words = [0; SUMS / 8];
+        for (word, bytes) in words.iter_mut().zip(sums.as_chunks().0) {
+            *word = u64::from_le_bytes(*bytes);
+        }
+        let sum = |at: usize| words[at];
+        let expiring = counted.then(|| Expiring::from_words([8, 9, 10].map(sum)));
         let (Some(keys), Some(chunks)) = (Index::unread(sum(4), sum(5)), Index::unread(sum(6), sum(7))) else {
             return Ok(None);
         };
@@ -238,6 +250,6 @@ impl Log {
             return Ok(None);
         }
         let (next_sequence, largest, live, removals) = (sum(0), sum(1), sum(2), sum(3));
-        Ok(Some((held, Sums { next_sequence, largest, live, removals, keys, chunks, segments })))
+        Ok(Some((held, Sums { next_sequence, largest, live, removals, expiring, keys, chunks, segments })))
     }
 }

@@ -10,6 +10,7 @@ use crate::error::Error;
 use crate::medium::{LINE, Store};
 use crate::pool::clean::Choice;
 use crate::pool::dram::{self, NoRoom};
+use crate::pool::expiring::Expiring;
 use crate::pool::index::{Index, page_len};
 use crate::pool::log::Log;
 use crate::pool::record::{Kind, LEAST_FRAME};
@@ -221,6 +222,8 @@ impl Log {
                 self.chunks.len(),
             ];
             out.extend(sums.iter().flat_map(|sum| sum.to_le_bytes()));
+            let expiring = self.expiring.iter().flat_map(Expiring::words);
+            out.extend(expiring.flat_map(u64::to_le_bytes));
         } else if number < layout.stale(0) {
             let first = (number - layout.table(0)) * TABLE_SEGMENTS;
             for segment in self.segments.iter().skip(first as usize).take(TABLE_SEGMENTS as usize) {

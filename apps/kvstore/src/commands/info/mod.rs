@@ -8,7 +8,7 @@ mod tests;
 
 use std::fmt::Write;
 
-use pmem::Medium;
+use pmem::{Medium, Stats};
 
 use super::arguments::is;
 use super::connection::REDIS_VERSION;
@@ -167,11 +167,13 @@ fn stats(text: &mut String, state: &State) {
     );
 }
 
-/// The keys with an expiry are those that the last pass of the active expiry met.
+/// Where the pool does not know the keys with an expiry, those are told that the last pass of the active expiry met.
 fn keyspace(text: &mut String, state: &State) {
-    let keys = state.pool.keys;
+    let Stats { keys, expiring_keys, mean_expiry_ms, .. } = state.pool;
     if keys > 0 {
-        let _ = write!(text, "db0:keys={keys},expires={},avg_ttl=0\r\n", state.expiry.with_expiry.min(keys));
+        let expires = expiring_keys.unwrap_or(state.expiry.with_expiry).min(keys);
+        let ttl = mean_expiry_ms.map_or(0, |mean| mean.saturating_sub(state.now_ms));
+        let _ = write!(text, "db0:keys={keys},expires={expires},avg_ttl={ttl}\r\n");
     }
 }
 
