@@ -218,3 +218,28 @@ fn info_tells_the_memory_and_the_processors_time_of_the_machine() {
     assert!(client.info("used_memory_rss").parse::<u64>().unwrap() < 256 * MIB);
     assert!(client.info("cmdstat_info").starts_with("calls=2,"));
 }
+
+#[test]
+fn client_list_has_the_guests_own_address_and_client_kill_ends_a_connection() {
+    let (store, _image) = store();
+    let (mut client, mut idle) = (store.client(), store.client());
+    let Reply::Integer(id) = idle.command("CLIENT ID") else { panic!("no number") };
+    let list = String::from_utf8(client.command("CLIENT LIST").into_bytes().unwrap()).unwrap();
+    let line = list.lines().find(|line| line.starts_with(&format!("id={id} "))).unwrap();
+    assert!(line.contains(" addr=10.0.2.2:") && line.contains(" laddr=10.0.2.15:6379 fd="), "{line}");
+    assert_eq!(client.command(&format!("CLIENT KILL ID {id}")), Reply::Integer(1));
+    assert!(idle.try_command(&[b"PING"]).is_err());
+    assert_eq!(client.command("PING"), Reply::Status("PONG".into()));
+}
+
+#[test]
+fn protected_mode_is_not_for_a_machine_whose_clients_are_all_on_others() {
+    let (store, _image) = store();
+    let mut client = store.client();
+    let value = |client: &mut Client| client.command("CONFIG GET protected-mode");
+    let off = Reply::Array(vec![Reply::Bulk(b"protected-mode".to_vec()), Reply::Bulk(b"no".to_vec())]);
+    assert_eq!(value(&mut client), off);
+    let Reply::Error(why) = client.command("CONFIG SET protected-mode yes") else { panic!("it would lock us out") };
+    assert!(why.contains("every client of this machine is on another one"), "{why}");
+    assert_eq!((value(&mut client), store.client().command("PING")), (off, Reply::Status("PONG".into())));
+}
