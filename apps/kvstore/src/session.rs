@@ -1,6 +1,7 @@
 //! What the server remembers of one client.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use crate::resp::Protocol;
 
@@ -117,6 +118,8 @@ pub struct Session {
     pub library_version: Vec<u8>,
     /// The last command's name, empty before the first.
     pub command: &'static str,
+    /// How long the command that is under way has taken so far, in all turns.
+    pub spent: Duration,
     /// Where it stands in a transaction.
     pub multi: Multi,
     /// What it wants to hear.
@@ -142,6 +145,7 @@ impl Session {
             library: Vec::new(),
             library_version: Vec::new(),
             command: "",
+            spent: Duration::ZERO,
             multi: Multi::None,
             hearing: Hearing::All,
             no_evict: false,

@@ -3,10 +3,12 @@
 use pmem::Meta;
 
 use crate::expire::Schedule;
+use crate::latency::Latency;
 use crate::memory::{Charge, Memory, NoMemory};
 use crate::resp::Limits;
 use crate::scrub::Scrub;
 use crate::settings::Settings;
+use crate::slowlog::SlowLog;
 use crate::statistics::Statistics;
 
 /// Bounds on what clients may cost, in bytes unless it says otherwise.
@@ -113,6 +115,10 @@ pub struct State {
     pub counters: Counters,
     /// The same of commands and errors by their names, and of the last moments.
     pub statistics: Statistics,
+    /// The commands that took long.
+    pub slow_log: SlowLog,
+    /// How long commands took.
+    pub latency: Latency,
     /// The time of the current turn, in Unix microseconds.
     pub now_us: u64,
     /// The same in milliseconds.
@@ -156,6 +162,8 @@ impl State {
             settings: Settings::default(),
             counters: Counters::default(),
             statistics: Statistics::default(),
+            slow_log: SlowLog::default(),
+            latency: Latency::default(),
             now_us: 0,
             now_ms: 0,
             expiry: Schedule::default(),

@@ -30,6 +30,7 @@ mod walk;
 
 pub use checkpoint::Shutdown;
 pub use inspect::{Inspection, inspect};
+pub use record::record_bytes;
 pub use repair::Repair;
 pub use report::{Checkpoint, Damage, DamageKind, OpenReport, Stats, Tail};
 pub use scan::{Alone, Progress, Workers};

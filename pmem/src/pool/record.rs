@@ -131,6 +131,13 @@ impl OpHeader {
     }
 }
 
+/// The bytes of the pool that a key of `key_len` bytes with such a value takes, in a batch of its own; a large value's
+/// division into chunks, some headers, is not counted.
+pub fn record_bytes(key_len: usize, value: crate::Meta) -> u64 {
+    let head = OpHeader { kind: Kind::Put, expires_at_ms: value.expires_at_ms, key_len, value_len: 0, sequence: 0 };
+    (head.cost() - head.len() as u64) + (head.value_at() as u64 + value.len).next_multiple_of(8)
+}
+
 /// Appends an operation to `out`. The value is given in parts, to be joined.
 pub(crate) fn encode_op(out: &mut Vec<u8>, header: &OpHeader, key: &[u8], value: &[&[u8]]) {
     let start = out.len();

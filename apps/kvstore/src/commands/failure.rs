@@ -82,6 +82,13 @@ impl Failure {
         end.and_then(|end| std::str::from_utf8(&self.text[..end]).ok()).unwrap_or("ERR")
     }
 
+    /// A subcommand was given what it does not take.
+    pub fn subcommand_syntax(container: &str, subcommand: &[u8]) -> Self {
+        let help = format!("'. Try {container} HELP.");
+        let start = &b"ERR unknown subcommand or wrong number of arguments for '"[..];
+        Self::owned([start, subcommand, help.as_bytes()].concat())
+    }
+
     /// Writes the error reply.
     pub fn write(&self, reply: &mut Reply<'_>) {
         reply.error(&self.text);

@@ -51,6 +51,8 @@ pub const READ_ALL: &[KeySpec] = &[KeySpec::new(RO_ACCESS, 1, -1, 1)];
 pub const READ_BOTH: &[KeySpec] = &[KeySpec::new(RO_ACCESS, 1, 1, 1)];
 /// A key of which something other than its value is read.
 pub const LOOK: &[KeySpec] = &[KeySpec::new(RO, 1, 0, 1)];
+/// The same behind a subcommand.
+pub const SECOND: &[KeySpec] = &[KeySpec::new(RO, 2, 0, 1)];
 /// Several of these.
 pub const LOOK_ALL: &[KeySpec] = &[KeySpec::new(RO, 1, -1, 1)];
 /// A key whose value or expiry is changed and not read.

@@ -19,18 +19,24 @@ mod info;
 mod introspection;
 mod key_specs;
 mod keys;
+mod latency;
 mod lcs;
 mod lookup;
+mod memory;
+mod object;
 mod room;
 mod scan;
 mod server;
 mod set;
+mod slowlog;
 mod strings;
 mod table;
 mod task;
 #[cfg(test)]
 mod tests;
 mod transaction;
+
+use std::time::Duration;
 
 use pmem::{Medium, Turn};
 
@@ -74,6 +80,7 @@ pub fn execute<M: Medium + 'static>(
     let (start, used) = (begin(context), context.state.memory.used());
     context.state.counters.commands += u64::from(begins);
     let began = clock::monotonic();
+    let spent_before = if begins { Duration::ZERO } else { context.session.spent };
     let mut called = None;
     let outcome = run(context, request, &mut called).and_then(|()| Ok(context.reply.check()?));
     if outcome.as_ref().is_err_and(Failure::is_no_memory) {
@@ -86,10 +93,23 @@ pub fn execute<M: Medium + 'static>(
     let failed = outcome.is_err();
     let progress = answer(context, start, outcome);
     if let Some(command) = called {
+        let took = clock::monotonic() - began;
+        context.session.spent = spent_before + took;
         let outcome = (progress == Progress::Done).then_some(failed);
-        context.state.statistics.count_call(command, clock::monotonic() - began, outcome);
+        context.state.statistics.count_call(command.full_name, took, outcome);
+        if progress == Progress::Done {
+            note_duration(context, command, request);
+        }
     }
     Ok(progress)
+}
+
+/// Notes how long a command took that is done, for whoever looks for slow ones.
+fn note_duration<M: Medium>(context: &mut Context<'_, '_, M>, command: &'static Command<M>, request: Request<'_>) {
+    let took = context.session.spent;
+    let is_fast = command.flags.has(flags::FAST);
+    context.state.latency.note(command.full_name, is_fast, context.state.now_ms / 1000, took);
+    slowlog::note(context, request, took);
 }
 
 /// What executes a command, unless it is refused.
@@ -120,11 +140,11 @@ fn begin<M: Medium>(context: &mut Context<'_, '_, M>) -> usize {
     context.reply_start()
 }
 
-/// Runs a request's command, whose name is left in `called`.
+/// Runs a request's command, which is left in `called`.
 fn run<M: Medium + 'static>(
     context: &mut Context<'_, '_, M>,
     request: Request<'_>,
-    called: &mut Option<&'static str>,
+    called: &mut Option<&'static Command<M>>,
 ) -> Outcome {
     // A browser that was lured into sending us a form must not get far: Redis closes on its first word, too.
     if is_http(request.get(0)) {
@@ -137,7 +157,7 @@ fn run<M: Medium + 'static>(
     let command = Command::<M>::find(request)?;
     let run = admit(context.state, command, request)?;
     context.session.command = command.full_name;
-    *called = Some(command.full_name);
+    *called = Some(command);
     run(context, request)
 }
 

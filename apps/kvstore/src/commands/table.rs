@@ -10,7 +10,7 @@ use super::flags::*;
 use super::key_specs::KeySpec;
 use super::{
     Context, Request, bits, client, config, connection, counters, docs, expiry, info, introspection, key_specs, keys,
-    lcs, scan, server, set, strings,
+    latency, lcs, memory, object, scan, server, set, slowlog, strings,
 };
 
 /// Executes a command whose arity has been checked.
@@ -208,10 +208,13 @@ impl<M: Medium + 'static> Command<M> {
         Self::new("incrbyfloat", 3, key_specs::MODIFY, &[WRITE, DENYOOM, FAST, STRING], counters::incrbyfloat),
         Self::new("info", -1, key_specs::NONE, &[LOADING, STALE, DANGEROUS], info::info),
         Self::new("keys", 2, key_specs::NONE, &[READONLY, KEYSPACE, DANGEROUS], scan::keys),
+        Self::container("latency", Self::LATENCY),
         Self::new("lcs", -3, key_specs::READ_BOTH, &[READONLY, STRING], lcs::lcs),
+        Self::container("memory", Self::MEMORY),
         Self::new("mget", -2, key_specs::READ_ALL, &[READONLY, FAST, STRING], strings::mget),
         Self::new("mset", -3, key_specs::OVERWRITE_PAIRS, &[WRITE, DENYOOM, STRING], strings::mset),
         Self::new("msetnx", -3, key_specs::INSERT_PAIRS, &[WRITE, DENYOOM, STRING], strings::msetnx),
+        Self::container("object", Self::OBJECT),
         Self::new("persist", 2, key_specs::UPDATE, &[WRITE, FAST, KEYSPACE], expiry::persist),
         Self::new("pexpire", -3, key_specs::UPDATE, &[WRITE, FAST, KEYSPACE], expiry::pexpire),
         Self::new("pexpireat", -3, key_specs::UPDATE, &[WRITE, FAST, KEYSPACE], expiry::pexpireat),
@@ -250,6 +253,7 @@ impl<M: Medium + 'static> Command<M> {
             &[ADMIN, NOSCRIPT, LOADING, STALE, NO_MULTI, ALLOW_BUSY],
             server::shutdown,
         ),
+        Self::container("slowlog", Self::SLOWLOG),
         Self::new("strlen", 2, key_specs::LOOK, &[READONLY, FAST, STRING], strings::strlen),
         Self::new("substr", 4, key_specs::READ, &[READONLY, STRING], strings::getrange),
         Self::new("time", 1, key_specs::NONE, &[LOADING, STALE, FAST], server::time),
@@ -292,6 +296,39 @@ impl<M: Medium + 'static> Command<M> {
         Self::new("command|help", 2, key_specs::NONE, &[LOADING, STALE, CONNECTION], introspection::help),
         Self::new("command|info", -2, key_specs::NONE, &[LOADING, STALE, CONNECTION], introspection::info),
         Self::new("command|list", -2, key_specs::NONE, &[LOADING, STALE, CONNECTION], introspection::list),
+    ];
+
+    const LATENCY: &'static [Self] = &[
+        Self::new("latency|doctor", 2, key_specs::NONE, &[ADMIN, NOSCRIPT, LOADING, STALE], latency::doctor),
+        Self::new("latency|help", 2, key_specs::NONE, &[LOADING, STALE], latency::help),
+        Self::new("latency|histogram", -2, key_specs::NONE, &[ADMIN, NOSCRIPT, LOADING, STALE], latency::histogram),
+        Self::new("latency|history", 3, key_specs::NONE, &[ADMIN, NOSCRIPT, LOADING, STALE], latency::history),
+        Self::new("latency|latest", 2, key_specs::NONE, &[ADMIN, NOSCRIPT, LOADING, STALE], latency::latest),
+        Self::new("latency|reset", -2, key_specs::NONE, &[ADMIN, NOSCRIPT, LOADING, STALE], latency::reset),
+    ];
+
+    const MEMORY: &'static [Self] = &[
+        Self::new("memory|doctor", 2, key_specs::NONE, &[], memory::doctor),
+        Self::new("memory|help", 2, key_specs::NONE, &[LOADING, STALE], memory::help),
+        Self::new("memory|malloc-stats", 2, key_specs::NONE, &[], memory::malloc_stats),
+        Self::new("memory|purge", 2, key_specs::NONE, &[], memory::purge),
+        Self::new("memory|stats", 2, key_specs::NONE, &[], memory::stats),
+        Self::new("memory|usage", -3, key_specs::SECOND, &[READONLY], memory::usage),
+    ];
+
+    const OBJECT: &'static [Self] = &[
+        Self::new("object|encoding", 3, key_specs::SECOND, &[READONLY, KEYSPACE], object::encoding),
+        Self::new("object|freq", 3, key_specs::SECOND, &[READONLY, KEYSPACE], object::freq),
+        Self::new("object|help", 2, key_specs::NONE, &[LOADING, STALE, KEYSPACE], object::help),
+        Self::new("object|idletime", 3, key_specs::SECOND, &[READONLY, KEYSPACE], object::idletime),
+        Self::new("object|refcount", 3, key_specs::SECOND, &[READONLY, KEYSPACE], object::refcount),
+    ];
+
+    const SLOWLOG: &'static [Self] = &[
+        Self::new("slowlog|get", -2, key_specs::NONE, &[ADMIN, LOADING, STALE], slowlog::get),
+        Self::new("slowlog|help", 2, key_specs::NONE, &[LOADING, STALE], slowlog::help),
+        Self::new("slowlog|len", 2, key_specs::NONE, &[ADMIN, LOADING, STALE], slowlog::len),
+        Self::new("slowlog|reset", 2, key_specs::NONE, &[ADMIN, LOADING, STALE], slowlog::reset),
     ];
 
     const CONFIG: &'static [Self] = &[

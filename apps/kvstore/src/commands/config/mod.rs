@@ -108,6 +108,7 @@ fn refused(name: &[u8], why: &str) -> Failure {
 pub fn resetstat<M: Medium>(context: &mut Context<'_, '_, M>, _: Request<'_>) -> Outcome {
     context.state.counters = Counters::default();
     context.state.statistics.reset();
+    context.state.latency.reset_commands();
     context.reply.ok();
     Ok(())
 }

@@ -41,14 +41,50 @@ pub const KNOBS: &[Knob] = &[
             Ok(())
         },
     ),
+    Knob::live("slowlog-log-slower-than", Integer(-1, i64::MAX), slower_than, |state, value| {
+        state.slow_log.slower_than = value.parse().map_err(|_| NO_INTEGER)?;
+        Ok(())
+    }),
+    Knob::live(
+        "slowlog-max-len",
+        Integer(0, i64::MAX),
+        |state| state.slow_log.most.to_string(),
+        |state, value| {
+            state.slow_log.most = number(value)?;
+            Ok(())
+        },
+    ),
+    Knob::live("latency-monitor-threshold", Integer(0, i64::MAX), latency_threshold, |state, value| {
+        state.latency.threshold = number(value)?;
+        Ok(())
+    }),
+    Knob::live(
+        "latency-tracking",
+        YesNo,
+        |state| yes_or_no(state.latency.tracking),
+        |state, value| {
+            state.latency.tracking = value == "yes";
+            Ok(())
+        },
+    ),
 ];
+
+const NO_INTEGER: &str = "argument couldn't be parsed into an integer";
+
+fn slower_than(state: &State) -> String {
+    state.slow_log.slower_than.to_string()
+}
+
+fn latency_threshold(state: &State) -> String {
+    state.latency.threshold.to_string()
+}
 
 fn yes_or_no(value: bool) -> String {
     if value { "yes" } else { "no" }.into()
 }
 
 fn number(value: &str) -> Result<u64, Why> {
-    value.parse().map_err(|_| "argument couldn't be parsed into an integer".into())
+    value.parse().map_err(|_| NO_INTEGER.into())
 }
 
 /// Until it is set, what the pool holds.
