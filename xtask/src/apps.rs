@@ -85,6 +85,20 @@ pub fn guest_packages() -> Result<Vec<String>> {
     Ok(names.filter_map(|package| package["name"].as_str().map(str::to_owned)).collect())
 }
 
+/// Those of these packages whose libraries can have doc tests.
+///
+/// # Errors
+/// When cargo cannot read the workspace.
+pub fn with_doc_tests(packages: &[&str]) -> Result<Vec<String>> {
+    let metadata = metadata()?;
+    let all = metadata["packages"].as_array().into_iter().flatten();
+    let found = all.filter(|package| {
+        let mut targets = package["targets"].as_array().into_iter().flatten();
+        packages.iter().any(|name| package["name"] == *name) && targets.any(|target| target["doctest"] == true)
+    });
+    Ok(found.filter_map(|package| package["name"].as_str().map(str::to_owned)).collect())
+}
+
 fn metadata() -> Result<Value> {
     let output =
         host_cargo("metadata").args(["--format-version", "1", "--no-deps"]).output().context("cannot run cargo")?;

@@ -83,7 +83,13 @@ pub fn boot(options: BootOptions) -> Result<u8> {
 /// When no package that runs in the guest is named, something is missing that cannot be installed from here, or cargo
 /// cannot be run.
 pub fn guest_test(arguments: &[String], smp: u32, memory: u64, choice: Choice) -> Result<u8> {
-    check_packages(arguments, &apps::guest_packages()?)?;
+    let packages = packages(arguments, &apps::guest_packages()?)?;
+    let targets = targets(arguments)?;
+    let with_doc_tests = apps::with_doc_tests(&packages)?;
+    if targets.is_some() && !with_doc_tests.is_empty() {
+        let names = with_doc_tests.join(" --package ");
+        say(format_args!("doc tests are left out; they run on the host: cargo test --doc --package {names}"));
+    }
     let toolchain = setup::ensure(choice, &[setup::QEMU])?;
     let mut cargo = toolchain.guest_test_cargo(workspace::root(), &[])?;
     let own = std::env::current_exe().context("cannot find this program")?;
@@ -92,14 +98,40 @@ pub fn guest_test(arguments: &[String], smp: u32, memory: u64, choice: Choice) -
     let runner = serde_json::to_string(&runner)?;
     // A string of JSON is one of TOML.
     cargo.args(["--config", &format!("target.{}.runner={runner}", workspace::GUEST_TARGET)]);
-    cargo.args(["--features", "libos/unwind"]).args(arguments);
+    cargo.args(["--features", "libos/unwind"]).args(targets).args(arguments);
     let status = cargo.status().with_context(|| format!("cannot run {:?}", cargo.get_program()))?;
     Ok(status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1))
 }
 
-/// Checks that the arguments of `cargo test` name packages, and only such as there are: cargo would try to build all of
-/// the workspace for the guest, and complain of the feature that is asked of what it does not know.
-fn check_packages(arguments: &[String], known: &[String]) -> Result<()> {
+/// What cargo is to be told of the targets, where the arguments do not select any: all but the doc tests. Rustdoc
+/// compiles these, each a program of its own, and cargo gives it neither the guest's flags nor the unwinding `std`.
+///
+/// # Errors
+/// When doc tests are asked for.
+fn targets(arguments: &[String]) -> Result<Option<&'static str>> {
+    const SELECTIONS: [&str; 10] = [
+        "--lib",
+        "--bin",
+        "--bins",
+        "--test",
+        "--tests",
+        "--example",
+        "--examples",
+        "--bench",
+        "--benches",
+        "--all-targets",
+    ];
+    let mut options = arguments.iter().take_while(|word| *word != "--").map(|word| word.split('=').next());
+    if options.clone().any(|option| option == Some("--doc")) {
+        bail!("doc tests do not run in the guest; on the host: cargo test --doc --package NAME");
+    }
+    let selects = options.any(|option| option.is_some_and(|option| SELECTIONS.contains(&option)));
+    Ok((!selects).then_some("--tests"))
+}
+
+/// The packages that the arguments of `cargo test` name. There have to be some, and only such as there are: cargo would
+/// try to build all of the workspace for the guest, and complain of the feature that is asked of what it does not know.
+fn packages<'a>(arguments: &'a [String], known: &[String]) -> Result<Vec<&'a str>> {
     let options = arguments.iter().take_while(|word| *word != "--");
     let mut words = options.map(String::as_str);
     let mut named = Vec::new();
@@ -117,7 +149,7 @@ fn check_packages(arguments: &[String], known: &[String]) -> Result<()> {
     }
     match named.iter().find(|name| !known.iter().any(|known| known == *name)) {
         Some(name) => bail!("no package `{name}` here runs in the guest; {}", there_are()),
-        None => Ok(()),
+        None => Ok(named),
     }
 }
 
@@ -127,7 +159,7 @@ mod tests {
 
     fn checked(line: &str) -> Result<(), String> {
         let words: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
-        check_packages(&words, &["hello".into(), "pmem".into()]).map_err(|error| error.to_string())
+        packages(&words, &["hello".into(), "pmem".into()]).map(drop).map_err(|error| error.to_string())
     }
 
     #[test]
@@ -137,6 +169,22 @@ mod tests {
         {
             assert_eq!(checked(line), Ok(()), "{line}");
         }
+    }
+
+    #[test]
+    fn doc_tests_are_left_out_unless_targets_are_selected_and_refused_when_they_are_asked_for() {
+        let told = |line: &str| {
+            let words: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
+            targets(&words).map_err(|error| error.to_string())
+        };
+        for line in ["-p pmem", "-p pmem some_name", "-p pmem -- --test", "-p pmem --release"] {
+            assert_eq!(told(line), Ok(Some("--tests")), "{line}");
+        }
+        for line in ["-p pmem --lib", "--test=panics -p pmem", "-p pmem --all-targets -- x"] {
+            assert_eq!(told(line), Ok(None), "{line}");
+        }
+        assert!(told("-p pmem --doc").unwrap_err().contains("on the host: cargo test --doc"));
+        assert_eq!(apps::with_doc_tests(&["hello", "libos-unwind", "pmem"]).unwrap(), ["libos-unwind", "pmem"]);
     }
 
     #[test]

@@ -22,6 +22,11 @@ const LIBRARY: &str = "lib/rustlib/src/rust/library";
 /// The variable by which cargo takes another linker for the guest.
 const LINKER_VARIABLE: &str = "CARGO_TARGET_X86_64_UNKNOWN_HERMIT_LINKER";
 
+/// The variables by which build scripts find a compiler for C or C++ code of the guest, and a program that refuses to
+/// be one.
+const C_COMPILERS: [&str; 2] = ["CC_x86_64_unknown_hermit", "CXX_x86_64_unknown_hermit"];
+const NO_C_COMPILER: &str = "xtask/no-c-compiler";
+
 /// What is built of the library for a program.
 const CRATES: &str = "-Zbuild-std=std,panic_abort";
 /// What is built of it for tests.
@@ -154,6 +159,7 @@ impl Toolchain {
         if let Some(linker) = self.linker {
             command.env(LINKER_VARIABLE, linker);
         }
+        refuse_c(&mut command);
         command
     }
 
@@ -193,6 +199,16 @@ impl Toolchain {
     /// One line for people: which compiler, and whose source.
     pub fn description(&self) -> &str {
         &self.description
+    }
+}
+
+/// Lets build scripts fail that compile C or C++ code for the guest: they would take the host's compiler and headers.
+/// Who names a compiler has one.
+fn refuse_c(command: &mut Command) {
+    for variable in C_COMPILERS {
+        if std::env::var_os(variable).is_none() {
+            command.env(variable, crate::workspace::root().join(NO_C_COMPILER));
+        }
     }
 }
 
@@ -239,6 +255,34 @@ mod tests {
         assert_eq!("debian".parse::<Choice>().unwrap(), Choice::Debian);
         assert_eq!("auto".parse::<Choice>().unwrap(), Choice::Auto);
         assert!("nightly".parse::<Choice>().unwrap_err().to_string().contains("nightly"));
+    }
+
+    /// Only its build script is built and run.
+    #[test]
+    fn c_code_in_a_dependency_is_refused_and_the_crate_is_named() {
+        let crate_ = tempfile::tempdir().unwrap();
+        for (name, text) in [
+            (
+                "Cargo.toml",
+                "[package]\nname = \"has-c-code\"\nedition = \"2024\"\n[build-dependencies]\ncc = \"1\"\n[workspace]\n",
+            ),
+            ("build.rs", "fn main() { cc::Build::new().file(\"code.c\").compile(\"code\"); }"),
+            ("code.c", "int code(void) { return 7; }"),
+            ("lib.rs", ""),
+        ] {
+            std::fs::write(crate_.path().join(name), text).unwrap();
+        }
+        std::fs::create_dir(crate_.path().join("src")).unwrap();
+        std::fs::rename(crate_.path().join("lib.rs"), crate_.path().join("src/lib.rs")).unwrap();
+        // The crate cc is one of xtask's own, for this test, so cargo has it.
+        let mut cargo = Command::new(std::env::var_os("CARGO").unwrap());
+        cargo.current_dir(&crate_).args(["build", "--offline", "--target", crate::workspace::GUEST_TARGET]);
+        cargo.arg("--target-dir").arg(crate_.path().join("target"));
+        refuse_c(&mut cargo);
+        let output = cargo.output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(!output.status.success());
+        assert!(said.contains("the crate `has-c-code` 0.0.0 compiles C or C++ code"), "{said}");
     }
 
     #[test]
