@@ -59,15 +59,25 @@ impl Announcer {
         Self { said: Instant::now() }
     }
 
-    /// What to say now, if anything.
+    /// What to say now of an opening, if anything.
     pub fn line(&mut self, progress: Progress, now: Instant) -> Option<String> {
+        let share = self.share(progress, now)?;
+        Some(format!("recovering: {share}, {} records", progress.records))
+    }
+
+    /// What to say now of the making of a pool, if anything.
+    pub fn making(&mut self, progress: Progress, now: Instant) -> Option<String> {
+        self.share(progress, now).map(|share| format!("making the pool: {share}"))
+    }
+
+    /// How far it is, if it is time to say so.
+    fn share(&mut self, progress: Progress, now: Instant) -> Option<String> {
         if now.saturating_duration_since(self.said) < INTERVAL {
             return None;
         }
         self.said = now;
         let percent = progress.bytes.saturating_mul(100).checked_div(progress.of_bytes).unwrap_or(100);
-        let mib = progress.of_bytes >> 20;
-        Some(format!("recovering: {percent} % of {mib} MiB, {} records", progress.records))
+        Some(format!("{percent} % of {} MiB", progress.of_bytes >> 20))
     }
 }
 
@@ -96,5 +106,7 @@ mod tests {
         assert_eq!(at(999), None);
         assert_eq!(at(1000).unwrap(), "recovering: 45 % of 1000 MiB, 512000 records");
         assert_eq!((at(1999), at(2001).is_some()), (None, true));
+        let later = begin + Duration::from_secs(4);
+        assert_eq!(announcer.making(progress, later).unwrap(), "making the pool: 45 % of 1000 MiB");
     }
 }

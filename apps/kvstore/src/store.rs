@@ -25,16 +25,18 @@ pub fn open(options: &Options, memory: u64) -> Result<Store, String> {
     let mut uuid = [0; 16];
     uuid[..8].copy_from_slice(&random().to_le_bytes());
     uuid[8..].copy_from_slice(&random().to_le_bytes());
+    let mut announcer = Announcer::new();
     let pool = match Pool::is_blank(&device) {
-        Ok(true) => Pool::format(device, &FormatOptions::new(uuid)),
-        Ok(false) => {
-            let mut announcer = Announcer::new();
-            Pool::open_with(device, memory, &Threads::for_this_machine(), |progress| {
-                if let Some(line) = announcer.line(progress, Instant::now()) {
-                    log::say(line);
-                }
-            })
-        }
+        Ok(true) => Pool::format_with(device, &FormatOptions::new(uuid), |progress| {
+            if let Some(line) = announcer.making(progress, Instant::now()) {
+                log::say(line);
+            }
+        }),
+        Ok(false) => Pool::open_with(device, memory, &Threads::for_this_machine(), |progress| {
+            if let Some(line) = announcer.line(progress, Instant::now()) {
+                log::say(line);
+            }
+        }),
         Err(error) => Err(error),
     };
     let mut pool = pool.map_err(|error| {

@@ -134,8 +134,19 @@ pub struct Pool<M: Medium> {
 impl<M: Medium> Pool<M> {
     /// Makes an empty pool on `medium`. Whatever the medium held is lost.
     pub fn format(medium: M, options: &FormatOptions) -> Result<Pool<M>, Error> {
+        Self::format_with(medium, options, |_| {})
+    }
+
+    /// As [`Self::format`]; on a large medium, which takes a while, `progress` is told how far it is.
+    pub fn format_with(
+        medium: M,
+        options: &FormatOptions,
+        mut progress: impl FnMut(Progress),
+    ) -> Result<Pool<M>, Error> {
         refuse_read_only(&medium)?;
-        let superblock = medium.write(|store| Superblock::format(&store, options))??;
+        let of_bytes = medium.len();
+        let tell = |bytes| progress(Progress { bytes, of_bytes, records: 0 });
+        let superblock = medium.write(|store| Superblock::format(&store, options, tell))??;
         let log = Log::new(superblock)?;
         Ok(Pool { medium, log })
     }

@@ -38,9 +38,9 @@ impl Workers for Alone {
 /// How far an opening is that reads every record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Progress {
-    /// Bytes of segments read.
+    /// Bytes of segments read, or made.
     pub bytes: u64,
-    /// Bytes of segments to read.
+    /// Bytes of segments to read, or to make.
     pub of_bytes: u64,
     /// Records found.
     pub records: u64,

@@ -13,12 +13,14 @@ use std::io::Read;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
+use pmem::pool::Progress;
 use pmem::{Device, FormatOptions, Pool};
 
 pub use check::{Verdict, check, info};
 pub use dump::{dump, load};
 
 use crate::image;
+use crate::output::warn;
 
 /// Makes an image with an empty pool in it.
 ///
@@ -31,7 +33,15 @@ pub fn create(path: &Path, size: u64, label: &str, segment_size: Option<u64>) ->
     let segment_size = segment_size.map(u32::try_from).transpose().context("the segment size is too large")?;
     let options = FormatOptions { label: label.into(), segment_size, ..FormatOptions::new(uuid) };
     let device = Device::create(path, size).context("cannot create the image")?;
-    let made = Pool::format(device, &options).and_then(Pool::close);
+    let mut said = 0;
+    let progress = |progress: Progress| {
+        let percent = progress.bytes.saturating_mul(100).checked_div(progress.of_bytes).unwrap_or(100);
+        if percent >= said + 5 {
+            said = percent;
+            warn(format_args!("making the pool: {percent} %"));
+        }
+    };
+    let made = Pool::format_with(device, &options, progress).and_then(Pool::close);
     if let Err(error) = made {
         // It was not there before.
         let _ = std::fs::remove_file(path);

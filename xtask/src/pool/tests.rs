@@ -192,6 +192,16 @@ fn a_dump_that_broke_off_is_no_success_of_the_load() {
     }
 }
 
+/// Segments as small as can be make many of them in a small image.
+#[test]
+fn making_a_large_pool_says_how_far_it_is() {
+    let mut said = Vec::new();
+    let options = FormatOptions { segment_size: Some(64 << 10), ..FormatOptions::new([1; 16]) };
+    let medium = pmem::sim::Memory::new(1 << 30);
+    Pool::format_with(medium, &options, |progress| said.push(progress.bytes * 100 / progress.of_bytes)).unwrap();
+    assert_eq!(said, [25, 50, 75]);
+}
+
 #[test]
 fn creating_never_overwrites_and_leaves_nothing_after_an_error() {
     let directory = tempfile::tempdir().unwrap();
