@@ -20,7 +20,6 @@ define! { FLAGS:
     4 NOSCRIPT "noscript",
     5 LOADING "loading",
     6 STALE "stale",
-    7 SKIP_SLOWLOG "skip_slowlog",
     8 FAST "fast",
     9 NO_AUTH "no_auth",
     10 NO_MULTI "no_multi",
@@ -39,7 +38,6 @@ define! { CATEGORIES:
     23 SLOW "@slow",
     24 DANGEROUS "@dangerous",
     25 CONNECTION "@connection",
-    26 TRANSACTION "@transaction",
 }
 
 impl Flags {

@@ -14,10 +14,7 @@ pub const DOCS: &[Doc] = &[
     .history(&[("6.0.0", "Added ACL style (username and password).")])
     .arguments(&[string("username").since("6.0.0").optional(), string("password")]),
     Doc::new("client", "2.4.0", "A container for client connection commands", "Depends on subcommand."),
-    Doc::new("client|caching", "6.0.0", "Instruct the server about tracking or not keys in the next request", "O(1)")
-        .arguments(&[one_of("mode", &[token("yes", "YES"), token("no", "NO")])]),
     Doc::new("client|getname", "2.6.9", "Get the current connection name", "O(1)"),
-    Doc::new("client|getredir", "6.0.0", "Get tracking notifications redirection client ID if any", "O(1)"),
     Doc::new("client|help", "5.0.0", "Show helpful text about the different subcommands", "O(1)"),
     Doc::new("client|id", "5.0.0", "Returns the client ID for the current connection", "O(1)"),
     Doc::new("client|info", "6.2.0", "Returns information about the current client connection.", "O(1)")
@@ -105,12 +102,6 @@ pub const DOCS: &[Doc] = &[
     ]),
     Doc::new("client|no-evict", "7.0.0", "Set client eviction mode for the current connection", "O(1)")
         .arguments(&[one_of("enabled", &[token("on", "ON"), token("off", "OFF")])]),
-    Doc::new("client|pause", "2.9.50", "Stop processing commands from clients for some time", "O(1)")
-        .history(&[("6.2.0", "`CLIENT PAUSE WRITE` mode added along with the `mode` option.")])
-        .arguments(&[
-            integer("timeout"),
-            one_of("mode", &[token("write", "WRITE"), token("all", "ALL")]).since("6.2.0").optional(),
-        ]),
     Doc::new("client|reply", "3.2.0", "Instruct the server whether to reply to commands", "O(1)")
         .arguments(&[one_of("on_off_skip", &[token("on", "ON"), token("off", "OFF"), token("skip", "SKIP")])]),
     // Of Redis 7.2: current client libraries send it.
@@ -118,44 +109,6 @@ pub const DOCS: &[Doc] = &[
         .arguments(&[one_of("attr", &[string("libname").after("LIB-NAME"), string("libver").after("LIB-VER")])]),
     Doc::new("client|setname", "2.6.9", "Set the current connection name", "O(1)")
         .arguments(&[string("connection-name")]),
-    Doc::new(
-        "client|tracking",
-        "6.0.0",
-        "Enable or disable server assisted client side caching support",
-        "O(1). Some options may introduce additional complexity.",
-    )
-    .arguments(&[
-        one_of("status", &[token("on", "ON"), token("off", "OFF")]),
-        integer("client-id").after("REDIRECT").optional(),
-        string("prefix").after("PREFIX").optional().multiple().multiple_token(),
-        token("bcast", "BCAST").optional(),
-        token("optin", "OPTIN").optional(),
-        token("optout", "OPTOUT").optional(),
-        token("noloop", "NOLOOP").optional(),
-    ]),
-    Doc::new(
-        "client|trackinginfo",
-        "6.2.0",
-        "Return information about server assisted client side caching for the current \
-         connection",
-        "O(1)",
-    ),
-    Doc::new(
-        "client|unblock",
-        "5.0.0",
-        "Unblock a client blocked in a blocking command from a different connection",
-        "O(log N) where N is the number of client connections",
-    )
-    .arguments(&[
-        integer("client-id"),
-        one_of("timeout_error", &[token("timeout", "TIMEOUT"), token("error", "ERROR")]).optional(),
-    ]),
-    Doc::new(
-        "client|unpause",
-        "6.2.0",
-        "Resume processing of clients that were paused",
-        "O(N) Where N is the number of paused clients",
-    ),
     Doc::new("echo", "1.0.0", "Echo the given string", "O(1)").arguments(&[string("message")]),
     Doc::new("hello", "6.0.0", "Handshake with Redis", "O(1)")
         .history(&[(

@@ -61,7 +61,6 @@ pub const DOCS: &[Doc] = &[
     )
     .tips(&["request_policy:all_shards", "nondeterministic_output_order"])
     .arguments(&[pattern("pattern")]),
-    Doc::new("move", "1.0.0", "Move a key to another database", "O(1)").arguments(&[key("key", 0), integer("db")]),
     Doc::new("object", "2.2.3", "A container for object introspection commands", "Depends on subcommand."),
     Doc::new("object|encoding", "2.2.3", "Inspect the internal encoding of a Redis object", "O(1)")
         .tips(&["nondeterministic_output"])

@@ -9,7 +9,6 @@ mod connection;
 mod generic;
 mod server;
 mod string;
-mod transactions;
 
 use argument::Argument;
 
@@ -69,7 +68,6 @@ const GROUPS: &[Group] = &[
     Group { name: "generic", docs: generic::DOCS },
     Group { name: "server", docs: server::DOCS },
     Group { name: "string", docs: string::DOCS },
-    Group { name: "transactions", docs: transactions::DOCS },
 ];
 
 /// The documentation of a command, by its full name, and its group's name. For the constant table of commands: one
@@ -108,9 +106,11 @@ const fn equal(a: &str, b: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::commands::table::Command;
+    use crate::testing::Memory;
 
     #[test]
-    fn every_group_is_sorted_and_nothing_is_documented_twice() {
+    fn every_group_is_sorted_and_every_command_is_documented_once() {
         let mut names: Vec<&str> = GROUPS.iter().flat_map(|group| group.docs).map(|doc| doc.name).collect();
         for group in GROUPS {
             assert!(group.docs.is_sorted_by(|a, b| a.name < b.name), "{}", group.name);
@@ -119,5 +119,8 @@ mod tests {
         names.sort_unstable();
         names.dedup();
         assert_eq!(names.len(), all);
+        for name in names {
+            assert!(Command::<Memory>::fully_named(name.as_bytes()).is_some(), "there is no command {name}");
+        }
     }
 }

@@ -121,9 +121,6 @@ pub const DOCS: &[Doc] = &[
         "request_policy:all_nodes",
         "response_policy:special",
     ]),
-    Doc::new("latency|graph", "2.8.13", "Return a latency graph for the event.", "O(1)")
-        .tips(&["nondeterministic_output", "request_policy:all_nodes", "response_policy:special"])
-        .arguments(&[string("event")]),
     Doc::new("latency|help", "2.8.13", "Show helpful text about the different subcommands.", "O(1)"),
     Doc::new(
         "latency|histogram",
@@ -145,8 +142,6 @@ pub const DOCS: &[Doc] = &[
     Doc::new("latency|reset", "2.8.13", "Reset latency data for one or more events.", "O(1)")
         .tips(&["request_policy:all_nodes", "response_policy:all_succeeded"])
         .arguments(&[string("event").optional().multiple()]),
-    Doc::new("lolwut", "5.0.0", "Display some computer art and the Redis version", "")
-        .arguments(&[integer("version").after("VERSION").optional()]),
     Doc::new("memory", "4.0.0", "A container for memory diagnostics commands", "Depends on subcommand."),
     Doc::new("memory|doctor", "4.0.0", "Outputs memory problems report", "O(1)").tips(&[
         "nondeterministic_output",
@@ -207,13 +202,5 @@ pub const DOCS: &[Doc] = &[
         "O(N) where N is the number of entries in the slowlog",
     )
     .tips(&["request_policy:all_nodes", "response_policy:all_succeeded"]),
-    Doc::new(
-        "swapdb",
-        "4.0.0",
-        "Swaps two Redis databases",
-        "O(N) where N is the count of clients watching or blocking on keys from both \
-         databases.",
-    )
-    .arguments(&[integer("index1"), integer("index2")]),
     Doc::new("time", "2.6.0", "Return the current server time", "O(1)").tips(&["nondeterministic_output"]),
 ];
