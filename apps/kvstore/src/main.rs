@@ -121,9 +121,22 @@ fn serve(options: &Options) -> Result<(), String> {
     Ok(())
 }
 
-/// The most clients at a time: those for which there is memory.
+/// The most clients at a time: those for which there is memory, and connections.
 fn most_clients(options: &Options, division: Division) -> usize {
-    options.clients.min(Memory::clients(division.clients))
+    options.clients.min(Memory::clients(division.clients)).min(connections()).max(1)
+}
+
+/// The connections of the guest's network, but for some that are refused in words or are winding up.
+#[cfg(target_os = "hermit")]
+fn connections() -> usize {
+    const OTHERS: usize = 32;
+    libos::net::connection_limit().saturating_sub(OTHERS)
+}
+
+/// The host has its own way to refuse.
+#[cfg(not(target_os = "hermit"))]
+fn connections() -> usize {
+    usize::MAX
 }
 
 /// On the guest, notes how long the boot has taken to the end of this stage; the last one is `ready`.

@@ -139,6 +139,8 @@ pub struct State {
     pub turn_failed: bool,
     /// Set when a client has closed others: they are not in the loop's queue.
     pub killed: bool,
+    /// Until then nothing is said of clients that are closed to make room, in milliseconds of the server's clock.
+    pub quiet_until: u64,
     /// Set when the server is to stop.
     pub stopping: bool,
     /// The value that a command works on; kept for its memory.
@@ -175,6 +177,7 @@ impl State {
             memory,
             turn_failed: false,
             killed: false,
+            quiet_until: 0,
             stopping: false,
             value: Vec::new(),
             seed: seed | 1,

@@ -93,9 +93,32 @@ fn replies_that_nobody_reads(scene: &Scene) {
     drop(hoarders);
 }
 
+/// Clients that do not read hold what they may; who writes much is served all the same.
+fn large_writes_beside_replies_that_nobody_reads(scene: &Scene) {
+    let mut writer = scene.store().client();
+    assert_eq!(writer.set("k", &vec![b'v'; 1_500_000]), Reply::ok());
+    let hoarders: Vec<Client> = (0..43)
+        .map(|_| {
+            let mut hoarder = scene.store().client();
+            let _ = hoarder.send(&encode(&[b"GET", b"k"]));
+            hoarder
+        })
+        .collect();
+    for number in 0..5u8 {
+        assert_eq!(writer.set("large", &vec![number; 2_000_000 + 100_000 * usize::from(number)]), Reply::ok());
+    }
+    drop(hoarders);
+}
+
 /// All of them, one after the other, each in a machine of its own.
 fn all(memory: u64) {
-    for hostile in [one_mget_of_much, appends_to_one_value, large_sets_at_once, replies_that_nobody_reads] {
+    for hostile in [
+        one_mget_of_much,
+        appends_to_one_value,
+        large_sets_at_once,
+        replies_that_nobody_reads,
+        large_writes_beside_replies_that_nobody_reads,
+    ] {
         Scene::boot(memory).endure(hostile);
     }
 }
@@ -118,6 +141,11 @@ fn large_sets_at_once_do_not_end_the_machine() {
 #[test]
 fn replies_that_nobody_reads_do_not_end_the_machine() {
     Scene::boot(SMALLEST).endure(replies_that_nobody_reads);
+}
+
+#[test]
+fn large_writes_go_through_beside_replies_that_nobody_reads() {
+    Scene::boot(SMALLEST).endure(large_writes_beside_replies_that_nobody_reads);
 }
 
 #[test]

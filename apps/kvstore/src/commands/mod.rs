@@ -158,7 +158,21 @@ fn run<M: Medium + 'static>(
     let run = admit(context.state, command, request)?;
     context.session.command = command.full_name;
     *called = Some(command);
+    if !command.flags.has(flags::DENYOOM) {
+        expect_room_for_copies(request)?;
+    }
     run(context, request)
+}
+
+/// Commands that store nothing have no use for a long argument, and copy it at most to quote it in an error. Who copies
+/// cannot ask whether there is memory, so it is asked here: fails if there is none for two copies.
+fn expect_room_for_copies(request: Request<'_>) -> Outcome {
+    const LONG: usize = 16 * 1024;
+    let longest = request.longest();
+    if longest > LONG {
+        Vec::<u8>::new().try_reserve_exact(2 * longest)?;
+    }
+    Ok(())
 }
 
 /// Ends a reply, or a piece of one, that began at `start`.

@@ -100,6 +100,11 @@ impl<'a> Request<'a> {
         self.arguments.get(index).map_or(&[], |range| &self.text[range.clone()])
     }
 
+    /// The length of its longest argument, in bytes.
+    pub fn longest(&self) -> usize {
+        self.arguments.iter().map(Range::len).max().unwrap_or(0)
+    }
+
     /// The arguments from `index` on.
     pub fn from(&self, index: usize) -> impl Iterator<Item = &'a [u8]> + use<'a> {
         let text = self.text;

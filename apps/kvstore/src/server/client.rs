@@ -218,3 +218,20 @@ impl Client {
         self.session.buffers
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::testing::Harness;
+
+    /// What an idle connection costs beside its entry in the list of connections.
+    #[test]
+    fn an_idle_client_holds_no_memory() {
+        let mut client = Harness::new();
+        assert_eq!(client.send("set k v"), "+OK|");
+        assert_eq!(client.bytes(b"*2\r\n$3\r\nget\r\n$1\r\nk\r\n"), b"$1\r\nv\r\n");
+        assert!(client.client.memory() > 0, "while it is busy it keeps its buffers");
+        client.client.rest();
+        assert_eq!(client.client.memory(), 0);
+        assert_eq!(client.send("get k"), "$1|v|");
+    }
+}

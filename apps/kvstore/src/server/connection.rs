@@ -51,6 +51,10 @@ pub struct Connection {
     unread_since: Option<u64>,
     /// When something last arrived, by the same clock.
     heard: u64,
+    /// When something last arrived or was taken, by the same clock.
+    active: u64,
+    /// When it is looked at whether it is idle, if it is.
+    pub look: Option<u64>,
 }
 
 impl Connection {
@@ -69,6 +73,8 @@ impl Connection {
             watching_writes: false,
             unread_since: None,
             heard: now,
+            active: now,
+            look: None,
         })
     }
 
@@ -103,6 +109,7 @@ impl Connection {
                 Ok(count) => {
                     self.client.input.filled(count);
                     self.heard = now;
+                    self.active = now;
                     counters.input_bytes += count as u64;
                     left -= count;
                 }
@@ -122,6 +129,7 @@ impl Connection {
                 Ok(count) => {
                     self.client.outbox.sent(count);
                     self.unread_since = None;
+                    self.active = now;
                     counters.output_bytes += count as u64;
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.blocked = true,
@@ -142,6 +150,11 @@ impl Connection {
     /// Notes in the client's session what its buffers hold.
     pub fn count_buffers(&mut self) {
         self.client.count_buffers(self.watching_writes);
+    }
+
+    /// When something last arrived or was taken, in milliseconds of the server's clock.
+    pub fn active(&self) -> u64 {
+        self.active
     }
 
     /// How it uses the memory that it holds.

@@ -14,6 +14,7 @@ use pmem::{Medium, Pool};
 use super::client::Client;
 use super::connection::{Connection, Trouble};
 use super::eviction::{self, Holding, Remedy};
+use super::idle::Idle;
 use super::protected_mode;
 use super::slab::Slab;
 use crate::budget::Budget;
@@ -39,6 +40,8 @@ const LONGEST_WAIT: Duration = Duration::from_secs(60);
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Blocks that the pool reads ahead in a round without requests: few enough that one that comes then does not wait.
 const IDLE_BLOCKS: u32 = 8;
+/// Milliseconds between two lines about clients that are closed to make room.
+const EVICTION_LINES: u64 = 1000;
 /// How long clients may take to read their last replies when the server stops.
 const GRACE: Duration = Duration::from_secs(2);
 
@@ -60,6 +63,8 @@ pub struct Server<M: Medium + 'static> {
     next_id: u64,
     /// When the server started.
     started: Instant,
+    /// Who may be idle.
+    idle: Idle,
     /// The pool has work that it leaves to when there is time.
     behind: bool,
     /// How many places of the pool were reported as damaged.
@@ -85,6 +90,7 @@ impl<M: Medium + 'static> Server<M> {
             paused: None,
             next_id: 1,
             started: Instant::now(),
+            idle: Idle::default(),
             behind: true,
             damage_reported: 0,
         })
@@ -125,6 +131,7 @@ impl<M: Medium + 'static> Server<M> {
         self.receive();
         self.turn();
         self.send();
+        self.close_idle();
         self.settle();
         self.catch_up();
         self.scrub();
@@ -141,7 +148,8 @@ impl<M: Medium + 'static> Server<M> {
             // The wall clock may be set meanwhile: look again now and then.
             Duration::from_millis(due.saturating_sub(clock::unix_micros() / 1000)).min(LONGEST_WAIT)
         });
-        pause.into_iter().chain(expiry).chain(self.state.scrub.due_in()).min()
+        let idle = self.idle.next().map(|look| Duration::from_millis(look.saturating_sub(self.now())));
+        pause.into_iter().chain(idle).chain(expiry).chain(self.state.scrub.due_in()).min()
     }
 
     /// Waits, and notes what has become ready.
@@ -204,7 +212,7 @@ impl<M: Medium + 'static> Server<M> {
             let _ = stream.write(protected_mode::DENIED);
             return;
         }
-        if self.state.clients >= self.state.limits.clients {
+        if self.state.clients >= self.state.limits.clients || !self.connections.reserve() {
             self.state.counters.rejected += 1;
             // Whether it gets through is the client's concern.
             let _ = stream.write(b"-ERR max number of clients reached\r\n");
@@ -218,7 +226,9 @@ impl<M: Medium + 'static> Server<M> {
         self.next_id += 1;
         let client = Client::new(session, &self.state);
         let token = Token(self.connections.next_index());
-        if let Ok(connection) = Connection::new(stream, token, self.poll.registry(), client, self.now()) {
+        let now = self.now();
+        if let Ok(mut connection) = Connection::new(stream, token, self.poll.registry(), client, now) {
+            connection.look = self.idle.watch(token.0, now);
             self.connections.insert(connection);
             self.state.clients += 1;
         }
@@ -382,6 +392,28 @@ impl<M: Medium + 'static> Server<M> {
         }
     }
 
+    /// Closes those that have been idle for as long as `timeout` says.
+    fn close_idle(&mut self) {
+        let now = self.now();
+        if self.idle.set_timeout(self.state.settings.timeout.saturating_mul(1000)) {
+            for (index, connection) in self.connections.iter_mut() {
+                connection.look = self.idle.watch(index, connection.active());
+            }
+        }
+        while let Some(index) = self.idle.take_due(now) {
+            let Some(connection) = self.connections.get_mut(index) else { continue };
+            if now.saturating_sub(connection.active()) < self.idle.timeout() {
+                connection.look = self.idle.watch(index, connection.active());
+                continue;
+            }
+            connection.look = None;
+            connection.client.abandon();
+            if !std::mem::replace(&mut connection.queued, true) {
+                self.queue.push_back(index);
+            }
+        }
+    }
+
     /// Queues those whom others have closed, so that they are looked at.
     fn queue_killed(&mut self) {
         for (index, connection) in self.connections.iter_mut() {
@@ -432,6 +464,9 @@ impl<M: Medium + 'static> Server<M> {
     fn close(&mut self, index: usize) {
         if let Some(connection) = self.connections.remove(index) {
             self.state.clients -= 1;
+            if let Some(look) = connection.look {
+                self.idle.forget(index, look);
+            }
             if connection.queued {
                 self.queue.retain(|other| *other != index);
             }
@@ -453,6 +488,22 @@ impl<M: Medium + 'static> Server<M> {
             }
             self.wait(events, Some(left))?;
         }
+    }
+}
+
+/// Says who is closed to make room, once a second at most.
+fn tell_of_eviction(state: &mut State, connection: &Connection, now: u64) {
+    if now >= state.quiet_until {
+        state.quiet_until = now + EVICTION_LINES;
+        let session = &connection.client.session;
+        log::warn(format_args!(
+            "client id={} addr={} is closed to make room for others: it holds {} bytes, {} of them replies that it does not \
+             read (`evicted_clients` in INFO counts them all)",
+            session.id,
+            session.ends.peer,
+            connection.client.memory(),
+            connection.client.whole_replies(),
+        ));
     }
 }
 
@@ -487,6 +538,7 @@ fn make_room(
             Remedy::NotNeeded | Remedy::None => return Room::Never,
         };
         let Some(connection) = connections.get_mut(victim) else { return Room::Never };
+        tell_of_eviction(state, connection, now);
         connection.client.abandon();
         closed = true;
         state.counters.evicted += 1;

@@ -10,6 +10,7 @@ mod events;
 mod eviction;
 #[cfg(test)]
 mod fairness;
+mod idle;
 mod outbox;
 mod protected_mode;
 mod slab;

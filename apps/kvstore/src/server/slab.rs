@@ -17,6 +17,12 @@ impl<T> Slab<T> {
         self.free.last().copied().unwrap_or(self.entries.len())
     }
 
+    /// Makes sure that there is room for one more entry; false: there is no memory for it.
+    pub fn reserve(&mut self) -> bool {
+        !self.free.is_empty()
+            || self.entries.try_reserve(1).is_ok() && self.free.try_reserve(self.entries.len() + 1).is_ok()
+    }
+
     /// Adds an entry at [`Self::next_index`].
     pub fn insert(&mut self, entry: T) {
         match self.free.pop() {

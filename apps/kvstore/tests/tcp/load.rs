@@ -173,3 +173,47 @@ fn large_replies_do_not_add_up() {
         assert_eq!(other.ask(&["get", "k"]).len(), VALUE);
     }
 }
+
+/// The server reads on while replies queue up: a pipeline can be sent whole before its first reply is read.
+#[test]
+fn a_long_pipeline_is_answered_that_is_sent_whole_before_any_reply_is_read() {
+    const REQUESTS: usize = 300_000;
+    let scratch = Scratch::new();
+    let server = Server::start(&scratch.file("pool"));
+    let mut client = server.connect();
+    let value = "x".repeat(100);
+    assert_eq!(client.ask(&["set", "k", &value]), "+OK");
+    client.write(&b"get k\r\n".repeat(REQUESTS));
+    for number in 0..REQUESTS {
+        assert_eq!(client.read(), value, "reply {number}");
+    }
+}
+
+/// Who does not read holds what it may, and who asks for much gets it all the same.
+#[test]
+fn large_writes_go_through_beside_clients_that_do_not_read() {
+    let scratch = Scratch::new();
+    let server = Server::start_with(&scratch.file("pool"), &["--maxmemory-clients", "64M"]);
+    let mut honest = server.connect();
+    assert_eq!(honest.ask(&["set", "k", &"x".repeat(1_500_000)]), "+OK");
+    let mut deaf: Vec<_> = (0..43).map(|_| server.connect()).collect();
+    for client in &mut deaf {
+        client.write(&b"get k\r\n".repeat(4));
+    }
+    for size in [2_000_000, 4_000_000, 8_000_000, 16_000_000, 20_000_000] {
+        assert_eq!(honest.ask(&["set", "large", &"y".repeat(size)]), "+OK", "{size} bytes");
+    }
+    assert!(honest.info("evicted_clients") > 0);
+}
+
+#[test]
+fn idle_clients_are_closed_and_others_are_not() {
+    let scratch = Scratch::new();
+    let server = Server::start(&scratch.file("pool"));
+    let (mut idle, mut active) = (server.connect(), server.connect());
+    assert_eq!(idle.ask(&["ping"]), "+PONG");
+    assert_eq!(active.ask(&["config", "set", "timeout", "1"]), "+OK");
+    while active.info("connected_clients") > 1 {}
+    assert_eq!(idle.read_to_end(), b"");
+    assert_eq!(active.ask(&["ping"]), "+PONG");
+}

@@ -20,18 +20,21 @@ pub fn info<M: Medium>(context: &mut Context<'_, '_, M>, _: Request<'_>) -> Outc
 /// `CLIENT LIST [TYPE normal | master | replica | pubsub] [ID id [id ...]]`
 pub fn list<M: Medium>(context: &mut Context<'_, '_, M>, request: Request<'_>) -> Outcome {
     let text = match request.len() {
-        2 => all(context),
+        2 => all(context)?,
         4 if is(request.get(2), "TYPE") => match is_of_type(request.get(3))? {
-            true => all(context),
+            true => all(context)?,
             false => String::new(),
         },
         4.. if is(request.get(2), "ID") => {
             const NO_ID: Failure = Failure::text("ERR Invalid client ID");
-            let ids: Vec<i64> =
-                request.from(3).map(|id| number::integer(id).ok_or(NO_ID)).collect::<Result<_, Failure>>()?;
-            let lines = lines(context, |session| ids.contains(&(session.id as i64)));
+            let mut ids = Vec::new();
+            ids.try_reserve_exact(request.len())?;
+            for id in request.from(3) {
+                ids.push(number::integer(id).ok_or(NO_ID)?);
+            }
+            let lines = lines(context, |session| ids.contains(&(session.id as i64)))?;
             let one = |id| lines.iter().find(|(other, _)| *other as i64 == id).map(|(_, line)| &line[..]);
-            ids.into_iter().filter_map(one).collect()
+            joined(ids.into_iter().filter_map(one))?
         }
         _ => return Err(SYNTAX),
     };
@@ -39,23 +42,41 @@ pub fn list<M: Medium>(context: &mut Context<'_, '_, M>, request: Request<'_>) -
     Ok(())
 }
 
-fn all<M: Medium>(context: &mut Context<'_, '_, M>) -> String {
-    lines(context, |_| true).into_iter().map(|(_, line)| line).collect()
+fn all<M: Medium>(context: &mut Context<'_, '_, M>) -> Result<String, Failure> {
+    let lines = lines(context, |_| true)?;
+    joined(lines.iter().map(|(_, line)| &line[..]))
+}
+
+/// All lines in one text, if there is memory for it.
+fn joined<'l>(lines: impl Iterator<Item = &'l str>) -> Result<String, Failure> {
+    let mut text = String::new();
+    for line in lines {
+        text.try_reserve(line.len())?;
+        text.push_str(line);
+    }
+    Ok(text)
 }
 
 /// The lines of those clients that are wanted, with their numbers, in the order in which they came.
-fn lines<M: Medium>(context: &mut Context<'_, '_, M>, wanted: impl Fn(&Session) -> bool) -> Vec<(u64, String)> {
+fn lines<M: Medium>(
+    context: &mut Context<'_, '_, M>,
+    wanted: impl Fn(&Session) -> bool,
+) -> Result<Vec<(u64, String)>, Failure> {
     let now_ms = context.state.now_ms;
-    let mut lines = Vec::new();
+    let (mut lines, mut room) = (Vec::new(), Ok(()));
     let mut take = |session: &mut Session| {
-        if session.closing != Some(Closing::Now) && wanted(session) {
-            lines.push((session.id, line(session, now_ms)));
+        if session.closing != Some(Closing::Now) && wanted(session) && room.is_ok() {
+            room = lines.try_reserve(1);
+            if room.is_ok() {
+                lines.push((session.id, line(session, now_ms)));
+            }
         }
     };
     take(context.session);
     context.others.each(&mut take);
+    room?;
     lines.sort_unstable_by_key(|(id, _)| *id);
-    lines
+    Ok(lines)
 }
 
 /// One client as Redis 7.0 shows it, and its library as 7.2 does.

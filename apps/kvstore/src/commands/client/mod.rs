@@ -111,9 +111,11 @@ pub fn checked_name(name: &[u8]) -> Result<&[u8], Failure> {
     printable(name).ok_or(Failure::text("ERR Client names cannot contain spaces, newlines or special characters."))
 }
 
-/// Names are shown in lists, separated by spaces.
+/// Names are shown in lists, separated by spaces. Redis takes longer ones; here they are kept in the part of memory
+/// that has no bound of its own.
 fn printable(text: &[u8]) -> Option<&[u8]> {
-    text.iter().all(u8::is_ascii_graphic).then_some(text)
+    const LONGEST: usize = 1024;
+    (text.len() <= LONGEST && text.iter().all(u8::is_ascii_graphic)).then_some(text)
 }
 
 /// Whether a client is of the type that a filter names. All of ours are normal.
