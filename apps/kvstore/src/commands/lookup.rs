@@ -58,6 +58,8 @@ impl<M: Medium> Context<'_, '_, M> {
             found = self.turn.get_range(key, at, most, out)?;
             Ok::<_, Failure>(found.map(|meta| meta.len))
         })?;
+        // Before the caller changes what it has replied: without memory for the end the command is executed again.
+        self.reply.check()?;
         let live = self.live(key, found)?;
         self.state.counters.looked(live.is_some());
         if live.is_none() {
