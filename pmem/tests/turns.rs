@@ -185,3 +185,26 @@ fn a_scan_that_has_visited_everything_says_so_at_once() {
         .unwrap();
     assert_eq!(pool.turn(|turn| turn.scan(0, 1, |_, _| ())).unwrap().0.unwrap(), 0);
 }
+
+#[test]
+fn large_values_share_the_fence_of_their_turn() {
+    let mut pool = fresh(64 * MIB);
+    let ((), _durable) = pool.turn(|turn| turn.put(b"first", b"segment", None).unwrap()).unwrap();
+    let value: Vec<u8> = (0..100_000u32).map(|byte| (byte ^ byte >> 9) as u8).collect();
+    let batch = cost(&mut pool, |turn| {
+        for number in 0..4u8 {
+            turn.put(b"large", &value[usize::from(number)..], Some(5)).unwrap();
+            let mut part = Vec::new();
+            let meta = turn.get_range(b"large", 60_000, 10_000, &mut part).unwrap().unwrap();
+            assert_eq!((meta.len, meta.expires_at_ms), (100_000 - u64::from(number), Some(5)));
+            assert!(part == value[60_000 + usize::from(number)..][..10_000]);
+            turn.put(&[number], b"", None).unwrap();
+        }
+    });
+    assert_eq!((batch.fences, batch.write_grants), (1, 1));
+    let pool = &mut Pool::open(pool.close().unwrap()).unwrap();
+    let mut whole = Vec::new();
+    pool.turn(|turn| turn.get(b"large", &mut whole)).unwrap().0.unwrap();
+    assert!(whole == value[3..]);
+    assert!(pool.stats().live_bytes < 102_000, "what was replaced in the turn is dead");
+}

@@ -43,9 +43,7 @@ impl<M: Medium> Turn<'_, M> {
         self.stage_record(ops, &larges);
         self.log.staged_growth += growth;
         self.log.staged_keys += inserts;
-        // The chunks of a large value are partly committed by now; with the rest committed as well, reads need to know
-        // only one place for them.
-        if !larges.is_empty() || self.log.stage.bytes.len() >= self.stage_limit() { self.settle() } else { Ok(()) }
+        if self.log.stage.bytes.len() >= self.stage_limit() { self.settle() } else { Ok(()) }
     }
 
     fn stage_limit(&self) -> usize {
@@ -199,6 +197,7 @@ impl<M: Medium> Turn<'_, M> {
                 let mark = self.log.stage.begin_frame();
                 self.log.stage.push(hash, None, &header, &key, &[part]);
                 self.log.stage.end_frame(mark);
+                self.log.stage.publish_last_frame();
                 if self.log.stage.bytes.len() >= self.stage_limit() { self.settle() } else { Ok(()) }
             });
             if let Err(error) = staged {

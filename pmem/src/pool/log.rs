@@ -339,7 +339,7 @@ impl Log {
         self.find_in(&self.chunks, load, self.hash(key), key)
     }
 
-    /// Appends bytes of the value of the operation found to `out`: at most `len`, from byte `from` on.
+    /// Appends bytes of the value of the operation found, which lies in it, to `out`: at most `len`, from byte `from` on.
     pub(crate) fn read_value(
         &self,
         load: &impl Load,
@@ -348,11 +348,6 @@ impl Log {
         len: u64,
         out: &mut Vec<u8>,
     ) -> Result<u64, Error> {
-        if found.header.kind == Kind::PutLarge {
-            let large = self.large(load, found)?;
-            self.read_large(load, found.place, &large, from, len, out)?;
-            return Ok(large.len);
-        }
         let total = found.header.value_len as u64;
         let from = from.min(total);
         let bytes = len.min(total - from) as usize;
@@ -365,7 +360,8 @@ impl Log {
         Ok(total)
     }
 
-    /// Appends bytes of a large value. `place` is what an error names, if a chunk is not there.
+    /// Appends bytes of a large value, chunks that are staged among them. `place` is what an error names, if a chunk is
+    /// not there.
     pub(crate) fn read_large(
         &self,
         load: &impl Load,
@@ -382,10 +378,15 @@ impl Log {
             let within = at - u64::from(chunk) * u64::from(large.chunk_size);
             let bytes = (large.chunk_len(chunk) - within).min(end - at);
             let key = large.chunk_key(chunk);
-            let found = self.find_chunk(load, &key)?;
-            let whole = found.filter(|found| found.header.value_len as u64 == large.chunk_len(chunk));
-            let found = whole.ok_or(Error::Damaged { offset: place })?;
-            self.append(load, found.place + found.header.value_at() as u64 + within, bytes as usize, out)?;
+            if let Some((_, value)) = self.stage.latest_chunk(self.hash(&key), &key) {
+                let part = value.get(within as usize..(within + bytes) as usize);
+                out.extend_from_slice(part.ok_or(Error::Damaged { offset: place })?);
+            } else {
+                let found = self.find_chunk(load, &key)?;
+                let whole = found.filter(|found| found.header.value_len as u64 == large.chunk_len(chunk));
+                let found = whole.ok_or(Error::Damaged { offset: place })?;
+                self.append(load, found.place + found.header.value_at() as u64 + within, bytes as usize, out)?;
+            }
             at += bytes;
         }
         Ok(())
@@ -407,14 +408,6 @@ impl Log {
         let mut bytes = [0; LARGE];
         self.bad.load(load, found.place + found.header.value_at() as u64, &mut bytes)?;
         Large::decode(&bytes).ok_or(Error::Damaged { offset: found.place })
-    }
-
-    /// The length in bytes of the value of the operation found.
-    pub(crate) fn value_len(&self, load: &impl Load, found: &Found) -> Result<u64, Error> {
-        match found.header.kind {
-            Kind::PutLarge => Ok(self.large(load, found)?.len),
-            _ => Ok(found.header.value_len as u64),
-        }
     }
 
     /// What all of a key's live operations take, its chunks among them, in bytes.

@@ -38,6 +38,8 @@ pub(crate) struct Stage {
     pub ops: Vec<StagedOp>,
     /// The newest staged operation of each key that has one, as a position in `ops`.
     latest: HashTable<usize>,
+    /// The same for chunks, whose keys are others.
+    latest_chunks: HashTable<usize>,
     /// How many of `ops` are counted in `growth`.
     counted: usize,
     /// How many keys the counted operations add.
@@ -77,9 +79,11 @@ impl Stage {
         self.recount();
         self.ordered = 0;
         self.order.clear();
-        if !self.latest.is_empty() {
-            self.latest.clear();
-            self.latest.shrink_to(1 << 12, |_| 0);
+        for latest in [&mut self.latest, &mut self.latest_chunks] {
+            if !latest.is_empty() {
+                latest.clear();
+                latest.shrink_to(1 << 12, |_| 0);
+            }
         }
     }
 
@@ -114,14 +118,16 @@ impl Stage {
         let Some(frame) = self.frames.last() else { return };
         for op in frame.ops.clone() {
             let StagedOp { hash, at, .. } = self.ops[op];
+            let is_chunk = matches!(self.op(op), Some((Kind::Chunk, _)));
             let key = key_of(&self.bytes, at);
-            let known = self.latest.find_mut(hash, |known| {
+            let latest = if is_chunk { &mut self.latest_chunks } else { &mut self.latest };
+            let known = latest.find_mut(hash, |known| {
                 self.ops[*known].hash == hash && key_of(&self.bytes, self.ops[*known].at) == key
             });
             match known {
                 Some(known) => self.ops[op].before = Some(core::mem::replace(known, op)),
                 None => {
-                    self.latest.insert_unique(hash, op, |known| self.ops[*known].hash);
+                    latest.insert_unique(hash, op, |known| self.ops[*known].hash);
                 }
             }
         }
@@ -136,11 +142,20 @@ impl Stage {
 
     /// The newest staged operation on a key: its header and its value.
     pub(crate) fn latest(&self, hash: u64, key: &[u8]) -> Option<(OpHeader, &[u8])> {
-        if self.latest.is_empty() {
+        self.newest(&self.latest, hash, key)
+    }
+
+    /// The newest staged content of a chunk.
+    pub(crate) fn latest_chunk(&self, hash: u64, key: &[u8]) -> Option<(OpHeader, &[u8])> {
+        self.newest(&self.latest_chunks, hash, key)
+    }
+
+    fn newest(&self, latest: &HashTable<usize>, hash: u64, key: &[u8]) -> Option<(OpHeader, &[u8])> {
+        if latest.is_empty() {
             return None;
         }
         let matches = |known: &usize| self.ops[*known].hash == hash && key_of(&self.bytes, self.ops[*known].at) == key;
-        let op = self.ops[*self.latest.find(hash, matches)?];
+        let op = self.ops[*latest.find(hash, matches)?];
         let bytes = &self.bytes[op.at..];
         let header = OpHeader::decode(bytes)?;
         Some((header, &bytes[header.value_at()..header.value_at() + header.value_len]))
@@ -210,7 +225,8 @@ impl Stage {
     pub(crate) fn capacity(&self) -> u64 {
         let lists = self.frames.capacity() * size_of::<StagedFrame>() + self.ops.capacity() * size_of::<StagedOp>();
         let order = self.order.len() * 2 * size_of::<(u64, usize)>();
-        (self.bytes.capacity() + lists + order + self.latest.capacity() * size_of::<usize>()) as u64
+        let tables = (self.latest.capacity() + self.latest_chunks.capacity()) * size_of::<usize>();
+        (self.bytes.capacity() + lists + order + tables) as u64
     }
 }
 

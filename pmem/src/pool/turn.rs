@@ -6,7 +6,7 @@ use crate::error::Error;
 use crate::medium::Medium;
 use crate::pool::checkpoint::Which;
 use crate::pool::log::{Found, Log};
-use crate::pool::record::{Kind, OpHeader};
+use crate::pool::record::{Kind, Large, OpHeader};
 use crate::pool::{Meta, Op};
 
 /// One turn of an event loop over a pool: reads, and writes staged until the turn's end. See
@@ -18,11 +18,27 @@ pub struct Turn<'t, M: Medium> {
 }
 
 #[expect(clippy::large_enum_variant, reason = "one at a time lives, briefly, on the stack")]
-/// What a key has: staged in this turn, or on the medium. Large values are never found staged, see
-/// [`Turn::atomically`].
+/// What a key has: staged in this turn, or on the medium.
 pub(super) enum Current<'a> {
     Staged(OpHeader, &'a [u8]),
     Stored(Found),
+}
+
+impl Current<'_> {
+    pub(super) fn header(&self) -> &OpHeader {
+        match self {
+            Current::Staged(header, _) => header,
+            Current::Stored(found) => &found.header,
+        }
+    }
+
+    /// What an error of the value names.
+    pub(super) fn place(&self) -> u64 {
+        match self {
+            Current::Staged(..) => 0,
+            Current::Stored(found) => found.place,
+        }
+    }
 }
 
 impl<'t, M: Medium> Turn<'t, M> {
@@ -47,36 +63,58 @@ impl<'t, M: Medium> Turn<'t, M> {
 
     fn read_range(&mut self, key: &[u8], offset: u64, len: u64, value: &mut Vec<u8>) -> Result<Option<Meta>, Error> {
         self.prepare(key)?;
-        if self.log.is_unread()
-            && let Some(Current::Stored(found)) = self.current(key)?
-            && found.header.kind == Kind::PutLarge
-        {
-            let large = self.log.large(&self.reader, &found)?;
-            let size = u64::from(large.chunk_size);
-            let end = offset.saturating_add(len).min(large.len).div_ceil(size) as u32;
-            self.log.ready_chunks(&self.reader, &large, (offset.min(large.len) / size) as u32..end)?;
-        }
         let Some(current) = self.current(key)? else { return Ok(None) };
-        let (header, total) = match &current {
-            Current::Stored(found) => (&found.header, self.log.read_value(&self.reader, found, offset, len, value)?),
-            Current::Staged(header, staged) => {
+        let (place, expires_at_ms) = (current.place(), current.header().expires_at_ms);
+        let total = match (self.large_of(&current)?, &current) {
+            (Some(large), _) => {
+                self.read_chunks(place, &large, offset, len, value)?;
+                large.len
+            }
+            (None, Current::Stored(found)) => self.log.read_value(&self.reader, found, offset, len, value)?,
+            (None, Current::Staged(_, staged)) => {
                 let from = offset.min(staged.len() as u64) as usize;
                 let bytes = len.min((staged.len() - from) as u64) as usize;
                 value.extend_from_slice(&staged[from..from + bytes]);
-                (header, staged.len() as u64)
+                staged.len() as u64
             }
         };
-        Ok(Some(Meta { len: total, expires_at_ms: header.expires_at_ms }))
+        Ok(Some(Meta { len: total, expires_at_ms }))
+    }
+
+    /// Appends bytes of a large value. `place` is what an error names.
+    pub(super) fn read_chunks(
+        &mut self,
+        place: u64,
+        large: &Large,
+        offset: u64,
+        len: u64,
+        value: &mut Vec<u8>,
+    ) -> Result<(), Error> {
+        if self.log.is_unread() {
+            let size = u64::from(large.chunk_size);
+            let end = offset.saturating_add(len).min(large.len).div_ceil(size) as u32;
+            self.log.ready_chunks(&self.reader, large, (offset.min(large.len) / size) as u32..end)?;
+        }
+        self.log.read_large(&self.reader, place, large, offset, len, value)
+    }
+
+    /// What the operation says of a value that lies in chunks. `None` if it lies in the operation.
+    pub(super) fn large_of(&self, current: &Current<'_>) -> Result<Option<Large>, Error> {
+        match current {
+            Current::Stored(found) if found.header.kind == Kind::PutLarge => {
+                self.log.large(&self.reader, found).map(Some)
+            }
+            Current::Staged(header, value) if header.kind == Kind::PutLarge => Ok(Large::decode(value)),
+            _ => Ok(None),
+        }
     }
 
     /// The length and the expiry of the key's value.
     pub fn meta(&mut self, key: &[u8]) -> Result<Option<Meta>, Error> {
         self.prepare(key)?;
         let Some(current) = self.current(key)? else { return Ok(None) };
-        let (header, len) = match &current {
-            Current::Stored(found) => (&found.header, self.log.value_len(&self.reader, found)?),
-            Current::Staged(header, staged) => (header, staged.len() as u64),
-        };
+        let header = current.header();
+        let len = self.large_of(&current)?.map_or(header.value_len as u64, |large| large.len);
         Ok(Some(Meta { len, expires_at_ms: header.expires_at_ms }))
     }
 
