@@ -31,6 +31,12 @@ fn make_sample(close: bool) -> (Vec<u8>, Model) {
                     if number == 9 && round % 3 == 0 {
                         turn.remove(&key)?;
                         model.remove(&key);
+                    } else if number == 8 && round % 20 == 10 {
+                        // The chunks of a value that has some, anew.
+                        let key = format!("key-{}", (round - 10) * 10 * 7919 % 900).into_bytes();
+                        let value = vec![round as u8; 12_000];
+                        turn.put_range(&key, 0, &value)?;
+                        model.insert(key, value);
                     } else {
                         let len = if number == 0 && round % 20 == 0 { 12_000 } else { 40 + number * 30 };
                         let value = vec![(round + number) as u8; len as usize];
@@ -230,6 +236,34 @@ fn clearing_is_refused_where_damage_left_no_free_segment() {
     assert_eq!(cleared, Err(Error::Full));
     let (kept, _durable) = pool.turn(|turn| turn.contains(b"key")).unwrap();
     assert_eq!(kept, Ok(true));
+}
+
+/// Chunks that were changed are lost, and older ones of the same value are still there: they do not take their place.
+#[test]
+fn a_value_is_not_mixed_of_new_and_old_chunks() {
+    let mut pool = Pool::format(Memory::new(LEN as u64), &FormatOptions::new([7; 16])).unwrap();
+    let ((), _durable) = pool.turn(|turn| turn.put(b"key", &[1; 60_000], None).unwrap()).unwrap();
+    // Longer than a frame.
+    let ((), _durable) =
+        pool.turn(|turn| assert_eq!(turn.put_range(b"key", 0, &[2; 40_000]).unwrap(), 60_000)).unwrap();
+    let image = pool.medium().image();
+    let part = (1..15).map(|segment| segment * SEGMENT).rfind(|at| image[at + 9000..at + 9100] == [2; 100]).unwrap();
+    for close in [false, true] {
+        let mut image = image.clone();
+        image[part + 9000] ^= 1;
+        if close {
+            image = Pool::open(Memory::from(image)).unwrap().close().unwrap().image();
+        }
+        let mut pool = Pool::open(Memory::from(image)).unwrap();
+        let kinds: Vec<_> = pool.report().damage.iter().map(|damage| damage.kind).collect();
+        assert!(kinds.contains(&DamageKind::Records) && kinds.contains(&DamageKind::Value), "{kinds:?}");
+        let mut value = Vec::new();
+        let read = pool.turn(|turn| turn.get(b"key", &mut value)).unwrap().0;
+        assert!(matches!(read, Err(Error::Damaged { .. })), "{read:?}");
+        pool.turn(|turn| turn.put(b"key", b"anew", None)).unwrap().0.unwrap();
+        pool.turn(|turn| turn.get(b"key", &mut value)).unwrap().0.unwrap();
+        assert_eq!(value, b"anew");
+    }
 }
 
 #[test]

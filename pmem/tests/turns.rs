@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use pmem::sim::Memory;
-use pmem::{Counters, Error, FormatOptions, Pool, Turn};
+use pmem::{Counters, Error, FormatOptions, Op, Pool, Turn};
 
 const MIB: u64 = 1 << 20;
 
@@ -207,4 +207,151 @@ fn large_values_share_the_fence_of_their_turn() {
     pool.turn(|turn| turn.get(b"large", &mut whole)).unwrap().0.unwrap();
     assert!(whole == value[3..]);
     assert!(pool.stats().live_bytes < 102_000, "what was replaced in the turn is dead");
+}
+
+fn pattern(len: usize) -> Vec<u8> {
+    (0..len as u32).map(|byte| (byte ^ byte >> 9) as u8).collect()
+}
+
+fn value(pool: &mut Pool<Memory>, key: &[u8]) -> Vec<u8> {
+    let mut value = Vec::new();
+    pool.turn(|turn| turn.get(key, &mut value)).unwrap().0.unwrap();
+    value
+}
+
+/// A pool with a large value, and a line written since.
+fn with_large(len: usize) -> (Pool<Memory>, Vec<u8>) {
+    let mut pool = fresh(128 * MIB);
+    let value = pattern(len);
+    let ((), _durable) = pool.turn(|turn| turn.put(b"large", &value, Some(9)).unwrap()).unwrap();
+    (pool, value)
+}
+
+#[test]
+fn a_small_change_to_a_large_value_writes_what_it_touches() {
+    let (mut pool, mut expected) = with_large(16 << 20);
+    let live = pool.stats().live_bytes;
+    for (offset, bytes) in
+        [(5_000_000, &b"x"[..]), (32_767, b"over"), (0, b"first"), ((16 << 20) - 1, b"last and more")]
+    {
+        expected.resize(expected.len().max(offset + bytes.len()), 0);
+        expected[offset..offset + bytes.len()].copy_from_slice(bytes);
+        let change = cost(&mut pool, |turn| {
+            assert_eq!(turn.put_range(b"large", offset as u64, bytes).unwrap(), expected.len() as u64);
+        });
+        assert!(change.bytes_stored < 70_000, "{} bytes for {}", change.bytes_stored, bytes.len());
+        assert!(value(&mut pool, b"large") == expected);
+    }
+    let pool = &mut Pool::open(pool.close().unwrap()).unwrap();
+    assert_eq!(pool.report().damage, []);
+    assert!(value(pool, b"large") == expected);
+    let pool = &mut Pool::open(Memory::from(pool.medium().image())).unwrap();
+    assert_eq!(pool.report().damage, []);
+    assert!(value(pool, b"large") == expected);
+    let grown = pool.stats().live_bytes - live;
+    assert!(grown < 200, "what was replaced is dead: {grown}");
+    assert_eq!(pool.turn(|turn| turn.meta(b"large")).unwrap().0.unwrap().unwrap().expires_at_ms, Some(9));
+    let ((), _durable) = pool.turn(|turn| assert!(turn.remove(b"large").unwrap())).unwrap();
+    assert_eq!(pool.stats().live_bytes, 0);
+}
+
+#[test]
+fn many_small_changes_to_a_large_value_in_one_turn_cost_what_they_touch() {
+    let (mut pool, mut expected) = with_large(16 << 20);
+    let turn = cost(&mut pool, |turn| {
+        for number in 0..64 {
+            let at = number * 7919 * 31 % expected.len();
+            expected[at] = number as u8;
+            turn.put_range(b"large", at as u64, &[number as u8]).unwrap();
+        }
+    });
+    assert!(turn.bytes_stored < 64 * 34_000, "{}", turn.bytes_stored);
+    // A turn that stages half a mebibyte commits early; a segment may end.
+    assert!(turn.fences < 12, "{}", turn.fences);
+    assert!(value(&mut pool, b"large") == expected);
+}
+
+#[test]
+fn appending_to_a_large_value_writes_its_end() {
+    let (mut pool, mut expected) = with_large(4 << 20);
+    let turn = cost(&mut pool, |turn| {
+        for number in 0..100 {
+            expected.extend([number; 9]);
+            assert_eq!(turn.append(b"large", &[number; 9]).unwrap(), expected.len() as u64);
+        }
+    });
+    assert!(turn.bytes_stored < 100 * 1100, "{}", turn.bytes_stored);
+    assert!(value(&mut pool, b"large") == expected);
+}
+
+/// From nothing to a value in chunks, by both, with holes: longer than a frame too.
+#[test]
+fn values_grow_from_nothing_by_parts() {
+    let mut pool = fresh(16 * MIB);
+    let mut expected = Vec::new();
+    for (offset, len) in [(3, 1), (100, 50), (40_000, 3), (20_000, 20_000), (900_000, 1), (7, 600_000), (0, 1_000_000)]
+    {
+        let bytes = &pattern(len + 5)[5..];
+        expected.resize(expected.len().max(offset + len), 0);
+        expected[offset..offset + len].copy_from_slice(bytes);
+        let (result, _durable) = pool.turn(|turn| turn.put_range(b"grows", offset as u64, bytes)).unwrap();
+        assert_eq!(result.unwrap(), expected.len() as u64);
+        assert!(value(&mut pool, b"grows") == expected);
+        assert_eq!(
+            pool.turn(|turn| turn.append(b"also", bytes)).unwrap().0.unwrap(),
+            value(&mut pool, b"also").len() as u64
+        );
+        pool = Pool::open(pool.close().unwrap()).unwrap();
+        assert!(value(&mut pool, b"grows") == expected);
+    }
+    let image = Memory::from(pool.medium().image());
+    assert!(value(&mut Pool::open(image).unwrap(), b"grows") == expected);
+}
+
+/// What does not fit into a frame, half a segment: many small puts, few long ones, and removals.
+#[test]
+fn a_record_of_any_length_is_taken() {
+    let mut pool = fresh(128 * MIB);
+    let names: Vec<Vec<u8>> = (0..50_000).map(|number| format!("key-{number}").into_bytes()).collect();
+    for (count, len) in [(50_000, 100), (60, 30_000), (60, 100_000)] {
+        let value = pattern(len);
+        let puts: Vec<_> =
+            names[..count].iter().map(|key| Op::Put { key, value: &value, expires_at_ms: None }).collect();
+        pool.turn(|turn| turn.atomically(&puts)).unwrap().0.unwrap();
+        assert_eq!(pool.stats().keys, 50_000);
+        for name in [&names[0], &names[count / 2], &names[count - 1]] {
+            let mut found = Vec::new();
+            pool.turn(|turn| turn.get(name, &mut found)).unwrap().0.unwrap();
+            assert!(found == value);
+        }
+        let live = pool.stats().live_bytes;
+        pool = Pool::open(Memory::from(pool.medium().image())).unwrap();
+        assert_eq!(pool.report().damage, []);
+        assert_eq!((pool.stats().keys, pool.stats().live_bytes), (50_000, live));
+    }
+    let removals: Vec<_> = names.iter().map(|key| Op::Remove { key }).collect();
+    pool.turn(|turn| turn.atomically(&removals)).unwrap().0.unwrap();
+    assert_eq!((pool.stats().keys, pool.stats().live_bytes), (0, 0));
+}
+
+/// A record that the pool has no room for is refused, and leaves what was there, and the room.
+#[test]
+fn a_record_that_does_not_fit_changes_nothing() {
+    let mut pool = fresh(8 * MIB);
+    let ((), _durable) = pool.turn(|turn| turn.put(b"key-1", b"old", None).unwrap()).unwrap();
+    let value = pattern(1000);
+    let record = |pool: &mut Pool<Memory>, count: u32| {
+        let names: Vec<Vec<u8>> = (0..count).map(|number| format!("key-{number}").into_bytes()).collect();
+        let puts: Vec<_> = names.iter().map(|key| Op::Put { key, value: &value, expires_at_ms: None }).collect();
+        pool.turn(|turn| turn.atomically(&puts)).unwrap().0
+    };
+    assert_eq!(record(&mut pool, 8000), Err(Error::Full));
+    assert_eq!(pool.stats().keys, 1);
+    record(&mut pool, 3000).unwrap();
+    // As much anew as there is: both have to be there for a while.
+    for round in 0..20 {
+        record(&mut pool, 3000).unwrap_or_else(|error| panic!("round {round}: {error}"));
+    }
+    let pool = Pool::open(pool.close().unwrap()).unwrap();
+    assert_eq!((pool.stats().keys, pool.report().damage.len()), (3000, 0));
 }

@@ -133,7 +133,11 @@ fn step(input: &mut Input<'_>) -> Step {
             let op = |input: &mut Input<'_>| (key(input), (input.byte() & 3 != 0).then(|| value(input)));
             Step::Atomic((0..count).map(|_| op(input)).collect())
         }
-        14 => Step::Settle,
+        14 => match input.byte() % 4 {
+            0 => Step::Settle,
+            1 => Step::Append(key(input), value(input)),
+            _ => Step::Range(key(input), input.number(2) as usize % 25_000, value(input)),
+        },
         _ if input.byte() & 3 == 0 => Step::Clear,
         _ => Step::Settle,
     }

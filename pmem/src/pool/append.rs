@@ -141,20 +141,33 @@ impl Log {
     pub(crate) fn write_frames(&mut self, store: &impl Store, stage: &mut Stage) -> Result<(), Error> {
         let mut first = 0;
         while first < stage.frames.len() {
-            let head = self.head_with_room(store, stage.frames[first].bytes.len() as u32)?;
-            let from = stage.frames[first].bytes.start;
-            let room = (self.batch_limit() - head.at) as usize;
-            let fitting = stage.frames[first..].iter().take_while(|frame| frame.bytes.end - from <= room).count();
-            let last = first + fitting;
-
-            let batch = self.seal_batch(head, stage, first..last);
-            batch.write(store)?;
-            let (start, len) = (batch.start, batch.bytes.len());
-            self.batch_written(len);
+            let (start, last) = self.write_batch(store, stage, first, State::Used)?;
             self.settle_batch(store, stage, first..last, start);
             first = last;
         }
         Ok(())
+    }
+
+    /// Writes as many frames from `first` on as fit into one segment, as a batch, and makes it durable. A segment that is
+    /// opened for it is in use as `state` says. Returns where the batch begins and the first frame that is not in it.
+    pub(crate) fn write_batch(
+        &mut self,
+        store: &impl Store,
+        stage: &mut Stage,
+        first: usize,
+        state: State,
+    ) -> Result<(u64, usize), Error> {
+        let head = self.head_with_room(store, stage.frames[first].bytes.len() as u32, state)?;
+        let from = stage.frames[first].bytes.start;
+        let room = (self.batch_limit() - head.at) as usize;
+        let fitting = stage.frames[first..].iter().take_while(|frame| frame.bytes.end - from <= room).count();
+        let last = first + fitting;
+
+        let batch = self.seal_batch(head, stage, first..last);
+        batch.write(store)?;
+        let (start, len) = (batch.start, batch.bytes.len());
+        self.batch_written(len);
+        Ok((start, last))
     }
 
     /// Gives frames their places, one behind the other from the head on, and their checksums.
@@ -201,13 +214,13 @@ impl Log {
         Ok(())
     }
 
-    /// The head, with room for a frame of `len` bytes: this one, or that of a segment opened now.
-    pub(crate) fn head_with_room(&mut self, store: &impl Store, len: u32) -> Result<Head, Error> {
+    /// The head, with room for a frame of `len` bytes: this one, or that of a segment opened now, as `state` says.
+    pub(crate) fn head_with_room(&mut self, store: &impl Store, len: u32, state: State) -> Result<Head, Error> {
         loop {
             match self.head {
                 Some(head) if len <= self.batch_limit() - head.at && !self.head_is_damaged() => return Ok(head),
                 Some(head) => self.seal(store, head.at)?,
-                None => self.open_segment(store)?,
+                None => self.open_segment(store, state, 0)?,
             }
         }
     }
@@ -229,17 +242,19 @@ impl Log {
     ///
     /// The first header is durable before anything else is written, so that no record of this generation exists unless
     /// the header does; and its first word comes last, so that the header of the last use never reads as used again.
-    /// The second header becomes durable with the first batch.
-    fn open_segment(&mut self, store: &impl Store) -> Result<(), Error> {
+    /// The second header becomes durable with the first batch. Parts from the generation `joined_from` on, if it is not
+    /// 0, count as soon as the segment is used.
+    pub(crate) fn open_segment(&mut self, store: &impl Store, state: State, joined_from: u64) -> Result<(), Error> {
         let free = self.segments.iter().enumerate().filter(|(_, segment)| segment.state == State::Free);
         let Some((index, _)) = free.min_by_key(|(_, segment)| segment.generation) else { return Err(Error::Full) };
         let header = Header {
-            state: State::Used,
+            state,
             index: index as u32,
             generation: self.next_generation,
             first_sequence: self.next_sequence,
             first_batch: self.next_batch,
             cleared_through: self.cleared_through,
+            joined_from,
         };
         let places = Header::places(self.geometry(), header.index);
         Header { state: State::Free, ..header }.write_at(store, &self.superblock.uuid, places[0])?;
@@ -249,7 +264,7 @@ impl Log {
         header.write_at(store, &self.superblock.uuid, places[1])?;
 
         let segment = &mut self.segments[index];
-        segment.state = State::Used;
+        segment.state = state;
         segment.generation = header.generation;
         segment.live = 0;
         segment.removals = 0;
@@ -272,7 +287,7 @@ impl Log {
             self.seal(store, head.at)?;
         }
         self.cleared_through = through;
-        self.open_segment(store)?;
+        self.open_segment(store, State::Used, 0)?;
 
         self.keys.clear(self.staged_keys);
         self.chunks.clear(self.staged_chunks);
@@ -326,33 +341,49 @@ impl Log {
     /// It is too late to fail: what cannot be read any more of an older operation is left out of the accounts.
     fn settle(&mut self, load: &impl Load, bytes: &[u8], op: &StagedOp, place: u64) {
         let Some(header) = OpHeader::decode(&bytes[op.at..]) else { return };
-        let key = &bytes[op.at + header.key_at()..op.at + header.value_at()];
-        let cost = header.cost();
-        self.largest = self.largest.max(cost);
         if let Some(from) = op.from {
+            self.largest = self.largest.max(header.cost());
             return self.settle_move(op.hash, &header, from, place);
         }
+        let (key, value) =
+            bytes[op.at + header.key_at()..][..header.key_len + header.value_len].split_at(header.key_len);
+        self.settle_op(load, op.hash, &header, key, value, place);
+    }
+
+    /// The same for an operation that is new, and not moved.
+    pub(crate) fn settle_op(
+        &mut self,
+        load: &impl Load,
+        hash: u64,
+        header: &OpHeader,
+        key: &[u8],
+        value: &[u8],
+        place: u64,
+    ) {
+        let cost = header.cost();
+        self.largest = self.largest.max(cost);
         self.totals.operations += u64::from(matches!(header.kind, Kind::Put | Kind::PutLarge | Kind::Remove));
         match header.kind {
             Kind::Put | Kind::PutLarge => {
-                match self.find_old(load, op.hash, key) {
+                let object = Large::decode(value).filter(|_| header.kind == Kind::PutLarge).map(|large| large.object);
+                match self.find_old(load, hash, key) {
                     Old::Found(old) => {
-                        self.retire(load, op.hash, &old);
+                        self.retire(load, hash, &old, object);
                         self.keys.replace(old.slot, place);
                     }
                     Old::Lost(slot) => self.keys.replace(slot, place),
-                    Old::None => self.keys.insert(op.hash, place),
+                    Old::None => self.keys.insert(hash, place),
                 }
                 self.count_live(place, cost);
                 self.count_expiry(header.expires_at_ms);
             }
             Kind::Remove => {
-                match self.find_old(load, op.hash, key) {
+                match self.find_old(load, hash, key) {
                     Old::Found(old) => {
-                        self.retire(load, op.hash, &old);
-                        self.keys.remove(op.hash, old.slot);
+                        self.retire(load, hash, &old, None);
+                        self.keys.remove(hash, old.slot);
                     }
-                    Old::Lost(slot) => self.keys.remove(op.hash, slot),
+                    Old::Lost(slot) => self.keys.remove(hash, slot),
                     Old::None => {}
                 }
                 self.count_removal(place, cost);
@@ -360,7 +391,13 @@ impl Log {
             // The index has it already.
             Kind::Lost => self.count_removal(place, cost),
             Kind::Chunk => {
-                self.chunks.insert(op.hash, place);
+                match self.find_in(&self.chunks, load, hash, key) {
+                    Ok(Some(old)) => {
+                        self.count_dead(old.place, old.header.cost());
+                        self.chunks.replace(old.slot, place);
+                    }
+                    _ => self.chunks.insert(hash, place),
+                }
                 self.count_live(place, cost);
             }
             Kind::End | Kind::Cut | Kind::Close => {}
@@ -403,13 +440,15 @@ impl Log {
         self.totals.bytes_moved += cost;
     }
 
-    /// Takes a superseded put, and its chunks, out of the accounts. Its entry in the index is the caller's.
-    pub(crate) fn retire(&mut self, load: &impl Load, hash: u64, old: &Found) {
+    /// Takes a superseded put, and its chunks unless they are of the object that is kept, out of the accounts. Its entry
+    /// in the index is the caller's.
+    fn retire(&mut self, load: &impl Load, hash: u64, old: &Found, kept: Option<u64>) {
         self.count_dead(old.place, old.header.cost());
         self.discount_expiry(old.header.expires_at_ms);
         self.stale.add(self.stale.counter(hash));
         if old.header.kind == Kind::PutLarge
             && let Ok(large) = self.large(load, old)
+            && kept != Some(large.object)
         {
             self.drop_chunks(load, &large, large.chunks());
         }

@@ -9,6 +9,7 @@ use crate::pool::clean::{Choice, PUT_RESERVE, REMOVE_RESERVE};
 use crate::pool::log::{Log, large_cost};
 use crate::pool::record::{FRAME_HEADER, Kind, LARGE, Large, OpHeader, VALUE_LIMIT};
 use crate::pool::turn::Turn;
+use crate::pool::writer::{Record, Size};
 
 /// A turn commits early when it has staged this much, in bytes.
 const STAGE_LIMIT: usize = 512 << 10;
@@ -17,9 +18,11 @@ impl<M: Medium> Turn<'_, M> {
     /// Does all of `ops`, in order, in one record: after a power cut all of them happened or none. An operation on a
     /// key that an earlier one of them wrote sees its effect.
     pub fn atomically(&mut self, ops: &[Op<'_>]) -> Result<(), Error> {
-        let (frame_len, growth) = self.measure(ops)?;
+        let mut size = self.measure(ops)?;
         let removes_only = ops.iter().all(|op| matches!(op, Op::Remove { .. }));
-        let inserts = if removes_only { 0 } else { self.admit(ops, growth)? };
+        if !removes_only {
+            size.keys = self.admit(ops, size.growth)?;
+        }
         // Chunks first, in frames of their own: without the record that names them they are nothing.
         let mut larges = Vec::new();
         for op in ops {
@@ -36,17 +39,30 @@ impl<M: Medium> Turn<'_, M> {
             }
         }
         let reserve = if removes_only { REMOVE_RESERVE } else { PUT_RESERVE };
-        if let Err(error) = self.make_room(frame_len, reserve) {
+        let staged = self.begin_record(&size, reserve).and_then(|record| self.stage_ops(record, ops, &larges));
+        if staged.is_err() {
             self.abandon_chunks(&larges);
-            return Err(error);
+            return staged;
         }
-        self.stage_record(ops, &larges);
-        self.log.staged_growth += growth;
-        self.log.staged_keys += inserts;
+        self.count_staged(&size);
+        self.settle_if_large()
+    }
+
+    /// Counts what a record adds to the accounts and the index that has been staged, and is not durable already.
+    pub(super) fn count_staged(&mut self, size: &Size) {
+        if !self.log.stage.is_empty() {
+            self.log.staged_growth += size.growth;
+            self.log.staged_keys += size.keys;
+            self.log.staged_chunks += size.chunks;
+        }
+    }
+
+    /// Commits early what is as much as a turn may stage.
+    pub(super) fn settle_if_large(&mut self) -> Result<(), Error> {
         if self.log.stage.bytes.len() >= self.stage_limit() { self.settle() } else { Ok(()) }
     }
 
-    fn stage_limit(&self) -> usize {
+    pub(super) fn stage_limit(&self) -> usize {
         STAGE_LIMIT.min(self.log.frame_limit())
     }
 
@@ -55,10 +71,9 @@ impl<M: Medium> Turn<'_, M> {
         value.len() > self.log.chunk_size()
     }
 
-    /// Checks the limits. Returns the length of the record and what all of it adds to the accounts, in bytes.
-    fn measure(&self, ops: &[Op<'_>]) -> Result<(usize, u64), Error> {
-        let mut frame_len = FRAME_HEADER;
-        let mut growth = 0;
+    /// Checks the limits. Returns what the record takes.
+    fn measure(&self, ops: &[Op<'_>]) -> Result<Size, Error> {
+        let mut size = Size::new();
         for op in ops {
             let (key, value, expires_at_ms) = match *op {
                 Op::Put { key, value, expires_at_ms } => (key, value, expires_at_ms),
@@ -68,32 +83,30 @@ impl<M: Medium> Turn<'_, M> {
             too_large("a value", value.len() as u64, VALUE_LIMIT)?;
             let large = self.is_large(value);
             let value_len = if large { LARGE } else { value.len() };
-            let header = OpHeader { kind: Kind::Put, expires_at_ms, key_len: key.len(), value_len, sequence: 0 };
-            frame_len += header.len();
-            growth += header.cost();
+            size.add(&OpHeader { kind: Kind::Put, expires_at_ms, key_len: key.len(), value_len, sequence: 0 });
             if large {
-                growth += large_cost(&self.division(value));
+                size.growth += large_cost(&self.division(value));
             }
         }
-        too_large("an atomic record", frame_len as u64, self.log.frame_limit() as u64)?;
-        Ok((frame_len, growth))
+        Ok(size)
     }
 
     fn division(&self, value: &[u8]) -> Large {
-        Large { object: self.log.next_sequence, len: value.len() as u64, chunk_size: self.log.chunk_size() as u32 }
+        let chunk_size = self.log.chunk_size() as u32;
+        Large { object: self.log.next_sequence, len: value.len() as u64, chunk_size, ahead: 0 }
     }
 
     /// Makes sure that the index has room for the keys, and the accounts for `growth` bytes more. Returns how many
     /// entries the index gets at most.
     fn admit(&mut self, ops: &[Op<'_>], growth: u64) -> Result<usize, Error> {
         let inserts = self.reserve_index(ops)?;
-        self.admit_growth(ops, growth)?;
+        self.admit_growth(growth, |turn| turn.replaced(ops))?;
         Ok(inserts)
     }
 
     /// Makes sure that the index has room for the keys of `ops`, next to those that are staged. Returns how many are new
     /// at most.
-    fn reserve_index(&mut self, ops: &[Op<'_>]) -> Result<usize, Error> {
+    pub(super) fn reserve_index(&mut self, ops: &[Op<'_>]) -> Result<usize, Error> {
         let mut puts = 0;
         for op in ops {
             if let Op::Put { key, .. } = op {
@@ -117,8 +130,13 @@ impl<M: Medium> Turn<'_, M> {
         }
     }
 
-    /// Makes sure that the accounts have room for `growth` bytes more.
-    fn admit_growth(&mut self, ops: &[Op<'_>], growth: u64) -> Result<(), Error> {
+    /// Makes sure that the accounts have room for `growth` bytes more, of which `replaced` says, when nothing is staged,
+    /// how many take the place of others.
+    pub(super) fn admit_growth(
+        &mut self,
+        growth: u64,
+        replaced: impl FnOnce(&mut Self) -> Result<u64, Error>,
+    ) -> Result<(), Error> {
         let over = |log: &Log, growth: u64| {
             let kept = if log.clear_staged.is_some() { 0 } else { log.live + log.removals };
             kept + log.staged_growth + growth > log.capacity()
@@ -128,6 +146,24 @@ impl<M: Medium> Turn<'_, M> {
         }
         // The exact reckoning: what the staged operations really add, and what these ones will replace.
         self.settle()?;
+        let growth = growth.saturating_sub(replaced(self)?);
+        if self.log.live + growth > self.log.capacity() {
+            return Err(Error::Full);
+        }
+        // What is over the limit is removals that shadow something still. Cleaning every segment once ends that.
+        for _ in 0..2 * self.log.geometry().segments {
+            if !over(self.log, growth) {
+                return Ok(());
+            }
+            if !self.medium.write(|store| self.log.clean_segment(&store, Choice::Oldest))?? {
+                break;
+            }
+        }
+        if over(self.log, growth) { Err(Error::Full) } else { Ok(()) }
+    }
+
+    /// What the values take that `ops` will replace, in bytes.
+    fn replaced(&mut self, ops: &[Op<'_>]) -> Result<u64, Error> {
         let mut replaced = 0;
         for op in ops {
             if let Op::Put { key, .. } = op {
@@ -144,28 +180,21 @@ impl<M: Medium> Turn<'_, M> {
                 };
             }
         }
-        let growth = growth.saturating_sub(replaced);
-        if self.log.live + growth > self.log.capacity() {
-            return Err(Error::Full);
-        }
-        // What is over the limit is removals that shadow something still. Cleaning every segment once ends that.
-        for _ in 0..2 * self.log.geometry().segments {
-            if !over(self.log, growth) {
-                return Ok(());
-            }
-            if !self.medium.write(|store| self.log.clean_segment(&store, Choice::Oldest))?? {
-                break;
-            }
-        }
-        if over(self.log, growth) { Err(Error::Full) } else { Ok(()) }
+        Ok(replaced)
     }
 
     /// Makes sure that what is staged and one more frame fit into free segments, `reserve` of which stay free.
-    fn make_room(&mut self, frame_len: usize, reserve: u32) -> Result<(), Error> {
+    pub(super) fn make_room(&mut self, frame_len: usize, reserve: u32) -> Result<(), Error> {
+        self.clean_until(|log| {
+            let plan = log.planned(frame_len);
+            plan.segments == 0 || log.clear_staged.is_some() || plan.segments + reserve <= log.free
+        })
+    }
+
+    /// Cleans segments until there is `enough` room.
+    pub(super) fn clean_until(&mut self, enough: impl Fn(&Log) -> bool) -> Result<(), Error> {
         for _ in 0..2 * self.log.geometry().segments {
-            let plan = self.log.planned(frame_len);
-            let clears = self.log.clear_staged.is_some();
-            if plan.segments == 0 || clears || plan.segments + reserve <= self.log.free {
+            if enough(self.log) {
                 return Ok(());
             }
             let held = self.log.checkpoint.is_some();
@@ -223,35 +252,25 @@ impl<M: Medium> Turn<'_, M> {
         }
     }
 
-    /// Stages one record. Everything was checked.
-    fn stage_record(&mut self, ops: &[Op<'_>], larges: &[Large]) {
-        let log = &mut *self.log;
+    /// Stages the operations of a record. Everything was checked.
+    fn stage_ops(&mut self, mut record: Record, ops: &[Op<'_>], larges: &[Large]) -> Result<(), Error> {
         let mut larges = larges.iter();
-        let chunk_size = log.chunk_size();
-        let mark = log.stage.begin_frame();
         for op in ops {
             let (kind, key, value, expires_at_ms) = match *op {
                 Op::Put { key, value, expires_at_ms } => (Kind::Put, key, value, expires_at_ms),
                 Op::Remove { key } => (Kind::Remove, key, &[][..], None),
             };
-            let large = if value.len() > chunk_size { larges.next().map(Large::encode) } else { None };
+            let large = if self.is_large(value) { larges.next().map(Large::encode) } else { None };
             let (kind, value) = match &large {
                 Some(large) => (Kind::PutLarge, &large[..]),
                 None => (kind, value),
             };
-            let sequence = log.next_sequence;
-            log.next_sequence += 1;
-            let header = OpHeader { kind, expires_at_ms, key_len: key.len(), value_len: value.len(), sequence };
-            let hash = log.hash(key);
-            log.stage.push(hash, None, &header, key, &[value]);
+            record = self.add(record, kind, key, value, expires_at_ms)?;
         }
-        let frame_len = log.stage.frame_len(&mark);
-        log.plan = log.planned(frame_len);
-        log.stage.end_frame(mark);
-        log.stage.publish_last_frame();
+        self.end_record(record)
     }
 }
 
-fn too_large(what: &'static str, len: u64, limit: u64) -> Result<(), Error> {
+pub(super) fn too_large(what: &'static str, len: u64, limit: u64) -> Result<(), Error> {
     if len > limit { Err(Error::TooLarge { what, len, limit }) } else { Ok(()) }
 }

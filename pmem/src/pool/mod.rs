@@ -15,6 +15,8 @@ mod inspect;
 mod keyspace;
 mod log;
 mod media;
+mod parts;
+mod range;
 mod record;
 mod recover;
 mod repair;
@@ -27,6 +29,7 @@ mod stale;
 mod superblock;
 mod turn;
 mod walk;
+mod writer;
 
 pub use checkpoint::Shutdown;
 pub use inspect::{Inspection, inspect};

@@ -166,6 +166,10 @@ pub(crate) struct Large {
     pub len: u64,
     /// The length of every chunk but the last.
     pub chunk_size: u32,
+    /// By how much the sequence numbers of the chunks that are meant are higher, all together, than if each chunk had
+    /// been written once, in a row from `object` on; the low 32 bits. An older chunk in place of one that is lost does
+    /// not add up.
+    pub ahead: u32,
 }
 
 impl Large {
@@ -174,6 +178,7 @@ impl Large {
         bytes[..8].copy_from_slice(&self.object.to_le_bytes());
         bytes[8..16].copy_from_slice(&self.len.to_le_bytes());
         bytes[16..20].copy_from_slice(&self.chunk_size.to_le_bytes());
+        bytes[20..].copy_from_slice(&self.ahead.to_le_bytes());
         bytes
     }
 
@@ -184,6 +189,7 @@ impl Large {
             object: u64::from_le_bytes(*bytes.first_chunk()?),
             len: u64::from_le_bytes(*bytes[8..].first_chunk()?),
             chunk_size: u32::from_le_bytes(*bytes[16..].first_chunk()?),
+            ahead: u32::from_le_bytes(*bytes[20..].first_chunk()?),
         };
         let sound = large.len <= VALUE_LIMIT && large.chunk_size >= LEAST_CHUNK && large.object < SEQUENCE_LIMIT;
         sound.then_some(large)
@@ -198,6 +204,11 @@ impl Large {
     pub(crate) fn chunk_len(&self, chunk: u32) -> u64 {
         let size = u64::from(self.chunk_size);
         (self.len - u64::from(chunk) * size).min(size)
+    }
+
+    /// What a chunk with this sequence number adds to `ahead`.
+    pub(crate) fn ahead_by(&self, chunk: u32, sequence: u64) -> u32 {
+        (sequence as u32).wrapping_sub(self.object as u32).wrapping_sub(chunk)
     }
 
     /// The key under which one chunk is found.
@@ -374,7 +385,7 @@ mod tests {
 
     #[test]
     fn chunks_cover_a_large_value() {
-        let large = Large { object: 3, len: 100_000, chunk_size: 32 << 10 };
+        let large = Large { object: 3, len: 100_000, chunk_size: 32 << 10, ahead: 8 };
         assert_eq!(Large::decode(&large.encode()), Some(large));
         assert_eq!((0..large.chunks()).map(|chunk| large.chunk_len(chunk)).sum::<u64>(), large.len);
         assert_eq!(Large::decode(&Large { chunk_size: 0, ..large }.encode()), None);

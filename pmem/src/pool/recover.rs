@@ -33,6 +33,8 @@ pub(crate) struct Repairs {
     headers: Vec<(Header, u64)>,
     /// Segments of which nothing counts: their operations are void, or they hold a checkpoint that is not used.
     void: Vec<u32>,
+    /// Parts that count, and whose headers do not say so yet.
+    joined: Vec<u32>,
     /// There is something in the place of a checkpoint's root.
     root: bool,
     /// The place in the head's segment behind which nothing was acknowledged, in bytes from the segment's start.
@@ -126,7 +128,8 @@ impl Log {
         let doubtful = !log.bad.is_empty()
             || !log.report.damage.is_empty()
             || !repairs.headers.is_empty()
-            || !repairs.void.is_empty();
+            || !repairs.void.is_empty()
+            || !repairs.joined.is_empty();
         let mut proven_end = None;
         match log.judge_checkpoint(load, &mut used, doubtful)? {
             Verdict::Sound(sound) if source == Source::Checkpoint => {
@@ -302,6 +305,7 @@ impl Log {
         for (header, place) in repairs.headers.iter().filter(|(_, place)| good(*place)) {
             header.write_at(store, &self.superblock.uuid, *place)?;
         }
+        self.count_parts(store, &repairs.joined)?;
         for segment in repairs.void {
             self.release(store, segment)?;
         }
@@ -330,10 +334,17 @@ impl Log {
         let uuid = self.superblock.uuid;
         let mut used = Vec::new();
         let mut readable = false;
+        let mut parts = Vec::new();
         for index in 0..self.geometry().segments {
             let header = match Header::read(load, &uuid, self.geometry(), index, &self.bad)? {
                 Found::Readable { header, odd } if header.state == State::Used => {
                     used.push((header, odd));
+                    self.segments[index as usize].state = State::Used;
+                    self.free -= 1;
+                    header
+                }
+                Found::Readable { header, .. } if header.state == State::Part => {
+                    parts.push(header);
                     self.segments[index as usize].state = State::Used;
                     self.free -= 1;
                     header
@@ -370,7 +381,12 @@ impl Log {
         if !readable && Header::is_anywhere(load, self.geometry())? {
             return Err(Error::OtherSegments);
         }
-        self.report.segments_used = used.len() as u32;
+        self.report.segments_used = (used.len() + parts.len()) as u32;
+        let (joined, unfinished): (Vec<Header>, Vec<Header>) =
+            parts.into_iter().partition(|part| used.iter().any(|(header, _)| header.joins(part.generation)));
+        repairs.void.extend(unfinished.iter().map(|part| part.index));
+        repairs.joined.extend(joined.iter().map(|part| part.index));
+        used.extend(joined.into_iter().map(|part| (Header { state: State::Used, ..part }, None)));
         used.sort_by_key(|(header, _)| header.generation);
         let newest = used.last().map(|(header, _)| header.generation);
         let mut kept = Vec::new();
@@ -576,21 +592,36 @@ impl Log {
             if self.keys.find_place(hash, place).is_none() {
                 continue;
             }
-            for chunk in 0..large.chunks() {
-                let key = large.chunk_key(chunk);
-                let Some(found) = self.find_chunk(load, &key)? else {
-                    self.note_damage(DamageKind::Value, place, cost);
-                    break;
-                };
-                let hash = self.hash(&key);
-                self.chunks.remove(hash, found.slot);
-                kept.reserve(1, u64::MAX)?;
-                kept.insert(hash, found.place);
-                self.count_live(found.place, found.header.cost());
+            if !self.keep_chunks(load, &large, &mut kept)? {
+                self.note_damage(DamageKind::Value, place, cost);
             }
         }
         self.chunks = kept;
         Ok(())
+    }
+
+    /// Moves the chunks of a value that counts to `kept`. `false`, and nothing moved, if one is missing or in its place
+    /// is an older one.
+    fn keep_chunks(&mut self, load: &impl Load, large: &Large, kept: &mut Index) -> Result<bool, Error> {
+        let mut ahead = 0u32;
+        let mut chunks = Vec::new();
+        for chunk in 0..large.chunks() {
+            let key = large.chunk_key(chunk);
+            let Some(found) = self.find_chunk(load, &key)? else { return Ok(false) };
+            ahead = ahead.wrapping_add(large.ahead_by(chunk, found.header.sequence));
+            dram::push(&mut chunks, (self.hash(&key), found.place, found.header.cost()))?;
+        }
+        if ahead != large.ahead {
+            return Ok(false);
+        }
+        for (hash, place, cost) in chunks {
+            let Some(slot) = self.chunks.find_place(hash, place) else { continue };
+            self.chunks.remove(hash, slot);
+            kept.reserve(1, u64::MAX)?;
+            kept.insert(hash, place);
+            self.count_live(place, cost);
+        }
+        Ok(true)
     }
 }
 

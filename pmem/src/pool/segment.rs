@@ -17,6 +17,8 @@ const USED: [u8; 8] = *b"HFSEGUSE";
 const FREE: [u8; 8] = *b"HFSEGFRE";
 /// First word of a header while the segment holds a part of a checkpoint.
 const CHECKPOINT: [u8; 8] = *b"HFSEGCKP";
+/// First word of a header while the segment holds a part of a record.
+const PART: [u8; 8] = *b"HFSEGPRT";
 /// Bytes of a header.
 pub(crate) const HEADER: u32 = LINE as u32;
 /// Bytes at a segment's end that records never take: a line for the record that ends the segment, and the second
@@ -39,6 +41,8 @@ pub(crate) struct Header {
     pub first_batch: u64,
     /// Operations up to this sequence number are void, wherever they lie: the pool was cleared after them.
     pub cleared_through: u64,
+    /// Parts of this generation or a later one, up to this segment's own, count; 0 for none.
+    pub joined_from: u64,
 }
 
 /// The two headers of a segment, as found.
@@ -55,12 +59,25 @@ pub(crate) enum Found {
 impl Header {
     /// The header of a segment that was never used.
     pub(crate) fn unused(index: u32) -> Header {
-        Header { state: State::Free, index, generation: 0, first_sequence: 0, first_batch: 0, cleared_through: 0 }
+        Header {
+            state: State::Free,
+            index,
+            generation: 0,
+            first_sequence: 0,
+            first_batch: 0,
+            cleared_through: 0,
+            joined_from: 0,
+        }
+    }
+
+    /// Whether this segment's opening made a part of that generation count.
+    pub(crate) fn joins(&self, generation: u64) -> bool {
+        self.joined_from != 0 && (self.joined_from..self.generation).contains(&generation)
     }
 
     /// Whether eight bytes are how a header begins.
     pub(crate) fn looks_like_one(word: &[u8]) -> bool {
-        word == USED || word == FREE || word == CHECKPOINT
+        [USED, FREE, CHECKPOINT, PART].iter().any(|state| word == state)
     }
 
     /// Whether something that looks like a header, of whichever pool, stands in any segment's first line.
@@ -84,6 +101,7 @@ impl Header {
         bytes[24..32].copy_from_slice(&self.first_batch.to_le_bytes());
         bytes[32..40].copy_from_slice(&self.cleared_through.to_le_bytes());
         bytes[40..44].copy_from_slice(&self.index.to_le_bytes());
+        bytes[44..52].copy_from_slice(&self.joined_from.to_le_bytes());
         let checksum = Self::checksum(uuid, &bytes);
         bytes[60..].copy_from_slice(&checksum.to_le_bytes());
         bytes
@@ -102,6 +120,7 @@ impl Header {
             USED => State::Used,
             FREE => State::Free,
             CHECKPOINT => State::Checkpoint,
+            PART => State::Part,
             _ => return None,
         };
         let header = Header {
@@ -111,6 +130,7 @@ impl Header {
             first_sequence: u64_at(16),
             first_batch: u64_at(24),
             cleared_through: u64_at(32),
+            joined_from: u64_at(44),
         };
         let sound = u32_at(60) == Self::checksum(uuid, bytes)
             && header.generation < GENERATION_LIMIT
@@ -190,6 +210,7 @@ impl Header {
             State::Free => &FREE,
             State::Used | State::Quarantined => &USED,
             State::Checkpoint => &CHECKPOINT,
+            State::Part => &PART,
         }
     }
 }
@@ -216,4 +237,6 @@ pub(crate) enum State {
     Checkpoint = 2,
     /// Records, some of which are damaged: never cleaned, so that nothing more is lost and the evidence stays.
     Quarantined = 3,
+    /// A part of a record that is not complete yet.
+    Part = 4,
 }

@@ -113,6 +113,12 @@ impl Stage {
         self.frames.push(StagedFrame { bytes: mark.bytes..self.bytes.len(), ops: mark.ops..self.ops.len() });
     }
 
+    /// Takes the frame begun at `mark` out again.
+    pub(crate) fn drop_frame(&mut self, mark: Mark) {
+        self.bytes.truncate(mark.bytes);
+        self.ops.truncate(mark.ops);
+    }
+
     /// Makes the operations of the last frame what later reads of the turn see.
     pub(crate) fn publish_last_frame(&mut self) {
         let Some(frame) = self.frames.last() else { return };

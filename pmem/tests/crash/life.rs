@@ -26,6 +26,10 @@ impl Random {
 pub enum Step {
     Put(Vec<u8>, Vec<u8>, Option<u64>),
     Remove(Vec<u8>),
+    /// Bytes that a value has from an offset on.
+    Range(Vec<u8>, usize, Vec<u8>),
+    /// Bytes behind a value.
+    Append(Vec<u8>, Vec<u8>),
     /// An atomic record: values to set and keys (without a value) to remove, in order.
     Atomic(Vec<(Vec<u8>, Option<Vec<u8>>)>),
     Clear,
@@ -80,7 +84,9 @@ impl Mix {
         if random.next(1000) < self.clears {
             return Step::Clear;
         }
-        match random.next(20) {
+        match random.next(24) {
+            20..=21 => Step::Range(self.key(random), random.next(self.largest) as usize, self.value(random)),
+            22..=23 => Step::Append(self.key(random), self.value(random)),
             0..=11 => {
                 let expiry = (random.next(4) == 0).then(|| random.next(1 << 40));
                 Step::Put(self.key(random), self.value(random), expiry)
@@ -115,6 +121,8 @@ impl Step {
         match self {
             Step::Put(key, value, expiry) => turn.put(key, value, *expiry),
             Step::Remove(key) => turn.remove(key).map(drop),
+            Step::Range(key, offset, bytes) => turn.put_range(key, *offset as u64, bytes).map(drop),
+            Step::Append(key, bytes) => turn.append(key, bytes).map(drop),
             Step::Atomic(ops) => {
                 let ops: Vec<_> = ops
                     .iter()
@@ -134,6 +142,8 @@ impl Step {
         match self {
             Step::Put(key, value, expiry) => drop(model.insert(key.clone(), (value.clone(), *expiry))),
             Step::Remove(key) => drop(model.remove(key)),
+            Step::Range(key, offset, bytes) => change(model, key, |_| *offset, bytes),
+            Step::Append(key, bytes) => change(model, key, |len| len, bytes),
             Step::Atomic(ops) => {
                 for (key, value) in ops {
                     match value {
@@ -145,6 +155,16 @@ impl Step {
             Step::Clear => model.clear(),
             Step::Settle => {}
         }
+    }
+}
+
+/// Puts bytes into a value; none of them leave it as it is.
+fn change(model: &mut Model, key: &[u8], offset: impl FnOnce(usize) -> usize, bytes: &[u8]) {
+    if !bytes.is_empty() {
+        let (value, _) = model.entry(key.to_vec()).or_default();
+        let offset = offset(value.len());
+        value.resize(value.len().max(offset + bytes.len()), 0);
+        value[offset..offset + bytes.len()].copy_from_slice(bytes);
     }
 }
 

@@ -97,6 +97,70 @@ fn large_values_survive_a_power_cut_anywhere() {
     });
 }
 
+/// Small changes of values that lie in chunks, one after another and with others between.
+#[test]
+fn changes_of_large_values_survive_a_power_cut_anywhere() {
+    let mix = Mix { keys: 2, largest: 9000, steps: 3, clears: 5 };
+    explore("changes", 10, mix, |random| {
+        let memory = formatted(1 << 20, 9);
+        let mut pool = Pool::open(&memory).unwrap();
+        let mut model = Model::new();
+        for number in 0..mix.keys {
+            let step = Step::Put(format!("key-{number}").into_bytes(), vec![1; 20_000], Some(number));
+            take_turn(&mut pool, &[step], &mut model, |_| {});
+        }
+        drop(pool);
+        let change = |random: &mut Random| {
+            let bytes = vec![random.next(256) as u8; 1 + random.next(300) as usize];
+            match random.next(4) {
+                0 => Step::Append(mix.key(random), bytes),
+                1 => Step::Put(b"other".to_vec(), bytes, None),
+                _ => Step::Range(mix.key(random), random.next(20_000) as usize, bytes),
+            }
+        };
+        let turn = |random: &mut Random| Act::Turn((0..1 + random.next(4)).map(|_| change(random)).collect());
+        let mut acts: Vec<_> = (0..6).map(|_| turn(random)).collect();
+        acts.insert(3, if random.next(2) == 0 { Act::Reopen } else { Act::Restart });
+        Life::live(&memory, Begin::Open, model, &acts)
+    });
+}
+
+/// Records that are longer than a frame, and changes of large values that are: parts of them are written, and count
+/// together or not at all.
+#[test]
+fn long_records_survive_a_power_cut_anywhere() {
+    let mix = Mix { keys: 40, largest: 3000, steps: 3, clears: 10 };
+    explore("long records", 10, mix, |random| {
+        let turn = |random: &mut Random| {
+            let mut steps = vec![Step::Put(mix.key(random), mix.value(random), None)];
+            if random.next(2) == 0 {
+                let op = |random: &mut Random| {
+                    let len = 1000 + random.next(2500) as usize;
+                    (mix.key(random), (random.next(6) != 0).then(|| vec![random.next(256) as u8; len]))
+                };
+                // Sometimes in more than one segment, and with values that lie in chunks.
+                let mut ops: Vec<_> = (0..20 + random.next(40)).map(|_| op(random)).collect();
+                ops.push((mix.key(random), Some(vec![random.next(256) as u8; 10_000])));
+                steps.push(Step::Atomic(ops));
+            } else {
+                steps.push(Step::Put(b"large".to_vec(), vec![1; 50_000], Some(3)));
+                let bytes = vec![random.next(256) as u8; 36_000 + random.next(20_000) as usize];
+                steps.push(Step::Range(b"large".to_vec(), random.next(30_000) as usize, bytes));
+                steps.push(Step::Append(b"large".to_vec(), vec![7; random.next(6000) as usize]));
+            }
+            steps.push(Step::Remove(mix.key(random)));
+            Act::Turn(steps)
+        };
+        let mut acts = vec![turn(random), turn(random)];
+        acts.extend(mix.acts(random, 1));
+        acts.push(turn(random));
+        let life = Life::live(&formatted(1 << 20, 9), Begin::Open, Model::new(), &acts);
+        let begins_part = |event: &&Event| matches!(event, Event::Store { bytes, .. } if bytes == b"HFSEGPRT");
+        assert!(life.events.iter().filter(begins_part).count() > 1, "records went into frames, or were refused");
+        life
+    });
+}
+
 /// The log's head is placed at every distance from its segment's end, so that ends, marks and the opening of the next
 /// segment fall in every way.
 #[test]

@@ -38,3 +38,56 @@ fn randomkey_over_expired_keys_costs_a_fence_a_turn() {
     assert!((3..=20).contains(&turns), "{turns} turns");
     assert_eq!(client.send("dbsize"), ":0|");
 }
+
+/// A request with these arguments.
+fn request(arguments: &[&[u8]]) -> Vec<u8> {
+    let mut request = format!("*{}\r\n", arguments.len()).into_bytes();
+    for argument in arguments {
+        request.extend(format!("${}\r\n", argument.len()).into_bytes());
+        request.extend_from_slice(argument);
+        request.extend_from_slice(b"\r\n");
+    }
+    request
+}
+
+#[test]
+fn setrange_append_and_setbit_on_a_large_value_write_what_changes() {
+    let mut client = Harness::new();
+    let value = vec![b'v'; 2 << 20];
+    assert_eq!(client.bytes(&request(&[b"set", b"k", &value, b"ex", b"100"])), b"+OK\r\n");
+    let (_, stored) = cost(&mut client, "setrange k 1000000 x\r\n");
+    assert!(stored < 10_000, "{stored}");
+    let (_, stored) = cost(&mut client, &"setrange k 1000001 y\r\n".repeat(64));
+    assert!(stored < 64 * 10_000, "{stored}");
+    let (_, stored) = cost(&mut client, &"append k end\r\n".repeat(100));
+    assert!(stored < 100 * 1000, "{stored}");
+    let (_, stored) = cost(&mut client, "setbit k 16000000 1\r\nbitfield k set u8 0 65\r\n");
+    assert!(stored < 2 * 10_000, "{stored}");
+    assert_eq!(client.send("getrange k 999999 1000002"), "$4|vxyv|");
+    assert_eq!(client.send("getrange k -4 -1"), "$4|dend|");
+    assert_eq!(client.send("strlen k"), format!(":{}|", (2 << 20) + 300));
+    assert_eq!(client.send("ttl k"), ":100|");
+    assert_eq!(client.send("append new value"), ":5|");
+    assert_eq!(client.bytes(&request(&[b"append", b"empty", b""])), b":0\r\n");
+    assert_eq!(client.send("exists empty"), ":1|");
+    assert_eq!(client.send("setrange fresh 3 x"), ":4|");
+}
+
+/// As many pairs as a request takes are one step, whatever their values' lengths.
+#[test]
+fn mset_of_many_pairs_and_of_long_values_is_taken() {
+    let mut client = Harness::new();
+    let names: Vec<String> = (0..10_000).map(|number| format!("key:{number}")).collect();
+    let value = [b'v'; 100];
+    let pairs = names.iter().flat_map(|name| [name.as_bytes(), &value[..]]);
+    let all: Vec<&[u8]> = [&b"mset"[..]].into_iter().chain(pairs).collect();
+    assert_eq!(client.bytes(&request(&all)), b"+OK\r\n");
+    assert_eq!(client.send("dbsize"), ":10000|");
+    assert_eq!(client.bytes(&request(&[&[&b"msetnx"[..]], &all[1..]].concat())), b":0\r\n");
+    assert_eq!(client.send("flushall"), "+OK|");
+    let value = vec![b'v'; 30_000];
+    let pairs = names[..40].iter().flat_map(|name| [name.as_bytes(), &value[..]]);
+    let long: Vec<&[u8]> = [&b"msetnx"[..]].into_iter().chain(pairs).collect();
+    assert_eq!(client.bytes(&request(&long)), b":1\r\n");
+    assert_eq!(client.send("strlen key:39"), ":30000|");
+}

@@ -30,16 +30,11 @@ impl<M: Medium> Context<'_, '_, M> {
 
     /// The key's value, left in `state.value`, and its properties.
     pub fn read(&mut self, key: &[u8]) -> Result<Option<Meta>, Failure> {
-        self.read_with_room(key, |length| length)
-    }
-
-    /// The same; `state.value` has room for as many bytes as `room` says of the value's length.
-    pub fn read_with_room(&mut self, key: &[u8], room: impl FnOnce(usize) -> usize) -> Result<Option<Meta>, Failure> {
         self.state.value.clear();
         self.state.reserve_value(FIRST)?;
         let found = self.turn.get_range(key, 0, FIRST as u64, &mut self.state.value)?;
         let length = found.map_or(0, |meta| meta.len as usize);
-        self.state.reserve_value(room(length).max(length))?;
+        self.state.reserve_value(length)?;
         if length > FIRST {
             self.turn.get_range(key, FIRST as u64, u64::MAX, &mut self.state.value)?;
         }
@@ -94,16 +89,9 @@ impl<M: Medium> Context<'_, '_, M> {
     /// Writes `patch` over a key's value from byte `offset` on, after zeros where the value ends before; returns the
     /// length that it has then.
     pub fn overwrite(&mut self, key: &[u8], offset: usize, patch: &[u8]) -> Result<usize, Failure> {
-        let end = offset + patch.len();
-        let expires = self.read_with_room(key, |length| length.max(end))?.and_then(|meta| meta.expires_at_ms);
-        let value = &mut self.state.value;
-        if value.len() < end {
-            value.resize(end, 0);
-        }
-        value[offset..end].copy_from_slice(patch);
-        let length = value.len();
-        self.put_value(key, expires)?;
-        Ok(length)
+        // One that has expired is gone.
+        self.find(key)?;
+        Ok(self.turn.put_range(key, offset as u64, patch)? as usize)
     }
 
     /// Stores what is in `state.value`.
@@ -114,8 +102,8 @@ impl<M: Medium> Context<'_, '_, M> {
         stored
     }
 
-    /// Removes keys; says how many existed. A power cut finds all of them or none, except when they are more than a
-    /// record of the pool takes, which is thousands: deleting must always work, so these are removed one by one.
+    /// Removes keys; says how many existed. A power cut finds all of them or none, except when the pool has no room for a
+    /// record of that: deleting must always work, so these are removed one by one.
     pub fn remove_all<'k>(&mut self, keys: impl Iterator<Item = &'k [u8]>) -> Result<usize, Failure> {
         let mut there = BTreeSet::new();
         for key in keys {
@@ -131,7 +119,7 @@ impl<M: Medium> Context<'_, '_, M> {
         if !there.is_empty() {
             let removals: Vec<Op<'_>> = there.iter().map(|&key| Op::Remove { key }).collect();
             match self.turn.atomically(&removals) {
-                Err(pmem::Error::TooLarge { .. }) => {
+                Err(pmem::Error::Full) => {
                     for key in &there {
                         self.turn.remove(key)?;
                     }

@@ -84,15 +84,17 @@ fn set_pairs<M: Medium>(context: &mut Context<'_, '_, M>, request: Request<'_>, 
 /// `APPEND key value`
 pub fn append<M: Medium>(context: &mut Context<'_, '_, M>, request: Request<'_>) -> Outcome {
     let (key, suffix) = (request.get(1), request.get(2));
-    let most = context.state.limits.parser.argument;
-    let room = |length: usize| (length + suffix.len()).min(most);
-    let expires = context.read_with_room(key, room)?.and_then(|meta| meta.expires_at_ms);
-    if context.state.value.len() + suffix.len() > most {
+    let Some(meta) = context.find(key)? else {
+        context.put(key, suffix, None)?;
+        context.reply.integer(suffix.len() as i64);
+        return Ok(());
+    };
+    if meta.len + suffix.len() as u64 > context.state.limits.parser.argument as u64 {
         return Err(TOO_LONG);
     }
-    context.state.value.extend_from_slice(suffix);
-    context.reply.integer(context.state.value.len() as i64);
-    context.put_value(key, expires)
+    let length = context.turn.append(key, suffix)?;
+    context.reply.integer(length as i64);
+    Ok(())
 }
 
 /// `STRLEN key`

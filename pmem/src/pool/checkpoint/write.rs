@@ -53,7 +53,7 @@ impl Log {
             return Ok(why);
         }
         // The root is of a *close*, so there must be room for one.
-        let head = self.head_with_room(store, LEAST_FRAME as u32)?;
+        let head = self.head_with_room(store, LEAST_FRAME as u32, State::Used)?;
         self.write_mark(store, Kind::Close, &[])?;
         self.closed = true;
         match self.plan_checkpoint() {
@@ -169,6 +169,7 @@ impl Log {
                 first_sequence: self.next_sequence,
                 first_batch: self.next_batch,
                 cleared_through: self.cleared_through,
+                joined_from: 0,
             },
         ));
         Ok(headers)

@@ -90,25 +90,80 @@ pub(super) const MUTANTS: &[Mutant] = &[
     ),
     mutant(
         "turn: an atomic record is a frame for each operation",
-        &[
-            edit(
-                "atomic.rs",
-                "",
-                "log.stage.push(hash, None, &header, key, &[value]);",
-                "CODE
-            if MUTANT && log.stage.frame_len(&mark) > 0 {
-                log.stage.end_frame(mark);
+        &[edit(
+            "writer.rs",
+            "",
+            "log.stage.push(hash, None, &header, key, &[value]);",
+            "CODE
+            if MUTANT && record.parts.is_none() {
+                log.stage.end_frame(record.frame);
                 log.stage.publish_last_frame();
-                mark = log.stage.begin_frame();
+                record.frame = log.stage.begin_frame();
             }",
-            ),
-            edit(
-                "atomic.rs",
-                "let chunk_size = log.chunk_size();\n",
-                "let mark = log.stage.begin_frame();",
-                "let mut mark = log.stage.begin_frame();",
-            ),
-        ],
+        )],
+    ),
+    mutant(
+        "turn: chunks of a changed value are a record of their own",
+        &[edit(
+            "writer.rs",
+            "",
+            "log.stage.push(hash, None, &header, key, &[value]);",
+            "if MUTANT && kind == Kind::PutLarge && record.parts.is_none() {
+                log.stage.end_frame(record.frame);
+                log.stage.publish_last_frame();
+                record.frame = log.stage.begin_frame();
+            }
+            CODE",
+        )],
+    ),
+    // Parts of long records.
+    mutant(
+        "parts: they count as soon as they are written",
+        &[edit(
+            "parts.rs",
+            "self.write_batch(store, &mut stage, first, ",
+            "State::Part",
+            "if MUTANT { State::Used } else { CODE }",
+        )],
+    ),
+    mutant(
+        "parts: no segment joins them",
+        &[edit(
+            "parts.rs",
+            "self.open_segment(store, State::Used, ",
+            "parts.first_generation",
+            "if MUTANT { 0 } else { CODE }",
+        )],
+    ),
+    mutant(
+        "parts: their headers do not follow",
+        &[edit("parts.rs", "", "self.count_parts(store, &self.parts())?;", GONE)],
+    ),
+    mutant(
+        "parts: their first headers follow before the second ones",
+        &[edit("parts.rs", "for position in ", "[1, 0]", "if MUTANT { [0, 1] } else { CODE }")],
+    ),
+    mutant(
+        "parts: recovery counts all of them",
+        &[edit(
+            "segment.rs",
+            "",
+            "self.joined_from != 0 && (self.joined_from..self.generation).contains(&generation)",
+            "(MUTANT || (CODE))",
+        )],
+    ),
+    mutant(
+        "parts: recovery counts none of them",
+        &[edit(
+            "segment.rs",
+            "",
+            "self.joined_from != 0 && (self.joined_from..self.generation).contains(&generation)",
+            "!MUTANT && (CODE)",
+        )],
+    ),
+    mutant(
+        "parts: an older chunk in place of one that is lost",
+        &[edit("recover.rs", "", "if ahead != large.ahead {", "if !MUTANT && ahead != large.ahead {")],
     ),
     // Records.
     mutant(
@@ -218,7 +273,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         &[edit(
             "append.rs",
             "self.cleared_through = through;\n",
-            "self.open_segment(store)?;",
+            "self.open_segment(store, State::Used, 0)?;",
             "
             if MUTANT {
                 for segment in 0..self.geometry().segments {

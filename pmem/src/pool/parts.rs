@@ -1,0 +1,143 @@
+//! Records that are too long for a frame: their operations lie in *parts*, segments of their own, which count all
+//! together or not at all.
+//!
+//! The parts are written, and ended, like other segments, but their headers say that they do not count yet. Then a
+//! segment is opened whose header names the first of them: the word that makes it used makes them count. Afterwards
+//! their own headers follow, so that nothing depends on that segment any more. Recovery finishes that, or frees the
+//! parts that no segment names.
+
+use alloc::vec::Vec;
+
+use crate::error::Error;
+use crate::medium::{LINE, Store};
+use crate::pool::dram::NoRoom;
+use crate::pool::log::{Log, Peek};
+use crate::pool::record::{FRAME_HEADER, Kind};
+use crate::pool::segment::{HEADER, Header, State};
+
+/// A frame of a part ends when it is longer than this, in bytes; in small segments sooner.
+const PART_FRAME: usize = 32 << 10;
+
+/// The parts of a record that is being written.
+#[derive(Debug, Default)]
+pub(crate) struct Parts {
+    first_generation: u64,
+    /// The hash of each operation's key, and the place.
+    ops: Vec<(u64, u64)>,
+    bytes: u64,
+}
+
+impl Parts {
+    /// Bytes of frames written.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+}
+
+impl Log {
+    /// A frame of a part ends when it is longer than this, in bytes.
+    pub(crate) fn part_frame(&self) -> usize {
+        PART_FRAME.min(self.frame_limit() / 8)
+    }
+
+    /// How many segments the parts of a record take at most whose length and longest operation have so many bytes.
+    pub(crate) fn segments_for_parts(&self, len: u64, longest: u64) -> u64 {
+        let room = u64::from(self.batch_limit() - HEADER);
+        // At a segment's end the length of a frame may be left unused, and at each batch's a line.
+        let unused = (self.part_frame() + FRAME_HEADER) as u64 + longest + room / 64;
+        // A frame's header, for every so many bytes.
+        let headers = len / self.part_frame() as u64 * FRAME_HEADER as u64;
+        (len + headers).div_ceil(room.saturating_sub(unused).max(1))
+    }
+
+    /// Begins to write parts: no segment takes other records until they are joined or given up.
+    pub(crate) fn begin_parts(&mut self, store: &impl Store) -> Result<Parts, Error> {
+        if let Some(head) = self.head {
+            self.seal(store, head.at)?;
+        }
+        Ok(Parts { first_generation: self.next_generation, ..Parts::default() })
+    }
+
+    /// Makes the frames staged durable, as parts. Nothing enters the index.
+    pub(crate) fn write_parts(&mut self, store: &impl Store, parts: &mut Parts) -> Result<(), Error> {
+        parts.ops.try_reserve(self.stage.ops.len()).map_err(|_| NoRoom)?;
+        let mut stage = core::mem::take(&mut self.stage);
+        let mut first = 0;
+        while first < stage.frames.len() {
+            let (start, last) = self.write_batch(store, &mut stage, first, State::Part)?;
+            let from = stage.frames[first].bytes.start;
+            for op in &stage.ops[stage.frames[first].ops.start..stage.frames[last - 1].ops.end] {
+                parts.ops.push((op.hash, start + (op.at - from) as u64));
+            }
+            first = last;
+        }
+        parts.bytes += stage.bytes.len() as u64;
+        stage.clear();
+        self.stage = stage;
+        Ok(())
+    }
+
+    /// Makes all parts count, in one step, and puts what they say into the index.
+    pub(crate) fn join_parts(&mut self, store: &impl Store, parts: Parts) -> Result<(), Error> {
+        if self.free == 0 {
+            self.abandon_parts(store)?;
+            return Err(Error::Full);
+        }
+        if let Some(head) = self.head {
+            self.seal(store, head.at)?;
+        }
+        self.open_segment(store, State::Used, parts.first_generation)?;
+        self.count_parts(store, &self.parts())?;
+        let mut key = Vec::new();
+        for (hash, place) in parts.ops {
+            // What cannot be read any more, an instant after it was written, is found by the next opening.
+            let Ok(Some(Peek { header, .. })) = self.peek(store, place, 0) else { continue };
+            key.clear();
+            let len = header.key_len + if header.kind == Kind::PutLarge { header.value_len } else { 0 };
+            if self.append(store, place + header.key_at() as u64, len, &mut key).is_ok() {
+                let (key, value) = key.split_at(header.key_len);
+                self.settle_op(store, hash, &header, key, value, place);
+            }
+        }
+        self.replan();
+        Ok(())
+    }
+
+    /// Lets the headers of parts say that they count. The first header decides, so the second one goes first: at no time
+    /// does one that counts contradict.
+    pub(crate) fn count_parts(&mut self, store: &impl Store, segments: &[u32]) -> Result<(), Error> {
+        for position in [1, 0] {
+            for segment in segments {
+                let place = Header::places(self.geometry(), *segment)[position];
+                if self.bad.within(&(place..place + LINE)).is_none() {
+                    Header { state: State::Used, ..Header::unused(*segment) }.write_state(store, place)?;
+                }
+            }
+            store.fence();
+        }
+        for segment in segments {
+            let segment = &mut self.segments[*segment as usize];
+            if segment.state == State::Part {
+                segment.state = State::Used;
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives up parts that will not be joined: their segments are free again.
+    pub(crate) fn abandon_parts(&mut self, store: &impl Store) -> Result<(), Error> {
+        self.head = None;
+        for segment in self.parts() {
+            self.release(store, segment)?;
+        }
+        store.fence();
+        self.replan();
+        Ok(())
+    }
+
+    /// The segments that are parts now.
+    fn parts(&self) -> Vec<u32> {
+        let parts = (0..).zip(&self.segments).filter(|(_, segment)| segment.state == State::Part);
+        parts.map(|(index, _)| index).collect()
+    }
+}

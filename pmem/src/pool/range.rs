@@ -1,0 +1,194 @@
+//! Changing a part of a value: of one that lies in chunks, only those that change are written.
+//!
+//! They keep their object and their numbers, and a record has them together with the *put large* that counts from then
+//! on, so all of them count or none.
+
+use alloc::vec::Vec;
+use core::ops::Range;
+
+use crate::error::Error;
+use crate::medium::Medium;
+use crate::pool::Op;
+use crate::pool::atomic::too_large;
+use crate::pool::clean::PUT_RESERVE;
+use crate::pool::dram;
+use crate::pool::record::{CHUNK_KEY, Kind, LARGE, Large, OpHeader, VALUE_LIMIT};
+use crate::pool::turn::Turn;
+use crate::pool::writer::{Record, Size};
+
+/// What a key has before its value is changed.
+#[derive(Clone, Copy, Debug, Default)]
+struct Before {
+    len: u64,
+    expires_at_ms: Option<u64>,
+    /// How the value is divided, if it lies in chunks.
+    large: Option<Large>,
+    /// What the operation that sets it takes, in bytes.
+    cost: u64,
+}
+
+/// A change of a value that lies in chunks afterwards.
+#[derive(Clone, Copy, Debug)]
+struct Change<'a> {
+    key: &'a [u8],
+    before: Before,
+    /// How the value is divided afterwards.
+    large: Large,
+    /// The first chunk that is written, and the one behind the last.
+    chunks: (u32, u32),
+    offset: u64,
+    bytes: &'a [u8],
+}
+
+impl<M: Medium> Turn<'_, M> {
+    /// Replaces the bytes of the key's value from `offset` on, and keeps its expiry. The value grows as far as needed,
+    /// with zeros up to `offset`; a key that is not there has the empty one. Returns its length.
+    ///
+    /// Of a large value, parts of 32 KiB (less in a small pool) are written that the bytes touch, and not the others.
+    pub fn put_range(&mut self, key: &[u8], offset: u64, bytes: &[u8]) -> Result<u64, Error> {
+        let before = self.before(key)?;
+        self.change(key, before, offset, bytes)
+    }
+
+    /// Adds bytes at the end of the key's value, as [`Self::put_range`] does.
+    pub fn append(&mut self, key: &[u8], bytes: &[u8]) -> Result<u64, Error> {
+        let before = self.before(key)?;
+        self.change(key, before, before.len, bytes)
+    }
+
+    fn before(&mut self, key: &[u8]) -> Result<Before, Error> {
+        self.prepare(key)?;
+        let Some(current) = self.current(key)? else { return Ok(Before::default()) };
+        let header = current.header();
+        let large = self.large_of(&current)?;
+        let len = large.map_or(header.value_len as u64, |large| large.len);
+        Ok(Before { len, expires_at_ms: header.expires_at_ms, large, cost: header.cost() })
+    }
+
+    fn change(&mut self, key: &[u8], before: Before, offset: u64, bytes: &[u8]) -> Result<u64, Error> {
+        let Before { len, expires_at_ms, large, .. } = before;
+        if bytes.is_empty() {
+            return Ok(len);
+        }
+        let end = offset.saturating_add(bytes.len() as u64);
+        too_large("a key", key.len() as u64, self.log.key_limit() as u64)?;
+        too_large("a value", end, VALUE_LIMIT)?;
+        let new_len = len.max(end);
+        let chunk_size = self.log.chunk_size() as u32;
+        if new_len <= u64::from(chunk_size) {
+            let value = self.patched(key, 0..new_len, len, offset, bytes)?;
+            self.put(key, &value, expires_at_ms)?;
+            return Ok(new_len);
+        }
+        let (large, chunks) = match large {
+            Some(large) if large.chunk_size == chunk_size => {
+                let first = (offset.min(len) / u64::from(chunk_size)) as u32;
+                (Large { len: new_len, ..large }, (first, end.div_ceil(u64::from(chunk_size)) as u32))
+            }
+            _ => {
+                let large = Large { object: self.log.next_sequence, len: new_len, chunk_size, ahead: 0 };
+                (large, (0, large.chunks()))
+            }
+        };
+        self.write_change(&Change { key, before, large, chunks, offset, bytes })?;
+        Ok(new_len)
+    }
+
+    fn write_change(&mut self, change: &Change<'_>) -> Result<(), Error> {
+        let Change { key, before, large, .. } = *change;
+        let op =
+            |kind, expires_at_ms, key_len, value_len| OpHeader { kind, expires_at_ms, key_len, value_len, sequence: 0 };
+        let mut size = Size::new();
+        size.add(&op(Kind::PutLarge, before.expires_at_ms, key.len(), LARGE));
+        for chunk in change.chunks.0..change.chunks.1 {
+            size.add(&op(Kind::Chunk, None, CHUNK_KEY, large.chunk_len(chunk) as usize));
+        }
+
+        size.keys = self.reserve_index(&[Op::Put { key, value: &[], expires_at_ms: None }])?;
+        self.admit_growth(size.growth, |turn| turn.replaced_by(change))?;
+        let mut record = self.begin_record(&size, PUT_RESERVE)?;
+        let mut ahead = large.ahead;
+        for chunk in change.chunks.0..change.chunks.1 {
+            record = self.write_chunk(record, change, chunk, &mut ahead)?;
+        }
+        let value = Large { ahead, ..large }.encode();
+        record = self.add(record, Kind::PutLarge, key, &value, before.expires_at_ms)?;
+        self.end_record(record)?;
+        self.count_staged(&size);
+        self.settle_if_large()
+    }
+
+    /// Writes a chunk as it is after the change.
+    fn write_chunk(
+        &mut self,
+        record: Record,
+        change: &Change<'_>,
+        chunk: u32,
+        ahead: &mut u32,
+    ) -> Result<Record, Error> {
+        let Change { key, before, large, offset, bytes, .. } = *change;
+        let start = u64::from(chunk) * u64::from(large.chunk_size);
+        let content = self.patched(key, start..start + large.chunk_len(chunk), before.len, offset, bytes);
+        let (content, old) = match content.and_then(|content| Ok((content, self.sequence_of(change, chunk)?))) {
+            Ok(found) => found,
+            Err(error) => return Err(self.abandon_record(&record, error)),
+        };
+        let without = old.map_or(0, |old| large.ahead_by(chunk, old));
+        *ahead = ahead.wrapping_sub(without).wrapping_add(large.ahead_by(chunk, self.log.next_sequence));
+        self.add(record, Kind::Chunk, &large.chunk_key(chunk), &content, None)
+    }
+
+    /// The sequence number of the chunk that the change replaces, if it does.
+    fn sequence_of(&mut self, change: &Change<'_>, chunk: u32) -> Result<Option<u64>, Error> {
+        let Some(large) = change.before.large.filter(|large| large.object == change.large.object) else {
+            return Ok(None);
+        };
+        if chunk >= large.chunks() {
+            return Ok(None);
+        }
+        let key = large.chunk_key(chunk);
+        if let Some((header, _)) = self.log.stage.latest_chunk(self.log.hash(&key), &key) {
+            return Ok(Some(header.sequence));
+        }
+        self.log.ready_chunks(&self.reader, &large, chunk..chunk + 1)?;
+        let found = self.log.find_chunk(&self.reader, &key)?;
+        Ok(found.map(|found| found.header.sequence))
+    }
+
+    /// Bytes of a value of `len` bytes as they are after `bytes` were put at `offset`.
+    fn patched(
+        &mut self,
+        key: &[u8],
+        range: Range<u64>,
+        len: u64,
+        offset: u64,
+        bytes: &[u8],
+    ) -> Result<Vec<u8>, Error> {
+        let size = (range.end - range.start) as usize;
+        let mut part = dram::with_room(size)?;
+        let end = offset + bytes.len() as u64;
+        // What is replaced as a whole is not read.
+        if range.start < len && !(offset <= range.start && end >= range.end.min(len)) {
+            self.get_range(key, range.start, size as u64, &mut part)?;
+        }
+        part.resize(size, 0);
+        let (from, to) = (offset.clamp(range.start, range.end), end.clamp(range.start, range.end));
+        let new = &bytes[(from - offset.min(from)) as usize..][..(to - from) as usize];
+        part[(from - range.start) as usize..(to - range.start) as usize].copy_from_slice(new);
+        Ok(part)
+    }
+
+    /// What a change takes the place of, in bytes, when nothing is staged.
+    fn replaced_by(&mut self, change: &Change<'_>) -> Result<u64, Error> {
+        let Before { large, cost, .. } = change.before;
+        let Some(large) = large else { return Ok(cost) };
+        let kept = large.object == change.large.object;
+        let written = change.chunks.0..change.chunks.1;
+        let replaced = (0..large.chunks()).filter(|chunk| !kept || written.contains(chunk));
+        let chunk_cost = |chunk| {
+            let value_len = large.chunk_len(chunk) as usize;
+            OpHeader { kind: Kind::Chunk, expires_at_ms: None, key_len: CHUNK_KEY, value_len, sequence: 0 }.cost()
+        };
+        Ok(cost + replaced.map(chunk_cost).sum::<u64>())
+    }
+}

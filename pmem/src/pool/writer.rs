@@ -1,0 +1,155 @@
+//! Writing one record: as a frame, staged with the others of the turn, or, if it is too long for a frame, in parts
+//! that lie in segments of their own and count together (`parts`).
+
+use crate::error::Error;
+use crate::medium::Medium;
+use crate::pool::parts::Parts;
+use crate::pool::record::{FRAME_HEADER, Kind, OpHeader};
+use crate::pool::stage::Mark;
+use crate::pool::turn::Turn;
+
+/// What a record takes, in bytes.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Size {
+    /// Its length as one frame.
+    pub len: usize,
+    /// The longest of its operations.
+    pub longest: usize,
+    /// What all of it adds to the accounts, its chunks that are written before it too.
+    pub growth: u64,
+    /// How many keys enter the index, at most.
+    pub keys: usize,
+    /// How many of its own operations are chunks.
+    pub chunks: usize,
+}
+
+impl Size {
+    /// A record without operations.
+    pub(super) fn new() -> Size {
+        Size { len: FRAME_HEADER, longest: 0, growth: 0, keys: 0, chunks: 0 }
+    }
+
+    /// Adds an operation.
+    pub(super) fn add(&mut self, header: &OpHeader) {
+        self.len += header.len();
+        self.longest = self.longest.max(header.len());
+        self.growth += header.cost();
+        self.chunks += usize::from(header.kind == Kind::Chunk);
+    }
+}
+
+/// A record that is being written. All that is staged while it is belongs to it.
+#[derive(Debug)]
+pub(super) struct Record {
+    frame: Mark,
+    parts: Option<Parts>,
+}
+
+impl<M: Medium> Turn<'_, M> {
+    /// Begins a record, and makes room for it.
+    pub(super) fn begin_record(&mut self, size: &Size, reserve: u32) -> Result<Record, Error> {
+        if size.len <= self.log.frame_limit() {
+            self.make_room(size.len, reserve)?;
+            self.reserve_entries(size)?;
+            return Ok(Record { frame: self.log.stage.begin_frame(), parts: None });
+        }
+        self.settle()?;
+        // One more, for the segment that joins them.
+        let segments = self.log.segments_for_parts(size.len as u64, size.longest as u64) + 1;
+        self.clean_until(|log| u64::from(log.free) >= segments + u64::from(reserve))?;
+        self.reserve_entries(size)?;
+        let parts = self.medium.write(|store| self.log.begin_parts(&store))??;
+        Ok(Record { frame: self.log.stage.begin_frame(), parts: Some(parts) })
+    }
+
+    /// Makes sure that the index has room for what the record adds to it, next to what is staged.
+    fn reserve_entries(&mut self, size: &Size) -> Result<(), Error> {
+        let keys = self.log.reserve_keys(self.log.staged_keys + size.keys);
+        let chunks = self.log.reserve_chunks(self.log.staged_chunks + size.chunks);
+        keys.and(chunks).map_err(|_| Error::IndexFull)
+    }
+
+    /// Adds an operation. After an error the record is given up.
+    pub(super) fn add(
+        &mut self,
+        mut record: Record,
+        kind: Kind,
+        key: &[u8],
+        value: &[u8],
+        expires_at_ms: Option<u64>,
+    ) -> Result<Record, Error> {
+        let log = &mut *self.log;
+        let sequence = log.next_sequence;
+        log.next_sequence += 1;
+        let header = OpHeader { kind, expires_at_ms, key_len: key.len(), value_len: value.len(), sequence };
+        let hash = log.hash(key);
+        log.stage.push(hash, None, &header, key, &[value]);
+        if let Some(parts) = &mut record.parts
+            && self.log.stage.frame_len(&record.frame) > self.log.part_frame()
+        {
+            self.log.stage.end_frame(record.frame);
+            if self.log.stage.bytes.len() >= self.stage_limit()
+                && let Err(error) = self.write_parts(parts)
+            {
+                return Err(self.give_up_parts(error));
+            }
+            record.frame = self.log.stage.begin_frame();
+        }
+        Ok(record)
+    }
+
+    /// Ends a record: it is staged as one frame, or, if it has parts, durable. After an error it is given up.
+    pub(super) fn end_record(&mut self, record: Record) -> Result<(), Error> {
+        let Record { frame, parts } = record;
+        let Some(mut parts) = parts else {
+            self.log.plan = self.log.planned(self.log.stage.frame_len(&frame));
+            self.log.stage.end_frame(frame);
+            self.log.stage.publish_last_frame();
+            return Ok(());
+        };
+        self.log.stage.end_frame(frame);
+        if let Err(error) = self.write_parts(&mut parts) {
+            return Err(self.give_up_parts(error));
+        }
+        let joined = self.medium.write(|store| {
+            let bytes = parts.bytes();
+            self.log.join_parts(&store, parts)?;
+            self.log.maintain(&store, bytes)
+        });
+        match joined.map_err(Error::from).and_then(|joined| joined) {
+            Ok(()) => Ok(()),
+            Err(Error::Full) => Err(Error::Full),
+            // Whether they count is known to the next opening.
+            Err(error) => {
+                self.log.stale_uncertain = true;
+                self.log.lost.get_or_insert_with(|| error.clone());
+                Err(error)
+            }
+        }
+    }
+
+    /// Gives up a record whose rest will not come, because of `error`.
+    pub(super) fn abandon_record(&mut self, record: &Record, error: Error) -> Error {
+        self.log.stage.drop_frame(record.frame);
+        if record.parts.is_some() { self.give_up_parts(error) } else { error }
+    }
+
+    fn give_up_parts(&mut self, error: Error) -> Error {
+        self.log.stage.clear();
+        let given_up = self.medium.write(|store| self.log.abandon_parts(&store));
+        match given_up.map_err(Error::from).and_then(|result| result) {
+            Ok(()) => error,
+            // What is durable is as it was, but what is free is not known any more.
+            Err(failed) => {
+                self.log.lost.get_or_insert_with(|| failed.clone());
+                failed
+            }
+        }
+    }
+
+    /// Makes the frames staged durable, as parts.
+    fn write_parts(&mut self, parts: &mut Parts) -> Result<(), Error> {
+        self.log.ready_for_staged(&self.reader)?;
+        self.medium.write(|store| self.log.write_parts(&store, parts))?
+    }
+}
