@@ -67,7 +67,7 @@ pub(crate) struct Heap(TalcLock<RawIrqLock<class::Heap>, FrameSource>);
 
 /// The heap of the whole image. Its lock disables interrupts, so that a thread is never preempted while holding it;
 /// interrupt handlers do not allocate.
-#[global_allocator]
+#[cfg_attr(not(feature = "own-allocator"), global_allocator)]
 pub(crate) static HEAP: Heap = Heap(TalcLock::new(FrameSource { end: None, grown: 0 }));
 
 impl Heap {
