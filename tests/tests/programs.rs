@@ -271,6 +271,24 @@ fn endless(way: &str) -> (Machine, PathBuf) {
     (machine, image)
 }
 
+#[test]
+fn a_program_all_of_whose_threads_wait_for_ever_is_told_once() {
+    for processors in [1, 2] {
+        let mut options = machine("crash", &["stuck"]);
+        options.smp = processors;
+        let image = options.image.clone();
+        let machine = Machine::start(options, None).unwrap();
+        let told = |line: &str| line.ends_with("for another thread's end").then_some(());
+        assert_eq!(machine.console().wait_for_line(PATIENCE, told), Some(()), "{:?}", machine.console().lines());
+        assert_eq!(machine.wait(Duration::from_millis(500)), None);
+        machine.press_power_button().unwrap();
+        let outcome = outcome(&machine, &image);
+        outcome.expect_exit(0).expect_text("a lock, a condition, a channel or park");
+        outcome.expect_text("for a descriptor, and there is no network card");
+        assert_eq!(outcome.count("holdfast: every thread of the program waits"), 1, "{outcome}");
+    }
+}
+
 /// From outside, as a management console sends it.
 #[test]
 fn an_injected_nmi_ends_nothing() {

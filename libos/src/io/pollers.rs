@@ -9,7 +9,7 @@ static EVENTS: AtomicU64 = AtomicU64::new(0);
 /// A device has something for whoever comes first.
 static DEVICE: AtomicBool = AtomicBool::new(false);
 static SLEEPING: AtomicU32 = AtomicU32::new(0);
-static QUEUE: WaitQueue = WaitQueue::new();
+static QUEUE: WaitQueue = WaitQueue::for_descriptors();
 
 /// The number of publications until now, to be passed to [`Sleeper::sleep`] after looking at the objects.
 pub fn events() -> u64 {

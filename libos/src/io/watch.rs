@@ -10,12 +10,23 @@ use crate::task::{Held, TimedOut, WaitQueue};
 ///
 /// Pollers are woken through one queue for all of them, but only by objects that they asked about: each notes the
 /// interest here when it looks, and a publication that matches takes the note away again.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Watch {
     ready: AtomicU16,
     interest: AtomicU16,
     blocked: AtomicU32,
     queue: WaitQueue,
+}
+
+impl Default for Watch {
+    fn default() -> Self {
+        Self {
+            ready: AtomicU16::new(0),
+            interest: AtomicU16::new(0),
+            blocked: AtomicU32::new(0),
+            queue: WaitQueue::for_descriptors(),
+        }
+    }
 }
 
 impl Signal for Watch {

@@ -57,7 +57,7 @@ pub use lossy::LinkFaults;
 #[cfg(target_os = "hermit")]
 pub use resolve::resolve;
 #[cfg(target_os = "hermit")]
-pub(crate) use service::{accounts, interrupts};
+pub(crate) use service::{accounts, has_card, interrupts};
 #[cfg(target_os = "hermit")]
 pub use service::{connection_limit, drain, init, poll_returns, pump, settle};
 #[cfg(target_os = "hermit")]

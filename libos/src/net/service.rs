@@ -66,7 +66,9 @@ static IS_POLLED: AtomicBool = AtomicBool::new(false);
 /// The card's interrupts until now.
 static INTERRUPTS: AtomicU64 = AtomicU64::new(0);
 /// Wakes those who wait for an address.
-static ADDRESS: WaitQueue = WaitQueue::new();
+static ADDRESS: WaitQueue = WaitQueue::for_descriptors();
+/// There is a card.
+static HAS_CARD: AtomicBool = AtomicBool::new(false);
 
 /// smoltcp's clock.
 fn instant(ns: u64) -> Instant {
@@ -87,6 +89,7 @@ pub fn init() {
     match card::take().and_then(|found| found.start(interrupt)) {
         None => kprintln!("holdfast: no network card; this machine can talk only to itself"),
         Some(running) => {
+            HAS_CARD.store(true, Ordering::Relaxed);
             IS_POLLED.store(!running.has_interrupts, Ordering::Relaxed);
             if !running.has_interrupts {
                 kprintln!("holdfast: the network card has no interrupts and is polled");
@@ -113,6 +116,11 @@ pub fn init() {
     }
     *STACK.lock() = Some(stack);
     task::spawn_kernel("net", run);
+}
+
+/// Whether there is a network card.
+pub(crate) fn has_card() -> bool {
+    HAS_CARD.load(Ordering::Relaxed)
 }
 
 /// The card's interrupt handler.

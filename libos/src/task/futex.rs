@@ -5,6 +5,7 @@ use core::sync::atomic::{AtomicU32, Ordering};
 use intrusive_collections::LinkedList;
 
 use super::scheduler;
+use super::stuck::{For, Forever};
 use super::thread::{State, WaitAdapter, current};
 use crate::sync::{IrqLock, class, might_sleep};
 use crate::trace::layout::why;
@@ -47,6 +48,7 @@ pub fn futex_wait(word: &AtomicU32, expected: u32, deadline: Option<u64>) -> Res
         thread.set(State::Waiting);
         waiters.push_back(thread.clone());
     }
+    let _forever = Forever::begin(&thread, For::Futex, deadline);
     if let Some(deadline) = deadline {
         thread.timer.arm(deadline);
     }

@@ -13,6 +13,8 @@ mod scheduler;
 #[cfg(target_os = "hermit")]
 mod std_name;
 #[cfg(target_os = "hermit")]
+mod stuck;
+#[cfg(target_os = "hermit")]
 mod thread;
 #[cfg(target_os = "hermit")]
 mod timer;

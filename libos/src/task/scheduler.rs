@@ -26,6 +26,7 @@ use core::sync::atomic::Ordering;
 use intrusive_collections::LinkedList;
 
 use super::queue::{Class, ReadyQueue};
+use super::stuck;
 use super::thread::{Role, RunAdapter, State, Thread, ThreadId, current, current_ref, find};
 use super::timer;
 use crate::arch::percpu::{MAX_CPUS, PerCpu};
@@ -172,7 +173,13 @@ pub(crate) fn become_idle() -> ! {
             // Whoever makes a thread ready takes the lock and sees this. Interrupts are disabled until the CPU waits
             // for them, so the call is not missed.
             queue.idle |= 1 << cpu.id;
+            let all_rest = queue.idle.count_ones() as usize == percpu::online_count();
             drop(queue);
+            if all_rest && stuck::is_news() {
+                interrupts::restore(true);
+                stuck::tell();
+                continue;
+            }
             shootdown::rest();
             cpu::wait_for_interrupt();
         }

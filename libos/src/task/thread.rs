@@ -11,6 +11,7 @@ use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU8, AtomicU32, AtomicU64, 
 use intrusive_collections::{LinkedListAtomicLink, intrusive_adapter};
 
 use super::scheduler;
+use super::stuck::{self, Waiting};
 use super::timer::Timer;
 use super::tls::Tls;
 use super::wait::WaitQueue;
@@ -94,6 +95,8 @@ pub struct Thread {
     pub(crate) record: Record,
     /// How many things this thread holds that others wait for and that only it can give back: see [`Held`].
     held: AtomicU32,
+    /// What it waits for without a deadline.
+    pub(super) waiting: Waiting,
     /// The last error that a call of this thread returned, positive.
     pub(crate) errno: AtomicI32,
 }
@@ -163,6 +166,7 @@ impl Thread {
             rights_interrupted: AtomicU32::new(Rights::CLOSED.bits()),
             record: Record::new(),
             held: AtomicU32::new(0),
+            waiting: Waiting::new(),
             errno: AtomicI32::new(0),
         }))
     }
@@ -175,6 +179,11 @@ impl Thread {
     /// The name that this library gave the thread; see [`with_name`] for the program's.
     pub fn name(&self) -> &'static str {
         self.name
+    }
+
+    /// Whether it is one of the program's.
+    pub(super) fn is_programs(&self) -> bool {
+        self.role != Role::Library
     }
 
     /// The CPU to which it is pinned.
@@ -317,6 +326,11 @@ pub(crate) fn count() -> usize {
     THREADS.lock().len()
 }
 
+/// Shows `see` every thread that has not ended, with its place in the list.
+pub(super) fn for_each(mut see: impl FnMut(usize, &Thread)) {
+    THREADS.lock().values().enumerate().for_each(|(number, thread)| see(number, thread));
+}
+
 /// The thread with this identifier, unless it has ended.
 pub(super) fn find(id: ThreadId) -> Option<Arc<Thread>> {
     THREADS.lock().get(&id).cloned()
@@ -341,6 +355,9 @@ pub(crate) fn spawn(
         (*thread.saved.get()).stack_pointer = switch::prepare(top, begin, alloc::boxed::Box::into_raw(start).addr());
     }
     let id = thread.id;
+    if thread.is_programs() {
+        stuck::count_thread(true);
+    }
     THREADS.lock().insert(id, thread.clone());
     scheduler::ready(&thread);
     Ok(id)
@@ -380,6 +397,9 @@ pub(super) fn exit() -> ! {
     thread.record.settle(Rights::CLOSED);
     thread.timer.cancel();
     THREADS.lock().remove(&thread.id);
+    if thread.is_programs() {
+        stuck::count_thread(false);
+    }
     thread.set(State::Finished);
     thread.exited.wake_all();
     scheduler::leave(thread)

@@ -6,6 +6,7 @@ use core::sync::atomic::{AtomicU64, Ordering};
 use intrusive_collections::LinkedList;
 
 use super::scheduler;
+use super::stuck::{For, Forever};
 use super::thread::{State, Thread, WaitAdapter, current};
 use crate::sync::{IrqLock, class, might_sleep};
 use crate::time;
@@ -19,13 +20,24 @@ pub struct TimedOut;
 pub struct WaitQueue {
     /// Counts wakes, so that one between looking at the condition and joining the queue is not lost.
     wakes: AtomicU64,
+    /// What is waited for here.
+    what: For,
     waiters: IrqLock<LinkedList<WaitAdapter>, class::Waiters>,
 }
 
 impl WaitQueue {
     /// A queue with nobody in it.
     pub const fn new() -> Self {
-        Self { wakes: AtomicU64::new(0), waiters: IrqLock::new(LinkedList::new(WaitAdapter::NEW)) }
+        Self::of(For::Thread)
+    }
+
+    /// A queue of those who wait for a descriptor, which may become ready by what comes from outside.
+    pub const fn for_descriptors() -> Self {
+        Self::of(For::Descriptor)
+    }
+
+    const fn of(what: For) -> Self {
+        Self { wakes: AtomicU64::new(0), what, waiters: IrqLock::new(LinkedList::new(WaitAdapter::NEW)) }
     }
 
     /// Waits until `condition` gives a value. It is evaluated at first and after each wake, with no lock held.
@@ -63,10 +75,12 @@ impl WaitQueue {
                 thread.set(State::Waiting);
                 waiters.push_back(thread.clone());
             }
+            let forever = Forever::begin(&thread, self.what, deadline);
             if let Some(deadline) = deadline {
                 thread.timer.arm(deadline);
             }
             scheduler::block(why::QUEUE);
+            drop(forever);
             if deadline.is_some() {
                 thread.timer.cancel();
             }

@@ -27,6 +27,7 @@ mod guest {
             "exit" => process::exit(7),
             "exit-in-thread" => drop(thread::spawn(|| process::exit(9)).join()),
             "nmi" => stray_nmis(),
+            "stuck" => stuck(),
             "panic" => panic!("as told"),
             "panic-in-thread" => drop(thread::spawn(|| panic!("as told, in a thread")).join()),
             "abort" => process::abort(),
@@ -74,6 +75,22 @@ mod guest {
     }
 
     /// Prints what it was started with.
+    /// A thread waits for another one, that one for a lock that nobody gives back, and a third for a connection.
+    fn stuck() {
+        thread::spawn(|| {
+            let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+            listener.accept().map(drop).unwrap();
+        });
+        let waits = thread::spawn(|| {
+            loop {
+                // Not yet for ever: nothing is to be said of this.
+                thread::park_timeout(std::time::Duration::from_millis(50));
+                thread::park();
+            }
+        });
+        waits.join().unwrap();
+    }
+
     /// Sends every CPU non-maskable interrupts that nobody has a handler for.
     fn stray_nmis() {
         let count = || libos::accounts::Accounts::now().unexpected_nmis;
