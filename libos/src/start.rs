@@ -57,6 +57,14 @@ pub(crate) extern "C" fn start(start_info: u64) -> ! {
         ));
     };
     let (command_line, rsdp) = (info.command_line(), info.rsdp());
+    let ram = info.ram().map(|range| range.end - range.start).sum::<u64>();
+    if ram + mm::FIRMWARE_RAM < mm::LEAST_RAM {
+        refuse(format_args!(
+            "this machine has {} of RAM, and needs {}; give it more (under QEMU: -m 64M, with xtask: --memory 64M)",
+            units::Bytes(ram),
+            units::Bytes(mm::LEAST_RAM)
+        ));
+    }
     HOST_FILES.call_once(|| info.module());
     let mode =
         arch::paging::mode(cmdline::paging(command_line)).unwrap_or_else(|error| refuse(format_args!("{error}")));

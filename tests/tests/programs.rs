@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use holdfast_tests::machine::{Outcome, PATIENCE, machine, outcome, run};
 use xtask::qemu::{Exit, Machine};
+use xtask::size::MIB;
 
 const SOURCE: &str = "tests/programs/src/bin/crash.rs";
 const MAIN: &str = "\"main\" on cpu 0";
@@ -269,6 +270,16 @@ fn endless(way: &str) -> (Machine, PathBuf) {
         machine.console().wait_for_line(PATIENCE, |line| (line.strip_prefix("crash: ") == Some(way)).then_some(()));
     assert_eq!(begun, Some(()), "{:?}", machine.console().lines());
     (machine, image)
+}
+
+#[test]
+fn a_machine_with_too_little_memory_is_refused_with_the_least_that_there_has_to_be() {
+    assert_eq!(xtask::qemu::LEAST_MEMORY, libos::mm::LEAST_RAM);
+    for megabytes in [14, 48] {
+        let mut options = machine("crash", &["return"]);
+        options.memory = megabytes * MIB;
+        run(options).expect_exit(104).expect_text("of RAM, and needs 64.0 MiB");
+    }
 }
 
 #[test]

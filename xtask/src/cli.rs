@@ -7,7 +7,7 @@ use anyhow::{Result, bail};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use xtask::apps;
-use xtask::qemu::{Accelerator, FaultPolicy, HostFile, MachineOptions, Network, Protection};
+use xtask::qemu::{Accelerator, FaultPolicy, HostFile, LEAST_MEMORY, MachineOptions, Network, Protection};
 use xtask::run::RunOptions;
 use xtask::setup::toolchain::Choice;
 use xtask::size;
@@ -318,8 +318,6 @@ enum NetworkArgument {
 
 /// As many processors as libos runs on.
 const MOST_PROCESSORS: i64 = 64;
-/// The least RAM that a guest can do anything with.
-const LEAST_MEMORY: u64 = 64 * size::MIB;
 
 impl RunArguments {
     /// The options that these arguments ask for.

@@ -6,7 +6,7 @@ use core::sync::atomic::{AtomicBool, Ordering};
 use hermit_abi::{EFD_CLOEXEC, EFD_NONBLOCK, EFD_SEMAPHORE, stat};
 
 use super::errno::{Errno, result};
-use super::fd::open;
+use super::fd::{open, room};
 use super::object::Object;
 use crate::io::{Counter, Parts, PartsMut, Ready, Signal, Watch};
 use crate::sync::{IrqLock, class};
@@ -88,6 +88,9 @@ impl Object for EventFd {
 extern "C" fn sys_eventfd(value: u64, flags: i16) -> i32 {
     if flags & !(EFD_SEMAPHORE | EFD_NONBLOCK | EFD_CLOEXEC) != 0 {
         return result(Err(Errno::EINVAL));
+    }
+    if let Err(error) = room() {
+        return result(Err(error));
     }
     let counter = Counter::new(value, flags & EFD_SEMAPHORE != 0);
     let watch = Watch::default();

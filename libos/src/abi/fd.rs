@@ -12,6 +12,7 @@ use super::errno::{Errno, result};
 use super::object::Object;
 use super::stdio::{Input, Output};
 use crate::io::{Full, Parts, PartsMut, Table};
+use crate::mm::{CALL_ROOM, has_room};
 use crate::sync::{Mutex, class};
 
 /// The most descriptors that can be open: more than there can be connections.
@@ -42,6 +43,11 @@ pub(crate) fn open_count() -> usize {
 /// The object that a descriptor names.
 pub(super) fn object(fd: i32) -> Result<Arc<dyn Object>, Errno> {
     with_table(|table| table.get(fd).cloned()).ok_or(Errno::EBADF)
+}
+
+/// Fails while memory is too short for what a call makes beside what it was asked for.
+pub(super) fn room() -> Result<(), Errno> {
+    if has_room(CALL_ROOM) { Ok(()) } else { Err(Errno::ENOMEM) }
 }
 
 /// Gives an object a descriptor not below `from`.

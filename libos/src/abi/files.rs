@@ -10,7 +10,7 @@ use hermit_abi::{
 };
 
 use super::errno::{Errno, result};
-use super::fd::{object, open};
+use super::fd::{object, open, room};
 use super::object::Object;
 use crate::fs::{self, About, Error, Kind, Open, OpenOptions, Whence};
 use crate::io::{Parts, PartsMut, Ready};
@@ -152,6 +152,7 @@ unsafe extern "C" fn sys_open(path: *const c_char, flags: i32, mode: i32) -> i32
             if flags & !KNOWN != 0 || access == O_WRONLY | O_RDWR {
                 return Err(Errno::EINVAL);
             }
+            room()?;
             let file = fs::with(|tree, now| tree.open(path, &options, now))?;
             open(Arc::new(File(file)), 0)
         })

@@ -16,7 +16,7 @@ use hermit_abi::{
 
 use self::address::{read_address, write_address};
 use super::errno::{Errno, result};
-use super::fd::{bytes, bytes_mut, count, object, open};
+use super::fd::{bytes, bytes_mut, count, object, open, room};
 use super::object::Object;
 use crate::io::{Parts, PartsMut, Ready};
 use crate::net::{self, Domain, Halves, Kind, Socket};
@@ -106,7 +106,7 @@ extern "C" fn sys_socket(domain: i32, kind: i32, protocol: i32) -> i32 {
         _ => return result(Err(Errno::EPROTONOSUPPORT)),
     };
     socket.set_nonblocking(kind & SOCK_NONBLOCK != 0);
-    result(open(Arc::new(socket), 0))
+    result(room().and_then(|()| open(Arc::new(socket), 0)))
 }
 
 /// Gives a socket its own address.
@@ -117,13 +117,19 @@ extern "C" fn sys_socket(domain: i32, kind: i32, protocol: i32) -> i32 {
 unsafe extern "C" fn sys_bind(fd: i32, address: *const sockaddr, len: socklen_t) -> i32 {
     // SAFETY: the caller's.
     let address = unsafe { read_address(address, len) };
-    result(with_socket(fd, |socket| Ok(socket.bind(address?).map(|()| 0)?)))
+    result(with_socket(fd, |socket| {
+        room()?;
+        Ok(socket.bind(address?).map(|()| 0)?)
+    }))
 }
 
 /// Accepts connections from now on.
 #[unsafe(no_mangle)]
 extern "C" fn sys_listen(fd: i32, backlog: i32) -> i32 {
-    result(with_socket(fd, |socket| Ok(socket.listen(usize::try_from(backlog).unwrap_or(0)).map(|()| 0)?)))
+    result(with_socket(fd, |socket| {
+        room()?;
+        Ok(socket.listen(usize::try_from(backlog).unwrap_or(0)).map(|()| 0)?)
+    }))
 }
 
 /// Takes a connection that waits; its descriptor. The peer's address is written to `address`.
@@ -133,6 +139,7 @@ extern "C" fn sys_listen(fd: i32, backlog: i32) -> i32 {
 #[unsafe(no_mangle)]
 unsafe extern "C" fn sys_accept(fd: i32, address: *mut sockaddr, len: *mut socklen_t) -> i32 {
     result(with_socket(fd, |socket| {
+        room()?;
         let (accepted, peer) = socket.accept()?;
         // SAFETY: the caller's.
         unsafe { write_address(peer, address, len) }?;
@@ -148,7 +155,10 @@ unsafe extern "C" fn sys_accept(fd: i32, address: *mut sockaddr, len: *mut sockl
 unsafe extern "C" fn sys_connect(fd: i32, address: *const sockaddr, len: socklen_t) -> i32 {
     // SAFETY: the caller's.
     let address = unsafe { read_address(address, len) };
-    result(with_socket(fd, |socket| Ok(socket.connect(address?).map(|()| 0)?)))
+    result(with_socket(fd, |socket| {
+        room()?;
+        Ok(socket.connect(address?).map(|()| 0)?)
+    }))
 }
 
 /// Closes halves of a connection.

@@ -92,10 +92,10 @@ macro_rules! abi_functions {
             sys_lseek(Std) "moves a file's position; where it is" "EBADF, EINVAL, ESPIPE (not a file)";
             sys_fstat(Std, Libc) "describes what is open" "EBADF, EFAULT";
             sys_fsync(Abi) "always fails: no file here is stored anywhere; what is to last belongs in `pmem::Device`" "EBADF, ENOSYS";
-            sys_eventfd(Mio, Polling, Libc) "makes a counter to wake a poller with; its descriptor" "EINVAL, EMFILE";
+            sys_eventfd(Mio, Polling, Libc) "makes a counter to wake a poller with; its descriptor" "EINVAL, EMFILE, ENOMEM";
             sys_poll(Std, Mio, Polling, Libc) "waits until descriptors are ready; how many are, 0 after the time. Fails with exactly -1, since `std` takes every other number for success" "EFAULT, EINVAL";
             // Files
-            sys_open(Std, Libc) "opens a file or a directory; the descriptor" "ENOENT, ENOTDIR, EISDIR, EEXIST, EACCES, EINVAL, ENOSPC, EMFILE, ENAMETOOLONG, EFAULT";
+            sys_open(Std, Libc) "opens a file or a directory; the descriptor" "ENOENT, ENOTDIR, EISDIR, EEXIST, EACCES, EINVAL, ENOSPC, EMFILE, ENAMETOOLONG, EFAULT, ENOMEM";
             sys_stat(Std, Libc) "describes what a path names" "ENOENT, ENOTDIR, ENAMETOOLONG, EFAULT";
             sys_lstat(Std, Libc) "as `sys_stat`: there are no symbolic links" "as `sys_stat`";
             sys_mkdir(Std, Libc) "makes a directory" "ENOENT, ENOTDIR, EEXIST, ENOSPC, ENAMETOOLONG, EFAULT";
@@ -103,11 +103,11 @@ macro_rules! abi_functions {
             sys_unlink(Std, Libc) "removes a file's name; who has it open keeps it" "ENOENT, ENOTDIR, EISDIR, EACCES, ENAMETOOLONG, EFAULT";
             sys_getdents64(Std, Libc) "lists an open directory; how many bytes, 0 after its end" "EBADF, EFAULT, ENOTDIR, EINVAL (the buffer does not hold all of it)";
             // Sockets
-            sys_socket(Std, Mio, Libc) "makes a socket; its descriptor" "EAFNOSUPPORT, EPROTONOSUPPORT, EINVAL, EMFILE, ENOBUFS";
-            sys_bind(Std, Mio, Libc) "gives a socket its address" "EBADF, ENOTSOCK, EFAULT, EINVAL, EAFNOSUPPORT, EADDRINUSE, EADDRNOTAVAIL";
-            sys_listen(Std, Mio, Libc) "accepts connections from now on" "EBADF, ENOTSOCK, EINVAL, EOPNOTSUPP, EADDRINUSE";
-            sys_accept(Std, Mio, Libc) "takes a connection that has come in; its descriptor" "EBADF, ENOTSOCK, EFAULT, EINVAL, EAGAIN, EMFILE, EOPNOTSUPP, ECONNABORTED";
-            sys_connect(Std, Mio, Libc) "connects" "EBADF, ENOTSOCK, EFAULT, EINVAL, EAFNOSUPPORT, EISCONN, EALREADY, EINPROGRESS, ECONNREFUSED, ETIMEDOUT, ENETUNREACH, EHOSTUNREACH, EADDRNOTAVAIL";
+            sys_socket(Std, Mio, Libc) "makes a socket; its descriptor" "EAFNOSUPPORT, EPROTONOSUPPORT, EINVAL, EMFILE, ENOBUFS, ENOMEM";
+            sys_bind(Std, Mio, Libc) "gives a socket its address" "EBADF, ENOTSOCK, EFAULT, EINVAL, EAFNOSUPPORT, EADDRINUSE, EADDRNOTAVAIL, ENOMEM";
+            sys_listen(Std, Mio, Libc) "accepts connections from now on" "EBADF, ENOTSOCK, EINVAL, EOPNOTSUPP, EADDRINUSE, ENOMEM";
+            sys_accept(Std, Mio, Libc) "takes a connection that has come in; its descriptor" "EBADF, ENOTSOCK, EFAULT, EINVAL, EAGAIN, EMFILE, EOPNOTSUPP, ECONNABORTED, ENOMEM";
+            sys_connect(Std, Mio, Libc) "connects" "EBADF, ENOTSOCK, EFAULT, EINVAL, EAFNOSUPPORT, EISCONN, EALREADY, EINPROGRESS, ECONNREFUSED, ETIMEDOUT, ENETUNREACH, EHOSTUNREACH, EADDRNOTAVAIL, ENOMEM";
             sys_shutdown(Std, Libc) "closes one direction of a connection, or both" "EBADF, ENOTSOCK, EINVAL, ENOTCONN";
             sys_send(Std, Libc) "as `sys_write`, with flags" "as `sys_write`; ENOTSOCK, EDESTADDRREQ, EMSGSIZE";
             sys_sendto(Std, Libc) "sends a datagram to an address" "as `sys_send`; EAFNOSUPPORT, EINVAL, EACCES, ENETUNREACH, ECONNREFUSED, EHOSTUNREACH";

@@ -38,8 +38,22 @@ pub(crate) use {
     stack::{Stack, StackError, most as most_stacks, unused_bytes as unused_stack_bytes},
 };
 
+use alloc::vec::Vec;
 #[cfg(target_os = "hermit")]
 use core::ops::Range;
+
+/// The least RAM of a machine: with less, what serves a few clients does not fit. `cargo xtask run` has the same number.
+pub const LEAST_RAM: u64 = 64 << 20;
+/// What of it the firmware may keep for itself.
+pub const FIRMWARE_RAM: u64 = 2 << 20;
+
+/// What a call may need of memory beside what it was asked for: its objects, and entries of tables.
+pub const CALL_ROOM: usize = 32 << 10;
+
+/// Whether the heap has so many bytes in one piece. Small things that are allocated right afterwards will not fail.
+pub fn has_room(bytes: usize) -> bool {
+    Vec::<u8>::new().try_reserve_exact(bytes).is_ok()
+}
 
 /// Takes charge of the RAM in `usable`, except what lies in `reserved`, then builds the page tables, of this mode, and
 /// loads them.

@@ -15,6 +15,7 @@ use super::resize::{MOST_UNREAD, Nursery, Standing};
 use super::sequence::{Received, Sent};
 use super::slab::Id;
 use crate::io::{Ready, Signal};
+use crate::mm::{CALL_ROOM, has_room};
 
 /// The least bytes of buffer each way: what a connection has that rests while others need memory.
 pub const LEAST_BUFFER: usize = 1024;
@@ -168,7 +169,12 @@ impl<S: Signal> Connection<S> {
         (receive, send): (usize, usize),
         now: Instant,
     ) -> Option<Self> {
-        let mut socket = Socket::new(SocketBuffer::new(buffer(receive)?), SocketBuffer::new(buffer(send)?));
+        let buffers = (buffer(receive)?, buffer(send)?);
+        // And for the connection itself, and its places in the tables.
+        if !has_room(CALL_ROOM) {
+            return None;
+        }
+        let mut socket = Socket::new(SocketBuffer::new(buffers.0), SocketBuffer::new(buffers.1));
         socket.set_ack_delay(Some(ACK_DELAY));
         let keep_alive = KeepAlive::default();
         // Before the handshake: set on a connection that is up, smoltcp would ask at once.

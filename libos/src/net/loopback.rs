@@ -7,6 +7,8 @@ use alloc::vec::Vec;
 use smoltcp::phy::{self, ChecksumCapabilities, Device, DeviceCapabilities, Medium};
 use smoltcp::time::Instant;
 
+use crate::mm::{CALL_ROOM, has_room};
+
 /// Packets on their way are bounded, as on a wire; TCP waits when there is no room.
 const CAPACITY: usize = 256;
 
@@ -34,7 +36,7 @@ impl Device for Loopback {
     }
 
     fn transmit(&mut self, _now: Instant) -> Option<Sender<'_>> {
-        (self.packets.len() < CAPACITY).then_some(Sender(self))
+        (self.packets.len() < CAPACITY && has_room(CALL_ROOM)).then_some(Sender(self))
     }
 
     fn capabilities(&self) -> DeviceCapabilities {

@@ -56,10 +56,12 @@ impl Wire {
         packet.set_window_len(window_there);
     }
 
-    /// An Ethernet frame that came in, as the socket understands it; `None`: as it is.
-    pub fn translate_in(&self, frame: &[u8]) -> Option<Vec<u8>> {
-        let at = segment(frame).filter(|_| self.shift != 0)?;
-        let mut frame = frame.to_vec();
+    /// An Ethernet frame that came in, as the socket understands it; empty: as it is. `None` when memory is short.
+    pub fn translate_in(&self, original: &[u8]) -> Option<Vec<u8>> {
+        let mut frame = Vec::new();
+        let Some(at) = segment(original).filter(|_| self.shift != 0) else { return Some(frame) };
+        frame.try_reserve_exact(original.len()).ok()?;
+        frame.extend_from_slice(original);
         let mut packet = TcpPacket::new_checked(&mut frame[at..]).ok()?;
         if packet.ack() {
             let number = packet.ack_number().0;

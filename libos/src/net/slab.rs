@@ -28,6 +28,13 @@ impl<T> Slab<T> {
         self.len
     }
 
+    /// Makes room for one more entry; `false` when memory is short.
+    pub fn reserve(&mut self) -> bool {
+        // As much for the list of those that are free, which every entry comes to in the end.
+        let free = self.free.try_reserve(self.slots.len() + 1 - self.free.len().min(self.slots.len())).is_ok();
+        free && (!self.free.is_empty() || self.slots.try_reserve(1).is_ok())
+    }
+
     /// Adds an entry.
     pub fn insert(&mut self, value: T) -> Id {
         self.len += 1;

@@ -9,6 +9,7 @@ mod listeners;
 mod room;
 mod rounds;
 
+use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::vec::Vec;
 
@@ -35,7 +36,7 @@ const MAX_TIME_WAIT: usize = 32;
 
 /// All sockets.
 pub struct Table<S: Signal> {
-    pub connections: Slab<Connection<S>>,
+    pub connections: Slab<Box<Connection<S>>>,
     by_tuple: BTreeMap<Tuple, Id>,
     pub listeners: Slab<Listener<S>>,
     listener_ports: Ports,
@@ -97,7 +98,7 @@ impl<S: Signal> Table<S> {
     /// Adds a connection, found from now on by the frames that name its tuple.
     pub fn insert(&mut self, connection: Connection<S>) -> Id {
         let tuple = connection.tuple;
-        let id = self.connections.insert(connection);
+        let id = self.connections.insert(Box::new(connection));
         self.by_tuple.insert(tuple, id);
         self.count_buffers(id);
         id
@@ -197,7 +198,7 @@ impl<S: Signal> Table<S> {
                 while self.time_wait.len() > MAX_TIME_WAIT {
                     let Some(oldest) = self.time_wait.pop_front() else { break };
                     let leaves =
-                        |c: &Connection<S>| c.seen == State::TimeWait && matches!(c.owner, Owner::Nobody { .. });
+                        |c: &Box<Connection<S>>| c.seen == State::TimeWait && matches!(c.owner, Owner::Nobody { .. });
                     if self.connections.get(oldest).is_some_and(leaves) {
                         self.discard(oldest);
                     }

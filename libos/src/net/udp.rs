@@ -218,6 +218,9 @@ impl<S: Signal> Datagrams<S> {
 
     /// Opens a socket. The caller has made sure that `local` is free and its port not zero.
     pub fn bind(&mut self, local: Local, settings: Settings, signal: Arc<S>) -> Result<Id, Error> {
+        if !self.entries.reserve() {
+            return Err(Error::NoBuffers);
+        }
         let mut entry = Entry {
             local,
             pair: Pair::default(),

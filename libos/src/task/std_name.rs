@@ -1,6 +1,6 @@
 //! The names that `std` gives to its threads. It passes none to the operating system on this target.
 //!
-//! The one place where this library calls `std`, and knows something of its inside. `std` keeps a thread's handle,
+//! The one place where this library knows something of the inside of `std`. `std` keeps a thread's handle,
 //! which has the name, in the thread-local variable `std::thread::current::CURRENT`, and `thread::current` clones it.
 //! But where there is none yet, as on a thread that a program started past `std` by `sys_spawn2`, it makes one, and
 //! allocates; and where it has been dropped it panics. A report may ask in the middle of anything, such as of the

@@ -18,7 +18,7 @@ use super::wait::WaitQueue;
 use crate::arch::single_step::Step;
 use crate::arch::{key_rights, percpu, switch};
 use crate::dax::{Access, Key, Record, Rights};
-use crate::mm::{Stack, StackError};
+use crate::mm::{CALL_ROOM, Stack, StackError, has_room};
 use crate::sync::{Held as HeldLocks, IrqLock, class};
 use crate::units::Bytes;
 
@@ -345,6 +345,9 @@ pub(crate) fn spawn(
     stack_bytes: usize,
 ) -> Result<ThreadId, SpawnError> {
     scheduler::bury_the_dead();
+    if !has_room(CALL_ROOM) {
+        return Err(SpawnError);
+    }
     let stack = Stack::new(stack_bytes.max(KERNEL_STACK))?;
     let top = stack.top();
     let thread = Thread::new(name, role, Some(stack))?;

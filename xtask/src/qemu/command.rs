@@ -117,6 +117,9 @@ pub struct MachineOptions {
     pub clock: Option<String>,
 }
 
+/// The least RAM that a guest boots with: libos's `mm::LEAST_RAM`.
+pub const LEAST_MEMORY: u64 = 64 * MIB;
+
 /// A plugin for QEMU's translator. With one, all processors take turns on one thread and each translation is of one
 /// instruction: what the plugin sees is in one order, and what it reads of the registers is up to date.
 #[derive(Clone, Debug)]

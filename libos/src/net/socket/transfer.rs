@@ -1,6 +1,5 @@
 //! Sending and receiving, whole and in parts.
 
-use alloc::vec;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
 
@@ -21,7 +20,11 @@ impl Socket {
             return match (all.next(), all.next()) {
                 (first, None) => self.send_to(first.unwrap_or_default(), None),
                 // A datagram is one piece. More than a packet holds is refused all the same.
-                _ => self.send_to(&parts.iter().flatten().take(MAX_GATHERED).copied().collect::<Vec<u8>>(), None),
+                _ => {
+                    let mut gathered = Self::datagram_room()?;
+                    gathered.extend(parts.iter().flatten().take(MAX_GATHERED));
+                    self.send_to(&gathered, None)
+                }
             };
         }
         let id = self.stream()?;
@@ -42,9 +45,17 @@ impl Socket {
         self.block_on(Ready::IN, timeout, |stack, now| stack.receive(id, parts.iter_mut(), peek, now))
     }
 
+    /// Room for the longest datagram.
+    fn datagram_room() -> Result<Vec<u8>, Error> {
+        let mut room = Vec::new();
+        room.try_reserve_exact(MAX_GATHERED).map_err(|_| Error::NoBuffers)?;
+        Ok(room)
+    }
+
     /// Receives a datagram into several buffers.
     fn scatter<'b>(&self, parts: impl Iterator<Item = &'b mut [u8]>, peek: bool) -> Result<usize, Error> {
-        let mut datagram = vec![0; MAX_GATHERED];
+        let mut datagram = Self::datagram_room()?;
+        datagram.resize(MAX_GATHERED, 0);
         let (len, _) = self.receive_from(&mut datagram, peek)?;
         let mut rest = &datagram[..len];
         for part in parts {

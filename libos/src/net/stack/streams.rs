@@ -26,6 +26,9 @@ impl<D: Device, S: Signal> Stack<D, S> {
     /// Accepts connections at `local`, of which about `backlog` may wait.
     pub fn listen(&mut self, local: Local, backlog: usize, wishes: Wishes, signal: Arc<S>) -> Result<Id, Error> {
         let local = self.bind_stream(local)?;
+        if !self.table.listeners.reserve() {
+            return Err(Error::NoBuffers);
+        }
         Ok(self.table.listen(local, backlog.clamp(MIN_BACKLOG, MAX_BACKLOG), wishes, signal))
     }
 
@@ -60,7 +63,7 @@ impl<D: Device, S: Signal> Stack<D, S> {
         if remote.port == 0 || !remote.addr.is_unicast() {
             return Err(Error::AddressNotAvailable);
         }
-        if self.table.is_full() {
+        if self.table.is_full() || !self.table.connections.reserve() {
             return Err(Error::NoBuffers);
         }
         let usual = self.source_for(remote.addr)?;
@@ -102,7 +105,7 @@ impl<D: Device, S: Signal> Stack<D, S> {
     }
 
     fn connection(&mut self, id: Id) -> Result<&mut Connection<S>, Error> {
-        self.table.connections.get_mut(id).ok_or(Error::NotConnected)
+        self.table.connections.get_mut(id).map(|connection| &mut **connection).ok_or(Error::NotConnected)
     }
 
     /// Sends what one connection has to send.
@@ -303,7 +306,7 @@ impl<D: Device, S: Signal> Stack<D, S> {
 
     /// Whether all that was sent on a connection has arrived, and its end, too.
     pub fn is_delivered(&self, id: Id) -> bool {
-        self.table.connections.get(id).is_none_or(Connection::is_drained)
+        self.table.connections.get(id).is_none_or(|connection| connection.is_drained())
     }
 
     /// How often a connection was looked at since the last question.

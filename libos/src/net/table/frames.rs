@@ -57,7 +57,8 @@ fn deliver<S: Signal, T: TxToken>(
         Verdict::Ignore => return,
         Verdict::Challenge(question) => {
             if !arrival.verify || frame::checksums_are_right(arrival.medium, frame) {
-                let question = connection.sent.wire.translate_in(&question).unwrap_or(question);
+                let Some(translated) = connection.sent.wire.translate_in(&question) else { return };
+                let question = if translated.is_empty() { question } else { translated };
                 let answer = Noting::new(answer, Some(&mut connection.sent));
                 inject(interface, now, &question, Some(answer), &mut connection.set);
             }
@@ -67,9 +68,10 @@ fn deliver<S: Signal, T: TxToken>(
     if arrival.combined {
         connection.delay_acknowledgements(false);
     }
-    let translated = connection.sent.wire.translate_in(frame);
+    // Without memory for it, the frame is lost.
+    let Some(translated) = connection.sent.wire.translate_in(frame) else { return };
     connection.receiving(frame, |connection| {
-        let frame = translated.as_deref().unwrap_or(frame);
+        let frame = if translated.is_empty() { frame } else { &translated };
         let answer = Noting::new(answer, Some(&mut connection.sent));
         inject(interface, now, frame, Some(answer), &mut connection.set);
     });

@@ -75,6 +75,9 @@ impl<S: Signal> Table<S> {
             capacity = LEAST_BUFFER;
         }
         let wishes = entry.wishes;
+        if !self.connections.reserve() {
+            return None;
+        }
         let capacities = wishes.capacities(capacity);
         let owner = Owner::Listener(listener);
         let mut connection = Connection::new(tuple, via, owner, Arc::new(S::default()), capacities, now)?;

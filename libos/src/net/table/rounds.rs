@@ -6,7 +6,7 @@ use smoltcp::time::{Duration, Instant};
 
 use super::Table;
 use crate::io::Signal;
-use crate::net::connection::{Cause, Connection, HANDSHAKE_TIMEOUT, ORPHAN_TIMEOUT, Owner};
+use crate::net::connection::{Cause, HANDSHAKE_TIMEOUT, ORPHAN_TIMEOUT, Owner};
 use crate::net::link::{Link, Outcome, Via};
 use crate::net::slab::Id;
 
@@ -59,7 +59,7 @@ impl<S: Signal> Table<S> {
             self.touched += 1;
         }
         self.settle(id, Cause::Segment);
-        if self.connections.get(id).is_some_and(Connection::can_grow_now) {
+        if self.connections.get(id).is_some_and(|connection| connection.can_grow_now()) {
             self.grow(id, 0, usize::MAX / 2, now);
         }
         let Some(connection) = self.connections.get_mut(id) else { return false };
