@@ -153,6 +153,7 @@ extern "C" fn run_program(_: usize) {
     });
     fs::init(archive).unwrap_or_else(|error| refuse(format_args!("{error}")));
     boot::reached("files");
+    dax::end_grants_at_panics();
     let mut constructor = &raw const init_array_start;
     while constructor < &raw const init_array_end {
         // SAFETY: the linker script puts the image's constructors between the two symbols.

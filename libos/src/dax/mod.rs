@@ -22,6 +22,8 @@ mod lifecycle;
 pub mod media;
 #[cfg(target_os = "hermit")]
 mod owners;
+#[cfg(target_os = "hermit")]
+mod panic;
 mod policy;
 mod protection;
 #[cfg(target_os = "hermit")]
@@ -50,6 +52,10 @@ pub use lifecycle::{AttachError, RetireError};
 pub(crate) use lifecycle::{register, retire_all};
 #[cfg(target_os = "hermit")]
 pub(crate) use owners::NamedRights;
+#[cfg(target_os = "hermit")]
+pub use panic::end_grants;
+#[cfg(target_os = "hermit")]
+pub(crate) use panic::install as end_grants_at_panics;
 pub use policy::{FaultPolicy, UnknownPolicy, fault_policy, set_fault_policy};
 pub use protection::{NoProtection, Protection, ProtectionChoice, UnknownProtection};
 #[cfg(target_os = "hermit")]

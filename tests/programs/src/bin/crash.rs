@@ -28,6 +28,8 @@ mod guest {
             "exit-in-thread" => drop(thread::spawn(|| process::exit(9)).join()),
             "nmi" => stray_nmis(),
             "stuck" => stuck(),
+            "usual-hook-in-grant" => usual_hook(),
+            "own-hook-in-grant" => own_hook(),
             "panic" => panic!("as told"),
             "panic-in-thread" => drop(thread::spawn(|| panic!("as told, in a thread")).join()),
             "abort" => process::abort(),
@@ -75,6 +77,44 @@ mod guest {
     }
 
     /// Prints what it was started with.
+    /// Runs `work` while persistent memory is open for writing.
+    fn in_grant(work: impl FnOnce()) {
+        let [device, ..] = libos::dax::devices() else { panic!("the test gives this program an NVDIMM") };
+        device.read_lock().unwrap().write(|_| work());
+    }
+
+    /// A hook that calls the one that was there, and then goes astray.
+    fn usual_hook() {
+        let usual = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |panic| {
+            usual(panic);
+            println!("{Stray}");
+        }));
+        in_grant(|| panic!("as told"));
+    }
+
+    /// A hook that replaces the one that was there, and ends the grants itself.
+    fn own_hook() {
+        std::panic::set_hook(Box::new(|_| {
+            libos::dax::end_grants();
+            println!("{Stray}");
+        }));
+        in_grant(|| panic!("as told"));
+    }
+
+    /// What stores to persistent memory when it is printed.
+    struct Stray;
+
+    impl std::fmt::Display for Stray {
+        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            let [device, ..] = libos::dax::devices() else { return Err(std::fmt::Error) };
+            let at = (device.address_range().start + 0x1230) as *mut u64;
+            // SAFETY: none. This is the mistake that the protection is there for; it touches no memory of Rust's.
+            unsafe { at.write_volatile(0x5741_5254_5359_4152) };
+            f.write_str("it got through")
+        }
+    }
+
     /// A thread waits for another one, that one for a lock that nobody gives back, and a third for a connection.
     fn stuck() {
         thread::spawn(|| {
