@@ -42,7 +42,8 @@ use alloc::vec::Vec;
 #[cfg(target_os = "hermit")]
 use core::ops::Range;
 
-/// The least RAM of a machine: with less, what serves a few clients does not fit. `cargo xtask run` has the same number.
+/// The least RAM of a machine: with less, what serves a few clients does not fit. `cargo xtask run` has the same
+/// number.
 pub const LEAST_RAM: u64 = 64 << 20;
 /// What of it the firmware may keep for itself.
 pub const FIRMWARE_RAM: u64 = 2 << 20;

@@ -1,9 +1,10 @@
 //! Resets and SYNs in the middle of a connection, believed only from who knows its numbers (RFC 5961).
 //!
-//! smoltcp takes a reset anywhere in its window, which a stranger hits with a few ten thousand guesses, and says nothing
-//! to a SYN in the window, so that a peer that lost its memory is not told that it has. Here a reset counts only with
-//! exactly the number that is expected next. Another one in the window, and any SYN, is replaced by a segment that
-//! smoltcp answers by an acknowledgement, at most once a second: a peer that meant it answers with the right number.
+//! smoltcp takes a reset anywhere in its window, which a stranger hits with a few ten thousand guesses, and says
+//! nothing to a SYN in the window, so that a peer that lost its memory is not told that it has. Here a reset counts
+//! only with exactly the number that is expected next. Another one in the window, and any SYN, is replaced by a
+//! segment that smoltcp answers by an acknowledgement, at most once a second: a peer that meant it answers with the
+//! right number.
 
 use alloc::vec::Vec;
 

@@ -9,8 +9,8 @@
 //! - **A connection's socket is made when its SYN arrives**, after the checksums were verified, so a listener needs no
 //!   spare sockets and takes hundreds of clients at once. Handshakes, waiting connections and connections in all are
 //!   bounded; who comes beyond the last is refused (`table::room`).
-//! - **Buffers follow their use.** A connection that rests has the least, and others with much to carry have large ones.
-//!   smoltcp cannot change them, so the connection moves to another socket (`resize`).
+//! - **Buffers follow their use.** A connection that rests has the least, and others with much to carry have large
+//!   ones. smoltcp cannot change them, so the connection moves to another socket (`resize`).
 //! - **One sleeping mutex guards the stack** (`service`), and whoever holds it runs it: a program's thread sends its
 //!   reply from within its own `write`, and takes received frames when it comes to `poll`, `read` or `accept`. A
 //!   network thread of the kernel is woken by the card's interrupt and by timers, but only to do what no program thread

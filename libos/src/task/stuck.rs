@@ -1,8 +1,8 @@
 //! A program all of whose threads wait for ever: that is said, once, since nothing else shows it.
 //!
-//! Counted are waits without a deadline: on a futex, for a thread's end, or for a descriptor. If there is a network card,
-//! a wait for a descriptor may end by what comes from outside. Once all CPUs rest, whoever was woken has run, so the
-//! counts are right.
+//! Counted are waits without a deadline: on a futex, for a thread's end, or for a descriptor. If there is a network
+//! card, a wait for a descriptor may end by what comes from outside. Once all CPUs rest, whoever was woken has run, so
+//! the counts are right.
 
 use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
 

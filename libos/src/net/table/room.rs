@@ -101,8 +101,8 @@ impl<S: Signal> Table<S> {
         self.room.grown -= beyond_least(connection);
     }
 
-    /// Gives a connection larger buffers, if what is to come or to go needs them and there is room; `coming` bytes are to
-    /// be received, `going` to be sent.
+    /// Gives a connection larger buffers, if what is to come or to go needs them and there is room; `coming` bytes are
+    /// to be received, `going` to be sent.
     pub fn grow(&mut self, id: Id, coming: usize, going: usize, now: Instant) {
         let Some(connection) = self.connections.get_mut(id) else { return };
         connection.used = true;
