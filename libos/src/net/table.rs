@@ -197,9 +197,10 @@ impl<S: Signal> Table<S> {
                 self.time_wait.push_back(id);
                 while self.time_wait.len() > MAX_TIME_WAIT {
                     let Some(oldest) = self.time_wait.pop_front() else { break };
-                    let leaves =
-                        |c: &Box<Connection<S>>| c.seen == State::TimeWait && matches!(c.owner, Owner::Nobody { .. });
-                    if self.connections.get(oldest).is_some_and(leaves) {
+                    let leaves = self.connections.get(oldest).is_some_and(|connection| {
+                        connection.seen == State::TimeWait && matches!(connection.owner, Owner::Nobody { .. })
+                    });
+                    if leaves {
                         self.discard(oldest);
                     }
                 }
