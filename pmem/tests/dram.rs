@@ -14,8 +14,8 @@ use pmem::{Error, FormatOptions, Pool, Turn};
 const MIB: u64 = 1 << 20;
 /// What counters and the table of segments of the largest pool here take, in bytes.
 const LEAST: u64 = (128 << 10) + 64 * 64;
-/// Pieces up to this length, in bytes, may go over what a thread may have: what does not grow with the pool is not asked
-/// for with care.
+/// Pieces up to this length, in bytes, may go over what a thread may have: what does not grow with the pool is not
+/// asked for with care.
 const SMALL: usize = 1 << 10;
 
 thread_local! {
@@ -182,8 +182,8 @@ fn an_allocation_that_fails_is_an_error_for_the_new_key_only() {
 /// A pool that was left without a shutdown has entries for keys that are there and for removals.
 #[test]
 fn removals_that_do_not_fit_beside_the_keys_are_read_in_parts() {
-    let mut pool = fresh(32 * MIB);
-    let memory = limit(&mut pool, MIB);
+    let mut pool = fresh(16 * MIB);
+    let memory = limit(&mut pool, MIB / 2);
     let (count, _) = fill(&mut pool, 0);
     remove(&mut pool, 0..count);
     let (kept, error) = fill(&mut pool, count);
@@ -206,7 +206,7 @@ fn removals_that_do_not_fit_beside_the_keys_are_read_in_parts() {
 #[test]
 fn an_opening_without_memory_enough_says_how_much_it_needs() {
     let mut pool = fresh(32 * MIB);
-    for first in (0..100_000).step_by(1000) {
+    for first in (0..50_000).step_by(1000) {
         turn(&mut pool, |turn| (first..first + 1000).try_for_each(|number| turn.put(&key(number), b"value", None)))
             .unwrap();
     }
