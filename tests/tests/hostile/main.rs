@@ -7,6 +7,7 @@
 mod connections;
 mod memory;
 mod scene;
+mod work;
 
 use xtask::size::MIB;
 

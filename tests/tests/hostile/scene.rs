@@ -34,7 +34,12 @@ pub struct Scene {
 impl Scene {
     /// Boots a store in a machine with this RAM, on an empty pool of 256 MiB.
     pub fn boot(memory: u64) -> Self {
-        let image = StoreImage::new(256 * MIB);
+        Self::boot_on(memory, 256 * MIB)
+    }
+
+    /// The same, on an empty pool of `pool` bytes.
+    pub fn boot_on(memory: u64, pool: u64) -> Self {
+        let image = StoreImage::new(pool);
         let store = Store::start(MachineOptions { memory, ..store_machine(image.open()) });
         // The first connection makes what the network keeps.
         drop(store.client());
