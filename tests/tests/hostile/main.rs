@@ -5,6 +5,7 @@
 //! hostile` has them on all [`SIZES`]. One file for each theme; [`scene`] is what they share.
 
 mod connections;
+mod keys;
 mod memory;
 mod scene;
 mod work;

@@ -1,0 +1,59 @@
+//! A client that stores more small keys than there is memory to find them by.
+
+use std::io;
+
+use holdfast_tests::resp::{Client, Reply, encode};
+
+use crate::scene::Scene;
+use crate::{SIZES, SMALLEST};
+
+/// How many requests one send has.
+const BATCH: u64 = 2000;
+/// More keys than the index of any machine here takes, in the pool of a scene.
+const MOST: u64 = 4_000_000;
+
+fn key(number: u64) -> String {
+    format!("{number:x}")
+}
+
+/// Sends a batch of requests on keys in a row, and returns the replies.
+fn batch(client: &mut Client, first: u64, request: impl Fn(&str) -> Vec<u8>) -> io::Result<Vec<Reply>> {
+    let requests: Vec<u8> = (first..first + BATCH).flat_map(|number| request(&key(number))).collect();
+    client.send(&requests)?;
+    (0..BATCH).map(|_| client.reply()).collect()
+}
+
+/// Stores keys until the store refuses one; then it serves everything else, and takes keys again for those deleted.
+fn more_keys_than_memory(scene: &Scene) {
+    let mut client = scene.store().client();
+    let set = |key: &str| encode(&[b"SET", key.as_bytes(), b"v"]);
+    let refused = |reply: &Reply| matches!(reply, Reply::Error(text) if text.starts_with("OOM command not allowed"));
+    let mut first = 0;
+    while batch(&mut client, first, set).unwrap().iter().all(|reply| *reply == Reply::ok()) {
+        first += BATCH;
+        assert!(first < MOST, "no key is refused");
+    }
+    println!("{} MiB: {first} keys, {} bytes of index", scene.memory >> 20, client.count("used_memory_index"));
+    assert!(batch(&mut client, first + BATCH, set).unwrap().iter().any(refused));
+    assert!(batch(&mut client, 0, set).unwrap().iter().all(|reply| *reply == Reply::ok()), "keys that are there");
+    assert_eq!(client.get(&key(first - 1)), Some(b"v".to_vec()));
+    for first in (0..first / 4).step_by(BATCH as usize) {
+        let deleted = batch(&mut client, first, |key| encode(&[b"DEL", key.as_bytes()])).unwrap();
+        assert!(deleted.iter().all(|reply| *reply == Reply::Integer(1)));
+    }
+    assert!(batch(&mut client, 0, set).unwrap().iter().all(|reply| *reply == Reply::ok()), "there is room again");
+    assert_eq!(client.command("FLUSHALL"), Reply::ok());
+}
+
+#[test]
+fn many_small_keys_do_not_end_the_machine() {
+    Scene::boot(SMALLEST).endure(more_keys_than_memory);
+}
+
+#[test]
+#[ignore = "takes minutes; `cargo xtask test hostile` runs it"]
+fn many_small_keys_do_not_end_any_machine() {
+    for memory in SIZES.into_iter().filter(|memory| *memory <= 2 * SMALLEST) {
+        Scene::boot(memory).endure(more_keys_than_memory);
+    }
+}
