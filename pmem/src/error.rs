@@ -76,7 +76,8 @@ pub enum Error {
     /// There is no room. Removing and clearing still work, and make room.
     Full,
     /// There is no DRAM for the index to take in a new key, or it may take no more
-    /// ([`Pool::limit_memory`](crate::Pool::limit_memory)). Reading, removing and writing keys that are there still work.
+    /// ([`Pool::limit_memory`](crate::Pool::limit_memory)). Reading, removing and writing keys that are there still
+    /// work.
     IndexFull,
     /// There is not enough DRAM.
     NoMemory {

@@ -1,5 +1,5 @@
-//! What is said to people while something runs. Whoever read it may be gone, as with `cargo xtask run | head`: what runs
-//! goes on, and what it says is dropped.
+//! What is said to people while something runs. Whoever read it may be gone, as with `cargo xtask run | head`: what
+//! runs goes on, and what it says is dropped.
 
 use std::fmt::Display;
 use std::io::{Write, stderr, stdout};

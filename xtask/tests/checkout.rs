@@ -1,5 +1,5 @@
-//! Which checkout `cargo xtask` works on: the one that cargo runs in, wherever the program was compiled. A checkout that
-//! was copied with its times has the original's program.
+//! Which checkout `cargo xtask` works on: the one that cargo runs in, wherever the program was compiled. A checkout
+//! that was copied with its times has the original's program.
 
 use std::ffi::OsString;
 use std::fs;

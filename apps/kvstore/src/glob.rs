@@ -1,9 +1,9 @@
 //! Redis's glob patterns (`stringmatchlen`): `*`, `?`, `[a-z]`, `[^a]` and `\`.
 //!
-//! A pattern is read once, and becomes a set of bits for each byte: which of its elements take that byte. A text is then
-//! matched byte by byte, in one go, with a set of the places in the pattern that its beginning may have come to (the
-//! bit-parallel automaton of Baeza-Yates and Gonnet). Nothing is ever tried again, so the time is the text's length
-//! times the words of a set, whatever the pattern: one word for up to 63 elements.
+//! A pattern is read once, and becomes a set of bits for each byte: which of its elements take that byte. A text is
+//! then matched byte by byte, in one go, with a set of the places in the pattern that its beginning may have come to
+//! (the bit-parallel automaton of Baeza-Yates and Gonnet). Nothing is ever tried again, so the time is the text's
+//! length times the words of a set, whatever the pattern: one word for up to 63 elements.
 
 use std::collections::TryReserveError;
 

@@ -33,8 +33,8 @@ impl fmt::Display for InitError<'_> {
     }
 }
 
-/// Makes the tree, with a directory for temporary files, the usual devices and the files in the host's archive. What the program writes
-/// may take half of the RAM that is free now, as on Linux's tmpfs.
+/// Makes the tree, with a directory for temporary files, the usual devices and the files in the host's archive. What
+/// the program writes may take half of the RAM that is free now, as on Linux's tmpfs.
 pub fn init(archive: &'static [u8]) -> Result<(), InitError<'static>> {
     let now = time::unix_ns();
     let mut tree = Tree::new(usize::try_from(mm::free_bytes() / 2).unwrap_or(usize::MAX), now);

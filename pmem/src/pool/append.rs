@@ -148,8 +148,9 @@ impl Log {
         Ok(())
     }
 
-    /// Writes as many frames from `first` on as fit into one segment, as a batch, and makes it durable. A segment that is
-    /// opened for it is in use as `state` says. Returns where the batch begins and the first frame that is not in it.
+    /// Writes as many frames from `first` on as fit into one segment, as a batch, and makes it durable. A segment that
+    /// is opened for it is in use as `state` says. Returns where the batch begins and the first frame that is not in
+    /// it.
     pub(crate) fn write_batch(
         &mut self,
         store: &impl Store,
@@ -440,8 +441,8 @@ impl Log {
         self.totals.bytes_moved += cost;
     }
 
-    /// Takes a superseded put, and its chunks unless they are of the object that is kept, out of the accounts. Its entry
-    /// in the index is the caller's.
+    /// Takes a superseded put, and its chunks unless they are of the object that is kept, out of the accounts. Its
+    /// entry in the index is the caller's.
     fn retire(&mut self, load: &impl Load, hash: u64, old: &Found, kept: Option<u64>) {
         self.count_dead(old.place, old.header.cost());
         self.discount_expiry(old.header.expires_at_ms);

@@ -104,8 +104,8 @@ impl<M: Medium> Turn<'_, M> {
         Ok(inserts)
     }
 
-    /// Makes sure that the index has room for the keys of `ops`, next to those that are staged. Returns how many are new
-    /// at most.
+    /// Makes sure that the index has room for the keys of `ops`, next to those that are staged. Returns how many are
+    /// new at most.
     pub(super) fn reserve_index(&mut self, ops: &[Op<'_>]) -> Result<usize, Error> {
         let mut puts = 0;
         for op in ops {
@@ -130,8 +130,8 @@ impl<M: Medium> Turn<'_, M> {
         }
     }
 
-    /// Makes sure that the accounts have room for `growth` bytes more, of which `replaced` says, when nothing is staged,
-    /// how many take the place of others.
+    /// Makes sure that the accounts have room for `growth` bytes more, of which `replaced` says, when nothing is
+    /// staged, how many take the place of others.
     pub(super) fn admit_growth(
         &mut self,
         growth: u64,

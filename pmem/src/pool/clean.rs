@@ -57,8 +57,8 @@ impl Log {
             }
             match self.clean_step(store, Choice::Sparsest, budget) {
                 Ok(Some(walked)) => budget = budget.saturating_sub(walked.max(1)),
-                // The turn that this follows is committed; that there is no room to clean in, on the medium or in DRAM, is
-                // the next one's error.
+                // The turn that this follows is committed; that there is no room to clean in, on the medium or in DRAM,
+                // is the next one's error.
                 Ok(None) | Err(Error::Full | Error::NoMemory { .. }) => break,
                 Err(error) => return Err(error),
             }

@@ -8,8 +8,8 @@
 //! The index never touches the medium: callers compare keys.
 //!
 //! It takes DRAM only where that can fail: [`Index::reserve`] provides for insertions before they are begun, so an
-//! operation that is durable always finds its room. Where there is no DRAM for another page the table does not grow, and
-//! its chains do; taking entries out never needs any.
+//! operation that is durable always finds its room. Where there is no DRAM for another page the table does not grow,
+//! and its chains do; taking entries out never needs any.
 
 mod pages;
 

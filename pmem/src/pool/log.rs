@@ -339,7 +339,8 @@ impl Log {
         self.find_in(&self.chunks, load, self.hash(key), key)
     }
 
-    /// Appends bytes of the value of the operation found, which lies in it, to `out`: at most `len`, from byte `from` on.
+    /// Appends bytes of the value of the operation found, which lies in it, to `out`: at most `len`, from byte `from`
+    /// on.
     pub(crate) fn read_value(
         &self,
         load: &impl Load,

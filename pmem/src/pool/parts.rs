@@ -103,8 +103,8 @@ impl Log {
         Ok(())
     }
 
-    /// Lets the headers of parts say that they count. The first header decides, so the second one goes first: at no time
-    /// does one that counts contradict.
+    /// Lets the headers of parts say that they count. The first header decides, so the second one goes first: at no
+    /// time does one that counts contradict.
     pub(crate) fn count_parts(&mut self, store: &impl Store, segments: &[u32]) -> Result<(), Error> {
         for position in [1, 0] {
             for segment in segments {

@@ -217,8 +217,8 @@ impl Stage {
         self.ordered = self.ops.len();
     }
 
-    /// The newest staged operation of each ordered key whose hash, with its bits reversed, is in `range`: its header, the
-    /// key, and the value.
+    /// The newest staged operation of each ordered key whose hash, with its bits reversed, is in `range`: its header,
+    /// the key, and the value.
     pub(crate) fn keys_in(&self, range: RangeInclusive<u64>) -> impl Iterator<Item = (OpHeader, &[u8], &[u8])> {
         self.order.range((*range.start(), 0)..=(*range.end(), usize::MAX)).filter_map(|(_, position)| {
             let (_, key) = self.op(*position)?;

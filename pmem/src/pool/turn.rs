@@ -164,8 +164,8 @@ impl<'t, M: Medium> Turn<'t, M> {
         Ok(())
     }
 
-    /// Makes what is staged durable now, before the turn's end, for a fence. What a turn stages is bounded without it. If
-    /// that fails, what was staged is lost, and the turn fails with it.
+    /// Makes what is staged durable now, before the turn's end, for a fence. What a turn stages is bounded without it.
+    /// If that fails, what was staged is lost, and the turn fails with it.
     pub fn settle(&mut self) -> Result<(), Error> {
         let result = self.commit();
         if let Err(error) = &result {

@@ -1,8 +1,10 @@
 //! `pool dump` and `pool load`: a pool's keys and values as lines of text, and back.
 //!
 //! A line of JSON is one key: `{"key":"k","value":"v","expires_at_ms":1700000000000}`. Bytes that are no UTF-8 are
-//! written as `{"hex":"ff00"}`. The last line says that it is the last: `{"end":true,"keys":601,"unreadable":0}`, as text
-//! `end of the dump: 601 keys, 0 unreadable`. In a pipe from `dump` to `load` nothing else tells that `dump` has failed.
+//! written as `{"hex":"ff00"}`. The last line says that it is the last: `{"end":true,"keys":601,"unreadable":0}`, as
+//! text
+//! `end of the dump: 601 keys, 0 unreadable`. In a pipe from `dump` to `load` nothing else tells that `dump` has
+//! failed.
 
 use std::io::{BufRead, Write};
 use std::path::Path;
@@ -73,8 +75,8 @@ fn line(key: &[u8], value: &[u8], meta: Meta, json: bool, out: &mut impl Write) 
 /// Puts the keys that the lines of JSON from `lines` name into the pool of an image. Returns their number.
 ///
 /// # Errors
-/// When the image holds no pool, a line is not as [`dump`] writes it, the last one is missing, keys were unreadable when
-/// it was made, or the pool takes no more. What was put before stays.
+/// When the image holds no pool, a line is not as [`dump`] writes it, the last one is missing, keys were unreadable
+/// when it was made, or the pool takes no more. What was put before stays.
 pub fn load(path: &Path, lines: impl BufRead) -> Result<u64> {
     let device = Device::open(super::image(path)?)?;
     let mut pool = Pool::open(device).map_err(|error| super::no_pool(path, error))?;

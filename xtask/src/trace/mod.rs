@@ -23,7 +23,8 @@ use crate::qemu::memory_file;
 /// How many events each CPU's ring has room for, at least: the last second or so of a busy CPU.
 const EVENTS: usize = 1 << 16;
 
-/// The memory that a traced machine shares with the host, a file without a name. It goes away with the last that has it.
+/// The memory that a traced machine shares with the host, a file without a name. It goes away with the last that has
+/// it.
 #[derive(Debug)]
 pub struct Region {
     file: File,

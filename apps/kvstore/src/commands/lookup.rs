@@ -102,8 +102,8 @@ impl<M: Medium> Context<'_, '_, M> {
         stored
     }
 
-    /// Removes keys; says how many existed. A power cut finds all of them or none, except when the pool has no room for a
-    /// record of that: deleting must always work, so these are removed one by one.
+    /// Removes keys; says how many existed. A power cut finds all of them or none, except when the pool has no room for
+    /// a record of that: deleting must always work, so these are removed one by one.
     pub fn remove_all<'k>(&mut self, keys: impl Iterator<Item = &'k [u8]>) -> Result<usize, Failure> {
         let mut there = BTreeSet::new();
         for key in keys {

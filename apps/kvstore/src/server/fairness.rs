@@ -69,8 +69,8 @@ impl Scene {
         panic!("no reply to {line}");
     }
 
-    /// Turns the loop until `busy`, whose request has begun, has got `bytes` of replies, while `other` asks for little all the time. Returns how
-    /// often the other was answered before.
+    /// Turns the loop until `busy`, whose request has begun, has got `bytes` of replies, while `other` asks for little
+    /// all the time. Returns how often the other was answered before.
     fn beside(&mut self, busy: &mut TcpStream, bytes: usize, other: &mut TcpStream) -> usize {
         let (mut got, mut answered) = (0, 0);
         loop {

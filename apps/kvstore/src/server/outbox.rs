@@ -34,8 +34,8 @@ impl Outbox {
         Reply::new(&mut self.replies, protocol)
     }
 
-    /// Breaks the seal of all that has been written, except for the last `unfinished` bytes, to which more will come: it
-    /// answers to a turn that is durable.
+    /// Breaks the seal of all that has been written, except for the last `unfinished` bytes, to which more will come:
+    /// it answers to a turn that is durable.
     pub fn release(&mut self, _receipt: &Durable, unfinished: usize) {
         self.released = self.released.max(self.replies.len() - unfinished);
     }

@@ -153,8 +153,8 @@ pub fn current() -> Rights {
     register().map_or(Rights::CLOSED, read_register)
 }
 
-/// The rights that the library has given the running context, on a switch: what somebody has written to the register past
-/// it is not taken along. Interrupts are disabled.
+/// The rights that the library has given the running context, on a switch: what somebody has written to the register
+/// past it is not taken along. Interrupts are disabled.
 pub(crate) fn given() -> Rights {
     register().map_or(Rights::CLOSED, |register| known(percpu::this()).unwrap_or_else(|| read_register(register)))
 }

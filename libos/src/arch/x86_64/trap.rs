@@ -355,8 +355,8 @@ fn non_maskable_interrupt(frame: &TrapFrame) {
     handler();
 }
 
-/// A non-maskable interrupt that nobody has asked for. The chipset says whether it means that memory or a bus has failed
-/// (port 0x61); else it is a watchdog's, a button's or another CPU's, and nothing is wrong here.
+/// A non-maskable interrupt that nobody has asked for. The chipset says whether it means that memory or a bus has
+/// failed (port 0x61); else it is a watchdog's, a button's or another CPU's, and nothing is wrong here.
 fn unexpected_nmi(frame: &TrapFrame) {
     const SYSTEM_CONTROL: u16 = 0x61;
     const MEMORY_ERROR: u8 = 1 << 7;
@@ -384,9 +384,9 @@ pub fn unexpected_nmis() -> u64 {
 /// The address of the `fn()` that handles a non-maskable interrupt; 0 if there is none.
 static NMI_HANDLER: AtomicUsize = AtomicUsize::new(0);
 
-/// Sets what a non-maskable interrupt does, beyond being counted if nobody has asked for it. The handler runs closed like every other,
-/// on the stack for such interrupts, between any two instructions: it must not wait, allocate, or take a lock. Those by
-/// which a report stops the other CPUs do not reach it.
+/// Sets what a non-maskable interrupt does, beyond being counted if nobody has asked for it. The handler runs closed
+/// like every other, on the stack for such interrupts, between any two instructions: it must not wait, allocate, or
+/// take a lock. Those by which a report stops the other CPUs do not reach it.
 pub fn set_nmi_handler(handler: Option<fn()>) {
     NMI_HANDLER.store(handler.map_or(0, |handler| handler as usize), Ordering::Release);
 }

@@ -168,8 +168,8 @@ impl Log {
         }
     }
 
-    /// Takes over what a block says, unless it is one of the pages that were read before. `false` if it is not as it was
-    /// written.
+    /// Takes over what a block says, unless it is one of the pages that were read before. `false` if it is not as it
+    /// was written.
     fn take_block(&mut self, load: &impl Load, held: &mut Held, number: u32) -> Result<bool, Error> {
         let (geometry, layout) = (*self.geometry(), held.layout);
         let missing = match number {

@@ -99,8 +99,8 @@ impl Index {
         true
     }
 
-    /// Fills a page that is missing with what [`Self::encode_page`] wrote. `Ok(false)`, and nothing filled, if the bytes
-    /// are no page of this table on a medium of `limit` bytes; nothing filled without DRAM either.
+    /// Fills a page that is missing with what [`Self::encode_page`] wrote. `Ok(false)`, and nothing filled, if the
+    /// bytes are no page of this table on a medium of `limit` bytes; nothing filled without DRAM either.
     pub(crate) fn decode_page(&mut self, page: u32, bytes: &[u8], limit: u64) -> Result<bool, NoRoom> {
         let Some((counts, entries)) = bytes.split_at_checked(COUNTS) else { return Ok(false) };
         let (counts, _) = counts.as_chunks::<2>();

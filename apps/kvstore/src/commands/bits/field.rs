@@ -53,8 +53,8 @@ impl Form {
         }
     }
 
-    /// What is to be fitted for a `SET` of a signed number: where it lies so far below the least that Redis's difference
-    /// to the largest overflows, Redis saturates it to the largest, and so do we.
+    /// What is to be fitted for a `SET` of a signed number: where it lies so far below the least that Redis's
+    /// difference to the largest overflows, Redis saturates it to the largest, and so do we.
     fn before_fitting(self, value: i64, overflow: Overflow) -> i128 {
         let (_, most) = self.range();
         match overflow {
