@@ -159,18 +159,18 @@ impl Plant {
                 Edit {
                     file: "apps/kvstore/src/server/events.rs",
                     after: "",
-                    code: "connection.client.execute(turn, state, &mut others, &mut budget);",
-                    instead: "connection.client.execute(turn, state, &mut others, &mut budget);
-                    if let Some(earlier) = &earlier {
-                        connection.client.outbox.release(earlier);
-                        let _ = connection.send(self.poll.registry(), &mut state.counters);
-                    }",
+                    code: "if client.execute(turn, state, &mut others, &mut budget).is_ok() {",
+                    instead: "if client.execute(turn, state, &mut others, &mut budget).is_ok() {
+                        if let Some(earlier) = &earlier {
+                            client.release(earlier);
+                            let _ = connection.send(self.poll.registry(), &mut state.counters, now);
+                        }",
                 },
                 Edit {
                     file: "apps/kvstore/src/server/events.rs",
                     after: "",
-                    code: "return self.for_taking_part(|client| client.outbox.release(&receipt));",
-                    instead: "self.for_taking_part(|client| client.outbox.release(&receipt));
+                    code: "return self.for_taking_part(|client| client.release(&receipt));",
+                    instead: "self.for_taking_part(|client| client.release(&receipt));
                 EARLIER.set(Some(receipt));
                 return;",
                 },

@@ -318,7 +318,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         "cleaning: superseded puts are not counted at run time",
         &[edit(
             "append.rs",
-            "self.count_dead(old.place, old.header.cost());\n",
+            "self.discount_expiry(old.header.expires_at_ms);\n",
             "self.stale.add(self.stale.counter(hash));",
             GONE,
         )],
@@ -327,7 +327,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         "cleaning: superseded puts are not counted by recovery",
         &[edit(
             "recover.rs",
-            "if old.header.is_put() {\nself.count_dead(old.place, old.header.cost());\n",
+            "self.discount_expiry(old.header.expires_at_ms);\n",
             "self.stale.add(self.stale.counter(hash));",
             GONE,
         )],
