@@ -37,12 +37,16 @@ fn more_keys_than_memory(scene: &Scene) {
     assert!(batch(&mut client, first + BATCH, set).unwrap().iter().any(refused));
     assert!(batch(&mut client, 0, set).unwrap().iter().all(|reply| *reply == Reply::ok()), "keys that are there");
     assert_eq!(client.get(&key(first - 1)), Some(b"v".to_vec()));
+    let delete = |key: &str| encode(&[b"DEL", key.as_bytes()]);
     for first in (0..first / 4).step_by(BATCH as usize) {
-        let deleted = batch(&mut client, first, |key| encode(&[b"DEL", key.as_bytes()])).unwrap();
+        let deleted = batch(&mut client, first, delete).unwrap();
         assert!(deleted.iter().all(|reply| *reply == Reply::Integer(1)));
     }
     assert!(batch(&mut client, 0, set).unwrap().iter().all(|reply| *reply == Reply::ok()), "there is room again");
-    assert_eq!(client.command("FLUSHALL"), Reply::ok());
+    // Not by FLUSHALL, which would take the honest client's keys too. Of the last two batches some were stored.
+    for first in (0..first + 2 * BATCH).step_by(BATCH as usize) {
+        batch(&mut client, first, delete).unwrap();
+    }
 }
 
 #[test]
