@@ -5,7 +5,11 @@ use std::fmt::Display;
 use std::io::{Write, stderr, stdout};
 
 /// A line on the standard output.
+#[expect(clippy::print_stdout, reason = "the harness of this crate's tests keeps back only what `println!` writes")]
 pub fn say(line: impl Display) {
+    if cfg!(test) {
+        return println!("{line}");
+    }
     // It has no other way to be told.
     let _ = writeln!(stdout().lock(), "{line}");
 }
