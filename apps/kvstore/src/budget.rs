@@ -18,8 +18,8 @@ const WORK: i64 = 4 << 20;
 const CLIENT_WORK: i64 = 1 << 20;
 /// The longest that a turn takes if its requests can be cut.
 const TIME: Duration = Duration::from_millis(25);
-/// Requests and steps between two looks at the clock.
-const LOOK: u32 = 16;
+/// Requests and steps between two looks at the clock: a usual pipeline is one turn, however slow the machine is.
+const LOOK: u32 = 32;
 
 /// What one key costs whatever its length, in bytes that could be moved meanwhile.
 pub const KEY: u64 = 256;
