@@ -160,9 +160,20 @@ impl Buffer {
         &mut self.bytes
     }
 
+    /// Makes room for `length` bytes in all.
+    pub fn reserve(&mut self, length: usize) -> Result<(), NoMemory> {
+        self.charge.reserve(&mut self.bytes, length)
+    }
+
+    /// Lets `read` append at most `most` bytes.
+    pub fn read<R>(&mut self, most: usize, read: impl FnOnce(&mut Vec<u8>) -> R) -> Result<R, NoMemory> {
+        self.reserve(self.bytes.len() + most)?;
+        Ok(read(&mut self.bytes))
+    }
+
     /// Makes it at least `length` bytes long; what is added is zero.
     pub fn extend_to(&mut self, length: usize) -> Result<(), NoMemory> {
-        self.charge.reserve(&mut self.bytes, length)?;
+        self.reserve(length)?;
         self.bytes.resize(self.bytes.len().max(length), 0);
         Ok(())
     }

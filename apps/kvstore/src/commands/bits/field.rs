@@ -6,6 +6,7 @@ use super::{NO_OFFSET, bitmap, checked_offset};
 use crate::commands::arguments::{integer, is};
 use crate::commands::failure::{Failure, Outcome, SYNTAX, TOO_LONG};
 use crate::commands::{Context, Request};
+use crate::memory::Buffer;
 use crate::number;
 
 /// What becomes of a number that does not fit.
@@ -239,30 +240,48 @@ fn execute<M: Medium>(context: &mut Context<'_, '_, M>, request: Request<'_>, re
     let length = length.map_or(0, |meta| meta.len);
     context.reply.array(count);
     let Some(all) = all else { return Ok(()) };
-    let mut window = context.bytes(key, all.first, all.last - all.first + 1)?;
+    if written.is_some_and(|written| written.last >= longest as u64) {
+        return Err(TOO_LONG);
+    }
+    let mut window = window(context, key, (all, written), length)?;
     // Redis makes the string long enough even if nothing is written then.
     let mut changed = written.is_some_and(|written| written.last >= length);
-    if let Some(written) = written {
-        if written.last >= longest as u64 {
-            return Err(TOO_LONG);
-        }
-        window.resize(window.len().max((written.last - all.first + 1) as usize), 0);
-    }
     for operation in operations {
-        let (answer, changes) = operation?.apply(&mut window, all.first);
+        let (answer, changes) = operation?.apply(window.bytes(), all.first);
         changed |= changes;
         match answer {
             Some(number) => context.reply.integer(number),
             None => context.reply.null(),
         }
     }
+    // Before anything is staged: without memory for the reply the command is executed again, or refused.
+    context.reply.check()?;
     match written {
         Some(Extent { first, last }) if changed => {
-            let patch = &window[(first - all.first) as usize..=(last - all.first) as usize];
+            let patch = &window.bytes()[(first - all.first) as usize..=(last - all.first) as usize];
             context.overwrite(key, first as usize, patch).map(|_| ())
         }
         _ => Ok(()),
     }
+}
+
+/// The bytes that `all` operations are about, of a string of `length` bytes: as far as it goes, and to the end of what
+/// is `written`.
+fn window<M: Medium>(
+    context: &mut Context<'_, '_, M>,
+    key: &[u8],
+    (all, written): (Extent, Option<Extent>),
+    length: u64,
+) -> Result<Buffer, Failure> {
+    let mut window = Buffer::new(&context.state.memory);
+    let there = length.min(all.last + 1).saturating_sub(all.first);
+    let needed = written.map_or(0, |written| written.last + 1 - all.first);
+    window.reserve(there.max(needed) as usize)?;
+    if there > 0 {
+        window.read(there as usize, |bytes| context.turn.get_range(key, all.first, there, bytes))??;
+    }
+    window.extend_to(needed as usize)?;
+    Ok(window)
 }
 
 #[cfg(test)]

@@ -135,3 +135,38 @@ fn bitfield_has_integers_of_any_width() {
         ("get new", "$1|\0|"),
     ]);
 }
+
+/// A request in the protocol's own form, of words without spaces.
+fn encoded(line: &str) -> Vec<u8> {
+    let words: Vec<&str> = line.split(' ').collect();
+    let arguments = words.iter().map(|word| format!("${}\r\n{word}\r\n", word.len()));
+    std::iter::once(format!("*{}\r\n", words.len())).chain(arguments).collect::<String>().into_bytes()
+}
+
+#[test]
+fn bitfield_without_memory_for_its_reply_changes_nothing() {
+    let mut client = Harness::new();
+    let request = encoded(&format!("bitfield k{}", " incrby u32 0 1".repeat(2000)));
+    let (most, last) = request.split_at(request.len() - 1);
+    assert_eq!(client.bytes(most), b"");
+    let mut taken = client.state.memory.charge();
+    taken.grow(client.state.memory.free()).unwrap();
+    assert!(client.bytes(last).starts_with(b"-OOM "));
+    drop(taken);
+    assert_eq!(client.send("exists k"), ":0|");
+    assert!(client.bytes(&request).ends_with(b":2000\r\n"));
+}
+
+#[test]
+fn bitfield_asks_for_the_memory_of_its_window() {
+    let mut client = Harness::new();
+    let end = 8 * (client.state.limits.parser.argument - 1);
+    let mut taken = client.state.memory.charge();
+    taken.grow(client.state.memory.free() - 64 * 1024).unwrap();
+    let request = format!("bitfield k set u8 0 1 set u8 {end} 1");
+    assert!(client.send(&request).starts_with("-OOM "));
+    drop(taken);
+    assert_eq!(client.send(&request), "*2|:0|:0|");
+    let used = client.state.memory.used();
+    assert!(used < 64 * 1024, "{used}");
+}
