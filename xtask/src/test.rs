@@ -155,7 +155,11 @@ enum Only<'a> {
 /// library tests.
 fn select(filter: Option<&str>) -> (Vec<Stage>, Only<'_>) {
     let Some(filter) = filter else { return (Stage::USUAL.to_vec(), Only::Usual) };
-    let named: Vec<Stage> = Stage::ALL.into_iter().filter(|stage| stage.name().contains(filter)).collect();
+    let mut named: Vec<Stage> = Stage::ALL.into_iter().filter(|stage| stage.name().contains(filter)).collect();
+    // `host` names one stage, not `hostile` too.
+    if let Some(&exact) = named.iter().find(|stage| stage.name() == filter) {
+        named = vec![exact];
+    }
     if !named.is_empty() {
         return (named, Only::All);
     }
@@ -379,6 +383,7 @@ mod tests {
     #[test]
     fn a_filter_names_stages_files_or_tests() {
         assert_eq!(select(None), (vec![Stage::Host, Stage::Guest, Stage::Library], Only::Usual));
+        assert_eq!(select(Some("host")), (vec![Stage::Host], Only::All));
         assert_eq!(select(Some("guest")), (vec![Stage::Guest], Only::All));
         assert_eq!(select(Some("pool")), (vec![Stage::Pool], Only::All));
         assert_eq!(select(Some("soak")), (vec![Stage::Soak], Only::All));
