@@ -361,9 +361,11 @@ fn unexpected_nmi(frame: &TrapFrame) {
     const SYSTEM_CONTROL: u16 = 0x61;
     const MEMORY_ERROR: u8 = 1 << 7;
     const BUS_ERROR: u8 = 1 << 6;
-    // SAFETY: the system control port B of every PC; reading it changes nothing.
+    // What is read where there is no such port.
+    const NO_ANSWER: u8 = 0xff;
+    // SAFETY: the system control port B of PCs, or nothing's; reading it changes nothing.
     let status = unsafe { port::inb(SYSTEM_CONTROL) };
-    if status & (MEMORY_ERROR | BUS_ERROR) != 0 {
+    if status != NO_ANSWER && status & (MEMORY_ERROR | BUS_ERROR) != 0 {
         crate::fatal::fault(
             crate::fatal::FATAL_EXCEPTION,
             frame,
