@@ -83,6 +83,10 @@ impl Log {
         if damaged || self.quarantined > 0 || !self.bad.is_empty() || self.is_stale_uncertain() {
             return Err(Shutdown::Damaged);
         }
+        if self.cleaning.is_some() {
+            // There was no buffer to clean on with, and the counts of superseded puts are not recovery's.
+            return Err(Shutdown::NoMemory);
+        }
         let layout = Layout::new(self.geometry(), &self.stale, self.keys.page_count(), self.chunks.page_count());
         let pages = u64::from(layout.key_pages) + u64::from(layout.chunk_pages);
         let content = SUMS as u64
@@ -240,5 +244,33 @@ impl Log {
             return page(&self.chunks, layout.chunk_page(0), out);
         }
         true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Shutdown;
+    use crate::medium::Medium;
+    use crate::pool::clean::Choice;
+    use crate::pool::{FormatOptions, Pool};
+    use crate::sim::Memory;
+
+    #[test]
+    fn no_checkpoint_is_written_while_a_segment_is_half_cleaned() {
+        for no_memory in [false, true] {
+            let mut pool = Pool::format(Memory::new(1 << 20), &FormatOptions::new([7; 16])).unwrap();
+            for number in 0..200u8 {
+                pool.turn(|turn| turn.put(&[number % 100], &[number; 900], None)).unwrap().0.unwrap();
+            }
+            let Pool { medium, log } = &mut pool;
+            medium.write(|store| log.clean_step(&store, Choice::Sparsest, 1)).unwrap().unwrap();
+            assert!(log.cleaning.is_some());
+            if no_memory {
+                // No allocator has a buffer for a record of this length.
+                log.largest = i64::MAX as u64;
+            }
+            let shutdown = medium.write(|store| log.shut_down(&store)).unwrap().unwrap();
+            assert_eq!(shutdown == Shutdown::NoMemory, no_memory, "{shutdown:?}");
+        }
     }
 }
