@@ -173,7 +173,9 @@ impl<M: Medium> Turn<'_, M> {
         }
         part.resize(size, 0);
         let (from, to) = (offset.clamp(range.start, range.end), end.clamp(range.start, range.end));
-        let new = &bytes[(from - offset.min(from)) as usize..][..(to - from) as usize];
+        // A chunk behind the new bytes takes none of them.
+        let skipped = ((from - offset.min(from)) as usize).min(bytes.len());
+        let new = &bytes[skipped..][..(to - from) as usize];
         part[(from - range.start) as usize..(to - range.start) as usize].copy_from_slice(new);
         Ok(part)
     }
@@ -190,5 +192,37 @@ impl<M: Medium> Turn<'_, M> {
             OpHeader { kind: Kind::Chunk, expires_at_ms: None, key_len: CHUNK_KEY, value_len, sequence: 0 }.cost()
         };
         Ok(cost + replaced.map(chunk_cost).sum::<u64>())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::vec;
+    use alloc::vec::Vec;
+
+    use crate::pool::{FormatOptions, Pool};
+    use crate::sim::Memory;
+
+    /// Another program, or a forged image, may have divided a value otherwise: it is divided anew, as a whole.
+    #[test]
+    fn a_value_in_chunks_of_another_size_is_changed_at_either_end() {
+        let mut pool = Pool::format(Memory::new(1 << 20), &FormatOptions::new([7; 16])).unwrap();
+        for (offset, len) in [(0, 1), (30_000, 20), (49_999, 1), (60_000, 5)] {
+            let mut expected = vec![3; 50_000];
+            let (result, _durable) = pool
+                .turn(|turn| {
+                    turn.put(b"key", &expected, None)?;
+                    let mut before = turn.before(b"key")?;
+                    before.large.as_mut().unwrap().chunk_size = 1024;
+                    turn.change(b"key", before, offset, &vec![4; len])
+                })
+                .unwrap();
+            expected.resize(expected.len().max(offset as usize + len), 0);
+            expected[offset as usize..][..len].fill(4);
+            assert_eq!(result.unwrap(), expected.len() as u64);
+            let mut value = Vec::new();
+            pool.turn(|turn| turn.get(b"key", &mut value)).unwrap().0.unwrap();
+            assert!(value == expected, "{len} bytes at {offset}");
+        }
     }
 }
