@@ -92,6 +92,12 @@ pub struct Counters {
 }
 
 impl Counters {
+    /// A command has not been executed after all: it is counted again if it begins again.
+    pub fn uncount_command(&mut self) {
+        // Statistics that were reset meanwhile no longer have it.
+        self.commands = self.commands.saturating_sub(1);
+    }
+
     /// Counts a reading command's look at a key.
     pub fn looked(&mut self, found: bool) {
         match found {

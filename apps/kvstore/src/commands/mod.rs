@@ -28,6 +28,8 @@ mod room;
 mod scan;
 mod server;
 mod set;
+#[cfg(test)]
+mod shortage;
 mod slowlog;
 mod strings;
 mod table;
@@ -85,9 +87,14 @@ pub fn execute<M: Medium + 'static>(
     let outcome = run(context, request, &mut called).and_then(|()| Ok(context.reply.check()?));
     if outcome.as_ref().is_err_and(Failure::is_no_memory) {
         context.state.memory.want_also(context.state.memory.used().saturating_sub(used));
-        context.reply.rewind(end);
         context.session.hearing = hearing;
-        context.state.counters.commands -= u64::from(begins);
+        // A task that is still there goes on from where this piece began. Without one nothing of the reply may stay.
+        if context.task.is_some() {
+            context.reply.rewind(end);
+        } else {
+            context.reply.rewind(start);
+            context.state.counters.uncount_command();
+        }
         return Err(NoMemory);
     }
     let failed = outcome.is_err();
@@ -129,6 +136,7 @@ fn admit<M: Medium + 'static>(
 /// Answers a request that cannot be executed.
 pub fn refuse<M: Medium>(context: &mut Context<'_, '_, M>, failure: Failure) {
     let start = begin(context);
+    transaction::spoil(context.session);
     answer(context, start, Err(failure));
 }
 

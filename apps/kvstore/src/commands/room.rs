@@ -13,8 +13,10 @@ pub fn was_made<M: Medium>(context: &mut Context<'_, '_, M>, outcome: &Outcome) 
     if !full || !context.state.expiry.may_find(context.state.now_ms) {
         return false;
     }
-    *context.task = None;
-    // It is counted again when it begins again.
-    context.state.counters.commands -= 1;
-    expire::make_room(context.turn, context.state, context.budget)
+    let made = expire::make_room(context.turn, context.state, context.budget);
+    if made {
+        *context.task = None;
+        context.state.counters.uncount_command();
+    }
+    made
 }

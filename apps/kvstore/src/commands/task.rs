@@ -77,7 +77,8 @@ impl<M: Medium> Context<'_, '_, M> {
             let end = (task.done + size).min(keys);
             let range = 1 + task.done..1 + end;
             let written = self.reply.position();
-            if let Err(failure) = piece(self, &mut task, range.clone()) {
+            let outcome = piece(self, &mut task, range.clone()).and_then(|()| Ok(self.reply.check()?));
+            if let Err(failure) = outcome {
                 self.reply.rewind(written);
                 let done = task.done > begun;
                 return self.fall_short(failure, task, resumed, done);

@@ -10,7 +10,7 @@ use pmem::Medium;
 use super::arguments::is;
 use super::failure::{Failure, Outcome};
 use super::{Context, Request};
-use crate::session::Multi;
+use crate::session::{Multi, Session};
 
 const NOT_EXECUTED: Failure =
     Failure::text("ERR not executed: there are no transactions yet, send DISCARD and the commands without MULTI");
@@ -28,12 +28,17 @@ pub fn answer<M: Medium>(context: &mut Context<'_, '_, M>, request: Request<'_>)
     Some(if takes { obey(context, word) } else { refuse(context, Failure::arity(word)) })
 }
 
-/// Refuses a request; a transaction that it is in is discarded by `EXEC`.
+/// Refuses a request.
 fn refuse<M: Medium>(context: &mut Context<'_, '_, M>, why: Failure) -> Outcome {
-    if context.session.multi == Multi::Begun {
-        context.session.multi = Multi::Refused;
-    }
+    spoil(context.session);
     Err(why)
+}
+
+/// A request has been refused: a transaction that it is in is discarded by `EXEC`.
+pub fn spoil(session: &mut Session) {
+    if session.multi == Multi::Begun {
+        session.multi = Multi::Refused;
+    }
 }
 
 fn obey<M: Medium>(context: &mut Context<'_, '_, M>, word: &str) -> Outcome {
