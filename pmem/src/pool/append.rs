@@ -101,7 +101,7 @@ impl Log {
         let result = write(self, &mut stage);
         stage.clear();
         self.stage = stage;
-        (self.staged_growth, self.staged_keys, self.staged_chunks) = (0, 0, 0);
+        self.nothing_staged();
         self.replan();
         result
     }
@@ -110,8 +110,15 @@ impl Log {
     pub(crate) fn discard_staged(&mut self) {
         self.stage.clear();
         self.clear_staged = None;
-        (self.staged_growth, self.staged_keys, self.staged_chunks) = (0, 0, 0);
+        self.nothing_staged();
         self.replan();
+    }
+
+    /// Nothing is counted, and no room in the index kept, for what is staged.
+    fn nothing_staged(&mut self) {
+        (self.staged_growth, self.staged_keys, self.staged_chunks) = (0, 0, 0);
+        self.keys.unreserve();
+        self.chunks.unreserve();
     }
 
     /// Reckons anew where the staged frames will go.

@@ -75,6 +75,9 @@ pub(crate) struct Index {
     spare: u64,
     /// How many those are.
     spare_len: usize,
+    /// How many insertions were reserved and are not done yet. At least so many overflow buckets are free; whoever else
+    /// takes one leaves them alone.
+    reserved: usize,
     /// The most DRAM that splitting buckets may take from now on, in bytes.
     room: u64,
     /// Buckets below `split` and from `1 << level` on are of this round of splitting, the others of the last.
@@ -117,6 +120,7 @@ impl Index {
             overflow_len: 0,
             spare: 0,
             spare_len: 0,
+            reserved: 0,
             room: u64::MAX,
             level: LEAST_LEVEL,
             split: 0,
@@ -134,18 +138,46 @@ impl Index {
         self.pages.iter_mut().for_each(|page| page.fill([0; SLOTS + 1]));
         let pages = core::mem::take(&mut self.pages);
         let overflow = core::mem::take(&mut self.overflow);
-        *self = Index { pages, overflow, room: self.room, ..Index::without_pages() };
+        *self = Index { pages, overflow, reserved: inserts, room: self.room, ..Index::without_pages() };
     }
 
     /// Makes sure that `inserts` insertions need no more DRAM, if `room` bytes of it may be taken. What is left of them
-    /// is for the table's growth.
-    pub(crate) fn reserve(&mut self, inserts: usize, mut room: u64) -> Result<(), NoRoom> {
-        while self.overflow.len() * PAGE - self.overflow_len + self.spare_len < inserts {
+    /// is for the table's growth. What was reserved before is among them.
+    pub(crate) fn reserve(&mut self, inserts: usize, room: u64) -> Result<(), NoRoom> {
+        self.room = self.provide(inserts, room)?;
+        self.reserved = inserts;
+        Ok(())
+    }
+
+    /// How many insertions are reserved and not done yet.
+    pub(crate) fn reserved(&self) -> usize {
+        self.reserved
+    }
+
+    /// Reserves what was reserved in the table that this one takes the place of, whatever room there is.
+    pub(crate) fn reserve_again(&mut self, inserts: usize) -> Result<(), NoRoom> {
+        self.provide(inserts, u64::MAX)?;
+        self.reserved = inserts;
+        Ok(())
+    }
+
+    /// Notes that the insertions that are reserved will not come.
+    pub(crate) fn unreserve(&mut self) {
+        self.reserved = 0;
+    }
+
+    /// Makes sure that so many overflow buckets are free. Returns how much of `room` is left.
+    fn provide(&mut self, buckets: usize, mut room: u64) -> Result<u64, NoRoom> {
+        while self.free_overflow() < buckets {
             room = room.checked_sub(PAGE_BYTES).ok_or(NoRoom)?;
             push_page(&mut self.overflow)?;
         }
-        self.room = room;
-        Ok(())
+        Ok(room)
+    }
+
+    /// How many overflow buckets no chain uses.
+    fn free_overflow(&self) -> usize {
+        self.overflow.len() * PAGE - self.overflow_len + self.spare_len
     }
 
     /// The number of entries.
@@ -234,6 +266,7 @@ impl Index {
     /// Adds an entry. Room for it was reserved.
     pub(crate) fn insert(&mut self, hash: u64, place: u64) {
         let hash = short(hash);
+        self.reserved = self.reserved.saturating_sub(1);
         self.add(self.home(hash), entry(hash, place));
         self.len += 1;
         for _ in 0..RESIZES {
@@ -292,12 +325,16 @@ impl Index {
         self.bucket_mut(at)[SLOTS] = bucket as u64 + 1;
     }
 
-    /// An overflow bucket that no chain uses. There is one: it was reserved.
+    /// An overflow bucket that no chain uses. There is one: it was provided. If it was not, what is durable has to enter
+    /// the table all the same, and takes DRAM where that cannot fail.
     fn take_overflow(&mut self) -> usize {
         if let Some(bucket) = (self.spare as usize).checked_sub(1) {
             self.spare = self.bucket(BucketRef::Overflow(bucket))[SLOTS];
             self.spare_len -= 1;
             return bucket;
+        }
+        if self.free_overflow() == 0 {
+            self.overflow.push(alloc::vec![[0; SLOTS + 1]; PAGE].into_boxed_slice());
         }
         self.overflow_len += 1;
         self.overflow_len - 1
@@ -352,7 +389,7 @@ impl Index {
 
     /// Merges two buckets, for which one overflow bucket is enough.
     fn merge_one(&mut self) -> Result<(), NoRoom> {
-        self.reserve(1, self.room)?;
+        self.room = self.provide(self.reserved + 1, self.room)?;
         if self.split == 0 {
             self.level -= 1;
             self.split = 1 << self.level;

@@ -305,7 +305,7 @@ impl Log {
                 self.stale.add(self.stale.counter(self.hash(&key)));
             }
         }
-        self.reserve_keys(1)?;
+        self.reserve_keys(self.staged_keys + 1)?;
         self.keys.insert(lost.hash, lost.place);
         self.lost_places.insert(lost.place);
         Ok(())

@@ -256,7 +256,10 @@ impl Log {
         if let Some(held) = &mut self.checkpoint {
             held.spoilt = true;
         }
-        let (scanned, _repairs) = Log::recover(load, Source::Records, self.memory_limit)?;
+        let (mut scanned, _repairs) = Log::recover(load, Source::Records, self.memory_limit)?;
+        // What is staged still finds its room.
+        scanned.keys.reserve_again(self.keys.reserved())?;
+        scanned.chunks.reserve_again(self.chunks.reserved())?;
         self.keys = scanned.keys;
         self.chunks = scanned.chunks;
         self.lost_places = scanned.lost_places;
