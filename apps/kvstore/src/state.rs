@@ -205,8 +205,12 @@ impl State {
         if self.value.capacity() > KEEP {
             self.value = Vec::new();
         }
-        // Commands that work on two values have had two.
         self.value_charge.settle(self.value.capacity());
+    }
+
+    /// Above how many live bytes writes are refused at the latest: as it was set, or all that the pool takes.
+    pub fn maxmemory(&self) -> u64 {
+        self.settings.maxmemory.unwrap_or(self.pool.capacity_bytes)
     }
 
     /// Whether the data has reached `maxmemory`, so that commands that add to it are refused.

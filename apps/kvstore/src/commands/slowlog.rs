@@ -83,11 +83,18 @@ pub fn note<M: Medium>(context: &mut Context<'_, '_, M>, request: Request<'_>, t
     }
 }
 
+/// Parameters whose values are not told to others, as in Redis.
+const SECRETS: [&str; 5] = ["masterauth", "masteruser", "requirepass", "tls-client-key-file-pass", "tls-key-file-pass"];
+
 /// Whether an argument is a name or a password of a user, which are not told to others.
 fn is_secret(request: Request<'_>, at: usize) -> bool {
     let follows_auth = |distance: usize| at > distance && is(request.get(at - distance), "AUTH");
     match request.get(0) {
         name if is(name, "AUTH") => at > 0,
+        // Names and values take turns from the third word on.
+        name if is(name, "CONFIG") && is(request.get(1), "SET") => {
+            at > 2 && at % 2 == 1 && SECRETS.iter().any(|secret| is(request.get(at - 1), secret))
+        }
         name if is(name, "HELLO") => follows_auth(1) || follows_auth(2),
         _ => false,
     }
@@ -139,6 +146,17 @@ mod tests {
         ] {
             assert_eq!(client.send(line), reply, "{line}");
         }
+    }
+
+    #[test]
+    fn slowlog_does_not_tell_the_secrets_of_config_set() {
+        let mut client = Harness::new();
+        client.state.slow_log.slower_than = 0;
+        client.send("config set maxmemory-samples 6 RequirePass hush1 masterauth hush2 masteruser hush3");
+        let told = client.send("slowlog get");
+        assert!(!told.contains("hush"), "{told}");
+        let kept = "|$3|set|$17|maxmemory-samples|$1|6|$11|RequirePass|$10|(redacted)|$10|masterauth|$10|(redacted)|";
+        assert!(told.contains(kept), "{told}");
     }
 
     #[test]

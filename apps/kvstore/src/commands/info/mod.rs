@@ -126,8 +126,8 @@ fn memory(text: &mut String, state: &State) {
         "used_memory_peak_perc": format!("{:.2}%", used as f64 / peak.max(1) as f64 * 100.0),
         "used_memory_index": state.pool.index_bytes,
         "used_memory_clients": state.memory.used(),
-        "maxmemory": state.pool.capacity_bytes,
-        "maxmemory_human": Bytes(state.pool.capacity_bytes),
+        "maxmemory": state.maxmemory(),
+        "maxmemory_human": Bytes(state.maxmemory()),
         "maxmemory_policy": "noeviction",
     );
 }

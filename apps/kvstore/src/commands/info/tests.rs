@@ -116,3 +116,14 @@ fn info_cpu_has_the_processors_time() {
         assert!(seconds.parse::<f64>().unwrap() >= 0.0);
     }
 }
+
+#[test]
+fn info_shows_the_maxmemory_that_config_get_shows() {
+    let mut client = Harness::new();
+    for line in ["ping", "config set maxmemory 3mb", "config set maxmemory 0"] {
+        client.send(line);
+        let shown = field(&ask(&mut client, "info memory"), "maxmemory");
+        let configured = client.send("config get maxmemory");
+        assert!(configured.ends_with(&format!("|{shown}|")), "{line}: {shown} but {configured}");
+    }
+}

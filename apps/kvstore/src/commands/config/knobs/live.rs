@@ -89,7 +89,7 @@ fn number(value: &str) -> Result<u64, Why> {
 
 /// Until it is set, what the pool holds.
 fn maxmemory(state: &State) -> String {
-    state.settings.maxmemory.unwrap_or(state.pool.capacity_bytes).to_string()
+    state.maxmemory().to_string()
 }
 
 fn fault_policy(_: &State) -> String {
