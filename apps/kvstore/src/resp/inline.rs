@@ -24,6 +24,13 @@ pub fn split(line: &[u8], text: &mut Vec<u8>, words: &mut Vec<Range<usize>>) -> 
     }
 }
 
+/// How many words there are in `line` at most: each NUL may end one of no bytes, and no other is shorter than a byte
+/// and a space.
+pub fn most_words(line: &[u8]) -> usize {
+    let nuls = line.iter().filter(|byte| **byte == 0).count();
+    nuls + (line.len() - nuls) / 2 + 1
+}
+
 /// Unquotes the word that starts at `at`; returns where it ends.
 fn word(line: &[u8], mut at: usize, text: &mut Vec<u8>) -> Option<usize> {
     while let Some(&byte) = line.get(at) {
@@ -104,6 +111,8 @@ fn is_space(byte: u8) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn words(line: &[u8]) -> Option<Vec<Vec<u8>>> {
@@ -118,6 +127,15 @@ mod tests {
         assert_eq!(words(br#""a b" 'c d' """#).unwrap(), [&b"a b"[..], b"c d", b""]);
         assert_eq!(words(br#""\x41\x4g\n\"\\" 'it\'s\n'"#).unwrap(), [&b"Ax4g\n\"\\"[..], b"it's\\n"]);
         assert_eq!(words(br#"a"b c""#).unwrap(), [&b"ab c"[..]]);
+    }
+
+    proptest! {
+        #[test]
+        fn no_line_has_more_words_than_are_reserved_for(line in "[a \0\"']{0,12}") {
+            let (mut text, mut words) = (Vec::new(), Vec::new());
+            split(line.as_bytes(), &mut text, &mut words);
+            prop_assert!(words.len() <= most_words(line.as_bytes()), "{} of {line:?}", words.len());
+        }
     }
 
     #[test]

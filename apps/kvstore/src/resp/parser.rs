@@ -259,9 +259,8 @@ impl Parser {
         }
         let line = &input.pending()[..end];
         let line = line.strip_suffix(b"\r").unwrap_or(line);
-        // No word is shorter than a byte and a space.
         let [words, text] = &mut self.charges;
-        let room = words.reserve(&mut self.arguments, line.len() / 2 + 1);
+        let room = words.reserve(&mut self.arguments, inline::most_words(line));
         if room.and(text.reserve(&mut self.unquoted, line.len())).is_err() {
             self.position = end + 1;
             self.state = State::Complete(Step::NoMemory);

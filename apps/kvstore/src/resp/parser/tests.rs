@@ -136,3 +136,15 @@ proptest! {
         prop_assert_eq!(parse(&data, &sizes).0, [Event::Request(words)]);
     }
 }
+
+#[test]
+fn an_inline_request_of_empty_words_has_room_for_them_that_is_paid_for() {
+    let memory = Memory::new(64 << 20);
+    let (mut parser, mut input) = (Parser::new(LIMITS, &memory), Input::new(&memory));
+    let line = [&[0; MAX_LINE][..], b"\n"].concat();
+    input.push(&line);
+    assert_eq!(parser.step(&mut input), Ok(Step::Request));
+    assert_eq!(parser.request(&input).len(), MAX_LINE);
+    let listed = parser.arguments.capacity() * size_of::<Range<usize>>();
+    assert_eq!(parser.charges[0].bytes(), listed);
+}
