@@ -7,6 +7,7 @@ use pmem::Medium;
 use super::arguments::{Options, integer, is};
 use super::failure::{Failure, Outcome, SYNTAX};
 use super::{Context, Request};
+use crate::memory::Buffer;
 
 /// Most that the table of Redis's algorithm may take, in bytes, four for each pair of bytes: it bounds the time that
 /// others wait. Ours takes a bit for each.
@@ -46,19 +47,17 @@ impl Wanted {
 pub fn lcs<M: Medium>(context: &mut Context<'_, '_, M>, request: Request<'_>) -> Outcome {
     let keys = [request.get(1), request.get(2)];
     let wanted = Wanted::parse(Options::new(request, 3))?;
-    let mut pairs = 1u64;
-    for key in keys {
-        let length = context.look(key)?.map_or(0, |meta| meta.len);
-        pairs = pairs.saturating_mul(length + 1);
+    let (mut pairs, mut lengths) = (1u64, [0; 2]);
+    for (key, length) in keys.into_iter().zip(&mut lengths) {
+        *length = context.look(key)?.map_or(0, |meta| meta.len);
+        pairs = pairs.saturating_mul(*length + 1);
     }
     if pairs.saturating_mul(4) > TABLE.min(context.state.limits.parser.argument as u64) {
         return Err(Failure::text("ERR Insufficient memory, transient memory for LCS exceeds proto-max-bulk-len"));
     }
-    context.read(keys[0])?;
-    let a = std::mem::take(&mut context.state.value);
-    context.read(keys[1])?;
-    let b = &context.state.value[..];
-    let table = Table::new(&a, b)?;
+    let mut a = value(context, keys[0], lengths[0])?;
+    let mut b = value(context, keys[1], lengths[1])?;
+    let table = Table::new(a.bytes(), b.bytes())?;
     let reply = &mut context.reply;
     if wanted.indices {
         reply.map(2);
@@ -81,6 +80,15 @@ pub fn lcs<M: Medium>(context: &mut Context<'_, '_, M>, request: Request<'_>) ->
     }
     context.worked(pairs / PAIRS);
     Ok(())
+}
+
+/// The value of a key that has this length, 0 if it is not there.
+fn value<M: Medium>(context: &mut Context<'_, '_, M>, key: &[u8], length: u64) -> Result<Buffer, Failure> {
+    let mut value = Buffer::new(&context.state.memory);
+    if length > 0 {
+        value.read(length as usize, |bytes| context.turn.get_range(key, 0, length, bytes))??;
+    }
+    Ok(value)
 }
 
 /// A run of bytes that are the same in both strings.
@@ -226,6 +234,19 @@ mod tests {
         let refused = "-ERR Insufficient memory, transient memory for LCS exceeds proto-max-bulk-len|";
         assert_eq!(client.send("lcs a b"), refused);
         assert_eq!(client.send("lcs a nothing len"), ":0|");
+    }
+
+    #[test]
+    fn lcs_gives_the_memory_of_its_strings_back() {
+        let mut client = Harness::new();
+        client.send("setrange a 99999 x");
+        client.send("set b x");
+        let before = client.state.memory.used();
+        for _ in 0..10 {
+            assert_eq!(client.send("lcs a b"), "$1|x|");
+        }
+        let used = client.state.memory.used();
+        assert!(used <= before + 4096, "{used} after {before}");
     }
 
     /// The length, by the definition.
