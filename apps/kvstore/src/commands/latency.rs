@@ -1,5 +1,6 @@
 //! `LATENCY`: how long commands take.
 
+use std::collections::BTreeSet;
 use std::fmt::Write;
 
 use pmem::Medium;
@@ -8,6 +9,7 @@ use super::arguments::is;
 use super::failure::Outcome;
 use super::table::Command;
 use super::{Context, Request};
+use crate::budget;
 use crate::latency::{Event, Histogram, Sample};
 use crate::resp::Reply;
 
@@ -47,12 +49,14 @@ pub fn reset<M: Medium>(context: &mut Context<'_, '_, M>, request: Request<'_>) 
 
 /// `LATENCY HISTOGRAM [command ...]`
 pub fn histogram<M: Medium + 'static>(context: &mut Context<'_, '_, M>, request: Request<'_>) -> Outcome {
-    let wanted: Vec<&str> = request
-        .from(2)
-        .filter_map(Command::<M>::fully_named)
-        .flat_map(|command| std::iter::once(command).chain(command.subcommands))
-        .map(|command| command.full_name)
-        .collect();
+    // However often a command is named, it is noted once: there are not many.
+    let mut wanted = BTreeSet::new();
+    for command in request.from(2).filter_map(Command::<M>::fully_named) {
+        if wanted.insert(command.full_name) {
+            wanted.extend(command.subcommands.iter().map(|command| command.full_name));
+        }
+    }
+    context.budget.charge(request.len() as u64 * budget::KEY);
     let known = context.state.latency.commands();
     let found: Vec<(&str, &Histogram)> =
         known.filter(|(name, _)| request.len() == 2 || wanted.contains(name)).collect();
@@ -193,6 +197,8 @@ mod tests {
         assert!(told.starts_with("%3|$14|client|getname|%2|$5|calls|:1|$14|histogram_usec|%1|:"), "{told}");
         assert_eq!(calls, [":1", ":1", ":2"]);
         assert!(client.send("latency histogram").starts_with("%3|"));
+        let again = client.send(&format!("latency histogram get{}", " client client|id get".repeat(1000)));
+        assert_eq!(again, client.send("latency histogram get client"), "each is told once");
         client.send("config resetstat");
         assert_eq!(client.send("latency histogram"), "%0|");
     }

@@ -7,16 +7,10 @@ use crate::commands::docs::argument::Argument;
 use crate::commands::table::Command;
 use crate::resp::Reply;
 
-/// Commands, by their names.
-pub fn document<'a, M: Medium + 'static>(
-    reply: &mut Reply<'_>,
-    commands: impl ExactSizeIterator<Item = &'a Command<M>>,
-) {
-    reply.map(commands.len());
-    for command in commands {
-        reply.bulk(command.full_name.as_bytes());
-        map(reply, |reply| fields(reply, command));
-    }
+/// A command, after its name.
+pub fn entry<M: Medium>(reply: &mut Reply<'_>, command: &Command<M>) {
+    reply.bulk(command.full_name.as_bytes());
+    map(reply, |reply| fields(reply, command));
 }
 
 /// Writes what is known of a command; says how many fields that are.
@@ -54,7 +48,8 @@ fn fields<M: Medium>(reply: &mut Reply<'_>, command: &Command<M>) -> usize {
     if !command.subcommands.is_empty() {
         count += 1;
         reply.bulk(b"subcommands");
-        document(reply, command.subcommands.iter());
+        reply.map(command.subcommands.len());
+        command.subcommands.iter().for_each(|subcommand| entry(reply, subcommand));
     }
     count
 }

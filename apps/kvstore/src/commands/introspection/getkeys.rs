@@ -3,6 +3,7 @@
 use pmem::Medium;
 
 use super::describe::statuses;
+use super::expect_room;
 use crate::commands::arguments::is;
 use crate::commands::failure::{Failure, Outcome};
 use crate::commands::key_specs::KeySpec;
@@ -15,9 +16,11 @@ const START: usize = 2;
 /// `COMMAND GETKEYS command [argument ...]`
 pub fn getkeys<M: Medium + 'static>(context: &mut Context<'_, '_, M>, request: Request<'_>) -> Outcome {
     let keys = keys::<M>(request)?;
-    context.reply.array(keys.len());
+    let start = context.reply_start();
+    context.reply.array(keys.clone().count());
     for (_, at) in keys {
         context.reply.bulk(request.get(START + at));
+        expect_room(context, start)?;
     }
     Ok(())
 }
@@ -25,17 +28,21 @@ pub fn getkeys<M: Medium + 'static>(context: &mut Context<'_, '_, M>, request: R
 /// `COMMAND GETKEYSANDFLAGS command [argument ...]`
 pub fn getkeysandflags<M: Medium + 'static>(context: &mut Context<'_, '_, M>, request: Request<'_>) -> Outcome {
     let keys = keys::<M>(request)?;
-    context.reply.array(keys.len());
+    let start = context.reply_start();
+    context.reply.array(keys.clone().count());
     for (spec, at) in keys {
         context.reply.array(2);
         context.reply.bulk(request.get(START + at));
         statuses(&mut context.reply, flags(spec, request).iter().copied());
+        expect_room(context, start)?;
     }
     Ok(())
 }
 
 /// The keys' places, and what finds them.
-fn keys<M: Medium + 'static>(request: Request<'_>) -> Result<Vec<(&'static KeySpec, usize)>, Failure> {
+fn keys<M: Medium + 'static>(
+    request: Request<'_>,
+) -> Result<impl Iterator<Item = (&'static KeySpec, usize)> + Clone + use<M>, Failure> {
     let next = (request.len() > START + 1).then(|| request.get(START + 1));
     let command =
         Command::<M>::called(request.get(START), next).ok_or(Failure::text("ERR Invalid command specified"))?;
@@ -46,7 +53,7 @@ fn keys<M: Medium + 'static>(request: Request<'_>) -> Result<Vec<(&'static KeySp
     if !command.takes(count) {
         return Err(Failure::text("ERR Invalid number of arguments specified for command"));
     }
-    Ok(command.key_specs.iter().flat_map(|spec| spec.keys(count).map(move |at| (spec, at))).collect())
+    Ok(command.key_specs.iter().flat_map(move |spec| spec.keys(count).map(move |at| (spec, at))))
 }
 
 /// What becomes of a key: that of `SET` and of `BITFIELD` depends on the options.

@@ -8,7 +8,7 @@ mod list;
 mod tests;
 
 use describe::describe;
-use document::document;
+use document::entry;
 pub use getkeys::{getkeys, getkeysandflags};
 pub use list::list;
 use pmem::Medium;
@@ -16,6 +16,7 @@ use pmem::Medium;
 use super::failure::Outcome;
 use super::table::Command;
 use super::{Context, Request};
+use crate::budget;
 use crate::resp::Reply;
 
 /// `COMMAND`
@@ -38,24 +39,37 @@ pub fn info<M: Medium + 'static>(context: &mut Context<'_, '_, M>, request: Requ
     if request.len() == 2 {
         return command(context, request);
     }
+    let start = context.reply_start();
     context.reply.array(request.len() - 2);
     for name in request.from(2) {
         match Command::<M>::fully_named(name) {
             Some(command) => describe(&mut context.reply, command),
             None => context.reply.null(),
         }
+        expect_room(context, start)?;
     }
     Ok(())
 }
 
 /// `COMMAND DOCS [command ...]`
 pub fn docs<M: Medium + 'static>(context: &mut Context<'_, '_, M>, request: Request<'_>) -> Outcome {
-    let found: Vec<&Command<M>> = match request.len() {
-        2 => Command::<M>::TABLE.iter().collect(),
-        _ => request.from(2).filter_map(Command::<M>::fully_named).collect(),
-    };
-    document(&mut context.reply, found.into_iter());
+    let all = if request.len() == 2 { Command::<M>::TABLE } else { &[] };
+    let found = || all.iter().chain(request.from(2).filter_map(Command::<M>::fully_named));
+    let start = context.reply_start();
+    context.reply.map(found().count());
+    for command in found() {
+        entry(&mut context.reply, command);
+        expect_room(context, start)?;
+    }
     Ok(())
+}
+
+/// Counts a part of a reply that began at `start`, and ends it if it has become too long or finds no memory: a short
+/// word may ask for a long part, and a request has very many words.
+fn expect_room<M: Medium>(context: &mut Context<'_, '_, M>, start: usize) -> Outcome {
+    context.budget.charge(budget::KEY);
+    context.check_reply(start)?;
+    Ok(context.reply.check()?)
 }
 
 /// `COMMAND HELP`

@@ -86,3 +86,19 @@ fn command_list_is_filtered() {
     }
     assert!(client.send("command list filterby aclcat connection").contains("|$4|echo|"));
 }
+
+#[test]
+fn command_info_docs_and_getkeys_end_where_the_reply_becomes_too_long() {
+    let mut client = Harness::new();
+    client.state.limits.reply = 10_000;
+    let refused = "-ERR reply exceeds maximum allowed size (client-output-buffer-limit)|";
+    for (start, word) in [
+        ("command info", " get"),
+        ("command docs", " get"),
+        ("command getkeys mget", " k"),
+        ("command getkeysandflags mget", " k"),
+    ] {
+        assert!(client.send(&format!("{start}{}", word.repeat(3))).starts_with("*"), "{start}");
+        assert_eq!(client.send(&format!("{start}{}", word.repeat(5000))), refused, "{start}");
+    }
+}
