@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use pmem::pool::{DamageKind, inspect};
-use pmem::sim::Memory;
+use pmem::sim::{Domain, Event, Memory};
 use pmem::{Error, FormatOptions, Pool};
 
 const LEN: usize = 1 << 20;
@@ -179,6 +179,58 @@ fn after_a_clean_shutdown_every_old_copy_of_a_segment_is_found() {
     assert_eq!(damage[0].kind, DamageKind::Outdated);
     assert_eq!((damage[0].offset, damage[0].len), (*place as u64, SEGMENT as u64));
     assert!(damage[0].to_string().contains("as it was earlier"));
+}
+
+/// The root that tells is gone after one opening; what it told is not.
+#[test]
+fn an_old_copy_of_a_segment_is_found_by_every_later_opening_until_it_is_repaired() {
+    let life = live(true);
+    let copies = old_copies(&life, SEGMENT, FIRST_SEGMENT, 4);
+    for (at, copy) in copies {
+        let mut pool = Pool::open(Memory::from(with_copy(&life, at, copy))).unwrap();
+        let found = contents(&mut pool);
+        let kinds: Vec<_> = pool.report().damage.iter().map(|damage| damage.kind).collect();
+        if !kinds.contains(&DamageKind::Outdated) {
+            // In the place of the checkpoint itself, or the same but for what nobody reads.
+            assert!(found == life.model, "byte {at:#x}: {kinds:?}");
+            continue;
+        }
+        let crashed = pool.medium().image();
+        for image in [crashed, pool.close().unwrap().image()] {
+            let mut pool = Pool::open(Memory::from(image)).unwrap();
+            assert!(!pool.report().damage.is_empty(), "byte {at:#x} is taken for good");
+            assert!(contents(&mut pool) == found, "byte {at:#x}");
+            pool.repair().unwrap();
+            let mut pool = Pool::open(pool.close().unwrap()).unwrap();
+            assert_eq!(pool.report().damage, []);
+            assert!(contents(&mut pool) == found, "byte {at:#x}, repaired");
+        }
+    }
+}
+
+#[test]
+fn a_power_cut_in_the_opening_that_finds_an_old_copy_does_not_hide_it() {
+    let life = live(true);
+    let mut random = (0..).map(|number: u64| number.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 33);
+    for (at, copy) in old_copies(&life, SEGMENT, FIRST_SEGMENT, 12).into_iter().step_by(3) {
+        let image = with_copy(&life, at, copy);
+        let memory = Memory::from(image.clone());
+        memory.record();
+        let mut pool = Pool::open(memory).unwrap();
+        let found = contents(&mut pool);
+        let mut domain = Domain::new(image);
+        for event in pool.medium().record() {
+            if event == Event::Fence {
+                for words in domain.images(8, &mut |below| random.next().unwrap() % below) {
+                    let mut pool = Pool::open(Memory::from(domain.image(&words))).unwrap();
+                    assert!(!pool.report().damage.is_empty() && contents(&mut pool) == found, "byte {at:#x}");
+                    let mut pool = Pool::open(Memory::from(pool.medium().image())).unwrap();
+                    assert!(!pool.report().damage.is_empty() && contents(&mut pool) == found, "byte {at:#x}, again");
+                }
+            }
+            domain.apply(&event);
+        }
+    }
 }
 
 #[test]

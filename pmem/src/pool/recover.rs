@@ -35,12 +35,24 @@ pub(crate) struct Repairs {
     void: Vec<u32>,
     /// Parts that count, and whose headers do not say so yet.
     joined: Vec<u32>,
+    /// Segments that are as they were earlier. Only the root tells, so they are marked while it is there.
+    outdated: Vec<u32>,
     /// There is something in the place of a checkpoint's root.
     root: bool,
     /// The place in the head's segment behind which nothing was acknowledged, in bytes from the segment's start.
     cut: Option<u32>,
     /// The head's segment has damage and takes no more records.
     seal: bool,
+}
+
+impl Repairs {
+    /// Takes segments for outdated, whatever their headers need.
+    fn leave_alone(&mut self, outdated: Vec<u32>) {
+        self.headers.retain(|(header, _)| !outdated.contains(&header.index));
+        self.void.retain(|segment| !outdated.contains(segment));
+        self.joined.retain(|segment| !outdated.contains(segment));
+        self.outdated = outdated;
+    }
 }
 
 /// What the log's state is taken from.
@@ -146,8 +158,9 @@ impl Log {
                 repairs.root = true;
                 log.report.checkpoint = Checkpoint::Refused { why };
             }
-            Verdict::Contradicted(why, end) => {
+            Verdict::Contradicted { why, end, outdated } => {
                 repairs.root = true;
+                repairs.leave_alone(outdated);
                 proven_end = end;
                 log.report.checkpoint = Checkpoint::Refused { why };
             }
@@ -298,6 +311,12 @@ impl Log {
 
     /// Writes what recovery found missing, so that the next recovery finds the same, whatever is written from now on.
     pub(crate) fn repair(&mut self, store: &impl Store, repairs: Repairs) -> Result<(), Error> {
+        for segment in &repairs.outdated {
+            for place in self.good_places(*segment) {
+                Header::write_outdated(store, place)?;
+            }
+        }
+        store.fence();
         if repairs.root {
             checkpoint::invalidate(store)?;
         }

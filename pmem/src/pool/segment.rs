@@ -19,6 +19,9 @@ const FREE: [u8; 8] = *b"HFSEGFRE";
 const CHECKPOINT: [u8; 8] = *b"HFSEGCKP";
 /// First word of a header while the segment holds a part of a record.
 const PART: [u8; 8] = *b"HFSEGPRT";
+/// First word of a header that does not count any more, for the segment was found to be as it was earlier. It reads as
+/// no header.
+const OUTDATED: [u8; 8] = *b"HFSEGOLD";
 /// Bytes of a header.
 pub(crate) const HEADER: u32 = LINE as u32;
 /// Bytes at a segment's end that records never take: a line for the record that ends the segment, and the second
@@ -201,6 +204,13 @@ impl Header {
     /// Writes only what the segment is in use for, in one piece, and starts writing it back.
     pub(crate) fn write_state(&self, store: &impl Store, place: u64) -> Result<(), Error> {
         store.store(place, self.state_word())?;
+        store.write_back(place..place + LINE)?;
+        Ok(())
+    }
+
+    /// Makes what is at a header's place no header, in one piece, and starts writing it back.
+    pub(crate) fn write_outdated(store: &impl Store, place: u64) -> Result<(), Error> {
+        store.store(place, &OUTDATED)?;
         store.write_back(place..place + LINE)?;
         Ok(())
     }

@@ -28,8 +28,14 @@ pub(crate) enum Verdict {
     None,
     /// Something that does not count, and why.
     Refused(&'static str),
-    /// The root of a checkpoint of which segments are not as it says, and where the log ended then.
-    Contradicted(&'static str, Option<Head>),
+    /// The root of a checkpoint that the segments do not fit.
+    Contradicted {
+        why: &'static str,
+        /// Where the log ended when it was written.
+        end: Option<Head>,
+        /// The segments that are not as it says.
+        outdated: Vec<u32>,
+    },
     /// The root of a checkpoint that counts.
     Sound(Sound),
 }
@@ -103,12 +109,12 @@ impl Log {
         doubtful: bool,
     ) -> Result<Verdict, Error> {
         let Sound { root, sums, .. } = &sound;
-        let mut outdated = false;
+        let mut outdated = Vec::new();
         for (index, left) in (0..).zip(&sums.segments) {
             let known = self.segments[index as usize];
             let same = (known.generation, known.state) == (left.generation, left.state);
             if !same && known.state != State::Quarantined {
-                outdated = true;
+                dram::push(&mut outdated, index)?;
                 let place = self.geometry().start_of(index);
                 self.note_damage(DamageKind::Outdated, place, u64::from(self.geometry().segment_size));
                 self.quarantine(index);
@@ -125,9 +131,9 @@ impl Log {
             None => false,
         };
         let end = closed.map(|_| Head { segment: root.segment, at: root.at + LINE as u32 });
-        Ok(match (outdated, is_close) {
-            (true, _) => Verdict::Contradicted("segments are older than it says", end),
-            (_, false) => Verdict::Contradicted("the log's end is missing", end),
+        Ok(match (outdated.is_empty(), is_close) {
+            (false, _) => Verdict::Contradicted { why: "segments are older than it says", end, outdated },
+            (_, false) => Verdict::Contradicted { why: "the log's end is missing", end, outdated },
             _ if doubtful => Verdict::Refused("segments are damaged, or were changed since"),
             _ => Verdict::Sound(sound),
         })
