@@ -18,6 +18,8 @@ use crate::state::State;
 const STEP_MS: u64 = 100;
 /// Keys looked at before it is decided whether to look at more.
 const SLICE: usize = 512;
+/// Most bytes of keys that are noted at a time to be removed: those behind are met again.
+const NOTED: usize = 1 << 20;
 /// A step goes on while more than one in so many of the keys with an expiry has expired: Redis's default.
 const ACCEPTABLE: usize = 10;
 /// A step is not followed by another before so many times its own length are over: a quarter of the time is theirs.
@@ -122,12 +124,12 @@ fn advance<M: Medium>(
     thorough: bool,
 ) -> Result<bool, pmem::Error> {
     loop {
-        let Slice { with_expiry, expired } = slice(turn, state)?;
+        let Slice { with_expiry, expired, left_some, is_last } = slice(turn, state)?;
         budget.charge(SLICE as u64 * budget::KEY);
         budget.count_moved(turn.moved());
-        let found_many = expired * ACCEPTABLE > with_expiry;
+        let found_many = left_some || expired * ACCEPTABLE > with_expiry;
         let goes_on = found_many || with_expiry == 0 || thorough;
-        if state.expiry.cursor == 0 || !goes_on || budget.is_spent() {
+        if is_last || !goes_on || budget.is_spent() {
             return Ok(found_many);
         }
     }
@@ -139,28 +141,91 @@ struct Slice {
     with_expiry: usize,
     /// Those of them that had expired, and are removed.
     expired: usize,
+    /// There was no room to note all that had expired.
+    left_some: bool,
+    /// The pass has ended with them.
+    is_last: bool,
+}
+
+/// Keys that have expired, as many as there is room for.
+#[derive(Default)]
+struct Dead {
+    keys: Vec<Vec<u8>>,
+    bytes: usize,
+    /// Some were left out.
+    left_some: bool,
+}
+
+impl Dead {
+    fn note(&mut self, key: &[u8]) {
+        let mut copy = Vec::new();
+        let has_room = !self.left_some
+            && self.bytes + key.len() <= NOTED
+            && self.keys.try_reserve(1).and_then(|()| copy.try_reserve_exact(key.len())).is_ok();
+        if has_room {
+            copy.extend_from_slice(key);
+            self.bytes += copy.len();
+            self.keys.push(copy);
+        }
+        self.left_some |= !has_room;
+    }
 }
 
 fn slice<M: Medium>(turn: &mut Turn<'_, M>, state: &mut State) -> Result<Slice, pmem::Error> {
     let now = state.now_ms;
     let schedule = &mut state.expiry;
-    let (mut with_expiry, mut expired) = (0, Vec::new());
-    schedule.cursor = turn.scan(schedule.cursor, SLICE, |key, meta| {
+    let (mut with_expiry, mut alive, mut dead) = (0, 0, Dead::default());
+    let next = turn.scan(schedule.cursor, SLICE, |key, meta| {
         let Some(at) = meta.expires_at_ms else { return };
         with_expiry += 1;
         if at < now {
-            expired.push(key.to_vec());
+            dead.note(key);
         } else {
-            schedule.counted += 1;
+            alive += 1;
             schedule.seen = earlier(schedule.seen, Some(at));
         }
     })?;
-    if schedule.cursor == 0 {
+    let is_last = next == 0 && !dead.left_some;
+    // What was left out is met again: the next step looks at the same keys, less those that go now.
+    if !dead.left_some {
+        schedule.cursor = next;
+        schedule.counted += alive;
+    }
+    if is_last {
         schedule.earliest = schedule.seen.take();
         schedule.with_expiry = std::mem::take(&mut schedule.counted);
     }
-    for key in &expired {
+    for key in &dead.keys {
         state.counters.expired += u64::from(turn.remove(key)?);
     }
-    Ok(Slice { with_expiry, expired: expired.len() })
+    Ok(Slice { with_expiry, expired: dead.keys.len(), left_some: dead.left_some, is_last })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::Harness;
+
+    #[test]
+    fn long_expired_keys_are_noted_up_to_so_many_bytes_and_the_others_are_met_again() {
+        const LENGTH: usize = 60_000;
+        let mut client = Harness::of(64 << 20);
+        for n in 0..100 {
+            assert_eq!(client.send(&format!("set {n:0LENGTH$} v px 1")), "+OK|");
+        }
+        client.now_ms += 10;
+        client.state.begin(client.now_ms * 1000, client.pool.stats());
+        let Harness { pool, state, .. } = &mut client;
+        let (expired, _) = pool
+            .turn(|turn| {
+                std::iter::from_fn(|| {
+                    let slice = slice(turn, state).unwrap();
+                    (slice.expired > 0).then_some(slice.expired)
+                })
+                .collect::<Vec<_>>()
+            })
+            .unwrap();
+        assert!(expired.iter().all(|count| count * LENGTH <= NOTED), "{expired:?}");
+        assert_eq!(expired.iter().sum::<usize>(), 100);
+    }
 }
