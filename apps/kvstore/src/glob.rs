@@ -5,17 +5,12 @@
 //! (the bit-parallel automaton of Baeza-Yates and Gonnet). Nothing is ever tried again, so the time is the text's
 //! length times the words of a set, whatever the pattern: one word for up to 63 elements.
 
-use std::collections::TryReserveError;
+use crate::memory::{Charge, Memory, NoMemory};
 
 /// Bytes of the longest key that any pool takes.
 pub const LONGEST: usize = u16::MAX as usize;
 /// Bits of a word.
 const BITS: usize = u64::BITS as usize;
-
-/// Whether all of `text` matches `pattern`; for few texts.
-pub fn matches(pattern: &[u8], text: &[u8]) -> bool {
-    Pattern::new(pattern, text.len()).is_ok_and(|pattern| pattern.matches(text))
-}
 
 /// A pattern that was read.
 pub struct Pattern {
@@ -29,6 +24,8 @@ pub struct Pattern {
     elements: usize,
     /// The pattern is a single star, which Redis does not even look at: it alone takes a text of no bytes.
     everything: bool,
+    /// For both sets.
+    charge: Charge,
 }
 
 /// One element of a pattern.
@@ -47,12 +44,13 @@ impl Pattern {
     /// Reads a pattern for texts of at most `longest` bytes. Fails if there is no memory for it.
     ///
     /// What takes more bytes than that takes none of them: the elements beyond are not read.
-    pub fn new(pattern: &[u8], longest: usize) -> Result<Self, TryReserveError> {
+    pub fn new(pattern: &[u8], longest: usize, memory: &Memory) -> Result<Self, NoMemory> {
         let elements = elements(pattern).filter(|element| !matches!(element, Element::Star));
         let elements = elements.take(longest + 1).count();
         let words = elements / BITS + 1;
-        let mut read =
-            Self { words, takes: zeros(words * 256)?, stars: zeros(words)?, elements, everything: pattern == b"*" };
+        let mut charge = memory.charge();
+        let (takes, stars) = (zeros(words * 256, &mut charge)?, zeros(words, &mut charge)?);
+        let mut read = Self { words, takes, stars, elements, everything: pattern == b"*", charge };
         read.fill(pattern);
         Ok(read)
     }
@@ -117,13 +115,13 @@ impl Pattern {
 
     /// Bytes of memory that it takes.
     pub fn memory(&self) -> usize {
-        (self.takes.capacity() + self.stars.capacity()) * size_of::<u64>()
+        self.charge.bytes()
     }
 }
 
-fn zeros(count: usize) -> Result<Vec<u64>, TryReserveError> {
+fn zeros(count: usize, charge: &mut Charge) -> Result<Vec<u64>, NoMemory> {
     let mut zeros = Vec::new();
-    zeros.try_reserve_exact(count)?;
+    charge.reserve(&mut zeros, count)?;
     zeros.resize(count, 0);
     Ok(zeros)
 }
@@ -197,6 +195,14 @@ mod tests {
 
     use super::*;
 
+    fn read(pattern: &[u8], longest: usize) -> Pattern {
+        Pattern::new(pattern, longest, &Memory::new(16 << 20)).unwrap()
+    }
+
+    fn matches(pattern: &[u8], text: &[u8]) -> bool {
+        read(pattern, text.len()).matches(text)
+    }
+
     #[test]
     fn patterns_match_as_in_redis() {
         for (pattern, text, expected) in [
@@ -252,7 +258,7 @@ mod tests {
         let text = "a".repeat(20_000);
         let class = format!("*[{}]b", "x".repeat(20_000));
         for pattern in ["a*a*a*a*a*a*a*a*a*a*b", &class] {
-            let pattern = Pattern::new(pattern.as_bytes(), LONGEST).unwrap();
+            let pattern = read(pattern.as_bytes(), LONGEST);
             assert!(!pattern.matches(text.as_bytes()));
             assert_eq!(pattern.cost(text.len()), text.len() as u64);
         }
@@ -260,9 +266,9 @@ mod tests {
 
     #[test]
     fn a_pattern_takes_no_more_memory_than_the_longest_key_calls_for() {
-        let most = Pattern::new(&b"[a]".repeat(LONGEST), LONGEST).unwrap();
+        let most = read(&b"[a]".repeat(LONGEST), LONGEST);
         assert!(most.matches(&b"a".repeat(LONGEST)));
-        let more = Pattern::new(&b"[a]".repeat(10 * LONGEST), LONGEST).unwrap();
+        let more = read(&b"[a]".repeat(10 * LONGEST), LONGEST);
         assert!(!more.matches(&b"a".repeat(LONGEST)));
         assert!(more.memory() <= most.memory() + 4096);
     }

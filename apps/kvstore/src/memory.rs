@@ -155,6 +155,11 @@ impl Buffer {
         Self { bytes: Vec::new(), charge: memory.charge() }
     }
 
+    /// Bytes of memory that it takes.
+    pub fn memory(&self) -> usize {
+        self.charge.bytes()
+    }
+
     /// The bytes.
     pub fn bytes(&mut self) -> &mut [u8] {
         &mut self.bytes

@@ -8,6 +8,7 @@ use super::task::Task;
 use super::{Context, Request};
 use crate::budget;
 use crate::glob::{LONGEST, Pattern};
+use crate::memory::Memory;
 use crate::number;
 
 /// Keys that are asked of the pool at a time.
@@ -38,8 +39,8 @@ pub struct Walk {
 
 impl Walk {
     /// A walk from a cursor on.
-    fn new(cursor: u64, pattern: Option<&[u8]>) -> Result<Self, Failure> {
-        let pattern = pattern.map(|pattern| Pattern::new(pattern, LONGEST)).transpose()?;
+    fn new(cursor: u64, pattern: Option<&[u8]>, memory: &Memory) -> Result<Self, Failure> {
+        let pattern = pattern.map(|pattern| Pattern::new(pattern, LONGEST, memory)).transpose()?;
         Ok(Self { place: Place { cursor, ..Place::default() }, pattern })
     }
 
@@ -57,7 +58,8 @@ impl Walk {
 pub fn keys<M: Medium>(context: &mut Context<'_, '_, M>, request: Request<'_>) -> Outcome {
     let pattern = request.get(1);
     let start = context.reply_start();
-    let begin = || Walk::new(0, Some(pattern));
+    let memory = context.state.memory.clone();
+    let begin = || Walk::new(0, Some(pattern), &memory);
     let walked = walk(context, pattern.len(), usize::MAX, true, begin)?;
     context.collected(walked, start, |reply, task| reply.array(task.walk.place.found));
     Ok(())
@@ -83,7 +85,9 @@ pub fn scan<M: Medium>(context: &mut Context<'_, '_, M>, request: Request<'_>) -
     }
     let count = usize::try_from(count).unwrap_or(usize::MAX);
     let start = context.reply_start();
-    let walked = walk(context, pattern.map_or(0, <[u8]>::len), count, strings, || Walk::new(cursor, pattern))?;
+    let memory = context.state.memory.clone();
+    let begin = || Walk::new(cursor, pattern, &memory);
+    let walked = walk(context, pattern.map_or(0, <[u8]>::len), count, strings, begin)?;
     context.collected(walked, start, |reply, task| {
         reply.array(2);
         reply.bulk(task.walk.place.cursor.to_string().as_bytes());
@@ -151,4 +155,25 @@ fn step<M: Medium>(
         }
     })?;
     Ok(cost)
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::testing::Harness;
+
+    #[test]
+    fn keys_and_scan_ask_for_the_memory_of_their_pattern() {
+        let mut client = Harness::new();
+        let pattern = "a".repeat(60_000);
+        for words in [&["keys", &pattern][..], &["scan", "0", "match", &pattern]] {
+            let line = words.join(" ");
+            let mut taken = client.state.memory.charge();
+            taken.grow(client.state.memory.free() - (1 << 20)).unwrap();
+            assert!(client.send(&line).starts_with("-OOM "), "{}", words[0]);
+            drop(taken);
+            assert!(client.send(&line).ends_with("*0|"), "{}", words[0]);
+        }
+        client.client.rest();
+        assert_eq!(client.state.memory.used(), client.client.memory());
+    }
 }

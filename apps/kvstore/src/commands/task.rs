@@ -30,7 +30,7 @@ pub struct Task {
 impl Task {
     /// Bytes of memory that it holds.
     pub fn memory(&self) -> usize {
-        self.walk.memory()
+        self.walk.memory() + self.result.as_ref().map_or(0, Buffer::memory)
     }
 }
 

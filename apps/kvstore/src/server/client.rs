@@ -186,6 +186,7 @@ impl Client {
     /// The connection is of no use any more: what it holds is free at once.
     pub fn abandon(&mut self) {
         self.session.closing = Some(Closing::Now);
+        self.task = None;
         self.outbox.clear();
         self.input.consume(usize::MAX);
         self.input.rest();
@@ -199,7 +200,8 @@ impl Client {
 
     /// Bytes of memory that its buffers hold.
     pub fn memory(&self) -> usize {
-        self.input.memory() + self.parser.memory() + self.outbox.memory()
+        let task = self.task.as_ref().map_or(0, Task::memory);
+        self.input.memory() + self.parser.memory() + self.outbox.memory() + task
     }
 
     /// Notes in the session what the buffers hold. `blocked`: its socket takes no more replies.

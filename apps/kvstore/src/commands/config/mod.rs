@@ -1,44 +1,18 @@
 //! `CONFIG`: Redis's parameters, as far as they mean something here, and some of our own.
 
+mod get;
 mod kind;
 mod knobs;
 #[cfg(test)]
 mod tests;
 
+pub use get::get;
 use knobs::Knob;
 use pmem::Medium;
 
 use super::failure::{Failure, Outcome, SYNTAX};
 use super::{Context, Request};
-use crate::glob;
 use crate::state::{Counters, State};
-
-/// `CONFIG GET parameter [parameter ...]`
-pub fn get<M: Medium>(context: &mut Context<'_, '_, M>, request: Request<'_>) -> Outcome {
-    let mut found: Vec<(&[u8], &Knob)> = Vec::new();
-    let mut add = |name, knob| {
-        if !found.iter().any(|(other, _): &(&[u8], _)| other.eq_ignore_ascii_case(name)) {
-            found.push((name, knob));
-        }
-    };
-    for pattern in request.from(2) {
-        if pattern.iter().any(|byte| b"[*?".contains(byte)) {
-            let pattern = pattern.to_ascii_lowercase();
-            let names = Knob::all().flat_map(|knob| knob.names().map(move |name| (name.as_bytes(), knob)));
-            names.filter(|(name, _)| glob::matches(&pattern, name)).for_each(|(name, knob)| add(name, knob));
-        } else if let Some((_, knob)) = Knob::named(pattern) {
-            // Told by the name that was asked for.
-            add(pattern, knob);
-        }
-    }
-    found.sort_unstable_by_key(|(name, _)| *name);
-    context.reply.map(found.len());
-    for (name, knob) in found {
-        context.reply.bulk(name);
-        context.reply.bulk(knob.get(context.state).as_bytes());
-    }
-    Ok(())
-}
 
 /// `CONFIG SET parameter value [parameter value ...]`: all of it is done, or nothing.
 pub fn set<M: Medium>(context: &mut Context<'_, '_, M>, request: Request<'_>) -> Outcome {

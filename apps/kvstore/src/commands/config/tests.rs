@@ -141,3 +141,27 @@ fn maxmemory_refuses_what_adds_data_and_nothing_else() {
         assert_eq!(client.send(line), reply, "{line}");
     }
 }
+
+#[test]
+fn config_get_of_many_patterns_is_done_in_pieces() {
+    let mut client = Harness::new();
+    let whole = client.send("config get *policy MaxMemory");
+    assert!(whole.contains("|MaxMemory|"), "{whole}");
+    let request = format!("config get *policy MaxMemory{} maxmemory\r\n", " *a *policy".repeat(2000));
+    let (asked, mut turns, mut rest) = (client.state.counters.commands, 0, request.as_bytes());
+    while !rest.is_empty() {
+        let room = client.client.room().unwrap();
+        let count = room.len().min(rest.len());
+        room[..count].copy_from_slice(&rest[..count]);
+        client.client.input.filled(count);
+        rest = &rest[count..];
+    }
+    while client.state.counters.commands == asked || client.client.outbox.sendable().is_empty() {
+        client.turn();
+        turns += 1;
+    }
+    assert!(turns > 10, "{turns} turns");
+    let told = String::from_utf8(client.client.outbox.sendable().to_vec()).unwrap().replace("\r\n", "|");
+    assert!(told.contains("|MaxMemory|") && told.contains("|maxmemory-policy|"), "{told}");
+    assert_eq!(told.matches("|maxmemory-policy|").count(), 1);
+}

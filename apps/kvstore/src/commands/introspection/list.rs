@@ -6,22 +6,29 @@ use crate::commands::arguments::is;
 use crate::commands::failure::{Failure, Outcome, SYNTAX};
 use crate::commands::table::Command;
 use crate::commands::{Context, Request};
-use crate::glob;
+use crate::glob::Pattern;
+use crate::memory::Memory;
 
 /// `COMMAND LIST [FILTERBY MODULE name | ACLCAT category | PATTERN pattern]`
 pub fn list<M: Medium + 'static>(context: &mut Context<'_, '_, M>, request: Request<'_>) -> Outcome {
     let filter = match request.len() {
         2 => Filter::None,
-        5 if is(request.get(2), "FILTERBY") => Filter::parse(request.get(3), request.get(4))?,
+        5 if is(request.get(2), "FILTERBY") => {
+            Filter::parse::<M>(request.get(3), request.get(4), &context.state.memory)?
+        }
         _ => return Err(SYNTAX),
     };
-    let every = Command::<M>::TABLE.iter().flat_map(|command| std::iter::once(command).chain(command.subcommands));
-    let found: Vec<&Command<M>> = every.filter(|command| filter.admits(command)).collect();
+    let found: Vec<&Command<M>> = every().filter(|command| filter.admits(command)).collect();
     context.reply.array(found.len());
     for command in found {
         context.reply.bulk(command.full_name.as_bytes());
     }
     Ok(())
+}
+
+/// All commands and subcommands.
+fn every<M: Medium + 'static>() -> impl Iterator<Item = &'static Command<M>> {
+    Command::<M>::TABLE.iter().flat_map(|command| std::iter::once(command).chain(command.subcommands))
 }
 
 /// Which commands `COMMAND LIST` shows.
@@ -32,15 +39,18 @@ enum Filter {
     /// Those of a category, named without its `@`.
     Category(Vec<u8>),
     /// Those whose name matches, in lower case.
-    Pattern(Vec<u8>),
+    Pattern(Pattern),
 }
 
 impl Filter {
-    fn parse(kind: &[u8], argument: &[u8]) -> Result<Self, Failure> {
+    fn parse<M: Medium + 'static>(kind: &[u8], argument: &[u8], memory: &Memory) -> Result<Self, Failure> {
         match kind {
             _ if is(kind, "MODULE") => Ok(Self::Module),
             _ if is(kind, "ACLCAT") => Ok(Self::Category(argument.to_ascii_lowercase())),
-            _ if is(kind, "PATTERN") => Ok(Self::Pattern(argument.to_ascii_lowercase())),
+            _ if is(kind, "PATTERN") => {
+                let longest = every::<M>().map(|command| command.full_name.len()).max().unwrap_or(0);
+                Ok(Self::Pattern(Pattern::new(&argument.to_ascii_lowercase(), longest, memory)?))
+            }
             _ => Err(SYNTAX),
         }
     }
@@ -50,7 +60,7 @@ impl Filter {
             Self::None => true,
             Self::Module => false,
             Self::Category(category) => command.flags.categories().any(|name| name.as_bytes()[1..] == category[..]),
-            Self::Pattern(pattern) => glob::matches(pattern, command.full_name.as_bytes()),
+            Self::Pattern(pattern) => pattern.matches(command.full_name.as_bytes()),
         }
     }
 }
