@@ -9,7 +9,7 @@ use std::sync::Once;
 
 use pmem::pool::Shutdown;
 use pmem::sim::Memory;
-use pmem::{Error, FormatOptions, Pool, Turn};
+use pmem::{Error, FormatOptions, Op, Pool, Turn};
 
 const MIB: u64 = 1 << 20;
 /// What counters and the table of segments of the largest pool here take, in bytes.
@@ -177,6 +177,38 @@ fn an_allocation_that_fails_is_an_error_for_the_new_key_only() {
         turn(&mut pool, |turn| turn.clear()).unwrap();
         assert!(fill(&mut pool, 0).0 > count / 2);
     });
+}
+
+/// A record that is too long for a frame is done or refused, however little DRAM there is: none of it is left out.
+#[test]
+fn a_long_record_without_memory_is_refused_whole() {
+    let options = FormatOptions { segment_size: Some(64 << 10), ..FormatOptions::new([3; 16]) };
+    let mut pool = Pool::format(Memory::new(8 * MIB), &options).unwrap();
+    let keys = |first: u32| (first..first + 40).map(|number| [number as u8; 2000]).collect::<Vec<_>>();
+    // What a turn takes and keeps is there before.
+    let first = keys(0);
+    turn(&mut pool, |turn| turn.atomically(&puts(&first))).unwrap();
+    let mut said = [0; 2];
+    for memory in (0..8 << 10).step_by(512) {
+        let names = keys(40);
+        let ops = puts(&names);
+        let done = with_at_most(memory, || turn(&mut pool, |turn| turn.atomically(&ops)));
+        for key in &names {
+            assert_eq!(turn(&mut pool, |turn| turn.contains(key)).unwrap(), done.is_ok(), "{memory}: {done:?}");
+        }
+        match done {
+            Ok(()) => names.iter().for_each(|key| assert!(turn(&mut pool, |turn| turn.remove(key)).unwrap())),
+            Err(ref error) => assert!(matches!(error, Error::NoMemory { .. } | Error::IndexFull), "{error}"),
+        }
+        said[usize::from(done.is_ok())] += 1;
+    }
+    assert!(said[0] > 0, "{said:?}");
+    turn(&mut pool, |turn| turn.atomically(&puts(&keys(40)))).unwrap();
+    assert_eq!(turn(&mut pool, |turn| turn.len()).unwrap(), 80);
+}
+
+fn puts(keys: &[[u8; 2000]]) -> Vec<Op<'_>> {
+    keys.iter().map(|key| Op::Put { key, value: b"value", expires_at_ms: None }).collect()
 }
 
 /// A pool that was left without a shutdown has entries for keys that are there and for removals.

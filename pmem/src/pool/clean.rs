@@ -50,8 +50,12 @@ impl Log {
             if self.checkpoint.is_some() {
                 // What holds it becomes free, and cleaning has to know the whole index.
                 const BLOCK: u64 = 16 << 10;
-                if !self.read_on(store, (budget / BLOCK) as u32 + 1)? {
-                    self.release_checkpoint(store)?;
+                match self.read_on(store, (budget / BLOCK) as u32 + 1) {
+                    Ok(true) => {}
+                    Ok(false) => self.release_checkpoint(store)?,
+                    // As below.
+                    Err(Error::NoMemory { .. }) => {}
+                    Err(error) => return Err(error),
                 }
                 break;
             }

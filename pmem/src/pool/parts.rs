@@ -10,9 +10,9 @@ use alloc::vec::Vec;
 
 use crate::error::Error;
 use crate::medium::{LINE, Store};
-use crate::pool::dram::NoRoom;
+use crate::pool::dram::{NoRoom, with_room};
 use crate::pool::log::{Log, Peek};
-use crate::pool::record::{FRAME_HEADER, Kind};
+use crate::pool::record::{FRAME_HEADER, Kind, LARGE};
 use crate::pool::segment::{HEADER, Header, State};
 
 /// A frame of a part ends when it is longer than this, in bytes; in small segments sooner.
@@ -77,26 +77,36 @@ impl Log {
         Ok(())
     }
 
-    /// Makes all parts count, in one step, and puts what they say into the index.
-    pub(crate) fn join_parts(&mut self, store: &impl Store, parts: Parts) -> Result<(), Error> {
+    /// Makes sure that joining parts fails for want of nothing, and returns what it needs: a buffer for one key. When
+    /// they are joined, what they say is durable, and it is too late.
+    pub(crate) fn ready_to_join(&self) -> Result<Vec<u8>, Error> {
         if self.free == 0 {
-            self.abandon_parts(store)?;
             return Err(Error::Full);
         }
+        Ok(with_room(self.key_limit() + LARGE)?)
+    }
+
+    /// Makes all parts count, in one step, and puts what they say into the index. `key` is of
+    /// [`Self::ready_to_join`]. After an error the next opening knows whether they count.
+    pub(crate) fn join_parts(&mut self, store: &impl Store, parts: Parts, mut key: Vec<u8>) -> Result<(), Error> {
         if let Some(head) = self.head {
             self.seal(store, head.at)?;
         }
         self.open_segment(store, State::Used, parts.first_generation)?;
         self.count_parts(store, &self.parts())?;
-        let mut key = Vec::new();
         for (hash, place) in parts.ops {
             // What cannot be read any more, an instant after it was written, is found by the next opening.
-            let Ok(Some(Peek { header, .. })) = self.peek(store, place, 0) else { continue };
+            let Ok(Some(Peek { header, .. })) = self.peek(store, place, 0) else {
+                self.stale_uncertain = true;
+                continue;
+            };
             key.clear();
             let len = header.key_len + if header.kind == Kind::PutLarge { header.value_len } else { 0 };
             if self.append(store, place + header.key_at() as u64, len, &mut key).is_ok() {
                 let (key, value) = key.split_at(header.key_len);
                 self.settle_op(store, hash, &header, key, value, place);
+            } else {
+                self.stale_uncertain = true;
             }
         }
         self.replan();

@@ -98,7 +98,9 @@ impl<M: Medium> Turn<'_, M> {
         Ok(record)
     }
 
-    /// Ends a record: it is staged as one frame, or, if it has parts, durable. After an error it is given up.
+    /// Ends a record: it is staged as one frame, or, if it has parts, durable. After an error it is given up. Where it
+    /// is not known whether it counts, that is the turn's error and not this one's, so that nobody takes back what
+    /// belongs to a record that does.
     pub(super) fn end_record(&mut self, record: Record) -> Result<(), Error> {
         let Record { frame, parts } = record;
         let Some(mut parts) = parts else {
@@ -111,21 +113,20 @@ impl<M: Medium> Turn<'_, M> {
         if let Err(error) = self.write_parts(&mut parts) {
             return Err(self.give_up_parts(error));
         }
+        let key = match self.log.ready_to_join() {
+            Ok(key) => key,
+            Err(error) => return Err(self.give_up_parts(error)),
+        };
         let joined = self.medium.write(|store| {
             let bytes = parts.bytes();
-            self.log.join_parts(&store, parts)?;
+            self.log.join_parts(&store, parts, key)?;
             self.log.maintain(&store, bytes)
         });
-        match joined.map_err(Error::from).and_then(|joined| joined) {
-            Ok(()) => Ok(()),
-            Err(Error::Full) => Err(Error::Full),
-            // Whether they count is known to the next opening.
-            Err(error) => {
-                self.log.stale_uncertain = true;
-                self.log.lost.get_or_insert_with(|| error.clone());
-                Err(error)
-            }
+        if let Err(error) = joined.map_err(Error::from).and_then(|joined| joined) {
+            self.log.stale_uncertain = true;
+            self.log.lost.get_or_insert(error);
         }
+        Ok(())
     }
 
     /// Gives up a record whose rest will not come, because of `error`.
