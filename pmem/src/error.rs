@@ -77,7 +77,7 @@ pub enum Error {
     Full,
     /// There is no DRAM for the index to take in a new key, or it may take no more
     /// ([`Pool::limit_memory`](crate::Pool::limit_memory)). Reading, removing and writing keys that are there still
-    /// work.
+    /// work; a large value takes entries of its own, so writing one may not.
     IndexFull,
     /// There is not enough DRAM.
     NoMemory {
@@ -145,7 +145,7 @@ impl fmt::Display for Error {
                 write!(f, "{what} of {len} bytes is too large: the limit is {limit} bytes")
             }
             Error::Full => f.write_str("the pool is full; remove something"),
-            Error::IndexFull => f.write_str("the index has no room for a new key; remove something"),
+            Error::IndexFull => f.write_str("the index has no room for a new key or a large value; remove something"),
             Error::NoMemory { needed: 0 } => f.write_str("there is not enough memory"),
             Error::NoMemory { needed } => write!(
                 f,

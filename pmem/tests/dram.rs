@@ -7,7 +7,7 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::sync::Once;
 
-use pmem::pool::Shutdown;
+use pmem::pool::{Checkpoint, Shutdown};
 use pmem::sim::Memory;
 use pmem::{Error, FormatOptions, Op, Pool, Turn};
 
@@ -209,6 +209,55 @@ fn a_long_record_without_memory_is_refused_whole() {
 
 fn puts(keys: &[[u8; 2000]]) -> Vec<Op<'_>> {
     keys.iter().map(|key| Op::Put { key, value: b"value", expires_at_ms: None }).collect()
+}
+
+/// A checkpoint keeps a table as large as it was with more keys; where it does not fit, the records may.
+#[test]
+fn a_checkpoint_that_does_not_fit_is_passed_over_for_the_records() {
+    const KEPT: u32 = 15_000;
+    let mut pool = fresh(16 * MIB);
+    for number in 0..KEPT * 4 {
+        turn(&mut pool, |turn| turn.put(&key(number), b"value", None)).unwrap();
+    }
+    remove(&mut pool, KEPT..KEPT * 4);
+    let sparse = pool.stats().index_bytes;
+    let image = pool.close().unwrap().image();
+    let memory = LEAST + sparse / 2;
+    let mut pool = Pool::open_within(Memory::from(image), memory).unwrap();
+    assert!(matches!(pool.report().checkpoint, Checkpoint::Refused { .. }), "{:?}", pool.report());
+    assert_eq!(pool.stats().keys, u64::from(KEPT));
+    assert!(pool.stats().index_bytes <= sparse / 2 / 8 * 9);
+    expect_all(&mut pool, KEPT, b"value");
+}
+
+/// What a clearing makes void is not read first, so a checkpoint that is damaged, and no DRAM to read the records in
+/// place of it, are nothing to it.
+#[test]
+fn a_pool_whose_checkpoint_is_damaged_is_cleared_and_written_without_memory_to_read_it() {
+    let mut pool = fresh(8 * MIB);
+    for number in 0..10_000 {
+        turn(&mut pool, |turn| turn.put(&key(number), b"value", None)).unwrap();
+    }
+    let image = pool.close().unwrap().image();
+    let segment = (0..image.len()).step_by(4096).find(|at| image[*at..*at + 8] == *b"HFSEGCKP").unwrap();
+    let written = (segment..segment + (64 << 10)).rev().find(|place| image[*place] != 0).unwrap();
+    let mut used = 0;
+    for place in (segment + 4096..written).step_by(12_289) {
+        let mut damaged = image.clone();
+        damaged[place] ^= 1;
+        let mut pool = Pool::open(Memory::from(damaged)).unwrap();
+        used += u32::from(matches!(pool.report().checkpoint, Checkpoint::Used { .. }));
+        with_at_most(64 << 10, || {
+            turn(&mut pool, |turn| {
+                turn.clear()?;
+                (0..50).try_for_each(|number| turn.put(&key(number), b"newer", None))
+            })
+        })
+        .unwrap();
+        assert_eq!(turn(&mut pool, |turn| turn.len()).unwrap(), 50, "{place:#x}");
+        expect_all(&mut pool, 50, b"newer");
+    }
+    assert!(used > 2, "{used}");
 }
 
 /// A pool that was left without a shutdown has entries for keys that are there and for removals.

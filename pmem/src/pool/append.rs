@@ -291,14 +291,15 @@ impl Log {
         if self.free == 0 {
             return Err(Error::Full);
         }
+        let pages = (self.keys.page_to_clear()?, self.chunks.page_to_clear()?);
         if let Some(head) = self.head {
             self.seal(store, head.at)?;
         }
         self.cleared_through = through;
         self.open_segment(store, State::Used, 0)?;
 
-        self.keys.clear(self.staged_keys);
-        self.chunks.clear(self.staged_chunks);
+        self.keys.clear(self.staged_keys, pages.0);
+        self.chunks.clear(self.staged_chunks, pages.1);
         self.stale.clear();
         self.stale_uncertain = false;
         self.lost_places.clear();

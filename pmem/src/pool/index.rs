@@ -43,7 +43,7 @@ const PLACE_BITS: u32 = 40;
 const PAGE_BYTES: u64 = (PAGE * size_of::<Bucket>()) as u64;
 
 type Bucket = [u64; SLOTS + 1];
-type Page = Box<[Bucket]>;
+pub(crate) type Page = Box<[Bucket]>;
 
 /// One entry's position in the table. Valid until the table changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -128,9 +128,17 @@ impl Index {
         }
     }
 
-    /// Takes all entries out, and provides for `inserts` insertions, for which the table is large enough. Its first
-    /// page is there.
-    pub(crate) fn clear(&mut self, inserts: usize) {
+    /// What [`Self::clear`] needs if the first page is still to be read; else nothing.
+    pub(crate) fn page_to_clear(&self) -> Result<Page, NoRoom> {
+        if self.is_missing(0) { new_page() } else { Ok(Page::default()) }
+    }
+
+    /// Takes all entries out, and provides for `inserts` insertions, which are reserved. `page` is of
+    /// [`Self::page_to_clear`].
+    pub(crate) fn clear(&mut self, inserts: usize, page: Page) {
+        if !page.is_empty() {
+            self.pages[0] = page;
+        }
         self.pages.truncate(1);
         self.pages.shrink_to_fit();
         self.overflow.truncate(inserts.div_ceil(PAGE));
@@ -609,7 +617,7 @@ mod tests {
             index.insert(number << 8, number * 8);
         }
         index.reserve(1000, u64::MAX).unwrap();
-        index.clear(1000);
+        index.clear(1000, index.page_to_clear().unwrap());
         assert!((index.len(), index.pages.len(), index.overflow.len()) == (0, 1, 4) && index.bytes() < 6 * PAGE_BYTES);
         index.room = 0;
         (1..=1000).for_each(|number| index.insert(0, number * 8));

@@ -145,7 +145,18 @@ impl Log {
         let mut proven_end = None;
         match log.judge_checkpoint(load, &mut used, doubtful)? {
             Verdict::Sound(sound) if source == Source::Checkpoint => {
-                let bytes = log.take_checkpoint(sound)?;
+                let bytes = match log.take_checkpoint(sound) {
+                    Ok(bytes) => bytes,
+                    // A table is read as large as it was; what the records fill may be smaller.
+                    Err(Error::NoMemory { .. }) => {
+                        drop(log);
+                        let read = Self::recover_in_parts(load, Source::Records, memory, parts, scan_all);
+                        let (mut log, repairs) = read?;
+                        log.report.checkpoint = Checkpoint::Refused { why: "it takes more memory than there is" };
+                        return Ok((log, repairs));
+                    }
+                    Err(error) => return Err(error),
+                };
                 repairs.root = true;
                 log.report.checkpoint = Checkpoint::Used { bytes };
                 log.report.keys = log.keys.len();
@@ -197,7 +208,7 @@ impl Log {
             for (sequence, lost) in core::mem::take(&mut gathered.lost) {
                 log.admit_lost(load, lost, sequence, &gathered.removed)?;
             }
-            gathered.removed.clear(0);
+            gathered.removed.clear(0, gathered.removed.page_to_clear()?);
         }
         if let Some(head) = log.head {
             repairs.seal = log.segments[head.segment as usize].state == State::Quarantined;

@@ -153,11 +153,6 @@ impl<'t, M: Medium> Turn<'t, M> {
         if self.log.free == 0 && self.log.checkpoint.is_none() {
             return Err(Error::Full);
         }
-        if self.log.is_unread() {
-            // All pages but the first are given up.
-            self.log.ready(&self.reader, Which::Keys, 0)?;
-            self.log.ready(&self.reader, Which::Chunks, 0)?;
-        }
         self.log.discard_staged();
         self.log.clear_staged = Some(self.log.next_sequence - 1);
         self.log.replan();

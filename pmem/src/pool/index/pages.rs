@@ -223,6 +223,19 @@ mod tests {
     }
 
     #[test]
+    fn a_table_that_was_not_read_is_cleared() {
+        let (written, hashes) = table(20_000);
+        let mut index = Index::unread(written.bucket_count(), written.len()).unwrap().unwrap();
+        index.forget();
+        index.reserve(1, u64::MAX).unwrap();
+        index.clear(1, index.page_to_clear().unwrap());
+        assert_eq!((index.len(), index.missing), (0, 0));
+        assert!(index.find_place(hashes[0], 8).is_none());
+        index.insert(hashes[0], 8);
+        assert!(index.find_place(hashes[0], 8).is_some());
+    }
+
+    #[test]
     fn scans_and_draws_ask_for_the_pages_they_need() {
         let (written, _) = table(20_000);
         let mut index = Index::unread(written.bucket_count(), written.len()).unwrap().unwrap();
