@@ -444,7 +444,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     ),
     mutant(
         "memory: removals of one part of the keys are kept beside those of the next",
-        &[edit("recover.rs", "", "gathered.removed.clear(0);", GONE)],
+        &[edit("recover.rs", "", "gathered.removed.clear(0, gathered.removed.page_to_clear()?);", GONE)],
     ),
     // Recovery.
     mutant(
