@@ -4,7 +4,8 @@
 //! locked until the last of both is gone, even if xtask is killed. The kvstore that runs on the host takes the same
 //! lock.
 
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{File, Metadata, OpenOptions, TryLockError};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
@@ -33,7 +34,14 @@ pub struct PmemImage {
 
 /// An image that has just been made, and is removed again unless something comes to use it.
 #[derive(Debug)]
-pub struct Provisional(Option<PathBuf>);
+pub struct Provisional(Option<(PathBuf, Identity)>);
+
+/// A file's device and its number there.
+type Identity = (u64, u64);
+
+fn identity_of(metadata: &Metadata) -> Identity {
+    (metadata.dev(), metadata.ino())
+}
 
 impl Provisional {
     /// The image is used, and stays.
@@ -44,7 +52,9 @@ impl Provisional {
 
 impl Drop for Provisional {
     fn drop(&mut self) {
-        if let Some(path) = &self.0 {
+        if let Some((path, identity)) = &self.0
+            && path.metadata().is_ok_and(|metadata| identity_of(&metadata) == *identity)
+        {
             // It is empty, and there is a more important error to tell.
             let _ = std::fs::remove_file(path);
         }
@@ -143,7 +153,8 @@ impl PmemImage {
 
     /// What removes the image again if it is new and nothing comes to use it.
     pub fn provisional(&self) -> Provisional {
-        Provisional(self.is_new.then(|| self.path.clone()))
+        let identity = self.lock.metadata().ok().filter(|_| self.is_new).map(|metadata| identity_of(&metadata));
+        Provisional(identity.map(|identity| (self.path.clone(), identity)))
     }
 
     /// What the disk under the image lacks, if anything.
@@ -219,7 +230,6 @@ mod tests {
 
     #[test]
     fn a_new_image_is_sparse_and_of_the_size_asked_for() {
-        use std::os::unix::fs::MetadataExt;
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("deeper/pmem0.img");
         let image = PmemImage::open(&path, Some(64 * MIB)).unwrap();
@@ -251,6 +261,17 @@ mod tests {
         PmemImage::open(&path, Some(SMALLEST)).unwrap().provisional().keep();
         drop(PmemImage::open(&path, None).unwrap().provisional());
         assert!(path.exists());
+    }
+
+    #[test]
+    fn another_file_in_the_place_of_a_new_image_is_not_removed() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("pmem0.img");
+        let unused = PmemImage::open(&path, Some(SMALLEST)).unwrap().provisional();
+        std::fs::rename(&path, directory.path().join("moved.img")).unwrap();
+        std::fs::write(&path, "another's").unwrap();
+        drop(unused);
+        assert_eq!(std::fs::read(&path).unwrap(), b"another's");
     }
 
     #[test]
