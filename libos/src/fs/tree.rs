@@ -342,7 +342,8 @@ impl Tree {
         Ok(())
     }
 
-    /// Adds the devices that programs expect in `/dev`, unless there is something of that name.
+    /// Adds the devices that programs expect in `/dev`, unless there is something of that name,
+    /// or a file of the host's that is named `/dev` itself.
     pub fn add_devices(&mut self, entropy: Entropy, now: i128) -> Result<(), Error> {
         let random = Device::Random(entropy);
         let devices: [(&[u8], _); 4] =
@@ -352,6 +353,9 @@ impl Tree {
             Err(error) => return Err(error),
         }
         let folder = self.find(b"/dev")?;
+        if self.directory(folder).is_err() {
+            return Ok(());
+        }
         for (name, device) in devices {
             if self.directory(folder)?.get(name).is_none() {
                 self.create(folder, name, Data::Device(device), 0o666, now)?;

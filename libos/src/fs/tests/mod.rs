@@ -173,6 +173,15 @@ fn the_root_cannot_be_removed() {
 }
 
 #[test]
+fn a_file_of_the_hosts_named_dev_stays_and_there_are_no_devices() {
+    let mut tree = Tree::new(MIB, 0);
+    tree.add_host_file(b"dev", b"the host's", 0, 0).unwrap();
+    assert_eq!(tree.add_devices(|bytes| bytes.fill(0x5a), 0), Ok(()));
+    let file = tree.open(b"/dev", &READ, 0).unwrap();
+    assert_eq!(read(&mut tree, &file, 100), Ok(b"the host's".to_vec()));
+}
+
+#[test]
 fn devices_give_and_take_as_elsewhere() {
     let mut tree = Tree::new(MIB, 0);
     tree.add_host_file(b"dev/zero", b"the host's", 0, 0).unwrap();
