@@ -305,7 +305,7 @@ fn a_program_all_of_whose_threads_wait_for_ever_is_told_once() {
         options.smp = processors;
         let image = options.image.clone();
         let machine = Machine::start(options, None).unwrap();
-        let told = |line: &str| line.ends_with("for another thread's end").then_some(());
+        let told = |line: &str| line.ends_with("for another thread's end, or what it holds").then_some(());
         assert_eq!(machine.console().wait_for_line(PATIENCE, told), Some(()), "{:?}", machine.console().lines());
         assert_eq!(machine.wait(Duration::from_millis(500)), None);
         machine.press_power_button().unwrap();
@@ -314,6 +314,20 @@ fn a_program_all_of_whose_threads_wait_for_ever_is_told_once() {
         outcome.expect_text("for a descriptor, and there is no network card");
         assert_eq!(outcome.count("holdfast: every thread of the program waits"), 1, "{outcome}");
     }
+}
+
+#[test]
+fn a_program_that_waits_for_the_power_button_is_not_told_that_it_is_stuck() {
+    let options = machine("crash", &["await-button"]);
+    let image = options.image.clone();
+    let machine = Machine::start(options, None).unwrap();
+    let waits = |line: &str| line.ends_with("waiting for the button").then_some(());
+    assert_eq!(machine.console().wait_for_line(PATIENCE, waits), Some(()), "{:?}", machine.console().lines());
+    assert_eq!(machine.wait(Duration::from_millis(500)), None);
+    machine.press_power_button().unwrap();
+    let outcome = outcome(&machine, &image);
+    outcome.expect_exit(0).expect_line("pressed");
+    assert_eq!(outcome.count("holdfast: every thread of the program waits"), 0, "{outcome}");
 }
 
 /// From outside, as a management console sends it.

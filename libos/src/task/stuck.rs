@@ -1,6 +1,7 @@
 //! A program all of whose threads wait for ever: that is said, once, since nothing else shows it.
 //!
-//! Counted are waits without a deadline: on a futex, for a thread's end, or for a descriptor. If there is a network
+//! Counted are waits without a deadline: on a futex, for a thread's end or what it holds, or for a descriptor. What
+//! waits for an event from outside, such as the power button, is not stuck. If there is a network
 //! card, a wait for a descriptor may end by what comes from outside. Once all CPUs rest, whoever was woken has run, so
 //! the counts are right.
 
@@ -24,6 +25,8 @@ pub(crate) enum For {
     Thread,
     /// A descriptor.
     Descriptor,
+    /// What no thread does, such as a press of the power button.
+    Outside,
 }
 
 /// The program's threads that have not ended.
@@ -61,9 +64,10 @@ pub(super) fn count_thread(begins: bool) {
 pub(super) struct Forever<'t>(Option<&'t Thread>);
 
 impl<'t> Forever<'t> {
-    /// Notes that the running thread is about to wait, unless there is a `deadline` or it is the library's own.
+    /// Notes that the running thread is about to wait, unless there is a `deadline`, it is the library's own,
+    /// or what it waits for comes from outside.
     pub(super) fn begin(thread: &'t Thread, what: For, deadline: Option<u64>) -> Self {
-        let counts = deadline.is_none() && thread.is_programs();
+        let counts = deadline.is_none() && thread.is_programs() && what != For::Outside;
         if counts {
             thread.waiting.0.store(what as u8, Ordering::Relaxed);
             counter(what).fetch_add(1, Ordering::SeqCst);
@@ -111,7 +115,7 @@ pub(super) fn tell() {
                         "  thread {id} {name:?} for the word at {word:#018x}: a lock, a condition, a channel or park"
                     );
                 }
-                For::Thread => kprintln!("  thread {id} {name:?} for another thread's end"),
+                For::Thread => kprintln!("  thread {id} {name:?} for another thread's end, or what it holds"),
                 _ => kprintln!("  thread {id} {name:?} for a descriptor, and there is no network card"),
             }
         }

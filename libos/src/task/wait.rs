@@ -36,6 +36,11 @@ impl WaitQueue {
         Self::of(For::Descriptor)
     }
 
+    /// A queue of those who wait for what no thread does: an event from outside.
+    pub const fn for_outside() -> Self {
+        Self::of(For::Outside)
+    }
+
     const fn of(what: For) -> Self {
         Self { wakes: AtomicU64::new(0), what, waiters: IrqLock::new(LinkedList::new(WaitAdapter::NEW)) }
     }

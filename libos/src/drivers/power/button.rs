@@ -20,7 +20,7 @@ static REQUESTED: AtomicBool = AtomicBool::new(false);
 /// The program knows about the button: what a press means is its affair.
 static ATTENDED: AtomicBool = AtomicBool::new(false);
 /// Threads that wait for the button.
-static PRESSED: WaitQueue = WaitQueue::new();
+static PRESSED: WaitQueue = WaitQueue::for_outside();
 /// What ends a program that does not know about the button.
 static UNATTENDED: Once<fn()> = Once::new();
 

@@ -28,6 +28,7 @@ mod guest {
             "exit-in-thread" => drop(thread::spawn(|| process::exit(9)).join()),
             "nmi" => stray_nmis(),
             "stuck" => stuck(),
+            "await-button" => await_button(),
             "usual-hook-in-grant" => usual_hook(),
             "own-hook-in-grant" => own_hook(),
             "panic" => panic!("as told"),
@@ -113,6 +114,13 @@ mod guest {
             unsafe { at.write_volatile(0x5741_5254_5359_4152) };
             f.write_str("it got through")
         }
+    }
+
+    /// All that it waits for comes from outside.
+    fn await_button() {
+        println!("waiting for the button");
+        libos::power::wait_for_shutdown();
+        println!("pressed");
     }
 
     /// A thread waits for another one, that one for a lock that nobody gives back, and a third for a connection.
