@@ -160,7 +160,8 @@ fn buffer(len: usize) -> Option<Vec<u8>> {
 }
 
 impl<S: Signal> Connection<S> {
-    /// A closed connection with buffers of so many bytes for receiving and for sending; `None` when memory is short.
+    /// A closed connection with buffers of so many bytes for receiving and for sending, or with the least where memory is
+    /// short; `None` if there is none for them either.
     pub fn new(
         tuple: Tuple,
         via: Via,
@@ -169,7 +170,8 @@ impl<S: Signal> Connection<S> {
         (receive, send): (usize, usize),
         now: Instant,
     ) -> Option<Self> {
-        let buffers = (buffer(receive)?, buffer(send)?);
+        let pair = |receive, send| Some((buffer(receive)?, buffer(send)?));
+        let buffers = pair(receive, send).or_else(|| pair(LEAST_BUFFER, LEAST_BUFFER))?;
         // And for the connection itself, and its places in the tables.
         if !has_room(CALL_ROOM) {
             return None;
@@ -307,6 +309,10 @@ impl<S: Signal> Connection<S> {
         let standing = self.standing()?;
         let mut unread = buffer(self.socket().recv_queue())?;
         let mut socket = Socket::new(SocketBuffer::new(buffer(receive)?), SocketBuffer::new(buffer(send)?));
+        // And for what leads it through its handshake.
+        if !has_room(CALL_ROOM) {
+            return None;
+        }
         let old = self.socket_mut();
         socket.set_ack_delay(old.ack_delay());
         socket.set_keep_alive(old.keep_alive());
@@ -412,6 +418,32 @@ impl<S: Signal> Connection<S> {
         if self.published != Some(ready) {
             self.published = Some(ready);
             self.signal.publish(ready);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use smoltcp::wire::{IpAddress, IpEndpoint};
+
+    use super::*;
+
+    #[derive(Default)]
+    struct Unheard;
+
+    impl Signal for Unheard {
+        fn publish(&self, _ready: Ready) {}
+    }
+
+    #[test]
+    fn a_connection_without_memory_for_what_it_was_to_have_gets_the_least_buffers() {
+        let end = |port| IpEndpoint::new(IpAddress::v4(10, 0, 2, 15), port);
+        let tuple = Tuple { local: end(1), remote: end(2) };
+        // More than an address space has.
+        for capacities in [(usize::MAX, 4096), (4096, usize::MAX)] {
+            let signal = Arc::new(Unheard);
+            let made = Connection::new(tuple, Via::Nic, Owner::Program, signal, capacities, Instant::ZERO);
+            assert_eq!(made.unwrap().buffered(), 2 * LEAST_BUFFER);
         }
     }
 }
