@@ -72,6 +72,17 @@ impl<T> Slab<T> {
         Some(value)
     }
 
+    /// How many entries there were at once, at most.
+    pub fn places(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// The name of the entry in this place.
+    pub fn id_at(&self, index: usize) -> Option<Id> {
+        let (generation, slot) = self.slots.get(index)?;
+        slot.as_ref().map(|_| Id { index: index as u32, generation: *generation })
+    }
+
     /// Every entry, to be changed.
     pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut T> {
         self.slots.iter_mut().filter_map(|(_, slot)| slot.as_mut())

@@ -5,13 +5,13 @@
 //! walks over all connections, except when this machine's own addresses have changed.
 
 mod frames;
+mod line;
 mod listeners;
 mod room;
 mod rounds;
 
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
-use alloc::vec::Vec;
 
 use smoltcp::socket::tcp::State;
 use smoltcp::time::Instant;
@@ -26,6 +26,7 @@ use super::stack::Holdings;
 use super::udp::Datagrams;
 use crate::io::Signal;
 pub use frames::Arrival;
+use line::Line;
 use listeners::Listener;
 use room::Room;
 
@@ -41,11 +42,11 @@ pub struct Table<S: Signal> {
     pub listeners: Slab<Listener<S>>,
     listener_ports: Ports,
     pub datagrams: Datagrams<S>,
-    queue: VecDeque<Id>,
+    queue: Line,
     timers: BTreeSet<(Instant, Id)>,
     time_wait: VecDeque<Id>,
     /// Connections that could not send because a neighbour's address is unknown.
-    unresolved: Vec<Id>,
+    unresolved: Line,
     /// An address was resolved: whoever waits for one may go on.
     resolved: bool,
     /// How often any connection was looked at, for the tests that count.
@@ -65,10 +66,10 @@ impl<S: Signal> Table<S> {
             listeners: Slab::new(),
             listener_ports: Ports::new(),
             datagrams: Datagrams::new(budget / DATAGRAM_SHARE),
-            queue: VecDeque::new(),
+            queue: Line::new(),
             timers: BTreeSet::new(),
             time_wait: VecDeque::new(),
-            unresolved: Vec::new(),
+            unresolved: Line::new(),
             resolved: false,
             #[cfg(test)]
             touched: 0,
@@ -95,7 +96,14 @@ impl<S: Signal> Table<S> {
         self.by_tuple.contains_key(tuple)
     }
 
-    /// Adds a connection, found from now on by the frames that name its tuple.
+    /// Makes room for one more connection, and for its places in the lines; `false` when memory is short.
+    pub fn reserve(&mut self) -> bool {
+        let count = self.connections.len() + 1;
+        let mut lines = [&mut self.queue, &mut self.unresolved, &mut self.room.line].into_iter();
+        self.connections.reserve() && lines.all(|line| line.reserve(count))
+    }
+
+    /// Adds a connection, for which there is room, found from now on by the frames that name its tuple.
     pub fn insert(&mut self, connection: Connection<S>) -> Id {
         let tuple = connection.tuple;
         let id = self.connections.insert(Box::new(connection));
@@ -110,15 +118,16 @@ impl<S: Signal> Table<S> {
             && !connection.queued
         {
             connection.queued = true;
-            self.queue.push_back(id);
+            self.queue.push(id, &self.connections);
         }
     }
 
     /// Asks for every connection to be looked at: the addresses of this machine or of its neighbours changed.
     pub fn enqueue_all(&mut self) {
-        let ids: Vec<Id> = self.connections.iter().map(|(id, _)| id).collect();
-        for id in ids {
-            self.enqueue(id);
+        for index in 0..self.connections.places() {
+            if let Some(id) = self.connections.id_at(index) {
+                self.enqueue(id);
+            }
         }
     }
 

@@ -63,7 +63,7 @@ impl<D: Device, S: Signal> Stack<D, S> {
         if remote.port == 0 || !remote.addr.is_unicast() {
             return Err(Error::AddressNotAvailable);
         }
-        if self.table.is_full() || !self.table.connections.reserve() {
+        if self.table.is_full() || !self.table.reserve() {
             return Err(Error::NoBuffers);
         }
         let usual = self.source_for(remote.addr)?;

@@ -75,7 +75,7 @@ impl<S: Signal> Table<S> {
             capacity = LEAST_BUFFER;
         }
         let wishes = entry.wishes;
-        if !self.connections.reserve() {
+        if !self.reserve() {
             return None;
         }
         let capacities = wishes.capacities(capacity);

@@ -1,14 +1,14 @@
 //! How many connections there may be, and what their buffers take.
 //!
-//! Memory for the limit's number of connections with the least buffers is kept for them, so that the limit is true.
-//! The other part lets those that carry much have large ones. A connection gets them when it is made, while there are
+//! Half of what connections may take has room for the limit's number of them with the least buffers. It is counted, not
+//! set aside: where the program has taken the memory meanwhile, fewer fit, as many at least as the heap's part for small
+//! pieces has room for. The other half lets those that carry much have large ones. A connection gets them when it is made, while there are
 //! few, or when more comes or goes than it has room for; and gives them back when others need them and it rests.
-
-use alloc::collections::VecDeque;
 
 use smoltcp::time::Instant;
 
 use super::Table;
+use super::line::Line;
 use crate::io::Signal;
 use crate::net::connection::{Connection, LEAST_BUFFER};
 use crate::net::link::Via;
@@ -31,7 +31,7 @@ pub struct Room {
     budget: usize,
     pub(super) grown: usize,
     /// The connections that have some, those first that were longest not looked at.
-    line: VecDeque<Id>,
+    pub(super) line: Line,
     /// SYNs that were refused because there were as many connections as there may be.
     pub(super) refused: u64,
 }
@@ -41,7 +41,7 @@ impl Room {
     pub fn new<S: Signal>(budget: usize) -> Self {
         let least = 2 * LEAST_BUFFER + size_of::<Connection<S>>() + ENTRIES;
         let limit = (budget / 2 / least).clamp(1, MAX_CONNECTIONS);
-        Self { limit, budget: budget - limit * least, grown: 0, line: VecDeque::new(), refused: 0 }
+        Self { limit, budget: budget - limit * least, grown: 0, line: Line::new(), refused: 0 }
     }
 }
 
@@ -88,11 +88,7 @@ impl<S: Signal> Table<S> {
         self.room.grown += beyond_least(connection);
         if beyond_least(connection) > 0 && !connection.in_line {
             connection.in_line = true;
-            if self.room.line.len() > 2 * self.connections.len() + 64 {
-                let connections = &self.connections;
-                self.room.line.retain(|&id| connections.get(id).is_some());
-            }
-            self.room.line.push_back(id);
+            self.room.line.push(id, &self.connections);
         }
     }
 
@@ -127,7 +123,7 @@ impl<S: Signal> Table<S> {
     /// Takes large buffers from connections that rest.
     fn take_back(&mut self, now: Instant) {
         for _ in 0..LOOKS.min(self.room.line.len()) {
-            let Some(id) = self.room.line.pop_front() else { return };
+            let Some(id) = self.room.line.pop() else { return };
             let Some(connection) = self.connections.get_mut(id) else { continue };
             connection.in_line = false;
             if !core::mem::take(&mut connection.used) && connection.rests() {
@@ -136,7 +132,7 @@ impl<S: Signal> Table<S> {
             let Some(connection) = self.connections.get_mut(id) else { continue };
             if beyond_least(connection) > 0 {
                 connection.in_line = true;
-                self.room.line.push_back(id);
+                self.room.line.push(id, &self.connections);
             }
         }
     }

@@ -17,7 +17,7 @@ impl<S: Signal> Table<S> {
     /// Looks at every queued connection, and at those whose time has come: sends what they have to send.
     pub fn serve<D: Device, L: Device>(&mut self, nic: &mut Option<Link<D>>, loopback: &mut Link<L>, now: Instant) {
         if core::mem::take(&mut self.resolved) {
-            for id in core::mem::take(&mut self.unresolved) {
+            while let Some(id) = self.unresolved.pop() {
                 if let Some(connection) = self.connections.get_mut(id) {
                     connection.unresolved = false;
                     self.enqueue(id);
@@ -35,7 +35,7 @@ impl<S: Signal> Table<S> {
             }
         }
         for _ in 0..self.queue.len() {
-            let Some(id) = self.queue.pop_front() else { break };
+            let Some(id) = self.queue.pop() else { break };
             let Some(connection) = self.connections.get_mut(id) else { continue };
             connection.queued = false;
             let more = match connection.via {
@@ -82,11 +82,7 @@ impl<S: Signal> Table<S> {
             }
             if outcome == Outcome::Unresolved && !connection.unresolved {
                 connection.unresolved = true;
-                if self.unresolved.len() > 2 * self.connections.len() + 64 {
-                    let connections = &self.connections;
-                    self.unresolved.retain(|&id| connections.get(id).is_some());
-                }
-                self.unresolved.push(id);
+                self.unresolved.push(id, &self.connections);
             }
         }
         self.settle(id, Cause::Timer);
