@@ -12,6 +12,7 @@ use talc::base::Talc;
 use talc::base::binning::Binning;
 use talc::source::Source;
 
+use super::CALL_ROOM;
 use super::layout::PAGE;
 use super::ram::{allocate_frames, free_bytes, kept_bytes, release_frames};
 use crate::sync::{RawIrqLock, class};
@@ -22,8 +23,10 @@ const GROWTH: u64 = 1 << 20;
 /// Room for the allocator's own bookkeeping in a new part of the heap, in bytes.
 const OVERHEAD: u64 = 64 << 10;
 
-/// Allocations above this size, in bytes, leave the last part of memory alone.
+/// Allocations of this size or more, in bytes, leave the last part of memory alone.
 const LARGE: usize = 32 << 10;
+
+const _: () = assert!(CALL_ROOM < LARGE, "what every call needs is small");
 
 /// Grows the heap by frames of RAM.
 #[derive(Debug)]
@@ -73,7 +76,7 @@ pub(crate) static HEAP: Heap = Heap(TalcLock::new(FrameSource { end: None, grown
 impl Heap {
     /// Whether a piece of this size may be made. Threads that ask at the same moment may go over together.
     fn admits(&self, size: usize) -> bool {
-        size <= LARGE || available_bytes() >= size as u64
+        size < LARGE || available_bytes() >= size as u64
     }
 }
 

@@ -48,12 +48,17 @@ pub const LEAST_RAM: u64 = 64 << 20;
 /// What of it the firmware may keep for itself.
 pub const FIRMWARE_RAM: u64 = 2 << 20;
 
-/// What a call may need of memory beside what it was asked for: its objects, and entries of tables.
-pub const CALL_ROOM: usize = 32 << 10;
+/// What a call may need of memory beside what it was asked for: its objects, and entries of tables. Less than what the
+/// heap takes for large, so that it may be of the part that is kept.
+pub const CALL_ROOM: usize = 24 << 10;
 
 /// Whether the heap has so many bytes in one piece. Small things that are allocated right afterwards will not fail.
 pub fn has_room(bytes: usize) -> bool {
-    Vec::<u8>::new().try_reserve_exact(bytes).is_ok()
+    let mut room = Vec::<u8>::new();
+    let has = room.try_reserve_exact(bytes).is_ok();
+    // What is allocated only to be freed, the compiler may leave out.
+    core::hint::black_box(&mut room);
+    has
 }
 
 /// Takes charge of the RAM in `usable`, except what lies in `reserved`, then builds the page tables, of this mode, and

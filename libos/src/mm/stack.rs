@@ -4,7 +4,9 @@ use alloc::vec;
 use core::fmt;
 use core::ops::Range;
 
+use super::CALL_ROOM;
 use super::frames::FrameBitmap;
+use super::heap::available_bytes;
 use super::layout::{PAGE, STACK_SLOTS, STACK_STRIDE, STACKS_BASE};
 use super::page_table::MapError;
 use super::space::{map_frames, unmap_frames};
@@ -82,7 +84,11 @@ impl Mapped {
         surplus
     }
 
+    /// A new one, whose frames are not of the memory that is kept for small pieces of the heap.
     fn new(bytes: u64) -> Result<Self, StackError> {
+        if available_bytes() < bytes + CALL_ROOM as u64 {
+            return Err(StackError::OutOfMemory);
+        }
         let slot = allocate_slot().ok_or(StackError::OutOfMemory)?;
         let top = STACKS_BASE + (slot + 1) * STACK_STRIDE;
         let range = top - bytes..top;

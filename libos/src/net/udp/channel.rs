@@ -9,6 +9,7 @@ use smoltcp::socket::udp::{PacketBuffer, PacketMetadata, RecvError, SendError, S
 use smoltcp::time::Instant;
 use smoltcp::wire::IpListenEndpoint;
 
+use crate::mm::{CALL_ROOM, has_room};
 use crate::net::link::{Link, Outcome};
 
 /// Datagrams that can wait in each direction, and their bytes.
@@ -45,7 +46,11 @@ impl Channel {
     pub fn open(&mut self, port: u16) -> bool {
         let make = || {
             let buffer = || Some(PacketBuffer::new(filled(PacketMetadata::EMPTY, PACKETS)?, filled(0, BYTES)?));
-            let mut socket = Socket::new(buffer()?, buffer()?);
+            let (received, unsent) = (buffer()?, buffer()?);
+            if !has_room(CALL_ROOM) {
+                return None;
+            }
+            let mut socket = Socket::new(received, unsent);
             socket.bind(IpListenEndpoint::from(port)).ok()?;
             let mut storage = Vec::new();
             storage.try_reserve_exact(1).ok()?;
