@@ -160,8 +160,8 @@ fn buffer(len: usize) -> Option<Vec<u8>> {
 }
 
 impl<S: Signal> Connection<S> {
-    /// A closed connection with buffers of so many bytes for receiving and for sending, or with the least where memory is
-    /// short; `None` if there is none for them either.
+    /// A closed connection with buffers of so many bytes for receiving and for sending, or with the least where memory
+    /// is short; `None` if there is none for them either.
     pub fn new(
         tuple: Tuple,
         via: Via,

@@ -333,8 +333,8 @@ impl Index {
         self.bucket_mut(at)[SLOTS] = bucket as u64 + 1;
     }
 
-    /// An overflow bucket that no chain uses. There is one: it was provided. If it was not, what is durable has to enter
-    /// the table all the same, and takes DRAM where that cannot fail.
+    /// An overflow bucket that no chain uses. There is one: it was provided. If it was not, what is durable has to
+    /// enter the table all the same, and takes DRAM where that cannot fail.
     fn take_overflow(&mut self) -> usize {
         if let Some(bucket) = (self.spare as usize).checked_sub(1) {
             self.spare = self.bucket(BucketRef::Overflow(bucket))[SLOTS];

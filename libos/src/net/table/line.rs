@@ -24,8 +24,8 @@ impl Line {
         self.0.is_empty()
     }
 
-    /// Makes room for `count` connections in all; `false` when memory is short. There is as much for those that are gone,
-    /// so that they are seldom looked for.
+    /// Makes room for `count` connections in all; `false` when memory is short. There is as much for those that are
+    /// gone, so that they are seldom looked for.
     pub fn reserve(&mut self, count: usize) -> bool {
         self.0.try_reserve((2 * count).saturating_sub(self.0.len())).is_ok()
     }

@@ -1,9 +1,10 @@
 //! How many connections there may be, and what their buffers take.
 //!
 //! Half of what connections may take has room for the limit's number of them with the least buffers. It is counted, not
-//! set aside: where the program has taken the memory meanwhile, fewer fit, as many at least as the heap's part for small
-//! pieces has room for. The other half lets those that carry much have large ones. A connection gets them when it is made, while there are
-//! few, or when more comes or goes than it has room for; and gives them back when others need them and it rests.
+//! set aside: where the program has taken the memory meanwhile, fewer fit, as many at least as the heap's part for
+//! small pieces has room for. The other half lets those that carry much have large ones. A connection gets them when it
+//! is made, while there are few, or when more comes or goes than it has room for; and gives them back when others need
+//! them and it rests.
 
 use smoltcp::time::Instant;
 
