@@ -1,5 +1,7 @@
 //! Whom to close when memory is short: who has not read its replies for longest, or has begun a request and fallen
-//! silent. Whoever sends or reads is left alone, however much it holds.
+//! silent. Who sends, and who takes all that the network has room for, is left alone, however much it holds. A
+//! client that reads more slowly counts from when its socket took something last, so it goes after all that have
+//! stopped.
 
 use crate::memory::Memory;
 
