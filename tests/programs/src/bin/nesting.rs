@@ -33,6 +33,10 @@ mod guest {
                 // No other thread gets this CPU; what comes now comes here.
                 interrupts::disable();
                 libos::kprintln!("nesting: waiting in a write grant");
+                while trap::unexpected_nmis() == 0 {
+                    std::hint::spin_loop();
+                }
+                libos::kprintln!("nesting: an unexpected interrupt came and went");
                 loop {
                     std::hint::spin_loop();
                 }
