@@ -311,6 +311,18 @@ impl Index {
                 let _ = self.merge_one();
             }
         }
+        self.give_back_overflow();
+    }
+
+    /// Gives the overflow area's DRAM back when no chain needs any of it, but for a page and for what is reserved.
+    fn give_back_overflow(&mut self) {
+        let pages = self.reserved.div_ceil(PAGE).max(1);
+        if self.spare_len < self.overflow_len || self.overflow.len() <= pages {
+            return;
+        }
+        self.room = self.room.saturating_add((self.overflow.len() - pages) as u64 * PAGE_BYTES);
+        self.overflow.truncate(pages);
+        (self.overflow_len, self.spare, self.spare_len) = (0, 0, 0);
     }
 
     /// Puts an entry into a bucket's chain.
@@ -581,7 +593,7 @@ mod tests {
             let slot = index.find_place(*hash, (number as u64 + 1) * 8).unwrap();
             index.remove(*hash, slot);
         }
-        assert_eq!((index.len(), index.pages.len()), (0, 1));
+        assert_eq!((index.len(), index.pages.len(), index.overflow.len()), (0, 1, 1));
         assert_eq!(index.spare_len, index.overflow_len);
     }
 
@@ -606,7 +618,7 @@ mod tests {
             index.remove(*hash, slot);
         }
         assert_eq!((index.len(), index.spare_len), (0, index.overflow_len));
-        assert!(index.reserve(1000, 0).is_ok());
+        assert!(index.bytes() < 3 * PAGE_BYTES && index.reserve(1000, 4 * PAGE_BYTES).is_ok());
     }
 
     #[test]
