@@ -30,6 +30,7 @@ pub mod miri;
 pub mod new;
 pub mod output;
 pub mod pool;
+mod processor_time;
 pub mod qemu;
 pub mod recovery;
 pub mod run;

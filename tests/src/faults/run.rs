@@ -1,6 +1,5 @@
 //! One run, from the boot of a store to the judgement of its images.
 
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -30,9 +29,9 @@ const RAM: u64 = 64 * MIB;
 /// Without an acknowledged write for this long the machine is looked at: whether it works without getting on, or
 /// sleeps.
 const QUIET: Duration = Duration::from_secs(3);
-/// It hangs if it has used this much processor time since, in clock ticks of 10 ms, or at most that much.
-const BUSY_TICKS: u64 = 100;
-const ASLEEP_TICKS: u64 = 10;
+/// It hangs if it has used this much processor time since, or at most that much.
+const BUSY: Duration = Duration::from_secs(1);
+const ASLEEP: Duration = Duration::from_millis(100);
 /// It hangs in any case after this long.
 const LONGEST_QUIET: Duration = Duration::from_secs(20);
 /// How many writes may be acknowledged before a place in the code counts as one that is not reached.
@@ -321,7 +320,10 @@ impl Trial<'_> {
     fn watch(&mut self, gdb: &mut Gdb) -> Result<(), GdbError> {
         let wanted = self.record.writes[0] + self.plan.writes_after;
         let (mut seen, mut since) = (self.load.acknowledged(), Instant::now());
-        let mut ticks = processor_ticks(self.machine);
+        // None of it when it is gone.
+        let machine = self.machine;
+        let worked = || machine.processor_time().unwrap_or_default();
+        let mut before = worked();
         loop {
             if let Some(stop) = gdb.wait(LOOK)? {
                 gdb.select(stop.cpu)?;
@@ -345,11 +347,11 @@ impl Trial<'_> {
                 break;
             }
             if now > seen {
-                (seen, since, ticks) = (now, Instant::now(), processor_ticks(self.machine));
+                (seen, since, before) = (now, Instant::now(), worked());
                 continue;
             }
-            let (quiet, used) = (since.elapsed(), processor_ticks(self.machine).saturating_sub(ticks));
-            let hangs = used >= BUSY_TICKS || used <= ASLEEP_TICKS;
+            let (quiet, used) = (since.elapsed(), worked().saturating_sub(before));
+            let hangs = used >= BUSY || used <= ASLEEP;
             if quiet > LONGEST_QUIET || (quiet > QUIET && hangs) {
                 self.record.ending = Ending::Hung;
                 break;
@@ -368,13 +370,4 @@ impl Trial<'_> {
             None => Ending::Unfollowed,
         };
     }
-}
-
-/// How much processor time QEMU has used, in clock ticks of 10 ms; 0 when it is gone.
-fn processor_ticks(machine: &Machine) -> u64 {
-    let stat = fs::read_to_string(format!("/proc/{}/stat", machine.process_id())).unwrap_or_default();
-    // The name, in parentheses, may have spaces in it; user and system time are the 12th and 13th field after it.
-    let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
-    let number = |index: usize| fields.get(index).and_then(|field| field.parse::<u64>().ok()).unwrap_or(0);
-    number(11) + number(12)
 }

@@ -14,5 +14,7 @@ use xtask::size::MIB;
 
 /// The smallest machine that the store is meant for.
 const SMALLEST: u64 = 64 * MIB;
+/// What `cargo xtask run` gives a machine by default.
+const LARGEST: u64 = 256 * MIB;
 /// The machines that the stage has, by their RAM.
-const SIZES: [u64; 4] = [SMALLEST, 96 * MIB, 128 * MIB, 256 * MIB];
+const SIZES: [u64; 4] = [SMALLEST, 96 * MIB, 128 * MIB, LARGEST];

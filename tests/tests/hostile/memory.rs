@@ -49,7 +49,7 @@ fn appends_to_one_value(scene: &Scene) {
 }
 
 /// Several clients that store a large value each at the same time.
-fn large_sets_at_once(scene: &Scene) {
+pub fn large_sets_at_once(scene: &Scene) {
     let (clients, length) = match scene.memory >> 20 {
         64 => (3, 12_000_000),
         96 => (6, 12_000_000),

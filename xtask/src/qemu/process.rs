@@ -19,6 +19,7 @@ use super::qmp::{Qmp, host_port};
 use super::{Console, Event, Exit, MachineOptions, Network, files, handed, launcher};
 use crate::forward::{Forwarder, Target};
 use crate::image::PmemImage;
+use crate::processor_time::processor_time;
 use crate::setup::QEMU;
 use crate::trace::Region;
 
@@ -101,6 +102,11 @@ impl Machine {
     /// QEMU's process id.
     pub fn process_id(&self) -> u32 {
         self.process_id
+    }
+
+    /// How long processors have worked for the machine since its start, QEMU's own work included.
+    pub fn processor_time(&self) -> std::io::Result<Duration> {
+        processor_time(self.process_id)
     }
 
     /// Carries the connections that arrive at `listener` to `guest_port` of the guest, until the forwarder is dropped.

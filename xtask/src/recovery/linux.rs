@@ -11,9 +11,10 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 
-use super::{Spent, VALUE, cpu_seconds, key};
+use super::{Spent, VALUE, key};
 use crate::cpio::Archive;
 use crate::output::say;
+use crate::processor_time::processor_time;
 use crate::setup::QEMU;
 use crate::workspace;
 
@@ -68,13 +69,13 @@ pub fn measure(keys: u64, smp: u32, directory: &Path) -> Result<Spent> {
     for line in BufReader::new(console).split(b'\n') {
         let line = String::from_utf8_lossy(&line?).trim_end().to_owned();
         if line.contains(STARTS) {
-            begun = Some((Instant::now(), cpu_seconds(process)?));
+            begun = Some((Instant::now(), processor_time(process)?.as_secs_f64()));
         }
         if let (Some((_, value)), Some((instant, cpu))) = (line.split_once(ANSWERED), begun) {
             if value != "x".repeat(VALUE) {
                 bail!("Redis answers `{value}`");
             }
-            let cpu_seconds = cpu_seconds(process)? - cpu;
+            let cpu_seconds = processor_time(process)?.as_secs_f64() - cpu;
             return Ok(Spent { seconds: instant.elapsed().as_secs_f64(), cpu_seconds });
         }
         printed.push(line);
