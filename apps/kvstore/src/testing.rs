@@ -116,15 +116,15 @@ impl Harness {
         let (mut data, mut replies) = (data, Vec::new());
         while !data.is_empty() {
             // The parser learns what it lacks.
-            let complete = self.client.has_request(&self.state.limits);
-            match self.client.room() {
-                Ok(room) => {
+            self.client.has_request(&self.state.limits);
+            match self.client.room(&self.state.limits) {
+                Ok(Some(room)) => {
                     let count = room.len().min(data.len());
                     room[..count].copy_from_slice(&data[..count]);
                     self.client.input.filled(count);
                     data = &data[count..];
                 }
-                Err(NoMemory) if complete => replies.append(&mut self.replies()),
+                Ok(None) => replies.append(&mut self.replies()),
                 Err(NoMemory) => assert!(self.client.refuse_input()),
             }
         }
@@ -156,9 +156,11 @@ impl Harness {
             .pool
             .turn(|turn| {
                 let mut budget = Budget::new(|| Duration::ZERO, turn.moved());
-                if client.execute(turn, state, others, &mut budget).is_err() {
-                    client.refuse_request(turn, state, others, &mut budget);
+                let mut share = budget.share();
+                if client.execute(turn, state, others, &mut share).is_err() {
+                    client.refuse_request(turn, state, others, &mut share);
                 }
+                budget.put_back(share);
                 crate::expire::step(turn, state, || Duration::ZERO);
             })
             .unwrap();

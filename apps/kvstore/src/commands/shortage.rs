@@ -14,7 +14,7 @@ fn request(arguments: &[String]) -> Vec<u8> {
 fn arrive(client: &mut Harness, mut bytes: &[u8]) {
     while !bytes.is_empty() {
         client.client.has_request(&client.state.limits);
-        let room = client.client.room().unwrap();
+        let room = client.client.room(&client.state.limits).unwrap().unwrap();
         let count = room.len().min(bytes.len());
         room[..count].copy_from_slice(&bytes[..count]);
         client.client.input.filled(count);
@@ -81,4 +81,13 @@ fn counts_that_were_reset_meanwhile_do_not_run_below_zero() {
     let _hog = hog(&client);
     client.turn();
     assert_eq!(client.state.counters.commands, 0);
+}
+
+#[test]
+fn a_client_that_is_closed_within_a_command_gives_its_memory_back() {
+    let mut client = Harness::new();
+    begin_mget(&mut client);
+    assert!(client.state.memory.used() > 0);
+    client.client.abandon();
+    assert_eq!((client.client.whole_replies(), client.client.memory(), client.state.memory.used()), (0, 0, 0));
 }

@@ -211,6 +211,25 @@ impl Parser {
         self.refused = None;
     }
 
+    /// Forgets the input and what it knows of it, and gives the memory of both back.
+    pub fn clear(&mut self, input: &mut Input) {
+        input.consume(usize::MAX);
+        input.rest();
+        self.finish(input);
+        let [words, text] = &mut self.charges;
+        words.release(&mut self.arguments);
+        text.release(&mut self.unquoted);
+    }
+
+    /// Whether it is the server's turn: a request is complete, or bytes have arrived that have not been looked at.
+    pub fn has_more(&self, input: &Input) -> bool {
+        match self.state {
+            State::Complete(_) => true,
+            State::Start => !input.pending().is_empty(),
+            _ => false,
+        }
+    }
+
     /// Gives its memory back if no request is arriving.
     pub fn rest(&mut self) {
         if self.state == State::Start {

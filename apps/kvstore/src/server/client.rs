@@ -51,6 +51,11 @@ impl Client {
             && !matches!(self.parser.step(&mut self.input), Ok(Step::Incomplete))
     }
 
+    /// Whether it has asked for something that is not done yet.
+    pub fn waits(&self) -> bool {
+        self.task.is_some() || self.parser.has_more(&self.input)
+    }
+
     /// Whether more bytes are wanted: everything that has arrived is executed, and its replies are not piling up.
     pub fn wants_input(&mut self, limits: &ClientLimits) -> bool {
         self.session.closing.is_none()
@@ -58,10 +63,17 @@ impl Client {
             && matches!(self.parser.step(&mut self.input), Ok(Step::Incomplete))
     }
 
-    /// Room for what arrives.
-    pub fn room(&mut self) -> Result<&mut [u8], NoMemory> {
-        let wanted = self.parser.wanted(&self.input);
-        self.input.room(wanted)
+    /// Room for what arrives. `None`: there is no memory for it, but first it is to be served what has arrived.
+    pub fn room(&mut self, limits: &ClientLimits) -> Result<Option<&mut [u8]>, NoMemory> {
+        let mut wanted = self.parser.wanted(&self.input);
+        if self.input.room(wanted).is_err() {
+            // The parser has not looked at what arrived last.
+            if !self.wants_input(limits) {
+                return Ok(None);
+            }
+            wanted = self.parser.wanted(&self.input);
+        }
+        self.input.room(wanted).map(Some)
     }
 
     /// Whether it goes behind the others in the next turn, for it had a lot to do in the last one.
@@ -79,30 +91,29 @@ impl Client {
         self.parser.refuse_for_memory(&mut self.input)
     }
 
-    /// Executes its complete requests, as far as its share of the budget goes. The replies stay sealed. Without memory
-    /// for a request it stays the next one.
+    /// Executes its complete requests, as far as its `share` of the turn's budget goes. The replies stay sealed. Without
+    /// memory for a request it stays the next one.
     pub fn execute<M: Medium + 'static>(
         &mut self,
         turn: &mut Turn<'_, M>,
         state: &mut State,
         others: &mut dyn Others,
-        budget: &mut Budget,
+        share: &mut Budget,
     ) -> Result<(), NoMemory> {
         self.session.active_ms = state.now_ms;
-        let mut share = budget.share();
         let mut result = Ok(());
         while self.session.closing.is_none() && self.keeps_up(&state.limits) && !share.is_spent() {
-            match self.execute_one(turn, state, others, &mut share) {
+            match self.execute_one(turn, state, others, share) {
                 Ok(Progress::Done) => share.count_moved(turn.moved()),
                 Ok(Progress::Paused) => break,
                 Err(NoMemory) => {
+                    share.count_moved(turn.moved());
                     result = Err(NoMemory);
                     break;
                 }
             }
         }
         self.heavy = share.is_overworked();
-        budget.put_back(share);
         result
     }
 
@@ -143,8 +154,8 @@ impl Client {
         Ok(Progress::Done)
     }
 
-    /// Answers the next request, for which there is no memory, with an error; if there is none for that either, the
-    /// client is closed.
+    /// Answers the next request, for which there is no memory, with an error, and counts it; if there is none for that
+    /// either, the client is closed.
     pub fn refuse_request<M: Medium>(
         &mut self,
         turn: &mut Turn<'_, M>,
@@ -159,6 +170,7 @@ impl Client {
         let (session, task) = (&mut self.session, &mut self.task);
         commands::refuse(&mut Context { turn, state, session, others, reply, budget, task }, NO_MEMORY);
         self.parser.finish(&mut self.input);
+        budget.take_request();
     }
 
     /// Releases the replies that are whole: they answer to a turn that is durable.
@@ -188,8 +200,7 @@ impl Client {
         self.session.closing = Some(Closing::Now);
         self.task = None;
         self.outbox.clear();
-        self.input.consume(usize::MAX);
-        self.input.rest();
+        self.parser.clear(&mut self.input);
     }
 
     /// Gives back what an idle client does not need.

@@ -53,6 +53,8 @@ pub struct Connection {
     heard: u64,
     /// When something last arrived or was taken, by the same clock.
     active: u64,
+    /// It asks for memory that its own replies hold: it has nothing to do until its socket takes more of them.
+    stalled: bool,
     /// When it is looked at whether it is idle, if it is.
     pub look: Option<u64>,
 }
@@ -74,6 +76,7 @@ impl Connection {
             unread_since: None,
             heard: now,
             active: now,
+            stalled: false,
             look: None,
         })
     }
@@ -99,7 +102,7 @@ impl Connection {
             if self.client.input.memory() >= KEEP && !self.client.wants_input(limits) {
                 break;
             }
-            let room = self.client.room()?;
+            let Some(room) = self.client.room(limits)? else { break };
             let most = room.len().min(left);
             match self.stream.read(&mut room[..most]) {
                 Ok(0) => {
@@ -157,6 +160,16 @@ impl Connection {
         self.active
     }
 
+    /// Whether it waits for the server, and so cannot be idle. Who does not read does not.
+    pub fn waits(&self) -> bool {
+        self.unread_since.is_none() && self.client.waits()
+    }
+
+    /// It cannot go on before its socket takes more of its replies.
+    pub fn wait_for_reader(&mut self) {
+        self.stalled = true;
+    }
+
     /// How it uses the memory that it holds.
     pub fn holding(&self) -> Holding {
         let session = &self.client.session;
@@ -165,13 +178,15 @@ impl Connection {
             replies: self.client.whole_replies(),
             unread_since: self.unread_since,
             heard: self.heard,
+            waits: self.client.waits(),
             spared: session.no_evict,
         }
     }
 
     /// Whether the next round has something to do here without waiting for an event.
     pub fn has_work(&mut self, limits: &ClientLimits) -> bool {
-        self.can_receive(limits) || self.client.has_request(limits)
+        let stalled = std::mem::take(&mut self.stalled) && self.blocked;
+        !stalled && (self.can_receive(limits) || self.client.has_request(limits))
     }
 
     /// Whether everything is said.

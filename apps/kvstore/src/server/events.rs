@@ -13,12 +13,12 @@ use pmem::{Medium, Pool};
 
 use super::client::Client;
 use super::connection::{Connection, Trouble};
-use super::eviction::{self, Holding, Remedy};
+use super::eviction::{self, Remedy};
 use super::idle::Idle;
 use super::protected_mode;
 use super::slab::Slab;
 use crate::budget::Budget;
-use crate::clock;
+use crate::clock::{self, Monotonic};
 use crate::expire;
 use crate::log;
 use crate::session::{Ends, Session};
@@ -57,12 +57,14 @@ pub struct Server<M: Medium + 'static> {
     /// Those of them that take part in the current turn.
     taking_part: Vec<usize>,
     /// There may be connections to accept.
-    acceptable: bool,
+    pub(super) acceptable: bool,
     /// Accepting pauses until then.
     paused: Option<Instant>,
     next_id: u64,
+    /// What the time of a turn is measured by.
+    pub(super) clock: Monotonic,
     /// When the server started.
-    started: Instant,
+    pub(super) started: Instant,
     /// Who may be idle.
     idle: Idle,
     /// The pool has work that it leaves to when there is time.
@@ -89,6 +91,7 @@ impl<M: Medium + 'static> Server<M> {
             acceptable: true,
             paused: None,
             next_id: 1,
+            clock: clock::monotonic,
             started: Instant::now(),
             idle: Idle::default(),
             behind: true,
@@ -139,7 +142,7 @@ impl<M: Medium + 'static> Server<M> {
     }
 
     /// How long to wait for events: not at all while there is something to do, else until something is due.
-    fn timeout(&self) -> Option<Duration> {
+    pub(super) fn timeout(&self) -> Option<Duration> {
         if !self.queue.is_empty() || self.behind || self.acceptable && self.paused.is_none() {
             return Some(Duration::ZERO);
         }
@@ -298,17 +301,18 @@ impl<M: Medium + 'static> Server<M> {
         self.state.begin(now_us, stats);
         let (connections, state, taking_part) = (&mut self.connections, &mut self.state, &self.taking_part);
         let (queue, now) = (&mut self.queue, self.started.elapsed().as_millis() as u64);
-        let (behind, mut served) = (self.behind, 0);
+        let (behind, clock, mut served) = (self.behind, self.clock, 0);
         let result = self.pool.turn(|turn| {
-            let mut budget = Budget::new(clock::monotonic, turn.moved());
+            let mut budget = Budget::new(clock, turn.moved());
             for &index in taking_part {
                 if budget.is_spent() {
                     break;
                 }
                 served += 1;
+                let mut share = budget.share();
                 while let Some((connection, mut others)) = connections.apart(index) {
                     let client = &mut connection.client;
-                    if client.execute(turn, state, &mut others, &mut budget).is_ok() {
+                    if client.execute(turn, state, &mut others, &mut share).is_ok() {
                         break;
                     }
                     match make_room(connections, queue, state, index, now) {
@@ -316,13 +320,14 @@ impl<M: Medium + 'static> Server<M> {
                         Room::Later => break,
                         Room::Never => {
                             let Some((connection, mut others)) = connections.apart(index) else { break };
-                            connection.client.refuse_request(turn, state, &mut others, &mut budget);
+                            connection.client.refuse_request(turn, state, &mut others, &mut share);
                         }
                     }
                 }
+                budget.put_back(share);
             }
             if !behind {
-                expire::step(turn, state, clock::monotonic);
+                expire::step(turn, state, clock);
             }
         });
         self.state.end();
@@ -402,8 +407,9 @@ impl<M: Medium + 'static> Server<M> {
         }
         while let Some(index) = self.idle.take_due(now) {
             let Some(connection) = self.connections.get_mut(index) else { continue };
-            if now.saturating_sub(connection.active()) < self.idle.timeout() {
-                connection.look = self.idle.watch(index, connection.active());
+            let active = if connection.waits() { now } else { connection.active() };
+            if now.saturating_sub(active) < self.idle.timeout() {
+                connection.look = self.idle.watch(index, active);
                 continue;
             }
             connection.look = None;
@@ -525,15 +531,17 @@ fn make_room(
 ) -> Room {
     let mut closed = false;
     loop {
-        let holdings = connections.iter().map(|(other, connection)| match connection.holding() {
-            // Who asks is being heard.
-            holding if other == index => (other, Holding { unread_since: None, heard: now, ..holding }),
-            holding => (other, holding),
-        });
-        let victim = match eviction::remedy(&state.memory, now, holdings) {
+        let Some(asker) = connections.get_mut(index).map(|asker| asker.holding()) else { return Room::Never };
+        let others = connections.iter().filter(|(other, _)| *other != index);
+        let others = others.map(|(other, connection)| (other, connection.holding()));
+        let victim = match eviction::remedy(&state.memory, now, asker, others) {
             Remedy::NotNeeded if closed => return Room::Now,
             Remedy::Close(victim) => victim,
             Remedy::Send => return Room::Later,
+            Remedy::Read => {
+                connections.get_mut(index).into_iter().for_each(Connection::wait_for_reader);
+                return Room::Later;
+            }
             // Without need: it is the heap that has nothing in one piece.
             Remedy::NotNeeded | Remedy::None => return Room::Never,
         };

@@ -1,7 +1,7 @@
 //! Whom to close when memory is short: who has not read its replies for longest, or has begun a request and fallen
-//! silent. Who sends, and who takes all that the network has room for, is left alone, however much it holds. A
-//! client that reads more slowly counts from when its socket took something last, so it goes after all that have
-//! stopped.
+//! silent. Who sends, who waits for the server, and who takes all that the network has room for, is left alone, however
+//! much it holds. A client that reads more slowly counts from when its socket took something last, so it goes after all
+//! that have stopped.
 
 use crate::memory::Memory;
 
@@ -19,6 +19,8 @@ pub struct Holding {
     pub unread_since: Option<u64>,
     /// When it last sent something, in milliseconds of the same clock.
     pub heard: u64,
+    /// It waits for the server: what it has asked for is not done.
+    pub waits: bool,
     /// It has asked to be spared (`CLIENT NO-EVICT`).
     pub spared: bool,
 }
@@ -36,6 +38,7 @@ impl Holding {
         match self.unread_since {
             _ if self.bytes == 0 => None,
             Some(since) => Some(Reason::Unread { spared, since }),
+            None if self.waits => None,
             None if now.saturating_sub(self.heard) >= SILENCE => Some(Reason::Silent { spared, since: self.heard }),
             None => None,
         }
@@ -51,18 +54,25 @@ pub enum Remedy {
     Close(usize),
     /// To send what is ready to be sent: it is taken, or it is known who does not take it.
     Send,
+    /// That the client that asks reads: its own replies are in the way, and its socket takes no more of them.
+    Read,
     /// Nothing.
     None,
 }
 
-/// What makes room for what was asked of `memory`. Nobody is closed in vain.
-pub fn remedy(memory: &Memory, now: u64, clients: impl Iterator<Item = (usize, Holding)>) -> Remedy {
+/// What makes room for what `asker` has asked of `memory` in vain: it is not closed for itself. Nobody is closed in
+/// vain.
+pub fn remedy(memory: &Memory, now: u64, asker: Holding, others: impl Iterator<Item = (usize, Holding)>) -> Remedy {
     if memory.has_room() {
         return Remedy::NotNeeded;
     }
-    let (mut closing, mut sending) = (0, 0);
+    let (mut sending, unread) = match asker.unread_since {
+        None => (asker.replies, 0),
+        Some(_) => (0, asker.replies),
+    };
+    let mut closing = 0;
     let mut first: Option<(Reason, usize)> = None;
-    for (index, holding) in clients {
+    for (index, holding) in others {
         let Some(reason) = holding.reason(now) else {
             sending += holding.replies;
             continue;
@@ -75,6 +85,7 @@ pub fn remedy(memory: &Memory, now: u64, clients: impl Iterator<Item = (usize, H
     match first {
         Some((_, index)) if memory.would_have_room(closing) => Remedy::Close(index),
         _ if sending > 0 && memory.would_have_room(closing + sending) => Remedy::Send,
+        _ if unread > 0 && memory.would_have_room(closing + sending + unread) => Remedy::Read,
         _ => Remedy::None,
     }
 }
@@ -86,7 +97,7 @@ mod tests {
     const NOW: u64 = 100_000;
 
     fn holding(bytes: usize, unread_since: Option<u64>, heard: u64) -> Holding {
-        Holding { bytes, replies: 0, unread_since, heard, spared: false }
+        Holding { bytes, replies: 0, unread_since, heard, waits: false, spared: false }
     }
 
     /// A memory in which these clients hold what they do, and somebody has asked in vain for `wanted`.
@@ -101,7 +112,7 @@ mod tests {
     }
 
     fn first(memory: &Memory, clients: &[Holding]) -> Remedy {
-        remedy(memory, NOW, clients.iter().copied().enumerate())
+        remedy(memory, NOW, holding(0, None, NOW), clients.iter().copied().enumerate())
     }
 
     #[test]
@@ -124,6 +135,27 @@ mod tests {
         );
         clients[2].unread_since = None;
         assert_eq!(first(&memory, &clients), Remedy::None, "the silent one alone does not make room for 20,500 bytes");
+    }
+
+    #[test]
+    fn who_waits_for_the_server_is_not_silent() {
+        let mut clients = [holding(50_000, None, NOW - SILENCE)];
+        let memory = asked(120_000, &clients, 45_000);
+        assert_eq!(first(&memory, &clients), Remedy::Close(0));
+        clients[0].waits = true;
+        assert_eq!(first(&memory, &clients), Remedy::None);
+    }
+
+    #[test]
+    fn a_client_in_its_own_way_is_waited_for_if_it_does_not_read() {
+        let mut asker = Holding { replies: 60_000, ..holding(70_000, None, NOW) };
+        let memory = asked(120_000, &[asker], 30_000);
+        let first = |asker| remedy(&memory, NOW, asker, std::iter::empty());
+        assert_eq!(first(asker), Remedy::Send);
+        asker.unread_since = Some(0);
+        assert_eq!(first(asker), Remedy::Read, "sending again and again would change nothing");
+        asker.replies = 5_000;
+        assert_eq!(first(asker), Remedy::None, "too little for what it asks");
     }
 
     #[test]

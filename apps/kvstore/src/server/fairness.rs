@@ -2,6 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpStream};
+use std::time::Duration;
 
 use mio::Events;
 
@@ -10,48 +11,58 @@ use crate::state::{ClientLimits, Facts, State};
 use crate::testing::{self, Memory};
 
 /// Rounds after which something is taken not to happen, in case a test is wrong.
-const ROUNDS: usize = 100_000;
+pub(super) const ROUNDS: usize = 100_000;
 /// What the pool may move in one turn, in bytes: what the budget allows, and one request's excess.
 const MOVED: u64 = 12 << 20;
 
 /// A server whose loop is turned by hand.
-struct Scene {
-    server: Server<Memory>,
+pub(super) struct Scene {
+    /// The server.
+    pub(super) server: Server<Memory>,
     events: Events,
 }
 
 impl Scene {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let pool = testing::pool_of(64 << 20);
         let limits = ClientLimits::new(pool.value_limit(), 12 << 20, 100);
         let state = State::new(Facts::default(), limits, 1);
-        let server = Server::bind((Ipv4Addr::LOCALHOST, 0).into(), pool, state).unwrap();
+        let mut server = Server::bind((Ipv4Addr::LOCALHOST, 0).into(), pool, state).unwrap();
+        // However slow the machine is, what is counted bounds a turn.
+        server.clock = || Duration::ZERO;
         Self { server, events: Events::with_capacity(64) }
     }
 
     /// A client that is connected, and does not wait when it reads.
-    fn connect(&mut self) -> TcpStream {
+    pub(super) fn connect(&mut self) -> TcpStream {
         let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, self.server.port())).unwrap();
         stream.set_nonblocking(true).unwrap();
+        stream.set_nodelay(true).unwrap();
         assert_eq!(self.ask(&mut stream, "ping"), "+PONG\r\n");
         stream
     }
 
     /// One round of the loop. Returns how many bytes the pool moved in it.
-    fn round(&mut self) -> u64 {
+    pub(super) fn round(&mut self) -> u64 {
         let before = self.moved();
         self.server.round(&mut self.events).unwrap();
         self.moved() - before
     }
 
+    /// The same, without waiting if there is nothing to do.
+    pub(super) fn round_at_once(&mut self) -> u64 {
+        self.server.acceptable = true;
+        self.round()
+    }
+
     /// Bytes that the pool has moved.
-    fn moved(&self) -> u64 {
+    pub(super) fn moved(&self) -> u64 {
         let counters = self.server.pool.stats().medium;
         counters.bytes_loaded + counters.bytes_stored
     }
 
     /// Sends an inline request, and turns the loop until its reply has ended.
-    fn ask(&mut self, stream: &mut TcpStream, line: &str) -> String {
+    pub(super) fn ask(&mut self, stream: &mut TcpStream, line: &str) -> String {
         self.rounds(stream, line).0
     }
 
@@ -88,7 +99,7 @@ impl Scene {
 }
 
 /// What has arrived.
-fn read(stream: &mut TcpStream) -> String {
+pub(super) fn read(stream: &mut TcpStream) -> String {
     let mut bytes = vec![0; 1 << 20];
     match stream.read(&mut bytes) {
         Ok(count) => String::from_utf8(bytes[..count].to_vec()).unwrap(),
@@ -104,7 +115,7 @@ fn request(words: impl ExactSizeIterator<Item = String>) -> Vec<u8> {
 }
 
 /// `name key:0 key:1 …`
-fn on_keys(name: &str, count: usize) -> Vec<u8> {
+pub(super) fn on_keys(name: &str, count: usize) -> Vec<u8> {
     request((0..=count).map(|n| if n == 0 { name.into() } else { format!("key:{n}") }).collect::<Vec<_>>().into_iter())
 }
 

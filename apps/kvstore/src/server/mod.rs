@@ -13,6 +13,8 @@ mod fairness;
 mod idle;
 mod outbox;
 mod protected_mode;
+#[cfg(test)]
+mod shortage;
 mod slab;
 #[cfg(test)]
 mod tests;

@@ -150,7 +150,7 @@ fn config_get_of_many_patterns_is_done_in_pieces() {
     let request = format!("config get *policy MaxMemory{} maxmemory\r\n", " *a *policy".repeat(2000));
     let (asked, mut turns, mut rest) = (client.state.counters.commands, 0, request.as_bytes());
     while !rest.is_empty() {
-        let room = client.client.room().unwrap();
+        let room = client.client.room(&client.state.limits).unwrap().unwrap();
         let count = room.len().min(rest.len());
         room[..count].copy_from_slice(&rest[..count]);
         client.client.input.filled(count);
