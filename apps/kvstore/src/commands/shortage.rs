@@ -52,6 +52,17 @@ fn an_mget_without_memory_for_its_head_is_refused_whole() {
 }
 
 #[test]
+fn client_list_of_many_ids_takes_no_memory_that_is_not_there() {
+    let mut client = Harness::new();
+    let words = ["client", "list", "id"].into_iter().chain(std::iter::repeat_n("99", 10_000));
+    arrive(&mut client, &request(&words.map(String::from).collect::<Vec<_>>()));
+    assert!(client.client.has_request(&client.state.limits), "it is there, and what is known of it");
+    let _hog = hog(&client);
+    client.turn();
+    assert_eq!(client.client.outbox.sendable(), b"-OOM command not allowed when used memory > 'maxmemory'.\r\n");
+}
+
+#[test]
 fn exec_aborts_when_a_request_was_too_long() {
     let mut client = Harness::new();
     let longest = client.state.limits.parser.argument;

@@ -3,9 +3,11 @@
 use pmem::Medium;
 
 use super::super::arguments::is;
-use super::super::failure::{Failure, Outcome, SYNTAX};
+use super::super::failure::{Failure, Outcome, REPLY_TOO_LONG, SYNTAX};
 use super::super::{Context, Request};
 use super::is_of_type;
+use crate::budget;
+use crate::memory::Charge;
 use crate::number;
 use crate::resp::Protocol;
 use crate::session::{Closing, Multi, Session};
@@ -19,64 +21,93 @@ pub fn info<M: Medium>(context: &mut Context<'_, '_, M>, _: Request<'_>) -> Outc
 
 /// `CLIENT LIST [TYPE normal | master | replica | pubsub] [ID id [id ...]]`
 pub fn list<M: Medium>(context: &mut Context<'_, '_, M>, request: Request<'_>) -> Outcome {
-    let text = match request.len() {
-        2 => all(context)?,
+    match request.len() {
+        2 => all(context),
         4 if is(request.get(2), "TYPE") => match is_of_type(request.get(3))? {
-            true => all(context)?,
-            false => String::new(),
-        },
-        4.. if is(request.get(2), "ID") => {
-            const NO_ID: Failure = Failure::text("ERR Invalid client ID");
-            let mut ids = Vec::new();
-            ids.try_reserve_exact(request.len())?;
-            for id in request.from(3) {
-                ids.push(number::integer(id).ok_or(NO_ID)?);
+            true => all(context),
+            false => {
+                context.reply.text("");
+                Ok(())
             }
-            let lines = lines(context, |session| ids.contains(&(session.id as i64)))?;
-            let one = |id| lines.iter().find(|(other, _)| *other as i64 == id).map(|(_, line)| &line[..]);
-            joined(ids.into_iter().filter_map(one))?
-        }
-        _ => return Err(SYNTAX),
-    };
+        },
+        4.. if is(request.get(2), "ID") => some(context, request),
+        _ => Err(SYNTAX),
+    }
+}
+
+fn all<M: Medium>(context: &mut Context<'_, '_, M>) -> Outcome {
+    let lines = Lines::of(context, |_| true)?;
+    reply(context, || lines.lines.iter().map(|(_, line)| &line[..]))
+}
+
+/// Those clients that are named, each as often as it is.
+fn some<M: Medium>(context: &mut Context<'_, '_, M>, request: Request<'_>) -> Outcome {
+    const NO_ID: Failure = Failure::text("ERR Invalid client ID");
+    let (mut ids, mut charge) = (Vec::new(), context.state.memory.charge());
+    charge.reserve(&mut ids, request.len())?;
+    for id in request.from(3) {
+        ids.push(number::integer(id).ok_or(NO_ID)?);
+    }
+    context.budget.charge(request.len() as u64 * budget::KEY);
+    ids.sort_unstable();
+    let lines = Lines::of(context, |session| ids.binary_search(&(session.id as i64)).is_ok())?;
+    reply(context, || request.from(3).filter_map(number::integer).filter_map(|id| lines.get(id)))
+}
+
+/// Replies with some lines in one text, unless it is too long or there is no memory for it.
+fn reply<'l, M: Medium, I: Iterator<Item = &'l str>>(
+    context: &mut Context<'_, '_, M>,
+    lines: impl Fn() -> I,
+) -> Outcome {
+    let length = lines().map(str::len).sum();
+    if length > context.state.limits.reply {
+        return Err(REPLY_TOO_LONG);
+    }
+    let (mut text, mut charge) = (String::new(), context.state.memory.charge());
+    charge.grow(length)?;
+    text.try_reserve_exact(length)?;
+    lines().for_each(|line| text.push_str(line));
     context.reply.text(&text);
     Ok(())
 }
 
-fn all<M: Medium>(context: &mut Context<'_, '_, M>) -> Result<String, Failure> {
-    let lines = lines(context, |_| true)?;
-    joined(lines.iter().map(|(_, line)| &line[..]))
+/// The lines of some clients.
+struct Lines {
+    /// With the clients' numbers, in their order: that in which they came.
+    lines: Vec<(u64, String)>,
+    charge: Charge,
 }
 
-/// All lines in one text, if there is memory for it.
-fn joined<'l>(lines: impl Iterator<Item = &'l str>) -> Result<String, Failure> {
-    let mut text = String::new();
-    for line in lines {
-        text.try_reserve(line.len())?;
-        text.push_str(line);
-    }
-    Ok(text)
-}
-
-/// The lines of those clients that are wanted, with their numbers, in the order in which they came.
-fn lines<M: Medium>(
-    context: &mut Context<'_, '_, M>,
-    wanted: impl Fn(&Session) -> bool,
-) -> Result<Vec<(u64, String)>, Failure> {
-    let now_ms = context.state.now_ms;
-    let (mut lines, mut room) = (Vec::new(), Ok(()));
-    let mut take = |session: &mut Session| {
-        if session.closing != Some(Closing::Now) && wanted(session) && room.is_ok() {
-            room = lines.try_reserve(1);
-            if room.is_ok() {
-                lines.push((session.id, line(session, now_ms)));
+impl Lines {
+    /// Those of the clients that are wanted.
+    fn of<M: Medium>(context: &mut Context<'_, '_, M>, wanted: impl Fn(&Session) -> bool) -> Result<Self, Failure> {
+        let now_ms = context.state.now_ms;
+        let mut lines = Self { lines: Vec::new(), charge: context.state.memory.charge() };
+        let mut taken = Ok(());
+        let mut take = |session: &mut Session| {
+            if session.closing != Some(Closing::Now) && wanted(session) && taken.is_ok() {
+                taken = lines.add(session.id, line(session, now_ms));
             }
-        }
-    };
-    take(context.session);
-    context.others.each(&mut take);
-    room?;
-    lines.sort_unstable_by_key(|(id, _)| *id);
-    Ok(lines)
+        };
+        take(context.session);
+        context.others.each(&mut take);
+        taken?;
+        lines.lines.sort_unstable_by_key(|(id, _)| *id);
+        Ok(lines)
+    }
+
+    fn add(&mut self, id: u64, line: String) -> Outcome {
+        self.charge.grow(size_of::<(u64, String)>() + line.capacity())?;
+        self.lines.try_reserve(1)?;
+        self.lines.push((id, line));
+        Ok(())
+    }
+
+    /// That of the client of this number.
+    fn get(&self, id: i64) -> Option<&str> {
+        let at = self.lines.binary_search_by_key(&id, |(id, _)| *id as i64).ok()?;
+        Some(&self.lines[at].1)
+    }
 }
 
 /// One client as Redis 7.0 shows it, and its library as 7.2 does.

@@ -86,6 +86,17 @@ fn client_list_shows_all_clients_or_those_that_are_asked_for() {
 }
 
 #[test]
+fn client_list_of_many_ids_is_bounded() {
+    let mut client = three();
+    let twice = client.send("client list id 2 1 2");
+    assert_eq!(ids(&twice), [2, 1, 2], "as Redis, each as often as it is named");
+    let many = format!("client list id{}", " 2".repeat(5000));
+    client.state.limits.reply = 100_000;
+    let reply = client.send(&many);
+    assert!(reply == "-ERR reply exceeds maximum allowed size (client-output-buffer-limit)|", "{} bytes", reply.len());
+}
+
+#[test]
 fn client_kill_closes_those_that_are_meant() {
     let closed = |client: &Harness| -> Vec<u64> {
         client.others.0.iter().filter(|it| it.closing == Some(Closing::Now)).map(|it| it.id).collect()
