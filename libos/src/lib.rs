@@ -5,20 +5,53 @@
 //! makes it worth choosing is `dax`: persistent memory is mapped once, under a protection key that is closed by
 //! default, and opened only by scoped grants.
 //!
-//! Rooms, and which may call which (arrows point down):
+//! Rooms, the highest floor first. A room uses only rooms on lower floors, and the arrows that point up all the same
+//! are named: `cargo xtask check floors` holds the imports to it.
 //!
-//! ```text
-//! abi                     what std calls: translation only
-//!  |        \        \
-//! net, io, fs   dax  power
-//!  |         |        |
-//! drivers (ACPI, NFIT, PCI, virtio, RTC)
-//!  |
-//! task (threads, wait queues, timers)     mm (frames, mappings, heap)
-//!  |
-//! arch/x86_64 (the machine: the only inline assembly)      sync, time, boot, trace, cmdline, console, fatal
+//! ```floors
+//! accounts
+//! abi: what std calls, translation only
+//! start: puts everything together
+//! cmdline, power
+//! net, fs, dax: sockets; files; devices, grants, keys
+//! fatal: reports of faults
+//! drivers, io: ACPI, NFIT, PCI, virtio, RTC; readiness
+//! task: threads, wait queues, timers
+//! trace
+//! boot
+//! console
+//! mm: frames, mappings, heap
+//! sync
+//! time
+//! arch: the machine, and the only inline assembly
+//! units
+//!
+//! arch -> cmdline: the paging mode is an option's type
+//! arch -> console: says which CPUs have not come
+//! arch -> dax: keys and rights are values of `dax`, page faults come to it, and a CPU has its record of grants
+//! arch -> fatal: an exception ends the machine
+//! arch -> mm: maps device registers, and makes guarded stacks
+//! arch -> start: the first function that the boot code calls
+//! arch -> sync: locks, and a CPU has the record of those that it holds
+//! arch -> task: a CPU has its thread, and an interrupt preempts it
+//! arch -> time: waits for CPUs
+//! arch -> trace: traps are traced
+//! console -> task: flushes by a timer
+//! fatal -> cmdline: reports as the options say
+//! fatal -> dax: names rights in reports
+//! mm -> dax: keys are values of `dax`, and devices' ranges are kept
+//! mm -> fatal: refuses the boot
+//! net -> cmdline: the options of addresses are the parser's types
+//! sync -> fatal: ends the machine at a lock out of order
+//! sync -> task: a mutex sleeps
+//! task -> dax: a thread has its record of grants
+//! task -> fatal: the status of a thread that was ended
+//! task -> net: says who waits for the network
+//! task -> start: the main thread's end is the program's
+//! trace -> drivers: finds its memory on the PCI bus
+//! trace -> task: events name the thread
+//! largest circle: 55 files
 //! ```
-//!
 //! Logic that needs no machine (parsers, allocators, page-table arithmetic, the socket layer) is compiled on the host
 //! too and tested there by `cargo test -p libos`.
 #![cfg_attr(not(test), no_std)]

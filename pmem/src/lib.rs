@@ -7,8 +7,20 @@
 //!
 //! The crate knows no sockets, no commands and no clock. Its on-media format is `docs/pool-format.md`.
 //!
-//! Layers, arrows down: [`pool`] (log, index, recovery) -> [`medium`] (scopes, copies, fences) -> [`device`] (NVDIMM,
-//! or a file on the host).
+//! Rooms, the highest floor first; a room uses only rooms on lower floors (`cargo xtask check floors`):
+//!
+//! ```floors
+//! device, sim: an NVDIMM, or a file on the host; a simulated persistence domain
+//! pool: log, index, recovery
+//! tally, error
+//! view
+//! medium: scopes, copies, fences
+//! crc32c, protection
+//!
+//! error -> pool: an error names the format's version
+//! medium -> view: a wrapper of every medium
+//! largest circle: 7 files
+//! ```
 #![no_std]
 
 extern crate alloc;

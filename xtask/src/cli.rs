@@ -79,8 +79,10 @@ pub enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGS")]
         arguments: Vec<String>,
     },
-    /// Check format, lints, documentation, dependencies and the sources' form
+    /// Check format, lints, documentation, dependencies, the order of the rooms and the sources' form
     Check {
+        /// Only the check with this name, `floors` for example
+        name: Option<String>,
         #[command(flatten)]
         toolchain: ToolchainArgument,
     },

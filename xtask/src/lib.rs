@@ -9,6 +9,27 @@
 //!   how the guest ended ([`qemu::Exit`]);
 //! - [`annotate::Annotator`] turns addresses on the console into functions, files and lines, and a report's machine
 //!   code into an instruction and what it touched.
+//!
+//! Rooms, the highest floor first; a room uses only rooms on lower floors (`cargo xtask check floors`):
+//!
+//! ```floors
+//! check, faults, fuzz, miri
+//! test
+//! boot, library_tests, recovery, run
+//! qemu
+//! annotate, clients, crash, tap
+//! trace, pool
+//! apps, forward, guest, image, symbols
+//! setup
+//! cpio, instruction, new, output, processor_time, signals, size, workspace
+//!
+//! apps -> test: `host_cargo`
+//! clients -> test: `host_cargo`
+//! crash -> test: `host_cargo`
+//! pool -> test: `host_cargo`
+//! setup -> guest: the flags of guest code
+//! trace -> qemu: the name of the guest's memory file
+//! ```
 
 #![deny(clippy::print_stdout, clippy::print_stderr, reason = "they panic when nobody reads: say it by `output`")]
 

@@ -57,7 +57,7 @@ fn execute(command: Command) -> Result<u8> {
         Command::Fuzz { target, seconds } => fuzz::fuzz(target.as_deref(), seconds),
         Command::Miri => miri::miri(),
         Command::Crash { options, toolchain } => crash::crash(&options, Choice::resolve(toolchain.toolchain)?),
-        Command::Check { toolchain } => check::check(Choice::resolve(toolchain.toolchain)?),
+        Command::Check { name, toolchain } => check::check(name.as_deref(), Choice::resolve(toolchain.toolchain)?),
         Command::Bench { command: BenchCommand::Pool { keys, json } } => {
             let costs = pool::bench::measure(keys)?;
             if json {

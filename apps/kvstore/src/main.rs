@@ -1,9 +1,23 @@
 //! A Redis-protocol store whose data lives in protected persistent memory.
 //!
 //! An ordinary std program: a server of one thread on mio. On the guest it is linked with `libos` into an image that
-//! boots, and keeps its pool on an NVDIMM; on the host it runs unchanged over a mapped file. Layers, arrows down:
-//! `server` (sockets, the loop) -> `commands` (what Redis means) -> the crate `pmem` (what is durable); `resp` and
-//! `number`, `glob` beside them are pure.
+//! boots, and keeps its pool on an NVDIMM; on the host it runs unchanged over a mapped file.
+//!
+//! Rooms, the highest floor first; a room uses only rooms on lower floors (`cargo xtask check floors`). What is durable
+//! is the crate `pmem`'s.
+//!
+//! ```floors
+//! server: sockets, the loop
+//! commands: what Redis means
+//! expire
+//! state, session
+//! store, resp, budget, glob: the pool's opening; requests and replies; …
+//! clock, division, latency, log, memory, number, options, recovery, scrub, settings, slowlog, statistics, usage
+//!
+//! expire -> commands: asks whether a failure is the pool's end
+//! state -> expire: has the plan of expiry
+//! statistics -> state: counts the state's counters
+//! ```
 #![forbid(unsafe_code)]
 #![deny(clippy::print_stdout, clippy::print_stderr, reason = "they panic when nobody reads: say it by `log`")]
 

@@ -12,9 +12,14 @@
 //! ```
 //!
 //! An entry that was acknowledged is durable: whatever ends the machine, the next start has it. The program is an
-//! example of how to keep state on `pmem::Device` itself, without the pool: layers, arrows down, are `server`
-//! (connections, threads) -> `http` (requests, replies, limits) and `api` (what requests mean) -> `log` (what is
-//! durable, and why).
+//! example of how to keep state on `pmem::Device` itself, without the pool. Rooms, the highest floor first; a room uses
+//! only rooms on lower floors (`cargo xtask check floors`):
+//!
+//! ```floors
+//! server: connections, threads
+//! api: what requests mean
+//! http, log, options: requests, replies, limits; what is durable, and why
+//! ```
 //!
 //! It needs no code for its own end. The power button ends a program that does not listen to it as by
 //! `std::process::exit(0)`, a power cut just ends it, and the log is whole after both.

@@ -12,6 +12,14 @@
 //! Persistent memory is told by its window of *virtual* addresses, which is the same for ever in our guest. A store by
 //! any other way would be missed; so who reads a trace applies it to the image as it was before and compares with the
 //! image as it is after.
+//!
+//! Rooms, the highest floor first; a room uses only rooms on lower floors (`cargo xtask check floors`):
+//!
+//! ```floors
+//! install
+//! record
+//! decode, format, options, qemu
+//! ```
 
 mod decode;
 pub mod format;

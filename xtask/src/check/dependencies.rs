@@ -51,6 +51,19 @@ pub(super) fn default_members() -> Result<Vec<String>> {
         .collect())
 }
 
+/// The root files of the members' libraries and programs, relative to the repository; not those of tests and of images
+/// for tests.
+pub(super) fn crate_roots() -> Result<Vec<String>> {
+    let metadata = metadata()?;
+    let packages = metadata["packages"].as_array().context("cargo metadata names no packages")?;
+    let members = packages.iter().filter(|package| package["source"].is_null());
+    let targets = members.filter_map(|package| package["targets"].as_array()).flatten();
+    let paths =
+        targets.filter_map(|target| Path::new(target["src_path"].as_str()?).strip_prefix(workspace::root()).ok());
+    let roots = paths.filter(|path| path.ends_with("src/lib.rs") || path.ends_with("src/main.rs"));
+    Ok(roots.map(|path| path.display().to_string()).collect())
+}
+
 fn metadata() -> Result<Value> {
     let output =
         host_cargo("metadata").args(["--format-version", "1", "--locked"]).output().context("cannot run cargo")?;

@@ -4,6 +4,7 @@
 //! everything.
 
 mod dependencies;
+mod floors;
 mod sources;
 
 use std::process::Command;
@@ -19,32 +20,38 @@ use crate::{setup, workspace};
 /// The documentation is for who works on Holdfast: it has the private items, and public ones may refer to them.
 const RUSTDOC_FLAGS: &str = "--deny warnings --allow rustdoc::private_intra_doc_links";
 
-/// Runs every check, prints what each found, and returns the exit status: 0 if all is well.
+/// Runs every check, or the one that is called `only`, prints what each found, and returns the exit status: 0 if all is
+/// well.
 ///
 /// # Errors
-/// When something is missing that cannot be installed from here.
-pub fn check(choice: Choice) -> Result<u8> {
+/// When something is missing that cannot be installed from here, or no check is called so.
+pub fn check(only: Option<&str>, choice: Choice) -> Result<u8> {
     let toolchain = setup::ensure(choice, &[])?;
     ensure_component("cargo-fmt", "rustfmt")?;
     ensure_component("cargo-clippy", "clippy")?;
-    let steps: [(&str, &dyn Fn() -> Result<()>); 7] = [
+    let all: [(&str, &dyn Fn() -> Result<()>); 8] = [
         ("format", &format),
         ("lints, host", &clippy_host),
         ("lints, guest", &|| clippy_guest(&toolchain)),
         ("documentation, host", &document_host),
         ("documentation, guest", &|| document_guest(&toolchain)),
         ("dependencies", &dependencies::check),
+        ("floors", &floors::check),
         ("sources", &sources::check),
     ];
+    let steps: Vec<_> = all.iter().filter(|(name, _)| only.is_none_or(|only| *name == only)).collect();
+    if steps.is_empty() {
+        bail!("there is no such check, only these: {}", all.map(|(name, _)| name).join("; "));
+    }
     let mut failed = Vec::new();
-    for (name, step) in steps {
+    for (name, step) in &steps {
         say(format_args!("== {name} =="));
         let began = Instant::now();
         match step() {
             Ok(()) => say(format_args!("== {name}: ok in {:.1} s ==\n", began.elapsed().as_secs_f64())),
             Err(error) => {
                 say(format_args!("{error:#}\n== {name}: FAILED ==\n"));
-                failed.push(name);
+                failed.push(*name);
             }
         }
     }
