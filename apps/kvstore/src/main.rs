@@ -115,6 +115,7 @@ fn serve(options: &Options) -> Result<(), String> {
     let address = SocketAddr::new(options.bind, options.port);
     let mut state = State::new(facts, limits, store::random());
     state.settings.protected_mode = options.protected_mode;
+    state.settings.timeout = options.timeout;
     let server =
         Server::bind(address, store.pool, state).map_err(|error| format!("cannot listen on {address}: {error}"))?;
     stop_with_the_machine(&server)?;

@@ -23,6 +23,8 @@ pub struct Options {
     pub clients: usize,
     /// Most bytes that requests and replies of all clients take together, if the choice was made.
     pub client_memory: Option<usize>,
+    /// After how many idle seconds a client is closed; 0: never.
+    pub timeout: u64,
     /// Whether clients from other machines are refused. Only on the host: all of a guest's clients are on others.
     pub protected_mode: bool,
 }
@@ -54,6 +56,8 @@ const GUEST: bool = cfg!(target_os = "hermit");
 const DEVICE: &str = if GUEST { "--device" } else { "--pmem" };
 /// Redis's default.
 const CLIENTS: usize = 10_000;
+/// Redis's bound, in seconds.
+const LONGEST_TIMEOUT: u64 = i32::MAX as u64;
 /// With less, not even small requests would be served well.
 const LEAST_CLIENT_MEMORY: u64 = 1 << 20;
 
@@ -68,6 +72,7 @@ usage: kvstore [--device NAME] [--port PORT] [--bind ADDRESS] [--maxclients COUN
   --port PORT         the TCP port to listen on (default: 6379)
   --bind ADDRESS      the address to listen on (default: 0.0.0.0)
   --maxclients COUNT  most clients at a time (default: 10000)
+  --timeout SECONDS   close clients that are idle for so long (default: 0, never)
   --maxmemory-clients SIZE
                       memory for the requests and replies of all clients; a value can have a third of it
                       (default, and at most: 5/12 of what the network and a reserve leave of the machine's memory)
@@ -86,6 +91,7 @@ usage: kvstore --pmem FILE [--size SIZE] [--port PORT] [--bind ADDRESS] [--maxcl
   --protected-mode yes|no
                       refuse clients from other machines, whatever is listened on: there are no passwords (default: yes)
   --maxclients COUNT  most clients at a time (default: 10000)
+  --timeout SECONDS   close clients that are idle for so long (default: 0, never)
   --maxmemory-clients SIZE
                       memory for the requests and replies of all clients; a value can have a third of it
                       (default: 1536M)
@@ -102,6 +108,7 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Request, U
         size: None,
         clients: CLIENTS,
         client_memory: None,
+        timeout: 0,
         protected_mode: !GUEST,
     };
     let mut arguments = arguments.into_iter();
@@ -122,6 +129,12 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Request, U
                 options.clients = number(name, value()?, "a number of clients")?;
                 if options.clients == 0 {
                     return Err(UsageError(format!("{name} needs a number of clients of at least 1")));
+                }
+            }
+            "--timeout" => {
+                options.timeout = number(name, value()?, "a number of seconds")?;
+                if options.timeout > LONGEST_TIMEOUT {
+                    return Err(UsageError(format!("{name} needs a number of seconds of at most {LONGEST_TIMEOUT}")));
                 }
             }
             "--maxmemory-clients" => {
@@ -194,11 +207,14 @@ mod tests {
 
     #[test]
     fn options_are_read() {
-        let Ok(Request::Serve(options)) = parsed("--pmem a=b --port=0 --size 2M --bind ::1 --maxclients 7") else {
+        let Ok(Request::Serve(options)) =
+            parsed("--pmem a=b --port=0 --size 2M --bind ::1 --maxclients 7 --timeout 60")
+        else {
             panic!("a good command line is refused");
         };
         assert_eq!(options.device, "a=b");
         assert_eq!((options.port, options.size, options.clients), (0, Some(2 << 20), 7));
+        assert_eq!(options.timeout, 60);
         assert_eq!(options.bind.to_string(), "::1");
         assert_eq!(parsed("--pmem x --help"), Ok(Request::Help));
         assert_eq!(parsed("--version"), Ok(Request::Version));
@@ -223,6 +239,8 @@ mod tests {
             ("--pmem x --bind nowhere", "--bind needs an IP address, not 'nowhere'"),
             ("--pmem x --size 0", "--size needs a length such as 512M or 1G, not '0'"),
             ("--pmem x --maxclients 0", "--maxclients needs a number of clients of at least 1"),
+            ("--pmem x --timeout 1m", "--timeout needs a number of seconds, not '1m'"),
+            ("--pmem x --timeout 2147483648", "--timeout needs a number of seconds of at most 2147483647"),
             ("--pmem x -p 1", "unknown argument '-p'"),
             ("x", "unknown argument 'x'"),
             ("--pmem x --protected-mode off", "--protected-mode needs yes or no, not 'off'"),

@@ -217,3 +217,11 @@ fn idle_clients_are_closed_and_others_are_not() {
     assert_eq!(idle.read_to_end(), b"");
     assert_eq!(active.ask(&["ping"]), "+PONG");
 }
+
+#[test]
+fn idle_clients_are_closed_by_the_timeout_of_the_command_line() {
+    let scratch = Scratch::new();
+    let server = Server::start_with(&scratch.file("pool"), &["--timeout", "1"]);
+    assert_eq!(server.connect().read_to_end(), b"");
+    assert_eq!(server.connect().ask(&["config", "get", "timeout"]), "timeout 1");
+}
