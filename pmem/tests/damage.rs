@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
 
-use pmem::pool::{DamageKind, Tail};
-use pmem::sim::Memory;
+use pmem::pool::{Checkpoint, DamageKind, Tail};
+use pmem::sim::{Event, Memory};
 use pmem::{Error, FormatOptions, Medium, Pool, Store};
 use proptest::prelude::*;
 
@@ -190,6 +190,37 @@ fn every_byte_of_metadata_is_verified() {
         let range = |damage: &pmem::pool::Damage| (damage.offset..damage.offset + damage.len).contains(&(byte as u64));
         assert!(pool.report().damage.iter().any(range), "byte {byte:#x}: {:?}", pool.report());
         assert_eq!(pool.stats().keys, model.len() as u64, "byte {byte:#x}");
+    }
+}
+
+/// Of a segment that a clearing made void, too; and it is mended, so that later checkpoints count.
+#[test]
+fn a_damaged_header_of_a_cleared_segment_is_named_and_mended() {
+    let mut pool = Pool::format(Memory::new(LEN as u64), &FormatOptions::new([7; 16])).unwrap();
+    pool.turn(|turn| turn.put(b"key", b"value", None)).unwrap().0.unwrap();
+    pool.medium().record();
+    let before = pool.medium().image();
+    pool.turn(|turn| turn.clear()).unwrap().0.unwrap();
+    // A power cut before the clearing frees the segment.
+    let mut image = before;
+    for event in pool.medium().record() {
+        match event {
+            Event::Store { bytes, .. } if bytes == b"HFSEGFRE" => break,
+            Event::Store { offset, bytes } => image[offset as usize..][..bytes.len()].copy_from_slice(&bytes),
+            _ => {}
+        }
+    }
+    assert_eq!(Pool::open(Memory::from(image.clone())).unwrap().stats().keys, 0);
+    for header in [FIRST_SEGMENT, FIRST_SEGMENT + SEGMENT - 64] {
+        let mut image = image.clone();
+        image[header + 20] ^= 1;
+        let mut pool = Pool::open(Memory::from(image)).unwrap();
+        let places: Vec<_> = pool.report().damage.iter().map(|damage| damage.offset).collect();
+        assert_eq!((places, pool.stats().keys), (vec![header as u64], 0));
+        pool.turn(|turn| turn.put(b"key", b"anew", None)).unwrap().0.unwrap();
+        let pool = Pool::open(Pool::open(pool.close().unwrap()).unwrap().close().unwrap()).unwrap();
+        let report = pool.report();
+        assert!(report.damage.is_empty() && matches!(report.checkpoint, Checkpoint::Used { .. }), "{report:?}");
     }
 }
 

@@ -13,7 +13,7 @@ use crate::medium::{LINE, Store};
 use crate::pool::dram::{NoRoom, with_room};
 use crate::pool::log::{Log, Peek};
 use crate::pool::record::{FRAME_HEADER, Kind, LARGE};
-use crate::pool::segment::{HEADER, Header, State};
+use crate::pool::segment::{HEADER, Header, Segment, State};
 
 /// A frame of a part ends when it is longer than this, in bytes; in small segments sooner.
 const PART_FRAME: usize = 32 << 10;
@@ -93,7 +93,7 @@ impl Log {
             self.seal(store, head.at)?;
         }
         self.open_segment(store, State::Used, parts.first_generation)?;
-        self.count_parts(store, &self.parts())?;
+        self.count_parts(store, &self.parts_since(parts.first_generation))?;
         for (hash, place) in parts.ops {
             // What cannot be read any more, an instant after it was written, is found by the next opening.
             let Ok(Some(Peek { header, .. })) = self.peek(store, place, 0) else {
@@ -137,7 +137,7 @@ impl Log {
     /// Gives up parts that will not be joined: their segments are free again.
     pub(crate) fn abandon_parts(&mut self, store: &impl Store) -> Result<(), Error> {
         self.head = None;
-        for segment in self.parts() {
+        for segment in self.parts_since(0) {
             self.release(store, segment)?;
         }
         store.fence();
@@ -145,9 +145,38 @@ impl Log {
         Ok(())
     }
 
-    /// The segments that are parts now.
-    fn parts(&self) -> Vec<u32> {
-        let parts = (0..).zip(&self.segments).filter(|(_, segment)| segment.state == State::Part);
-        parts.map(|(index, _)| index).collect()
+    /// The segments that are parts now, and were opened as such since this generation.
+    fn parts_since(&self, generation: u64) -> Vec<u32> {
+        let is_part = |segment: &Segment| segment.state == State::Part && segment.generation >= generation;
+        (0..).zip(&self.segments).filter(|(_, segment)| is_part(segment)).map(|(index, _)| index).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::vec;
+
+    use crate::medium::Medium;
+    use crate::pool::segment::{Found, Header, State};
+    use crate::pool::{FormatOptions, Pool};
+    use crate::sim::Memory;
+
+    /// One that could not be freed when its record was given up never counts with a later record.
+    #[test]
+    fn a_part_of_an_earlier_record_is_not_joined() {
+        let mut pool = Pool::format(Memory::new(1 << 20), &FormatOptions::new([7; 16])).unwrap();
+        pool.turn(|turn| turn.put(b"key", &vec![1; 60_000], None)).unwrap().0.unwrap();
+        let left = pool.medium.write(|store| {
+            pool.log.begin_parts(&store)?;
+            pool.log.open_segment(&store, State::Part, 0)?;
+            Ok::<u32, crate::Error>(pool.log.head.take().unwrap().segment)
+        });
+        let left = left.unwrap().unwrap();
+        pool.turn(|turn| turn.put_range(b"key", 0, &vec![2; 40_000])).unwrap().0.unwrap();
+        let (uuid, geometry) = (pool.log.superblock.uuid, *pool.log.geometry());
+        let found = pool.medium.read(|load| Header::read(&load, &uuid, &geometry, left, &pool.log.bad));
+        let Found::Readable { header, .. } = found.unwrap().unwrap() else { panic!("it has headers") };
+        assert_eq!(header.state, State::Part);
+        assert!(Pool::open(pool.medium).unwrap().stats().keys == 1);
     }
 }

@@ -22,7 +22,7 @@ use crate::pool::log::{self, Head, Log};
 use crate::pool::record::{BATCH_LIMIT, FrameHeader, Kind, Large, Lost, Ops, SEQUENCE_LIMIT};
 use crate::pool::report::{Checkpoint, DamageKind, Tail};
 use crate::pool::scan::{FoundOp, More, Part, Scanned, Scanner};
-use crate::pool::segment::{Found, HEADER, Header, State};
+use crate::pool::segment::{Found, HEADER, Header, Joined, Odd, State};
 use crate::pool::superblock::{self, Superblock};
 use crate::pool::walk::{Step, Walk};
 
@@ -368,20 +368,20 @@ impl Log {
         for index in 0..self.geometry().segments {
             let header = match Header::read(load, &uuid, self.geometry(), index, &self.bad)? {
                 Found::Readable { header, odd } if header.state == State::Used => {
-                    used.push((header, odd));
+                    used.push((header, odd.map(|odd| odd.place)));
                     self.segments[index as usize].state = State::Used;
                     self.free -= 1;
                     header
                 }
-                Found::Readable { header, .. } if header.state == State::Part => {
-                    parts.push(header);
-                    self.segments[index as usize].state = State::Used;
+                Found::Readable { header, odd } if header.state == State::Part => {
+                    parts.push((header, odd));
+                    self.segments[index as usize].state = State::Part;
                     self.free -= 1;
                     header
                 }
                 Found::Readable { header, odd } => {
                     // What a freeing or an opening left of the other one must not become whole by later stores.
-                    repairs.headers.extend(odd.map(|place| (header, place)));
+                    repairs.headers.extend(odd.map(|odd| (header, odd.place)));
                     if header.state == State::Checkpoint {
                         self.segments[index as usize].state = State::Checkpoint;
                         self.free -= 1;
@@ -412,21 +412,11 @@ impl Log {
             return Err(Error::OtherSegments);
         }
         self.report.segments_used = (used.len() + parts.len()) as u32;
-        let (joined, unfinished): (Vec<Header>, Vec<Header>) =
-            parts.into_iter().partition(|part| used.iter().any(|(header, _)| header.joins(part.generation)));
-        repairs.void.extend(unfinished.iter().map(|part| part.index));
-        repairs.joined.extend(joined.iter().map(|part| part.index));
-        used.extend(joined.into_iter().map(|part| (Header { state: State::Used, ..part }, None)));
+        self.judge_parts(parts, &mut used, repairs)?;
         used.sort_by_key(|(header, _)| header.generation);
         let newest = used.last().map(|(header, _)| header.generation);
         let mut kept = Vec::new();
         for (header, odd) in used {
-            if header.cleared_through < self.cleared_through {
-                // Opened before the pool was cleared: everything in it is void.
-                repairs.void.push(header.index);
-                continue;
-            }
-            kept.push(header);
             if let Some(place) = odd {
                 // The second header of the newest segment may not have been durable yet.
                 if Some(header.generation) != newest || place == self.geometry().start_of(header.index) {
@@ -434,8 +424,42 @@ impl Log {
                 }
                 repairs.headers.push((header, place));
             }
+            if header.cleared_through < self.cleared_through {
+                // Opened before the pool was cleared: everything in it is void.
+                repairs.void.push(header.index);
+            } else {
+                kept.push(header);
+            }
         }
         Ok(kept)
+    }
+
+    /// Adds to the segments that are `used` the parts that count, each with the place of a header that is damaged.
+    fn judge_parts(
+        &mut self,
+        parts: Vec<(Header, Option<Odd>)>,
+        used: &mut Vec<(Header, Option<u64>)>,
+        repairs: &mut Repairs,
+    ) -> Result<(), NoRoom> {
+        let joined = Joined::by(used.iter().map(|(header, _)| header))?;
+        for (part, odd) in parts {
+            let counting = Header { state: State::Used, ..part };
+            let is_counted = odd.is_some_and(|odd| odd.says == Some(counting));
+            if joined.has(part.generation) {
+                repairs.joined.push(part.index);
+                used.push((counting, odd.filter(|_| !is_counted).map(|odd| odd.place)));
+            } else if is_counted {
+                // The second header follows when parts are joined, and the first one before anything else is written.
+                // The segment that joined it is gone since: the first header is an old copy.
+                used.push((counting, Some(self.geometry().start_of(part.index))));
+            } else {
+                repairs.void.push(part.index);
+                repairs.headers.extend(odd.map(|odd| (part, odd.place)));
+                continue;
+            }
+            self.segments[part.index as usize].state = State::Used;
+        }
+        Ok(())
     }
 
     fn scanner(&self, part: Part) -> Scanner {

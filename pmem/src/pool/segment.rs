@@ -4,10 +4,13 @@
 //! any segment and salts the checksums of the segment's records, so that what a former use left behind is never taken
 //! for a record.
 
+use alloc::vec::Vec;
+
 use crate::crc32c::Crc32c;
 use crate::error::Error;
 use crate::medium::{LINE, Load, LoadError, Store};
 use crate::pool::bad::BadRanges;
+use crate::pool::dram::{self, NoRoom};
 use crate::pool::record::{BATCH_LIMIT, SEQUENCE_LIMIT};
 use crate::pool::superblock::Geometry;
 
@@ -51,12 +54,20 @@ pub(crate) struct Header {
 /// The two headers of a segment, as found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Found {
-    /// Free, or holds something, as the header says. `odd` is the place of the other one, if that is not equal.
-    Readable { header: Header, odd: Option<u64> },
+    /// Free, or holds something, as the header says. `odd` is the other one, if that is not equal.
+    Readable { header: Header, odd: Option<Odd> },
     /// Neither header is readable.
     Damaged,
     /// A readable header says that this is another segment of the pool.
     Misplaced { index: u32 },
+}
+
+/// The header of a segment that is not equal to the one that counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Odd {
+    pub place: u64,
+    /// What it says, if it is readable.
+    pub says: Option<Header>,
 }
 
 impl Header {
@@ -71,11 +82,6 @@ impl Header {
             cleared_through: 0,
             joined_from: 0,
         }
-    }
-
-    /// Whether this segment's opening made a part of that generation count.
-    pub(crate) fn joins(&self, generation: u64) -> bool {
-        self.joined_from != 0 && (self.joined_from..self.generation).contains(&generation)
     }
 
     /// Whether eight bytes are how a header begins.
@@ -183,7 +189,7 @@ impl Header {
             // The first one is opened and freed first.
             (Some(first), Some(_)) => (first, 1),
         };
-        Ok(Found::Readable { header, odd: Some(places[odd]) })
+        Ok(Found::Readable { header, odd: Some(Odd { place: places[odd], says: headers[odd] }) })
     }
 
     /// Writes both headers and starts writing them back.
@@ -225,6 +231,37 @@ impl Header {
     }
 }
 
+/// The parts that segments in use have joined.
+#[derive(Debug)]
+pub(crate) struct Joined {
+    /// From which generation on a segment has joined parts, and up to which one it or any before it in this list has;
+    /// in order. So one look tells of any generation, however many segments a forged image has of either kind.
+    from_and_below: Vec<(u64, u64)>,
+}
+
+impl Joined {
+    /// What is joined by segments that hold records.
+    pub(crate) fn by<'a>(used: impl Iterator<Item = &'a Header>) -> Result<Joined, NoRoom> {
+        let mut from_and_below = Vec::new();
+        for header in used.filter(|header| header.joined_from != 0) {
+            dram::push(&mut from_and_below, (header.joined_from, header.generation))?;
+        }
+        from_and_below.sort_unstable();
+        let mut furthest = 0;
+        for (_, below) in &mut from_and_below {
+            furthest = furthest.max(*below);
+            *below = furthest;
+        }
+        Ok(Joined { from_and_below })
+    }
+
+    /// Whether a part of this generation counts.
+    pub(crate) fn has(&self, generation: u64) -> bool {
+        let begun = self.from_and_below.partition_point(|(from, _)| *from <= generation);
+        self.from_and_below[..begun].last().is_some_and(|(_, below)| generation < *below)
+    }
+}
+
 /// What the pool knows of a segment, in DRAM.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Segment {
@@ -249,4 +286,26 @@ pub(crate) enum State {
     Quarantined = 3,
     /// A part of a record that is not complete yet.
     Part = 4,
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::vec::Vec;
+
+    use super::{Header, Joined, State};
+
+    /// Overlapping, empty and backward ones are forged; each is taken by its word.
+    #[test]
+    fn a_part_is_joined_if_any_segment_in_use_joins_it() {
+        let pairs = [(0, 9), (3, 6), (4, 5), (4, 9), (12, 12), (15, 13), (20, 22), (21, 30), (40, 41)];
+        let joining =
+            |(joined_from, generation)| Header { state: State::Used, joined_from, generation, ..Header::unused(0) };
+        let used: Vec<Header> = pairs.iter().rev().copied().map(joining).collect();
+        let joined = Joined::by(used.iter()).unwrap();
+        for part in 0..50 {
+            let expected = pairs.iter().any(|(from, generation)| *from != 0 && (*from..*generation).contains(&part));
+            assert_eq!(joined.has(part), expected, "generation {part}");
+        }
+        assert!(!Joined::by([].iter()).unwrap().has(1));
+    }
 }

@@ -137,7 +137,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     ),
     mutant(
         "parts: their headers do not follow",
-        &[edit("parts.rs", "", "self.count_parts(store, &self.parts())?;", GONE)],
+        &[edit("parts.rs", "", "self.count_parts(store, &self.parts_since(parts.first_generation))?;", GONE)],
     ),
     mutant(
         "parts: their first headers follow before the second ones",
@@ -148,7 +148,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         &[edit(
             "segment.rs",
             "",
-            "self.joined_from != 0 && (self.joined_from..self.generation).contains(&generation)",
+            "self.from_and_below[..begun].last().is_some_and(|(_, below)| generation < *below)",
             "(MUTANT || (CODE))",
         )],
     ),
@@ -157,7 +157,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         &[edit(
             "segment.rs",
             "",
-            "self.joined_from != 0 && (self.joined_from..self.generation).contains(&generation)",
+            "self.from_and_below[..begun].last().is_some_and(|(_, below)| generation < *below)",
             "!MUTANT && (CODE)",
         )],
     ),
@@ -466,7 +466,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     ),
     mutant(
         "recovery: headers of free segments stay as they are",
-        &[edit("recover.rs", "", "repairs.headers.extend(odd.map(|place| (header, place)));", GONE)],
+        &[edit("recover.rs", "", "repairs.headers.extend(odd.map(|odd| (header, odd.place)));", GONE)],
     ),
     mutant(
         "recovery: a missing second header is not written",
