@@ -269,6 +269,29 @@ fn clearing_is_refused_where_damage_left_no_free_segment() {
     assert_eq!(kept, Ok(true));
 }
 
+/// A part of a value that misses a chunk cannot be changed; all of it can, and is whole for good.
+#[test]
+fn a_value_that_misses_a_chunk_is_mended_as_a_whole_only() {
+    let mut pool = Pool::format(Memory::new(LEN as u64), &FormatOptions::new([7; 16])).unwrap();
+    let value: Vec<u8> = (0..60_000u32).map(|byte| (byte / 100) as u8).collect();
+    let ((), _durable) = pool.turn(|turn| turn.put(b"key", &value, None).unwrap()).unwrap();
+    let mut image = pool.medium().image();
+    let at = image.windows(100).position(|bytes| *bytes == [77; 100]).unwrap();
+    image[at] ^= 1;
+    let mut pool = Pool::open(Memory::from(image)).unwrap();
+    let is_value = |damage: &pmem::pool::Damage| damage.kind == DamageKind::Value;
+    assert!(pool.report().damage.iter().any(is_value));
+    let part = pool.turn(|turn| turn.put_range(b"key", 0, &[5; 32 << 10])).unwrap().0;
+    assert!(matches!(part, Err(Error::Damaged { .. })), "{part:?}");
+    let whole = pool.turn(|turn| turn.put_range(b"key", 0, &[5; 60_000])).unwrap().0;
+    assert_eq!(whole.unwrap(), 60_000);
+    let mut pool = Pool::open(Memory::from(pool.medium().image())).unwrap();
+    assert!(!pool.report().damage.iter().any(is_value), "{:?}", pool.report().damage);
+    let mut found = Vec::new();
+    pool.turn(|turn| turn.get(b"key", &mut found)).unwrap().0.unwrap();
+    assert!(found == [5; 60_000]);
+}
+
 /// Chunks that were changed are lost, and older ones of the same value are still there: they do not take their place.
 #[test]
 fn a_value_is_not_mixed_of_new_and_old_chunks() {

@@ -25,6 +25,8 @@ struct Before {
     large: Option<Large>,
     /// What the operation that sets it takes, in bytes.
     cost: u64,
+    /// Where that is.
+    place: u64,
 }
 
 /// A change of a value that lies in chunks afterwards.
@@ -59,10 +61,10 @@ impl<M: Medium> Turn<'_, M> {
     fn before(&mut self, key: &[u8]) -> Result<Before, Error> {
         self.prepare(key)?;
         let Some(current) = self.current(key)? else { return Ok(Before::default()) };
-        let header = current.header();
+        let (header, place) = (current.header(), current.place());
         let large = self.large_of(&current)?;
         let len = large.map_or(header.value_len as u64, |large| large.len);
-        Ok(Before { len, expires_at_ms: header.expires_at_ms, large, cost: header.cost() })
+        Ok(Before { len, expires_at_ms: header.expires_at_ms, large, cost: header.cost(), place })
     }
 
     fn change(&mut self, key: &[u8], before: Before, offset: u64, bytes: &[u8]) -> Result<u64, Error> {
@@ -80,11 +82,13 @@ impl<M: Medium> Turn<'_, M> {
             self.put(key, &value, expires_at_ms)?;
             return Ok(new_len);
         }
+        let chunk_behind = |at: u64| at.div_ceil(u64::from(chunk_size)) as u32;
+        let touched = ((offset.min(len) / u64::from(chunk_size)) as u32, chunk_behind(end));
         let (large, chunks) = match large {
-            Some(large) if large.chunk_size == chunk_size => {
-                let first = (offset.min(len) / u64::from(chunk_size)) as u32;
-                (Large { len: new_len, ..large }, (first, end.div_ceil(u64::from(chunk_size)) as u32))
+            Some(large) if large.chunk_size == chunk_size && touched != (0, chunk_behind(new_len)) => {
+                (Large { len: new_len, ..large }, touched)
             }
+            // All of it is written, and no chunk that was there counts, nor is missed.
             _ => {
                 let large = Large { object: self.log.next_sequence, len: new_len, chunk_size, ahead: 0 };
                 (large, (0, large.chunks()))
@@ -152,7 +156,8 @@ impl<M: Medium> Turn<'_, M> {
         }
         self.log.ready_chunks(&self.reader, &large, chunk..chunk + 1)?;
         let found = self.log.find_chunk(&self.reader, &key)?;
-        Ok(found.map(|found| found.header.sequence))
+        // The sum of the numbers cannot leave out a chunk that nobody knows.
+        found.map(|found| Some(found.header.sequence)).ok_or(Error::Damaged { offset: change.before.place })
     }
 
     /// Bytes of a value of `len` bytes as they are after `bytes` were put at `offset`.
