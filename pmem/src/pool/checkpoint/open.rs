@@ -16,7 +16,7 @@ use crate::pool::dram;
 use crate::pool::expiring::Expiring;
 use crate::pool::index::Index;
 use crate::pool::log::{Head, Log};
-use crate::pool::record::{FrameHeader, Kind, LEAST_FRAME, Ops, SEQUENCE_LIMIT, Salt};
+use crate::pool::record::{BATCH_LIMIT, FrameHeader, Kind, LEAST_FRAME, Ops, SEQUENCE_LIMIT, Salt};
 use crate::pool::report::DamageKind;
 use crate::pool::segment::{GENERATION_LIMIT, HEADER, Header, Segment, State};
 
@@ -82,10 +82,13 @@ impl Log {
                 _ => Verdict::Refused("what stands in its root's place is none"),
             });
         };
+        if !self.is_possible(&root, load) {
+            return Ok(self.refuse_root("it names what no pool has"));
+        }
         if self.went_on(load, &root, used)? {
             return Ok(self.refuse_root("the pool was opened since it was written"));
         }
-        let Some(row) = self.row_of(&root, load)? else {
+        let Some(row) = self.row_of(&root)? else {
             return Ok(self.refuse_root("segments that hold it are missing"));
         };
         match self.read_sums(load, &root, row)? {
@@ -171,9 +174,20 @@ impl Log {
         Ok(next.is_some_and(|(_, batch)| batch > root.batch))
     }
 
-    /// The segments that hold the checkpoint. `None` if they are not all there, or the root names what no pool has.
-    fn row_of(&self, root: &Root, load: &impl Load) -> Result<Option<Row>, Error> {
+    /// Whether a root names only what a pool can have. The numbers of one that is forged may be any.
+    fn is_possible(&self, root: &Root, load: &impl Load) -> bool {
         let line = LINE as u32;
+        root.blocks > 0
+            && root.directory < load.size()
+            && root.batch < BATCH_LIMIT
+            && root.generation < GENERATION_LIMIT
+            && root.segment < self.geometry().segments
+            && root.at.is_multiple_of(line)
+            && (HEADER..=self.batch_limit() - line).contains(&root.at)
+    }
+
+    /// The segments that hold the checkpoint. `None` if they are not all there.
+    fn row_of(&self, root: &Root) -> Result<Option<Row>, Error> {
         let generations = root.generation..root.generation.saturating_add(u64::from(root.segments));
         let mut held: Vec<(u64, u32)> = Vec::new();
         for (segment, index) in self.segments.iter().zip(0..) {
@@ -184,13 +198,8 @@ impl Log {
         held.sort_unstable();
         let complete = held.iter().map(|(generation, _)| *generation).eq(generations);
         let long_enough = u64::from(root.segments) * Row::per_segment(self.geometry()) >= root.end();
-        let in_bounds = root.blocks > 0
-            && root.directory < load.size()
-            && root.segment < self.geometry().segments
-            && root.at.is_multiple_of(line)
-            && (HEADER..=self.batch_limit() - line).contains(&root.at);
         let row = Row { segments: held.into_iter().map(|(_, segment)| segment).collect() };
-        Ok((complete && long_enough && in_bounds).then_some(row))
+        Ok((complete && long_enough).then_some(row))
     }
 
     /// The mark that is at a place of a segment, with its batch.
@@ -232,7 +241,8 @@ impl Log {
         let layout = Layout::new(self.geometry(), &self.stale, keys.page_count(), chunks.page_count());
         // More bytes than the medium has would overflow the accounts.
         let too_much = (1..4).any(|at| sum(at) > self.geometry().len);
-        if layout.blocks() != root.blocks || sum(0) >= SEQUENCE_LIMIT || too_much {
+        let too_many = expiring.is_some_and(|expiring| expiring.keys > keys.len());
+        if too_many || layout.blocks() != root.blocks || sum(0) >= SEQUENCE_LIMIT || too_much {
             return Ok(None);
         }
         held.layout = layout;
@@ -257,5 +267,71 @@ impl Log {
         }
         let (next_sequence, largest, live, removals) = (sum(0), sum(1), sum(2), sum(3));
         Ok(Some((held, Sums { next_sequence, largest, live, removals, expiring, keys, chunks, segments })))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::vec::Vec;
+
+    use super::super::{BLOCK_HEADER, ROOT, Root, SUMS, seal_block};
+    use crate::medium::LINE;
+    use crate::pool::report::Checkpoint;
+    use crate::pool::{FormatOptions, Pool};
+    use crate::sim::Memory;
+
+    const UUID: [u8; 16] = [7; 16];
+
+    /// The image of a pool that was shut down, and the root in it.
+    fn closed() -> (Vec<u8>, Root) {
+        let mut pool = Pool::format(Memory::new(1 << 20), &FormatOptions::new(UUID)).unwrap();
+        for number in 0..100u8 {
+            pool.turn(|turn| turn.put(&[number], &[number; 100], None)).unwrap().0.unwrap();
+        }
+        let image = pool.close().unwrap().image();
+        let root = Root::decode(image[ROOT as usize..].first_chunk().unwrap(), &UUID).unwrap();
+        (image, root)
+    }
+
+    /// Opens what somebody forged: the checkpoint is refused, and keys with an expiry can be put.
+    fn is_refused(image: Vec<u8>) -> bool {
+        let mut pool = Pool::open(Memory::from(image)).unwrap();
+        let refused = matches!(pool.report().checkpoint, Checkpoint::Refused { .. });
+        pool.turn(|turn| turn.put(b"key", b"value", Some(1))).unwrap().0.unwrap();
+        refused && pool.stats().keys == 101
+    }
+
+    #[test]
+    fn a_forged_root_is_refused_whatever_it_names() {
+        let (image, root) = closed();
+        let forged = [
+            Root { batch: u64::MAX, ..root },
+            Root { segment: u32::MAX, ..root },
+            Root { at: u32::MAX, ..root },
+            Root { at: u32::MAX - LINE as u32 + 1, ..root },
+            Root { generation: u64::MAX, ..root },
+            Root { segments: u32::MAX, ..root },
+            Root { blocks: u32::MAX, ..root },
+            Root { directory: u64::MAX, ..root },
+            Root { directory: u64::MAX, blocks: u32::MAX, segments: u32::MAX, ..root },
+        ];
+        for root in forged {
+            let mut image = image.clone();
+            image[ROOT as usize..][..LINE as usize].copy_from_slice(&root.encode(&UUID));
+            assert!(is_refused(image), "{root:?}");
+        }
+    }
+
+    #[test]
+    fn forged_sums_with_more_keys_that_expire_than_keys_are_refused() {
+        let (mut image, root) = closed();
+        let mut segments = (64 << 10..image.len()).step_by(64 << 10);
+        let row = segments.find(|at| image[*at..].starts_with(b"HFSEGCKP")).unwrap();
+        let block = row + LINE as usize..row + LINE as usize + BLOCK_HEADER + SUMS;
+        let mut sums = image[block.clone()].to_vec();
+        sums[BLOCK_HEADER + 64..][..8].fill(0xFF);
+        seal_block(root.salt(&UUID), 0, &mut sums);
+        image[block].copy_from_slice(&sums);
+        assert!(is_refused(image));
     }
 }
