@@ -5,20 +5,14 @@
 use core::fmt;
 use core::sync::atomic::{AtomicU32, Ordering};
 
+pub use libos_contract::exit::{BOOT_REFUSED, FATAL_EXCEPTION, PANIC, PROTECTION_FAULT};
+use libos_contract::report::{ABORTED, FATAL, FAULT};
+
 use crate::arch::trap::TrapFrame;
 use crate::arch::{access, backtrace, cpu, interrupts, percpu};
 use crate::drivers::power;
 use crate::sync::{IrqLock, class};
 use crate::{console, dax, kprintln, task, time};
-
-/// Exit status after a panic, as `std` programs have it elsewhere.
-pub const PANIC: i32 = 101;
-/// Exit status after an exception that nothing handles.
-pub const FATAL_EXCEPTION: i32 = 102;
-/// Exit status after a stray access to persistent memory.
-pub const PROTECTION_FAULT: i32 = 103;
-/// Exit status when the machine or the command line do not allow to boot.
-pub const BOOT_REFUSED: i32 = 104;
 
 /// The number of the CPU that makes a report, plus 1; 0 if none does.
 static FAILING: AtomicU32 = AtomicU32::new(0);
@@ -40,7 +34,7 @@ fn begin() {
     let own = percpu::this().id + 1;
     match FAILING.compare_exchange(0, own, Ordering::AcqRel, Ordering::Acquire) {
         Ok(_) => {}
-        Err(failing) if failing == own => power::exit(FATAL_EXCEPTION),
+        Err(failing) if failing == own => power::exit(i32::from(FATAL_EXCEPTION)),
         Err(_) => cpu::halt(),
     }
     // What another CPU is about to say, such as where it has panicked, is worth its end.
@@ -118,26 +112,26 @@ fn traps() -> u32 {
 }
 
 /// Stops the machine with this exit status after a report of why and where.
-pub fn stop(status: i32, reason: fmt::Arguments<'_>) -> ! {
+pub fn stop(status: u8, reason: fmt::Arguments<'_>) -> ! {
     begin();
-    kprintln!("holdfast: FATAL {reason}");
+    kprintln!("{FATAL}{reason}");
     print_context(traps());
     print_backtrace(1, backtrace::from_frame_pointer(backtrace::frame_pointer()));
-    power::exit(status)
+    power::exit(i32::from(status))
 }
 
 /// Stops the machine because the boot cannot go on; the person who booted it can do something about the reason.
 pub(crate) fn refuse(reason: fmt::Arguments<'_>) -> ! {
     begin();
     kprintln!("holdfast: cannot boot: {reason}");
-    power::exit(BOOT_REFUSED)
+    power::exit(i32::from(BOOT_REFUSED))
 }
 
 /// Stops the machine because of an exception, with a report whose first line is `what`.
-pub(crate) fn fault(status: i32, frame: &TrapFrame, what: fmt::Arguments<'_>) -> ! {
+pub(crate) fn fault(status: u8, frame: &TrapFrame, what: fmt::Arguments<'_>) -> ! {
     begin();
     print_fault(frame, what);
-    power::exit(status)
+    power::exit(i32::from(status))
 }
 
 /// Stops the machine because a thread's stack has overflowed, with a report whose first line is `what`, and which says
@@ -146,7 +140,7 @@ pub(crate) fn overflow(frame: &TrapFrame, what: fmt::Arguments<'_>, advice: &str
     begin();
     print_fault(frame, what);
     kprintln!("  what to do: {advice}");
-    power::exit(FATAL_EXCEPTION)
+    power::exit(i32::from(FATAL_EXCEPTION))
 }
 
 /// Keeps reports of several CPUs apart.
@@ -164,7 +158,7 @@ pub(crate) fn report(frame: &TrapFrame, what: fmt::Arguments<'_>) {
 }
 
 fn print_fault(frame: &TrapFrame, what: fmt::Arguments<'_>) {
-    kprintln!("holdfast: FAULT {what}");
+    kprintln!("{FAULT}{what}");
     // This exception's own handler is not what did it.
     let traps = traps().saturating_sub(1);
     print_context(traps);
@@ -210,10 +204,10 @@ pub(crate) fn exception(frame: &TrapFrame) -> ! {
 /// The end of a program that gave up: `std` has printed why.
 pub(crate) fn abort() -> ! {
     begin();
-    kprintln!("holdfast: the program aborted");
+    kprintln!("{ABORTED}");
     print_context(traps());
     print_backtrace(1, backtrace::from_frame_pointer(backtrace::frame_pointer()));
-    power::exit(PANIC)
+    power::exit(i32::from(PANIC))
 }
 
 /// Where the running thread panics, for who asked by `RUST_BACKTRACE`: `libos-unwind` calls this, since `std` prints no

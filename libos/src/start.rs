@@ -7,6 +7,8 @@ use core::ffi::c_char;
 use core::ops::Range;
 use core::ptr;
 
+use libos_contract::limits::LEAST_RAM;
+
 use crate::arch::pvh::StartInfo;
 use crate::arch::{cpu, interrupts, key_rights};
 use crate::dax::{self, Protection, ProtectionChoice};
@@ -58,11 +60,11 @@ pub(crate) extern "C" fn start(start_info: u64) -> ! {
     };
     let (command_line, rsdp) = (info.command_line(), info.rsdp());
     let ram = info.ram().map(|range| range.end - range.start).sum::<u64>();
-    if ram + mm::FIRMWARE_RAM < mm::LEAST_RAM {
+    if ram + mm::FIRMWARE_RAM < LEAST_RAM {
         refuse(format_args!(
             "this machine has {} of RAM, and needs {}; give it more (under QEMU: -m 64M, with xtask: --memory 64M)",
             units::Bytes(ram),
-            units::Bytes(mm::LEAST_RAM)
+            units::Bytes(LEAST_RAM)
         ));
     }
     HOST_FILES.call_once(|| info.module());

@@ -6,6 +6,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::time::Duration;
 
+use libos_contract::report::{ABORTED, FAULT};
 use xtask::annotate::Annotator;
 use xtask::guest;
 use xtask::qemu::{Exit, Machine, MachineOptions, Network};
@@ -134,8 +135,7 @@ impl Outcome {
 
     /// The first report of what went wrong in the guest, if there is one.
     pub fn find_report(&self) -> Option<Report<'_>> {
-        let is_headline =
-            |line: &String| line.starts_with("holdfast: FAULT ") || line.starts_with("holdfast: the program");
+        let is_headline = |line: &String| line.starts_with(FAULT) || line.starts_with(ABORTED);
         let start = self.lines.iter().position(is_headline)?;
         let lines = &self.lines[start..];
         let line_with = |prefix: &str| lines.iter().find_map(|line| line.strip_prefix(prefix)).unwrap_or_default();

@@ -6,6 +6,7 @@ use std::net::TcpStream;
 
 use holdfast_tests::machine::{CPUS, PATIENCE, checked, machine, run};
 use holdfast_tests::pattern::Pattern;
+use libos_contract::exit;
 use xtask::qemu::{Machine, MachineOptions, Network};
 use xtask::size::MIB;
 
@@ -63,7 +64,7 @@ fn breaking_a_rule_stops_the_machine_with_both_places() {
         ("allocate-in-a-trap", "holdfast: FATAL a trap handler takes the lock Heap at ", 0),
     ] {
         let outcome = run(checked(machine("rules", &[way]), "rules"));
-        outcome.expect_exit(101);
+        outcome.expect_exit(exit::PANIC);
         assert_eq!(outcome.after(told).matches("rules.rs").count(), places, "{outcome}");
     }
 }

@@ -4,6 +4,7 @@
 use holdfast_tests::faults::directed::{self, Cell, Finished, LENGTH};
 use holdfast_tests::machine::{machine, run};
 use holdfast_tests::pattern::Pattern;
+use libos_contract::exit;
 use xtask::qemu::{FaultPolicy, Protection};
 
 /// Runs the cells that `choose` takes, and fails unless all come out as expected.
@@ -46,7 +47,7 @@ fn no_policy_lets_a_stack_in_pmem_through() {
                 options.protection = protection;
                 options.fault_policy = policy;
                 let outcome = run(options);
-                outcome.expect_exit(103).report().expect_in_headline(reason);
+                outcome.expect_exit(exit::PROTECTION_FAULT).report().expect_in_headline(reason);
                 assert_eq!(outcome.count("holdfast: FAULT "), 1, "{outcome}");
                 assert_eq!((images[0].changes(), images[1].changes()), (vec![], vec![]), "{outcome}");
             }
@@ -63,7 +64,11 @@ fn an_interrupt_on_a_stack_in_granted_pmem_ends_in_a_report() {
         options.pmem.extend(images.iter().map(Pattern::open));
         options.protection = protection;
         let outcome = run(options);
-        outcome.expect_exit(103).report().expect_headline("holdfast: FAULT stray ").expect_in_headline(" of pmem0 at ");
+        outcome
+            .expect_exit(exit::PROTECTION_FAULT)
+            .report()
+            .expect_headline("holdfast: FAULT stray ")
+            .expect_in_headline(" of pmem0 at ");
         assert_eq!(images[1].changes(), []);
     }
 }

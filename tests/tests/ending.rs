@@ -2,6 +2,7 @@
 
 use holdfast_tests::machine::{Outcome, machine, run};
 use holdfast_tests::pattern::Pattern;
+use libos_contract::exit;
 use xtask::qemu::{FaultPolicy, Protection};
 use xtask::size::MIB;
 
@@ -50,7 +51,7 @@ fn control_without_protection_no_thread_is_ended_and_the_image_is_corrupted() {
 fn the_program_ends_with_its_main_thread() {
     for protection in BACKENDS {
         let (outcome, images) = ending("main", protection, 2);
-        outcome.expect_exit(103);
+        outcome.expect_exit(exit::PROTECTION_FAULT);
         outcome.report().expect_in_headline("policy end-thread: thread ended");
         assert_eq!(outcome.count("ending: survived"), 0, "{outcome}");
         expect_unchanged(&outcome, &images);
@@ -61,7 +62,7 @@ fn the_program_ends_with_its_main_thread() {
 fn who_joins_an_ended_thread_panics() {
     // `std` takes the result that every thread leaves when it returns; one that was ended has left none.
     let (outcome, images) = ending("join", Protection::Pks, 1);
-    outcome.expect_exit(101).expect_text("threads should not terminate unexpectedly");
+    outcome.expect_exit(exit::PANIC).expect_text("threads should not terminate unexpectedly");
     expect_unchanged(&outcome, &images);
 }
 
@@ -73,7 +74,7 @@ fn the_machine_stops_where_no_thread_can_be_ended() {
     ] {
         for protection in BACKENDS {
             let (outcome, images) = ending(way, protection, 2);
-            outcome.expect_exit(103);
+            outcome.expect_exit(exit::PROTECTION_FAULT);
             outcome.report().expect_in_headline(reason);
             expect_unchanged(&outcome, &images);
         }

@@ -11,6 +11,7 @@ use holdfast_tests::faults::record::{Ending, Group, Outcome, Record};
 use holdfast_tests::faults::report::Summary;
 use holdfast_tests::faults::run::{Bench, Certain};
 use holdfast_tests::faults::windows;
+use libos_contract::exit;
 use xtask::guest;
 use xtask::qemu::Protection;
 
@@ -32,7 +33,11 @@ fn run(group: Group, certain: Certain) -> Record {
 fn a_copy_to_the_wrong_device_is_stopped_and_without_protection_it_is_found() {
     for group in [Group::Pks, Group::Pku] {
         let record = run(group, Certain::CopyToCanary);
-        assert_eq!((record.outcome, record.ending), (Outcome::Stopped, Ending::Exited(103)), "{record:#?}");
+        assert_eq!(
+            (record.outcome, record.ending),
+            (Outcome::Stopped, Ending::Exited(exit::PROTECTION_FAULT)),
+            "{record:#?}"
+        );
         assert!(record.console[0].starts_with("holdfast: FAULT stray write of pmem1"), "{record:#?}");
         assert!(record.after.as_ref().unwrap().holds(), "{record:#?}");
     }

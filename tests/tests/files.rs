@@ -5,6 +5,7 @@ use std::path::Path;
 use std::time::UNIX_EPOCH;
 
 use holdfast_tests::machine::{Outcome, checked, machine, run};
+use libos_contract::exit;
 use xtask::qemu::{HostFile, Machine, MachineOptions};
 use xtask::size::MIB;
 
@@ -93,7 +94,7 @@ fn what_the_boot_loader_hands_in_is_read_only_memory() {
     let mut options = with_files(&[("f", &path)]);
     options.arguments = vec!["scribble".to_owned()];
     let outcome = run(options);
-    outcome.expect_exit(102);
+    outcome.expect_exit(exit::FATAL_EXCEPTION);
     outcome
         .report()
         .expect_headline("holdfast: FAULT #PF page fault: write of 0x")

@@ -11,6 +11,7 @@ use holdfast_tests::gdb::{Gdb, Register, StopPoint};
 use holdfast_tests::machine::PATIENCE;
 use holdfast_tests::resp::{Client, Reply};
 use holdfast_tests::store::{Store, StoreImage, store_machine};
+use libos_contract::exit;
 use xtask::qemu::{MachineOptions, Protection};
 use xtask::size::MIB;
 
@@ -302,7 +303,7 @@ fn a_fault_policy_that_a_client_changes_decides_about_the_next_stray_store() {
     injector.aside(|| assert_eq!(client.command("CONFIG SET fault-policy strict"), Reply::ok()));
     assert_eq!(injector.stray(store.client(), 0x3333), (false, None), "it stops the machine");
     let outcome = store.wait();
-    outcome.expect_exit(103);
+    outcome.expect_exit(exit::PROTECTION_FAULT);
     assert_eq!(stored(), 0x2222, "nothing was stored:\n{outcome}");
     let place = "holdfast: FAULT stray write of pmem0 at offset 0x2800000 ";
     assert_eq!(outcome.count(place), 2, "one report while relaxed, one of the end:\n{outcome}");
@@ -322,7 +323,7 @@ fn the_end_of_the_stores_own_thread_is_a_shutdown_that_keeps_what_was_acknowledg
     });
     assert_eq!(injector.stray(store.client(), 0x1111), (false, None), "the store ends");
     let outcome = store.wait();
-    outcome.expect_exit(103).expect_text("policy end-thread: thread ended");
+    outcome.expect_exit(exit::PROTECTION_FAULT).expect_text("policy end-thread: thread ended");
     assert_eq!(stored(), 0, "nothing was stored:\n{outcome}");
     assert_eq!(Store::boot(&image).client().get("key").unwrap(), b"value");
 }

@@ -2,6 +2,7 @@
 
 use holdfast_tests::machine::{Outcome, machine, run};
 use holdfast_tests::pattern::Pattern;
+use libos_contract::exit;
 use xtask::qemu::Protection;
 use xtask::size::MIB;
 
@@ -32,7 +33,7 @@ fn devices_go_away_when_nobody_uses_them_and_come_back_under_another_key() {
 fn a_pointer_into_a_device_that_has_gone_away_faults() {
     for protection in BACKENDS {
         let (outcome, images) = lifecycle("gone", 2, protection, 1);
-        outcome.expect_exit(103);
+        outcome.expect_exit(exit::PROTECTION_FAULT);
         outcome
             .report()
             .expect_headline("holdfast: FAULT stray write of pmem0 at offset 0x4000 ")
@@ -45,7 +46,7 @@ fn a_pointer_into_a_device_that_has_gone_away_faults() {
 fn a_pointer_from_before_a_device_came_back_faults() {
     for protection in BACKENDS {
         let (outcome, images) = lifecycle("back", 2, protection, 1);
-        outcome.expect_exit(103);
+        outcome.expect_exit(exit::PROTECTION_FAULT);
         outcome
             .report()
             .expect_headline("holdfast: FAULT stray write of pmem0 at offset 0x4000 ")

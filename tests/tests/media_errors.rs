@@ -7,6 +7,7 @@ use std::ops::Range;
 
 use holdfast_tests::resp::{Client, Reply};
 use holdfast_tests::store::{Store, StoreImage, store_machine};
+use libos_contract::exit;
 use xtask::pool;
 use xtask::qemu::{Machine, MachineOptions};
 use xtask::size::MIB;
@@ -151,7 +152,7 @@ fn an_error_elsewhere_or_one_that_corrupts_the_processor_stops_the_machine() {
         let address = if outside { 16 * MIB } else { base(store.machine()) + place(&image, 7) };
         inject(store.machine(), 0, status, address, 6);
         let outcome = store.wait();
-        outcome.expect_exit(102);
+        outcome.expect_exit(exit::FATAL_EXCEPTION);
         outcome.report().expect_headline("holdfast: FAULT #MC machine check (vector 18)").expect_in_headline(reason);
         let store = Store::boot(&image);
         assert_eq!(lost(&mut store.client()), [0; 0]);

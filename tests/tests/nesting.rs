@@ -2,6 +2,7 @@
 
 use holdfast_tests::machine::{CPUS, Outcome, PATIENCE, machine, outcome, run};
 use holdfast_tests::pattern::Pattern;
+use libos_contract::exit;
 use xtask::qemu::{FaultPolicy, Machine, MachineOptions, Protection};
 use xtask::size::MIB;
 
@@ -50,7 +51,7 @@ fn check_machine(machine: &Machine) {
 
 /// The end by a machine check inside the grant.
 fn expect_machine_check(outcome: &Outcome) {
-    outcome.expect_exit(102);
+    outcome.expect_exit(exit::FATAL_EXCEPTION);
     outcome
         .report()
         .expect_headline("holdfast: FAULT #MC machine check (vector 18)")
@@ -103,7 +104,7 @@ fn a_stray_nmi_handler_inside_a_fault_handler_is_final_and_reported_with_its_who
     for protection in BACKENDS {
         for policy in [FaultPolicy::Strict, FaultPolicy::EndThread, FaultPolicy::Relaxed] {
             let outcome = nesting("nmi-strays", protection, 1, policy);
-            outcome.expect_exit(103);
+            outcome.expect_exit(exit::PROTECTION_FAULT);
             outcome
                 .report()
                 .expect_headline("holdfast: FAULT stray write of pmem1 at offset 0x4000 ")

@@ -3,6 +3,7 @@
 
 use holdfast_tests::machine::{Outcome, machine, run};
 use holdfast_tests::pattern::{Change, Pattern};
+use libos_contract::exit;
 use xtask::qemu::{FaultPolicy, MachineOptions, Protection};
 use xtask::size::{GIB, MIB};
 
@@ -104,7 +105,7 @@ fn five_levels_on_a_cpu_that_has_four_are_refused() {
     let (mut options, image) = pages(&[], 64 * MIB, &["paging=5"]);
     options.cpu_features = vec!["-la57".into()];
     let outcome = run(options);
-    outcome.expect_exit(104);
+    outcome.expect_exit(exit::BOOT_REFUSED);
     let reason = outcome.after("holdfast: cannot boot: ");
     assert!(reason.contains("LA57") && reason.contains("paging=auto"), "{reason}");
     assert_eq!(image.changes(), []);
@@ -123,7 +124,7 @@ fn denied(way: &str, change: impl Fn(&mut MachineOptions), in_headline: &str) ->
         options.protection = protection;
         change(&mut options);
         let outcome = run(options);
-        outcome.expect_exit(103).expect_line(&format!("pages: {way}"));
+        outcome.expect_exit(exit::PROTECTION_FAULT).expect_line(&format!("pages: {way}"));
         assert_eq!(outcome.count("pages: survived"), 0, "{outcome}");
         outcome
             .report()
@@ -202,6 +203,6 @@ fn control_without_protection_a_protected_page_is_still_protected() {
     let (mut options, image) = pages(&["in-a-write-grant"], 64 * MIB, &[]);
     options.protection = Protection::None;
     let outcome = run(options);
-    outcome.expect_exit(103).report().expect_in_headline("where pages are write-protected");
+    outcome.expect_exit(exit::PROTECTION_FAULT).report().expect_in_headline("where pages are write-protected");
     assert_eq!(image.changes(), []);
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use holdfast_tests::machine::{Outcome, PATIENCE, machine, outcome, run};
 use holdfast_tests::pattern::Pattern;
+use libos_contract::exit;
 use xtask::qemu::{Exit, Machine, Protection};
 use xtask::size::MIB;
 
@@ -36,7 +37,7 @@ fn an_exit_status_of_another_thread_arrives() {
 #[test]
 fn a_panic_is_reported_with_its_place() {
     let outcome = crash("panic");
-    outcome.expect_exit(101).expect_line("as told");
+    outcome.expect_exit(exit::PANIC).expect_line("as told");
     assert!(outcome.after("thread 'main' ").contains(&format!(" panicked at {SOURCE}:")), "{outcome}");
     outcome
         .report()
@@ -48,7 +49,7 @@ fn a_panic_is_reported_with_its_place() {
 #[test]
 fn a_panic_in_a_thread_is_reported_with_its_thread() {
     let outcome = crash("panic-in-thread");
-    outcome.expect_exit(101).expect_line("as told, in a thread");
+    outcome.expect_exit(exit::PANIC).expect_line("as told, in a thread");
     outcome
         .report()
         .expect_headline("holdfast: the program aborted")
@@ -87,7 +88,7 @@ fn a_clock_that_cannot_be_right_is_said_on_the_console() {
 #[test]
 fn an_abort_is_reported() {
     let outcome = crash("abort");
-    outcome.expect_exit(101);
+    outcome.expect_exit(exit::PANIC);
     outcome
         .report()
         .expect_headline("holdfast: the program aborted")
@@ -98,7 +99,7 @@ fn an_abort_is_reported() {
 #[test]
 fn a_store_through_a_null_pointer_is_reported() {
     let outcome = crash("null");
-    outcome.expect_exit(102);
+    outcome.expect_exit(exit::FATAL_EXCEPTION);
     outcome
         .report()
         .expect_headline("holdfast: FAULT #PF page fault: write of 0x0000000000000008, nothing is mapped there")
@@ -109,7 +110,7 @@ fn a_store_through_a_null_pointer_is_reported() {
 #[test]
 fn a_store_to_code_is_reported() {
     let outcome = crash("code");
-    outcome.expect_exit(102);
+    outcome.expect_exit(exit::FATAL_EXCEPTION);
     outcome
         .report()
         .expect_headline("holdfast: FAULT #PF page fault: write of 0x")
@@ -121,7 +122,7 @@ fn a_store_to_code_is_reported() {
 #[test]
 fn a_store_to_the_interrupt_table_is_reported() {
     let outcome = crash("interrupt-table");
-    outcome.expect_exit(102);
+    outcome.expect_exit(exit::FATAL_EXCEPTION);
     outcome
         .report()
         .expect_headline("holdfast: FAULT #PF page fault: write of 0x")
@@ -133,7 +134,7 @@ fn a_store_to_the_interrupt_table_is_reported() {
 #[test]
 fn executing_data_is_reported() {
     let outcome = crash("execute");
-    outcome.expect_exit(102);
+    outcome.expect_exit(exit::FATAL_EXCEPTION);
     outcome
         .report()
         .expect_headline("holdfast: FAULT #PF page fault: execution of 0x")
@@ -158,7 +159,7 @@ fn overflow(way: &str, thread: &str, size: &str, advice: &str, functions: &[&str
         let mut options = machine("crash", &[way]);
         options.smp = processors;
         let outcome = run(options);
-        outcome.expect_exit(102);
+        outcome.expect_exit(exit::FATAL_EXCEPTION);
         let report = outcome
             .report()
             .expect_headline("holdfast: FAULT stack overflow: write of 0x")
@@ -204,7 +205,7 @@ fn one_function_that_needs_more_than_the_stack_is_reported_too() {
 #[test]
 fn more_stack_is_had_as_the_report_says() {
     let mut options = machine("crash", &["recurse-in-thread"]);
-    run(options).expect_exit(102).expect_text("env.RUST_MIN_STACK=BYTES");
+    run(options).expect_exit(exit::FATAL_EXCEPTION).expect_text("env.RUST_MIN_STACK=BYTES");
     options = machine("crash", &["recurse-in-thread"]);
     options.environment.push(("RUST_MIN_STACK".into(), (8 << 20).to_string()));
     run(options).expect_exit(0).expect_line("recursed");
@@ -216,7 +217,7 @@ fn panics_of_several_threads_are_reported_one_by_one_with_their_names() {
         let mut options = machine("crash", &["panics-at-once"]);
         options.smp = processors;
         let outcome = run(options);
-        outcome.expect_exit(101);
+        outcome.expect_exit(exit::PANIC);
         // Who aborts first stops the others; what they have said until then is whole.
         let headlines: Vec<&str> = outcome.lines().filter(|line| line.contains(" panicked at ")).collect();
         assert!(!headlines.is_empty(), "{outcome}");
@@ -254,7 +255,7 @@ fn lines_of_several_threads_do_not_mix() {
 #[test]
 fn a_panic_in_a_named_thread_is_reported_with_its_name_and_place() {
     let outcome = crash("panic-in-named-thread");
-    outcome.expect_exit(101).expect_line("as told, by name").expect_text("thread 'worker \"7\"' ");
+    outcome.expect_exit(exit::PANIC).expect_line("as told, by name").expect_text("thread 'worker \"7\"' ");
     outcome
         .report()
         .expect_headline("holdfast: the program aborted")
@@ -282,7 +283,7 @@ fn grants_end_before_a_panics_hook_runs() {
             options.pmem.push(pattern.open());
             options.protection = protection;
             let outcome = run(options);
-            outcome.expect_exit(103).expect_text("FAULT stray write of pmem0 at offset 0x1230");
+            outcome.expect_exit(exit::PROTECTION_FAULT).expect_text("FAULT stray write of pmem0 at offset 0x1230");
             assert_eq!((outcome.count("it got through"), pattern.changes()), (0, vec![]), "{outcome}");
         }
     }
@@ -290,11 +291,10 @@ fn grants_end_before_a_panics_hook_runs() {
 
 #[test]
 fn a_machine_with_too_little_memory_is_refused_with_the_least_that_there_has_to_be() {
-    assert_eq!(xtask::qemu::LEAST_MEMORY, libos::mm::LEAST_RAM);
     for megabytes in [14, 48] {
         let mut options = machine("crash", &["return"]);
         options.memory = megabytes * MIB;
-        run(options).expect_exit(104).expect_text("of RAM, and needs 64.0 MiB");
+        run(options).expect_exit(exit::BOOT_REFUSED).expect_text("of RAM, and needs 64.0 MiB");
     }
 }
 
@@ -366,7 +366,7 @@ fn a_command_line_that_is_not_understood_stops_the_boot_and_is_named() {
         let mut options = machine("crash", &["return"]);
         options.kernel_options.push(word.to_owned());
         let outcome = run(options);
-        outcome.expect_exit(104);
+        outcome.expect_exit(exit::BOOT_REFUSED);
         let reason = outcome.after("holdfast: cannot boot: command line: ");
         assert!(reason.contains(&format!("'{}'", word.trim_start_matches("name="))), "{outcome}");
         assert_eq!(outcome.count("crash: "), 0, "the program has run:\n{outcome}");

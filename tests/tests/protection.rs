@@ -8,6 +8,7 @@ use std::ops::Range;
 
 use holdfast_tests::machine::{CPUS, Outcome, machine, run};
 use holdfast_tests::pattern::{Change, Pattern};
+use libos_contract::exit;
 use xtask::guest;
 use xtask::qemu::{FaultPolicy, MachineOptions, Protection};
 use xtask::size::{GIB, MIB};
@@ -305,7 +306,7 @@ fn a_cpu_without_the_protection_keys_that_are_asked_for_is_refused() {
         (vec!["-pku"], Protection::Pku, "protection=pks"),
     ] {
         let (outcome, images) = on_cpu(&features, asked);
-        outcome.expect_exit(104);
+        outcome.expect_exit(exit::BOOT_REFUSED);
         let reason = outcome.after("holdfast: cannot boot: ");
         for part in ["no protection keys", other, "protection=none"] {
             assert!(reason.contains(part), "{reason}");
@@ -337,7 +338,9 @@ fn a_cpu_whose_write_protect_bit_is_clear_is_refused() {
             smp: 2,
             ..machine("stray", PROGRAM.words)
         });
-        outcome.expect_exit(104).expect_text("CR0.WP is clear, so protection keys would not stop writes");
+        outcome
+            .expect_exit(exit::BOOT_REFUSED)
+            .expect_text("CR0.WP is clear, so protection keys would not stop writes");
         assert_eq!((images[0].changes(), images[1].changes()), (vec![], vec![]), "{outcome}");
     }
 }
@@ -428,7 +431,7 @@ fn faults(way: &Way) {
 }
 
 fn expect_fault(outcome: &Outcome, way: &Way, device: usize, offset: u64) {
-    outcome.expect_exit(103).expect_line(&format!("stray: {}", way.words[0]));
+    outcome.expect_exit(exit::PROTECTION_FAULT).expect_line(&format!("stray: {}", way.words[0]));
     assert_eq!(outcome.count("stray: survived"), 0, "{outcome}");
     outcome
         .report()

@@ -6,6 +6,7 @@
 use std::path::Path;
 
 use anyhow::Result;
+use libos_contract::report::FAULT;
 
 use crate::instruction::{self, Registers};
 use crate::symbols::Symbols;
@@ -29,7 +30,7 @@ impl Annotator {
     /// The next line, with what it means added: functions, files and lines behind the addresses of code, and the
     /// instruction, its direction and its length behind a report's bytes of code. It may become several lines.
     pub fn annotate(&mut self, line: &str) -> String {
-        if line.starts_with("holdfast: FAULT ") {
+        if line.starts_with(FAULT) {
             self.registers.clear();
         }
         if let Some(code) = instruction::code(line) {

@@ -6,8 +6,9 @@ use std::path::PathBuf;
 use anyhow::{Result, bail};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use libos_contract::limits::{LEAST_RAM, MAX_CPUS};
 use xtask::apps;
-use xtask::qemu::{Accelerator, FaultPolicy, HostFile, LEAST_MEMORY, MachineOptions, Network, Protection};
+use xtask::qemu::{Accelerator, FaultPolicy, HostFile, MachineOptions, Network, Protection};
 use xtask::run::RunOptions;
 use xtask::setup::toolchain::Choice;
 use xtask::size;
@@ -319,7 +320,7 @@ enum NetworkArgument {
 }
 
 /// As many processors as libos runs on.
-const MOST_PROCESSORS: i64 = 64;
+const MOST_PROCESSORS: i64 = MAX_CPUS as i64;
 
 impl RunArguments {
     /// The options that these arguments ask for.
@@ -345,11 +346,11 @@ impl RunArguments {
                 self.listen
             );
         }
-        if self.memory < LEAST_MEMORY {
+        if self.memory < LEAST_RAM {
             bail!(
                 "--memory {} is too little: the guest needs at least {}",
                 size::display(self.memory),
-                size::display(LEAST_MEMORY)
+                size::display(LEAST_RAM)
             );
         }
         let machine = MachineOptions {

@@ -42,10 +42,7 @@ use alloc::vec::Vec;
 #[cfg(target_os = "hermit")]
 use core::ops::Range;
 
-/// The least RAM of a machine: with less, what serves a few clients does not fit. `cargo xtask run` has the same
-/// number.
-pub const LEAST_RAM: u64 = 64 << 20;
-/// What of it the firmware may keep for itself.
+/// What of [`LEAST_RAM`](libos_contract::limits::LEAST_RAM) the firmware may keep for itself.
 pub const FIRMWARE_RAM: u64 = 2 << 20;
 
 /// What a call may need of memory beside what it was asked for: its objects, and entries of tables. Less than what the

@@ -486,7 +486,7 @@ pub fn ended_count() -> u64 {
 pub(crate) extern "C" fn end_astray() -> ! {
     let thread = current();
     if thread.role == Role::Main {
-        crate::start::shut_down(crate::fatal::PROTECTION_FAULT);
+        crate::start::shut_down(i32::from(crate::fatal::PROTECTION_FAULT));
     }
     thread.record.leave_sections();
     ENDED.fetch_add(1, Ordering::Relaxed);

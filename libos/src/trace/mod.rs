@@ -11,10 +11,10 @@
 //! with interrupts disabled; what is oldest is overwritten, and the reader sees how much. Never: a decision because of
 //! a trace.
 
-pub mod layout;
-
 #[cfg(target_os = "hermit")]
 mod region;
+
+pub use libos_contract::trace as layout;
 
 #[cfg(target_os = "hermit")]
 pub(crate) use region::{init, name_device, name_thread, record, record_switch};

@@ -1,5 +1,6 @@
 //! What is written down about a run, and what it comes to.
 
+use libos_contract::exit::PROTECTION_FAULT;
 use serde::{Deserialize, Serialize};
 
 use super::integrity::Integrity;
@@ -42,7 +43,7 @@ pub enum Ending {
     /// The load went on to its end; then the machine was killed.
     Completed,
     /// The guest ended the machine with this exit status.
-    Exited(i32),
+    Exited(u8),
     /// QEMU ended without the guest's word: a triple fault, for example.
     Lost,
     /// The debugger could not follow the guest any more, which was then killed.
@@ -52,9 +53,6 @@ pub enum Ending {
     /// The server took no connection any more, or refused what every client sent.
     Refused,
 }
-
-/// The exit status of the guest after a stray access that was stopped.
-const PROTECTION_FAULT: i32 = 103;
 
 /// What its report says when pmem was to be executed, which no page of it permits, whatever the protection.
 const EXECUTION: &str = "FAULT stray execution";

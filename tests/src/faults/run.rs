@@ -365,7 +365,7 @@ impl Trial<'_> {
     /// The machine has ended by itself, or is about to.
     fn await_end(&mut self) {
         self.record.ending = match self.machine.wait(LAST_WORDS) {
-            Some(Exit::Guest(code)) => Ending::Exited(code.into()),
+            Some(Exit::Guest(code)) => Ending::Exited(code),
             Some(_) => Ending::Lost,
             None => Ending::Unfollowed,
         };

@@ -4,6 +4,7 @@ use std::fs;
 
 use holdfast_tests::machine::outcome;
 use holdfast_tests::store::StoreImage;
+use libos_contract::exit;
 use xtask::crash::Plant;
 use xtask::qemu::{Exit, Protection};
 use xtask::size::MIB;
@@ -42,7 +43,7 @@ fn a_store_astray_in_a_write_grant_faults_at_an_acknowledged_entry() {
         ledger.client().try_request("POST", "/entries", &entry(LAST)).expect_err("the machine ends before a reply");
         let outcome = outcome(&ledger.machine, &astray);
         outcome
-            .expect_exit(103)
+            .expect_exit(exit::PROTECTION_FAULT)
             .report()
             .expect_headline(&format!("holdfast: FAULT stray write of pmem0 at offset {TARGET:#x} "))
             .expect_in_headline("key 1), where pages are write-protected, policy strict: machine stopped")

@@ -2,6 +2,7 @@
 
 use holdfast_tests::machine::{Outcome, run};
 use holdfast_tests::pattern::Pattern;
+use libos_contract::exit;
 use libtest_mimic::Trial;
 use xtask::qemu::{FaultPolicy, Protection};
 use xtask::size::MIB;
@@ -72,7 +73,7 @@ fn expect_changes(patterns: &[Pattern], expected: &[(u64, &[u8])]) {
 
 /// The first stray store ends it, with a report, and no byte has changed.
 fn stops(outcome: &Outcome, patterns: &[Pattern]) {
-    outcome.expect_exit(103);
+    outcome.expect_exit(exit::PROTECTION_FAULT);
     outcome
         .report()
         .expect_headline(&format!("holdfast: FAULT stray write of pmem0 at offset {PLACE:#x} "))
@@ -83,7 +84,7 @@ fn stops(outcome: &Outcome, patterns: &[Pattern]) {
 
 /// A fault where nothing can return from it ends it under every policy.
 fn stops_in_an_nmi(outcome: &Outcome, patterns: &[Pattern]) {
-    outcome.expect_exit(103);
+    outcome.expect_exit(exit::PROTECTION_FAULT);
     let headline = format!("holdfast: FAULT stray write of pmem0 at offset {PLACE:#x} ");
     outcome.report().expect_headline(&headline).expect_in_headline("policy relaxed: machine stopped");
     expect_changes(patterns, &[]);
@@ -105,21 +106,21 @@ fn goes_on_in_a_grant(outcome: &Outcome, patterns: &[Pattern]) {
 
 /// The store under the relaxed policy is let through, the one after it under the strict policy is not.
 fn goes_on_and_stops(outcome: &Outcome, patterns: &[Pattern]) {
-    outcome.expect_exit(103).expect_line("keys: let through");
+    outcome.expect_exit(exit::PROTECTION_FAULT).expect_line("keys: let through");
     assert_eq!(outcome.count("holdfast: FAULT "), 2, "{outcome}");
     expect_changes(patterns, &[(PLACE, MARK)]);
 }
 
 /// A panic ends the program; what its grant permitted is there, and nothing else.
 fn panics(outcome: &Outcome, patterns: &[Pattern]) {
-    outcome.expect_exit(101);
+    outcome.expect_exit(exit::PANIC);
     assert_eq!(outcome.count("holdfast: FAULT "), 0, "{outcome}");
     expect_changes(patterns, &[(PLACE, MARK)]);
 }
 
 /// A copy with a grant for the second device that runs into the third: all bytes before the edge, none after it.
 fn stops_at_the_edge(outcome: &Outcome, patterns: &[Pattern]) {
-    outcome.expect_exit(103);
+    outcome.expect_exit(exit::PROTECTION_FAULT);
     outcome.report().expect_headline("holdfast: FAULT stray write of pmem2 at offset 0x0 ");
     let changes: Vec<_> = patterns[1].changes().into_iter().map(|change| (change.offset, change.bytes)).collect();
     assert_eq!(changes, [(LENGTH - 1000, vec![0x5a; 1000])]);
@@ -128,7 +129,7 @@ fn stops_at_the_edge(outcome: &Outcome, patterns: &[Pattern]) {
 
 /// Beyond all devices there is nothing that a key could guard.
 fn is_an_ordinary_fault(outcome: &Outcome, patterns: &[Pattern]) {
-    outcome.expect_exit(102);
+    outcome.expect_exit(exit::FATAL_EXCEPTION);
     outcome
         .report()
         .expect_headline("holdfast: FAULT #PF page fault: write ")

@@ -7,6 +7,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
+use libos_contract::exit::DEBUG_PORT;
 
 use super::files::{self, HostFile};
 use super::handed;
@@ -117,9 +118,6 @@ pub struct MachineOptions {
     pub clock: Option<String>,
 }
 
-/// The least RAM that a guest boots with: libos's `mm::LEAST_RAM`.
-pub const LEAST_MEMORY: u64 = 64 * MIB;
-
 /// A plugin for QEMU's translator. With one, all processors take turns on one thread and each translation is of one
 /// instruction: what the plugin sees is in one order, and what it reads of the registers is up to date.
 #[derive(Clone, Debug)]
@@ -192,7 +190,7 @@ impl MachineOptions {
         arguments.option("-serial", "chardev:console");
         arguments.option("-chardev", &format!("socket,id=qmp,fd={}", qmp.as_raw_fd()));
         arguments.option("-mon", "chardev=qmp,mode=control");
-        arguments.option("-device", "isa-debug-exit,iobase=0xf4,iosize=4");
+        arguments.option("-device", &format!("isa-debug-exit,iobase={DEBUG_PORT:#x},iosize=4"));
         for (index, image) in self.pmem.iter().enumerate() {
             let prefix = format!("memory-backend-file,id=pmem{index},share=on,mem-path=");
             let suffix = format!(",size={},align={ALIGNMENT}", image.length());

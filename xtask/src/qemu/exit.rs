@@ -4,6 +4,7 @@ use std::fmt;
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
 
+use libos_contract::exit::{BOOT_REFUSED, FATAL_EXCEPTION, PANIC, PROTECTION_FAULT};
 use signal_hook::consts::SIGBUS;
 
 /// How a machine ended.
@@ -49,10 +50,14 @@ impl fmt::Display for Exit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Guest(0) => write!(f, "the guest powered off"),
-            Self::Guest(101) => write!(f, "the guest panicked (exit code 101)"),
-            Self::Guest(102) => write!(f, "the guest was stopped by a fatal exception (exit code 102)"),
-            Self::Guest(103) => write!(f, "the guest was stopped by a protection fault (exit code 103)"),
-            Self::Guest(104) => write!(f, "the guest refused to boot (exit code 104)"),
+            Self::Guest(PANIC) => write!(f, "the guest panicked (exit code {PANIC})"),
+            Self::Guest(FATAL_EXCEPTION) => {
+                write!(f, "the guest was stopped by a fatal exception (exit code {FATAL_EXCEPTION})")
+            }
+            Self::Guest(PROTECTION_FAULT) => {
+                write!(f, "the guest was stopped by a protection fault (exit code {PROTECTION_FAULT})")
+            }
+            Self::Guest(BOOT_REFUSED) => write!(f, "the guest refused to boot (exit code {BOOT_REFUSED})"),
             Self::Guest(code) => write!(f, "the guest ended with exit code {code}"),
             Self::Qemu(status) => write!(f, "QEMU failed with status {status}"),
             Self::Killed(SIGBUS) => write!(

@@ -13,7 +13,7 @@ mod launcher;
 mod process;
 mod qmp;
 
-pub use command::{Accelerator, FaultPolicy, LEAST_MEMORY, MachineOptions, Network, Plugin, Protection};
+pub use command::{Accelerator, FaultPolicy, MachineOptions, Network, Plugin, Protection};
 pub use console::{Console, Event};
 pub use exit::Exit;
 pub use files::HostFile;

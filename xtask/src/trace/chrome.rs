@@ -14,6 +14,7 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
+use libos_contract::vectors::{RESCHEDULE, SHOOTDOWN, TIMER};
 use serde_json::{Value, json};
 
 use super::decode::{Event, Trace};
@@ -23,11 +24,6 @@ use super::layout::{IDLE, kind, why};
 const CPUS: u64 = 1;
 const THREADS: u64 = 2;
 const GRANTS: u64 = 3;
-
-/// The vectors that libos gives to itself.
-const TIMER: u8 = 0x20;
-const RESCHEDULE: u8 = 0x21;
-const SHOOTDOWN: u8 = 0x22;
 
 /// A track: its group, and the CPU or thread that it is of.
 type Track = (u64, u64);

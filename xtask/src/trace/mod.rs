@@ -6,8 +6,6 @@
 
 pub mod chrome;
 pub mod decode;
-#[path = "../../../libos/src/trace/layout.rs"]
-pub mod layout;
 #[cfg(test)]
 mod tests;
 
@@ -17,6 +15,7 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
+pub use libos_contract::trace as layout;
 
 use crate::qemu::memory_file;
 

@@ -4,11 +4,11 @@
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicU64, Ordering};
 
+use libos_contract::vectors;
 use spin::Once;
 use volatile::VolatilePtr;
 use x86_64::registers::model_specific::{ApicBase, ApicBaseFlags, Msr};
 
-use super::interrupts::{SPURIOUS_VECTOR, TIMER_VECTOR};
 use super::{cpu, percpu, pit};
 
 /// Registers, by their offset in memory; the MSR's number is 0x800 + offset / 16.
@@ -106,17 +106,17 @@ fn enable() {
     unsafe { ApicBase::write(frame, flags) };
     write(register::TASK_PRIORITY, 0);
     write(register::LVT_LINT0, LVT_MASKED);
-    write(register::SPURIOUS, SOFTWARE_ENABLE | u32::from(SPURIOUS_VECTOR));
+    write(register::SPURIOUS, SOFTWARE_ENABLE | u32::from(vectors::SPURIOUS));
     percpu::this().apic_id.store(u32::from(id()), Ordering::Release);
 }
 
 fn init_timer() {
     if cpu::has_tsc_deadline() {
-        write(register::LVT_TIMER, LVT_TSC_DEADLINE | u32::from(TIMER_VECTOR));
+        write(register::LVT_TIMER, LVT_TSC_DEADLINE | u32::from(vectors::TIMER));
     } else {
         write(register::TIMER_DIVIDE, DIVIDE);
         write(register::TIMER_INITIAL_COUNT, 0);
-        write(register::LVT_TIMER, u32::from(TIMER_VECTOR));
+        write(register::LVT_TIMER, u32::from(vectors::TIMER));
     }
 }
 

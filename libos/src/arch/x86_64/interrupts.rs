@@ -2,26 +2,15 @@
 
 use core::sync::atomic::{AtomicUsize, Ordering};
 
+use libos_contract::vectors;
+
 use super::apic::Command;
 use super::io_apic::{IoApic, Trigger};
 use super::percpu::{self, PerCpu};
 use super::{apic, port, register_check, shootdown};
 use crate::sync::{IrqLock, class};
 
-/// The local APIC timer's vector.
-pub(super) const TIMER_VECTOR: u8 = 0x20;
-/// The vector by which another CPU asks this one to choose a thread.
-const RESCHEDULE_VECTOR: u8 = 0x21;
-/// The vector by which another CPU asks this one to forget translations.
-const SHOOTDOWN_VECTOR: u8 = 0x22;
-/// The vector by which another CPU asks this one what its registers hold.
-const REGISTERS_VECTOR: u8 = 0x23;
-/// The first vector for devices.
-const FIRST_DEVICE_VECTOR: u8 = 0x30;
-/// The vector of spurious interrupts, which want no end-of-interrupt.
-pub(super) const SPURIOUS_VECTOR: u8 = 0xff;
-
-const DEVICE_VECTORS: usize = (SPURIOUS_VECTOR - FIRST_DEVICE_VECTOR) as usize;
+const DEVICE_VECTORS: usize = (vectors::SPURIOUS - vectors::FIRST_DEVICE) as usize;
 
 /// A device's handler: the address of a `fn(usize)`, 0 if there is none, and its argument.
 struct Handler {
@@ -60,7 +49,7 @@ pub fn allocate_vector(handler: fn(usize), argument: usize) -> Option<u8> {
     let slot = HANDLERS.get(place)?;
     slot.argument.store(argument, Ordering::Relaxed);
     slot.function.store(handler as usize, Ordering::Release);
-    Some(FIRST_DEVICE_VECTOR + place as u8)
+    Some(vectors::FIRST_DEVICE + place as u8)
 }
 
 /// The address and the data that a device writes to raise this vector on this CPU (SDM volume 3A, section 11.11).
@@ -85,17 +74,17 @@ pub fn route_gsi(gsi: u32, vector: u8, level: bool, active_low: bool) -> bool {
 /// Asks another CPU to choose again which thread it runs.
 pub(crate) fn ask_to_reschedule(cpu: &PerCpu) {
     percpu::this().counters.calls.add(1);
-    send(cpu, Command::Fixed(RESCHEDULE_VECTOR));
+    send(cpu, Command::Fixed(vectors::RESCHEDULE));
 }
 
 /// Interrupts another CPU to make it look for shootdown requests.
 pub(super) fn ask_to_shoot_down(cpu: &PerCpu) {
-    send(cpu, Command::Fixed(SHOOTDOWN_VECTOR));
+    send(cpu, Command::Fixed(vectors::SHOOTDOWN));
 }
 
 /// Asks a CPU, which may be the calling one, what its registers hold.
 pub(super) fn ask_for_registers(cpu: &PerCpu) {
-    send(cpu, Command::Fixed(REGISTERS_VECTOR));
+    send(cpu, Command::Fixed(vectors::REGISTERS));
 }
 
 /// Interrupts every other CPU even if its interrupts are disabled; the handler stops it if the machine is failing.
@@ -122,13 +111,13 @@ fn send(cpu: &PerCpu, command: Command) {
 /// Runs the handler of an interrupt, then tells the local APIC that it was served.
 pub(super) fn dispatch(vector: u8) {
     match vector {
-        SPURIOUS_VECTOR => return,
-        TIMER_VECTOR => crate::task::timer_interrupt(),
-        RESCHEDULE_VECTOR => percpu::this().reschedule.store(true, Ordering::Relaxed),
-        SHOOTDOWN_VECTOR => shootdown::serve(),
-        REGISTERS_VECTOR => register_check::serve(),
+        vectors::SPURIOUS => return,
+        vectors::TIMER => crate::task::timer_interrupt(),
+        vectors::RESCHEDULE => percpu::this().reschedule.store(true, Ordering::Relaxed),
+        vectors::SHOOTDOWN => shootdown::serve(),
+        vectors::REGISTERS => register_check::serve(),
         _ => {
-            let slot = vector.checked_sub(FIRST_DEVICE_VECTOR).and_then(|place| HANDLERS.get(usize::from(place)));
+            let slot = vector.checked_sub(vectors::FIRST_DEVICE).and_then(|place| HANDLERS.get(usize::from(place)));
             let function = slot.map_or(0, |slot| slot.function.load(Ordering::Acquire));
             if let (Some(slot), true) = (slot, function != 0) {
                 // SAFETY: only `allocate_vector` stores there, and what it stores is a `fn(usize)`.

@@ -6,13 +6,14 @@ use core::mem::offset_of;
 use core::ptr;
 use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
+pub use libos_contract::limits::MAX_CPUS;
 use x86_64::VirtAddr;
 use x86_64::registers::model_specific::GsBase;
 
 use crate::sync::Held;
 
-/// The most CPUs that are used; sets of CPUs have a bit for each.
-pub const MAX_CPUS: usize = 64;
+/// Sets of CPUs have a bit for each.
+const _: () = assert!(MAX_CPUS <= u64::BITS as usize);
 
 /// A number that only grows. Each CPU has its own, so counting disturbs no other.
 #[derive(Debug)]

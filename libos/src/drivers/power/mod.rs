@@ -8,6 +8,8 @@ mod button;
 
 use core::fmt;
 
+use libos_contract::exit::DEBUG_PORT;
+
 use crate::arch::cpu;
 use crate::arch::port::{inw, outb, outl, outw};
 use crate::drivers::acpi::{AcpiInfo, Fadt, SleepType};
@@ -23,9 +25,6 @@ const SLP_TYP_SHIFT: u16 = 10;
 const SLP_TYP: u16 = 0b111 << SLP_TYP_SHIFT;
 /// PM1 control: enter the sleep state now.
 const SLP_EN: u16 = 1 << 13;
-
-/// QEMU's isa-debug-exit device (`iobase=0xf4,iosize=4`).
-const DEBUG_EXIT: u16 = 0xf4;
 
 /// How long the firmware may take to hand the fixed hardware over (ACPI 6.5, section 4.8.3.2.1 names no limit).
 const ENABLE_TIMEOUT_NS: u64 = 3_000_000_000;
@@ -126,6 +125,6 @@ pub fn off() -> ! {
 
 fn debug_exit(status: u8) -> ! {
     // SAFETY: the port ends QEMU. On a machine without the device nothing answers there.
-    unsafe { outl(DEBUG_EXIT, status.into()) };
+    unsafe { outl(DEBUG_PORT, status.into()) };
     cpu::halt()
 }

@@ -1,6 +1,7 @@
 use super::*;
 use crate::faults::judge::Judgement;
 use crate::faults::record::Ending;
+use libos_contract::exit;
 
 fn options(seed: u64, resume: bool) -> Options {
     Options {
@@ -26,7 +27,7 @@ fn record(run: u64, group: Group) -> Record {
         before: None,
         after: None,
         writes: [1, 2],
-        ending: Ending::Exited(101),
+        ending: Ending::Exited(exit::PANIC),
         complaints: vec!["ü".into()],
         console: Vec::new(),
         judgement: Judgement::default(),

@@ -4,6 +4,8 @@ use std::fmt;
 use std::iter;
 use std::time::Duration;
 
+use libos_contract::exit;
+use libos_contract::report::FAULT;
 use xtask::annotate::Annotator;
 use xtask::qemu::{Exit, Machine, Protection};
 
@@ -151,7 +153,7 @@ impl Cell {
 
     /// What is wrong with the report of an access that was stopped, to a `pmem0` of this length.
     fn judge_report(&self, outcome: &Outcome, length: u64) -> Vec<String> {
-        let mut wrong = expect_exit(outcome, 103);
+        let mut wrong = expect_exit(outcome, exit::PROTECTION_FAULT);
         let Some(report) = outcome.find_report() else {
             wrong.push("there is no report".to_owned());
             return wrong;
@@ -164,10 +166,10 @@ impl Cell {
         let access = if self.shape.access == Access::Read { "read" } else { "write" };
         let place = format!("stray {access} of pmem0 at offset {:#x} ", self.shape.start(length));
         let headline = report.headline();
-        expect(headline.starts_with(&format!("holdfast: FAULT {place}")), &place);
+        expect(headline.starts_with(&format!("{FAULT}{place}")), &place);
         expect(headline.contains(", key 1), "), "the key");
         expect(headline.contains(", policy strict: machine stopped"), "that the machine was stopped");
-        expect(outcome.count("holdfast: FAULT ") == 1, "one fault");
+        expect(outcome.count(FAULT) == 1, "one fault");
         expect(report.rights() == self.context.rights, self.context.rights);
 
         let handler = if self.context.is_handler { ", in a handler that interrupted it" } else { "" };

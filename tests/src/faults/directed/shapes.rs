@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use libos_contract::exit::FATAL_EXCEPTION;
+
 use super::images::MARK;
 use crate::pattern::{Change, Pattern};
 
@@ -131,7 +133,7 @@ pub const SHAPES: [Shape; 31] = [
     on_stack("int", "int 0xf0", "stack pointer in pmem: int", Stores::Stack(TRAP)),
     on_stack("interrupted", "", "stack pointer in pmem: a device's interrupt comes", Stores::Stack(TRAP)),
     Shape {
-        survivor_exit: 102,
+        survivor_exit: FATAL_EXCEPTION,
         ..on_stack("exception", "ud2", "stack pointer in pmem: an exception", Stores::Stack(TRAP))
     },
     read("pop", "pop r", "stack pointer in pmem: pop"),

@@ -4,6 +4,7 @@ use crate::faults::judge::{Findings, Judgement};
 use crate::faults::places::WorkingSet;
 use crate::faults::plan::Plan;
 use crate::faults::record::Ending;
+use libos_contract::exit;
 
 fn record(run: u64, group: Group, change: impl Fn(&mut Record)) -> Record {
     let mut record = Record {
@@ -46,15 +47,15 @@ fn decided(group: Group, change: impl Fn(&mut Record)) -> Outcome {
 fn each_ending_is_an_outcome_of_its_own() {
     let ending = |ending| decided(Group::Pks, |record| record.ending = ending);
     assert_eq!(ending(Ending::Completed), Outcome::Unaffected);
-    assert_eq!(ending(Ending::Exited(103)), Outcome::Stopped);
-    assert_eq!(ending(Ending::Exited(101)), Outcome::Crashed);
+    assert_eq!(ending(Ending::Exited(exit::PROTECTION_FAULT)), Outcome::Stopped);
+    assert_eq!(ending(Ending::Exited(exit::PANIC)), Outcome::Crashed);
     assert_eq!(ending(Ending::Exited(0)), Outcome::Crashed);
     assert_eq!(ending(Ending::Lost), Outcome::Crashed);
     assert_eq!(ending(Ending::Hung), Outcome::Hung);
     assert_eq!(ending(Ending::Unfollowed), Outcome::Hung);
     assert_eq!(ending(Ending::Refused), Outcome::ClientErrors);
     let execution = |record: &mut Record| {
-        record.ending = Ending::Exited(103);
+        record.ending = Ending::Exited(exit::PROTECTION_FAULT);
         record.console = vec!["holdfast: FAULT stray execution of pmem1 at offset 0x10".into()];
     };
     assert_eq!(decided(Group::None, execution), Outcome::Crashed, "that is not the keys' doing");
@@ -64,7 +65,7 @@ fn each_ending_is_an_outcome_of_its_own() {
 #[test]
 fn what_happened_to_the_data_counts_more_than_how_the_run_ended() {
     let overwritten = |record: &mut Record| {
-        record.ending = Ending::Exited(103);
+        record.ending = Ending::Exited(exit::PROTECTION_FAULT);
         record.judgement.overwritten = found();
     };
     assert_eq!(decided(Group::Pks, overwritten), Outcome::InsideGrant);
@@ -122,7 +123,7 @@ fn protection_has_to_hold_and_the_control_group_has_to_lose() {
 fn the_page_shows_every_group_and_needs_nothing_else() {
     let directory = tempfile::tempdir().unwrap();
     let runs = runs(vec![
-        record(0, Group::Pks, |record| record.ending = Ending::Exited(103)),
+        record(0, Group::Pks, |record| record.ending = Ending::Exited(exit::PROTECTION_FAULT)),
         record(0, Group::None, |record| record.judgement.canary = found()),
         record(1, Group::Pks, |record| record.judgement.overwritten = found()),
         record(1, Group::None, |_| {}),

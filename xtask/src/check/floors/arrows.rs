@@ -45,7 +45,7 @@ impl Modules {
         }
     }
 
-    /// Follows `path` downwards from `module`. What the module does not name is taken for its own: macros may define it.
+    /// Follows `path` downwards from `module`. What that does not name is taken for its own: macros may define it.
     fn descend(&self, module: usize, path: &[String], chain: usize) -> Option<usize> {
         match path.split_first() {
             None => Some(module),

@@ -1,4 +1,4 @@
-//! What a region of traces looks like. Compiled into the guest, which fills it, and into xtask, which reads it.
+//! What a region of traces looks like: the guest fills it, and the host reads it.
 //!
 //! All numbers are words of 8 bytes, little-endian, at multiples of 8.
 //!

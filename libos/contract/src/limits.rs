@@ -1,0 +1,6 @@
+//! What a machine has to have, and what of it is used.
+
+/// The most CPUs that are used.
+pub const MAX_CPUS: usize = 64;
+/// The least RAM of a machine, in bytes: with less, what serves a few clients does not fit.
+pub const LEAST_RAM: u64 = 64 << 20;
