@@ -147,7 +147,7 @@ impl Plant {
             Self::AstrayUnprotected => &[ASTRAY, UNPROTECTED],
             Self::Reply => &[
                 Edit {
-                    file: "apps/kvstore/src/server/events.rs",
+                    file: "apps/kvstore/src/server/event_loop/turn.rs",
                     after: "",
                     code: "fn turn(&mut self) {",
                     instead: "fn turn(&mut self) {
@@ -157,20 +157,20 @@ impl Plant {
         let earlier = EARLIER.take();",
                 },
                 Edit {
-                    file: "apps/kvstore/src/server/events.rs",
+                    file: "apps/kvstore/src/server/event_loop/turn.rs",
                     after: "",
-                    code: "if client.execute(turn, state, &mut others, &mut budget).is_ok() {",
-                    instead: "if client.execute(turn, state, &mut others, &mut budget).is_ok() {
-                        if let Some(earlier) = &earlier {
-                            client.release(earlier);
-                            let _ = connection.send(self.poll.registry(), &mut state.counters, now);
-                        }",
+                    code: "serve(turn, connections, state, index, &mut share, now);",
+                    instead: "serve(turn, connections, state, index, &mut share, now);
+                if let (Some(earlier), Some(connection)) = (&earlier, connections.get_mut(index)) {
+                    connection.client.release(earlier);
+                    let _ = connection.send(self.poll.registry(), &mut state.counters, now);
+                }",
                 },
                 Edit {
-                    file: "apps/kvstore/src/server/events.rs",
+                    file: "apps/kvstore/src/server/event_loop/turn.rs",
                     after: "",
-                    code: "return self.for_taking_part(|client| client.release(&receipt));",
-                    instead: "self.for_taking_part(|client| client.release(&receipt));
+                    code: "return self.for_participants(|client| client.release(&receipt));",
+                    instead: "self.for_participants(|client| client.release(&receipt));
                 EARLIER.set(Some(receipt));
                 return;",
                 },

@@ -6,7 +6,8 @@
 
 pub mod client;
 mod connection;
-mod events;
+mod connections;
+mod event_loop;
 mod eviction;
 #[cfg(test)]
 mod fairness;
@@ -19,4 +20,4 @@ mod slab;
 #[cfg(test)]
 mod tests;
 
-pub use events::Server;
+pub use event_loop::Server;

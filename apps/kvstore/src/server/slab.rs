@@ -1,4 +1,6 @@
-//! A table whose entries keep their index while they live.
+//! Entries that keep their index while they live.
+//!
+//! The crate `slab` cannot say that there is no memory for one more, nor lend one entry beside all others.
 
 /// Entries by index; the indices of removed ones are used again.
 pub struct Slab<T> {
@@ -7,7 +9,7 @@ pub struct Slab<T> {
 }
 
 impl<T> Slab<T> {
-    /// An empty table.
+    /// No entries.
     pub fn new() -> Self {
         Self { entries: Vec::new(), free: Vec::new() }
     }

@@ -1,0 +1,166 @@
+//! The loop.
+//!
+//! A round takes what has become ready ([`accept`], [`receive`]), serves it in one turn of the pool ([`turn`]), sends,
+//! and ends with whom it closes ([`end_round`]) and with what can be done in small steps beside it ([`background`]).
+
+mod accept;
+mod background;
+mod end_round;
+mod evict;
+mod receive;
+mod turn;
+
+use std::io;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use mio::net::TcpListener;
+use mio::{Events, Interest, Poll, Token};
+use pmem::{Medium, Pool};
+
+use super::connections::Connections;
+use super::idle::Idle;
+use crate::clock::{self, Monotonic};
+use crate::state::State;
+
+/// The listening socket's token; connections have their index.
+const LISTENER: Token = Token(usize::MAX);
+/// The token of a request to stop from outside the loop.
+const STOP: Token = Token(usize::MAX - 1);
+/// Most events taken in one round.
+const EVENTS: usize = 1024;
+/// How long an expiry is waited for without looking at the clock again.
+const LONGEST_WAIT: Duration = Duration::from_secs(60);
+
+/// The server.
+pub struct Server<M: Medium + 'static> {
+    poll: Poll,
+    listener: TcpListener,
+    pub(super) pool: Pool<M>,
+    pub(super) state: State,
+    connections: Connections,
+    /// Those that take part in the current turn.
+    participants: Vec<usize>,
+    /// There may be connections to accept.
+    pub(super) acceptable: bool,
+    /// Accepting pauses until then.
+    paused: Option<Instant>,
+    next_id: u64,
+    /// What the time of a turn is measured by.
+    pub(super) clock: Monotonic,
+    /// When the server started.
+    pub(super) started: Instant,
+    /// Who may be idle.
+    idle: Idle,
+    /// The pool has work that it leaves to when there is time.
+    has_backlog: bool,
+    /// How many places of the pool were reported as damaged.
+    damage_reported: usize,
+}
+
+impl<M: Medium + 'static> Server<M> {
+    /// A server that listens on `address` for clients of `pool`. Fails if the address cannot be listened on.
+    pub fn bind(address: SocketAddr, pool: Pool<M>, mut state: State) -> io::Result<Self> {
+        let poll = Poll::new()?;
+        let mut listener = TcpListener::bind(address)?;
+        poll.registry().register(&mut listener, LISTENER, Interest::READABLE)?;
+        state.facts.port = listener.local_addr()?.port();
+        Ok(Self {
+            poll,
+            listener,
+            pool,
+            state,
+            connections: Connections::new(),
+            participants: Vec::new(),
+            acceptable: true,
+            paused: None,
+            next_id: 1,
+            clock: clock::monotonic,
+            started: Instant::now(),
+            idle: Idle::default(),
+            has_backlog: true,
+            damage_reported: 0,
+        })
+    }
+
+    /// Milliseconds since the server started.
+    fn now(&self) -> u64 {
+        self.started.elapsed().as_millis() as u64
+    }
+
+    /// The TCP port.
+    pub fn port(&self) -> u16 {
+        self.state.facts.port
+    }
+
+    /// What wakes the loop to stop it, from any thread. One per server.
+    pub fn stopper(&self) -> io::Result<mio::Waker> {
+        mio::Waker::new(self.poll.registry(), STOP)
+    }
+
+    /// Serves until it is told to stop; then everything acknowledged is durable, and the pool is handed back.
+    pub fn run(mut self) -> io::Result<Pool<M>> {
+        let mut events = Events::with_capacity(EVENTS);
+        self.report_damage();
+        while !self.state.stopping {
+            self.round(&mut events)?;
+        }
+        self.finish(&mut events)?;
+        Ok(self.pool)
+    }
+
+    /// Waits for something to do, and does a part of it: at most one turn.
+    pub(super) fn round(&mut self, events: &mut Events) -> io::Result<()> {
+        let timeout = self.timeout();
+        self.wait(events, timeout)?;
+        self.accept();
+        self.send();
+        self.receive();
+        self.turn();
+        self.send();
+        self.close_idle();
+        self.end_round();
+        self.background_step();
+        self.scrub();
+        Ok(())
+    }
+
+    /// How long to wait for events: not at all while there is something to do, else until something is due.
+    pub(super) fn timeout(&self) -> Option<Duration> {
+        if self.connections.queued() > 0 || self.has_backlog || self.acceptable && self.paused.is_none() {
+            return Some(Duration::ZERO);
+        }
+        let pause = self.paused.map(|until| until.saturating_duration_since(Instant::now()));
+        let expiry = self.state.expiry.due().map(|due| {
+            // The wall clock may be set meanwhile: look again now and then.
+            Duration::from_millis(due.saturating_sub(clock::unix_micros() / 1000)).min(LONGEST_WAIT)
+        });
+        let idle = self.idle.next().map(|look| Duration::from_millis(look.saturating_sub(self.now())));
+        pause.into_iter().chain(idle).chain(expiry).chain(self.state.scrub.due_in()).min()
+    }
+
+    /// Waits, and notes what has become ready.
+    fn wait(&mut self, events: &mut Events, timeout: Option<Duration>) -> io::Result<()> {
+        match self.poll.poll(events, timeout) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(()),
+            result => result?,
+        }
+        for event in events.iter() {
+            match event.token() {
+                LISTENER => self.acceptable = true,
+                STOP => self.state.stopping = true,
+                Token(index) => {
+                    let Some(connection) = self.connections.get_mut(index) else { continue };
+                    if event.is_readable() || event.is_read_closed() || event.is_error() {
+                        connection.set_readable();
+                    }
+                    if event.is_writable() || event.is_write_closed() || event.is_error() {
+                        connection.set_writable();
+                    }
+                    self.connections.enqueue(index);
+                }
+            }
+        }
+        Ok(())
+    }
+}
