@@ -19,7 +19,7 @@ use super::errno::{Errno, result};
 use super::fd::{bytes, bytes_mut, count, object, open, room};
 use super::object::Object;
 use crate::io::{Parts, PartsMut, Ready};
-use crate::net::{self, Domain, Halves, Kind, Socket};
+use crate::net::{self, Domain, Kind, Shutdown, Socket};
 
 impl From<net::Error> for Errno {
     fn from(error: net::Error) -> Self {
@@ -165,9 +165,9 @@ unsafe extern "C" fn sys_connect(fd: i32, address: *const sockaddr, len: socklen
 #[unsafe(no_mangle)]
 extern "C" fn sys_shutdown(fd: i32, how: i32) -> i32 {
     let halves = match how {
-        SHUT_RD => Ok(Halves { read: true, write: false }),
-        SHUT_WR => Ok(Halves { read: false, write: true }),
-        SHUT_RDWR => Ok(Halves { read: true, write: true }),
+        SHUT_RD => Ok(Shutdown { read: true, write: false }),
+        SHUT_WR => Ok(Shutdown { read: false, write: true }),
+        SHUT_RDWR => Ok(Shutdown { read: true, write: true }),
         _ => Err(Errno::EINVAL),
     };
     result(with_socket(fd, |socket| Ok(socket.shutdown(halves?).map(|()| 0)?)))

@@ -6,6 +6,7 @@
 //!
 //! One lock for the whole tree: operations are short copies, and a program that shares much data between threads shares
 //! memory. Host files are used where the boot loader put them, and are not copied.
+#![forbid(unsafe_code)]
 #![cfg_attr(not(target_os = "hermit"), allow(dead_code, reason = "on the host only the tests use this room"))]
 
 pub mod archive;

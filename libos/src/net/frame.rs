@@ -6,8 +6,8 @@
 use smoltcp::phy::Medium;
 use smoltcp::wire::{
     ETHERNET_HEADER_LEN, EthernetAddress, EthernetFrame, EthernetProtocol, Icmpv4Message, Icmpv4Packet, Icmpv6Message,
-    Icmpv6Packet, IpAddress, IpEndpoint, IpProtocol, Ipv4Address, Ipv4Packet, Ipv6Address, Ipv6Packet, TcpPacket,
-    UdpPacket,
+    Icmpv6Packet, IpAddress, IpEndpoint, IpProtocol, Ipv4Address, Ipv4Packet, Ipv6Address, Ipv6Packet, TcpControl,
+    TcpPacket, TcpRepr, TcpSeqNumber, UdpPacket,
 };
 
 use super::error::Error;
@@ -54,35 +54,35 @@ pub enum Kind<'f> {
     /// Something that no socket wants, but smoltcp may answer (an ICMP echo).
     Other,
     /// Malformed, a fragment, for another machine, or with an impossible source: to be ignored.
-    Junk,
+    Malformed,
 }
 
 /// Reads the headers of `frame`. `mac` is this machine's address on an Ethernet.
 pub fn classify(medium: Medium, mac: EthernetAddress, frame: &[u8]) -> Kind<'_> {
     match medium {
         Medium::Ethernet => {
-            let Ok(ethernet) = EthernetFrame::new_checked(frame) else { return Kind::Junk };
+            let Ok(ethernet) = EthernetFrame::new_checked(frame) else { return Kind::Malformed };
             let to = ethernet.dst_addr();
             if to != mac && !to.is_broadcast() && !to.is_multicast() {
-                return Kind::Junk;
+                return Kind::Malformed;
             }
             let kind = match ethernet.ethertype() {
                 EthernetProtocol::Arp => return Kind::Resolution,
                 EthernetProtocol::Ipv4 => classify_ipv4(ethernet.payload(), to == mac, true),
                 EthernetProtocol::Ipv6 => classify_ipv6(ethernet.payload(), to == mac, true),
-                _ => return Kind::Junk,
+                _ => return Kind::Malformed,
             };
             match kind {
                 // An address of this machine's own loopback network cannot come from a wire.
-                Kind::Segment { tuple, .. } if is_own(tuple.remote.addr) || is_own(tuple.local.addr) => Kind::Junk,
-                Kind::Datagram(to) if is_own(to.addr) => Kind::Junk,
+                Kind::Segment { tuple, .. } if is_own(tuple.remote.addr) || is_own(tuple.local.addr) => Kind::Malformed,
+                Kind::Datagram(to) if is_own(to.addr) => Kind::Malformed,
                 kind => kind,
             }
         }
         Medium::Ip => match version(frame) {
             4 => classify_ipv4(frame, true, false),
             6 => classify_ipv6(frame, true, false),
-            _ => Kind::Junk,
+            _ => Kind::Malformed,
         },
     }
 }
@@ -106,54 +106,54 @@ fn is_own(address: IpAddress) -> bool {
 }
 
 fn classify_ipv4(packet: &[u8], unicast: bool, verify: bool) -> Kind<'_> {
-    let Ok(packet) = Ipv4Packet::new_checked(packet) else { return Kind::Junk };
+    let Ok(packet) = Ipv4Packet::new_checked(packet) else { return Kind::Malformed };
     if packet.version() != 4 || packet.more_frags() || packet.frag_offset() != 0 {
-        return Kind::Junk;
+        return Kind::Malformed;
     }
     let (from, to) = (IpAddress::Ipv4(packet.src_addr()), IpAddress::Ipv4(packet.dst_addr()));
     if packet.next_header() != IpProtocol::Icmp {
         return classify_transport(packet.next_header(), from, to, packet.payload(), unicast);
     }
-    let Ok(icmp) = Icmpv4Packet::new_checked(packet.payload()) else { return Kind::Junk };
+    let Ok(icmp) = Icmpv4Packet::new_checked(packet.payload()) else { return Kind::Malformed };
     if icmp.msg_type() != Icmpv4Message::DstUnreachable {
         return Kind::Other;
     }
     // RFC 792: destination unreachable. What a fragment would need (code 4) is nothing that a socket can mend.
     let reason = match icmp.msg_code() {
         2 | 3 => Error::Refused,
-        4 => return Kind::Junk,
+        4 => return Kind::Malformed,
         _ => Error::HostUnreachable,
     };
     if verify && !icmp.verify_checksum() {
-        return Kind::Junk;
+        return Kind::Malformed;
     }
-    undelivered_ipv4(packet.payload().get(8..).unwrap_or_default(), reason).unwrap_or(Kind::Junk)
+    undelivered_ipv4(packet.payload().get(8..).unwrap_or_default(), reason).unwrap_or(Kind::Malformed)
 }
 
 fn classify_ipv6(bytes: &[u8], unicast: bool, verify: bool) -> Kind<'_> {
-    let Ok(packet) = Ipv6Packet::new_checked(bytes) else { return Kind::Junk };
+    let Ok(packet) = Ipv6Packet::new_checked(bytes) else { return Kind::Malformed };
     if packet.version() != 6 {
-        return Kind::Junk;
+        return Kind::Malformed;
     }
     let (from, to) = (packet.src_addr(), packet.dst_addr());
     if packet.next_header() != IpProtocol::Icmpv6 {
         return classify_transport(packet.next_header(), from.into(), to.into(), packet.payload(), unicast);
     }
-    let Ok(icmp) = Icmpv6Packet::new_checked(packet.payload()) else { return Kind::Junk };
+    let Ok(icmp) = Icmpv6Packet::new_checked(packet.payload()) else { return Kind::Malformed };
     let right = || !verify || icmp.verify_checksum(&from, &to);
     match icmp.msg_type() {
         // RFC 4443, section 3.1.
         Icmpv6Message::DstUnreachable => {
             let reason = if icmp.msg_code() == 4 { Error::Refused } else { Error::HostUnreachable };
             let original = packet.payload().get(8..).unwrap_or_default();
-            right().then(|| undelivered_ipv6(original, reason)).flatten().unwrap_or(Kind::Junk)
+            right().then(|| undelivered_ipv6(original, reason)).flatten().unwrap_or(Kind::Malformed)
         }
         // RFC 4861, section 6.1.2: only a router on this link can have sent it.
         Icmpv6Message::RouterAdvert => {
             if packet.hop_limit() == 255 && from.is_unicast_link_local() && icmp.msg_code() == 0 && right() {
                 Kind::Advertisement { router: from, message: packet.payload() }
             } else {
-                Kind::Junk
+                Kind::Malformed
             }
         }
         Icmpv6Message::NeighborSolicit | Icmpv6Message::NeighborAdvert => Kind::Resolution,
@@ -170,10 +170,10 @@ fn classify_transport(
 ) -> Kind<'static> {
     match protocol {
         IpProtocol::Tcp => {
-            let Ok(segment) = TcpPacket::new_checked(payload) else { return Kind::Junk };
+            let Ok(segment) = TcpPacket::new_checked(payload) else { return Kind::Malformed };
             if !unicast || !from.is_unicast() || !to.is_unicast() || segment.src_port() == 0 || segment.dst_port() == 0
             {
-                return Kind::Junk;
+                return Kind::Malformed;
             }
             Kind::Segment {
                 tuple: Tuple {
@@ -185,7 +185,7 @@ fn classify_transport(
         }
         IpProtocol::Udp => match UdpPacket::new_checked(payload) {
             Ok(datagram) => Kind::Datagram(IpEndpoint::new(to, datagram.dst_port())),
-            Err(_) => Kind::Junk,
+            Err(_) => Kind::Malformed,
         },
         _ => Kind::Other,
     }
@@ -242,6 +242,29 @@ pub fn checksums_are_right(medium: Medium, frame: &[u8]) -> bool {
     TcpPacket::new_checked(payload).is_ok_and(|segment| segment.verify_checksum(&from, &to))
 }
 
+/// A segment without options and data: from one port to the other, with its number and what it acknowledges.
+pub fn bare_segment(
+    (src_port, dst_port): (u16, u16),
+    control: TcpControl,
+    (seq_number, ack_number): (TcpSeqNumber, Option<TcpSeqNumber>),
+    window_len: u16,
+) -> TcpRepr<'static> {
+    TcpRepr {
+        src_port,
+        dst_port,
+        control,
+        seq_number,
+        ack_number,
+        window_len,
+        window_scale: None,
+        max_seg_size: None,
+        sack_permitted: false,
+        sack_ranges: [None; 3],
+        timestamp: None,
+        payload: &[],
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use alloc::vec;
@@ -249,7 +272,7 @@ mod tests {
 
     use proptest::prelude::*;
     use smoltcp::phy::ChecksumCapabilities;
-    use smoltcp::wire::{Ipv4Address, Ipv4Repr, TcpControl, TcpRepr, TcpSeqNumber};
+    use smoltcp::wire::{Ipv4Address, Ipv4Repr};
 
     use super::*;
 
@@ -257,20 +280,8 @@ mod tests {
 
     fn syn(mac: EthernetAddress, from: Ipv4Address, ack: bool) -> Vec<u8> {
         let to = Ipv4Address::new(10, 0, 2, 15);
-        let tcp = TcpRepr {
-            src_port: 4000,
-            dst_port: 6379,
-            control: TcpControl::Syn,
-            seq_number: TcpSeqNumber(7),
-            ack_number: ack.then_some(TcpSeqNumber(1)),
-            window_len: 1000,
-            window_scale: None,
-            max_seg_size: None,
-            sack_permitted: false,
-            sack_ranges: [None; 3],
-            timestamp: None,
-            payload: &[],
-        };
+        let numbers = (TcpSeqNumber(7), ack.then_some(TcpSeqNumber(1)));
+        let tcp = bare_segment((4000, 6379), TcpControl::Syn, numbers, 1000);
         let ip = Ipv4Repr {
             src_addr: from,
             dst_addr: to,
@@ -311,13 +322,16 @@ mod tests {
     #[test]
     fn strangers_and_impossible_sources_are_junk() {
         let other = EthernetAddress([2, 0, 0, 0, 0, 7]);
-        assert_eq!(classify(Medium::Ethernet, MAC, &syn(other, Ipv4Address::new(10, 0, 2, 2), false)), Kind::Junk);
-        assert_eq!(classify(Medium::Ethernet, MAC, &syn(MAC, Ipv4Address::new(127, 0, 0, 1), false)), Kind::Junk);
+        assert_eq!(classify(Medium::Ethernet, MAC, &syn(other, Ipv4Address::new(10, 0, 2, 2), false)), Kind::Malformed);
+        assert_eq!(classify(Medium::Ethernet, MAC, &syn(MAC, Ipv4Address::new(127, 0, 0, 1), false)), Kind::Malformed);
         let broadcast = EthernetAddress::BROADCAST;
-        assert_eq!(classify(Medium::Ethernet, MAC, &syn(broadcast, Ipv4Address::new(10, 0, 2, 2), false)), Kind::Junk);
+        assert_eq!(
+            classify(Medium::Ethernet, MAC, &syn(broadcast, Ipv4Address::new(10, 0, 2, 2), false)),
+            Kind::Malformed
+        );
         let mut fragment = syn(MAC, Ipv4Address::new(10, 0, 2, 2), false);
         fragment[ETHERNET_HEADER_LEN + 6] |= 0x20;
-        assert_eq!(classify(Medium::Ethernet, MAC, &fragment), Kind::Junk);
+        assert_eq!(classify(Medium::Ethernet, MAC, &fragment), Kind::Malformed);
     }
 
     proptest! {

@@ -8,7 +8,7 @@ use smoltcp::time::Instant;
 use smoltcp::wire::{EthernetAddress, HardwareAddress, IpAddress};
 
 use super::neighbours::Neighbours;
-use super::sequence::{Noting, Sent};
+use super::tcp::fixups::{Observed, Sent};
 
 /// Which interface a socket's packets take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -17,6 +17,19 @@ pub enum Via {
     Nic,
     /// This machine itself.
     Loopback,
+}
+
+/// A received frame and where it came in.
+pub struct RxFrame<'a> {
+    pub frame: &'a [u8],
+    pub via: Via,
+    pub medium: Medium,
+    pub mac: EthernetAddress,
+    /// The device has not checked the checksums.
+    pub verify: bool,
+    /// It is longer than the link's frames: several segments, which the device has put together.
+    pub combined: bool,
+    pub now: Instant,
 }
 
 /// An interface with its device.
@@ -61,26 +74,31 @@ impl<D: Device> Link<D> {
 
     /// Sends one packet of the sockets in `set`, if they have one to send.
     pub fn transmit(&mut self, now: Instant, set: &mut SocketSet<'static>) -> Outcome {
-        self.transmit_noting(now, set, None)
+        self.transmit_observed(now, set, None)
     }
 
     /// The same for a connection, which notes what it has sent.
-    pub fn transmit_noting(&mut self, now: Instant, set: &mut SocketSet<'static>, sent: Option<&mut Sent>) -> Outcome {
+    pub fn transmit_observed(
+        &mut self,
+        now: Instant,
+        set: &mut SocketSet<'static>,
+        sent: Option<&mut Sent>,
+    ) -> Outcome {
         let sent = sent.filter(|_| self.medium == Medium::Ethernet);
-        let mut outlet = Outlet { device: &mut self.device, full: false, asked: false, sent };
+        let mut outlet = TxOnly { device: &mut self.device, full: false, asked: false, sent };
         let sent = self.interface.poll_egress(now, &mut outlet, set) == PollResult::SocketStateChanged;
         self.full |= outlet.full;
         match outlet {
             _ if sent => Outcome::Sent,
-            Outlet { full: true, .. } => Outcome::Full,
-            Outlet { asked: true, .. } => Outcome::Unresolved,
+            TxOnly { full: true, .. } => Outcome::Full,
+            TxOnly { asked: true, .. } => Outcome::Unresolved,
             _ => Outcome::Nothing,
         }
     }
 
     /// The same for the sockets of the link itself. Whether something was sent.
     pub fn transmit_shared(&mut self, now: Instant) -> bool {
-        let mut outlet = Outlet { device: &mut self.device, full: false, asked: false, sent: None };
+        let mut outlet = TxOnly { device: &mut self.device, full: false, asked: false, sent: None };
         let sent = self.interface.poll_egress(now, &mut outlet, &mut self.shared) == PollResult::SocketStateChanged;
         self.full |= outlet.full;
         sent
@@ -120,11 +138,11 @@ pub fn inject<T: TxToken>(
     answer: Option<T>,
     set: &mut SocketSet<'static>,
 ) {
-    interface.poll_ingress_single(now, &mut Inlet { frame: Some(frame), answer: Some(Answer(answer)) }, set);
+    interface.poll_ingress_single(now, &mut OneFrameRx { frame: Some(frame), answer: Some(Answer(answer)) }, set);
 }
 
 /// A device that has received exactly one frame.
-struct Inlet<'f, T> {
+struct OneFrameRx<'f, T> {
     frame: Option<&'f [u8]>,
     answer: Option<Answer<T>>,
 }
@@ -141,7 +159,7 @@ impl<T: TxToken> TxToken for Answer<T> {
     }
 }
 
-impl<'f, T: TxToken> Device for Inlet<'f, T> {
+impl<'f, T: TxToken> Device for OneFrameRx<'f, T> {
     type RxToken<'a>
         = Borrowed<'f>
     where
@@ -173,7 +191,7 @@ impl RxToken for Borrowed<'_> {
 }
 
 /// A device that only sends, and remembers whether it ran out of room.
-struct Outlet<'d, 's, D> {
+struct TxOnly<'d, 's, D> {
     device: &'d mut D,
     full: bool,
     /// Room was asked for and given.
@@ -181,25 +199,25 @@ struct Outlet<'d, 's, D> {
     sent: Option<&'s mut Sent>,
 }
 
-impl<D: Device> Device for Outlet<'_, '_, D> {
+impl<D: Device> Device for TxOnly<'_, '_, D> {
     type RxToken<'a>
         = D::RxToken<'a>
     where
         Self: 'a;
     type TxToken<'a>
-        = Noting<'a, D::TxToken<'a>>
+        = Observed<'a, D::TxToken<'a>>
     where
         Self: 'a;
 
-    fn receive(&mut self, _now: Instant) -> Option<(D::RxToken<'_>, Noting<'_, D::TxToken<'_>>)> {
+    fn receive(&mut self, _now: Instant) -> Option<(D::RxToken<'_>, Observed<'_, D::TxToken<'_>>)> {
         None
     }
 
-    fn transmit(&mut self, now: Instant) -> Option<Noting<'_, D::TxToken<'_>>> {
+    fn transmit(&mut self, now: Instant) -> Option<Observed<'_, D::TxToken<'_>>> {
         let token = self.device.transmit(now);
         self.full |= token.is_none();
         self.asked |= token.is_some();
-        Some(Noting::new(token?, self.sent.as_deref_mut()))
+        Some(Observed::new(token?, self.sent.as_deref_mut()))
     }
 
     fn capabilities(&self) -> DeviceCapabilities {

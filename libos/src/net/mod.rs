@@ -5,12 +5,12 @@
 //! - **Every connection is a `SocketSet` of its own**, and `frame` reads from a received frame whose it is. smoltcp
 //!   walks over a whole set for every frame, every transmission and every question about time; with sets of one socket
 //!   none of these costs grows with the number of connections. Connections that want attention are queued, and one
-//!   ordered set holds their timers (`table`).
+//!   ordered set holds their timers (`tcp`).
 //! - **A connection's socket is made when its SYN arrives**, after the checksums were verified, so a listener needs no
 //!   spare sockets and takes hundreds of clients at once. Handshakes, waiting connections and connections in all are
-//!   bounded; who comes beyond the last is refused (`table::room`).
+//!   bounded; who comes beyond the last is refused (`tcp::room`).
 //! - **Buffers follow their use.** A connection that rests has the least, and others with much to carry have large
-//!   ones. smoltcp cannot change them, so the connection moves to another socket (`resize`).
+//!   ones. smoltcp cannot change them, so the connection moves to another socket (`tcp::resize`).
 //! - **One sleeping mutex guards the stack** (`service`), and whoever holds it runs it: a program's thread sends its
 //!   reply from within its own `write`, and takes received frames when it comes to `poll`, `read` or `accept`. A
 //!   network thread of the kernel is woken by the card's interrupt and by timers, but only to do what no program thread
@@ -20,32 +20,30 @@
 //!   interrupt.
 //!
 //! Never here: file descriptors and addresses in the ABI's form (see `abi`), and no `smoltcp` socket outside this room.
+#![forbid(unsafe_code)]
 #![cfg_attr(not(target_os = "hermit"), allow(dead_code, reason = "on the host only the tests use this room"))]
 
 mod address;
-mod challenge;
-mod connection;
 mod dns;
+mod drain_timeout;
 mod error;
+mod fault_injector;
 mod frame;
 mod link;
 mod loopback;
-mod lossy;
 mod neighbours;
-mod patience;
 mod ports;
-mod resize;
 #[cfg(target_os = "hermit")]
 mod resolve;
-mod sequence;
 #[cfg(target_os = "hermit")]
 mod service;
 mod slaac;
 mod slab;
 #[cfg(target_os = "hermit")]
 mod socket;
+mod sockets;
 mod stack;
-mod table;
+mod tcp;
 #[cfg(test)]
 mod tests;
 mod udp;
@@ -53,7 +51,7 @@ mod udp;
 pub(crate) use address::impossible_host;
 pub use dns::{LookupError, known as known_host};
 pub use error::Error;
-pub use lossy::LinkFaults;
+pub use fault_injector::LinkFaults;
 #[cfg(target_os = "hermit")]
 pub use resolve::resolve;
 #[cfg(target_os = "hermit")]
@@ -62,4 +60,4 @@ pub(crate) use service::{accounts, has_card, interrupts};
 pub use service::{connection_limit, drain, init, poll_returns, pump, settle};
 #[cfg(target_os = "hermit")]
 pub use socket::{Domain, Interface, Kind, Socket};
-pub use stack::Halves;
+pub use stack::Shutdown;

@@ -14,10 +14,11 @@ use smoltcp::time::Instant;
 use smoltcp::wire::{EthernetAddress, IpAddress, IpCidr, Ipv4Cidr, Ipv6Cidr};
 
 use super::address::canonical;
-use super::lossy::{Burst, FaultCounts, Lossy};
-use super::patience::Patience;
+use super::drain_timeout::DrainTimeout;
+use super::fault_injector::{Burst, FaultCounts, FaultInjector};
 use super::slab::Id;
-use super::stack::{AddressChange, Holdings, Stack};
+use super::sockets::SocketCounts;
+use super::stack::{AddressChange, Stack};
 use crate::arch::entropy;
 use crate::cmdline::{Ip6Config, IpConfig, options};
 use crate::drivers::virtio::net::{self as card, NetworkCard, Traffic};
@@ -50,7 +51,7 @@ impl Burst for NetworkCard {
 }
 
 /// The stack as it runs in the guest.
-pub type GuestStack = Stack<Lossy<NetworkCard>, Watch>;
+pub type GuestStack = Stack<FaultInjector<NetworkCard>, Watch>;
 
 static STACK: Mutex<Option<GuestStack>, class::Network> = Mutex::new(None);
 /// Wakes the network thread.
@@ -98,7 +99,7 @@ pub fn init() {
             if let Some(faults) = faults {
                 kprintln!("holdfast: WARNING: {faults}");
             }
-            stack.attach(Lossy::new(running.card, faults), EthernetAddress(running.mac), seed(), now);
+            stack.attach(FaultInjector::new(running.card, faults), EthernetAddress(running.mac), seed(), now);
             match &options().ip {
                 IpConfig::Dhcp => stack.use_dhcp(now),
                 IpConfig::Static { address, prefix_len, gateway, .. } => {
@@ -267,7 +268,7 @@ fn run() {
 /// The most connections that there can be at a time, of which those that this machine opens count too. A client beyond
 /// it is refused.
 pub fn connection_limit() -> usize {
-    with(|stack, _| stack.holdings().limit)
+    with(|stack, _| stack.counts().limit)
 }
 
 /// The card's interrupts until now.
@@ -276,13 +277,13 @@ pub(crate) fn interrupts() -> u64 {
 }
 
 /// What the stack holds, and what has passed the card.
-pub(crate) fn accounts() -> (Holdings, Traffic, FaultCounts) {
+pub(crate) fn accounts() -> (SocketCounts, Traffic, FaultCounts) {
     with(|stack, _| {
         let (traffic, faults) = match stack.device() {
             Some(card) => (card.device().traffic(), card.counts()),
             None => Default::default(),
         };
-        (stack.holdings(), traffic, faults)
+        (stack.counts(), traffic, faults)
     })
 }
 
@@ -329,17 +330,17 @@ pub fn wait_for_delivery(id: Id, deadline: u64) {
 }
 
 /// Closes every connection as the program's end does, and waits until what was sent has arrived, as long as
-/// [`Patience`] lasts.
+/// [`DrainTimeout`] lasts.
 pub fn drain() {
     if STACK.try_lock().is_some_and(|stack| stack.is_none()) {
         return;
     }
     with(|stack, now| stack.close_all(now));
-    let mut patience = Patience::new(now_ns());
+    let mut timeout = DrainTimeout::new(now_ns());
     loop {
         pump();
         let (connections, left) = with(|stack, _| stack.undelivered());
-        if !patience.lasts(left, now_ns()) {
+        if !timeout.lasts(left, now_ns()) {
             if left > 0 {
                 kprintln!("holdfast: {connections} peers have not taken what was sent to them; it is lost");
             }

@@ -45,9 +45,9 @@ impl Socket {
             Some(Role::Listener(_)) => return Ok(()),
             Some(_) => return Err(Error::Invalid),
         }
-        let (local, wishes) = (self.bound(), self.options.wishes());
+        let (local, sizes) = (self.bound(), self.options.sizes());
         self.watch.publish(Ready::empty());
-        let id = service::with(|stack, _| stack.listen(local, backlog, wishes, self.watch.clone()))?;
+        let id = service::with(|stack, _| stack.listen(local, backlog, sizes, self.watch.clone()))?;
         let mut mine = false;
         self.role.call_once(|| {
             mine = true;
@@ -126,9 +126,9 @@ impl Socket {
 
     fn start_connect(&self, remote: IpEndpoint) -> Result<Id, Error> {
         Self::await_way(remote.addr)?;
-        let (local, wishes) = (*self.bound.lock(), self.options.wishes());
+        let (local, sizes) = (*self.bound.lock(), self.options.sizes());
         let id = service::with(|stack, now| {
-            let id = stack.connect(remote, local, wishes, self.watch.clone(), now)?;
+            let id = stack.connect(remote, local, sizes, self.watch.clone(), now)?;
             self.apply(stack, id, now)?;
             Ok::<Id, Error>(id)
         })?;

@@ -8,10 +8,10 @@ use smoltcp::wire::IpAddress;
 
 use super::{Kind, Role, Socket};
 use crate::net::address::{CARD_INDEX, LOOPBACK_INDEX, canonical};
-use crate::net::connection::{KeepAlive, Wishes};
 use crate::net::error::Error;
 use crate::net::service::{self, GuestStack};
 use crate::net::slab::Id;
+use crate::net::tcp::connection::{BufferSizes, KeepAlive};
 use crate::net::udp::Settings;
 use crate::sync::IrqLock;
 
@@ -77,8 +77,11 @@ impl Options {
     }
 
     /// The buffers that the program wants.
-    pub(super) fn wishes(&self) -> Wishes {
-        Wishes { receive: self.receive_buffer.load(Ordering::Relaxed), send: self.send_buffer.load(Ordering::Relaxed) }
+    pub(super) fn sizes(&self) -> BufferSizes {
+        BufferSizes {
+            receive: self.receive_buffer.load(Ordering::Relaxed),
+            send: self.send_buffer.load(Ordering::Relaxed),
+        }
     }
 
     /// Whether and how an idle peer is asked for a sign of life.
@@ -150,7 +153,7 @@ impl Socket {
     /// Bytes of buffer for receiving and for sending: what a connection has, else what is wished for.
     pub fn buffers(&self) -> (usize, usize) {
         let has = self.stream().ok().and_then(|id| service::with(|stack, _| stack.capacities(id)).ok());
-        has.unwrap_or_else(|| self.options.wishes().capacities(USUAL_BUFFER))
+        has.unwrap_or_else(|| self.options.sizes().capacities(USUAL_BUFFER))
     }
 
     /// The group that a program names by its address and by the interface on which it is to be joined.

@@ -7,7 +7,7 @@ use super::{Kind, Socket};
 use crate::io::{Parts, PartsMut, Ready};
 use crate::net::error::Error;
 use crate::net::service;
-use crate::net::stack::Halves;
+use crate::net::stack::Shutdown;
 
 /// No datagram is longer than this (RFC 768).
 const MAX_GATHERED: usize = 65_536;
@@ -96,7 +96,7 @@ impl Socket {
     }
 
     /// Closes halves of a connection.
-    pub fn shutdown(&self, halves: Halves) -> Result<(), Error> {
+    pub fn shutdown(&self, halves: Shutdown) -> Result<(), Error> {
         let id = self.stream()?;
         service::with(|stack, now| stack.shutdown(id, halves, now))
     }

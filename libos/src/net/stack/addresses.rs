@@ -150,8 +150,7 @@ impl<D: Device, S: Signal> Stack<D, S> {
                 addresses.extend(wanted.into_iter().take(addresses.capacity()));
             });
         }
-        self.table.enqueue_all();
-        self.table.datagrams.retry();
+        self.sockets.addresses_changed();
     }
 
     /// Lets DHCP and router discovery act, and takes over what they have found.

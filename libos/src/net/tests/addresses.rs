@@ -90,7 +90,7 @@ fn asking() -> (TestStack, Lane, Lane) {
         loses: |_| false,
         sent: 0,
     };
-    stack.attach(Lossy::new(port, None), SERVER_MAC, 1, now);
+    stack.attach(FaultInjector::new(port, None), SERVER_MAC, 1, now);
     stack.use_dhcp(now);
     (stack, incoming, outgoing)
 }
@@ -131,10 +131,10 @@ fn a_dhcp_server_gives_an_address_and_takes_it_back() {
     let start = Instant::from_secs(1);
     assert!(!stack.is_reachable(IpAddress::Ipv4(CLIENT)) && stack.is_reachable(IpAddress::v4(127, 0, 0, 1)));
     let remote = IpEndpoint::new(IpAddress::Ipv4(CLIENT), 80);
-    let early = stack.connect(remote, None, Wishes::default(), Arc::new(Seen::default()), start);
+    let early = stack.connect(remote, None, BufferSizes::default(), Arc::new(Seen::default()), start);
     assert_eq!(early, Err(Error::Unreachable));
     // A listener needs no address of its own yet.
-    stack.listen(place(PORT), 1, Wishes::default(), Arc::new(Seen::default())).unwrap();
+    stack.listen(place(PORT), 1, BufferSizes::default(), Arc::new(Seen::default())).unwrap();
 
     let (asked, now) = serve(&mut stack, &incoming, &outgoing, start, DhcpMessageType::Offer);
     assert_eq!((asked, stack.address()), (DhcpMessageType::Discover, None));
@@ -151,7 +151,7 @@ fn a_dhcp_server_gives_an_address_and_takes_it_back() {
     assert_eq!((asked, stack.take_changes()), (DhcpMessageType::Request, vec![]));
     assert!(later > now + Duration::from_secs(200));
     let signal = Arc::new(Seen::default());
-    stack.connect(remote, None, Wishes::default(), signal.clone(), later).unwrap();
+    stack.connect(remote, None, BufferSizes::default(), signal.clone(), later).unwrap();
     let (_, end) = serve(&mut stack, &incoming, &outgoing, later, DhcpMessageType::Nak);
     while stack.poll(end) {}
     assert_eq!((stack.take_changes(), stack.address()), (vec![AddressChange::Lost { address }], None));

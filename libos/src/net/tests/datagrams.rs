@@ -116,7 +116,7 @@ fn a_closed_socket_sends_what_it_had_accepted() {
         assert_eq!(received.map(|(len, _)| len), Ok(payload.len()));
         net.client.close_datagram(again, net.now);
         assert!(net.client.is_drained());
-        assert_eq!((net.client.holdings().datagrams, net.client.holdings().buffered), (0, 0));
+        assert_eq!((net.client.counts().datagrams, net.client.counts().buffered), (0, 0));
     }
 }
 
@@ -128,14 +128,14 @@ fn a_closed_socket_gives_up_on_a_neighbour_that_is_not_there() {
     net.client.send_datagram(client, b"nobody", Some(to), net.now).unwrap();
     net.client.close_datagram(client, net.now);
     net.pass(Duration::from_secs(10));
-    assert_eq!((net.client.holdings().datagrams, net.client.holdings().buffered), (0, 0));
+    assert_eq!((net.client.counts().datagrams, net.client.counts().buffered), (0, 0));
 }
 
 #[test]
 fn sockets_take_memory_when_they_are_used_and_an_error_where_it_ends() {
     let mut net = Net::with_budget(4 << 20);
     let ids: Vec<Id> = (0..1000).map(|_| bound(&mut net.server, 0).0).collect();
-    assert_eq!(net.server.holdings().buffered, 0);
+    assert_eq!(net.server.counts().buffered, 0);
     // What is idle again gives its buffers to others.
     let away = IpEndpoint::new(IpAddress::Ipv4(CLIENT), 9);
     net.server.send_datagram(ids[0], b"x", Some(away), net.now).unwrap();
@@ -151,9 +151,9 @@ fn sockets_take_memory_when_they_are_used_and_an_error_where_it_ends() {
         net.run();
     }
     assert!((900..1000).contains(&refused), "{refused}");
-    assert!(net.server.holdings().buffered <= 2 << 20);
+    assert!(net.server.counts().buffered <= 2 << 20);
     for id in ids {
         net.server.close_datagram(id, net.now);
     }
-    assert_eq!(net.server.holdings().buffered, 0);
+    assert_eq!(net.server.counts().buffered, 0);
 }

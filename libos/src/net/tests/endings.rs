@@ -5,8 +5,8 @@ use std::vec::Vec;
 use smoltcp::time::Duration;
 
 use super::*;
-use crate::net::connection::{HANDSHAKE_TIMEOUT, KeepAlive};
-use crate::net::stack::{Halves, Linger};
+use crate::net::stack::{Linger, Shutdown};
+use crate::net::tcp::connection::{HANDSHAKE_TIMEOUT, KeepAlive};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -238,8 +238,10 @@ fn time_wait_is_bounded_and_gives_way_to_a_new_connection() {
     let remote = IpEndpoint::new(IpAddress::Ipv4(SERVER), PORT);
     let local = place(5000);
     for _ in 0..2 {
-        let client =
-            net.client.connect(remote, Some(local), Wishes::default(), Arc::new(Seen::default()), net.now).unwrap();
+        let client = net
+            .client
+            .connect(remote, Some(local), BufferSizes::default(), Arc::new(Seen::default()), net.now)
+            .unwrap();
         net.run();
         let (server, _, _) = net.server.accept(listener).unwrap();
         net.server.close(server, Linger::Background, net.now);
@@ -266,7 +268,7 @@ fn a_listener_that_closes_resets_those_it_never_accepted() {
 #[test]
 fn shutting_down_twice_or_too_early_is_an_error() {
     let mut net = Net::new();
-    let both = Halves { read: true, write: true };
+    let both = Shutdown { read: true, write: true };
     net.cut();
     let (client, _) = net.connect();
     assert_eq!(net.client.shutdown(client, both, net.now), Err(Error::NotConnected));

@@ -5,8 +5,8 @@ use alloc::vec::Vec;
 use smoltcp::time::Duration;
 
 use super::Net;
-use crate::net::lossy::{FaultCounts, LinkFaults};
-use crate::net::stack::Halves;
+use crate::net::fault_injector::{FaultCounts, LinkFaults};
+use crate::net::stack::Shutdown;
 
 /// Bytes that differ from place to place and from seed to seed.
 fn data(length: u32, seed: u32) -> Vec<u8> {
@@ -34,7 +34,7 @@ fn exchange(faults: LinkFaults, lengths: [u32; 2]) -> FaultCounts {
             if at[end] < sent[end].len() {
                 at[end] += stack.send(id, [&sent[end][at[end]..]].into_iter(), net.now).unwrap_or(0);
             } else if !closed[end] {
-                closed[end] = stack.shutdown(id, Halves { read: false, write: true }, net.now).is_ok();
+                closed[end] = stack.shutdown(id, Shutdown { read: false, write: true }, net.now).is_ok();
             }
             if !ended[end] {
                 match super::read(stack, id, net.now) {

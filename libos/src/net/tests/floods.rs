@@ -10,24 +10,17 @@ use smoltcp::wire::{
 };
 
 use super::*;
-use crate::net::connection::HANDSHAKE_TIMEOUT;
+use crate::net::frame::bare_segment;
 use crate::net::slaac::link_local;
+use crate::net::tcp::connection::HANDSHAKE_TIMEOUT;
 
 /// A SYN from anywhere, as the router at the client's place would pass it on.
 fn syn(from: IpAddress, to: IpAddress, port: u16) -> Vec<u8> {
     let tcp = TcpRepr {
-        src_port: port,
-        dst_port: PORT,
-        control: TcpControl::Syn,
-        seq_number: TcpSeqNumber(i32::from(port)),
-        ack_number: None,
-        window_len: 1000,
         window_scale: Some(7),
         max_seg_size: Some(1460),
         sack_permitted: true,
-        sack_ranges: [None; 3],
-        timestamp: None,
-        payload: &[],
+        ..bare_segment((port, PORT), TcpControl::Syn, (TcpSeqNumber(i32::from(port)), None), 1000)
     };
     let ip = IpRepr::new(from, to, IpProtocol::Tcp, tcp.buffer_len(), 64);
     let mut frame = vec![0; 14 + ip.buffer_len()];
@@ -64,10 +57,10 @@ fn flood(net: &mut Net, count: u32, from: impl Fn(u32) -> IpAddress, to: IpAddre
 /// Those who are connected go on during the flood and after it, and others can connect again.
 fn survives(mut net: Net, from: impl Fn(u32) -> IpAddress, to: IpAddress) {
     let ((server, _), (client, _)) = net.connected();
-    let before = net.server.holdings().buffered;
+    let before = net.server.counts().buffered;
     let most = flood(&mut net, 100_000, from, to);
     assert!(most <= 1 + 512, "{most} connections");
-    let memory = net.server.holdings().buffered - before;
+    let memory = net.server.counts().buffered - before;
     assert!(memory <= 24 << 20, "{memory} bytes for half-open connections");
     net.client_sends(client, b"still here?").unwrap();
     net.pass(Duration::from_millis(100));

@@ -8,28 +8,16 @@ use smoltcp::phy::ChecksumCapabilities;
 use smoltcp::time::Duration;
 use smoltcp::wire::{
     EthernetFrame, EthernetProtocol, Icmpv4Packet, Icmpv6Packet, IpProtocol, Ipv4Packet, Ipv4Repr, Ipv6Address,
-    TcpControl, TcpPacket, TcpRepr, TcpSeqNumber,
+    TcpControl, TcpPacket, TcpSeqNumber,
 };
 
 use super::*;
+use crate::net::frame::bare_segment;
 use crate::net::slaac::link_local;
 
 /// A frame from the client's machine with one TCP segment.
 pub(super) fn segment(port: u16, control: TcpControl, seq: i32, ack: Option<i32>) -> Vec<u8> {
-    let tcp = TcpRepr {
-        src_port: port,
-        dst_port: PORT,
-        control,
-        seq_number: TcpSeqNumber(seq),
-        ack_number: ack.map(TcpSeqNumber),
-        window_len: 1000,
-        window_scale: None,
-        max_seg_size: None,
-        sack_permitted: false,
-        sack_ranges: [None; 3],
-        timestamp: None,
-        payload: &[],
-    };
+    let tcp = bare_segment((port, PORT), control, (TcpSeqNumber(seq), ack.map(TcpSeqNumber)), 1000);
     let ip = Ipv4Repr {
         src_addr: CLIENT,
         dst_addr: SERVER,
@@ -86,7 +74,7 @@ fn connections_end_where_memory_for_them_ends() {
             Err(_) => break,
         }
     }
-    assert_eq!(servers.len(), net.server.holdings().limit);
+    assert_eq!(servers.len(), net.server.counts().limit);
     // What works goes on, and room that is given back is used.
     assert_eq!(net.server_sends(servers[0], b"x"), Ok(1));
     for id in servers.drain(..300) {

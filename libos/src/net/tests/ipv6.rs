@@ -44,9 +44,9 @@ fn advertisement(network: &str) -> Vec<u8> {
 fn neighbours_find_each_other_and_talk() {
     let mut net = Net::with_ipv6();
     let signal = Arc::new(Seen::default());
-    let listener = net.server.listen(Local::any(Family::V6, PORT), 1, Wishes::default(), signal.clone()).unwrap();
+    let listener = net.server.listen(Local::any(Family::V6, PORT), 1, BufferSizes::default(), signal.clone()).unwrap();
     let to = IpEndpoint::new(server(), PORT);
-    let client = net.client.connect(to, None, Wishes::default(), Arc::new(Seen::default()), net.now).unwrap();
+    let client = net.client.connect(to, None, BufferSizes::default(), Arc::new(Seen::default()), net.now).unwrap();
     net.run();
     assert_eq!(signal.ready(), Ready::IN);
     let (id, _, ends) = net.server.accept(listener).unwrap();
@@ -107,7 +107,7 @@ fn what_is_this_machines_own_does_not_come_from_the_wire() {
         frame[14 + 24..14 + 40].copy_from_slice(&from.parse::<Ipv6Address>().unwrap().octets());
         frame.resize(14 + 40 + 8 + 64, 0);
         frame[14 + 40 + 4..14 + 40 + 6].copy_from_slice(&[0, 72]);
-        assert_eq!(classify(Medium::Ethernet, SERVER_MAC, &frame), Kind::Junk, "{from}");
+        assert_eq!(classify(Medium::Ethernet, SERVER_MAC, &frame), Kind::Malformed, "{from}");
     }
 }
 
@@ -115,11 +115,11 @@ fn what_is_this_machines_own_does_not_come_from_the_wire() {
 fn one_listener_takes_both_families_unless_it_wants_only_one() {
     let mut net = Net::with_ipv6();
     let listen = |net: &mut Net, family| {
-        net.server.listen(Local::any(family, PORT), 1, Wishes::default(), Arc::new(Seen::default()))
+        net.server.listen(Local::any(family, PORT), 1, BufferSizes::default(), Arc::new(Seen::default()))
     };
     let reach = |net: &mut Net, to: IpAddress| {
         let to = IpEndpoint::new(to, PORT);
-        let id = net.client.connect(to, None, Wishes::default(), Arc::new(Seen::default()), net.now).unwrap();
+        let id = net.client.connect(to, None, BufferSizes::default(), Arc::new(Seen::default()), net.now).unwrap();
         net.run();
         net.client.connected(id)
     };

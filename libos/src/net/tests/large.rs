@@ -44,10 +44,10 @@ fn with_payload(frame: &[u8], payload: &[u8]) -> Vec<u8> {
 fn one_segment(ipv6: bool) -> (Net, Id, Vec<u8>) {
     let mut net = if ipv6 { Net::with_ipv6() } else { Net::new() };
     let family = if ipv6 { Family::V6 } else { Family::V4 };
-    let listener = net.server.listen(Local::any(family, PORT), 1, Wishes::default(), Arc::default()).unwrap();
+    let listener = net.server.listen(Local::any(family, PORT), 1, BufferSizes::default(), Arc::default()).unwrap();
     let address = if ipv6 { link_local(SERVER_MAC).address().into() } else { SERVER.into() };
     let to = IpEndpoint::new(address, PORT);
-    let client = net.client.connect(to, None, Wishes::default(), Arc::default(), net.now).unwrap();
+    let client = net.client.connect(to, None, BufferSizes::default(), Arc::default(), net.now).unwrap();
     net.run();
     let (id, _, _) = net.server.accept(listener).unwrap();
     assert_eq!(net.client_sends(client, b"x"), Ok(1));

@@ -63,11 +63,11 @@ fn every_neighbour_is_asked_for_at_once() {
     let mut net = Net::with_ipv6();
     net.client.use_address(Ipv4Cidr::new(CLIENT, 16), None);
     let signal = Arc::new(Seen::default());
-    net.server.listen(Local::any(Family::Dual, PORT), 1, Wishes::default(), signal.clone()).unwrap();
+    net.server.listen(Local::any(Family::Dual, PORT), 1, BufferSizes::default(), signal.clone()).unwrap();
     let connect = |net: &mut Net, to: IpAddress| {
         let signal = Arc::new(Seen::default());
         let to = IpEndpoint::new(to, PORT);
-        net.client.connect(to, None, Wishes::default(), signal.clone(), net.now).unwrap();
+        net.client.connect(to, None, BufferSizes::default(), signal.clone(), net.now).unwrap();
         signal
     };
     for n in 1..=20 {
@@ -95,7 +95,7 @@ fn a_neighbour_is_asked_for_once_a_second() {
     let mut net = Net::new();
     for _ in 0..200 {
         let to = IpEndpoint::new(IpAddress::v4(10, 0, 2, 99), PORT);
-        net.client.connect(to, None, Wishes::default(), Arc::new(Seen::default()), net.now).unwrap();
+        net.client.connect(to, None, BufferSizes::default(), Arc::new(Seen::default()), net.now).unwrap();
         net.client.poll(net.now);
     }
     assert!(net.arps_to_server() <= 2, "{}", net.arps_to_server());

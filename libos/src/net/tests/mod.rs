@@ -27,11 +27,11 @@ use smoltcp::time::{Duration, Instant};
 use smoltcp::wire::{EthernetAddress, IpAddress, IpEndpoint, Ipv4Address, Ipv4Cidr};
 
 use super::address::{Family, Local};
-use super::connection::Wishes;
 use super::error::Error;
-use super::lossy::{Burst, LinkFaults, Lossy};
+use super::fault_injector::{Burst, FaultInjector, LinkFaults};
 use super::slab::Id;
 use super::stack::Stack;
+use super::tcp::connection::BufferSizes;
 use crate::io::{Ready, Signal};
 
 pub const SERVER: Ipv4Address = Ipv4Address::new(10, 0, 2, 15);
@@ -132,7 +132,7 @@ impl Burst for Port {
     fn flush(&mut self) {}
 }
 
-pub type TestStack = Stack<Lossy<Port>, Seen>;
+pub type TestStack = Stack<FaultInjector<Port>, Seen>;
 
 /// A server and a client on one wire.
 pub struct Net {
@@ -159,7 +159,7 @@ fn stack(
         loses: |_| false,
         sent: 0,
     };
-    stack.attach(Lossy::new(port, faults), mac, 7 * u64::from(mac.0[5]), now);
+    stack.attach(FaultInjector::new(port, faults), mac, 7 * u64::from(mac.0[5]), now);
     stack.use_address(Ipv4Cidr::new(address, 24), None);
     stack
 }
@@ -241,14 +241,14 @@ impl Net {
 
     pub fn listen(&mut self) -> (Id, Arc<Seen>) {
         let signal = Arc::new(Seen::default());
-        let listener = self.server.listen(place(PORT), 128, Wishes::default(), signal.clone()).unwrap();
+        let listener = self.server.listen(place(PORT), 128, BufferSizes::default(), signal.clone()).unwrap();
         (listener, signal)
     }
 
     pub fn connect(&mut self) -> (Id, Arc<Seen>) {
         let signal = Arc::new(Seen::default());
         let server = IpEndpoint::new(IpAddress::Ipv4(SERVER), PORT);
-        let id = self.client.connect(server, None, Wishes::default(), signal.clone(), self.now).unwrap();
+        let id = self.client.connect(server, None, BufferSizes::default(), signal.clone(), self.now).unwrap();
         (id, signal)
     }
 

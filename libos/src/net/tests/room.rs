@@ -5,8 +5,8 @@ use std::vec;
 use smoltcp::time::Duration;
 
 use super::*;
-use crate::net::connection::LEAST_BUFFER;
 use crate::net::stack::Linger;
+use crate::net::tcp::connection::LEAST_BUFFER;
 
 const MIB: usize = 1 << 20;
 
@@ -59,14 +59,14 @@ fn exchange(net: &mut Net, (server, client): (Id, Id), up: &[u8], down: &[u8]) {
 #[test]
 fn a_connection_beyond_the_limit_is_refused_by_a_reset_and_counted() {
     let mut net = Net::with_budget(MIB);
-    let limit = net.server.holdings().limit;
+    let limit = net.server.counts().limit;
     let (listener, ends) = crowd(&mut net, limit);
-    assert_eq!((net.server.holdings().connections, net.server.holdings().refused), (limit, 0));
+    assert_eq!((net.server.counts().connections, net.server.counts().refused), (limit, 0));
     for refused in 1..=3 {
         let (client, _) = net.connect();
         net.run();
         assert_eq!(net.client.take_error(client), Some(Error::Refused));
-        assert_eq!(net.server.holdings().refused, refused);
+        assert_eq!(net.server.counts().refused, refused);
     }
     // All the others work, and who leaves makes room.
     for &(server, client) in &ends {
@@ -77,14 +77,14 @@ fn a_connection_beyond_the_limit_is_refused_by_a_reset_and_counted() {
     net.run();
     assert_eq!(ready.ready(), Ready::OUT);
     assert!(net.server.accept(listener).is_ok());
-    assert!(net.server.holdings().buffered <= MIB);
+    assert!(net.server.counts().buffered <= MIB);
 }
 
 /// 687 connections used to fit where 16 MB were for them, and 2,895 where 66 MB were.
 #[test]
 fn many_more_idle_connections_fit_than_with_buffers_that_never_shrink() {
     for (budget, before) in [(15_700_000, 687), (66_000_000, 2895)] {
-        let limit = Net::with_budget(budget).server.holdings().limit;
+        let limit = Net::with_budget(budget).server.counts().limit;
         assert!(limit >= 3 * before, "{limit} instead of {before}");
     }
 }
@@ -101,7 +101,7 @@ fn buffers_of_connections_that_rest_shrink_for_those_that_work() {
         for &end in &ends {
             exchange(&mut net, end, &pattern(30_000, round), &pattern(20_000, round + 1));
             assert!(net.server.capacities(end.0).unwrap().0 > LEAST_BUFFER);
-            assert!(net.server.holdings().buffered <= 2 * MIB);
+            assert!(net.server.counts().buffered <= 2 * MIB);
         }
     }
     // Most of them rest again, and have given back what they had.

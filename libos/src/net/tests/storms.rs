@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use smoltcp::time::Duration;
 
 use super::*;
-use crate::net::stack::{Halves, Linger};
+use crate::net::stack::{Linger, Shutdown};
 
 /// How often out of 256 frames something happens to one.
 #[derive(Clone, Copy, Debug)]
@@ -81,7 +81,7 @@ impl End {
             self.unsent.drain(..sent);
         }
         if self.unsent.is_empty() && !self.closed {
-            self.closed = stack.shutdown(self.id, Halves { read: false, write: true }, now).is_ok();
+            self.closed = stack.shutdown(self.id, Shutdown { read: false, write: true }, now).is_ok();
         }
         while !self.over {
             match read(stack, self.id, now) {

@@ -6,7 +6,7 @@ use std::vec::Vec;
 use smoltcp::time::Duration;
 
 use super::*;
-use crate::net::stack::{Halves, Linger};
+use crate::net::stack::{Linger, Shutdown};
 
 #[test]
 fn a_connection_carries_bytes_both_ways() {
@@ -114,7 +114,7 @@ fn half_close_sends_what_was_queued_and_reading_goes_on() {
     let mut net = Net::new();
     let ((server, ready), (client, client_ready)) = net.connected();
     net.client_sends(client, b"last words").unwrap();
-    net.client.shutdown(client, Halves { read: false, write: true }, net.now).unwrap();
+    net.client.shutdown(client, Shutdown { read: false, write: true }, net.now).unwrap();
     assert_eq!(net.client_sends(client, b"more"), Err(Error::BrokenPipe));
     net.run();
     assert!(ready.ready().contains(Ready::IN | Ready::RDHUP | Ready::OUT) && !ready.ready().contains(Ready::HUP));
@@ -136,10 +136,10 @@ fn half_close_sends_what_was_queued_and_reading_goes_on() {
 fn unread_data_outlives_time_wait() {
     let mut net = Net::new();
     let ((server, _), (client, _)) = net.connected();
-    net.client.shutdown(client, Halves { read: false, write: true }, net.now).unwrap();
+    net.client.shutdown(client, Shutdown { read: false, write: true }, net.now).unwrap();
     net.run();
     net.server_sends(server, b"late").unwrap();
-    net.server.shutdown(server, Halves { read: false, write: true }, net.now).unwrap();
+    net.server.shutdown(server, Shutdown { read: false, write: true }, net.now).unwrap();
     net.run();
     net.pass(Duration::from_secs(60));
     assert_eq!(net.client_reads(client).unwrap(), b"late");
@@ -228,7 +228,7 @@ fn a_machine_talks_to_itself() {
     for address in [IpAddress::v4(127, 0, 0, 1), IpAddress::Ipv4(SERVER)] {
         let signal = Arc::new(Seen::default());
         let client =
-            net.server.connect(IpEndpoint::new(address, PORT), None, Wishes::default(), signal, net.now).unwrap();
+            net.server.connect(IpEndpoint::new(address, PORT), None, BufferSizes::default(), signal, net.now).unwrap();
         net.run();
         assert_eq!(ready.ready(), Ready::IN);
         let (server, _, tuple) = net.server.accept(listener).unwrap();
@@ -245,11 +245,11 @@ fn a_port_belongs_to_one_listener() {
     let mut net = Net::new();
     let (listener, _) = net.listen();
     let again = || Arc::new(Seen::default());
-    assert_eq!(net.server.listen(place(PORT), 1, Wishes::default(), again()), Err(Error::AddressInUse));
+    assert_eq!(net.server.listen(place(PORT), 1, BufferSizes::default(), again()), Err(Error::AddressInUse));
     let foreign = at(IpAddress::Ipv4(CLIENT), 80);
-    assert_eq!(net.server.listen(foreign, 1, Wishes::default(), again()), Err(Error::AddressNotAvailable));
+    assert_eq!(net.server.listen(foreign, 1, BufferSizes::default(), again()), Err(Error::AddressNotAvailable));
     net.server.unlisten(listener, net.now);
-    let any = net.server.listen(place(0), 1, Wishes::default(), again()).unwrap();
+    let any = net.server.listen(place(0), 1, BufferSizes::default(), again()).unwrap();
     assert!(net.server.listening_at(any).unwrap().port >= 49152);
-    net.server.listen(place(PORT), 1, Wishes::default(), again()).unwrap();
+    net.server.listen(place(PORT), 1, BufferSizes::default(), again()).unwrap();
 }

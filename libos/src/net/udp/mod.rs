@@ -433,7 +433,7 @@ impl<S: Signal> Datagrams<S> {
     }
 
     /// Sends what waits, and tells the owners what has changed.
-    pub fn serve<D: Device, L: Device>(&mut self, nic: &mut Option<Link<D>>, loopback: &mut Link<L>, now: Instant) {
+    pub fn egress<D: Device, L: Device>(&mut self, nic: &mut Option<Link<D>>, loopback: &mut Link<L>, now: Instant) {
         if self.retry_at.is_some_and(|at| at <= now) {
             self.retry();
         }

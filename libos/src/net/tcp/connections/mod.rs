@@ -1,14 +1,17 @@
-//! The tables of sockets: who listens, which connections there are, and which of them want to be looked at and when.
+//! All connections and listeners, and which of them want to be looked at and when.
+//!
+//! Each thing that befalls them has a file: segments that arrive (`ingress`), turns to send (`egress`), SYNs on their
+//! way to `accept` (`listeners`), and the bounds of their number and their buffers (`room`).
 //!
 //! A connection is *queued* when it may have something to send or to tell, and *armed* when time alone may give it
 //! something. Those that wait for a neighbour's address are apart, and are looked at when one was resolved. Nothing
 //! walks over all connections, except when this machine's own addresses have changed.
 
-mod frames;
+mod egress;
+mod ingress;
 mod line;
 mod listeners;
 mod room;
-mod rounds;
 
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -16,39 +19,31 @@ use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use smoltcp::socket::tcp::State;
 use smoltcp::time::Instant;
 
+use self::line::Line;
+use self::listeners::Listener;
+use self::room::Room;
 use super::connection::{Cause, Connection, LEAST_BUFFER, Owner};
-use super::error::Error;
-use super::frame::Tuple;
-use super::ports::Ports;
 use super::resize::Nursery;
-use super::slab::{Id, Slab};
-use super::stack::Holdings;
-use super::udp::Datagrams;
 use crate::io::Signal;
-pub use frames::Arrival;
-use line::Line;
-use listeners::Listener;
-use room::Room;
+use crate::net::error::Error;
+use crate::net::frame::Tuple;
+use crate::net::ports::Ports;
+use crate::net::slab::{Id, Slab};
 
-/// UDP sockets' buffers may take another one of so many parts of what those of connections may.
-const DATAGRAM_SHARE: usize = 2;
 /// Connections in TIME-WAIT. The oldest go first: what they guard against is rare, their buffers are not small.
 const MAX_TIME_WAIT: usize = 32;
 
-/// All sockets.
-pub struct Table<S: Signal> {
+/// All connections and listeners.
+pub struct Connections<S: Signal> {
     pub connections: Slab<Box<Connection<S>>>,
     by_tuple: BTreeMap<Tuple, Id>,
     pub listeners: Slab<Listener<S>>,
     listener_ports: Ports,
-    pub datagrams: Datagrams<S>,
     queue: Line,
     timers: BTreeSet<(Instant, Id)>,
     time_wait: VecDeque<Id>,
     /// Connections that could not send because a neighbour's address is unknown.
     unresolved: Line,
-    /// An address was resolved: whoever waits for one may go on.
-    resolved: bool,
     /// How often any connection was looked at, for the tests that count.
     #[cfg(test)]
     pub touched: usize,
@@ -57,7 +52,7 @@ pub struct Table<S: Signal> {
     nursery: Nursery,
 }
 
-impl<S: Signal> Table<S> {
+impl<S: Signal> Connections<S> {
     /// No sockets, and room for connections whose buffers take up to `budget` bytes in all.
     pub fn new(budget: usize) -> Self {
         Self {
@@ -65,12 +60,10 @@ impl<S: Signal> Table<S> {
             by_tuple: BTreeMap::new(),
             listeners: Slab::new(),
             listener_ports: Ports::new(),
-            datagrams: Datagrams::new(budget / DATAGRAM_SHARE),
             queue: Line::new(),
             timers: BTreeSet::new(),
             time_wait: VecDeque::new(),
             unresolved: Line::new(),
-            resolved: false,
             #[cfg(test)]
             touched: 0,
             room: Room::new::<S>(budget),
@@ -78,17 +71,19 @@ impl<S: Signal> Table<S> {
         }
     }
 
-    /// What there is of everything.
-    pub fn holdings(&self) -> Holdings {
-        Holdings {
-            connections: self.connections.len(),
-            listeners: self.listeners.len(),
-            datagrams: self.datagrams.len(),
-            timers: self.timers.len(),
-            buffered: self.connections.len() * 2 * LEAST_BUFFER + self.room.grown + self.datagrams.buffered(),
-            limit: self.limit(),
-            refused: self.room.refused,
-        }
+    /// How many connections time alone may give something to do.
+    pub fn timers(&self) -> usize {
+        self.timers.len()
+    }
+
+    /// Bytes of all connections' buffers.
+    pub fn buffered(&self) -> usize {
+        self.connections.len() * 2 * LEAST_BUFFER + self.room.grown
+    }
+
+    /// SYNs that were refused because there were as many connections as there may be.
+    pub fn refused(&self) -> u64 {
+        self.room.refused
     }
 
     /// Whether a connection with these two ends exists.
@@ -138,15 +133,11 @@ impl<S: Signal> Table<S> {
 
     /// When the next timer fires.
     pub fn next_timer(&self) -> Option<Instant> {
-        let connections = self.timers.first().map(|(at, _)| *at);
-        match (connections, self.datagrams.retry_at()) {
-            (Some(a), Some(b)) => Some(a.min(b)),
-            (a, b) => a.or(b),
-        }
+        self.timers.first().map(|(at, _)| *at)
     }
 
     /// Draws the conclusions from a change of a connection's state.
-    fn settle(&mut self, id: Id, cause: Cause) {
+    fn state_changed(&mut self, id: Id, cause: Cause) {
         let Some(connection) = self.connections.get_mut(id) else { return };
         let (before, state) = (connection.seen, connection.socket().state());
         if connection.read_shutdown {

@@ -4,27 +4,28 @@ use smoltcp::phy::Device;
 use smoltcp::socket::tcp::State;
 use smoltcp::time::{Duration, Instant};
 
-use super::Table;
+use super::Connections;
 use crate::io::Signal;
-use crate::net::connection::{Cause, HANDSHAKE_TIMEOUT, ORPHAN_TIMEOUT, Owner};
 use crate::net::link::{Link, Outcome, Via};
 use crate::net::slab::Id;
+use crate::net::tcp::connection::{Cause, HANDSHAKE_TIMEOUT, ORPHAN_TIMEOUT, Owner};
 
 /// Segments that one connection may send before the next one's turn.
 const BURST: usize = 32;
 
-impl<S: Signal> Table<S> {
-    /// Looks at every queued connection, and at those whose time has come: sends what they have to send.
-    pub fn serve<D: Device, L: Device>(&mut self, nic: &mut Option<Link<D>>, loopback: &mut Link<L>, now: Instant) {
-        if core::mem::take(&mut self.resolved) {
-            while let Some(id) = self.unresolved.pop() {
-                if let Some(connection) = self.connections.get_mut(id) {
-                    connection.unresolved = false;
-                    self.enqueue(id);
-                }
+impl<S: Signal> Connections<S> {
+    /// A neighbour's address was resolved: whoever waits for one goes on.
+    pub fn neighbour_resolved(&mut self) {
+        while let Some(id) = self.unresolved.pop() {
+            if let Some(connection) = self.connections.get_mut(id) {
+                connection.unresolved = false;
+                self.enqueue(id);
             }
-            self.datagrams.retry();
         }
+    }
+
+    /// Looks at every queued connection, and at those whose time has come: sends what they have to send.
+    pub fn egress<D: Device, L: Device>(&mut self, nic: &mut Option<Link<D>>, loopback: &mut Link<L>, now: Instant) {
         while let Some(&(at, id)) = self.timers.first()
             && at <= now
         {
@@ -39,9 +40,9 @@ impl<S: Signal> Table<S> {
             let Some(connection) = self.connections.get_mut(id) else { continue };
             connection.queued = false;
             let more = match connection.via {
-                Via::Loopback => self.serve_one(id, loopback, now),
+                Via::Loopback => self.transmit(id, loopback, now),
                 Via::Nic => match nic {
-                    Some(link) => self.serve_one(id, link, now),
+                    Some(link) => self.transmit(id, link, now),
                     None => false,
                 },
             };
@@ -49,16 +50,15 @@ impl<S: Signal> Table<S> {
                 self.enqueue(id);
             }
         }
-        self.datagrams.serve(nic, loopback, now);
     }
 
     /// Sends what one connection has to send, notes what became of it, and says whether it wants another turn.
-    pub fn serve_one<D: Device>(&mut self, id: Id, link: &mut Link<D>, now: Instant) -> bool {
+    pub fn transmit<D: Device>(&mut self, id: Id, link: &mut Link<D>, now: Instant) -> bool {
         #[cfg(test)]
         {
             self.touched += 1;
         }
-        self.settle(id, Cause::Segment);
+        self.state_changed(id, Cause::Segment);
         if self.connections.get(id).is_some_and(|connection| connection.can_grow_now()) {
             self.grow(id, 0, usize::MAX / 2, now);
         }
@@ -71,7 +71,7 @@ impl<S: Signal> Table<S> {
         if !unread {
             let mut outcome = Outcome::Sent;
             for _ in 0..BURST {
-                outcome = link.transmit_noting(now, &mut connection.set, Some(&mut connection.sent));
+                outcome = link.transmit_observed(now, &mut connection.set, Some(&mut connection.sent));
                 if outcome != Outcome::Sent {
                     break;
                 }
@@ -85,7 +85,7 @@ impl<S: Signal> Table<S> {
                 self.unresolved.push(id, &self.connections);
             }
         }
-        self.settle(id, Cause::Timer);
+        self.state_changed(id, Cause::Timer);
         self.expire(id, now);
         let Some(connection) = self.connections.get_mut(id) else { return false };
         connection.publish();

@@ -159,19 +159,19 @@ pub(super) fn corrected(sum: u16, before: i32, after: i32) -> u16 {
 }
 
 /// Room for one frame of a connection, which is noted when it is written.
-pub struct Noting<'s, T> {
+pub struct Observed<'s, T> {
     token: T,
     sent: Option<&'s mut Sent>,
 }
 
-impl<'s, T> Noting<'s, T> {
+impl<'s, T> Observed<'s, T> {
     /// Notes what is sent by this token, if it belongs to a connection on an Ethernet.
     pub fn new(token: T, sent: Option<&'s mut Sent>) -> Self {
         Self { token, sent }
     }
 }
 
-impl<T: TxToken> TxToken for Noting<'_, T> {
+impl<T: TxToken> TxToken for Observed<'_, T> {
     fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, len: usize, f: F) -> R {
         let Self { token, sent } = self;
         token.consume(len, |frame| {

@@ -8,14 +8,14 @@ use smoltcp::socket::tcp::State;
 use smoltcp::time::Instant;
 use smoltcp::wire::IpEndpoint;
 
-use super::{Halves, Linger, Stack};
+use super::{Linger, Shutdown, Stack};
 use crate::io::Signal;
 use crate::net::address::{Family, Local};
-use crate::net::connection::{Connection, KeepAlive, ORPHAN_TIMEOUT, Owner, Wishes};
 use crate::net::error::Error;
 use crate::net::frame::Tuple;
 use crate::net::link::Via;
 use crate::net::slab::Id;
+use crate::net::tcp::connection::{BufferSizes, Connection, KeepAlive, ORPHAN_TIMEOUT, Owner};
 
 /// The fewest connections that a listener lets wait, whatever backlog it asks for: clients that come all at once are to
 /// be served, not to be told to try again.
@@ -24,29 +24,29 @@ const MAX_BACKLOG: usize = 1024;
 
 impl<D: Device, S: Signal> Stack<D, S> {
     /// Accepts connections at `local`, of which about `backlog` may wait.
-    pub fn listen(&mut self, local: Local, backlog: usize, wishes: Wishes, signal: Arc<S>) -> Result<Id, Error> {
+    pub fn listen(&mut self, local: Local, backlog: usize, sizes: BufferSizes, signal: Arc<S>) -> Result<Id, Error> {
         let local = self.bind_stream(local)?;
-        if !self.table.listeners.reserve() {
+        if !self.sockets.tcp.listeners.reserve() {
             return Err(Error::NoBuffers);
         }
-        Ok(self.table.listen(local, backlog.clamp(MIN_BACKLOG, MAX_BACKLOG), wishes, signal))
+        Ok(self.sockets.tcp.listen(local, backlog.clamp(MIN_BACKLOG, MAX_BACKLOG), sizes, signal))
     }
 
     /// Where a listener listens.
     pub fn listening_at(&self, listener: Id) -> Result<Local, Error> {
-        Ok(self.table.listeners.get(listener).ok_or(Error::Invalid)?.local)
+        Ok(self.sockets.tcp.listeners.get(listener).ok_or(Error::Invalid)?.local)
     }
 
     /// Takes the oldest connection that waits at a listener.
     pub fn accept(&mut self, listener: Id) -> Result<(Id, Arc<S>, Tuple), Error> {
-        let id = self.table.accept(listener)?;
-        let connection = self.table.connections.get(id).ok_or(Error::Aborted)?;
+        let id = self.sockets.tcp.accept(listener)?;
+        let connection = self.sockets.tcp.connections.get(id).ok_or(Error::Aborted)?;
         Ok((id, connection.signal.clone(), connection.tuple))
     }
 
     /// Closes a listener and resets the connections that nobody accepted.
     pub fn unlisten(&mut self, listener: Id, now: Instant) {
-        for id in self.table.unlisten(listener) {
+        for id in self.sockets.tcp.unlisten(listener) {
             self.abort(id, now);
         }
     }
@@ -56,14 +56,14 @@ impl<D: Device, S: Signal> Stack<D, S> {
         &mut self,
         remote: IpEndpoint,
         local: Option<Local>,
-        wishes: Wishes,
+        sizes: BufferSizes,
         signal: Arc<S>,
         now: Instant,
     ) -> Result<Id, Error> {
         if remote.port == 0 || !remote.addr.is_unicast() {
             return Err(Error::AddressNotAvailable);
         }
-        if self.table.is_full() || !self.table.reserve() {
+        if self.sockets.tcp.is_full() || !self.sockets.tcp.reserve() {
             return Err(Error::NoBuffers);
         }
         let usual = self.source_for(remote.addr)?;
@@ -77,18 +77,18 @@ impl<D: Device, S: Signal> Stack<D, S> {
             Some(Local { port, .. }) if port != 0 => port,
             _ => self.ephemeral(|stack, port| {
                 let free = stack.stream_place_is_free(&Local::any(Family::Dual, port));
-                free && !stack.table.is_taken(&tuple_for(port))
+                free && !stack.sockets.tcp.is_taken(&tuple_for(port))
             })?,
         };
         let tuple = tuple_for(port);
-        if self.table.is_taken(&tuple) {
+        if self.sockets.tcp.is_taken(&tuple) {
             return Err(Error::AddressInUse);
         }
         let via = self.via(remote.addr);
-        let capacities = wishes.capacities(self.table.capacity(via));
+        let capacities = sizes.capacities(self.sockets.tcp.capacity(via));
         let mut connection =
             Connection::new(tuple, via, Owner::Program, signal, capacities, now).ok_or(Error::NoBuffers)?;
-        connection.wishes = wishes;
+        connection.sizes = sizes;
         connection.expect_answer();
         let interface = match (via, &mut self.nic) {
             (Via::Loopback, _) => &mut self.loopback.interface,
@@ -99,25 +99,25 @@ impl<D: Device, S: Signal> Stack<D, S> {
         started.map_err(|_| Error::AddressNotAvailable)?;
         connection.seen = connection.socket().state();
         connection.publish();
-        let id = self.table.insert(connection);
+        let id = self.sockets.tcp.insert(connection);
         self.serve(id, now);
         Ok(id)
     }
 
     fn connection(&mut self, id: Id) -> Result<&mut Connection<S>, Error> {
-        self.table.connections.get_mut(id).map(|connection| &mut **connection).ok_or(Error::NotConnected)
+        self.sockets.tcp.connections.get_mut(id).map(|connection| &mut **connection).ok_or(Error::NotConnected)
     }
 
     /// Sends what one connection has to send.
     fn serve(&mut self, id: Id, now: Instant) {
-        let Some(connection) = self.table.connections.get(id) else { return };
+        let Some(connection) = self.sockets.tcp.connections.get(id) else { return };
         let more = match (connection.via, &mut self.nic) {
-            (Via::Loopback, _) => self.table.serve_one(id, &mut self.loopback, now),
-            (Via::Nic, Some(nic)) => self.table.serve_one(id, nic, now),
+            (Via::Loopback, _) => self.sockets.tcp.transmit(id, &mut self.loopback, now),
+            (Via::Nic, Some(nic)) => self.sockets.tcp.transmit(id, nic, now),
             (Via::Nic, None) => false,
         };
         if more {
-            self.table.enqueue(id);
+            self.sockets.tcp.enqueue(id);
         }
     }
 
@@ -135,7 +135,7 @@ impl<D: Device, S: Signal> Stack<D, S> {
             return Err(Error::BrokenPipe);
         }
         let mut parts = parts.peekable();
-        self.table.grow(id, 0, parts.peek().map_or(0, |part| part.len()), now);
+        self.sockets.tcp.grow(id, 0, parts.peek().map_or(0, |part| part.len()), now);
         let connection = self.connection(id)?;
         if connection.holds_back() {
             return Err(Error::WouldBlock);
@@ -201,7 +201,7 @@ impl<D: Device, S: Signal> Stack<D, S> {
     }
 
     /// Closes one or both halves. Data that was queued before is still sent.
-    pub fn shutdown(&mut self, id: Id, halves: Halves, now: Instant) -> Result<(), Error> {
+    pub fn shutdown(&mut self, id: Id, halves: Shutdown, now: Instant) -> Result<(), Error> {
         let connection = self.connection(id)?;
         if connection.is_opening() || connection.is_over() {
             return Err(Error::NotConnected);
@@ -224,7 +224,7 @@ impl<D: Device, S: Signal> Stack<D, S> {
             return self.abort(id, now);
         }
         if connection.socket().state() == State::Closed {
-            return self.table.discard(id);
+            return self.sockets.tcp.discard(id);
         }
         let unsent = connection.socket().send_queue();
         connection.owner = Owner::Nobody { deadline: now + ORPHAN_TIMEOUT, unsent };
@@ -235,14 +235,14 @@ impl<D: Device, S: Signal> Stack<D, S> {
 
     /// Resets a connection and forgets it.
     fn abort(&mut self, id: Id, now: Instant) {
-        let Some(connection) = self.table.connections.get_mut(id) else { return };
+        let Some(connection) = self.sockets.tcp.connections.get_mut(id) else { return };
         connection.socket_mut().abort();
         match (connection.via, &mut self.nic) {
             (Via::Loopback, _) => _ = self.loopback.transmit(now, &mut connection.set),
-            (Via::Nic, Some(nic)) => _ = nic.transmit_noting(now, &mut connection.set, Some(&mut connection.sent)),
+            (Via::Nic, Some(nic)) => _ = nic.transmit_observed(now, &mut connection.set, Some(&mut connection.sent)),
             (Via::Nic, None) => {}
         }
-        self.table.discard(id);
+        self.sockets.tcp.discard(id);
     }
 
     /// Takes the error that waits for `SO_ERROR`.
@@ -306,29 +306,29 @@ impl<D: Device, S: Signal> Stack<D, S> {
 
     /// Whether all that was sent on a connection has arrived, and its end, too.
     pub fn is_delivered(&self, id: Id) -> bool {
-        self.table.connections.get(id).is_none_or(|connection| connection.is_drained())
+        self.sockets.tcp.connections.get(id).is_none_or(|connection| connection.is_drained())
     }
 
     /// How often a connection was looked at since the last question.
     #[cfg(test)]
     pub fn reset_touched(&mut self) -> usize {
-        core::mem::take(&mut self.table.touched)
+        core::mem::take(&mut self.sockets.tcp.touched)
     }
 
     /// The number of connections of any kind.
     #[cfg(test)]
     pub fn connections(&self) -> usize {
-        self.table.connections.len()
+        self.sockets.tcp.connections.len()
     }
 
     /// Closes every connection of the program as its end does, so that what it has sent still arrives.
     pub fn close_all(&mut self, now: Instant) {
-        let listeners: Vec<Id> = self.table.listeners.iter().map(|(id, _)| id).collect();
+        let listeners: Vec<Id> = self.sockets.tcp.listeners.iter().map(|(id, _)| id).collect();
         for listener in listeners {
             self.unlisten(listener, now);
         }
         let owned = |connection: &Connection<S>| connection.owner == Owner::Program;
-        let ids: Vec<Id> = self.table.connections.iter().filter(|(_, c)| owned(c)).map(|(id, _)| id).collect();
+        let ids: Vec<Id> = self.sockets.tcp.connections.iter().filter(|(_, c)| owned(c)).map(|(id, _)| id).collect();
         for id in ids {
             self.close(id, Linger::Background, now);
         }
@@ -343,8 +343,8 @@ impl<D: Device, S: Signal> Stack<D, S> {
     /// How many connections have something to deliver, their ends included, and how much it is: bytes, and 1 for an
     /// end. A datagram that waits to be sent counts as 1 each.
     pub fn undelivered(&self) -> (usize, usize) {
-        let open = self.table.connections.iter().filter(|(_, connection)| !connection.is_drained());
-        let waiting = self.table.datagrams.unsent();
+        let open = self.sockets.tcp.connections.iter().filter(|(_, connection)| !connection.is_drained());
+        let waiting = self.sockets.udp.unsent();
         open.fold((waiting, waiting), |(count, left), (_, connection)| {
             (count + 1, left + connection.socket().send_queue() + 1)
         })

@@ -4,8 +4,8 @@
 //! so that it runs under `cargo test` with two stacks back to back and a clock that the test moves.
 
 mod addresses;
-mod datagrams;
-mod streams;
+mod tcp;
+mod udp;
 
 use alloc::vec::Vec;
 
@@ -17,9 +17,9 @@ pub use self::addresses::AddressChange;
 use self::addresses::Addresses;
 use super::address::Local;
 use super::error::Error;
-use super::link::{Link, Via};
+use super::link::{Link, RxFrame, Via};
 use super::loopback::Loopback;
-use super::table::{Arrival, Table};
+use super::sockets::{SocketCounts, Sockets};
 use crate::io::Signal;
 
 /// Frames taken from a device before the connections they were for get their turn.
@@ -31,7 +31,7 @@ const EPHEMERAL: core::ops::RangeInclusive<u16> = 49152..=65535;
 
 /// The halves of a connection that `shutdown` closes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Halves {
+pub struct Shutdown {
     /// No more is read.
     pub read: bool,
     /// No more is written: the peer sees the end of the data once it has it all.
@@ -47,30 +47,11 @@ pub enum Linger {
     Reset,
 }
 
-/// What the stack holds.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Holdings {
-    /// Connections of any kind and age.
-    pub connections: usize,
-    /// Ports that are listened on.
-    pub listeners: usize,
-    /// UDP sockets.
-    pub datagrams: usize,
-    /// Connections that time alone may give something to do.
-    pub timers: usize,
-    /// Bytes of connections' and UDP sockets' buffers.
-    pub buffered: usize,
-    /// The most connections that there may be.
-    pub limit: usize,
-    /// SYNs that were refused because there were as many.
-    pub refused: u64,
-}
-
 /// The stack.
 pub struct Stack<D: Device, S: Signal> {
     nic: Option<Link<D>>,
     loopback: Link<Loopback>,
-    table: Table<S>,
+    sockets: Sockets<S>,
     addresses: Addresses,
     /// When the network card's own sockets (DHCP) and addresses want to be looked at.
     shared_at: Option<Instant>,
@@ -93,7 +74,7 @@ impl<D: Device, S: Signal> Stack<D, S> {
         Self {
             nic: None,
             loopback,
-            table: Table::new(budget),
+            sockets: Sockets::new(budget),
             addresses: Addresses::default(),
             shared_at: None,
             changes: Vec::new(),
@@ -112,8 +93,8 @@ impl<D: Device, S: Signal> Stack<D, S> {
     }
 
     /// What the stack holds now.
-    pub fn holdings(&self) -> Holdings {
-        self.table.holdings()
+    pub fn counts(&self) -> SocketCounts {
+        self.sockets.counts()
     }
 
     /// The changes of the network card's addresses that were not reported yet.
@@ -144,7 +125,7 @@ impl<D: Device, S: Signal> Stack<D, S> {
             if received || due {
                 self.serve_shared(now);
             }
-            self.table.serve(&mut self.nic, &mut self.loopback, now);
+            self.sockets.egress(&mut self.nic, &mut self.loopback, now);
             if !received && !self.loopback_pending() {
                 return self.has_work();
             }
@@ -157,12 +138,12 @@ impl<D: Device, S: Signal> Stack<D, S> {
         if self.has_work() || self.loopback_pending() {
             return Some(Instant::ZERO);
         }
-        self.table.next_timer().into_iter().chain(self.shared_at).min()
+        self.sockets.next_timer().into_iter().chain(self.shared_at).min()
     }
 
     /// Whether connections have something to send and the device has room for it.
     fn has_work(&self) -> bool {
-        self.table.has_work() && !self.nic.as_ref().is_some_and(|nic| nic.full)
+        self.sockets.tcp.has_work() && !self.nic.as_ref().is_some_and(|nic| nic.full)
     }
 
     fn loopback_pending(&self) -> bool {
@@ -177,8 +158,8 @@ impl<D: Device, S: Signal> Stack<D, S> {
         let Some((token, answer)) = device.receive(now) else { return false };
         token.consume(|frame| {
             let combined = frame.len() > capabilities.max_transmission_unit;
-            let arrival = Arrival { frame, via: Via::Nic, medium: *medium, mac: *mac, verify, combined, now };
-            if let Some((router, message)) = self.table.ingress(interface, shared, &arrival, answer) {
+            let rx = RxFrame { frame, via: Via::Nic, medium: *medium, mac: *mac, verify, combined, now };
+            if let Some((router, message)) = self.sockets.ingress(interface, shared, &rx, answer) {
                 self.addresses.advertised(router, message, now);
             }
         });
@@ -190,8 +171,8 @@ impl<D: Device, S: Signal> Stack<D, S> {
         let Some((token, answer)) = device.receive(now) else { return false };
         token.consume(|frame| {
             let (medium, mac, via) = (*medium, *mac, Via::Loopback);
-            let arrival = Arrival { frame, via, medium, mac, verify: false, combined: false, now };
-            self.table.ingress(interface, shared, &arrival, answer);
+            let rx = RxFrame { frame, via, medium, mac, verify: false, combined: false, now };
+            self.sockets.ingress(interface, shared, &rx, answer);
         });
         true
     }
@@ -211,7 +192,7 @@ impl<D: Device, S: Signal> Stack<D, S> {
     }
 
     fn stream_place_is_free(&self, local: &Local) -> bool {
-        self.table.listeners_at(local.port).all(|listener| !listener.local.overlaps(local))
+        self.sockets.tcp.listeners_at(local.port).all(|listener| !listener.local.overlaps(local))
     }
 
     /// Checks that a stream socket may be bound to `local`, and gives it a port if it names none.

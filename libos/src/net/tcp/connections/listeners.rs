@@ -7,14 +7,14 @@ use alloc::vec::Vec;
 use smoltcp::socket::tcp::State;
 use smoltcp::time::{Duration, Instant};
 
-use super::Table;
+use super::Connections;
 use crate::io::{Ready, Signal};
 use crate::net::address::Local;
-use crate::net::connection::{Connection, LEAST_BUFFER, Owner, Wishes};
 use crate::net::error::Error;
 use crate::net::frame::Tuple;
 use crate::net::link::Via;
 use crate::net::slab::Id;
+use crate::net::tcp::connection::{BufferSizes, Connection, LEAST_BUFFER, Owner};
 
 /// Handshakes under way per listener. Beyond it the oldest gives way if it has had [`FAIR_TIME`]; else the new SYN is
 /// ignored, and its sender tries again. So a flood of SYNs that nobody follows up does not shut others out.
@@ -29,7 +29,7 @@ const MANY_HANDSHAKES: usize = 64;
 pub struct Listener<S: Signal> {
     pub local: Local,
     /// Bytes of buffer for receiving and for sending that the program wants its connections to have.
-    wishes: Wishes,
+    sizes: BufferSizes,
     /// Connections that may wait to be accepted.
     backlog: usize,
     pub(super) handshakes: usize,
@@ -45,7 +45,7 @@ impl<S: Signal> Listener<S> {
     }
 }
 
-impl<S: Signal> Table<S> {
+impl<S: Signal> Connections<S> {
     /// The listeners at a port.
     pub fn listeners_at(&self, port: u16) -> impl Iterator<Item = &Listener<S>> {
         self.listener_ports.at(port).iter().filter_map(|&id| self.listeners.get(id))
@@ -74,16 +74,16 @@ impl<S: Signal> Table<S> {
         if entry.handshakes >= MANY_HANDSHAKES && via == Via::Nic {
             capacity = LEAST_BUFFER;
         }
-        let wishes = entry.wishes;
+        let sizes = entry.sizes;
         if !self.reserve() {
             return None;
         }
-        let capacities = wishes.capacities(capacity);
+        let capacities = sizes.capacities(capacity);
         let owner = Owner::Listener(listener);
         let mut connection = Connection::new(tuple, via, owner, Arc::new(S::default()), capacities, now)?;
         connection.socket_mut().listen(tuple.local).ok()?;
         connection.seen = State::SynReceived;
-        connection.wishes = wishes;
+        connection.sizes = sizes;
         let id = self.insert(connection);
         let entry = self.listeners.get_mut(listener)?;
         entry.handshakes += 1;
@@ -112,9 +112,9 @@ impl<S: Signal> Table<S> {
     }
 
     /// Accepts connections at `local`, at most `backlog` of them waiting.
-    pub fn listen(&mut self, local: Local, backlog: usize, wishes: Wishes, signal: Arc<S>) -> Id {
+    pub fn listen(&mut self, local: Local, backlog: usize, sizes: BufferSizes, signal: Arc<S>) -> Id {
         let (begun, queue) = (VecDeque::new(), VecDeque::new());
-        let id = self.listeners.insert(Listener { local, wishes, backlog, handshakes: 0, begun, queue, signal });
+        let id = self.listeners.insert(Listener { local, sizes, backlog, handshakes: 0, begun, queue, signal });
         self.listener_ports.insert(local.port, id);
         id
     }

@@ -8,14 +8,14 @@ use smoltcp::socket::tcp::{CongestionControl, Socket, SocketBuffer, State};
 use smoltcp::time::{Duration, Instant};
 
 use super::challenge::{self, Verdict};
-use super::error::Error;
-use super::frame::Tuple;
-use super::link::Via;
+use super::fixups::{Received, Sent};
 use super::resize::{MOST_UNREAD, Nursery, Standing};
-use super::sequence::{Received, Sent};
-use super::slab::Id;
 use crate::io::{Ready, Signal};
 use crate::mm::{CALL_ROOM, has_room};
+use crate::net::error::Error;
+use crate::net::frame::Tuple;
+use crate::net::link::Via;
+use crate::net::slab::Id;
 
 /// The least bytes of buffer each way: what a connection has that rests while others need memory.
 pub const LEAST_BUFFER: usize = 1024;
@@ -65,14 +65,14 @@ impl KeepAlive {
 
 /// Bytes of buffer that a program wants to have for each direction; 0 leaves it to the machine.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Wishes {
+pub struct BufferSizes {
     /// `SO_RCVBUF`.
     pub receive: usize,
     /// `SO_SNDBUF`.
     pub send: usize,
 }
 
-impl Wishes {
+impl BufferSizes {
     /// The least that makes sense, and how many times the usual may be wished for.
     const LEAST: usize = 4096;
     const TIMES: usize = 4;
@@ -138,7 +138,7 @@ pub struct Connection<S: Signal> {
     pub unresolved: bool,
     keep_alive: KeepAlive,
     /// What the program wants of its buffers.
-    pub wishes: Wishes,
+    pub sizes: BufferSizes,
     /// Something came or went since it was last looked at for buffers to take back.
     pub used: bool,
     /// It is in the line of those that have large ones.
@@ -205,7 +205,7 @@ impl<S: Signal> Connection<S> {
             queued: false,
             unresolved: false,
             keep_alive,
-            wishes: Wishes::default(),
+            sizes: BufferSizes::default(),
             used: true,
             in_line: false,
             wants_more: false,

@@ -11,10 +11,11 @@ use alloc::vec::Vec;
 use smoltcp::phy::ChecksumCapabilities;
 use smoltcp::wire::{
     ETHERNET_HEADER_LEN, EthernetFrame, EthernetProtocol, IpAddress, Ipv4Packet, Ipv6Packet, TcpControl, TcpPacket,
-    TcpRepr, TcpSeqNumber,
+    TcpSeqNumber,
 };
 
-use super::sequence::segment;
+use super::fixups::segment;
+use crate::net::frame::bare_segment;
 
 /// What becomes of a segment for a connection that is up.
 #[derive(Debug, PartialEq, Eq)]
@@ -43,20 +44,8 @@ pub fn judge(frame: &[u8], expected: TcpSeqNumber, window: usize, sent: TcpSeqNu
 
 /// A segment from the same sender that asks for a sign of life and changes nothing.
 fn question(frame: &[u8], at: usize, packet: &TcpPacket<&[u8]>, expected: TcpSeqNumber, sent: TcpSeqNumber) -> Vec<u8> {
-    let segment = TcpRepr {
-        src_port: packet.src_port(),
-        dst_port: packet.dst_port(),
-        control: TcpControl::None,
-        seq_number: expected - 1,
-        ack_number: Some(sent),
-        window_len: packet.window_len(),
-        window_scale: None,
-        max_seg_size: None,
-        sack_permitted: false,
-        sack_ranges: [None; 3],
-        timestamp: None,
-        payload: &[],
-    };
+    let ports = (packet.src_port(), packet.dst_port());
+    let segment = bare_segment(ports, TcpControl::None, (expected - 1, Some(sent)), packet.window_len());
     let len = segment.buffer_len();
     let mut question = frame[..at].to_vec();
     question.resize(at + len, 0);

@@ -8,12 +8,12 @@
 
 use smoltcp::time::Instant;
 
-use super::Table;
+use super::Connections;
 use super::line::Line;
 use crate::io::Signal;
-use crate::net::connection::{Connection, LEAST_BUFFER};
 use crate::net::link::Via;
 use crate::net::slab::Id;
+use crate::net::tcp::connection::{Connection, LEAST_BUFFER};
 
 /// There is never more than this many connections, whatever memory there is.
 const MAX_CONNECTIONS: usize = 16_384;
@@ -51,7 +51,7 @@ fn beyond_least<S: Signal>(connection: &Connection<S>) -> usize {
     connection.buffered() - 2 * LEAST_BUFFER
 }
 
-impl<S: Signal> Table<S> {
+impl<S: Signal> Connections<S> {
     /// The most connections that there may be.
     pub fn limit(&self) -> usize {
         self.room.limit
@@ -115,7 +115,7 @@ impl<S: Signal> Table<S> {
             capacity = SMALL_CAPACITY;
         }
         let Some(connection) = self.connections.get_mut(id) else { return };
-        let capacities = connection.wishes.capacities(capacity);
+        let capacities = connection.sizes.capacities(capacity);
         if connection.gains_by(capacities) && capacities.0 + capacities.1 - 2 * LEAST_BUFFER <= free {
             self.resize(id, capacities, now);
         }

@@ -16,9 +16,9 @@ use smoltcp::wire::{
     HardwareAddress, IpCidr, IpProtocol, IpRepr, IpVersion, TcpControl, TcpOption, TcpPacket, TcpRepr, TcpSeqNumber,
 };
 
-use super::frame::Tuple;
-use super::link::inject;
-use super::sequence::{corrected, segment};
+use super::fixups::{corrected, segment};
+use crate::net::frame::{Tuple, bare_segment};
+use crate::net::link::inject;
 
 /// More than this is not carried over from one receive buffer to the next.
 pub const MOST_UNREAD: usize = 16 * 1024;
@@ -202,20 +202,8 @@ fn scale_of(capacity: usize) -> u8 {
 }
 
 fn from_peer(tuple: Tuple, number: TcpSeqNumber, acknowledged: TcpSeqNumber, window_len: u16) -> TcpRepr<'static> {
-    TcpRepr {
-        src_port: tuple.remote.port,
-        dst_port: tuple.local.port,
-        control: TcpControl::None,
-        seq_number: number,
-        ack_number: Some(acknowledged),
-        window_len,
-        window_scale: None,
-        max_seg_size: None,
-        sack_permitted: false,
-        sack_ranges: [None; 3],
-        timestamp: None,
-        payload: &[],
-    }
+    let ports = (tuple.remote.port, tuple.local.port);
+    bare_segment(ports, TcpControl::None, (number, Some(acknowledged)), window_len)
 }
 
 /// A device that keeps the last packet and sends nothing.

@@ -5,15 +5,16 @@ const IDLE: u64 = 3_000_000_000;
 /// For this long in all, in nanoseconds, however slowly peers take what was sent.
 const TOTAL: u64 = 30_000_000_000;
 
-/// Patience with peers that have not taken all that was sent to them: as long as they take some of it, up to a limit.
+/// How long peers that have not taken all that was sent to them are waited for: as long as they take some of it, up to
+/// a limit.
 #[derive(Clone, Copy, Debug)]
-pub struct Patience {
+pub struct DrainTimeout {
     left: usize,
     until: u64,
     end: u64,
 }
 
-impl Patience {
+impl DrainTimeout {
     /// At the beginning, at `now` in nanoseconds.
     pub fn new(now: u64) -> Self {
         Self { left: usize::MAX, until: now.saturating_add(IDLE), end: now.saturating_add(TOTAL) }
@@ -37,27 +38,27 @@ mod tests {
 
     #[test]
     fn nothing_left_ends_the_wait() {
-        assert!(!Patience::new(5).lasts(0, 5));
+        assert!(!DrainTimeout::new(5).lasts(0, 5));
     }
 
     #[test]
     fn a_dead_peer_is_waited_for_for_a_moment() {
-        let mut patience = Patience::new(SECOND);
-        assert!(patience.lasts(100, SECOND) && patience.lasts(100, SECOND + IDLE - 1));
-        assert!(!patience.lasts(100, SECOND + IDLE));
+        let mut timeout = DrainTimeout::new(SECOND);
+        assert!(timeout.lasts(100, SECOND) && timeout.lasts(100, SECOND + IDLE - 1));
+        assert!(!timeout.lasts(100, SECOND + IDLE));
     }
 
     #[test]
     fn a_slow_peer_is_waited_for_while_it_takes_something_but_not_for_ever() {
-        let mut patience = Patience::new(0);
+        let mut timeout = DrainTimeout::new(0);
         let mut left = 1_000_000;
         for now in (0..TOTAL).step_by(2 * SECOND as usize) {
             left -= 1;
-            assert!(patience.lasts(left, now), "after {now} ns");
+            assert!(timeout.lasts(left, now), "after {now} ns");
         }
-        assert!(!patience.lasts(left - 1, TOTAL));
+        assert!(!timeout.lasts(left - 1, TOTAL));
         // What comes to be more is no progress.
-        let mut patience = Patience::new(0);
-        assert!(patience.lasts(10, 0) && patience.lasts(20, IDLE - 1) && !patience.lasts(19, IDLE));
+        let mut timeout = DrainTimeout::new(0);
+        assert!(timeout.lasts(10, 0) && timeout.lasts(20, IDLE - 1) && !timeout.lasts(19, IDLE));
     }
 }

@@ -134,12 +134,12 @@ struct Lanes {
 }
 
 /// A device behind a link with faults; without any it is the device itself.
-pub struct Lossy<D> {
+pub struct FaultInjector<D> {
     device: D,
     lanes: Option<Lanes>,
 }
 
-impl<D: Burst> Lossy<D> {
+impl<D: Burst> FaultInjector<D> {
     /// The device, behind faults if there are any.
     pub fn new(device: D, faults: Option<LinkFaults>) -> Self {
         // The two directions shall not suffer in step.
@@ -163,7 +163,7 @@ impl<D: Burst> Lossy<D> {
     }
 }
 
-impl<D: Burst> Burst for Lossy<D> {
+impl<D: Burst> Burst for FaultInjector<D> {
     fn has_received(&self) -> bool {
         self.device.has_received() || self.lanes.as_ref().is_some_and(|lanes| !lanes.inward.later.is_empty())
     }
@@ -181,7 +181,7 @@ impl<D: Burst> Burst for Lossy<D> {
     }
 }
 
-impl<D: Burst> Device for Lossy<D> {
+impl<D: Burst> Device for FaultInjector<D> {
     type RxToken<'a>
         = Received<'a, D>
     where

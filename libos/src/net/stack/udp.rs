@@ -23,16 +23,16 @@ impl<D: Device, S: Signal> Stack<D, S> {
             return Err(Error::AddressNotAvailable);
         }
         let port = match local.port {
-            0 => self.ephemeral(|stack, port| !stack.table.datagrams.is_taken(&Local { port, ..local }))?,
-            _ if self.table.datagrams.is_taken(&local) => return Err(Error::AddressInUse),
+            0 => self.ephemeral(|stack, port| !stack.sockets.udp.is_taken(&Local { port, ..local }))?,
+            _ if self.sockets.udp.is_taken(&local) => return Err(Error::AddressInUse),
             port => port,
         };
-        self.table.datagrams.bind(Local { port, ..local }, settings, signal)
+        self.sockets.udp.bind(Local { port, ..local }, settings, signal)
     }
 
     /// Closes a UDP socket.
     pub fn close_datagram(&mut self, id: Id, now: Instant) {
-        for group in self.table.datagrams.close(id, now) {
+        for group in self.sockets.udp.close(id, now) {
             self.leave_link(group, now);
         }
     }
@@ -51,16 +51,16 @@ impl<D: Device, S: Signal> Stack<D, S> {
         to: Option<IpEndpoint>,
         now: Instant,
     ) -> Result<usize, Error> {
-        let to = to.or(self.table.datagrams.peer(id).ok()).ok_or(Error::DestinationRequired)?;
+        let to = to.or(self.sockets.udp.peer(id).ok()).ok_or(Error::DestinationRequired)?;
         if to.port == 0 {
             return Err(Error::Invalid);
         }
-        let settings = self.table.datagrams.settings(id)?;
+        let settings = self.sockets.udp.settings(id)?;
         let (to_group, to_all) = (to.addr.is_multicast(), self.is_broadcast(to.addr));
         if to_all && !settings.broadcast {
             return Err(Error::NotAllowed);
         }
-        let own = self.table.datagrams.local(id)?.address.filter(|own| self.is_local(*own));
+        let own = self.sockets.udp.local(id)?.address.filter(|own| self.is_local(*own));
         let from = match own {
             Some(own) => self.source_for(to.addr).map(|_| own)?,
             None => self.source_for(to.addr)?,
@@ -74,22 +74,22 @@ impl<D: Device, S: Signal> Stack<D, S> {
         let course = Course { via, from, to, hop_limit };
         let mut result = Ok(bytes.len());
         if via == Via::Nic && !(to_group && hop_limit == 0) {
-            result = self.table.datagrams.send(id, bytes, &course);
+            result = self.sockets.udp.send(id, bytes, &course);
         }
         // This machine takes part in groups and hears broadcasts as well.
         if via == Via::Loopback || (to_group && settings.multicast_loop) || to_all {
-            let here = self.table.datagrams.send(id, bytes, &Course { via: Via::Loopback, ..course });
+            let here = self.sockets.udp.send(id, bytes, &Course { via: Via::Loopback, ..course });
             result = if via == Via::Loopback { here } else { result };
         }
-        self.table.datagrams.serve(&mut self.nic, &mut self.loopback, now);
+        self.sockets.udp.egress(&mut self.nic, &mut self.loopback, now);
         result
     }
 
     /// This end's address, which a connected socket has even if it was bound to none.
     pub fn datagram_local(&self, id: Id) -> Result<Local, Error> {
-        let mut local = self.table.datagrams.local(id)?;
+        let mut local = self.sockets.udp.local(id)?;
         if local.address.is_none()
-            && let Ok(peer) = self.table.datagrams.peer(id)
+            && let Ok(peer) = self.sockets.udp.peer(id)
         {
             local.address = self.source_for(peer.addr).ok();
         }
@@ -101,10 +101,10 @@ impl<D: Device, S: Signal> Stack<D, S> {
         if !group.is_multicast() {
             return Err(Error::Invalid);
         }
-        self.table.datagrams.join(id, group)?;
+        self.sockets.udp.join(id, group)?;
         let Some(nic) = &mut self.nic else { return Ok(()) };
         if nic.interface.join_multicast_group(group).is_err() {
-            self.table.datagrams.leave(id, group)?;
+            self.sockets.udp.leave(id, group)?;
             return Err(Error::NoBuffers);
         }
         nic.transmit_shared(now);
@@ -113,7 +113,7 @@ impl<D: Device, S: Signal> Stack<D, S> {
 
     /// Ends a socket's membership.
     pub fn leave(&mut self, id: Id, group: IpAddress, now: Instant) -> Result<(), Error> {
-        self.table.datagrams.leave(id, group)?;
+        self.sockets.udp.leave(id, group)?;
         self.leave_link(group, now);
         Ok(())
     }
@@ -121,7 +121,7 @@ impl<D: Device, S: Signal> Stack<D, S> {
     /// Tells the link that nobody here is in a group any more, if so.
     fn leave_link(&mut self, group: IpAddress, now: Instant) {
         if let Some(nic) = &mut self.nic
-            && !self.table.datagrams.has_member(group)
+            && !self.sockets.udp.has_member(group)
         {
             let _ = nic.interface.leave_multicast_group(group);
             nic.transmit_shared(now);
@@ -130,6 +130,6 @@ impl<D: Device, S: Signal> Stack<D, S> {
 
     /// The UDP sockets, for what concerns neither links nor time.
     pub fn datagrams(&mut self) -> &mut Datagrams<S> {
-        &mut self.table.datagrams
+        &mut self.sockets.udp
     }
 }

@@ -1,0 +1,13 @@
+//! TCP: the connections and listeners of both links, and what smoltcp's TCP needs around it.
+//!
+//! [`Connections`] has them all. One of them is [`connection`]; its buffers change with its use (`resize`). smoltcp
+//! keeps the state machine and the timers of retransmission; what it does wrong is mended at the segments that go in
+//! and out ([`fixups`], [`challenge`]).
+
+pub mod challenge;
+pub mod connection;
+mod connections;
+pub mod fixups;
+mod resize;
+
+pub use connections::Connections;
