@@ -16,20 +16,9 @@ use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use spin::Once;
 
-use crate::dax::{FaultPolicy, ProtectionChoice};
+use crate::keys::{FaultPolicy, ProtectionChoice};
 use crate::net::{LinkFaults, impossible_host};
-
-/// How many levels the page tables have.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Paging {
-    /// As many as this machine needs.
-    #[default]
-    Auto,
-    /// Four.
-    Four,
-    /// Five, which not every CPU has.
-    Five,
-}
+use crate::paging::Paging;
 
 /// How the network interface gets its address.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -258,7 +247,7 @@ fn decode(word: &str) -> Result<String, CmdlineError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dax::Protection;
+    use crate::keys::Protection;
 
     #[test]
     fn an_empty_line_means_protection_and_dhcp() {

@@ -24,11 +24,10 @@
 //! sync
 //! time
 //! arch: the machine, and the only inline assembly
-//! units
+//! keys, paging, units: values only
 //!
-//! arch -> cmdline: the paging mode is an option's type
 //! arch -> console: says which CPUs have not come
-//! arch -> dax: keys and rights are values of `dax`, page faults come to it, and a CPU has its record of grants
+//! arch -> dax: page faults and unreadable memory come to it, and a CPU has its record of grants
 //! arch -> fatal: an exception ends the machine
 //! arch -> mm: maps device registers, and makes guarded stacks
 //! arch -> start: the first function that the boot code calls
@@ -39,18 +38,17 @@
 //! console -> task: flushes by a timer
 //! fatal -> cmdline: reports as the options say
 //! fatal -> dax: names rights in reports
-//! mm -> dax: keys are values of `dax`, and devices' ranges are kept
+//! mm -> dax: devices' ranges are kept
 //! mm -> fatal: refuses the boot
 //! net -> cmdline: the options of addresses are the parser's types
 //! sync -> fatal: ends the machine at a lock out of order
-//! sync -> task: a mutex sleeps
+//! sync -> task: who holds which sleeping lock
 //! task -> dax: a thread has its record of grants
 //! task -> fatal: the status of a thread that was ended
 //! task -> net: says who waits for the network
 //! task -> start: the main thread's end is the program's
-//! trace -> drivers: finds its memory on the PCI bus
 //! trace -> task: events name the thread
-//! largest circle: 55 files
+//! largest circle: 56 files
 //! ```
 //! Logic that needs no machine (parsers, allocators, page-table arithmetic, the socket layer) is compiled on the host
 //! too and tested there by `cargo test -p libos`.
@@ -76,8 +74,10 @@ pub mod drivers;
 pub mod fatal;
 pub mod fs;
 pub mod io;
+pub mod keys;
 pub mod mm;
 pub mod net;
+pub mod paging;
 #[cfg(target_os = "hermit")]
 pub mod power;
 pub mod sync;

@@ -11,12 +11,13 @@ use libos_contract::limits::LEAST_RAM;
 
 use crate::arch::pvh::StartInfo;
 use crate::arch::{cpu, interrupts, key_rights};
-use crate::dax::{self, Protection, ProtectionChoice};
+use crate::dax::{self, PmemRange};
 use crate::drivers::acpi::{self, AcpiInfo};
-use crate::drivers::{nfit, pci, power, rtc};
+use crate::drivers::{ivshmem, nfit, pci, power, rtc};
 use crate::fatal::refuse;
+use crate::keys::{Protection, ProtectionChoice};
 use crate::sync::Once;
-use crate::{arch, boot, cmdline, console, fs, kprintln, mm, net, task, time, trace, units};
+use crate::{arch, boot, cmdline, console, fs, kprintln, mm, net, task, time, units};
 
 /// The size of the main thread's stack, in bytes.
 const MAIN_STACK: usize = 4 << 20;
@@ -86,7 +87,7 @@ pub(crate) extern "C" fn start(start_info: u64) -> ! {
     let protection = close_keys(options.protection);
     dax::set_fault_policy(options.fault_policy);
     arch::init_interrupts();
-    trace::init();
+    ivshmem::find_trace_region();
     boot::reached("cpu");
     let acpi = find_devices(rsdp, protection);
     APIC_IDS.call_once(|| acpi.cpus.iter().filter(|cpu| cpu.enabled).map(|cpu| cpu.apic_id).collect());
@@ -136,7 +137,12 @@ fn find_persistent_memory(acpi: &AcpiInfo, protection: Protection) {
     for refused in &nfit.refused {
         kprintln!("holdfast: {refused}");
     }
-    let devices = dax::register(&nfit.ranges, protection).unwrap_or_else(|error| refuse(format_args!("{error}")));
+    let ranges = nfit.ranges.iter().map(|range| PmemRange {
+        physical: range.base..range.base + range.length,
+        read_only: range.read_only,
+        flushes_caches: range.capabilities.cpu_cache_flush,
+    });
+    let devices = dax::register(ranges, protection).unwrap_or_else(|error| refuse(format_args!("{error}")));
     for device in devices {
         kprintln!("holdfast: {device}");
     }

@@ -13,7 +13,8 @@ use super::object::Object;
 use super::stdio::{Input, Output};
 use crate::io::{Full, Parts, PartsMut, Table};
 use crate::mm::{CALL_ROOM, has_room};
-use crate::sync::{Mutex, class};
+use crate::sync::class;
+use crate::task::Mutex;
 
 /// The most descriptors that can be open: more than there can be connections.
 const LIMIT: usize = 20_000;

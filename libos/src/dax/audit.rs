@@ -8,8 +8,8 @@ use core::ops::Range;
 #[cfg(target_os = "hermit")]
 use super::device::{Device, devices};
 #[cfg(target_os = "hermit")]
-use super::protection::Protection;
-use super::rights::Rights;
+use crate::keys::Protection;
+use crate::keys::{KeyRegister, Registers, Rights};
 use crate::mm::attributes::Cacheability;
 use crate::mm::page_table::Leaf;
 
@@ -211,28 +211,6 @@ pub fn check(regions: &[Region], walk: impl FnOnce(&mut dyn FnMut(Leaf))) -> Res
     let mut auditor = Auditor::new(regions);
     walk(&mut |leaf| auditor.see(leaf));
     auditor.finish()
-}
-
-/// What one CPU's registers say about protection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Registers {
-    /// The CPU's number.
-    pub cpu: u32,
-    /// CR0.WP: ring 0 obeys write protection.
-    pub write_protect: bool,
-    /// The protection-key register, if one protects.
-    pub keys: Option<KeyRegister>,
-}
-
-/// The protection-key register of a CPU.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct KeyRegister {
-    /// CR4.PKS or CR4.PKE: it is looked at.
-    pub on: bool,
-    /// What it holds.
-    pub holds: Rights,
-    /// What the library has put there.
-    pub should_hold: Rights,
 }
 
 /// Checks that a CPU enforces what the page tables say, with the rights that the library has given.

@@ -6,13 +6,13 @@ use core::fmt;
 use core::ops::Range;
 use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicUsize, Ordering};
 
-use super::keys::{Key, NoKeyLeft};
-use super::{Protection, media};
+use super::media;
 use crate::arch::dax_copy::WriteBack;
 use crate::arch::{cpu, trap};
+use crate::keys::{Key, NoKeyLeft, Protection};
 use crate::mm;
-use crate::sync::{Mutex, Once, class};
-use crate::task::WaitQueue;
+use crate::sync::{Once, class};
+use crate::task::{Mutex, WaitQueue};
 
 /// A persistent-memory device, mapped once.
 #[derive(Debug)]

@@ -8,12 +8,12 @@ use x86_64::structures::idt::PageFaultErrorCode;
 use super::device::{Device, devices};
 use super::handler::{Fault, FaultAction};
 use super::owners;
-use super::policy::{FaultPolicy, fault_policy};
+use super::policy::fault_policy;
 use super::record;
-use super::rights::Access;
 use crate::arch::single_step::CannotStep;
 use crate::arch::trap::{self, TrapFrame};
 use crate::arch::{access, single_step};
+use crate::keys::{Access, FaultPolicy};
 use crate::{fatal, mm, task};
 
 /// Decides about a page fault at `address` (CR2).

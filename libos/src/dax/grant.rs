@@ -14,8 +14,8 @@ use core::sync::atomic::{AtomicU64, Ordering};
 
 use super::device::{Device, DeviceGone};
 use super::record;
-use super::rights::{Access, Rights};
 use crate::arch::{backtrace, dax_copy, key_rights};
+use crate::keys::{Access, Rights};
 
 /// A section in which the device cannot go away; permission to touch it comes with [`Self::read`] or [`Self::write`].
 /// It may be held while sleeping. It stays on its thread.

@@ -7,8 +7,8 @@ use core::sync::atomic::Ordering;
 
 use super::device::Device;
 use super::record;
-use super::rights::{Access, Rights};
 use crate::arch::trap::TrapFrame;
+use crate::keys::{Access, Rights};
 use crate::mm;
 
 /// What is to follow a fault.

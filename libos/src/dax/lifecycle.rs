@@ -19,13 +19,12 @@
 use alloc::format;
 use alloc::vec::Vec;
 use core::fmt;
+use core::ops::Range;
 use core::sync::atomic::Ordering;
 
-use super::Protection;
 use super::device::{DEVICES, Device, devices};
-use super::keys::{Key, KeyAllocator, NoKeyLeft};
 use super::owners;
-use crate::drivers::nfit::SpaRange;
+use crate::keys::{Key, KeyAllocator, NoKeyLeft, Protection};
 use crate::mm::attributes::Attributes;
 use crate::mm::layout;
 use crate::mm::page_table::MapError;
@@ -37,6 +36,17 @@ static KEYS: IrqLock<KeyAllocator> = IrqLock::new(KeyAllocator::new());
 /// How long a wait for sections lasts before they are counted again, in nanoseconds: one that ends in a non-maskable
 /// interrupt wakes nobody.
 const LOOK_AGAIN: u64 = 10_000_000;
+
+/// Persistent memory, as the platform describes it.
+#[derive(Clone, Debug)]
+pub(crate) struct PmemRange {
+    /// Its physical addresses, whole pages.
+    pub(crate) physical: Range<u64>,
+    /// The platform would not keep stores.
+    pub(crate) read_only: bool,
+    /// The platform flushes the caches of the CPUs when power fails.
+    pub(crate) flushes_caches: bool,
+}
 
 /// Why a device could not be taken into use.
 #[derive(Debug)]
@@ -98,15 +108,16 @@ impl fmt::Display for RetireError {
 impl core::error::Error for RetireError {}
 
 /// Makes a device of every range, each mapped under a key of its own. Those for which no key is left stay detached.
-pub(crate) fn register(ranges: &[SpaRange], protection: Protection) -> Result<&'static [Device], RegisterError> {
-    let mut all = Vec::with_capacity(ranges.len());
-    for (index, range) in ranges.iter().enumerate() {
-        let physical = range.base..range.base + range.length;
+pub(crate) fn register(
+    ranges: impl Iterator<Item = PmemRange>,
+    protection: Protection,
+) -> Result<&'static [Device], RegisterError> {
+    let mut all = Vec::new();
+    for (index, PmemRange { physical, read_only, flushes_caches }) in ranges.enumerate() {
         if physical.end > layout::pmem_physical_end(mm::mode().levels) {
-            return Err(RegisterError::TooHigh(range.base));
+            return Err(RegisterError::TooHigh(physical.start));
         }
-        let flushes_caches = range.capabilities.cpu_cache_flush;
-        all.push(Device::new(format!("pmem{index}"), index, physical, protection, range.read_only, flushes_caches));
+        all.push(Device::new(format!("pmem{index}"), index, physical, protection, read_only, flushes_caches));
     }
     let all = DEVICES.call_once(|| all);
     for (index, device) in all.iter().enumerate() {

@@ -16,7 +16,6 @@ pub(crate) mod fault;
 mod grant;
 #[cfg(target_os = "hermit")]
 mod handler;
-mod keys;
 #[cfg(target_os = "hermit")]
 mod lifecycle;
 pub mod media;
@@ -25,16 +24,14 @@ mod owners;
 #[cfg(target_os = "hermit")]
 mod panic;
 mod policy;
-mod protection;
 #[cfg(target_os = "hermit")]
 mod record;
-mod rights;
 #[cfg(target_os = "hermit")]
 mod write_protect;
 
 #[cfg(target_os = "hermit")]
 pub use audit::audit;
-pub use audit::{Audit, AuditError, KeyRegister, Region, Registers, check, check_registers};
+pub use audit::{Audit, AuditError, Region, check, check_registers};
 #[cfg(target_os = "hermit")]
 pub use device::{Device, DeviceGone, devices};
 #[cfg(target_os = "hermit")]
@@ -45,23 +42,25 @@ pub use fault::fault_count;
 pub use grant::{LoadError, OutOfRange, ReadGrant, ReadLock, WriteGrant, grant_counts};
 #[cfg(target_os = "hermit")]
 pub use handler::{Fault, FaultAction, FaultHandler};
-pub use keys::{Key, KeyAllocator, NoKeyLeft};
 #[cfg(target_os = "hermit")]
 pub use lifecycle::{AttachError, RetireError};
 #[cfg(target_os = "hermit")]
-pub(crate) use lifecycle::{register, retire_all};
+pub(crate) use lifecycle::{PmemRange, register, retire_all};
 #[cfg(target_os = "hermit")]
 pub(crate) use owners::NamedRights;
 #[cfg(target_os = "hermit")]
 pub use panic::end_grants;
 #[cfg(target_os = "hermit")]
 pub(crate) use panic::install as end_grants_at_panics;
-pub use policy::{FaultPolicy, UnknownPolicy, fault_policy, set_fault_policy};
-pub use protection::{NoProtection, Protection, ProtectionChoice, UnknownProtection};
+pub use policy::{fault_policy, set_fault_policy};
 #[cfg(target_os = "hermit")]
 pub(crate) use record::Record;
 #[cfg(target_os = "hermit")]
 pub(crate) use record::leave_section_of;
-pub use rights::{Access, Rights};
 #[cfg(target_os = "hermit")]
 pub use write_protect::WriteProtectError;
+
+pub use crate::keys::{
+    Access, FaultPolicy, Key, KeyAllocator, KeyRegister, NoKeyLeft, NoProtection, Protection, ProtectionChoice,
+    Registers, Rights, UnknownPolicy, UnknownProtection,
+};

@@ -5,8 +5,7 @@ use core::ptr;
 use core::sync::atomic::{AtomicPtr, Ordering};
 
 use super::device::Device;
-use super::keys::Key;
-use super::rights::Rights;
+use crate::keys::{Key, Rights};
 use crate::mm;
 
 /// The device that owns each key.

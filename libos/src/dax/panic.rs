@@ -9,8 +9,8 @@ extern crate std;
 use alloc::boxed::Box;
 
 use super::record;
-use super::rights::Rights;
 use crate::arch::key_rights;
+use crate::keys::Rights;
 
 /// Ends every grant of the running thread, whatever scopes it is in: for a panic hook of the program's, in its first
 /// line. Where panics unwind, the end of each scope gives back what was open around it.

@@ -1,60 +1,8 @@
-//! What follows a stray access.
+//! The fault policy in force.
 
-use core::fmt;
-use core::str::FromStr;
 use core::sync::atomic::{AtomicU8, Ordering};
 
-/// What to do with a stray access to persistent memory that no handler has dealt with. In no case is anything stored
-/// that was not permitted, except under [`Self::Relaxed`].
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[repr(u8)]
-pub enum FaultPolicy {
-    /// Report it and stop the machine.
-    #[default]
-    Strict,
-    /// Report it and end the thread that did it; the others go on. Where that would not be safe, as [`Self::Strict`].
-    EndThread,
-    /// Report it once for each place in the code, let this one access through, and close again.
-    Relaxed,
-}
-
-impl FaultPolicy {
-    const ALL: [Self; 3] = [Self::Strict, Self::EndThread, Self::Relaxed];
-
-    const fn word(self) -> &'static str {
-        match self {
-            Self::Strict => "strict",
-            Self::EndThread => "end-thread",
-            Self::Relaxed => "relaxed",
-        }
-    }
-}
-
-impl fmt::Display for FaultPolicy {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.word())
-    }
-}
-
-/// A word that names no policy.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct UnknownPolicy;
-
-impl fmt::Display for UnknownPolicy {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the fault policy is strict, end-thread or relaxed")
-    }
-}
-
-impl core::error::Error for UnknownPolicy {}
-
-impl FromStr for FaultPolicy {
-    type Err = UnknownPolicy;
-
-    fn from_str(word: &str) -> Result<Self, UnknownPolicy> {
-        Self::ALL.into_iter().find(|policy| policy.word() == word).ok_or(UnknownPolicy)
-    }
-}
+use crate::keys::FaultPolicy;
 
 static POLICY: AtomicU8 = AtomicU8::new(FaultPolicy::Strict as u8);
 
@@ -72,17 +20,6 @@ pub fn set_fault_policy(policy: FaultPolicy) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use alloc::string::ToString;
-
-    #[test]
-    fn words_are_read_back_as_they_are_written() {
-        for policy in FaultPolicy::ALL {
-            assert_eq!(policy.to_string().parse(), Ok(policy));
-        }
-        for word in ["", "Strict", "strict ", "end_thread", "lax"] {
-            assert_eq!(word.parse::<FaultPolicy>(), Err(UnknownPolicy));
-        }
-    }
 
     #[test]
     fn the_policy_can_be_changed_and_read() {

@@ -8,10 +8,9 @@ use core::fmt;
 use core::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 use super::device::{Device, devices};
-use super::keys::Key;
 use super::owners;
-use super::rights::{Access, Rights};
 use crate::arch::percpu;
+use crate::keys::{Access, Key, Rights};
 use crate::trace::{self, layout::kind};
 use crate::{task, time};
 

@@ -5,6 +5,8 @@
 //! and are tested there; only what touches a register is for the guest alone.
 
 pub mod acpi;
+#[cfg(target_os = "hermit")]
+pub mod ivshmem;
 pub mod nfit;
 pub mod pci;
 #[cfg(target_os = "hermit")]

@@ -5,7 +5,8 @@ use core::fmt;
 use super::archive::{ArchiveError, entries};
 use super::{Error, Tree};
 use crate::arch::entropy;
-use crate::sync::{Mutex, class};
+use crate::sync::class;
+use crate::task::Mutex;
 use crate::{mm, time};
 
 /// `None` only before [`init`], when nobody asks yet.

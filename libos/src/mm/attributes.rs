@@ -5,7 +5,7 @@
 
 use core::fmt;
 
-use crate::dax::{Key, Protection};
+use crate::keys::{Key, Protection};
 
 /// How the CPU may cache a page: an entry of the page attribute table (SDM volume 3A, section 12.12), which keeps its
 /// reset value.
@@ -43,7 +43,7 @@ pub struct Attributes {
     /// A user page, to which keys apply with PKU; nothing runs in user mode.
     user: bool,
     key: Option<Key>,
-    /// Whether the machine's memory encryption applies; see [`super::page_table::Mode`].
+    /// Whether the machine's memory encryption applies; see [`crate::paging::Mode`].
     encrypted: bool,
 }
 
@@ -186,7 +186,7 @@ impl fmt::Debug for Flags {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dax::KeyAllocator;
+    use crate::keys::KeyAllocator;
 
     #[test]
     fn the_key_stands_in_bits_62_to_59_and_disturbs_nothing() {

@@ -7,8 +7,8 @@
 //! 0x0010_0000_0000_0000  persistent memory with five-level paging: all 4 PiB of physical addresses fit
 //! ```
 
-use super::page_table::Levels;
-pub use super::page_table::PAGE;
+use crate::paging::Levels;
+pub use crate::paging::PAGE;
 
 /// The size of a 1 GiB page, in bytes.
 pub const GIB: u64 = 1 << 30;

@@ -64,7 +64,11 @@ pub fn has_room(bytes: usize) -> bool {
 /// # Safety
 /// `usable` is RAM that nobody else uses, apart from the image itself and `reserved`. Called once, on the boot mapping.
 #[cfg(target_os = "hermit")]
-pub(crate) unsafe fn init(usable: impl Iterator<Item = Range<u64>>, reserved: &[Range<u64>], mode: page_table::Mode) {
+pub(crate) unsafe fn init(
+    usable: impl Iterator<Item = Range<u64>>,
+    reserved: &[Range<u64>],
+    mode: crate::paging::Mode,
+) {
     // SAFETY: the caller promises just this.
     unsafe { ram::init(usable, reserved) };
     space::init(mode);

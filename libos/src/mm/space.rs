@@ -8,9 +8,10 @@ use spin::Once;
 
 use super::attributes::{Attributes, Permissions};
 use super::layout::{PAGE, Section, image, pmem_base, pmem_physical_end, sections};
-use super::page_table::{self, AddressSpace, Leaf, MapError, Mode, Piece, Stale, Table, TableMemory};
+use super::page_table::{self, AddressSpace, Leaf, MapError, Piece, Stale, Table, TableMemory};
 use super::ram::{allocate_frames, ram_ranges, release_frames};
 use crate::arch::{self, interrupts};
+use crate::paging::Mode;
 use crate::sync::{IrqLock, class};
 
 /// Page tables lie in frames of RAM and are reached by the identity mapping.

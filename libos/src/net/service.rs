@@ -25,8 +25,8 @@ use crate::drivers::virtio::net::{self as card, NetworkCard, Traffic};
 use crate::io::{Watch, pollers};
 use crate::kprintln;
 use crate::mm::free_bytes;
-use crate::sync::{Mutex, class};
-use crate::task::{self, TimedOut, WaitQueue};
+use crate::sync::class;
+use crate::task::{self, Mutex, TimedOut, WaitQueue};
 use crate::time::now_ns;
 
 /// The network thread's sleep while a program polls by itself, in nanoseconds; as often a card without interrupts is

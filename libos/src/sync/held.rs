@@ -130,23 +130,28 @@ pub(super) fn release_spin(class: Class) {
     context::with(|context| context.spinlocks.remove(class));
 }
 
-/// Before a sleeping lock is taken: fails if that may lead to a deadlock, or if this is no place to sleep.
+/// The checks of locks whose waiters sleep.
 #[cfg(target_os = "hermit")]
-pub(super) fn before_sleeping(class: Class, place: &'static Location<'static>) {
-    might_sleep_at(place);
-    context::with_thread(|held| check_order(held, class, place));
-}
+pub(crate) mod sleeping {
+    use core::panic::Location;
 
-/// After a sleeping lock was taken.
-#[cfg(target_os = "hermit")]
-pub(super) fn after_sleeping(class: Class, place: &'static Location<'static>) {
-    context::with_thread(|held| held.push(class, place));
-}
+    use super::{Class, check_order, context, might_sleep_at};
 
-/// Before a sleeping lock is released.
-#[cfg(target_os = "hermit")]
-pub(super) fn release_sleeping(class: Class) {
-    context::with_thread(|held| held.remove(class));
+    /// Before such a lock is taken: fails if that may lead to a deadlock, or if this is no place to sleep.
+    pub(crate) fn before(class: Class, place: &'static Location<'static>) {
+        might_sleep_at(place);
+        context::with_thread(|held| check_order(held, class, place));
+    }
+
+    /// After it was taken.
+    pub(crate) fn after(class: Class, place: &'static Location<'static>) {
+        context::with_thread(|held| held.push(class, place));
+    }
+
+    /// Before it is released.
+    pub(crate) fn release(class: Class) {
+        context::with_thread(|held| held.remove(class));
+    }
 }
 
 /// At the beginning of everything that may put the running thread to sleep. In a build with debug assertions it ends

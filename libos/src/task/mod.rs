@@ -1,13 +1,16 @@
 //! Threads: who runs, who waits for what, and until when.
 //!
-//! Owns the run queue, wait queues, futexes, timers and thread-local storage blocks. A thread runs until it waits, or
-//! until its time slice ends while another one is ready. Waking is constant in time and never allocates, so interrupt
-//! handlers may do it. Never: what a thread does with persistent memory; its rights are only carried along.
+//! Owns the run queue, wait queues, sleeping locks, futexes, timers and thread-local storage blocks. A thread runs
+//! until it waits, or until its time slice ends while another one is ready. Waking is constant in time and never
+//! allocates, so interrupt handlers may do it. Never: what a thread does with persistent memory; its rights are only
+//! carried along.
 
 pub mod queue;
 
 #[cfg(target_os = "hermit")]
 mod futex;
+#[cfg(target_os = "hermit")]
+mod mutex;
 #[cfg(target_os = "hermit")]
 mod scheduler;
 #[cfg(target_os = "hermit")]
@@ -26,11 +29,12 @@ mod wait;
 #[cfg(target_os = "hermit")]
 mod guest {
     pub use super::futex::{FutexError, futex_wait, futex_wake};
+    pub use super::mutex::{Mutex, MutexGuard};
     pub(crate) use super::scheduler::{become_idle, bury_the_dead, preempt, timer_interrupt};
     pub use super::scheduler::{cpu_of, pin, sleep_until, yield_now};
     pub(crate) use super::thread::{
-        CannotEnd, Held, Role, count as thread_count, count_held, current_ref, end_astray, may_end, note_interrupted,
-        spawn, thread_with_rights_to, with_given_name, with_name,
+        CannotEnd, Held, Role, count as thread_count, current_ref, end_astray, may_end, note_interrupted, spawn,
+        thread_with_rights_to, with_given_name, with_name,
     };
     pub use super::thread::{SpawnError, Thread, ThreadId, current_id, current_name, ended_count, join, spawn_kernel};
     pub use super::timer::Timer;

@@ -31,7 +31,7 @@ use super::thread::{Role, RunAdapter, State, Thread, ThreadId, current, current_
 use super::timer;
 use crate::arch::percpu::{MAX_CPUS, PerCpu};
 use crate::arch::{cpu, interrupts, key_rights, percpu, shootdown, switch, timer as cpu_timer, trap};
-use crate::dax::Rights;
+use crate::keys::Rights;
 use crate::sync::{IrqLock, class, might_sleep};
 use crate::time;
 use crate::trace::{

@@ -1,18 +1,13 @@
-//! The region: found at boot, then written by every CPU.
+//! The region: handed over at boot, then written by every CPU.
 
 use core::array;
 use core::ops::Range;
+use core::ptr::NonNull;
 use core::sync::atomic::{AtomicPtr, AtomicU64, AtomicUsize, Ordering};
 
 use super::layout::{self, kind};
 use crate::arch::{interrupts, percpu, tsc};
-use crate::drivers::pci::{self, Ports};
-use crate::mm::map_mmio;
-use crate::{kprintln, task};
-
-/// QEMU's device for memory that it shares with others, and the number of its memory region.
-const SHARED_MEMORY: (u16, u16) = (0x1af4, 0x1110);
-const SHARED_MEMORY_BAR: u8 = 2;
+use crate::task;
 
 /// Where the region is mapped; null if there is none.
 static REGION: AtomicPtr<u8> = AtomicPtr::new(core::ptr::null_mut());
@@ -20,47 +15,37 @@ static REGION: AtomicPtr<u8> = AtomicPtr::new(core::ptr::null_mut());
 static CAPACITY: AtomicUsize = AtomicUsize::new(0);
 static CPUS: AtomicUsize = AtomicUsize::new(0);
 
-/// Looks for a region, and begins to record if there is one. To be called before there are threads, so that all of them
-/// have names in it.
-pub(crate) fn init() {
-    pci::scan(&Ports, |function| {
-        let is_first = REGION.load(Ordering::Relaxed).is_null();
-        if function.vendor_device() != SHARED_MEMORY || !is_first {
-            return;
-        }
-        if let Some(bar) = function.bar(SHARED_MEMORY_BAR).filter(|bar| bar.address != 0) {
-            function.enable();
-            begin(bar);
-        }
-    });
+/// Whether a region of this length has room for anything.
+pub(crate) fn fits(length: usize) -> bool {
+    length >= layout::RINGS
 }
 
-fn begin(bar: pci::Bar) {
-    let Ok(length) = usize::try_from(bar.len) else { return };
-    if length < layout::RINGS {
-        return;
-    }
-    let region = map_mmio(bar.address, length).as_ptr();
-    // SAFETY: the region was just mapped, with this length, for ever, and the header is in it.
+/// Begins to record in this region; how many events of each CPU it has room for. `None` if the host has not made it for
+/// a trace, or with too little room: it is left alone then.
+///
+/// # Safety
+/// The region is mapped with this length, for ever, and it [`fits`].
+pub(crate) unsafe fn begin(region: NonNull<u8>, length: usize) -> Option<usize> {
+    let region = region.as_ptr();
+    // SAFETY: the caller's; the header is in the region.
     let header = |offset| unsafe { word(region, offset) };
     let cpus = header(layout::HEADER_CPUS).load(Ordering::Relaxed).min(percpu::MAX_CPUS as u64) as usize;
     let capacity = layout::capacity(length, cpus);
     if header(layout::HEADER_MAGIC).load(Ordering::Relaxed) != layout::MAGIC || capacity == 0 {
-        kprintln!("holdfast: the shared memory at {:#x} is no region for a trace; it is left alone", bar.address);
-        return;
+        return None;
     }
     header(layout::HEADER_SCALE).store(tsc::scale(), Ordering::Relaxed);
     header(layout::HEADER_CAPACITY).store(capacity as u64, Ordering::Release);
     CPUS.store(cpus, Ordering::Relaxed);
     CAPACITY.store(capacity, Ordering::Relaxed);
     REGION.store(region, Ordering::Release);
-    kprintln!("holdfast: traced: the last {capacity} events of each CPU");
+    Some(capacity)
 }
 
 /// A word of the region.
 ///
 /// # Safety
-/// `region` is what [`begin`] has mapped, and `offset`, a multiple of eight, is within its length.
+/// `region` is what [`begin`] was given, and `offset`, a multiple of eight, is within its length.
 unsafe fn word<'a>(region: *mut u8, offset: usize) -> &'a AtomicU64 {
     // SAFETY: the caller's: the word is mapped for ever, and aligned, since the region begins at a page. It is only
     // ever reached as an atomic; that the host reads it at the same time is the same as another CPU doing so.

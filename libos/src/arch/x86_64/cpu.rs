@@ -7,7 +7,7 @@ use x86_64::registers::control::{Cr0, Cr0Flags, Cr3, Cr4, Cr4Flags};
 use x86_64::registers::model_specific::Msr;
 use x86_64::registers::xcontrol::{XCr0, XCr0Flags};
 
-use crate::mm::page_table::Encryption;
+use crate::paging::Encryption;
 
 fn cpuid() -> CpuId<CpuIdReaderNative> {
     CpuId::new()

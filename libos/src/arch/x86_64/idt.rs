@@ -10,8 +10,8 @@ use super::gdt::{OwnStack, code_selector};
 use super::trap::{STUB_SIZE, stubs, vector};
 use crate::mm;
 use crate::mm::attributes::Permissions;
-use crate::mm::layout::PAGE;
 use crate::mm::page_table::MapError;
+use crate::paging::PAGE;
 
 /// A 64-bit gate descriptor (SDM volume 3A, section 6.14.1).
 #[derive(Clone, Copy)]

@@ -19,7 +19,7 @@ use core::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use x86_64::registers::control::{Cr3, Cr4, Cr4Flags};
 
 use super::percpu::{self, PerCpu};
-use crate::dax::{Access, Key, KeyRegister, Protection, Rights};
+use crate::keys::{Access, Key, KeyRegister, Protection, Rights};
 
 const IA32_PKRS: u32 = 0x6e1;
 

@@ -12,8 +12,7 @@ use x86_64::registers::control::{Cr3, Cr3Flags, Cr4, Cr4Flags};
 use x86_64::structures::paging::PhysFrame;
 
 use super::cpu;
-use crate::cmdline::Paging;
-use crate::mm::page_table::{Levels, Mode};
+use crate::paging::{Levels, Mode, Paging};
 
 /// The physical addresses that four levels leave room for, in bits: above these, persistent memory could not be mapped.
 const FOUR_LEVELS_REACH: u32 = 46;

@@ -6,7 +6,7 @@ use x86_64::registers::control::{Cr0, Cr0Flags};
 
 use super::percpu::{self, MAX_CPUS};
 use super::{interrupts, key_rights};
-use crate::dax::{KeyRegister, Registers, Rights};
+use crate::keys::{KeyRegister, Registers, Rights};
 
 /// Whether a check is under way.
 static BUSY: AtomicBool = AtomicBool::new(false);

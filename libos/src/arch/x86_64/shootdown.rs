@@ -12,7 +12,7 @@ use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use super::percpu::{self, PerCpu};
 use super::{cpu, interrupts};
-use crate::mm::layout::PAGE;
+use crate::paging::PAGE;
 use crate::sync::might_sleep;
 
 /// Whether a shootdown is under way.

@@ -9,7 +9,8 @@ use core::sync::atomic::{AtomicU64, Ordering};
 
 use super::percpu;
 use super::trap::TrapFrame;
-use crate::dax::{self, Access, Key, Rights};
+use crate::dax;
+use crate::keys::{Access, Key, Rights};
 use crate::task;
 
 /// RFLAGS.TF: a debug exception after each instruction.

@@ -11,8 +11,8 @@ use core::{ptr, slice};
 use super::apic::{self, Command};
 use super::{cpu, gdt, idt, interrupts, key_rights, paging, percpu};
 use crate::mm::attributes::Attributes;
-use crate::mm::layout::PAGE;
 use crate::mm::{self, Stack};
+use crate::paging::PAGE;
 use crate::{kprintln, task, time};
 
 /// Where the trampoline runs: a page of RAM below 1 MiB that nobody allocates.

@@ -21,7 +21,7 @@ use core::mem::offset_of;
 use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use super::{fpu, interrupts, key_rights, machine_check, percpu, port, shootdown, single_step};
-use crate::dax::Rights;
+use crate::keys::Rights;
 use crate::trace::{self, layout::kind};
 
 /// Vector numbers of exceptions (SDM volume 3A, table 6-1).

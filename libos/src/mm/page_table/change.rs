@@ -3,9 +3,9 @@
 use core::ops::Range;
 
 use super::entry::Entry;
-use super::mode::{coverage, index};
 use super::{AddressSpace, Leaf, MapError, Stale, TableMemory};
 use crate::mm::attributes::Permissions;
+use crate::paging::{coverage, index};
 
 impl<M: TableMemory> AddressSpace<M> {
     /// Gives the whole of `range` these permissions; key, cacheability, encryption and all else stay as they are. Pages

@@ -5,8 +5,8 @@
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use super::Leaf;
-use super::mode::{ADDRESS, Mode, coverage};
 use crate::mm::attributes::{Flags, Permissions};
+use crate::paging::{ADDRESS, Mode, coverage};
 
 const PRESENT: u64 = 1 << 0;
 const WRITABLE: u64 = 1 << 1;

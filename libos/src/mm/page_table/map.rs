@@ -3,9 +3,9 @@
 use core::ops::Range;
 
 use super::entry::Entry;
-use super::mode::{PAGE, coverage, index};
 use super::{AddressSpace, MapError, Piece, TableMemory};
 use crate::mm::attributes::Attributes;
+use crate::paging::{PAGE, coverage, index};
 
 impl<M: TableMemory> AddressSpace<M> {
     /// Maps `range` to the physical memory from `physical` on. On an error nothing is mapped.

@@ -7,14 +7,12 @@
 mod change;
 mod entry;
 mod map;
-mod mode;
 #[cfg(test)]
 mod tests;
 mod unmap;
 mod walk;
 
 pub use entry::Table;
-pub use mode::{Encryption, Levels, Mode, PAGE};
 pub use unmap::DeadTables;
 pub use walk::translate;
 
@@ -22,6 +20,7 @@ use core::fmt;
 use core::ops::Range;
 
 use super::attributes::{Attributes, Flags};
+use crate::paging::{Mode, PAGE};
 
 /// Where page tables come from and how one is reached by its physical address.
 pub trait TableMemory {

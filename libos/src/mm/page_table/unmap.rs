@@ -6,8 +6,8 @@
 use core::ops::Range;
 
 use super::entry::Entry;
-use super::mode::{coverage, index};
 use super::{AddressSpace, Leaf, MapError, Stale, TableMemory};
+use crate::paging::{coverage, index};
 
 /// Tables that were taken out of the tree, to be given to [`AddressSpace::release`] once no CPU remembers them.
 #[derive(Debug)]

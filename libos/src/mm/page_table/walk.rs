@@ -1,7 +1,7 @@
 //! Finding leaves.
 
-use super::mode::{Mode, coverage, index};
 use super::{AddressSpace, Leaf, TableMemory};
+use crate::paging::{Mode, coverage, index};
 
 /// The leaf that maps this address in the tables below `root`. Needs no lock: every entry is read once, and is whole.
 /// Whoever changes the tables meanwhile must not release a table that this may have reached.

@@ -2,7 +2,7 @@
 
 use super::super::entry::Entry;
 use super::*;
-use crate::dax::{KeyAllocator, Protection};
+use crate::keys::{KeyAllocator, Protection};
 use crate::mm::attributes::{Cacheability, Permissions};
 
 /// Attributes with every bit that an entry can have, and those that the CPU and nobody else understands.

@@ -12,6 +12,7 @@ use std::vec::Vec;
 
 use super::*;
 use crate::mm::layout::GIB;
+use crate::paging::{Encryption, Levels};
 
 const MIB2: u64 = 2 << 20;
 

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 
 use super::cpu::{Seen, walk};
 use super::*;
-use crate::dax::{Key, KeyAllocator, Protection};
+use crate::keys::{Key, KeyAllocator, Protection};
 use crate::mm::attributes::{Cacheability, Permissions};
 
 /// What is said of a stretch of pages: where the first one leads, and the attributes of all.

@@ -5,7 +5,7 @@ use std::sync::mpsc;
 use std::thread;
 
 use super::*;
-use crate::dax::{KeyAllocator, Protection};
+use crate::keys::{KeyAllocator, Protection};
 use crate::mm::attributes::Permissions;
 
 /// Tables in a row, for several threads.

@@ -1,7 +1,7 @@
 //! One case at a time.
 
 use super::*;
-use crate::dax::{KeyAllocator, Protection};
+use crate::keys::{KeyAllocator, Protection};
 use crate::mm::attributes::{Cacheability, Permissions};
 
 fn keyed() -> Attributes {

@@ -6,9 +6,10 @@ use core::sync::atomic::{AtomicBool, Ordering};
 
 use lock_api::{GuardNoSend, RawMutex};
 
-use super::class::Classified;
-use super::held;
-use crate::task::{WaitQueue, count_held};
+use super::thread::count_held;
+use super::wait::WaitQueue;
+use crate::sync::class::Classified;
+use crate::sync::sleeping;
 
 /// The raw form of [`Mutex`].
 pub struct RawSleepMutex<C> {
@@ -25,7 +26,7 @@ unsafe impl<C: Classified> RawMutex for RawSleepMutex<C> {
 
     #[track_caller]
     fn lock(&self) {
-        held::before_sleeping(C::CLASS, Location::caller());
+        sleeping::before(C::CLASS, Location::caller());
         self.waiters.wait(|| self.try_lock().then_some(()));
     }
 
@@ -34,13 +35,13 @@ unsafe impl<C: Classified> RawMutex for RawSleepMutex<C> {
         let locked = self.held.compare_exchange(false, true, Ordering::Acquire, Ordering::Relaxed).is_ok();
         if locked {
             count_held(1);
-            held::after_sleeping(C::CLASS, Location::caller());
+            sleeping::after(C::CLASS, Location::caller());
         }
         locked
     }
 
     unsafe fn unlock(&self) {
-        held::release_sleeping(C::CLASS);
+        sleeping::release(C::CLASS);
         self.held.store(false, Ordering::Release);
         self.waiters.wake_one();
         count_held(-1);

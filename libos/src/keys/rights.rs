@@ -94,7 +94,7 @@ impl fmt::Debug for Rights {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dax::KeyAllocator;
+    use crate::keys::KeyAllocator;
 
     #[test]
     fn closed_rights_close_all_keys_but_zero() {

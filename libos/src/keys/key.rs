@@ -9,7 +9,7 @@ pub struct Key(u8);
 impl Key {
     /// The key with this number, 1 to 15.
     #[cfg_attr(not(target_os = "hermit"), allow(dead_code, reason = "only devices keep numbers"))]
-    pub(super) const fn from_number(number: u8) -> Option<Self> {
+    pub(crate) const fn from_number(number: u8) -> Option<Self> {
         if number == 0 || number > 15 { None } else { Some(Self(number)) }
     }
 

@@ -1,4 +1,6 @@
 //! How this machine's page tables look: how many levels, how large a page may be, which address bits mean encryption.
+//!
+//! Values only, for whoever loads the tables, whoever fills them, and the person who boots.
 
 use core::fmt;
 
@@ -6,7 +8,19 @@ use core::fmt;
 pub const PAGE: u64 = 4096;
 
 /// The bits 51:12 of an entry, which hold an address in all but a few places.
-pub(super) const ADDRESS: u64 = 0x000f_ffff_ffff_f000;
+pub(crate) const ADDRESS: u64 = 0x000f_ffff_ffff_f000;
+
+/// How many levels the person who boots wants.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Paging {
+    /// As many as this machine needs.
+    #[default]
+    Auto,
+    /// Four.
+    Four,
+    /// Five, which not every CPU has.
+    Five,
+}
 
 /// How many levels the hierarchy has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,7 +47,7 @@ impl Levels {
     }
 
     /// The canonical address with the same translated bits.
-    pub(super) const fn sign_extend(self, address: u64) -> u64 {
+    pub(crate) const fn sign_extend(self, address: u64) -> u64 {
         let unused = 64 - (12 + 9 * self.root());
         ((address << unused) as i64 >> unused) as u64
     }
@@ -88,22 +102,22 @@ impl Mode {
     }
 
     /// The highest level that may have leaves.
-    pub(super) const fn leaf_limit(self) -> u32 {
+    pub(crate) const fn leaf_limit(self) -> u32 {
         if self.gibibyte_pages { 3 } else { 2 }
     }
 
     /// The bits of an entry at this level that say where its page or table begins.
-    pub(super) const fn address_mask(self, level: u32) -> u64 {
+    pub(crate) const fn address_mask(self, level: u32) -> u64 {
         ADDRESS & !(coverage(level) - 1) & !self.encryption.mask
     }
 }
 
 /// The size of what one entry at this level covers, in bytes.
-pub(super) const fn coverage(level: u32) -> u64 {
+pub(crate) const fn coverage(level: u32) -> u64 {
     PAGE << (9 * (level - 1))
 }
 
 /// The place of an address's entry in its table at this level.
-pub(super) const fn index(address: u64, level: u32) -> usize {
+pub(crate) const fn index(address: u64, level: u32) -> usize {
     (address / coverage(level) % 512) as usize
 }

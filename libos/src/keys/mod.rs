@@ -1,0 +1,15 @@
+//! Protection, as values: keys, the rights of a context to their pages, what keeps memory closed, what follows a fault.
+//!
+//! Pure arithmetic and words, tested on the host, below every other room. Never: a register, a page table or a device.
+
+mod key;
+mod policy;
+mod protection;
+mod registers;
+mod rights;
+
+pub use key::{Key, KeyAllocator, NoKeyLeft};
+pub use policy::{FaultPolicy, UnknownPolicy};
+pub use protection::{NoProtection, Protection, ProtectionChoice, UnknownProtection};
+pub use registers::{KeyRegister, Registers};
+pub use rights::{Access, Rights};
