@@ -2,41 +2,31 @@
 //!
 //! Owns the command table and every command. A command reads and stages through the [`Turn`] that it is lent, and
 //! writes its reply behind a seal that only the turn's receipt breaks. Nothing here knows sockets, and nothing waits.
+//!
+//! Commands lie by the type of the values that they are on: [`string`], and each type to come in a folder of its name.
+//! [`generic`] has those on keys of any type, [`admin`] those on none.
 
+mod admin;
 mod arguments;
 #[cfg(test)]
 mod batches;
-mod bits;
-mod client;
-mod config;
-mod connection;
-mod counters;
 mod docs;
-mod expiry;
 mod failure;
 mod flags;
-mod info;
-mod introspection;
+mod generic;
+mod help;
 mod key_specs;
-mod keys;
-mod latency;
-mod lcs;
 mod lookup;
-mod memory;
-mod object;
 mod room;
-mod scan;
-mod server;
-mod set;
 #[cfg(test)]
 mod shortage;
-mod slowlog;
-mod strings;
+mod string;
 mod table;
 mod task;
 #[cfg(test)]
 mod tests;
 mod transaction;
+mod version;
 
 use std::time::Duration;
 
@@ -49,6 +39,7 @@ use crate::resp::{Reply, Request};
 use crate::session::{Closing, Others, Session};
 use crate::state::State;
 
+use admin::slowlog;
 use failure::Outcome;
 pub use failure::{Failure, NO_MEMORY, REQUEST_TOO_LONG, TOO_LONG};
 use table::{Command, Run};

@@ -7,7 +7,7 @@
 use pmem::Medium;
 
 use super::failure::{Failure, REPLY_TOO_LONG};
-use super::scan::Walk;
+use super::generic::Walk;
 use super::{Context, Request};
 use crate::memory::Buffer;
 use crate::resp::Reply;

@@ -4,9 +4,9 @@ use std::collections::TryReserveError;
 
 use pmem::Medium;
 
-use super::arguments::{Options, integer, is};
-use super::failure::{Failure, Outcome, SYNTAX};
-use super::{Context, Request};
+use crate::commands::arguments::{Options, integer, is};
+use crate::commands::failure::{Failure, Outcome, SYNTAX};
+use crate::commands::{Context, Request};
 use crate::memory::Buffer;
 
 /// Most that the table of Redis's algorithm may take, in bytes, four for each pair of bytes: it bounds the time that

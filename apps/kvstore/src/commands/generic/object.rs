@@ -2,8 +2,9 @@
 
 use pmem::Medium;
 
-use super::failure::{Failure, Outcome};
-use super::{Context, Request};
+use crate::commands::failure::{Failure, Outcome};
+use crate::commands::help::reply_help;
+use crate::commands::{Context, Request};
 use crate::number;
 
 const NO_FREQUENCY: Failure = Failure::text(
@@ -64,7 +65,7 @@ fn null<M: Medium>(context: &mut Context<'_, '_, M>) -> Outcome {
 
 /// `OBJECT HELP`
 pub fn help<M: Medium>(context: &mut Context<'_, '_, M>, _: Request<'_>) -> Outcome {
-    super::introspection::reply_help(
+    reply_help(
         &mut context.reply,
         "OBJECT",
         &[

@@ -7,9 +7,10 @@ mod tests;
 
 use pmem::Medium;
 
-use super::arguments::is;
-use super::failure::{Failure, Outcome, SYNTAX};
-use super::{Context, Request};
+use crate::commands::arguments::is;
+use crate::commands::failure::{Failure, Outcome, SYNTAX};
+use crate::commands::help::reply_help;
+use crate::commands::{Context, Request};
 use crate::session::Hearing;
 
 pub use kill::kill;
@@ -84,7 +85,7 @@ pub fn no_evict<M: Medium>(context: &mut Context<'_, '_, M>, request: Request<'_
 
 /// `CLIENT HELP`
 pub fn help<M: Medium>(context: &mut Context<'_, '_, M>, _: Request<'_>) -> Outcome {
-    super::introspection::reply_help(
+    reply_help(
         &mut context.reply,
         "CLIENT",
         &[

@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use pmem::Medium;
 
-use super::arguments::is;
-use super::failure::{Failure, Outcome};
-use super::{Context, Request};
+use crate::commands::arguments::is;
+use crate::commands::failure::{Failure, Outcome};
+use crate::commands::help::reply_help;
+use crate::commands::{Context, Request};
 use crate::number;
 
 /// `SLOWLOG GET [count]`
@@ -55,7 +56,7 @@ pub fn reset<M: Medium>(context: &mut Context<'_, '_, M>, _: Request<'_>) -> Out
 
 /// `SLOWLOG HELP`
 pub fn help<M: Medium>(context: &mut Context<'_, '_, M>, _: Request<'_>) -> Outcome {
-    super::introspection::reply_help(
+    reply_help(
         &mut context.reply,
         "SLOWLOG",
         &[

@@ -2,9 +2,10 @@
 
 use pmem::Medium;
 
-use super::arguments::{Options, integer, is};
-use super::failure::{Outcome, SYNTAX};
-use super::{Context, Request};
+use crate::commands::arguments::{Options, integer, is};
+use crate::commands::failure::{Outcome, SYNTAX};
+use crate::commands::help::reply_help;
+use crate::commands::{Context, Request};
 
 /// `MEMORY USAGE key [SAMPLES count]`: the record in the pool, and a key's average part of the index in DRAM.
 pub fn usage<M: Medium>(context: &mut Context<'_, '_, M>, request: Request<'_>) -> Outcome {
@@ -92,7 +93,7 @@ pub fn malloc_stats<M: Medium>(context: &mut Context<'_, '_, M>, _: Request<'_>)
 
 /// `MEMORY HELP`
 pub fn help<M: Medium>(context: &mut Context<'_, '_, M>, _: Request<'_>) -> Outcome {
-    super::introspection::reply_help(
+    reply_help(
         &mut context.reply,
         "MEMORY",
         &[

@@ -2,9 +2,9 @@
 
 use pmem::{Medium, Op};
 
-use super::arguments::integer;
-use super::failure::{Failure, NO_MEMORY, Outcome, TOO_LONG};
-use super::{Context, Request};
+use crate::commands::arguments::integer;
+use crate::commands::failure::{Failure, NO_MEMORY, Outcome, TOO_LONG};
+use crate::commands::{Context, Request};
 
 /// `GET key`
 pub fn get<M: Medium>(context: &mut Context<'_, '_, M>, request: Request<'_>) -> Outcome {

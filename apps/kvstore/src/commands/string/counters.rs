@@ -2,9 +2,9 @@
 
 use pmem::Medium;
 
-use super::arguments::integer;
-use super::failure::{Failure, NOT_A_FLOAT, NOT_AN_INTEGER, Outcome};
-use super::{Context, Request};
+use crate::commands::arguments::integer;
+use crate::commands::failure::{Failure, NOT_A_FLOAT, NOT_AN_INTEGER, Outcome};
+use crate::commands::{Context, Request};
 use crate::number::{self, Extended};
 
 /// `INCR key`

@@ -5,11 +5,12 @@ use std::fmt::Write;
 
 use pmem::Medium;
 
-use super::arguments::is;
-use super::failure::Outcome;
-use super::table::Command;
-use super::{Context, Request};
 use crate::budget;
+use crate::commands::arguments::is;
+use crate::commands::failure::Outcome;
+use crate::commands::help::reply_help;
+use crate::commands::table::Command;
+use crate::commands::{Context, Request};
 use crate::latency::{Event, Histogram, Sample};
 use crate::resp::Reply;
 
@@ -130,7 +131,7 @@ fn report<'a>(events: impl Iterator<Item = (&'static str, &'a Event)>) -> String
 
 /// `LATENCY HELP`
 pub fn help<M: Medium>(context: &mut Context<'_, '_, M>, _: Request<'_>) -> Outcome {
-    super::introspection::reply_help(
+    reply_help(
         &mut context.reply,
         "LATENCY",
         &[

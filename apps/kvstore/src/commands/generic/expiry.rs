@@ -2,9 +2,9 @@
 
 use pmem::Medium;
 
-use super::arguments::{Options, integer, is};
-use super::failure::{Failure, Outcome};
-use super::{Context, Request};
+use crate::commands::arguments::{Options, integer, is};
+use crate::commands::failure::{Failure, Outcome};
+use crate::commands::{Context, Request};
 
 /// `EXPIRE key seconds [NX | XX | GT | LT]`
 pub fn expire<M: Medium>(context: &mut Context<'_, '_, M>, request: Request<'_>) -> Outcome {

@@ -13,11 +13,11 @@ pub use getkeys::{getkeys, getkeysandflags};
 pub use list::list;
 use pmem::Medium;
 
-use super::failure::Outcome;
-use super::table::Command;
-use super::{Context, Request};
 use crate::budget;
-use crate::resp::Reply;
+use crate::commands::failure::Outcome;
+use crate::commands::help::reply_help;
+use crate::commands::table::Command;
+use crate::commands::{Context, Request};
 
 /// `COMMAND`
 pub fn command<M: Medium + 'static>(context: &mut Context<'_, '_, M>, _: Request<'_>) -> Outcome {
@@ -98,18 +98,4 @@ pub fn help<M: Medium>(context: &mut Context<'_, '_, M>, _: Request<'_>) -> Outc
         ],
     );
     Ok(())
-}
-
-/// The reply of a container's `HELP`, in Redis's form: what can be asked, and what that does, in one line or more.
-pub fn reply_help(reply: &mut Reply<'_>, container: &str, subcommands: &[(&str, &str)]) {
-    let help = [("HELP", "Prints this help.")];
-    let start = reply.position();
-    let mut lines = 1;
-    reply.status(&format!("{container} <subcommand> [<arg> [value] [opt] ...]. Subcommands are:"));
-    for (name, text) in subcommands.iter().chain(&help) {
-        reply.status(name);
-        text.lines().for_each(|line| reply.status(&format!("    {line}")));
-        lines += 1 + text.lines().count();
-    }
-    reply.before(start, |reply| reply.array(lines));
 }

@@ -2,9 +2,9 @@
 
 use pmem::Medium;
 
-use super::arguments::{Options, integer, is};
-use super::failure::{Failure, Outcome, SYNTAX};
-use super::{Context, Request};
+use crate::commands::arguments::{Options, integer, is};
+use crate::commands::failure::{Failure, Outcome, SYNTAX};
+use crate::commands::{Context, Request};
 
 /// How an expiry is given.
 #[derive(Clone, Copy, PartialEq, Eq)]

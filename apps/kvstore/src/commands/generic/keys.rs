@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 
 use pmem::{Medium, Meta, Op};
 
-use super::arguments::{Options, is, small_integer};
-use super::failure::{Failure, NO_SUCH_DATABASE, NO_SUCH_KEY, Outcome, SYNTAX};
-use super::{Context, Request};
 use crate::budget;
+use crate::commands::arguments::{Options, is, small_integer};
+use crate::commands::failure::{Failure, NO_SUCH_DATABASE, NO_SUCH_KEY, Outcome, SYNTAX};
+use crate::commands::{Context, Request};
 
 /// Keys that `DEL` removes in one step.
 const REMOVED: usize = 4096;

@@ -2,11 +2,11 @@
 
 use pmem::Medium;
 
-use super::arguments::{Options, integer, is};
-use super::failure::{Failure, Outcome, SYNTAX};
-use super::task::Task;
-use super::{Context, Request};
 use crate::budget;
+use crate::commands::arguments::{Options, integer, is};
+use crate::commands::failure::{Failure, Outcome, SYNTAX};
+use crate::commands::task::Task;
+use crate::commands::{Context, Request};
 use crate::glob::{LONGEST, Pattern};
 use crate::memory::Memory;
 use crate::number;

@@ -10,8 +10,9 @@ pub use get::get;
 use knobs::Knob;
 use pmem::Medium;
 
-use super::failure::{Failure, Outcome, SYNTAX};
-use super::{Context, Request};
+use crate::commands::failure::{Failure, Outcome, SYNTAX};
+use crate::commands::help::reply_help;
+use crate::commands::{Context, Request};
 use crate::state::{Counters, State};
 
 /// `CONFIG SET parameter value [parameter value ...]`: all of it is done, or nothing.
@@ -94,7 +95,7 @@ pub fn rewrite<M: Medium>(_: &mut Context<'_, '_, M>, _: Request<'_>) -> Outcome
 
 /// `CONFIG HELP`
 pub fn help<M: Medium>(context: &mut Context<'_, '_, M>, _: Request<'_>) -> Outcome {
-    super::introspection::reply_help(
+    reply_help(
         &mut context.reply,
         "CONFIG",
         &[

@@ -12,9 +12,9 @@ pub use operation::bitop;
 use bitmap::BitRange;
 use pmem::Medium;
 
-use super::arguments::{integer, is};
-use super::failure::{Failure, Outcome, SYNTAX};
-use super::{Context, Request};
+use crate::commands::arguments::{integer, is};
+use crate::commands::failure::{Failure, Outcome, SYNTAX};
+use crate::commands::{Context, Request};
 use crate::number;
 
 /// How much of a value is looked at in one piece, in bytes.

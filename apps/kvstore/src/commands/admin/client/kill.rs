@@ -2,10 +2,10 @@
 
 use pmem::Medium;
 
-use super::super::arguments::{Options, is};
-use super::super::failure::{Failure, Outcome, SYNTAX};
-use super::super::{Context, Request};
 use super::is_of_type;
+use crate::commands::arguments::{Options, is};
+use crate::commands::failure::{Failure, Outcome, SYNTAX};
+use crate::commands::{Context, Request};
 use crate::number;
 use crate::session::{Closing, Session};
 

@@ -10,10 +10,10 @@ use std::fmt::Write;
 
 use pmem::{Medium, Stats};
 
-use super::arguments::is;
-use super::connection::REDIS_VERSION;
-use super::failure::Outcome;
-use super::{Context, Request};
+use crate::commands::arguments::is;
+use crate::commands::failure::Outcome;
+use crate::commands::version::REDIS_VERSION;
+use crate::commands::{Context, Request};
 use crate::state::State;
 use crate::usage;
 

@@ -2,11 +2,11 @@
 
 use pmem::Medium;
 
-use super::super::arguments::is;
-use super::super::failure::{Failure, Outcome, REPLY_TOO_LONG, SYNTAX};
-use super::super::{Context, Request};
 use super::is_of_type;
 use crate::budget;
+use crate::commands::arguments::is;
+use crate::commands::failure::{Failure, Outcome, REPLY_TOO_LONG, SYNTAX};
+use crate::commands::{Context, Request};
 use crate::memory::Charge;
 use crate::number;
 use crate::resp::Protocol;

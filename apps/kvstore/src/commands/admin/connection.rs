@@ -2,14 +2,13 @@
 
 use pmem::Medium;
 
-use super::arguments::{Options, integer, is, small_integer};
-use super::failure::{Failure, NO_SUCH_DATABASE, Outcome};
-use super::{Context, Request, client};
+use super::client;
+use crate::commands::arguments::{Options, integer, is, small_integer};
+use crate::commands::failure::{Failure, NO_SUCH_DATABASE, Outcome};
+use crate::commands::version::REDIS_VERSION;
+use crate::commands::{Context, Request};
 use crate::resp::Protocol;
 use crate::session::{Closing, Hearing, Multi};
-
-/// The version of Redis whose commands, semantics and words these are.
-pub const REDIS_VERSION: &str = "7.0.15";
 
 /// `PING [message]`
 pub fn ping<M: Medium>(context: &mut Context<'_, '_, M>, request: Request<'_>) -> Outcome {
@@ -64,7 +63,7 @@ pub fn auth<M: Medium>(context: &mut Context<'_, '_, M>, request: Request<'_>) -
     match request.len() {
         2 => return Err(NO_PASSWORD),
         3 => check_user(request.get(1))?,
-        _ => return Err(super::failure::SYNTAX),
+        _ => return Err(crate::commands::failure::SYNTAX),
     }
     context.reply.ok();
     Ok(())

@@ -2,9 +2,9 @@
 
 use pmem::Medium;
 
-use super::arguments::is;
-use super::failure::{Failure, Outcome, SYNTAX};
-use super::{Context, Request};
+use crate::commands::arguments::is;
+use crate::commands::failure::{Failure, Outcome, SYNTAX};
+use crate::commands::{Context, Request};
 use crate::session::Closing;
 
 /// `TIME`
