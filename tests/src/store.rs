@@ -88,8 +88,7 @@ impl Store {
     pub fn try_start(options: MachineOptions) -> io::Result<Self> {
         let program = options.image.clone();
         let machine = Machine::start(options, None).map_err(|error| io::Error::other(format!("{error:#}")))?;
-        let is_ready = |line: &str| line.starts_with(&format!("kvstore: ready on port {PORT} (")).then_some(());
-        if machine.console().wait_for_line(PATIENCE, is_ready).is_none() {
+        if !becomes_ready(&machine) {
             let printed = machine.console().lines().join("\n");
             return Err(io::Error::other(format!("the store does not get ready:\n{printed}")));
         }
@@ -137,5 +136,25 @@ impl Store {
     /// Waits for the end.
     pub fn wait(self) -> Outcome {
         outcome(&self.machine, &self.program)
+    }
+}
+
+/// Waits until the store is ready. One that recovers a large pool tells how far it is; as long as it does, it is waited
+/// for.
+fn becomes_ready(machine: &Machine) -> bool {
+    let mut told = 0;
+    loop {
+        let mut reports = 0;
+        let news = machine.console().wait_for_line(PATIENCE, |line| {
+            if line.starts_with("kvstore: recovering: ") {
+                reports += 1;
+                return (reports > told).then_some(false);
+            }
+            line.starts_with(&format!("kvstore: ready on port {PORT} (")).then_some(true)
+        });
+        match news {
+            Some(false) => told += 1,
+            ready => return ready.is_some(),
+        }
     }
 }
