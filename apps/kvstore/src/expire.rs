@@ -1,18 +1,15 @@
 //! The active expiry: removing expired keys that nobody asks for.
 //!
-//! The pool keeps no order by expiry. So the whole key space is walked, some keys per step, but only when something is
-//! known to be due: every pass notes the earliest expiry that it leaves behind, and every write lowers that.
-//!
-//! As in Redis, a step goes on while much of what it looks at has expired, and all steps together take a quarter of the
-//! time at most. A write that finds the pool full does not wait for that: dead keys go first.
+//! When a step is due says [`crate::schedule`]. As in Redis, a step goes on while much of what it looks at has expired,
+//! and all steps together take a quarter of the time at most. A write that finds the pool full does not wait for that:
+//! dead keys go first.
 
 use pmem::{Medium, Turn};
 
 use crate::budget::{self, Budget};
 use crate::clock::Monotonic;
-use crate::commands::Failure;
 use crate::log;
-use crate::state::State;
+use crate::state::{State, is_fatal};
 
 /// Milliseconds between two steps of a pass that finds little.
 const STEP_MS: u64 = 100;
@@ -24,63 +21,6 @@ const NOTED: usize = 1 << 20;
 const ACCEPTABLE: usize = 10;
 /// A step is not followed by another before so many times its own length are over: a quarter of the time is theirs.
 const SHARE: u32 = 4;
-
-/// When there is something to do, and how far it has come.
-#[derive(Debug)]
-pub struct Schedule {
-    /// Where the pass stands; 0 between passes.
-    cursor: u64,
-    /// The earliest expiry that is known, in Unix milliseconds.
-    earliest: Option<u64>,
-    /// The same, of what the current pass has left behind so far.
-    seen: Option<u64>,
-    /// Keys with an expiry that the current pass has met.
-    counted: u64,
-    /// Keys with an expiry that the last pass met.
-    pub with_expiry: u64,
-    /// When the next step may be made, in Unix milliseconds.
-    next_step: u64,
-}
-
-impl Default for Schedule {
-    /// Nothing is known of the pool yet: a pass is due.
-    fn default() -> Self {
-        Self { cursor: 0, earliest: Some(0), seen: None, counted: 0, with_expiry: 0, next_step: 0 }
-    }
-}
-
-impl Schedule {
-    /// A key has been stored that expires at this time, in Unix milliseconds, if at all.
-    pub fn expect(&mut self, expires_at_ms: Option<u64>) {
-        self.earliest = earlier(self.earliest, expires_at_ms);
-        self.seen = earlier(self.seen, expires_at_ms);
-    }
-
-    /// The pool had no key with an expiry when the turn began: no pass is needed to know it.
-    fn trust_what_was_stored_since(&mut self) {
-        if self.cursor == 0 && self.earliest == Some(0) {
-            self.earliest = self.seen;
-        }
-    }
-
-    /// When there will be something to do, in Unix milliseconds.
-    pub fn due(&self) -> Option<u64> {
-        match self.cursor {
-            // A key is alive in its last millisecond.
-            0 => self.earliest.map(|earliest| earliest.saturating_add(1).max(self.next_step)),
-            _ => Some(self.next_step),
-        }
-    }
-
-    /// Whether there may be keys that have expired by now.
-    pub fn may_find(&self, now_ms: u64) -> bool {
-        self.cursor != 0 || self.earliest.is_some_and(|earliest| earliest < now_ms)
-    }
-}
-
-fn earlier(a: Option<u64>, b: Option<u64>) -> Option<u64> {
-    a.into_iter().chain(b).min()
-}
 
 /// Makes one step, if one is due: removes what has expired among the next keys. A pass that fails is given up until
 /// another key with an expiry is stored.
@@ -95,7 +35,7 @@ pub fn step<M: Medium>(turn: &mut Turn<'_, M>, state: &mut State, clock: Monoton
     match advance(turn, state, &mut Budget::new(clock, turn.moved()).share(), false) {
         Ok(found_many) => {
             let wait = (clock().saturating_sub(began) * SHARE).as_millis() as u64;
-            state.expiry.next_step = state.now_ms + if found_many { wait } else { wait.max(STEP_MS) };
+            state.expiry.rest_until(state.now_ms + if found_many { wait } else { wait.max(STEP_MS) });
         }
         Err(error) => give_up(state, error),
     }
@@ -111,8 +51,8 @@ pub fn make_room<M: Medium>(turn: &mut Turn<'_, M>, state: &mut State, budget: &
 /// A pass has failed.
 fn give_up(state: &mut State, error: pmem::Error) {
     log::warn(format_args!("the search for expired keys failed: {error}"));
-    state.turn_failed |= Failure::from(error).is_fatal();
-    state.expiry = Schedule { earliest: None, with_expiry: state.expiry.with_expiry, ..Schedule::default() };
+    state.turn_failed |= is_fatal(&error);
+    state.expiry.give_up();
 }
 
 /// Goes on with the pass: while it finds much or nothing that could expire, or in any case if it is to be `thorough`.
@@ -175,30 +115,29 @@ fn slice<M: Medium>(turn: &mut Turn<'_, M>, state: &mut State) -> Result<Slice, 
     let now = state.now_ms;
     let schedule = &mut state.expiry;
     let (mut with_expiry, mut alive, mut dead) = (0, 0, Dead::default());
-    let next = turn.scan(schedule.cursor, SLICE, |key, meta| {
+    let next = turn.scan(schedule.cursor(), SLICE, |key, meta| {
         let Some(at) = meta.expires_at_ms else { return };
         with_expiry += 1;
         if at < now {
             dead.note(key);
         } else {
             alive += 1;
-            schedule.seen = earlier(schedule.seen, Some(at));
+            schedule.leave(at);
         }
     })?;
-    let is_last = next == 0 && !dead.left_some;
     // What was left out is met again: the next step looks at the same keys, less those that go now.
     if !dead.left_some {
-        schedule.cursor = next;
-        schedule.counted += alive;
-    }
-    if is_last {
-        schedule.earliest = schedule.seen.take();
-        schedule.with_expiry = std::mem::take(&mut schedule.counted);
+        schedule.advance(next, alive);
     }
     for key in &dead.keys {
         state.counters.expired += u64::from(turn.remove(key)?);
     }
-    Ok(Slice { with_expiry, expired: dead.keys.len(), left_some: dead.left_some, is_last })
+    Ok(Slice {
+        with_expiry,
+        expired: dead.keys.len(),
+        left_some: dead.left_some,
+        is_last: next == 0 && !dead.left_some,
+    })
 }
 
 #[cfg(test)]

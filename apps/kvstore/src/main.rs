@@ -11,12 +11,8 @@
 //! commands: what Redis means
 //! expire
 //! state, session
-//! store, resp, budget, glob: the pool's opening; requests and replies; …
+//! store, resp, budget, glob, schedule: the pool's opening; requests and replies; …
 //! clock, division, latency, log, memory, number, options, recovery, scrub, settings, slowlog, statistics, usage
-//!
-//! expire -> commands: asks whether a failure is the pool's end
-//! state -> expire: has the plan of expiry
-//! statistics -> state: counts the state's counters
 //! ```
 #![forbid(unsafe_code)]
 #![deny(clippy::print_stdout, clippy::print_stderr, reason = "they panic when nobody reads: say it by `log`")]
@@ -34,6 +30,7 @@ mod number;
 mod options;
 mod recovery;
 mod resp;
+mod schedule;
 mod scrub;
 mod server;
 mod session;

@@ -2,14 +2,14 @@
 
 use pmem::Meta;
 
-use crate::expire::Schedule;
 use crate::latency::Latency;
 use crate::memory::{Charge, Memory, NoMemory};
 use crate::resp::Limits;
+use crate::schedule::Schedule;
 use crate::scrub::Scrub;
 use crate::settings::Settings;
 use crate::slowlog::SlowLog;
-use crate::statistics::Statistics;
+use crate::statistics::{Counters, Statistics};
 
 /// Bounds on what clients may cost, in bytes unless it says otherwise.
 #[derive(Clone, Copy, Debug)]
@@ -64,47 +64,6 @@ pub struct Facts {
     pub run_id: String,
     /// When the server started, in Unix milliseconds.
     pub started_ms: u64,
-}
-
-/// Counts since the server started or `CONFIG RESETSTAT`.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Counters {
-    /// Connections accepted.
-    pub connections: u64,
-    /// Connections refused because there were too many.
-    pub rejected: u64,
-    /// Clients closed because all together held too much memory.
-    pub evicted: u64,
-    /// Requests executed.
-    pub commands: u64,
-    /// Error replies.
-    pub errors: u64,
-    /// Bytes received.
-    pub input_bytes: u64,
-    /// Bytes sent.
-    pub output_bytes: u64,
-    /// Keys removed because they had expired.
-    pub expired: u64,
-    /// Keys that a reading command found.
-    pub hits: u64,
-    /// Keys that a reading command did not find.
-    pub misses: u64,
-}
-
-impl Counters {
-    /// A command has not been executed after all: it is counted again if it begins again.
-    pub fn uncount_command(&mut self) {
-        // Statistics that were reset meanwhile no longer have it.
-        self.commands = self.commands.saturating_sub(1);
-    }
-
-    /// Counts a reading command's look at a key.
-    pub fn looked(&mut self, found: bool) {
-        match found {
-            true => self.hits += 1,
-            false => self.misses += 1,
-        }
-    }
 }
 
 /// The server's state.
@@ -235,4 +194,11 @@ impl State {
         self.seed ^= self.seed >> 27;
         self.seed.wrapping_mul(0x2545_f491_4f6c_dd1d)
     }
+}
+
+/// Whether nothing of a turn may be acknowledged in which the pool has answered with this error: it is not about one
+/// request or one key only.
+pub fn is_fatal(error: &pmem::Error) -> bool {
+    use pmem::Error::{Damaged, Full, IndexFull, NoMemory, TooLarge};
+    !matches!(error, Full | IndexFull | NoMemory { .. } | TooLarge { .. } | Damaged { .. })
 }

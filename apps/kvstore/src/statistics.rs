@@ -3,7 +3,46 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::state::Counters;
+/// Counts since the server started or `CONFIG RESETSTAT`.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Counters {
+    /// Connections accepted.
+    pub connections: u64,
+    /// Connections refused because there were too many.
+    pub rejected: u64,
+    /// Clients closed because all together held too much memory.
+    pub evicted: u64,
+    /// Requests executed.
+    pub commands: u64,
+    /// Error replies.
+    pub errors: u64,
+    /// Bytes received.
+    pub input_bytes: u64,
+    /// Bytes sent.
+    pub output_bytes: u64,
+    /// Keys removed because they had expired.
+    pub expired: u64,
+    /// Keys that a reading command found.
+    pub hits: u64,
+    /// Keys that a reading command did not find.
+    pub misses: u64,
+}
+
+impl Counters {
+    /// A command has not been executed after all: it is counted again if it begins again.
+    pub fn uncount_command(&mut self) {
+        // Statistics that were reset meanwhile no longer have it.
+        self.commands = self.commands.saturating_sub(1);
+    }
+
+    /// Counts a reading command's look at a key.
+    pub fn looked(&mut self, found: bool) {
+        match found {
+            true => self.hits += 1,
+            false => self.misses += 1,
+        }
+    }
+}
 
 /// What was counted of one command.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]

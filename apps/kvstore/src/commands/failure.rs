@@ -5,6 +5,7 @@ use std::collections::TryReserveError;
 
 use crate::memory::NoMemory;
 use crate::resp::Reply;
+use crate::state::is_fatal;
 
 /// The result of a command that writes its own reply.
 pub type Outcome = Result<(), Failure>;
@@ -127,9 +128,8 @@ impl From<pmem::Error> for Failure {
         match error {
             pmem::Error::Full | pmem::Error::IndexFull | pmem::Error::NoMemory { .. } => FULL,
             pmem::Error::TooLarge { what: "a value", .. } => TOO_LONG,
-            // About this request or this key only.
-            pmem::Error::TooLarge { .. } | pmem::Error::Damaged { .. } => Self::owned(format!("ERR {error}")),
-            _ => Self { fatal: true, ..Self::owned(format!("ERR the pool failed: {error}")) },
+            error if is_fatal(&error) => Self { fatal: true, ..Self::owned(format!("ERR the pool failed: {error}")) },
+            error => Self::owned(format!("ERR {error}")),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! What clients get when there is no memory: a whole reply or an error, and what was refused did not happen.
 
 use crate::memory::Charge;
-use crate::state::Counters;
+use crate::statistics::Counters;
 use crate::testing::Harness;
 
 /// A request with these arguments.

@@ -11,7 +11,8 @@ use super::slab::Rest;
 use crate::memory::NoMemory;
 use crate::resp::KEEP;
 use crate::session::{Closing, Others, Session};
-use crate::state::{ClientLimits, Counters};
+use crate::state::ClientLimits;
+use crate::statistics::Counters;
 
 /// Most bytes read from one connection in one round.
 const READ: usize = 256 * 1024;

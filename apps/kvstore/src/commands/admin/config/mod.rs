@@ -13,7 +13,8 @@ use pmem::Medium;
 use crate::commands::failure::{Failure, Outcome, SYNTAX};
 use crate::commands::help::reply_help;
 use crate::commands::{Context, Request};
-use crate::state::{Counters, State};
+use crate::state::State;
+use crate::statistics::Counters;
 
 /// `CONFIG SET parameter value [parameter value ...]`: all of it is done, or nothing.
 pub fn set<M: Medium>(context: &mut Context<'_, '_, M>, request: Request<'_>) -> Outcome {
