@@ -14,7 +14,7 @@
 //! start: puts everything together
 //! cmdline, power
 //! net, fs, dax: sockets; files; devices, grants, keys
-//! fatal: reports of faults
+//! report: what is said of a fault, and before the machine stops
 //! drivers, io: ACPI, NFIT, PCI, virtio, RTC; readiness
 //! task: threads, wait queues, timers
 //! trace
@@ -22,33 +22,31 @@
 //! console
 //! mm: frames, mappings, heap
 //! sync
+//! halt: the end of the machine
 //! time
 //! arch: the machine, and the only inline assembly
 //! keys, paging, units: values only
 //!
 //! arch -> console: says which CPUs have not come
 //! arch -> dax: page faults and unreadable memory come to it, and a CPU has its record of grants
-//! arch -> fatal: an exception ends the machine
+//! arch -> halt: another CPU that fails stops this one
 //! arch -> mm: maps device registers, and makes guarded stacks
+//! arch -> report: an exception ends the machine
 //! arch -> start: the first function that the boot code calls
 //! arch -> sync: locks, and a CPU has the record of those that it holds
 //! arch -> task: a CPU has its thread, and an interrupt preempts it
 //! arch -> time: waits for CPUs
 //! arch -> trace: traps are traced
 //! console -> task: flushes by a timer
-//! fatal -> cmdline: reports as the options say
-//! fatal -> dax: names rights in reports
-//! mm -> dax: devices' ranges are kept
-//! mm -> fatal: refuses the boot
 //! net -> cmdline: the options of addresses are the parser's types
-//! sync -> fatal: ends the machine at a lock out of order
+//! report -> cmdline: reports as the options say
+//! report -> dax: names rights in reports
 //! sync -> task: who holds which sleeping lock
 //! task -> dax: a thread has its record of grants
-//! task -> fatal: the status of a thread that was ended
 //! task -> net: says who waits for the network
 //! task -> start: the main thread's end is the program's
 //! trace -> task: events name the thread
-//! largest circle: 56 files
+//! largest circle: 57 files
 //! ```
 //! Logic that needs no machine (parsers, allocators, page-table arithmetic, the socket layer) is compiled on the host
 //! too and tested there by `cargo test -p libos`.
@@ -70,9 +68,9 @@ pub mod cmdline;
 pub mod console;
 pub mod dax;
 pub mod drivers;
-#[cfg(target_os = "hermit")]
-pub mod fatal;
 pub mod fs;
+#[cfg(target_os = "hermit")]
+mod halt;
 pub mod io;
 pub mod keys;
 pub mod mm;
@@ -80,6 +78,8 @@ pub mod net;
 pub mod paging;
 #[cfg(target_os = "hermit")]
 pub mod power;
+#[cfg(target_os = "hermit")]
+pub mod report;
 pub mod sync;
 pub mod task;
 #[cfg(target_os = "hermit")]

@@ -14,10 +14,10 @@ use crate::arch::{cpu, interrupts, key_rights};
 use crate::dax::{self, PmemRange};
 use crate::drivers::acpi::{self, AcpiInfo};
 use crate::drivers::{ivshmem, nfit, pci, power, rtc};
-use crate::fatal::refuse;
 use crate::keys::{Protection, ProtectionChoice};
+use crate::report::refuse;
 use crate::sync::Once;
-use crate::{arch, boot, cmdline, console, fs, kprintln, mm, net, task, time, units};
+use crate::{arch, boot, cmdline, console, fs, halt, kprintln, mm, net, report, task, time, units};
 
 /// The size of the main thread's stack, in bytes.
 const MAIN_STACK: usize = 4 << 20;
@@ -46,11 +46,15 @@ pub(crate) extern "C" fn start(start_info: u64) -> ! {
     unsafe { arch::init_traps() };
     boot::reached_at("firmware", entered);
     console::init();
+    halt::set_reporter(report::stop);
     if let Some(feature) = cpu::missing_feature() {
         refuse(format_args!("this CPU lacks {feature}; under QEMU, choose one that has it, such as -cpu max"));
     }
     // SAFETY: no feature is missing.
     unsafe { cpu::enable_features() };
+    if !cpu::obeys_write_protection() {
+        refuse(format_args!("CR0.WP is clear, so protection keys would not stop writes"));
+    }
 
     // SAFETY: the loader handed the address over; the boot mapping covers the first GiB, where it lies.
     let Some(info) = (unsafe { StartInfo::at(start_info) }) else {
@@ -72,7 +76,9 @@ pub(crate) extern "C" fn start(start_info: u64) -> ! {
     let mode =
         arch::paging::mode(cmdline::paging(command_line)).unwrap_or_else(|error| refuse(format_args!("{error}")));
     // SAFETY: the loader's map says what is RAM; what the start info occupies is kept out.
-    unsafe { mm::init(info.ram(), &info.occupied(), mode) };
+    if let Err(error) = unsafe { mm::init(info.ram(), &info.occupied(), mode) } {
+        refuse(format_args!("{error}"));
+    }
     let largest = units::Bytes(if mode.gibibyte_pages { mm::layout::GIB } else { 2 << 20 });
     kprintln!("holdfast: {}, pages of up to {largest}", mode.levels);
     boot::reached("memory");
@@ -81,12 +87,14 @@ pub(crate) extern "C" fn start(start_info: u64) -> ! {
         refuse(format_args!("{error}"));
     }
     // The start info lies low in memory, which is not mapped any more; its text is needed once more.
-    mm::map_firmware(command_line.as_ptr().addr() as u64, command_line.len());
+    if let Err(error) = mm::map_firmware(command_line.as_ptr().addr() as u64, command_line.len()) {
+        refuse(format_args!("the command line: {error}"));
+    }
     let options = cmdline::init(command_line).unwrap_or_else(|error| refuse(format_args!("{error}")));
     console::hold_beginnings();
     let protection = close_keys(options.protection);
     dax::set_fault_policy(options.fault_policy);
-    arch::init_interrupts();
+    arch::init_interrupts().unwrap_or_else(|error| refuse(format_args!("{error}")));
     ivshmem::find_trace_region();
     boot::reached("cpu");
     let acpi = find_devices(rsdp, protection);
@@ -113,7 +121,8 @@ fn close_keys(choice: ProtectionChoice) -> Protection {
 fn find_devices(rsdp: Option<u64>, protection: Protection) -> AcpiInfo {
     let acpi = acpi::init(rsdp).unwrap_or_else(|error| refuse(format_args!("{error}")));
     for io_apic in &acpi.io_apics {
-        interrupts::add_io_apic(io_apic.address, io_apic.gsi_base);
+        interrupts::add_io_apic(io_apic.address, io_apic.gsi_base)
+            .unwrap_or_else(|error| refuse(format_args!("{error}")));
     }
     if let Err(error) = rtc::init(acpi.fadt.century) {
         kprintln!("holdfast: {error}; the wall clock starts in 1970");

@@ -3,8 +3,8 @@
 use core::slice;
 
 use super::errno::{Errno, result};
-use crate::arch::entropy;
-use crate::{fatal, start};
+use crate::drivers::entropy;
+use crate::{report, start};
 
 /// Ends the program and the machine with this status.
 #[unsafe(no_mangle)]
@@ -15,7 +15,7 @@ extern "C" fn sys_exit(status: i32) -> ! {
 /// Ends the program after a failure that it has reported.
 #[unsafe(no_mangle)]
 extern "C" fn sys_abort() -> ! {
-    fatal::abort()
+    report::abort()
 }
 
 /// The number of the only process.

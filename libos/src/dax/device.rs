@@ -193,11 +193,6 @@ pub(crate) fn is_device_address(address: u64) -> bool {
     devices().iter().any(|device| device.address_range().contains(&address))
 }
 
-/// Whether any byte of this physical range is a device's.
-pub(crate) fn overlaps(range: &Range<u64>) -> bool {
-    devices().iter().any(|device| device.physical.start < range.end && range.start < device.physical.end)
-}
-
 impl fmt::Display for Device {
     /// The line with which the boot names the device.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -3,6 +3,7 @@
 use core::fmt;
 use core::sync::atomic::{AtomicU64, Ordering};
 
+use libos_contract::exit::{FATAL_EXCEPTION, PROTECTION_FAULT};
 use x86_64::structures::idt::PageFaultErrorCode;
 
 use super::device::{Device, devices};
@@ -14,7 +15,7 @@ use crate::arch::single_step::CannotStep;
 use crate::arch::trap::{self, TrapFrame};
 use crate::arch::{access, single_step};
 use crate::keys::{Access, FaultPolicy};
-use crate::{fatal, mm, task};
+use crate::{mm, report, task};
 
 /// Decides about a page fault at `address` (CR2).
 pub(crate) fn page_fault(frame: &mut TrapFrame, address: u64) {
@@ -37,7 +38,7 @@ pub(crate) fn page_fault(frame: &mut TrapFrame, address: u64) {
     }
     if let Some(overflow) = task::current_ref().and_then(|thread| thread.overflow(address)) {
         let (size, below) = (overflow.size, overflow.below);
-        fatal::overflow(
+        report::overflow(
             frame,
             format_args!("stack overflow: {access} of {address:#018x}, {below} below the thread's stack of {size}"),
             overflow.advice(),
@@ -48,7 +49,7 @@ pub(crate) fn page_fault(frame: &mut TrapFrame, address: u64) {
     } else {
         "nothing is mapped there"
     };
-    fatal::fault(fatal::FATAL_EXCEPTION, frame, format_args!("#PF page fault: {access} of {address:#018x}, {reason}"))
+    report::fault(FATAL_EXCEPTION, frame, format_args!("#PF page fault: {access} of {address:#018x}, {reason}"))
 }
 
 fn access_name(code: PageFaultErrorCode) -> &'static str {
@@ -169,9 +170,9 @@ impl fmt::Display for Stray {
 impl Stray {
     fn stop(&self, frame: &TrapFrame, reason: Option<&dyn fmt::Display>) -> ! {
         match reason {
-            None => fatal::fault(fatal::PROTECTION_FAULT, frame, format_args!("{self}: machine stopped")),
+            None => report::fault(PROTECTION_FAULT, frame, format_args!("{self}: machine stopped")),
             Some(reason) => {
-                fatal::fault(fatal::PROTECTION_FAULT, frame, format_args!("{self}: machine stopped, since {reason}"))
+                report::fault(PROTECTION_FAULT, frame, format_args!("{self}: machine stopped, since {reason}"))
             }
         }
     }
@@ -180,7 +181,7 @@ impl Stray {
         let possible = if frame.is_thread() { task::may_end(frame.rsp) } else { Err(task::CannotEnd::NotAThread) };
         match possible {
             Ok(()) => {
-                fatal::report(frame, format_args!("{self}: thread ended"));
+                report::report(frame, format_args!("{self}: thread ended"));
                 frame.divert(task::end_astray);
             }
             Err(reason) => self.stop(frame, Some(&reason)),
@@ -196,7 +197,7 @@ impl Stray {
             self.stop(frame, Some(&"the stack pointer is in persistent memory, where every trap would store"));
         }
         if first_report_for(frame.rip) {
-            fatal::report(frame, format_args!("{self}: let through once, reported once for this place in the code"));
+            report::report(frame, format_args!("{self}: let through once, reported once for this place in the code"));
         }
         let Some(key) = self.device.protection_key() else { return };
         let enter = || record::enter_section_of(key.number());

@@ -119,6 +119,7 @@ pub(crate) fn register(
         }
         all.push(Device::new(format!("pmem{index}"), index, physical, protection, read_only, flushes_caches));
     }
+    mm::set_persistent(all.iter().map(Device::physical_range).collect());
     let all = DEVICES.call_once(|| all);
     for (index, device) in all.iter().enumerate() {
         crate::trace::name_device(index, device.name());

@@ -33,9 +33,9 @@ mod write_protect;
 pub use audit::audit;
 pub use audit::{Audit, AuditError, Region, check, check_registers};
 #[cfg(target_os = "hermit")]
-pub use device::{Device, DeviceGone, devices};
+pub(crate) use device::is_device_address;
 #[cfg(target_os = "hermit")]
-pub(crate) use device::{is_device_address, overlaps};
+pub use device::{Device, DeviceGone, devices};
 #[cfg(target_os = "hermit")]
 pub use fault::fault_count;
 #[cfg(target_os = "hermit")]

@@ -29,13 +29,21 @@ fn begin(bar: &pci::Bar) -> bool {
     if !trace::fits(length) {
         return false;
     }
-    // SAFETY: the region is mapped with this length, for ever, and is nobody else's.
-    match unsafe { trace::begin(map_mmio(bar.address, length), length) } {
-        Some(capacity) => kprintln!("holdfast: traced: the last {capacity} events of each CPU"),
-        None => {
-            kprintln!("holdfast: the shared memory at {:#x} is no region for a trace; it is left alone", bar.address);
+    let region = match map_mmio(bar.address, length) {
+        Ok(region) => region,
+        Err(error) => {
+            kprintln!("holdfast: no trace: {error}");
             return false;
         }
+    };
+    // SAFETY: the region is mapped with this length, for ever, and has room.
+    let capacity = unsafe { trace::begin(region, length) };
+    match capacity {
+        Some(capacity) => kprintln!("holdfast: traced: the last {capacity} events of each CPU"),
+        None => {
+            let address = bar.address;
+            kprintln!("holdfast: the shared memory at {address:#x} is no region for a trace; it is left alone");
+        }
     }
-    true
+    capacity.is_some()
 }

@@ -6,6 +6,8 @@
 
 pub mod acpi;
 #[cfg(target_os = "hermit")]
+pub mod entropy;
+#[cfg(target_os = "hermit")]
 pub mod ivshmem;
 pub mod nfit;
 pub mod pci;

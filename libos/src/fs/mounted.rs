@@ -4,7 +4,7 @@ use core::fmt;
 
 use super::archive::{ArchiveError, entries};
 use super::{Error, Tree};
-use crate::arch::entropy;
+use crate::drivers::entropy;
 use crate::sync::class;
 use crate::task::Mutex;
 use crate::{mm, time};

@@ -22,7 +22,7 @@ mod space;
 mod stack;
 
 #[cfg(target_os = "hermit")]
-pub use device_memory::{DmaRegion, allocate_dma, map_firmware, map_mmio};
+pub use device_memory::{DeviceMapError, DmaRegion, allocate_dma, map_firmware, map_mmio};
 #[cfg(target_os = "hermit")]
 pub use heap::available_bytes;
 #[cfg(target_os = "hermit")]
@@ -31,7 +31,7 @@ pub use ram::free_bytes;
 pub use space::translate;
 #[cfg(target_os = "hermit")]
 pub(crate) use {
-    device_memory::loaded,
+    device_memory::{loaded, set_persistent},
     heap::{HEAP, account as heap_account},
     ram::ram_ranges,
     space::{is_mapped, map_pmem, mode, pmem_window, protect, table_bytes, unmap_pmem, with_leaves, with_low_page},
@@ -68,8 +68,28 @@ pub(crate) unsafe fn init(
     usable: impl Iterator<Item = Range<u64>>,
     reserved: &[Range<u64>],
     mode: crate::paging::Mode,
-) {
+) -> Result<(), InitError> {
     // SAFETY: the caller promises just this.
-    unsafe { ram::init(usable, reserved) };
-    space::init(mode);
+    unsafe { ram::init(usable, reserved)? };
+    space::init(mode).map_err(InitError::Map)
+}
+
+/// Why memory cannot be managed.
+#[cfg(target_os = "hermit")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum InitError {
+    /// There is no place for the list of who uses which frame.
+    NoRoom,
+    /// The page tables cannot be made.
+    Map(page_table::MapError),
+}
+
+#[cfg(target_os = "hermit")]
+impl core::fmt::Display for InitError {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self {
+            Self::NoRoom => f.write_str("no RAM after the image for the bitmap of frames"),
+            Self::Map(error) => write!(f, "cannot map memory: {error}"),
+        }
+    }
 }

@@ -6,6 +6,7 @@ use core::sync::atomic::{AtomicU64, Ordering};
 
 use spin::Once;
 
+use super::InitError;
 use super::frames::FrameBitmap;
 use super::layout::{IDENTITY_END, PAGE, image};
 use crate::sync::{IrqLock, class};
@@ -34,7 +35,7 @@ static FRAMES: IrqLock<Option<FrameBitmap<'static>>, class::Frames> = IrqLock::n
 ///
 /// # Safety
 /// `usable` is RAM that nobody else uses, apart from the image itself and `reserved`. Called once, on the boot mapping.
-pub(super) unsafe fn init(usable: impl Iterator<Item = Range<u64>>, reserved: &[Range<u64>]) {
+pub(super) unsafe fn init(usable: impl Iterator<Item = Range<u64>>, reserved: &[Range<u64>]) -> Result<(), InitError> {
     let mut ranges = [const { 0..0 }; MAX_RANGES];
     let mut count = 0;
     for range in usable {
@@ -59,10 +60,7 @@ pub(super) unsafe fn init(usable: impl Iterator<Item = Range<u64>>, reserved: &[
         let in_range = |range: &Range<u64>| range.start <= place.start && place.end <= range.end.min(BOOT_MAPPING_END);
         ranges.iter().any(in_range) && reserved.iter().all(|range| !overlap(range, &place))
     };
-    let place = starts.filter(is_free).min();
-    let Some(place) = place else {
-        crate::fatal::fatal!(crate::fatal::BOOT_REFUSED, "no RAM after the image for the bitmap of frames");
-    };
+    let place = starts.filter(is_free).min().ok_or(InitError::NoRoom)?;
     let bitmap = place..place + length;
     // SAFETY: the range is RAM that `init`'s caller gives us, behind the image, mapped by the boot mapping, aligned to
     // a page; it is reserved below, so nobody else gets it.
@@ -76,6 +74,7 @@ pub(super) unsafe fn init(usable: impl Iterator<Item = Range<u64>>, reserved: &[
     }
     KEPT.store((frames.free() * PAGE / KEPT_SHARE).clamp(LEAST_KEPT, MOST_KEPT), Ordering::Relaxed);
     *FRAMES.lock() = Some(frames);
+    Ok(())
 }
 
 fn overlap(a: &Range<u64>, b: &Range<u64>) -> bool {

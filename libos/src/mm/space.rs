@@ -68,30 +68,23 @@ static SPACE: IrqLock<Option<AddressSpace<FrameTables>>, class::Space> = IrqLock
 static LOADED: Once<(Mode, u64)> = Once::new();
 
 /// Maps the image and all RAM, each page with its own attributes, and loads the tables.
-pub(super) fn init(mode: Mode) {
-    let build = || {
-        let mut space = AddressSpace::new(FrameTables { spare: 0 }, mode)?;
-        let image = image();
-        space.map_pieces(image.start, &sections().map(Section::piece))?;
-        for range in ram_ranges() {
-            for part in [range.start..range.end.min(image.start), range.start.max(image.end)..range.end] {
-                if part.start < part.end {
-                    space.map(part.clone(), part.start, Attributes::DATA)?;
-                }
+pub(super) fn init(mode: Mode) -> Result<(), MapError> {
+    let mut space = AddressSpace::new(FrameTables { spare: 0 }, mode)?;
+    let image = image();
+    space.map_pieces(image.start, &sections().map(Section::piece))?;
+    for range in ram_ranges() {
+        for part in [range.start..range.end.min(image.start), range.start.max(image.end)..range.end] {
+            if part.start < part.end {
+                space.map(part.clone(), part.start, Attributes::DATA)?;
             }
         }
-        Ok::<_, MapError>(space)
-    };
-    match build() {
-        Ok(space) => {
-            // SAFETY: the tables have this mode and map the running code, its data and its stack where they are now;
-            // they lie below 1 GiB, since the boot mapping reaches no further.
-            unsafe { arch::paging::load(space.root(), mode.levels) };
-            LOADED.call_once(|| (mode, space.root()));
-            *SPACE.lock() = Some(space);
-        }
-        Err(error) => crate::fatal::fatal!(crate::fatal::BOOT_REFUSED, "cannot map memory: {error}"),
     }
+    // SAFETY: the tables have this mode and map the running code, its data and its stack where they are now; they lie
+    // below 1 GiB, since the boot mapping reaches no further.
+    unsafe { arch::paging::load(space.root(), mode.levels) };
+    LOADED.call_once(|| (mode, space.root()));
+    *SPACE.lock() = Some(space);
+    Ok(())
 }
 
 fn with_space<R>(f: impl FnOnce(&mut AddressSpace<FrameTables>) -> R) -> R {

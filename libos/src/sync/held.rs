@@ -179,14 +179,16 @@ fn might_sleep_at(place: &'static Location<'static>) {
 mod context {
     use core::fmt;
 
+    use libos_contract::exit::PANIC;
+
     use super::{Context, Held};
     use crate::arch::{interrupts, percpu, trap};
-    use crate::{fatal, task};
+    use crate::{halt, task};
 
     /// Calls `check` in a build with debug assertions, once there are threads and as long as nothing has failed.
     #[inline]
     pub(super) fn with(check: impl FnOnce(&Context<'_>)) {
-        if cfg!(debug_assertions) && task::current_ref().is_some() && !fatal::is_failing() {
+        if cfg!(debug_assertions) && task::current_ref().is_some() && !halt::is_failing() {
             let in_trap = trap::in_trap();
             let interrupts_enabled = interrupts::disable();
             check(&Context { spinlocks: &percpu::this().held, in_trap, interrupts_enabled });
@@ -198,14 +200,14 @@ mod context {
     pub(super) fn with_thread(check: impl FnOnce(&Held)) {
         if cfg!(debug_assertions)
             && let Some(thread) = task::current_ref()
-            && !fatal::is_failing()
+            && !halt::is_failing()
         {
             check(&thread.sleeping_locks);
         }
     }
 
     pub(super) fn fail(what: fmt::Arguments<'_>) -> ! {
-        fatal::stop(fatal::PANIC, what)
+        halt::stop(PANIC, what)
     }
 }
 

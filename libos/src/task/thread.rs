@@ -9,6 +9,7 @@ use core::num::NonZeroU32;
 use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 use intrusive_collections::{LinkedListAtomicLink, intrusive_adapter};
+use libos_contract::exit::PROTECTION_FAULT;
 
 use super::scheduler;
 use super::stuck::{self, Waiting};
@@ -487,7 +488,7 @@ pub fn ended_count() -> u64 {
 pub(crate) extern "C" fn end_astray() -> ! {
     let thread = current();
     if thread.role == Role::Main {
-        crate::start::shut_down(i32::from(crate::fatal::PROTECTION_FAULT));
+        crate::start::shut_down(i32::from(PROTECTION_FAULT));
     }
     thread.record.leave_sections();
     ENDED.fetch_add(1, Ordering::Relaxed);

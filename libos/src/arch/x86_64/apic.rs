@@ -10,6 +10,8 @@ use volatile::VolatilePtr;
 use x86_64::registers::model_specific::{ApicBase, ApicBaseFlags, Msr};
 
 use super::{cpu, percpu, pit};
+use crate::mm::{DeviceMapError, map_mmio};
+use crate::paging::PAGE;
 
 /// Registers, by their offset in memory; the MSR's number is 0x800 + offset / 16.
 mod register {
@@ -73,14 +75,13 @@ fn write(register: u32, value: u32) {
 }
 
 /// Finds out how the registers are reached, enables the boot CPU's local APIC and finds the timer's frequency.
-pub(super) fn init_boot() {
-    ACCESS.call_once(|| {
-        if cpu::has_x2apic() {
-            Access::Msr
-        } else {
-            Access::Memory(crate::mm::map_mmio(ApicBase::read().0.start_address().as_u64(), 4096))
-        }
-    });
+pub(super) fn init_boot() -> Result<(), DeviceMapError> {
+    let access = if cpu::has_x2apic() {
+        Access::Msr
+    } else {
+        Access::Memory(map_mmio(ApicBase::read().0.start_address().as_u64(), PAGE as usize)?)
+    };
+    ACCESS.call_once(|| access);
     enable();
     if !cpu::has_tsc_deadline() {
         write(register::TIMER_DIVIDE, DIVIDE);
@@ -90,6 +91,7 @@ pub(super) fn init_boot() {
         COUNT_FREQUENCY.store(frequency.max(1), Ordering::Relaxed);
     }
     init_timer();
+    Ok(())
 }
 
 /// Enables the local APIC of a CPU that was started later.

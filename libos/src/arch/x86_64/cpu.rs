@@ -131,10 +131,12 @@ pub unsafe fn enable_features() {
         state.set(XCr0Flags::AVX, has_avx());
         XCr0::write(state);
     }
-    // WD in IA32_PKRS is void without CR0.WP (SDM 4.6.2): the boot code set it, and nothing ever clears it.
-    if !Cr0::read().contains(Cr0Flags::WRITE_PROTECT) {
-        crate::fatal::fatal!(crate::fatal::BOOT_REFUSED, "CR0.WP is clear, so protection keys would not stop writes");
-    }
+}
+
+/// Whether ring 0 obeys write protection, without which WD in IA32_PKRS is void (SDM 4.6.2): the boot code has set it,
+/// and nothing ever clears it.
+pub(crate) fn obeys_write_protection() -> bool {
+    Cr0::read().contains(Cr0Flags::WRITE_PROTECT)
 }
 
 /// The physical address of the page tables that are in use.

@@ -2,8 +2,6 @@
 
 use core::arch::x86_64::{_rdrand64_step, _rdseed64_step};
 
-use crate::fatal;
-
 /// RDRAND may be short of entropy for a moment; Intel advises ten tries (DRNG guide, section 5.2.1).
 const TRIES: usize = 10;
 
@@ -17,14 +15,4 @@ pub fn random() -> Option<u64> {
         }
     }
     None
-}
-
-/// Fills a buffer with random bytes. A machine without them cannot go on: what relies on them would be weak.
-pub fn fill(bytes: &mut [u8]) {
-    for chunk in bytes.chunks_mut(8) {
-        let Some(random) = random() else {
-            fatal::fatal!(fatal::FATAL_EXCEPTION, "the CPU's random number generator gives nothing");
-        };
-        chunk.copy_from_slice(&random.to_ne_bytes()[..chunk.len()]);
-    }
 }

@@ -8,6 +8,7 @@ use super::apic::Command;
 use super::io_apic::{IoApic, Trigger};
 use super::percpu::{self, PerCpu};
 use super::{apic, port, register_check, shootdown};
+use crate::mm::DeviceMapError;
 use crate::sync::{IrqLock, class};
 
 const DEVICE_VECTORS: usize = (vectors::SPURIOUS - vectors::FIRST_DEVICE) as usize;
@@ -58,11 +59,12 @@ pub fn message_address_data(vector: u8) -> (u64, u32) {
 }
 
 /// Says where an I/O APIC is: its registers' physical address and the first global system interrupt that it serves.
-pub fn add_io_apic(physical: u64, first_gsi: u32) {
+pub fn add_io_apic(physical: u64, first_gsi: u32) -> Result<(), DeviceMapError> {
     let mut all = IO_APICS.lock();
     if let Some(free) = all.iter_mut().find(|slot| slot.is_none()) {
-        *free = Some(IoApic::new(physical, first_gsi));
+        *free = Some(IoApic::new(physical, first_gsi)?);
     }
+    Ok(())
 }
 
 /// Routes a global system interrupt to a vector on this CPU; whether an I/O APIC serves it.

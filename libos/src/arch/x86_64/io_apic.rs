@@ -4,6 +4,8 @@ use core::ptr::NonNull;
 
 use volatile::VolatilePtr;
 
+use crate::mm::{DeviceMapError, map_mmio};
+
 /// Registers of the indirect window (82093AA data sheet, section 3.2).
 const VERSION: u32 = 1;
 const REDIRECTION: u32 = 0x10;
@@ -26,10 +28,10 @@ pub(super) struct IoApic {
 unsafe impl Send for IoApic {}
 
 impl IoApic {
-    pub(super) fn new(physical: u64, first_gsi: u32) -> Self {
-        let mut this = Self { base: crate::mm::map_mmio(physical, 0x20).cast(), first_gsi, lines: 0 };
+    pub(super) fn new(physical: u64, first_gsi: u32) -> Result<Self, DeviceMapError> {
+        let mut this = Self { base: map_mmio(physical, 0x20)?.cast(), first_gsi, lines: 0 };
         this.lines = (this.read(VERSION) >> 16 & 0xff) + 1;
-        this
+        Ok(this)
     }
 
     /// Routes the line with this global number; false if it is not one of this controller's.

@@ -6,6 +6,7 @@
 
 use core::sync::atomic::{AtomicU64, Ordering};
 
+use libos_contract::exit::FATAL_EXCEPTION;
 use x86_64::registers::model_specific::Msr;
 
 use super::trap::TrapFrame;
@@ -64,11 +65,9 @@ pub(super) unsafe fn enable() {
 pub(super) fn handle(frame: &mut TrapFrame) {
     match contain(frame) {
         Ok(()) => {}
-        Err(reason) => crate::fatal::fault(
-            crate::fatal::FATAL_EXCEPTION,
-            frame,
-            format_args!("#MC machine check (vector 18): {reason}"),
-        ),
+        Err(reason) => {
+            crate::report::fault(FATAL_EXCEPTION, frame, format_args!("#MC machine check (vector 18): {reason}"))
+        }
     }
 }
 

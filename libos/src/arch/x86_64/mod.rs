@@ -59,8 +59,8 @@ pub(crate) unsafe fn init_stacks() -> Result<(), crate::mm::StackError> {
 }
 
 /// Prepares the boot CPU's local APIC and the timer; interrupts may be enabled afterwards.
-pub fn init_interrupts() {
+pub fn init_interrupts() -> Result<(), crate::mm::DeviceMapError> {
     interrupts::mask_legacy_controller();
     tsc::calibrate();
-    apic::init_boot();
+    apic::init_boot()
 }

@@ -20,6 +20,8 @@ use core::fmt;
 use core::mem::offset_of;
 use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
+use libos_contract::exit::FATAL_EXCEPTION;
+
 use super::{fpu, interrupts, key_rights, machine_check, percpu, port, shootdown, single_step};
 use crate::keys::Rights;
 use crate::trace::{self, layout::kind};
@@ -309,7 +311,7 @@ extern "C" fn handle(frame: &mut TrapFrame) {
             // Read at once: a page fault inside this one's handler changes it.
             let address = x86_64::registers::control::Cr2::read_raw();
             if !cpu.page_fault_stack.enter() {
-                crate::fatal::exception(frame);
+                crate::report::exception(frame);
             }
             crate::dax::fault::page_fault(frame, address);
             cpu.page_fault_stack.leave();
@@ -317,7 +319,7 @@ extern "C" fn handle(frame: &mut TrapFrame) {
         vector::DEBUG => {
             // Otherwise the instruction that was let through is done.
             if !single_step::finish(frame) {
-                crate::fatal::exception(frame);
+                crate::report::exception(frame);
             }
         }
         vector::NON_MASKABLE => {
@@ -328,7 +330,7 @@ extern "C" fn handle(frame: &mut TrapFrame) {
             cpu.page_fault_stack.leave_non_maskable(before);
         }
         vector::MACHINE_CHECK => machine_check::handle(frame),
-        _ => crate::fatal::exception(frame),
+        _ => crate::report::exception(frame),
     }
 
     cpu.trap_depth.fetch_sub(1, Ordering::Relaxed);
@@ -342,7 +344,7 @@ extern "C" fn handle(frame: &mut TrapFrame) {
 }
 
 fn non_maskable_interrupt(frame: &TrapFrame) {
-    if crate::fatal::is_reporting() {
+    if crate::halt::is_ending_here() {
         // It would only cut the report short.
         return;
     }
@@ -366,8 +368,8 @@ fn unexpected_nmi(frame: &TrapFrame) {
     // SAFETY: the system control port B of PCs, or nothing's; reading it changes nothing.
     let status = unsafe { port::inb(SYSTEM_CONTROL) };
     if status != NO_ANSWER && status & (MEMORY_ERROR | BUS_ERROR) != 0 {
-        crate::fatal::fault(
-            crate::fatal::FATAL_EXCEPTION,
+        crate::report::fault(
+            FATAL_EXCEPTION,
             frame,
             format_args!("NMI: the chipset reports a memory or bus error (port 0x61 is {status:#04x})"),
         );

@@ -157,7 +157,7 @@ pub fn init(rsdp: Option<u64>) -> Result<AcpiInfo, AcpiError> {
     struct Firmware;
     impl PhysicalMemory for Firmware {
         fn bytes(&self, address: u64, length: usize) -> Option<&[u8]> {
-            Some(crate::mm::map_firmware(address, length))
+            crate::mm::map_firmware(address, length).ok()
         }
     }
     AcpiInfo::read(&Firmware, rsdp)

@@ -1,20 +1,17 @@
 //! Power: off, and the power button.
 //!
-//! Owns the fixed hardware of the FADT: PM1 event and control registers, the enable halves of the GPE blocks;
-//! and QEMU's debug-exit port. Never: decides what a press means. A program that waits for it does; for any
-//! other program [`init`]'s caller says what ends it.
+//! Owns the fixed hardware of the FADT: PM1 event and control registers, the enable halves of the GPE blocks.
+//! Never: decides what a press means. A program that waits for it does; for any other program [`init`]'s caller says
+//! what ends it.
 
 mod button;
 
 use core::fmt;
 
-use libos_contract::exit::DEBUG_PORT;
-
-use crate::arch::cpu;
-use crate::arch::port::{inw, outb, outl, outw};
+use crate::arch::port::{inw, outb, outw};
 use crate::drivers::acpi::{AcpiInfo, Fadt, SleepType};
 use crate::sync::Once;
-use crate::{kprintln, time};
+use crate::{halt, kprintln, time};
 
 pub use button::{shutdown_requested, wait_for_shutdown};
 
@@ -94,7 +91,7 @@ fn enable_acpi(fadt: &Fadt) -> Result<(), PowerError> {
 pub fn exit(status: i32) -> ! {
     match u8::try_from(status).ok().filter(|status| *status < 128) {
         Some(0) => off(),
-        status => debug_exit(status.unwrap_or(127)),
+        status => halt::exit(status.unwrap_or(127)),
     }
 }
 
@@ -120,11 +117,5 @@ pub fn off() -> ! {
         }
     }
     kprintln!("holdfast: the machine cannot be switched off: its firmware names no way into S5");
-    debug_exit(1)
-}
-
-fn debug_exit(status: u8) -> ! {
-    // SAFETY: the port ends QEMU. On a machine without the device nothing answers there.
-    unsafe { outl(DEBUG_PORT, status.into()) };
-    cpu::halt()
+    halt::exit(1)
 }

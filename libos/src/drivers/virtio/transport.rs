@@ -174,7 +174,8 @@ mod guest {
                 None => {
                     // Devices have a few pages of registers; a claim of more is not believed.
                     let bar = self.function.bar(location.bar).filter(|bar| bar.address != 0 && bar.len <= 1 << 24)?;
-                    let whole = Registers { base: map_mmio(bar.address, bar.len as usize), len: bar.len as usize };
+                    let whole =
+                        Registers { base: map_mmio(bar.address, bar.len as usize).ok()?, len: bar.len as usize };
                     *slot.insert(whole)
                 }
             };

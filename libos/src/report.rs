@@ -1,64 +1,28 @@
-//! The end of everything: a report on the console, then a distinct exit status.
+//! Reports on the console: of a stray access, and of why the machine stops, before it does with a distinct status.
 //!
 //! Needs nothing that may be broken: no heap, no locks but the console's (which it breaks if it must), no scheduler.
 
 use core::fmt;
-use core::sync::atomic::{AtomicU32, Ordering};
+use core::sync::atomic::Ordering;
 
-pub use libos_contract::exit::{BOOT_REFUSED, FATAL_EXCEPTION, PANIC, PROTECTION_FAULT};
+use libos_contract::exit::{BOOT_REFUSED, FATAL_EXCEPTION, PANIC};
 use libos_contract::report::{ABORTED, FATAL, FAULT};
 
 use crate::arch::trap::TrapFrame;
-use crate::arch::{access, backtrace, cpu, interrupts, percpu};
-use crate::drivers::power;
+use crate::arch::{access, backtrace, percpu};
 use crate::sync::{IrqLock, class};
-use crate::{console, dax, kprintln, task, time};
+use crate::{console, dax, halt, kprintln, task};
 
-/// The number of the CPU that makes a report, plus 1; 0 if none does.
-static FAILING: AtomicU32 = AtomicU32::new(0);
-/// How many other CPUs have stopped since.
-static STOPPED: AtomicU32 = AtomicU32::new(0);
-
-/// Whether a report has begun after which the machine stops.
-pub(crate) fn is_failing() -> bool {
-    FAILING.load(Ordering::Relaxed) != 0
-}
-
-/// How long the other CPUs may take to stop, in nanoseconds.
-const STOP_LIMIT: u64 = 100_000_000;
-
-/// Stops everything else and makes the console usable. A failure within the report ends at once; a second CPU that
-/// fails leaves the report to the first.
+/// Stops everything else and makes the console usable.
 fn begin() {
-    interrupts::disable();
-    let own = percpu::this().id + 1;
-    match FAILING.compare_exchange(0, own, Ordering::AcqRel, Ordering::Acquire) {
-        Ok(_) => {}
-        Err(failing) if failing == own => power::exit(i32::from(FATAL_EXCEPTION)),
-        Err(_) => cpu::halt(),
-    }
+    halt::claim();
     // What another CPU is about to say, such as where it has panicked, is worth its end.
     console::keep_others_out();
-    let others = percpu::online().filter(|cpu| cpu.id + 1 != own).count() as u32;
-    interrupts::stop_others();
-    let deadline = time::now_ns() + STOP_LIMIT;
-    while STOPPED.load(Ordering::Acquire) < others && time::now_ns() < deadline {
-        core::hint::spin_loop();
-    }
+    halt::stop_others();
     // SAFETY: interrupts stay disabled here and the other CPUs have stopped, so whoever holds the console never
     // continues.
     unsafe { console::break_lock() };
     console::flush();
-}
-
-/// On a non-maskable interrupt: whether this CPU is making a report. It stops if another one is.
-pub(crate) fn is_reporting() -> bool {
-    let failing = FAILING.load(Ordering::Acquire);
-    if failing != 0 && failing != percpu::this().id + 1 {
-        STOPPED.fetch_add(1, Ordering::Release);
-        cpu::halt();
-    }
-    failing != 0
 }
 
 /// Prints who was running: thread and CPU. `traps` is how many trap handlers were at work when it happened.
@@ -117,21 +81,21 @@ pub fn stop(status: u8, reason: fmt::Arguments<'_>) -> ! {
     kprintln!("{FATAL}{reason}");
     print_context(traps());
     print_backtrace(1, backtrace::from_frame_pointer(backtrace::frame_pointer()));
-    power::exit(i32::from(status))
+    halt::exit(status)
 }
 
 /// Stops the machine because the boot cannot go on; the person who booted it can do something about the reason.
 pub(crate) fn refuse(reason: fmt::Arguments<'_>) -> ! {
     begin();
     kprintln!("holdfast: cannot boot: {reason}");
-    power::exit(i32::from(BOOT_REFUSED))
+    halt::exit(BOOT_REFUSED)
 }
 
 /// Stops the machine because of an exception, with a report whose first line is `what`.
 pub(crate) fn fault(status: u8, frame: &TrapFrame, what: fmt::Arguments<'_>) -> ! {
     begin();
     print_fault(frame, what);
-    power::exit(i32::from(status))
+    halt::exit(status)
 }
 
 /// Stops the machine because a thread's stack has overflowed, with a report whose first line is `what`, and which says
@@ -140,7 +104,7 @@ pub(crate) fn overflow(frame: &TrapFrame, what: fmt::Arguments<'_>, advice: &str
     begin();
     print_fault(frame, what);
     kprintln!("  what to do: {advice}");
-    power::exit(i32::from(FATAL_EXCEPTION))
+    halt::exit(FATAL_EXCEPTION)
 }
 
 /// Keeps reports of several CPUs apart.
@@ -207,7 +171,7 @@ pub(crate) fn abort() -> ! {
     kprintln!("{ABORTED}");
     print_context(traps());
     print_backtrace(1, backtrace::from_frame_pointer(backtrace::frame_pointer()));
-    power::exit(i32::from(PANIC))
+    halt::exit(PANIC)
 }
 
 /// Where the running thread panics, for who asked by `RUST_BACKTRACE`: `libos-unwind` calls this, since `std` prints no
@@ -221,11 +185,3 @@ extern "C" fn libos_panicking() {
         print_backtrace(1, backtrace::from_frame_pointer(backtrace::frame_pointer()));
     }
 }
-
-/// Stops the machine: `fatal!(status, "format", arguments…)`.
-macro_rules! fatal {
-    ($status:expr, $($argument:tt)*) => {
-        $crate::fatal::stop($status, format_args!($($argument)*))
-    };
-}
-pub(crate) use fatal;
