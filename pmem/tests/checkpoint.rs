@@ -212,6 +212,35 @@ fn a_damaged_root_costs_time_only() {
 }
 
 /// Damage to a record that an opening from a checkpoint did not read is met before the record is used.
+/// Whichever of the segments that hold it: the root tells which one is as it was earlier. Of several it tells that.
+#[test]
+fn a_segment_of_the_checkpoint_that_is_an_old_copy_is_named() {
+    let (image, model) = closed(16 << 20, 20_000);
+    let segments = (SEGMENT..image.len() - SEGMENT).step_by(SEGMENT);
+    let row: Vec<usize> = segments.filter(|at| image[*at..].starts_with(b"HFSEGCKP")).collect();
+    assert!(row.len() > 2, "{row:?}");
+    // As they were while the checkpoint was begun.
+    let opened = |old: &[usize]| {
+        let mut image = image.clone();
+        for at in old {
+            image[*at..][..8].copy_from_slice(b"HFSEGFRE");
+        }
+        let mut pool = open(image);
+        assert!(contents(&mut pool) == model);
+        pool.report().damage.iter().map(|damage| (damage.kind, damage.offset as usize)).collect::<Vec<_>>()
+    };
+    for at in &row {
+        assert_eq!(opened(&[*at]), [(DamageKind::Outdated, *at)]);
+    }
+    assert_eq!(opened(&row[..2]), [(DamageKind::Outdated, ROOT)]);
+    // One that has no headers any more is damaged, and not old.
+    let mut image = image;
+    image[row[0]..][..64].fill(0);
+    image[row[0] + SEGMENT - 64..][..64].fill(0);
+    let kinds: Vec<_> = open(image).report().damage.iter().map(|damage| damage.kind).collect();
+    assert_eq!(kinds, [DamageKind::Checkpoint, DamageKind::Segment]);
+}
+
 #[test]
 fn damaged_records_are_met_when_they_are_used() {
     let (image, model) = closed(4 << 20, 1500);

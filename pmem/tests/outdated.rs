@@ -181,6 +181,27 @@ fn after_a_clean_shutdown_every_old_copy_of_a_segment_is_found() {
     assert!(damage[0].to_string().contains("as it was earlier"));
 }
 
+/// In the place of the checkpoint, too, whose table would tell: what was removed since does not come back.
+#[test]
+fn an_old_copy_of_a_segment_that_held_the_checkpoint_is_set_aside_as_any_other() {
+    let life = live(true);
+    let row: Vec<usize> = (0..SEGMENTS).filter(|segment| header(&life.image, *segment).0 == b"HFSEGCKP").collect();
+    assert_eq!(row.len(), 1);
+    let at = FIRST_SEGMENT + row[0] * SEGMENT;
+    let mut in_use = 0;
+    for (_, copy) in old_copies(&life, SEGMENT, FIRST_SEGMENT, 1).into_iter().filter(|(place, _)| *place == at) {
+        in_use += u32::from(copy.starts_with(b"HFSEGUSE"));
+        let mut pool = Pool::open(Memory::from(with_copy(&life, at, copy))).unwrap();
+        let damage = &pool.report().damage;
+        let kinds: Vec<_> = damage.iter().map(|damage| (damage.kind, damage.offset)).collect();
+        assert_eq!(kinds, [(DamageKind::Outdated, at as u64)]);
+        assert_eq!(contents(&mut pool), life.model);
+        let pool = Pool::open(pool.close().unwrap()).unwrap();
+        assert!(!pool.report().damage.is_empty(), "the next opening takes it for good");
+    }
+    assert!(in_use > 3, "{in_use} copies with records");
+}
+
 /// The root that tells is gone after one opening; what it told is not.
 #[test]
 fn an_old_copy_of_a_segment_is_found_by_every_later_opening_until_it_is_repaired() {

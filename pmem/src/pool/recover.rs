@@ -46,11 +46,12 @@ pub(crate) struct Repairs {
 }
 
 impl Repairs {
-    /// Takes segments for outdated, whatever their headers need.
+    /// Takes segments for outdated, whatever their headers need. They are in the order of their numbers.
     fn leave_alone(&mut self, outdated: Vec<u32>) {
-        self.headers.retain(|(header, _)| !outdated.contains(&header.index));
-        self.void.retain(|segment| !outdated.contains(segment));
-        self.joined.retain(|segment| !outdated.contains(segment));
+        let is_kept = |segment: &u32| outdated.binary_search(segment).is_err();
+        self.headers.retain(|(header, _)| is_kept(&header.index));
+        self.void.retain(is_kept);
+        self.joined.retain(is_kept);
         self.outdated = outdated;
     }
 }

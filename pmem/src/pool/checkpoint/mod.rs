@@ -1,7 +1,7 @@
 //! Checkpoints: what recovery would find, written at a clean shutdown, so that the next opening need not look for it.
 //!
-//! Owns: the root line, the blocks and where they lie, writing them (`write`), judging them (`open`), reading them one
-//! by one while the pool is in use (`load`), and verifying the records that an opening from them did not read
+//! Owns: the root line, the blocks and where they lie, writing them (`write`), judging them (`open`, `digest`), reading
+//! them one by one while the pool is in use (`load`), and verifying the records that an opening from them did not read
 //! (`verify`). Never: anything that counts by itself. A checkpoint repeats what the log says; whatever is wrong with it
 //! costs time, never a key.
 //!
@@ -9,6 +9,7 @@
 //! indices, and last the directory, which says where each of the others is. The row lies in segments that hold nothing
 //! else. A block has a checksum of its own, salted with the checkpoint's identity and the block's number.
 
+mod digest;
 mod load;
 mod open;
 mod verify;
@@ -20,6 +21,7 @@ pub(crate) use verify::Unverified;
 pub use write::Shutdown;
 
 use alloc::vec::Vec;
+use core::ops::Range;
 
 use crate::crc32c::Crc32c;
 use crate::error::Error;
@@ -62,6 +64,8 @@ pub(crate) struct Root {
     blocks: u32,
     /// Where the directory begins, in bytes from the first block.
     directory: u64,
+    /// The digest of all segments, those of the checkpoint among them.
+    digest: u64,
 }
 
 impl Root {
@@ -75,6 +79,7 @@ impl Root {
         bytes[32..36].copy_from_slice(&self.segments.to_le_bytes());
         bytes[36..40].copy_from_slice(&self.blocks.to_le_bytes());
         bytes[40..48].copy_from_slice(&self.directory.to_le_bytes());
+        bytes[48..56].copy_from_slice(&self.digest.to_le_bytes());
         let checksum = Crc32c::new().update(uuid).update(&bytes[..60]).value();
         bytes[60..].copy_from_slice(&checksum.to_le_bytes());
         bytes
@@ -93,6 +98,7 @@ impl Root {
             segments: halves(4).0,
             blocks: halves(4).1,
             directory: word(5),
+            digest: word(6),
         };
         // What is not read must be as it is written, too.
         (root.encode(uuid) == *bytes).then_some(root)
@@ -101,6 +107,11 @@ impl Root {
     /// What salts the checksums of the blocks.
     fn salt(&self, uuid: &[u8; 16]) -> Crc32c {
         Crc32c::new().update(uuid).update(&self.generation.to_le_bytes()).update(&self.batch.to_le_bytes())
+    }
+
+    /// The generations of the segments that hold the blocks.
+    fn generations(&self) -> Range<u64> {
+        self.generation..self.generation.saturating_add(u64::from(self.segments))
     }
 
     /// Where the blocks and the directory end, in bytes from the first block.
@@ -197,7 +208,7 @@ impl Row {
         geometry: &Geometry,
         at: u64,
         len: usize,
-        mut each: impl FnMut(u64, core::ops::Range<usize>) -> Result<(), Error>,
+        mut each: impl FnMut(u64, Range<usize>) -> Result<(), Error>,
     ) -> Result<(), Error> {
         let per_segment = Self::per_segment(geometry);
         let mut done = 0;

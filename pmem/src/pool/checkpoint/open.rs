@@ -12,7 +12,7 @@ use super::{Held, Layout, MAGIC, ROOT, Root, Row, SUMS, TABLE_ENTRY, TABLE_SEGME
 use crate::error::Error;
 use crate::medium::{LINE, Load};
 use crate::pool::bad::BadRanges;
-use crate::pool::dram;
+use crate::pool::dram::{self, NoRoom};
 use crate::pool::expiring::Expiring;
 use crate::pool::index::Index;
 use crate::pool::log::{Head, Log};
@@ -88,9 +88,11 @@ impl Log {
         if self.went_on(load, &root, used)? {
             return Ok(self.refuse_root("the pool was opened since it was written"));
         }
-        let Some(row) = self.row_of(&root)? else {
-            return Ok(self.refuse_root("segments that hold it are missing"));
-        };
+        let held = self.held_by(&root)?;
+        if !held.iter().map(|(generation, _)| *generation).eq(root.generations()) {
+            return self.judge_without_row(load, &root, &held, used);
+        }
+        let row = Row { segments: held.into_iter().map(|(_, segment)| segment).collect() };
         match self.read_sums(load, &root, row)? {
             Some((held, sums)) => self.compare(load, Sound { root, held, sums }, used, doubtful),
             None => Ok(self.refuse_root("its first blocks are damaged")),
@@ -101,6 +103,56 @@ impl Log {
     fn refuse_root(&mut self, why: &'static str) -> Verdict {
         self.note_damage(DamageKind::Checkpoint, ROOT, LINE);
         Verdict::Refused(why)
+    }
+
+    /// Judges a checkpoint of which only these segments are there, by their generations. Where old copies are in the
+    /// place of others, what they hold does not count, as far as it is known which they are.
+    fn judge_without_row(
+        &mut self,
+        load: &impl Load,
+        root: &Root,
+        held: &[(u64, u32)],
+        used: &mut Vec<Header>,
+    ) -> Result<Verdict, Error> {
+        let why = "segments that hold it are missing";
+        self.next_generation = self.next_generation.max(root.generations().end);
+        self.next_batch = self.next_batch.max(root.batch + 1);
+        let is_there = |generation: &u64| held.binary_search_by_key(generation, |(held, _)| *held).is_ok();
+        let missing = root.generations().find(|generation| !is_there(generation));
+        let replaced = missing.and_then(|generation| self.find_replaced(root, generation));
+        match replaced {
+            // Its headers are damaged, and all others are as they were.
+            Some(segment) if self.segments[segment as usize].state == State::Quarantined => Ok(self.refuse_root(why)),
+            Some(segment) => {
+                let mut outdated = Vec::new();
+                dram::push(&mut outdated, segment)?;
+                self.set_outdated_aside(&outdated, used);
+                let (end, _) = self.end_of(load, root, used)?;
+                Ok(Verdict::Contradicted { why, end, outdated })
+            }
+            // More than one, or the checkpoint is of a version that did not tell.
+            None => {
+                self.note_damage(DamageKind::Outdated, ROOT, LINE);
+                Ok(Verdict::Refused(why))
+            }
+        }
+    }
+
+    /// Sets segments aside that are not as a checkpoint left them. They are in the order of their numbers.
+    fn set_outdated_aside(&mut self, outdated: &[u32], used: &mut Vec<Header>) {
+        for index in outdated {
+            let place = self.geometry().start_of(*index);
+            self.note_damage(DamageKind::Outdated, place, u64::from(self.geometry().segment_size));
+            self.quarantine(*index);
+        }
+        used.retain(|header| outdated.binary_search(&header.index).is_err());
+    }
+
+    /// Where the log ended when a root was written, if that segment is there, and whether the *close* is.
+    fn end_of(&self, load: &impl Load, root: &Root, used: &[Header]) -> Result<(Option<Head>, bool), Error> {
+        let Some(newest) = used.last().filter(|newest| newest.index == root.segment) else { return Ok((None, false)) };
+        let is_close = self.mark_at(load, newest, root.at)? == Some((Kind::Close, root.batch));
+        Ok((Some(Head { segment: root.segment, at: root.at + LINE as u32 }), is_close))
     }
 
     /// Compares the segments with what a checkpoint says of them.
@@ -118,22 +170,14 @@ impl Log {
             let same = (known.generation, known.state) == (left.generation, left.state);
             if !same && known.state != State::Quarantined {
                 dram::push(&mut outdated, index)?;
-                let place = self.geometry().start_of(index);
-                self.note_damage(DamageKind::Outdated, place, u64::from(self.geometry().segment_size));
-                self.quarantine(index);
-                used.retain(|header| header.index != index);
             }
             // Numbers that were used are not used again, whether they can be found or not.
             self.next_generation = self.next_generation.max(left.generation + 1);
         }
+        self.set_outdated_aside(&outdated, used);
         self.next_sequence = self.next_sequence.max(sums.next_sequence);
         self.next_batch = self.next_batch.max(root.batch + 1);
-        let closed = used.last().filter(|newest| newest.index == root.segment);
-        let is_close = match closed {
-            Some(newest) => self.mark_at(load, newest, root.at)? == Some((Kind::Close, root.batch)),
-            None => false,
-        };
-        let end = closed.map(|_| Head { segment: root.segment, at: root.at + LINE as u32 });
+        let (end, is_close) = self.end_of(load, root, used)?;
         Ok(match (outdated.is_empty(), is_close) {
             (false, _) => Verdict::Contradicted { why: "segments are older than it says", end, outdated },
             (_, false) => Verdict::Contradicted { why: "the log's end is missing", end, outdated },
@@ -180,26 +224,23 @@ impl Log {
         root.blocks > 0
             && root.directory < load.size()
             && root.batch < BATCH_LIMIT
-            && root.generation < GENERATION_LIMIT
+            && root.generations().end < GENERATION_LIMIT
+            && u64::from(root.segments) * Row::per_segment(self.geometry()) >= root.end()
             && root.segment < self.geometry().segments
             && root.at.is_multiple_of(line)
             && (HEADER..=self.batch_limit() - line).contains(&root.at)
     }
 
-    /// The segments that hold the checkpoint. `None` if they are not all there.
-    fn row_of(&self, root: &Root) -> Result<Option<Row>, Error> {
-        let generations = root.generation..root.generation.saturating_add(u64::from(root.segments));
+    /// The segments that hold a checkpoint, with their generations and in the order of these, as far as they are there.
+    fn held_by(&self, root: &Root) -> Result<Vec<(u64, u32)>, NoRoom> {
         let mut held: Vec<(u64, u32)> = Vec::new();
         for (segment, index) in self.segments.iter().zip(0..) {
-            if segment.state == State::Checkpoint && generations.contains(&segment.generation) {
+            if segment.state == State::Checkpoint && root.generations().contains(&segment.generation) {
                 dram::push(&mut held, (segment.generation, index))?;
             }
         }
         held.sort_unstable();
-        let complete = held.iter().map(|(generation, _)| *generation).eq(generations);
-        let long_enough = u64::from(root.segments) * Row::per_segment(self.geometry()) >= root.end();
-        let row = Row { segments: held.into_iter().map(|(_, segment)| segment).collect() };
-        Ok((complete && long_enough).then_some(row))
+        Ok(held)
     }
 
     /// The mark that is at a place of a segment, with its batch.

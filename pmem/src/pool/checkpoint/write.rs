@@ -119,10 +119,12 @@ impl Log {
             segments,
             blocks: layout.blocks(),
             directory: 0,
+            digest: 0,
         };
         let Ok(mut places) = dram::with_room(layout.blocks() as usize + 1) else { return Ok(Shutdown::NoMemory) };
         let Ok(headers) = self.plan_row(segments) else { return Ok(Shutdown::NoMemory) };
         let row = self.open_row(store, &headers)?;
+        root.digest = self.digest();
         let salt = root.salt(&self.superblock.uuid);
         let mut at = 0;
         for number in 0..layout.blocks() {
