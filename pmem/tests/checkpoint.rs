@@ -284,6 +284,20 @@ fn the_root_of_an_older_close_does_not_count() {
     assert!(contents(&mut pool) == model);
 }
 
+/// What the root says of the log's end is not believed where the log ends otherwise: the records are read.
+#[test]
+fn a_log_that_lacks_its_close_is_read_as_after_a_crash() {
+    let (mut image, model) = closed(4 << 20, 1500);
+    let word = |at: usize| u32::from_le_bytes(image[ROOT + at..ROOT + at + 4].try_into().unwrap()) as usize;
+    // The segment of the *close*, and its offset in it; segments begin behind the first 64 KiB.
+    let close = (64 << 10) + word(16) * SEGMENT + word(20);
+    image[close..close + 64].fill(0);
+    let mut pool = open(image);
+    assert!(matches!(pool.report().checkpoint, Checkpoint::Refused { .. }), "{:?}", pool.report());
+    assert!(!pool.report().damage.is_empty(), "{:?}", pool.report());
+    assert!(contents(&mut pool) == model);
+}
+
 /// An opening takes the root away: even if the mark that it writes is damaged later, the checkpoint is not taken for
 /// one of the newest close.
 #[test]

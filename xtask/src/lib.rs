@@ -40,6 +40,7 @@ pub mod check;
 pub mod clients;
 mod cpio;
 pub mod crash;
+pub mod defects;
 pub mod faults;
 pub mod forward;
 pub mod fuzz;

@@ -199,10 +199,14 @@ fn includes(only: &Only<'_>, path: &str) -> bool {
 }
 
 /// The planted defects that these tests look for.
-fn plants(only: &Only<'_>) -> Vec<crash::Plant> {
-    let files: [(&str, &[crash::Plant]); 2] =
-        [("crash_exploration.rs", &crash::Plant::STORE), ("ledger/main.rs", &crash::Plant::LEDGER)];
-    files.into_iter().filter(|(path, _)| includes(only, path)).flat_map(|(_, plants)| plants.iter().copied()).collect()
+fn plants(only: &Only<'_>) -> Result<Vec<crash::Plant>> {
+    let mut plants = Vec::new();
+    for (path, program) in [("crash_exploration.rs", "kvstore"), ("ledger/main.rs", "ledger")] {
+        if includes(only, path) {
+            plants.extend(crash::Plant::all(program)?);
+        }
+    }
+    Ok(plants)
 }
 
 /// Runs one stage and says whether every command of it succeeded.
@@ -242,7 +246,7 @@ fn run(stage: Stage, only: &Only<'_>, processors: u32, toolchain: &Toolchain) ->
             };
             cargo.args(["--package", BOOTING_TESTS]);
             cargo.env(IMAGES_VARIABLE, images).env(CHECKED_IMAGES_VARIABLE, checked);
-            let plants = plants(only);
+            let plants = plants(only)?;
             if !plants.is_empty() {
                 cargo.env(crash::PLANTED_VARIABLE, crash::build_plants(toolchain, &plants)?);
             }

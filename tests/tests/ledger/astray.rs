@@ -37,7 +37,7 @@ fn fill(ledger: &Ledger, image: &StoreImage) -> Vec<u8> {
 fn a_store_astray_in_a_write_grant_faults_at_an_acknowledged_entry() {
     for (protection, processors) in [(Protection::Pks, 1), (Protection::Pks, 4), (Protection::Pku, 1)] {
         let image = StoreImage::new(8 * MIB);
-        let astray = Plant::Astray.image().unwrap();
+        let astray = Plant::find("ledger", "astray").unwrap().image().unwrap();
         let ledger = Ledger::boot_with(&astray, &image, protection, processors);
         let before = fill(&ledger, &image);
         ledger.client().try_request("POST", "/entries", &entry(LAST)).expect_err("the machine ends before a reply");
@@ -63,7 +63,7 @@ fn a_store_astray_in_a_write_grant_faults_at_an_acknowledged_entry() {
 #[test]
 fn without_write_protection_the_same_store_damages_the_entry() {
     let image = StoreImage::new(8 * MIB);
-    let ledger = Ledger::boot(&Plant::AstrayUnprotected.image().unwrap(), &image);
+    let ledger = Ledger::boot(&Plant::find("ledger", "astray-unprotected").unwrap().image().unwrap(), &image);
     let before = fill(&ledger, &image);
     let mut client = ledger.client();
     assert_eq!(client.try_request("POST", "/entries", &entry(LAST)).unwrap().status, 201);

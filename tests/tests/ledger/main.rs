@@ -110,7 +110,7 @@ fn acknowledged_entries_survive_a_hundred_kills() {
 /// The control: a ledger that acknowledges an entry before its head word is stored is found out by the same test.
 #[test]
 fn a_ledger_that_acknowledges_too_early_is_found_out() {
-    let error = survive(&Plant::Acknowledgement.image().unwrap(), ROUNDS, 1).unwrap_err();
+    let error = survive(&Plant::find("ledger", "acknowledgement").unwrap().image().unwrap(), ROUNDS, 1).unwrap_err();
     assert!(error.contains("entries acknowledged"), "{error}");
     println!("{error}");
 }

@@ -32,7 +32,7 @@ struct Cli {
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=8))]
     smp: u32,
     /// Boot an image with this defect, which has to be found
-    #[arg(long, value_enum)]
+    #[arg(long, value_name = "NAME", value_parser = |name: &str| Plant::find("kvstore", name))]
     plant: Option<Plant>,
     /// Explore a run that was recorded before, instead of a new one
     #[arg(long, value_name = "DIR", conflicts_with_all = ["smp", "plant", "output"])]
@@ -61,7 +61,10 @@ fn main() -> ExitCode {
 
 fn run(cli: &Cli) -> Result<ExitCode, Box<dyn std::error::Error>> {
     let say = |line: String| println!("{line}");
-    let name = cli.plant.map_or(format!("seed-{}", cli.seed), |plant| format!("seed-{}-{}", cli.seed, plant.name()));
+    let name = match &cli.plant {
+        None => format!("seed-{}", cli.seed),
+        Some(plant) => format!("seed-{}-{}", cli.seed, plant.defect.name),
+    };
     let default = || xtask::workspace::root().join("var/crash").join(name);
     let directory = cli.replay.clone().or_else(|| cli.output.clone()).unwrap_or_else(default);
     let stop = Arc::new(AtomicBool::new(false));
@@ -69,10 +72,10 @@ fn run(cli: &Cli) -> Result<ExitCode, Box<dyn std::error::Error>> {
     let recording = if cli.replay.is_some() {
         Recording::load(&directory)?
     } else {
-        let image = match cli.plant {
+        let image = match &cli.plant {
             None => guest::image("kvstore")?,
             Some(plant) => {
-                say(format!("the image has a planted defect: {}", plant.description()));
+                say(format!("the image has a planted defect: {}", plant.defect.breaks));
                 plant.image()?
             }
         };
@@ -125,7 +128,7 @@ mod tests {
     fn the_definition_is_consistent() {
         Cli::command().debug_assert();
         let parse = |line: &str| Cli::try_parse_from(line.split_whitespace());
-        assert_eq!(parse("crash --plant write-back").unwrap().plant, Some(Plant::WriteBack));
+        assert_eq!(parse("crash --plant write-back").unwrap().plant.unwrap().defect.name, "write-back");
         assert!(parse("crash --plant everything").is_err());
         assert!(parse("crash --replay x --plant fence").is_err());
     }
