@@ -379,6 +379,19 @@ fn newer_versions_and_features_are_refused_by_name_and_left_alone() {
     }
 }
 
+/// No pool ever reached it, and nobody would read what gets the next one.
+#[test]
+fn a_forged_header_that_ends_the_generations_is_refused() {
+    let mut image = sample(true).0;
+    for header in [FIRST_SEGMENT, FIRST_SEGMENT + SEGMENT - 64] {
+        image[header + 8..header + 16].copy_from_slice(&((1u64 << 56) - 1).to_le_bytes());
+        let salted = [&[7; 16], &image[header + 8..header + 60]].concat();
+        image[header + 60..header + 64].copy_from_slice(&pmem::crc32c::crc32c(&salted).to_le_bytes());
+    }
+    let opened = Pool::open(Memory::from(image)).map(drop);
+    assert_eq!(opened, Err(Error::Damaged { offset: FIRST_SEGMENT as u64 }));
+}
+
 #[test]
 fn swapped_segments_are_not_taken_for_each_other() {
     let (mut image, model) = sample(true);

@@ -22,7 +22,7 @@ use crate::pool::log::{self, Head, Log};
 use crate::pool::record::{BATCH_LIMIT, FrameHeader, Kind, Large, Lost, Ops, SEQUENCE_LIMIT};
 use crate::pool::report::{Checkpoint, DamageKind, Tail};
 use crate::pool::scan::{FoundOp, More, Part, Scanned, Scanner};
-use crate::pool::segment::{Found, HEADER, Header, Joined, Odd, State};
+use crate::pool::segment::{Found, GENERATION_LIMIT, HEADER, Header, Joined, Odd, State};
 use crate::pool::superblock::{self, Superblock};
 use crate::pool::walk::{Step, Walk};
 
@@ -136,6 +136,7 @@ impl Log {
         }
         log.read_bad_ranges(load)?;
         let mut used = log.read_headers(load, &mut repairs)?;
+        log.check_numbers()?;
         log.set_bad_aside();
         // Where bytes are bad, lost keys are looked for in the records, too.
         let doubtful = !log.bad.is_empty()
@@ -215,10 +216,7 @@ impl Log {
             repairs.seal = log.segments[head.segment as usize].state == State::Quarantined;
         }
         log.next_batch = log.next_batch.max(gathered.last_batch + 1);
-        if log.next_sequence > SEQUENCE_LIMIT / 2 || log.next_batch > BATCH_LIMIT / 2 {
-            // Numbers that no pool ever reached; going on from them would end at ones that nobody reads.
-            return Err(Error::Damaged { offset: log.geometry().first_segment });
-        }
+        log.check_numbers()?;
         log.finish(load, gathered.larges)?;
         log.report.tail = end.tail;
         log.report.keys = log.keys.len();
@@ -226,6 +224,14 @@ impl Log {
         log.report.damage.sort_by_key(|damage| damage.offset);
         log.replan();
         Ok((log, repairs))
+    }
+
+    /// Refuses numbers that no pool ever reached: going on from them would end at ones that nobody reads.
+    fn check_numbers(&self) -> Result<(), Error> {
+        let possible = self.next_sequence <= SEQUENCE_LIMIT / 2
+            && self.next_batch <= BATCH_LIMIT / 2
+            && self.next_generation <= GENERATION_LIMIT / 2;
+        if possible { Ok(()) } else { Err(Error::Damaged { offset: self.geometry().first_segment }) }
     }
 
     /// Scans all segments for the keys of one part. Returns how each segment ended.

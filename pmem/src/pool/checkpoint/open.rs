@@ -223,8 +223,8 @@ impl Log {
         let line = LINE as u32;
         root.blocks > 0
             && root.directory < load.size()
-            && root.batch < BATCH_LIMIT
-            && root.generations().end < GENERATION_LIMIT
+            && root.batch < BATCH_LIMIT / 2
+            && root.generations().end <= GENERATION_LIMIT / 2
             && u64::from(root.segments) * Row::per_segment(self.geometry()) >= root.end()
             && root.segment < self.geometry().segments
             && root.at.is_multiple_of(line)
@@ -283,7 +283,7 @@ impl Log {
         // More bytes than the medium has would overflow the accounts.
         let too_much = (1..4).any(|at| sum(at) > self.geometry().len);
         let too_many = expiring.is_some_and(|expiring| expiring.keys > keys.len());
-        if too_many || layout.blocks() != root.blocks || sum(0) >= SEQUENCE_LIMIT || too_much {
+        if too_many || layout.blocks() != root.blocks || sum(0) > SEQUENCE_LIMIT / 2 || too_much {
             return Ok(None);
         }
         held.layout = layout;
@@ -297,7 +297,7 @@ impl Log {
                     [0, 1, 2, 3].map(|word: usize| u64::from_le_bytes(words[word]));
                 let states = [State::Free, State::Used, State::Checkpoint];
                 let Some(state) = states.into_iter().find(|known| *known as u64 == state) else { return Ok(None) };
-                if live.max(removals) > self.geometry().len || generation >= GENERATION_LIMIT {
+                if live.max(removals) > self.geometry().len || generation >= GENERATION_LIMIT / 2 {
                     return Ok(None);
                 }
                 segments.push(Segment { state, generation, live, removals });
@@ -317,6 +317,7 @@ mod tests {
 
     use super::super::{BLOCK_HEADER, ROOT, Root, SUMS, seal_block};
     use crate::medium::LINE;
+    use crate::pool::record::SEQUENCE_LIMIT;
     use crate::pool::report::Checkpoint;
     use crate::pool::{FormatOptions, Pool};
     use crate::sim::Memory;
@@ -363,16 +364,27 @@ mod tests {
         }
     }
 
-    #[test]
-    fn forged_sums_with_more_keys_that_expire_than_keys_are_refused() {
+    /// The image of a pool that was shut down, with a number of the sums changed.
+    fn forged(sum: usize, number: u64) -> Vec<u8> {
         let (mut image, root) = closed();
         let mut segments = (64 << 10..image.len()).step_by(64 << 10);
         let row = segments.find(|at| image[*at..].starts_with(b"HFSEGCKP")).unwrap();
         let block = row + LINE as usize..row + LINE as usize + BLOCK_HEADER + SUMS;
         let mut sums = image[block.clone()].to_vec();
-        sums[BLOCK_HEADER + 64..][..8].fill(0xFF);
+        sums[BLOCK_HEADER + 8 * sum..][..8].copy_from_slice(&number.to_le_bytes());
         seal_block(root.salt(&UUID), 0, &mut sums);
         image[block].copy_from_slice(&sums);
-        assert!(is_refused(image));
+        image
+    }
+
+    #[test]
+    fn forged_sums_with_more_keys_that_expire_than_keys_are_refused() {
+        assert!(is_refused(forged(8, u64::MAX)));
+    }
+
+    /// The next opening would not read what gets a number beyond the last one.
+    #[test]
+    fn a_forged_sum_that_ends_the_sequence_numbers_is_refused() {
+        assert!(is_refused(forged(0, SEQUENCE_LIMIT - 1)));
     }
 }
