@@ -13,7 +13,7 @@ use crate::arch::pvh::StartInfo;
 use crate::arch::{cpu, interrupts, key_rights};
 use crate::dax::{self, PmemRange};
 use crate::drivers::acpi::{self, AcpiInfo};
-use crate::drivers::{ivshmem, nfit, pci, power, rtc};
+use crate::drivers::{self, ivshmem, nfit, pci, power, rtc};
 use crate::keys::{Protection, ProtectionChoice};
 use crate::report::refuse;
 use crate::sync::Once;
@@ -133,7 +133,7 @@ fn find_devices(rsdp: Option<u64>, protection: Protection) -> AcpiInfo {
     boot::reached("acpi");
     find_persistent_memory(&acpi, protection);
     boot::reached("pmem");
-    pci::init();
+    pci::init(&drivers::PCI_DRIVERS);
     net::init();
     boot::reached("devices");
     acpi

@@ -15,3 +15,7 @@ pub mod pci;
 pub mod power;
 pub mod rtc;
 pub mod virtio;
+
+/// The drivers of PCI devices.
+#[cfg(target_os = "hermit")]
+pub const PCI_DRIVERS: [pci::Driver; 1] = [virtio::net::DRIVER];

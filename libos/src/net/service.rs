@@ -87,7 +87,7 @@ pub fn init() {
     let now = instant(now_ns());
     let budget = (free_bytes() as usize / SHARE).max(MIN_BUDGET);
     let mut stack = GuestStack::new(seed(), budget, now);
-    match card::take().and_then(|found| found.start(interrupt)) {
+    match card::take_probed().and_then(|card| card.start(interrupt)) {
         None => kprintln!("holdfast: no network card; this machine can talk only to itself"),
         Some(running) => {
             HAS_CARD.store(true, Ordering::Relaxed);

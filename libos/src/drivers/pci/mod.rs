@@ -20,13 +20,22 @@ pub use msix::{ENTRY_LEN, MsixCapability, entry};
 pub use ports::Ports;
 pub use scan::scan;
 
-/// Finds the devices and shows them to their drivers. A device that does not work is reported on the console and left
-/// alone.
+/// How a driver is shown the devices that it is for.
 #[cfg(target_os = "hermit")]
-pub fn init() {
+pub struct Driver {
+    /// Whether it is for a device with this vendor's number and this number of the vendor's.
+    pub is_for: fn((u16, u16)) -> bool,
+    /// Takes such a device. One that does not work is reported on the console and left alone.
+    pub probe: fn(&Function<'_, Ports>),
+}
+
+/// Finds the devices and shows them to these drivers.
+#[cfg(target_os = "hermit")]
+pub fn init(drivers: &[Driver]) {
     scan(&Ports, |function| {
-        if super::virtio::net::is_network_card(function.vendor_device()) {
-            super::virtio::net::found(function);
+        let ids = function.vendor_device();
+        if let Some(driver) = drivers.iter().find(|driver| (driver.is_for)(ids)) {
+            (driver.probe)(function);
         }
     });
 }

@@ -8,4 +8,6 @@ mod checksum;
 mod memory;
 pub mod net;
 mod queue;
+#[cfg(target_os = "hermit")]
+mod start;
 mod transport;

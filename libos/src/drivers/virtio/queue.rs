@@ -30,7 +30,7 @@ pub struct Used {
 
 /// A rule that the device broke.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Breach {
+pub enum ProtocolError {
     /// The used ring's index says that more buffers were given back than there are.
     Index {
         /// How many.
@@ -49,7 +49,7 @@ pub enum Breach {
     },
 }
 
-impl fmt::Display for Breach {
+impl fmt::Display for ProtocolError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Index { given_back, size } => write!(f, "the device gave back {given_back} of {size} buffers"),
@@ -73,7 +73,7 @@ pub struct Queue {
     /// For each buffer, whether the device has it.
     lent: Vec<bool>,
     /// The first rule that the device broke. From then on its queue is not looked at any more.
-    breach: Option<Breach>,
+    error: Option<ProtocolError>,
 }
 
 const fn available_at(size: u16) -> usize {
@@ -97,7 +97,7 @@ impl Queue {
     pub fn new(memory: SharedMemory, size: u16) -> Self {
         assert!(size.is_power_of_two() && memory.len() >= Self::bytes(size));
         let lent = vec![false; usize::from(size)];
-        Self { memory, size, next: 0, published: 0, seen: 0, lent, breach: None }
+        Self { memory, size, next: 0, published: 0, seen: 0, lent, error: None }
     }
 
     /// The number of buffers.
@@ -112,7 +112,7 @@ impl Queue {
     }
 
     /// Says where `buffer` is and which way its bytes go. The device must not have it.
-    pub fn describe(&mut self, buffer: u16, address: u64, len: u32, device_writes: bool) {
+    pub fn set_descriptor(&mut self, buffer: u16, address: u64, len: u32, device_writes: bool) {
         assert!(!self.lent[usize::from(buffer)], "the device must not have the buffer");
         let at = DESCRIPTOR_LEN * usize::from(buffer);
         self.memory.write_u64(at, address);
@@ -121,7 +121,7 @@ impl Queue {
     }
 
     /// Lends `buffer` to the device, which learns of it by [`Queue::publish`].
-    pub fn offer(&mut self, buffer: u16) {
+    pub fn add(&mut self, buffer: u16) {
         assert!(!core::mem::replace(&mut self.lent[usize::from(buffer)], true), "a buffer is lent once");
         let slot = usize::from(self.next % self.size);
         self.memory.store(available_at(self.size) + 4 + 2 * slot, buffer, Ordering::Relaxed);
@@ -142,19 +142,19 @@ impl Queue {
     }
 
     /// Takes a buffer back from the device.
-    pub fn take(&mut self) -> Option<Used> {
+    pub fn pop_used(&mut self) -> Option<Used> {
         let waiting = self.waiting();
-        if self.breach.is_some() || waiting == 0 {
+        if self.error.is_some() || waiting == 0 {
             return None;
         }
         let at = used_at(self.size) + 4 + 8 * usize::from(self.seen % self.size);
         let (buffer, len) = (self.memory.read_u32(at), self.memory.read_u32(at + 4));
         if waiting > self.size {
-            self.condemn(Breach::Index { given_back: waiting, size: self.size });
+            self.poison(ProtocolError::Index { given_back: waiting, size: self.size });
             return None;
         }
         let Some(lent) = self.lent.get_mut(buffer as usize).filter(|lent| **lent) else {
-            self.condemn(Breach::Buffer(buffer));
+            self.poison(ProtocolError::Buffer(buffer));
             return None;
         };
         *lent = false;
@@ -168,23 +168,23 @@ impl Queue {
     }
 
     /// The device broke this rule, which may be one of its own kind: the queue is not looked at any more.
-    pub fn condemn(&mut self, breach: Breach) {
-        self.breach.get_or_insert(breach);
+    pub fn poison(&mut self, error: ProtocolError) {
+        self.error.get_or_insert(error);
     }
 
     /// How many buffers the device has.
-    pub fn lent(&self) -> usize {
+    pub fn in_flight(&self) -> usize {
         self.lent.iter().filter(|&&lent| lent).count()
     }
 
     /// Whether [`Queue::take`] would give a buffer.
     pub fn has_used(&self) -> bool {
-        self.breach.is_none() && self.waiting() != 0
+        self.error.is_none() && self.waiting() != 0
     }
 
     /// The rule that the device broke, if it did.
-    pub const fn breach(&self) -> Option<Breach> {
-        self.breach
+    pub const fn error(&self) -> Option<ProtocolError> {
+        self.error
     }
 
     /// What turns the device's interrupts for this queue on and off, also from an interrupt handler.
@@ -311,23 +311,23 @@ mod tests {
         let rounds = if cfg!(miri) { 300 } else { 70_000 };
         for round in 0..rounds {
             let buffer = (round % 4) as u16;
-            queue.describe(buffer, 0x1000 + u64::from(round), 64, round % 2 == 0);
-            queue.offer(buffer);
+            queue.set_descriptor(buffer, 0x1000 + u64::from(round), 64, round % 2 == 0);
+            queue.add(buffer);
             assert!(queue.publish());
             let lent = device.available();
             assert_eq!((lent.len(), lent[0].id, lent[0].address), (1, buffer, 0x1000 + u64::from(round)));
             assert_eq!((lent[0].len, lent[0].device_writes), (64, round % 2 == 0));
-            assert_eq!(queue.take(), None);
+            assert_eq!(queue.pop_used(), None);
             device.give_back(buffer.into(), round);
-            assert_eq!(queue.take(), Some(Used { buffer, len: round }));
+            assert_eq!(queue.pop_used(), Some(Used { buffer, len: round }));
         }
     }
 
     #[test]
     fn nothing_is_visible_before_it_is_published_and_notified_only_if_wanted() {
         let (mut queue, mut device) = pair(4);
-        queue.offer(1);
-        queue.offer(3);
+        queue.add(1);
+        queue.add(3);
         assert!(device.available().is_empty());
         device.want_notifications(false);
         assert!(!queue.publish());
@@ -351,26 +351,26 @@ mod tests {
     fn a_device_cannot_give_back_what_it_does_not_have() {
         for (id, twice) in [(4, false), (2, false), (0xffff_fff1, false), (1, true)] {
             let (mut queue, mut device) = pair(4);
-            queue.offer(1);
+            queue.add(1);
             queue.publish();
             device.give_back(id, 0);
             if twice {
-                assert!(queue.take().is_some());
+                assert!(queue.pop_used().is_some());
                 device.give_back(id, 0);
             }
-            assert_eq!(queue.take(), None);
+            assert_eq!(queue.pop_used(), None);
             assert!(!queue.has_used());
-            assert_eq!(queue.breach(), Some(Breach::Buffer(id)));
+            assert_eq!(queue.error(), Some(ProtocolError::Buffer(id)));
         }
         let (mut queue, mut device) = pair(4);
-        queue.offer(0);
+        queue.add(0);
         queue.publish();
         device.jump(5);
-        assert_eq!(queue.take(), None);
-        assert_eq!(queue.breach(), Some(Breach::Index { given_back: 5, size: 4 }));
+        assert_eq!(queue.pop_used(), None);
+        assert_eq!(queue.error(), Some(ProtocolError::Index { given_back: 5, size: 4 }));
         // What comes later does not hide the reason.
-        queue.condemn(Breach::Buffer(0));
-        assert_eq!(queue.breach(), Some(Breach::Index { given_back: 5, size: 4 }));
+        queue.poison(ProtocolError::Buffer(0));
+        assert_eq!(queue.error(), Some(ProtocolError::Index { given_back: 5, size: 4 }));
     }
 
     proptest! {
@@ -382,26 +382,26 @@ mod tests {
             let (mut given, mut taken) = (Vec::new(), Vec::new());
             for step in steps {
                 match step {
-                    0 => if let Some(buffer) = free.pop_front() { queue.offer(buffer) },
+                    0 => if let Some(buffer) = free.pop_front() { queue.add(buffer) },
                     1 => { queue.publish(); held.extend(device.available().iter().map(|lent| lent.id)) }
                     2 => if let Some(id) = held.pop_back() { given.push(id); device.give_back(id.into(), 0) },
-                    _ => if let Some(used) = queue.take() { taken.push(used.buffer); free.push_back(used.buffer) },
+                    _ => if let Some(used) = queue.pop_used() { taken.push(used.buffer); free.push_back(used.buffer) },
                 }
             }
-            while let Some(used) = queue.take() { taken.push(used.buffer) }
+            while let Some(used) = queue.pop_used() { taken.push(used.buffer) }
             prop_assert_eq!(given, taken);
-            prop_assert_eq!(queue.breach(), None);
+            prop_assert_eq!(queue.error(), None);
         }
 
         #[test]
         fn no_rubbish_in_the_used_ring_is_believed(rubbish in proptest::collection::vec((any::<u32>(), any::<u32>()), 1..20)) {
             let (mut queue, mut device) = pair(4);
-            for buffer in 0..3 { queue.offer(buffer) }
+            for buffer in 0..3 { queue.add(buffer) }
             queue.publish();
             let mut taken = Vec::new();
             for (id, len) in rubbish {
                 device.give_back(id % 6, len);
-                taken.extend(queue.take().map(|used| used.buffer));
+                taken.extend(queue.pop_used().map(|used| used.buffer));
             }
             taken.sort_unstable();
             taken.dedup();

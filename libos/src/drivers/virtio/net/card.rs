@@ -8,7 +8,7 @@ use smoltcp::time::Instant;
 
 use super::super::checksum::{self, Place};
 use super::super::memory::SharedMemory;
-use super::super::queue::{Breach, InterruptSwitch, Queue};
+use super::super::queue::{InterruptSwitch, ProtocolError, Queue};
 use super::features::Offload;
 use super::receiver::{Received, Receiver};
 
@@ -50,12 +50,12 @@ pub struct Traffic {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Failure {
     queue: &'static str,
-    breach: Breach,
+    error: ProtocolError,
 }
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}, in the {} queue", self.breach, self.queue)
+        write!(f, "{}, in the {} queue", self.error, self.queue)
     }
 }
 
@@ -124,8 +124,8 @@ impl<B: Doorbell> Card<B> {
 
     /// What the device did wrong, if it has broken a rule of a queue; that direction is dead.
     pub fn failure(&self) -> Option<Failure> {
-        let of = |queue, breach: Option<Breach>| breach.map(|breach| Failure { queue, breach });
-        of("receive", self.receiver.breach()).or(of("transmit", self.transmit.breach()))
+        let of = |queue, error: Option<ProtocolError>| error.map(|error| Failure { queue, error });
+        of("receive", self.receiver.error()).or(of("transmit", self.transmit.error()))
     }
 
     /// What the device did wrong, for whoever is to say so: once.
@@ -143,11 +143,11 @@ impl<B: Doorbell> Card<B> {
     /// What has passed the card.
     pub fn traffic(&mut self) -> Traffic {
         self.reclaim();
-        Traffic { lent: self.receiver.lent() + self.transmit.lent(), ..self.traffic }
+        Traffic { lent: self.receiver.in_flight() + self.transmit.in_flight(), ..self.traffic }
     }
 
     fn reclaim(&mut self) {
-        while let Some(used) = self.transmit.take() {
+        while let Some(used) = self.transmit.pop_used() {
             self.free.push(used.buffer);
         }
     }
@@ -255,8 +255,8 @@ impl phy::TxToken for Sender<'_> {
             header[6..8].copy_from_slice(&start.to_le_bytes());
             header[8..10].copy_from_slice(&offset.to_le_bytes());
         }
-        self.queue.describe(buffer, address, (HEADER_LEN + len) as u32, false);
-        self.queue.offer(buffer);
+        self.queue.set_descriptor(buffer, address, (HEADER_LEN + len) as u32, false);
+        self.queue.add(buffer);
         self.traffic.sent += 1;
         self.traffic.sent_bytes += len as u64;
         result

@@ -20,4 +20,4 @@ mod tests;
 
 pub use card::{Card, Doorbell, Traffic};
 #[cfg(target_os = "hermit")]
-pub use start::{Found, NetworkCard, Running, found, is_network_card, take};
+pub use start::{DRIVER, NetworkCard, Probed, Started, take_probed};

@@ -12,7 +12,7 @@ use smoltcp::phy;
 
 use super::super::checksum;
 use super::super::memory::SharedMemory;
-use super::super::queue::{Breach, InterruptSwitch, Queue, Used};
+use super::super::queue::{InterruptSwitch, ProtocolError, Queue, Used};
 use super::card::{CHECKSUM_VALID, FRAME_LEN, HEADER_LEN, NEEDS_CHECKSUM};
 use super::features::Offload;
 
@@ -80,8 +80,8 @@ impl Receiver {
         let mut receiver = Self { queue, buffers, offload, refilled: 0, ring: false, assembly };
         for number in 0..receiver.queue.size() {
             let at = receiver.buffer(number);
-            receiver.queue.describe(number, at.bus(), at.len() as u32, true);
-            receiver.queue.offer(number);
+            receiver.queue.set_descriptor(number, at.bus(), at.len() as u32, true);
+            receiver.queue.add(number);
         }
         receiver.ring = receiver.queue.publish();
         receiver
@@ -112,13 +112,13 @@ impl Receiver {
     }
 
     /// The rule that the device broke, if it did.
-    pub const fn breach(&self) -> Option<Breach> {
-        self.queue.breach()
+    pub const fn error(&self) -> Option<ProtocolError> {
+        self.queue.error()
     }
 
     /// The buffers that the device has.
-    pub fn lent(&self) -> usize {
-        self.queue.lent()
+    pub fn in_flight(&self) -> usize {
+        self.queue.in_flight()
     }
 
     /// The switch for the queue's interrupts.
@@ -128,7 +128,7 @@ impl Receiver {
 
     /// Takes one frame. One that is not what the device says is dropped: it is empty, which no stack minds.
     pub fn take(&mut self) -> Option<Received<'_>> {
-        let first = self.queue.take()?;
+        let first = self.queue.pop_used()?;
         let said = first.len as usize;
         let memory = self.buffer(first.buffer);
         let header = Header::read(memory);
@@ -157,11 +157,11 @@ impl Receiver {
         let rest = count - 1;
         let waiting = self.queue.waiting();
         if waiting < rest {
-            self.queue.condemn(Breach::Frame { buffers: count, given_back: waiting + 1 });
+            self.queue.poison(ProtocolError::Frame { buffers: count, given_back: waiting + 1 });
         }
         let mut is_frame = self.append(first, HEADER_LEN, true);
         for left in (0..rest).rev() {
-            let Some(next) = self.queue.take() else { return false };
+            let Some(next) = self.queue.pop_used() else { return false };
             is_frame &= self.append(next, 0, left > 0);
         }
         is_frame
@@ -180,7 +180,7 @@ impl Receiver {
             let bytes = unsafe { memory.bytes_mut() };
             self.assembly.extend_from_slice(&bytes[skip..len]);
         }
-        self.queue.offer(used.buffer);
+        self.queue.add(used.buffer);
         self.refilled = self.refilled.saturating_add(1);
         fits
     }
@@ -208,7 +208,7 @@ struct Loan<'a> {
 
 impl Drop for Loan<'_> {
     fn drop(&mut self) {
-        self.queue.offer(self.number);
+        self.queue.add(self.number);
         *self.refilled = self.refilled.saturating_add(1);
     }
 }
