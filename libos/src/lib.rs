@@ -28,13 +28,12 @@
 //! keys, paging, units: values only
 //!
 //! arch -> console: says which CPUs have not come
-//! arch -> dax: page faults and unreadable memory come to it, and a CPU has its record of grants
+//! arch -> dax: a CPU has its record of grants
 //! arch -> halt: another CPU that fails stops this one
 //! arch -> mm: maps device registers, and makes guarded stacks
-//! arch -> report: an exception ends the machine
 //! arch -> start: the first function that the boot code calls
 //! arch -> sync: locks, and a CPU has the record of those that it holds
-//! arch -> task: a CPU has its thread, and an interrupt preempts it
+//! arch -> task: a CPU has its thread, and becomes an idle one
 //! arch -> time: waits for CPUs
 //! arch -> trace: traps are traced
 //! console -> task: flushes by a timer
@@ -46,7 +45,7 @@
 //! task -> net: says who waits for the network
 //! task -> start: the main thread's end is the program's
 //! trace -> task: events name the thread
-//! largest circle: 57 files
+//! largest circle: 60 files
 //! ```
 //! Logic that needs no machine (parsers, allocators, page-table arithmetic, the socket layer) is compiled on the host
 //! too and tested there by `cargo test -p libos`.
@@ -61,7 +60,6 @@ extern crate std;
 pub mod abi;
 #[cfg(target_os = "hermit")]
 pub mod accounts;
-#[cfg(target_os = "hermit")]
 pub mod arch;
 pub mod boot;
 pub mod cmdline;

@@ -10,6 +10,7 @@ use libos_contract::report::{ABORTED, FATAL, FAULT};
 
 use crate::arch::trap::TrapFrame;
 use crate::arch::{access, backtrace, percpu};
+use crate::mm::fault::PageFault;
 use crate::sync::{IrqLock, class};
 use crate::{console, dax, halt, kprintln, task};
 
@@ -98,13 +99,28 @@ pub(crate) fn fault(status: u8, frame: &TrapFrame, what: fmt::Arguments<'_>) -> 
     halt::exit(status)
 }
 
-/// Stops the machine because a thread's stack has overflowed, with a report whose first line is `what`, and which says
+/// Stops the machine because of a page fault that is nobody's to handle. Of an overflow of a thread's stack it says
 /// what to do about it.
-pub(crate) fn overflow(frame: &TrapFrame, what: fmt::Arguments<'_>, advice: &str) -> ! {
+pub(crate) fn page_fault(frame: &TrapFrame, fault: PageFault) -> ! {
     begin();
-    print_fault(frame, what);
-    kprintln!("  what to do: {advice}");
+    let (access, address) = (fault.access(), fault.address);
+    if let Some(overflow) = task::current_ref().and_then(|thread| thread.overflow(address)) {
+        let (size, below) = (overflow.size, overflow.below);
+        print_fault(
+            frame,
+            format_args!("stack overflow: {access} of {address:#018x}, {below} below the thread's stack of {size}"),
+        );
+        kprintln!("  what to do: {}", overflow.advice());
+    } else {
+        let reason = if fault.is_violation() { "not permitted there" } else { "nothing is mapped there" };
+        print_fault(frame, format_args!("#PF page fault: {access} of {address:#018x}, {reason}"));
+    }
     halt::exit(FATAL_EXCEPTION)
+}
+
+/// Stops the machine because it has failed, as `what` says.
+pub(crate) fn failure(frame: &TrapFrame, what: fmt::Arguments<'_>) -> ! {
+    fault(FATAL_EXCEPTION, frame, what)
 }
 
 /// Keeps reports of several CPUs apart.

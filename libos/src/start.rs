@@ -10,11 +10,13 @@ use core::ptr;
 use libos_contract::limits::LEAST_RAM;
 
 use crate::arch::pvh::StartInfo;
+use crate::arch::trap::TrapFrame;
 use crate::arch::{cpu, interrupts, key_rights};
 use crate::dax::{self, PmemRange};
 use crate::drivers::acpi::{self, AcpiInfo};
 use crate::drivers::{self, ivshmem, nfit, pci, power, rtc};
 use crate::keys::{Protection, ProtectionChoice};
+use crate::mm::fault::PageFault;
 use crate::report::refuse;
 use crate::sync::Once;
 use crate::{arch, boot, cmdline, console, fs, halt, kprintln, mm, net, report, task, time, units};
@@ -42,6 +44,16 @@ unsafe extern "C" {
 /// physical address of PVH's start info.
 pub(crate) extern "C" fn start(start_info: u64) -> ! {
     let entered = arch::tsc::read();
+    arch::set_hooks(arch::Hooks {
+        page_fault,
+        exception: report::exception,
+        failure: report::failure,
+        unreadable: dax::media::report,
+        is_persistent: dax::is_device_address,
+        leave_section: dax::leave_section_of,
+        timer: task::timer_interrupt,
+        preempt: task::preempt,
+    });
     // SAFETY: the boot CPU, once, with interrupts disabled.
     unsafe { arch::init_traps() };
     boot::reached_at("firmware", entered);
@@ -103,6 +115,14 @@ pub(crate) extern "C" fn start(start_info: u64) -> ! {
         refuse(format_args!("no memory for the program's main thread"));
     }
     task::become_idle()
+}
+
+/// Decides about a page fault: whose room it is in.
+fn page_fault(frame: &mut TrapFrame, address: u64) {
+    let fault = PageFault::new(address, frame.error_code);
+    if !(fault.is_outdated() || dax::fault::page_fault(frame, fault)) {
+        report::page_fault(frame, fault);
+    }
 }
 
 /// Chooses what protects, and turns protection keys on before anything is mapped under one.

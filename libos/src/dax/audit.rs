@@ -4,6 +4,8 @@ use alloc::vec;
 use alloc::vec::Vec;
 use core::fmt;
 use core::ops::Range;
+#[cfg(target_os = "hermit")]
+use core::sync::atomic::{AtomicBool, Ordering};
 
 #[cfg(target_os = "hermit")]
 use super::device::{Device, devices};
@@ -231,6 +233,10 @@ pub fn check_registers(registers: &Registers) -> Result<(), AuditError> {
 /// What the page attribute table is after a reset (SDM volume 3A, table 12-12).
 const RESET_CACHE_TYPES: u64 = 0x0007_0406_0007_0406;
 
+/// Whether somebody asks the CPUs what their registers hold.
+#[cfg(target_os = "hermit")]
+static CHECKING: AtomicBool = AtomicBool::new(false);
+
 /// The parts of the address space that the audit expects.
 #[cfg(target_os = "hermit")]
 fn regions() -> Vec<Region> {
@@ -254,12 +260,20 @@ pub fn audit() -> Result<Audit, AuditError> {
     if types != RESET_CACHE_TYPES {
         return Err(AuditError::CacheTypes(types));
     }
+    // With interrupts disabled, no other CPU is asked, and nobody could be waited for.
+    let alone = crate::arch::interrupts::are_enabled();
+    while alone && CHECKING.swap(true, Ordering::Acquire) {
+        crate::task::yield_now();
+    }
     let mut registers = Ok(());
     crate::arch::register_check::with_registers(|seen| {
         if registers.is_ok() {
             registers = check_registers(&seen);
         }
     });
+    if alone {
+        CHECKING.store(false, Ordering::Release);
+    }
     registers?;
     check(&regions(), |see| crate::mm::with_leaves(see))
 }

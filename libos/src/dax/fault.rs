@@ -1,10 +1,9 @@
-//! Page faults: whose memory it was, and what happens then.
+//! Page faults in persistent memory: whose it was, and what happens then.
 
 use core::fmt;
 use core::sync::atomic::{AtomicU64, Ordering};
 
-use libos_contract::exit::{FATAL_EXCEPTION, PROTECTION_FAULT};
-use x86_64::structures::idt::PageFaultErrorCode;
+use libos_contract::exit::PROTECTION_FAULT;
 
 use super::device::{Device, devices};
 use super::handler::{Fault, FaultAction};
@@ -15,51 +14,22 @@ use crate::arch::single_step::CannotStep;
 use crate::arch::trap::{self, TrapFrame};
 use crate::arch::{access, single_step};
 use crate::keys::{Access, FaultPolicy};
-use crate::{mm, report, task};
+use crate::mm::fault::PageFault;
+use crate::{report, task};
 
-/// Decides about a page fault at `address` (CR2).
-pub(crate) fn page_fault(frame: &mut TrapFrame, address: u64) {
-    let code = PageFaultErrorCode::from_bits_truncate(frame.error_code);
-    if code.contains(PageFaultErrorCode::PROTECTION_KEY)
+/// Decides about a page fault in persistent memory; false if it was elsewhere.
+pub(crate) fn page_fault(frame: &mut TrapFrame, fault: PageFault) -> bool {
+    let PageFault { address, .. } = fault;
+    if fault.is_by_key()
         && let Some(device) = owners::owner_of_address(address)
     {
-        let write = code.contains(PageFaultErrorCode::CAUSED_BY_WRITE);
-        return protection_fault(Fault::new(frame, device, address, write));
-    }
-    let written = PageFaultErrorCode::PROTECTION_VIOLATION | PageFaultErrorCode::CAUSED_BY_WRITE;
-    if code == written && mm::translate(address).is_some_and(|leaf| leaf.flags.is_writable()) {
-        // The page was made writable a moment ago, and this CPU, not yet told, used what it remembered. The fault has
-        // made it forget (SDM volume 3A, section 4.10.4.1), so the store succeeds now.
-        return;
-    }
-    let access = access_name(code);
-    if let Some(device) = devices().iter().find(|device| device.address_range().contains(&address)) {
-        return page_denied(frame, device, address, access);
-    }
-    if let Some(overflow) = task::current_ref().and_then(|thread| thread.overflow(address)) {
-        let (size, below) = (overflow.size, overflow.below);
-        report::overflow(
-            frame,
-            format_args!("stack overflow: {access} of {address:#018x}, {below} below the thread's stack of {size}"),
-            overflow.advice(),
-        );
-    }
-    let reason = if code.contains(PageFaultErrorCode::PROTECTION_VIOLATION) {
-        "not permitted there"
+        protection_fault(Fault::new(frame, device, address, fault.is_write()));
+    } else if let Some(device) = devices().iter().find(|device| device.address_range().contains(&address)) {
+        page_denied(frame, device, address, fault.access());
     } else {
-        "nothing is mapped there"
-    };
-    report::fault(FATAL_EXCEPTION, frame, format_args!("#PF page fault: {access} of {address:#018x}, {reason}"))
-}
-
-fn access_name(code: PageFaultErrorCode) -> &'static str {
-    if code.contains(PageFaultErrorCode::INSTRUCTION_FETCH) {
-        "execution"
-    } else if code.contains(PageFaultErrorCode::CAUSED_BY_WRITE) {
-        "write"
-    } else {
-        "read"
+        return false;
     }
+    true
 }
 
 /// A stray access to a device: its handler, if it has one, then a report that names the place and the culprit, and what

@@ -6,6 +6,8 @@
 //! [`layout`]). Never: an alias of persistent memory, or a page both writable and executable.
 
 pub mod attributes;
+#[cfg_attr(not(target_os = "hermit"), allow(dead_code, reason = "on the host only the tests use it"))]
+pub mod fault;
 pub mod frames;
 pub mod layout;
 pub mod page_table;

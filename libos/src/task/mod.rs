@@ -33,8 +33,8 @@ mod guest {
     pub(crate) use super::scheduler::{become_idle, bury_the_dead, preempt, timer_interrupt};
     pub use super::scheduler::{cpu_of, pin, sleep_until, yield_now};
     pub(crate) use super::thread::{
-        CannotEnd, Held, Role, count as thread_count, current_ref, end_astray, may_end, note_interrupted, spawn,
-        thread_with_rights_to, with_given_name, with_name,
+        CannotEnd, Held, Role, count as thread_count, current_ref, end_astray, may_end, spawn, thread_with_rights_to,
+        with_given_name, with_name,
     };
     pub use super::thread::{SpawnError, Thread, ThreadId, current_id, current_name, ended_count, join, spawn_kernel};
     pub use super::timer::Timer;

@@ -30,7 +30,7 @@ use super::stuck;
 use super::thread::{Role, RunAdapter, State, Thread, ThreadId, current, current_ref, find};
 use super::timer;
 use crate::arch::percpu::{MAX_CPUS, PerCpu};
-use crate::arch::{cpu, interrupts, key_rights, percpu, shootdown, switch, timer as cpu_timer, trap};
+use crate::arch::{cpu, interrupts, key_rights, percpu, shootdown, switch, timer as cpu_timer};
 use crate::keys::Rights;
 use crate::sync::{IrqLock, class, might_sleep};
 use crate::time;
@@ -278,11 +278,14 @@ pub(crate) fn timer_interrupt() {
     }
 }
 
-/// On the way out of an interrupt: lets another thread run if it is time to.
-pub(crate) fn preempt() {
-    let cpu = percpu::this();
-    if current_ref().is_some() && !trap::in_trap() && cpu.reschedule.swap(false, Ordering::Relaxed) {
+/// On the way out of an interrupt that asked for it: lets another thread run. The running one was interrupted with
+/// these rights.
+pub(crate) fn preempt(rights: Rights) {
+    if let Some(thread) = current_ref() {
+        percpu::this().reschedule.store(false, Ordering::Relaxed);
+        thread.note_interrupted(rights);
         give_up(Reason::Yield(why::PREEMPTED));
+        thread.note_interrupted(Rights::CLOSED);
     }
 }
 

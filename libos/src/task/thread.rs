@@ -199,6 +199,11 @@ impl Thread {
         self.home.store(cpu.unwrap_or(NO_CPU), Ordering::Relaxed);
     }
 
+    /// Says with which rights the thread was interrupted and is about to lose the CPU; closed ones once it has it back.
+    pub(super) fn note_interrupted(&self, rights: Rights) {
+        self.rights_interrupted.store(rights.bits(), Ordering::Relaxed);
+    }
+
     pub(super) fn thread_pointer(&self) -> u64 {
         self.tls.thread_pointer()
     }
@@ -278,14 +283,6 @@ pub(crate) fn current() -> Arc<Thread> {
 pub(crate) fn current_ref<'a>() -> Option<&'a Thread> {
     // SAFETY: as in `current`; the thread lives as long as it runs this code.
     unsafe { percpu::current_thread().as_ref() }
-}
-
-/// Says with which rights the running thread was interrupted and is about to lose the CPU; closed ones once it has it
-/// back.
-pub(crate) fn note_interrupted(rights: Rights) {
-    if let Some(thread) = current_ref() {
-        thread.rights_interrupted.store(rights.bits(), Ordering::Relaxed);
-    }
 }
 
 /// A thread that does not run and has rights to this key, for checks.

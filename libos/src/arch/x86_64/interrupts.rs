@@ -5,6 +5,7 @@ use core::sync::atomic::{AtomicUsize, Ordering};
 use libos_contract::vectors;
 
 use super::apic::Command;
+use super::hooks::hooks;
 use super::io_apic::{IoApic, Trigger};
 use super::percpu::{self, PerCpu};
 use super::{apic, port, register_check, shootdown};
@@ -114,7 +115,7 @@ fn send(cpu: &PerCpu, command: Command) {
 pub(super) fn dispatch(vector: u8) {
     match vector {
         vectors::SPURIOUS => return,
-        vectors::TIMER => crate::task::timer_interrupt(),
+        vectors::TIMER => (hooks().timer)(),
         vectors::RESCHEDULE => percpu::this().reschedule.store(true, Ordering::Relaxed),
         vectors::SHOOTDOWN => shootdown::serve(),
         vectors::REGISTERS => register_check::serve(),

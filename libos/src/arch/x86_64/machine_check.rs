@@ -1,18 +1,17 @@
 //! Machine checks: an unreadable place in persistent memory is noted, and everything else stops the machine.
 //!
-//! What the registers of a bank mean is decided by [`crate::dax::media`], without a machine. Here they are read and
+//! What the registers of a bank mean is decided by [`crate::arch::bank`], without a machine. Here they are read and
 //! cleared, and an instruction that would consume the error again and again is left: the copy functions of persistent
 //! memory can be left in the middle, for their callers look at what they return.
 
 use core::sync::atomic::{AtomicU64, Ordering};
 
-use libos_contract::exit::FATAL_EXCEPTION;
 use x86_64::registers::model_specific::Msr;
 
+use super::hooks::hooks;
 use super::trap::TrapFrame;
 use super::{memory_functions, trap};
-use crate::dax;
-use crate::dax::media::{Bank, Verdict};
+use crate::arch::bank::{Bank, Verdict};
 
 const IA32_MCG_CAP: u32 = 0x179;
 const IA32_MCG_STATUS: u32 = 0x17a;
@@ -65,9 +64,7 @@ pub(super) unsafe fn enable() {
 pub(super) fn handle(frame: &mut TrapFrame) {
     match contain(frame) {
         Ok(()) => {}
-        Err(reason) => {
-            crate::report::fault(FATAL_EXCEPTION, frame, format_args!("#MC machine check (vector 18): {reason}"))
-        }
+        Err(reason) => (hooks().failure)(frame, format_args!("#MC machine check (vector 18): {reason}")),
     }
 }
 
@@ -96,7 +93,7 @@ fn contain(frame: &mut TrapFrame) -> Result<(), &'static str> {
         match found.verdict() {
             Verdict::Nothing => {}
             Verdict::Unreadable(range) => {
-                dax::media::report(&range)?;
+                (hooks().unreadable)(&range)?;
                 if found.is_consumed() {
                     consumed = Some(range.start);
                 }
@@ -105,7 +102,7 @@ fn contain(frame: &mut TrapFrame) -> Result<(), &'static str> {
         }
     }
     if let Some(place) = consumed
-        && !memory_functions::leave(frame, dax::is_device_address)
+        && !memory_functions::leave(frame, hooks().is_persistent)
         && !is_progress(frame.rip, place)
     {
         return Err("the same instruction consumes it again and again");

@@ -13,6 +13,7 @@ pub mod dax_copy;
 pub mod entropy;
 pub mod fpu;
 mod gdt;
+mod hooks;
 mod idt;
 pub mod interrupts;
 mod io_apic;
@@ -32,6 +33,8 @@ pub mod switch;
 pub mod timer;
 pub mod trap;
 pub mod tsc;
+
+pub(crate) use hooks::{Hooks, set_hooks};
 
 /// Prepares the boot CPU for traps: from here on an exception is reported instead of resetting the machine.
 ///

@@ -1,6 +1,6 @@
 //! What every CPU's registers say about protection, for the audit.
 
-use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicU64, Ordering};
 
 use x86_64::registers::control::{Cr0, Cr0Flags};
 
@@ -8,8 +8,6 @@ use super::percpu::{self, MAX_CPUS};
 use super::{interrupts, key_rights};
 use crate::keys::{KeyRegister, Registers, Rights};
 
-/// Whether a check is under way.
-static BUSY: AtomicBool = AtomicBool::new(false);
 /// What each CPU has answered: [`ANSWERED`], [`WRITE_PROTECT`], [`KEYS_ON`], and what its register holds above.
 static ANSWERS: [AtomicU64; MAX_CPUS] = [const { AtomicU64::new(0) }; MAX_CPUS];
 const ANSWERED: u64 = 1 << 0;
@@ -18,16 +16,14 @@ const KEYS_ON: u64 = 1 << 2;
 const HOLDS: u32 = 32;
 
 /// Shows `see` the registers of every CPU: this one's as they are in the calling thread, and all as they are in an
-/// interrupt's handler, where everything is to be closed. While interrupts are disabled, only this one's.
+/// interrupt's handler, where everything is to be closed. While interrupts are disabled, only this one's. One at a
+/// time: two would mix their answers.
 pub fn with_registers(mut see: impl FnMut(Registers)) {
     let enabled = interrupts::disable();
     see(here());
     interrupts::restore(enabled);
     if !enabled {
         return;
-    }
-    while BUSY.swap(true, Ordering::Acquire) {
-        crate::task::yield_now();
     }
     for cpu in percpu::online() {
         ANSWERS[cpu.id as usize].store(0, Ordering::Relaxed);
@@ -48,7 +44,6 @@ pub fn with_registers(mut see: impl FnMut(Registers)) {
         });
         see(Registers { cpu: cpu.id, write_protect: answer & WRITE_PROTECT != 0, keys });
     }
-    BUSY.store(false, Ordering::Release);
 }
 
 /// This CPU's registers. Interrupts are disabled.

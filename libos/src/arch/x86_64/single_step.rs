@@ -7,9 +7,9 @@
 
 use core::sync::atomic::{AtomicU64, Ordering};
 
+use super::hooks::hooks;
 use super::percpu;
 use super::trap::TrapFrame;
-use crate::dax;
 use crate::keys::{Access, Key, Rights};
 use crate::task;
 
@@ -86,7 +86,7 @@ pub(crate) fn open_for_one_instruction(
 /// Leaves the sections that a step counted as.
 fn leave_sections(saved: u64) {
     for key in (1..16).filter(|key| saved & 1 << (KEYS + u32::from(*key)) != 0) {
-        dax::leave_section_of(key);
+        (hooks().leave_section)(key);
     }
 }
 

@@ -20,8 +20,7 @@ use core::fmt;
 use core::mem::offset_of;
 use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
-use libos_contract::exit::FATAL_EXCEPTION;
-
+use super::hooks::hooks;
 use super::{fpu, interrupts, key_rights, machine_check, percpu, port, shootdown, single_step};
 use crate::keys::Rights;
 use crate::trace::{self, layout::kind};
@@ -311,15 +310,15 @@ extern "C" fn handle(frame: &mut TrapFrame) {
             // Read at once: a page fault inside this one's handler changes it.
             let address = x86_64::registers::control::Cr2::read_raw();
             if !cpu.page_fault_stack.enter() {
-                crate::report::exception(frame);
+                (hooks().exception)(frame);
             }
-            crate::dax::fault::page_fault(frame, address);
+            (hooks().page_fault)(frame, address);
             cpu.page_fault_stack.leave();
         }
         vector::DEBUG => {
             // Otherwise the instruction that was let through is done.
             if !single_step::finish(frame) {
-                crate::report::exception(frame);
+                (hooks().exception)(frame);
             }
         }
         vector::NON_MASKABLE => {
@@ -330,15 +329,13 @@ extern "C" fn handle(frame: &mut TrapFrame) {
             cpu.page_fault_stack.leave_non_maskable(before);
         }
         vector::MACHINE_CHECK => machine_check::handle(frame),
-        _ => crate::report::exception(frame),
+        _ => (hooks().exception)(frame),
     }
 
     cpu.trap_depth.fetch_sub(1, Ordering::Relaxed);
     // A thread is preempted here, on its own stack, its rights safe in its frame.
-    if frame.vector >= vector::FIRST_INTERRUPT {
-        crate::task::note_interrupted(frame.rights());
-        crate::task::preempt();
-        crate::task::note_interrupted(Rights::CLOSED);
+    if frame.vector >= vector::FIRST_INTERRUPT && cpu.reschedule.load(Ordering::Relaxed) && !in_trap() {
+        (hooks().preempt)(frame.rights());
     }
     key_rights::leave_trap(frame.pkrs);
 }
@@ -368,8 +365,7 @@ fn unexpected_nmi(frame: &TrapFrame) {
     // SAFETY: the system control port B of PCs, or nothing's; reading it changes nothing.
     let status = unsafe { port::inb(SYSTEM_CONTROL) };
     if status != NO_ANSWER && status & (MEMORY_ERROR | BUS_ERROR) != 0 {
-        crate::report::fault(
-            FATAL_EXCEPTION,
+        (hooks().failure)(
             frame,
             format_args!("NMI: the chipset reports a memory or bus error (port 0x61 is {status:#04x})"),
         );

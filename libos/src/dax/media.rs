@@ -6,12 +6,8 @@
 //! The list grows inside the handler of a machine check, which may have interrupted anything: it takes no lock and
 //! allocates nothing.
 
-mod bank;
-
 use core::ops::Range;
 use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-
-pub use bank::{Bank, Verdict};
 
 /// How many ranges are kept. With more than these, a device is to be replaced.
 const MOST: usize = 256;
@@ -96,7 +92,7 @@ pub(super) static BAD: BadRanges = BadRanges::new();
 
 /// Notes what a machine check has reported. The range is inside one device, or nothing is noted.
 #[cfg(target_os = "hermit")]
-pub(crate) fn report(range: &Range<u64>) -> Result<bool, &'static str> {
+pub(crate) fn report(range: &Range<u64>) -> Result<(), &'static str> {
     let inside = |device: &super::Device| {
         let all = device.physical_range();
         all.start <= range.start && range.end <= all.end
@@ -104,7 +100,7 @@ pub(crate) fn report(range: &Range<u64>) -> Result<bool, &'static str> {
     if !super::devices().iter().any(inside) {
         return Err("it is not in persistent memory");
     }
-    BAD.add(range).map_err(|TooMany| "there are more bad ranges of persistent memory than can be kept")
+    BAD.add(range).map(drop).map_err(|TooMany| "there are more bad ranges of persistent memory than can be kept")
 }
 
 #[cfg(test)]
