@@ -9,7 +9,7 @@ use pmem::{Medium, Turn};
 use crate::budget::{self, Budget};
 use crate::clock::Monotonic;
 use crate::log;
-use crate::state::{State, is_fatal};
+use crate::shared::{Shared, is_fatal};
 
 /// Milliseconds between two steps of a pass that finds little.
 const STEP_MS: u64 = 100;
@@ -24,47 +24,47 @@ const SHARE: u32 = 4;
 
 /// Makes one step, if one is due: removes what has expired among the next keys. A pass that fails is given up until
 /// another key with an expiry is stored.
-pub fn step<M: Medium>(turn: &mut Turn<'_, M>, state: &mut State, clock: Monotonic) {
-    if state.pool.expiring_keys == Some(0) {
-        state.expiry.trust_what_was_stored_since();
+pub fn step<M: Medium>(turn: &mut Turn<'_, M>, shared: &mut Shared, clock: Monotonic) {
+    if shared.pool.expiring_keys == Some(0) {
+        shared.expiry.trust_what_was_stored_since();
     }
-    if state.expiry.due().is_none_or(|due| due > state.now_ms) {
+    if shared.expiry.due().is_none_or(|due| due > shared.now_ms) {
         return;
     }
     let began = clock();
-    match advance(turn, state, &mut Budget::new(clock, turn.moved()).share(), false) {
+    match advance(turn, shared, &mut Budget::new(clock, turn.moved()).share(), false) {
         Ok(found_many) => {
             let wait = (clock().saturating_sub(began) * SHARE).as_millis() as u64;
-            state.expiry.rest_until(state.now_ms + if found_many { wait } else { wait.max(STEP_MS) });
+            shared.expiry.rest_until(shared.now_ms + if found_many { wait } else { wait.max(STEP_MS) });
         }
-        Err(error) => give_up(state, error),
+        Err(error) => give_up(shared, error),
     }
 }
 
 /// Removes expired keys for a write that found the pool full, as far as the budget goes or to the end of a pass. Says
 /// whether it could.
-pub fn make_room<M: Medium>(turn: &mut Turn<'_, M>, state: &mut State, budget: &mut Budget) -> bool {
-    let made = advance(turn, state, budget, true);
-    made.map_err(|error| give_up(state, error)).is_ok()
+pub fn make_room<M: Medium>(turn: &mut Turn<'_, M>, shared: &mut Shared, budget: &mut Budget) -> bool {
+    let made = advance(turn, shared, budget, true);
+    made.map_err(|error| give_up(shared, error)).is_ok()
 }
 
 /// A pass has failed.
-fn give_up(state: &mut State, error: pmem::Error) {
+fn give_up(shared: &mut Shared, error: pmem::Error) {
     log::warn(format_args!("the search for expired keys failed: {error}"));
-    state.turn_failed |= is_fatal(&error);
-    state.expiry.give_up();
+    shared.turn_failed |= is_fatal(&error);
+    shared.expiry.give_up();
 }
 
 /// Goes on with the pass: while it finds much or nothing that could expire, or in any case if it is to be `thorough`.
 /// Returns whether it found much at last.
 fn advance<M: Medium>(
     turn: &mut Turn<'_, M>,
-    state: &mut State,
+    shared: &mut Shared,
     budget: &mut Budget,
     thorough: bool,
 ) -> Result<bool, pmem::Error> {
     loop {
-        let Slice { with_expiry, expired, left_some, is_last } = slice(turn, state)?;
+        let Slice { with_expiry, expired, left_some, is_last } = slice(turn, shared)?;
         budget.charge(SLICE as u64 * budget::KEY);
         budget.count_moved(turn.moved());
         let found_many = left_some || expired * ACCEPTABLE > with_expiry;
@@ -111,9 +111,9 @@ impl Dead {
     }
 }
 
-fn slice<M: Medium>(turn: &mut Turn<'_, M>, state: &mut State) -> Result<Slice, pmem::Error> {
-    let now = state.now_ms;
-    let schedule = &mut state.expiry;
+fn slice<M: Medium>(turn: &mut Turn<'_, M>, shared: &mut Shared) -> Result<Slice, pmem::Error> {
+    let now = shared.now_ms;
+    let schedule = &mut shared.expiry;
     let (mut with_expiry, mut alive, mut dead) = (0, 0, Dead::default());
     let next = turn.scan(schedule.cursor(), SLICE, |key, meta| {
         let Some(at) = meta.expires_at_ms else { return };
@@ -130,7 +130,7 @@ fn slice<M: Medium>(turn: &mut Turn<'_, M>, state: &mut State) -> Result<Slice, 
         schedule.advance(next, alive);
     }
     for key in &dead.keys {
-        state.counters.expired += u64::from(turn.remove(key)?);
+        shared.counters.expired += u64::from(turn.remove(key)?);
     }
     Ok(Slice {
         with_expiry,
@@ -153,12 +153,12 @@ mod tests {
             assert_eq!(client.send(&format!("set {n:0LENGTH$} v px 1")), "+OK|");
         }
         client.now_ms += 10;
-        client.state.begin(client.now_ms * 1000, client.pool.stats());
-        let Harness { pool, state, .. } = &mut client;
+        client.shared.begin(client.now_ms * 1000, client.pool.stats());
+        let Harness { pool, shared, .. } = &mut client;
         let (expired, _) = pool
             .turn(|turn| {
                 std::iter::from_fn(|| {
-                    let slice = slice(turn, state).unwrap();
+                    let slice = slice(turn, shared).unwrap();
                     (slice.expired > 0).then_some(slice.expired)
                 })
                 .collect::<Vec<_>>()

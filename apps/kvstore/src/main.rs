@@ -10,7 +10,7 @@
 //! server: sockets, the loop
 //! commands: what Redis means
 //! expire
-//! state, session
+//! shared, session
 //! store, resp, budget, glob, schedule: the pool's opening; requests and replies; …
 //! clock, division, latency, log, memory, number, options, recovery, scrub, settings, slowlog, statistics, usage
 //! ```
@@ -35,8 +35,8 @@ mod scrub;
 mod server;
 mod session;
 mod settings;
+mod shared;
 mod slowlog;
-mod state;
 mod statistics;
 mod store;
 #[cfg(test)]
@@ -61,7 +61,7 @@ use crate::division::Division;
 use crate::memory::Memory;
 use crate::options::{Options, Request};
 use crate::server::Server;
-use crate::state::{ClientLimits, Facts, State};
+use crate::shared::{ClientLimits, ServerInfo, Shared};
 
 /// The command line was wrong.
 const USAGE: u8 = 2;
@@ -97,7 +97,7 @@ fn serve(options: &Options) -> Result<(), String> {
     let store = store::open(options, division.pool)?;
     stage("recovery");
     let report = store.pool.report();
-    let facts = Facts {
+    let info = ServerInfo {
         port: options.port,
         bind: options.bind.to_string(),
         device: store.pool.medium().name(),
@@ -107,14 +107,14 @@ fn serve(options: &Options) -> Result<(), String> {
         run_id: format!("{:016x}{:016x}{:08x}", store::random(), store::random(), store::random() as u32),
         started_ms: clock::unix_micros() / 1000,
     };
-    let ready = format!("{} {}, protection {}", facts.device, gibibytes(facts.device_bytes), facts.protection);
+    let ready = format!("{} {}, protection {}", info.device, gibibytes(info.device_bytes), info.protection);
     let limits = ClientLimits::new(store.pool.value_limit(), division.clients, most_clients(options, division));
     let address = SocketAddr::new(options.bind, options.port);
-    let mut state = State::new(facts, limits, store::random());
-    state.settings.protected_mode = options.protected_mode;
-    state.settings.timeout = options.timeout;
+    let mut shared = Shared::new(info, limits, store::random());
+    shared.settings.protected_mode = options.protected_mode;
+    shared.settings.timeout = options.timeout;
     let server =
-        Server::bind(address, store.pool, state).map_err(|error| format!("cannot listen on {address}: {error}"))?;
+        Server::bind(address, store.pool, shared).map_err(|error| format!("cannot listen on {address}: {error}"))?;
     stop_with_the_machine(&server)?;
     // Before the line that others wait for, so that it is the last one of the boot.
     stage("ready");

@@ -107,7 +107,7 @@ impl Charge {
     }
 
     /// What it is for takes so many bytes by now, and no more.
-    pub fn settle(&mut self, bytes: usize) {
+    pub fn shrink_to(&mut self, bytes: usize) {
         self.shrink(self.bytes.saturating_sub(bytes));
     }
 

@@ -1,4 +1,4 @@
-//! What can be configured while the server runs (`CONFIG SET`), beside the bounds in [`crate::state::ClientLimits`].
+//! What can be configured while the server runs (`CONFIG SET`), beside the bounds in [`crate::shared::ClientLimits`].
 
 use std::collections::BTreeMap;
 

@@ -11,7 +11,7 @@ use crate::budget::Budget;
 use crate::memory::NoMemory;
 use crate::server::client::Client;
 use crate::session::{Ends, Others, Session};
-use crate::state::{ClientLimits, Facts, State};
+use crate::shared::{ClientLimits, ServerInfo, Shared};
 
 /// Memory of `pmem`'s own tests that can be taken away from writers.
 pub struct Memory {
@@ -84,8 +84,8 @@ impl Others for Bystanders {
 pub struct Harness {
     /// The pool.
     pub pool: Pool<Memory>,
-    /// The server's state.
-    pub state: State,
+    /// What it shares with others.
+    pub shared: Shared,
     /// The client.
     pub client: Client,
     /// Other clients, which ask for nothing.
@@ -104,11 +104,11 @@ impl Harness {
     pub fn of(bytes: u64) -> Self {
         let pool = pool_of(bytes);
         let limits = ClientLimits::new(pool.value_limit(), 12 << 20, 100);
-        let state = State::new(Facts::default(), limits, 1);
+        let shared = Shared::new(ServerInfo::default(), limits, 1);
         let now_ms = 1_700_000_000_000;
         let session = session(1, now_ms);
-        let client = Client::new(session, &state);
-        Self { pool, client, others: Bystanders(Vec::new()), state, now_ms }
+        let client = Client::new(session, &shared);
+        Self { pool, client, others: Bystanders(Vec::new()), shared, now_ms }
     }
 
     /// Lets bytes arrive in one piece; returns the replies that were sent.
@@ -116,8 +116,8 @@ impl Harness {
         let (mut data, mut replies) = (data, Vec::new());
         while !data.is_empty() {
             // The parser learns what it lacks.
-            self.client.has_request(&self.state.limits);
-            match self.client.room(&self.state.limits) {
+            self.client.has_request(&self.shared.limits);
+            match self.client.room(&self.shared.limits) {
                 Ok(Some(room)) => {
                     let count = room.len().min(data.len());
                     room[..count].copy_from_slice(&data[..count]);
@@ -135,7 +135,7 @@ impl Harness {
     /// Executes what has arrived; returns the replies.
     fn replies(&mut self) -> Vec<u8> {
         let mut replies = Vec::new();
-        while self.client.has_request(&self.state.limits) {
+        while self.client.has_request(&self.shared.limits) {
             self.turn();
             while !self.client.outbox.sendable().is_empty() {
                 let sendable = self.client.outbox.sendable();
@@ -149,19 +149,19 @@ impl Harness {
 
     /// Runs one turn, the step of the active expiry among it.
     pub fn turn(&mut self) {
-        self.state.begin(self.now_ms * 1000, self.pool.stats());
-        let (client, state, others) = (&mut self.client, &mut self.state, &mut self.others);
+        self.shared.begin(self.now_ms * 1000, self.pool.stats());
+        let (client, shared, others) = (&mut self.client, &mut self.shared, &mut self.others);
         client.count_buffers(false);
         let ((), receipt) = self
             .pool
             .turn(|turn| {
                 let mut budget = Budget::new(|| Duration::ZERO, turn.moved());
                 let mut share = budget.share();
-                if client.execute(turn, state, others, &mut share).is_err() {
-                    client.refuse_request(turn, state, others, &mut share);
+                if client.execute(turn, shared, others, &mut share).is_err() {
+                    client.refuse_request(turn, shared, others, &mut share);
                 }
                 budget.put_back(share);
-                crate::expire::step(turn, state, || Duration::ZERO);
+                crate::expire::step(turn, shared, || Duration::ZERO);
             })
             .unwrap();
         self.client.release(&receipt);

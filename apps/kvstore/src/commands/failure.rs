@@ -5,7 +5,7 @@ use std::collections::TryReserveError;
 
 use crate::memory::NoMemory;
 use crate::resp::Reply;
-use crate::state::is_fatal;
+use crate::shared::is_fatal;
 
 /// The result of a command that writes its own reply.
 pub type Outcome = Result<(), Failure>;

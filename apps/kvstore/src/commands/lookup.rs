@@ -19,7 +19,7 @@ impl<M: Medium> Context<'_, '_, M> {
     /// As [`Self::find`], for a command that only reads: counted as a hit or a miss.
     pub fn look(&mut self, key: &[u8]) -> Result<Option<Meta>, Failure> {
         let found = self.find(key)?;
-        self.state.counters.looked(found.is_some());
+        self.shared.counters.looked(found.is_some());
         Ok(found)
     }
 
@@ -28,19 +28,19 @@ impl<M: Medium> Context<'_, '_, M> {
         Ok(self.find(key)?.is_some())
     }
 
-    /// The key's value, left in `state.value`, and its properties.
+    /// The key's value, left in `shared.value`, and its properties.
     pub fn read(&mut self, key: &[u8]) -> Result<Option<Meta>, Failure> {
-        self.state.value.clear();
-        self.state.reserve_value(FIRST)?;
-        let found = self.turn.get_range(key, 0, FIRST as u64, &mut self.state.value)?;
+        self.shared.value.clear();
+        self.shared.reserve_value(FIRST)?;
+        let found = self.turn.get_range(key, 0, FIRST as u64, &mut self.shared.value)?;
         let length = found.map_or(0, |meta| meta.len as usize);
-        self.state.reserve_value(length)?;
+        self.shared.reserve_value(length)?;
         if length > FIRST {
-            self.turn.get_range(key, FIRST as u64, u64::MAX, &mut self.state.value)?;
+            self.turn.get_range(key, FIRST as u64, u64::MAX, &mut self.shared.value)?;
         }
         self.live(key, found).inspect(|found| {
             if found.is_none() {
-                self.state.value.clear();
+                self.shared.value.clear();
             }
         })
     }
@@ -56,7 +56,7 @@ impl<M: Medium> Context<'_, '_, M> {
         // Before the caller changes what it has replied: without memory for the end the command is executed again.
         self.reply.check()?;
         let live = self.live(key, found)?;
-        self.state.counters.looked(live.is_some());
+        self.shared.counters.looked(live.is_some());
         if live.is_none() {
             self.reply.rewind(start);
         }
@@ -75,12 +75,12 @@ impl<M: Medium> Context<'_, '_, M> {
     /// Stores a value. One that has expired already is not stored: the key is gone.
     pub fn put(&mut self, key: &[u8], value: &[u8], expires_at_ms: Option<u64>) -> Result<(), Failure> {
         match expires_at_ms {
-            Some(at) if at <= self.state.now_ms => {
+            Some(at) if at <= self.shared.now_ms => {
                 self.turn.remove(key)?;
             }
             at => {
                 self.turn.put(key, value, at)?;
-                self.state.expiry.expect(at);
+                self.shared.expiry.expect(at);
             }
         }
         Ok(())
@@ -94,11 +94,11 @@ impl<M: Medium> Context<'_, '_, M> {
         Ok(self.turn.put_range(key, offset as u64, patch)? as usize)
     }
 
-    /// Stores what is in `state.value`.
+    /// Stores what is in `shared.value`.
     pub fn put_value(&mut self, key: &[u8], expires_at_ms: Option<u64>) -> Result<(), Failure> {
-        let value = std::mem::take(&mut self.state.value);
+        let value = std::mem::take(&mut self.shared.value);
         let stored = self.put(key, &value, expires_at_ms);
-        self.state.value = value;
+        self.shared.value = value;
         stored
     }
 
@@ -133,16 +133,16 @@ impl<M: Medium> Context<'_, '_, M> {
     /// Removes keys that have expired.
     pub fn remove_expired(&mut self, keys: impl IntoIterator<Item = Vec<u8>>) -> Result<(), Failure> {
         for key in keys {
-            self.state.counters.expired += u64::from(self.turn.remove(&key)?);
+            self.shared.counters.expired += u64::from(self.turn.remove(&key)?);
         }
         Ok(())
     }
 
     fn live(&mut self, key: &[u8], found: Option<Meta>) -> Result<Option<Meta>, Failure> {
         match found {
-            Some(meta) if self.state.expired(meta) => {
+            Some(meta) if self.shared.expired(meta) => {
                 self.turn.remove(key)?;
-                self.state.counters.expired += 1;
+                self.shared.counters.expired += 1;
                 Ok(None)
             }
             found => Ok(found),

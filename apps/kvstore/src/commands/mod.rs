@@ -37,7 +37,7 @@ use crate::clock;
 use crate::memory::NoMemory;
 use crate::resp::{Reply, Request};
 use crate::session::{Closing, Others, Session};
-use crate::state::State;
+use crate::shared::Shared;
 
 use admin::slowlog;
 use failure::Outcome;
@@ -50,7 +50,7 @@ pub struct Context<'a, 't, M: Medium> {
     /// The pool, for this turn.
     pub turn: &'a mut Turn<'t, M>,
     /// What all clients share.
-    pub state: &'a mut State,
+    pub shared: &'a mut Shared,
     /// The client that asks.
     pub session: &'a mut Session,
     /// All other clients.
@@ -70,21 +70,21 @@ pub fn execute<M: Medium + 'static>(
     request: Request<'_>,
 ) -> Result<Progress, NoMemory> {
     let (end, begins, hearing) = (context.reply.position(), context.task.is_none(), context.session.hearing);
-    let (start, used) = (begin(context), context.state.memory.used());
-    context.state.counters.commands += u64::from(begins);
+    let (start, used) = (begin(context), context.shared.memory.used());
+    context.shared.counters.commands += u64::from(begins);
     let began = clock::monotonic();
     let spent_before = if begins { Duration::ZERO } else { context.session.spent };
     let mut called = None;
     let outcome = run(context, request, &mut called).and_then(|()| Ok(context.reply.check()?));
     if outcome.as_ref().is_err_and(Failure::is_no_memory) {
-        context.state.memory.want_also(context.state.memory.used().saturating_sub(used));
+        context.shared.memory.want_also(context.shared.memory.used().saturating_sub(used));
         context.session.hearing = hearing;
         // A task that is still there goes on from where this piece began. Without one nothing of the reply may stay.
         if context.task.is_some() {
             context.reply.rewind(end);
         } else {
             context.reply.rewind(start);
-            context.state.counters.uncount_command();
+            context.shared.counters.uncount_command();
         }
         return Err(NoMemory);
     }
@@ -94,7 +94,7 @@ pub fn execute<M: Medium + 'static>(
         let took = clock::monotonic() - began;
         context.session.spent = spent_before + took;
         let outcome = (progress == Progress::Done).then_some(failed);
-        context.state.statistics.count_call(command.full_name, took, outcome);
+        context.shared.statistics.count_call(command.full_name, took, outcome);
         if progress == Progress::Done {
             note_duration(context, command, request);
         }
@@ -106,20 +106,20 @@ pub fn execute<M: Medium + 'static>(
 fn note_duration<M: Medium>(context: &mut Context<'_, '_, M>, command: &'static Command<M>, request: Request<'_>) {
     let took = context.session.spent;
     let is_fast = command.flags.has(flags::FAST);
-    context.state.latency.note(command.full_name, is_fast, context.state.now_ms / 1000, took);
+    context.shared.latency.note(command.full_name, is_fast, context.shared.now_ms / 1000, took);
     slowlog::note(context, request, took);
 }
 
 /// What executes a command, unless it is refused.
 fn admit<M: Medium + 'static>(
-    state: &mut State,
+    shared: &mut Shared,
     command: &'static Command<M>,
     request: Request<'_>,
 ) -> Result<Run<M>, Failure> {
-    let full = command.flags.has(flags::DENYOOM) && state.is_over_maxmemory();
+    let full = command.flags.has(flags::DENYOOM) && shared.is_over_maxmemory();
     let run = command.function_for(request.len()).and_then(|run| if full { Err(failure::FULL) } else { Ok(run) });
     if run.is_err() {
-        state.statistics.count_rejected(command.full_name);
+        shared.statistics.count_rejected(command.full_name);
     }
     run
 }
@@ -154,7 +154,7 @@ fn run<M: Medium + 'static>(
         return outcome;
     }
     let command = Command::<M>::find(request)?;
-    let run = admit(context.state, command, request)?;
+    let run = admit(context.shared, command, request)?;
     context.session.command = command.full_name;
     *called = Some(command);
     if !command.flags.has(flags::DENYOOM) {
@@ -186,9 +186,9 @@ fn answer<M: Medium>(context: &mut Context<'_, '_, M>, start: usize, outcome: Ou
     *context.task = None;
     if let Err(failure) = outcome {
         context.reply.rewind(start);
-        context.state.counters.errors += 1;
-        context.state.statistics.count_error(failure.code());
-        context.state.turn_failed |= failure.is_fatal();
+        context.shared.counters.errors += 1;
+        context.shared.statistics.count_error(failure.code());
+        context.shared.turn_failed |= failure.is_fatal();
         failure.write(&mut context.reply);
         if context.reply.check().is_err() {
             // There is no memory even to say so.

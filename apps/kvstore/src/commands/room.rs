@@ -10,13 +10,13 @@ use crate::expire;
 /// in the next turn, and so on until it has room or there are none.
 pub fn was_made<M: Medium>(context: &mut Context<'_, '_, M>, outcome: &Outcome) -> bool {
     let full = outcome.as_ref().is_err_and(|failure| failure.is_full());
-    if !full || !context.state.expiry.may_find(context.state.now_ms) {
+    if !full || !context.shared.expiry.may_find(context.shared.now_ms) {
         return false;
     }
-    let made = expire::make_room(context.turn, context.state, context.budget);
+    let made = expire::make_room(context.turn, context.shared, context.budget);
     if made {
         *context.task = None;
-        context.state.counters.uncount_command();
+        context.shared.counters.uncount_command();
     }
     made
 }

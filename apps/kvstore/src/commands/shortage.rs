@@ -13,8 +13,8 @@ fn request(arguments: &[String]) -> Vec<u8> {
 /// Lets `bytes` arrive, and executes nothing.
 fn arrive(client: &mut Harness, mut bytes: &[u8]) {
     while !bytes.is_empty() {
-        client.client.has_request(&client.state.limits);
-        let room = client.client.room(&client.state.limits).unwrap().unwrap();
+        client.client.has_request(&client.shared.limits);
+        let room = client.client.room(&client.shared.limits).unwrap().unwrap();
         let count = room.len().min(bytes.len());
         room[..count].copy_from_slice(&bytes[..count]);
         client.client.input.filled(count);
@@ -24,8 +24,8 @@ fn arrive(client: &mut Harness, mut bytes: &[u8]) {
 
 /// Takes all memory that there is but first buffers.
 fn hog(client: &Harness) -> Charge {
-    let mut hog = client.state.memory.charge();
-    hog.grow(client.state.memory.free()).unwrap();
+    let mut hog = client.shared.memory.charge();
+    hog.grow(client.shared.memory.free()).unwrap();
     hog
 }
 
@@ -34,7 +34,7 @@ fn hog(client: &Harness) -> Charge {
 fn begin_mget(client: &mut Harness) {
     let words: Vec<String> = (0..=4197).map(|n| if n == 0 { "mget".into() } else { format!("key:{n}") }).collect();
     assert_eq!(client.send(&format!("set key:1 {}", "v".repeat(5000))), "+OK|");
-    client.state.counters = Counters::default();
+    client.shared.counters = Counters::default();
     arrive(client, &request(&words));
     client.turn();
     assert_eq!(client.client.outbox.sendable(), b"", "it is not done");
@@ -48,7 +48,7 @@ fn an_mget_without_memory_for_its_head_is_refused_whole() {
     let replies = client.bytes(b"ping\r\n");
     let replies = String::from_utf8_lossy(&replies);
     assert_eq!(replies, "-OOM command not allowed when used memory > 'maxmemory'.\r\n+PONG\r\n");
-    assert_eq!(client.state.counters.commands, 1, "what is refused is not counted");
+    assert_eq!(client.shared.counters.commands, 1, "what is refused is not counted");
 }
 
 #[test]
@@ -56,7 +56,7 @@ fn client_list_of_many_ids_takes_no_memory_that_is_not_there() {
     let mut client = Harness::new();
     let words = ["client", "list", "id"].into_iter().chain(std::iter::repeat_n("99", 10_000));
     arrive(&mut client, &request(&words.map(String::from).collect::<Vec<_>>()));
-    assert!(client.client.has_request(&client.state.limits), "it is there, and what is known of it");
+    assert!(client.client.has_request(&client.shared.limits), "it is there, and what is known of it");
     let _hog = hog(&client);
     client.turn();
     assert_eq!(client.client.outbox.sendable(), b"-OOM command not allowed when used memory > 'maxmemory'.\r\n");
@@ -65,7 +65,7 @@ fn client_list_of_many_ids_takes_no_memory_that_is_not_there() {
 #[test]
 fn exec_aborts_when_a_request_was_too_long() {
     let mut client = Harness::new();
-    let longest = client.state.limits.parser.argument;
+    let longest = client.shared.limits.parser.argument;
     assert_eq!(client.send("multi"), "+OK|");
     let reply = client.bytes(&request(&["set".into(), "k".into(), "v".repeat(longest + 1)]));
     assert!(reply.starts_with(b"-ERR"), "{}", String::from_utf8_lossy(&reply));
@@ -88,17 +88,17 @@ fn exec_aborts_when_there_was_no_memory_for_a_request() {
 fn counts_that_were_reset_meanwhile_do_not_run_below_zero() {
     let mut client = Harness::new();
     begin_mget(&mut client);
-    client.state.counters = Counters::default();
+    client.shared.counters = Counters::default();
     let _hog = hog(&client);
     client.turn();
-    assert_eq!(client.state.counters.commands, 0);
+    assert_eq!(client.shared.counters.commands, 0);
 }
 
 #[test]
 fn a_client_that_is_closed_within_a_command_gives_its_memory_back() {
     let mut client = Harness::new();
     begin_mget(&mut client);
-    assert!(client.state.memory.used() > 0);
+    assert!(client.shared.memory.used() > 0);
     client.client.abandon();
-    assert_eq!((client.client.whole_replies(), client.client.memory(), client.state.memory.used()), (0, 0, 0));
+    assert_eq!((client.client.whole_replies(), client.client.memory(), client.shared.memory.used()), (0, 0, 0));
 }

@@ -343,15 +343,15 @@ impl<M: Medium + 'static> Command<M> {
 mod tests {
     use super::*;
 
-    type Table = Command<&'static pmem::Device>;
+    type Row = Command<&'static pmem::Device>;
 
     #[test]
     fn the_table_is_sorted_for_the_search() {
-        for table in std::iter::once(Table::TABLE).chain(Table::TABLE.iter().map(|command| command.subcommands)) {
+        for table in std::iter::once(Row::TABLE).chain(Row::TABLE.iter().map(|command| command.subcommands)) {
             assert!(table.is_sorted_by(|a, b| a.name < b.name));
         }
-        for command in Table::TABLE {
-            assert_eq!(Table::named(command.name.to_uppercase().as_bytes()).unwrap().full_name, command.full_name);
+        for command in Row::TABLE {
+            assert_eq!(Row::named(command.name.to_uppercase().as_bytes()).unwrap().full_name, command.full_name);
             assert!(command.run.is_some() || !command.subcommands.is_empty());
         }
     }

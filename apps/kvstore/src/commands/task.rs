@@ -117,7 +117,7 @@ impl<M: Medium> Context<'_, '_, M> {
 
     /// Refuses a reply that began at `start` and has become too long.
     pub fn check_reply(&self, start: usize) -> Result<(), Failure> {
-        if self.reply.position() - start > self.state.limits.reply { Err(REPLY_TOO_LONG) } else { Ok(()) }
+        if self.reply.position() - start > self.shared.limits.reply { Err(REPLY_TOO_LONG) } else { Ok(()) }
     }
 
     /// Ends a piece of a command whose reply, with a head, began at `start`: puts the head that `head` writes before it

@@ -207,15 +207,15 @@ fn the_active_expiry_removes_what_nobody_asks_for() {
     }
     client.now_ms += 1001;
     let mut steps = 0;
-    while client.state.expiry.due().is_some_and(|due| due <= client.now_ms + 100) {
+    while client.shared.expiry.due().is_some_and(|due| due <= client.now_ms + 100) {
         client.now_ms += 100;
         client.turn();
         steps += 1;
         assert!(steps < 100, "a pass must end");
     }
     assert_eq!(client.send("dbsize"), ":1000|");
-    assert_eq!(client.state.counters.expired, 1000);
-    assert!(client.state.expiry.due().is_some_and(|due| due > client.now_ms), "it rests until the next is due");
+    assert_eq!(client.shared.counters.expired, 1000);
+    assert!(client.shared.expiry.due().is_some_and(|due| due > client.now_ms), "it rests until the next is due");
 }
 
 /// At most 5,120 a second were removed: keys that live for two seconds piled up.
@@ -243,7 +243,7 @@ fn keys_that_never_expire_do_not_keep_the_others_from_being_removed() {
     }
     client.now_ms += 2000;
     let mut removing = 0;
-    while client.state.counters.expired < 20 {
+    while client.shared.counters.expired < 20 {
         client.now_ms += 100;
         client.turn();
         removing += 1;
@@ -446,7 +446,7 @@ fn nothing_behind_multi_runs_as_long_as_there_are_no_transactions() {
 #[test]
 fn info_tells_what_is_true() {
     let mut client = Harness::new();
-    client.state.facts.protection = "none".into();
+    client.shared.info.protection = "none".into();
     client.send("set a 1");
     let all = client.send("info");
     for line in [
@@ -492,15 +492,15 @@ fn shutdown_stops_the_server_without_a_reply() {
     let mut client = Harness::new();
     assert_eq!(client.send("shutdown save nosave"), "-ERR syntax error|");
     assert_eq!(client.send("shutdown abort"), "-ERR No shutdown in progress.|");
-    assert!(!client.state.stopping);
+    assert!(!client.shared.stopping);
     assert_eq!(client.send("shutdown nosave now"), "");
-    assert!(client.state.stopping);
+    assert!(client.shared.stopping);
 }
 
 #[test]
 fn values_too_long_are_refused_and_the_connection_goes_on() {
     let mut client = Harness::new();
-    let limit = client.state.limits.parser.argument;
+    let limit = client.shared.limits.parser.argument;
     let mut request = format!("*3\r\n$3\r\nset\r\n$1\r\nk\r\n${}\r\n", limit + 1).into_bytes();
     request.resize(request.len() + limit + 1, b'x');
     request.extend_from_slice(b"\r\nping\r\n");

@@ -8,7 +8,7 @@ use crate::commands::{self, Context, Failure, NO_MEMORY, Progress, REQUEST_TOO_L
 use crate::memory::NoMemory;
 use crate::resp::{Input, Parser, Step};
 use crate::session::{Buffers, Closing, Others, Session};
-use crate::state::{ClientLimits, State};
+use crate::shared::{ClientLimits, Shared};
 
 /// A client's buffers and state.
 pub struct Client {
@@ -27,13 +27,13 @@ pub struct Client {
 
 impl Client {
     /// A client that has just come.
-    pub fn new(session: Session, state: &State) -> Self {
-        let memory = &state.memory;
+    pub fn new(session: Session, shared: &Shared) -> Self {
+        let memory = &shared.memory;
         Self {
             input: Input::new(memory),
             outbox: Outbox::new(memory),
             session,
-            parser: Parser::new(state.limits.parser, memory),
+            parser: Parser::new(shared.limits.parser, memory),
             task: None,
             heavy: false,
         }
@@ -96,14 +96,14 @@ impl Client {
     pub fn execute<M: Medium + 'static>(
         &mut self,
         turn: &mut Turn<'_, M>,
-        state: &mut State,
+        shared: &mut Shared,
         others: &mut dyn Others,
         share: &mut Budget,
     ) -> Result<(), NoMemory> {
-        self.session.active_ms = state.now_ms;
+        self.session.active_ms = shared.now_ms;
         let mut result = Ok(());
-        while self.session.closing.is_none() && self.keeps_up(&state.limits) && !share.is_spent() {
-            match self.execute_one(turn, state, others, share) {
+        while self.session.closing.is_none() && self.keeps_up(&shared.limits) && !share.is_spent() {
+            match self.execute_one(turn, shared, others, share) {
                 Ok(Progress::Done) => share.count_moved(turn.moved()),
                 Ok(Progress::Paused) => break,
                 Err(NoMemory) => {
@@ -121,7 +121,7 @@ impl Client {
     fn execute_one<M: Medium + 'static>(
         &mut self,
         turn: &mut Turn<'_, M>,
-        state: &mut State,
+        shared: &mut Shared,
         others: &mut dyn Others,
         budget: &mut Budget,
     ) -> Result<Progress, NoMemory> {
@@ -132,7 +132,7 @@ impl Client {
         self.outbox.prepare()?;
         let reply = self.outbox.writer(self.session.protocol);
         let (session, task) = (&mut self.session, &mut self.task);
-        let mut context = Context { turn, state, session, others, reply, budget, task };
+        let mut context = Context { turn, shared, session, others, reply, budget, task };
         match step {
             Ok(Step::Incomplete) => {}
             Ok(Step::Request) => {
@@ -159,7 +159,7 @@ impl Client {
     pub fn refuse_request<M: Medium>(
         &mut self,
         turn: &mut Turn<'_, M>,
-        state: &mut State,
+        shared: &mut Shared,
         others: &mut dyn Others,
         budget: &mut Budget,
     ) {
@@ -168,7 +168,7 @@ impl Client {
         }
         let reply = self.outbox.writer(self.session.protocol);
         let (session, task) = (&mut self.session, &mut self.task);
-        commands::refuse(&mut Context { turn, state, session, others, reply, budget, task }, NO_MEMORY);
+        commands::refuse(&mut Context { turn, shared, session, others, reply, budget, task }, NO_MEMORY);
         self.parser.finish(&mut self.input);
         budget.take_request();
     }

@@ -11,7 +11,7 @@ use super::slab::Rest;
 use crate::memory::NoMemory;
 use crate::resp::KEEP;
 use crate::session::{Closing, Others, Session};
-use crate::state::ClientLimits;
+use crate::shared::ClientLimits;
 use crate::statistics::Counters;
 
 /// Most bytes read from one connection in one round.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use mio::Events;
 
 use super::Server;
-use crate::state::{ClientLimits, Facts, State};
+use crate::shared::{ClientLimits, ServerInfo, Shared};
 use crate::testing::{self, Memory};
 
 /// Rounds after which something is taken not to happen, in case a test is wrong.
@@ -26,8 +26,8 @@ impl Scene {
     pub(super) fn new() -> Self {
         let pool = testing::pool_of(64 << 20);
         let limits = ClientLimits::new(pool.value_limit(), 12 << 20, 100);
-        let state = State::new(Facts::default(), limits, 1);
-        let mut server = Server::bind((Ipv4Addr::LOCALHOST, 0).into(), pool, state).unwrap();
+        let shared = Shared::new(ServerInfo::default(), limits, 1);
+        let mut server = Server::bind((Ipv4Addr::LOCALHOST, 0).into(), pool, shared).unwrap();
         // However slow the machine is, what is counted bounds a turn.
         server.clock = || Duration::ZERO;
         Self { server, events: Events::with_capacity(64) }
@@ -126,7 +126,7 @@ fn a_pipeline_into_a_large_value_leaves_the_others_their_turn() {
     assert_eq!(scene.ask(&mut busy, "setrange large 2097151 x"), ":2097152\r\n");
     for (line, reply) in [("setrange large 7 y", ":2097152\r\n"), ("copy large copy replace", ":1\r\n")] {
         busy.write_all(format!("{line}\r\n").repeat(64).as_bytes()).unwrap();
-        let executed = |scene: &Scene| scene.server.state.counters.commands;
+        let executed = |scene: &Scene| scene.server.shared.counters.commands;
         let mut got = String::new();
         while got.len() < 64 * reply.len() {
             let before = executed(&scene);

@@ -10,8 +10,8 @@ const OOM: &str = "-OOM command not allowed when used memory > 'maxmemory'.\r\n"
 
 /// Takes all memory that there is, but first buffers and so many bytes.
 fn hog(scene: &Scene, but: usize) -> Charge {
-    let mut hog = scene.server.state.memory.charge();
-    hog.grow(scene.server.state.memory.free() - but).unwrap();
+    let mut hog = scene.server.shared.memory.charge();
+    hog.grow(scene.server.shared.memory.free() - but).unwrap();
     hog
 }
 
@@ -26,7 +26,7 @@ fn a_pipeline_longer_than_a_first_buffer_is_served_without_memory_for_more() {
     for _ in 0..ROUNDS {
         scene.round();
         replies += &read(&mut client);
-        if replies.len() >= REQUESTS * "+PONG\r\n".len() || scene.server.state.counters.evicted > 0 {
+        if replies.len() >= REQUESTS * "+PONG\r\n".len() || scene.server.shared.counters.evicted > 0 {
             break;
         }
     }
@@ -46,9 +46,9 @@ fn requests_that_are_refused_for_memory_cost_their_clients_share() {
         client.write_all(format!("{line}\r\n").repeat(REQUESTS).as_bytes()).unwrap();
         let mut replies = String::new();
         for _ in 0..ROUNDS {
-            let before = scene.server.state.counters.errors;
+            let before = scene.server.shared.counters.errors;
             let moved = scene.round();
-            let refused = scene.server.state.counters.errors - before;
+            let refused = scene.server.shared.counters.errors - before;
             assert!(refused <= 256 && moved <= 2 << 20, "{refused} refused, {moved} bytes moved in one turn");
             replies += &read(&mut client);
             if replies.len() >= REQUESTS * OOM.len() {
@@ -66,7 +66,7 @@ fn a_client_whose_own_replies_are_in_its_way_has_nothing_done_until_it_reads() {
     let mut client = scene.connect();
     assert_eq!(scene.ask(&mut client, "setrange k 1048575 x"), ":1048576\r\n");
     let mut gets = 0;
-    while scene.server.state.memory.used() < 3 << 19 {
+    while scene.server.shared.memory.used() < 3 << 19 {
         client.write_all(b"get k\r\n").unwrap();
         gets += 1;
         assert!(gets < 1000, "the socket takes everything");
@@ -75,7 +75,7 @@ fn a_client_whose_own_replies_are_in_its_way_has_nothing_done_until_it_reads() {
         }
     }
     let _hog = hog(&scene, 0);
-    let errors = scene.server.state.counters.errors;
+    let errors = scene.server.shared.counters.errors;
     client.write_all(b"get k\r\n").unwrap();
     gets += 1;
     scene.round();
@@ -93,7 +93,7 @@ fn a_client_whose_own_replies_are_in_its_way_has_nothing_done_until_it_reads() {
         }
         scene.round_at_once();
     }
-    assert_eq!((got, scene.server.state.counters.errors), (gets * REPLY, errors), "it is served in the end");
+    assert_eq!((got, scene.server.shared.counters.errors), (gets * REPLY, errors), "it is served in the end");
 }
 
 #[test]
@@ -102,12 +102,12 @@ fn a_client_that_waits_for_the_server_is_not_idle() {
     let mut scene = Scene::new();
     let mut client = scene.connect();
     assert_eq!(scene.ask(&mut client, "config set timeout 1000"), "+OK\r\n");
-    let before = scene.server.state.counters.commands;
+    let before = scene.server.shared.counters.commands;
     for piece in on_keys("mget", KEYS).chunks(50_000) {
         client.write_all(piece).unwrap();
         scene.round();
     }
-    while scene.server.state.counters.commands == before {
+    while scene.server.shared.counters.commands == before {
         scene.round();
     }
     assert_eq!(read(&mut client), "", "it is not done");
@@ -117,12 +117,12 @@ fn a_client_that_waits_for_the_server_is_not_idle() {
     for _ in 0..ROUNDS {
         scene.round_at_once();
         reply += &read(&mut client);
-        if reply.len() >= whole.len() || scene.server.state.clients == 0 {
+        if reply.len() >= whole.len() || scene.server.shared.clients == 0 {
             break;
         }
     }
     assert!(reply == whole, "{} bytes", reply.len());
     scene.server.started -= Duration::from_secs(2000);
     scene.round_at_once();
-    assert_eq!(scene.server.state.clients, 0, "now it is");
+    assert_eq!(scene.server.shared.clients, 0, "now it is");
 }

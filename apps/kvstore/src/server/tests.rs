@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
 
 use super::Server;
-use crate::state::{ClientLimits, Facts, State};
+use crate::shared::{ClientLimits, ServerInfo, Shared};
 use crate::testing;
 
 /// Sends a request; returns what comes until the connection ends or `most` bytes are there.
@@ -26,8 +26,8 @@ fn a_turn_that_fails_is_not_acknowledged() {
     let server = std::thread::spawn(move || {
         let pool = testing::pool_that_can_fail(server_gone);
         let limits = ClientLimits::new(pool.value_limit(), 12 << 20, 100);
-        let state = State::new(Facts::default(), limits, 1);
-        let server = Server::bind((Ipv4Addr::LOCALHOST, 0).into(), pool, state).unwrap();
+        let shared = Shared::new(ServerInfo::default(), limits, 1);
+        let server = Server::bind((Ipv4Addr::LOCALHOST, 0).into(), pool, shared).unwrap();
         port_sender.send(server.port()).unwrap();
         server.run().unwrap().close().unwrap();
     });

@@ -16,7 +16,7 @@ use crate::resp::Reply;
 
 /// `LATENCY LATEST`
 pub fn latest<M: Medium>(context: &mut Context<'_, '_, M>, _: Request<'_>) -> Outcome {
-    let (events, reply) = (context.state.latency.events(), &mut context.reply);
+    let (events, reply) = (context.shared.latency.events(), &mut context.reply);
     reply.array(events.len());
     for (name, event) in events {
         let (time, millis) = event.samples.back().copied().unwrap_or_default();
@@ -29,7 +29,7 @@ pub fn latest<M: Medium>(context: &mut Context<'_, '_, M>, _: Request<'_>) -> Ou
 
 /// `LATENCY HISTORY event`
 pub fn history<M: Medium>(context: &mut Context<'_, '_, M>, request: Request<'_>) -> Outcome {
-    let event = context.state.latency.events().find(|(name, _)| name.as_bytes() == request.get(2));
+    let event = context.shared.latency.events().find(|(name, _)| name.as_bytes() == request.get(2));
     let samples: Vec<Sample> = event.iter().flat_map(|(_, event)| event.samples.iter().copied()).collect();
     context.reply.array(samples.len());
     for (time, millis) in samples {
@@ -43,7 +43,7 @@ pub fn history<M: Medium>(context: &mut Context<'_, '_, M>, request: Request<'_>
 /// `LATENCY RESET [event ...]`
 pub fn reset<M: Medium>(context: &mut Context<'_, '_, M>, request: Request<'_>) -> Outcome {
     let all = request.len() == 2;
-    let forgotten = context.state.latency.forget(|event| all || request.from(2).any(|name| is(name, event)));
+    let forgotten = context.shared.latency.forget(|event| all || request.from(2).any(|name| is(name, event)));
     context.reply.integer(forgotten as i64);
     Ok(())
 }
@@ -58,7 +58,7 @@ pub fn histogram<M: Medium + 'static>(context: &mut Context<'_, '_, M>, request:
         }
     }
     context.budget.charge(request.len() as u64 * budget::KEY);
-    let known = context.state.latency.commands();
+    let known = context.shared.latency.commands();
     let found: Vec<(&str, &Histogram)> =
         known.filter(|(name, _)| request.len() == 2 || wanted.contains(name)).collect();
     context.reply.map(found.len());
@@ -84,7 +84,7 @@ fn describe(reply: &mut Reply<'_>, histogram: &Histogram) {
 
 /// `LATENCY DOCTOR`
 pub fn doctor<M: Medium>(context: &mut Context<'_, '_, M>, _: Request<'_>) -> Outcome {
-    let latency = &context.state.latency;
+    let latency = &context.shared.latency;
     let text = match latency.events().len() {
         0 if latency.threshold == 0 => "I'm sorry, Dave, I can't do that. Latency monitoring is disabled in this Redis \
             instance. You may use \"CONFIG SET latency-monitor-threshold <milliseconds>.\" in order to enable it. If we \
@@ -166,9 +166,9 @@ mod tests {
         assert_eq!(client.send("config set latency-monitor-threshold 100"), "+OK|");
         assert!(client.send("latency doctor").contains("Dave, no latency spike was observed"));
         for (second, millis) in [(10, 100), (12, 300), (12, 200)] {
-            client.state.latency.note("keys", false, second, Duration::from_millis(millis));
+            client.shared.latency.note("keys", false, second, Duration::from_millis(millis));
         }
-        client.state.latency.note("get", true, 13, Duration::from_millis(150));
+        client.shared.latency.note("get", true, 13, Duration::from_millis(150));
         for (line, reply) in [
             ("latency latest", "*2|*4|$7|command|:12|:300|:300|*4|$12|fast-command|:13|:150|:150|"),
             ("latency history command", "*2|*2|:10|:100|*2|:12|:300|"),

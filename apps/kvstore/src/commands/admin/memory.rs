@@ -20,7 +20,7 @@ pub fn usage<M: Medium>(context: &mut Context<'_, '_, M>, request: Request<'_>) 
     match context.find(key)? {
         None => context.reply.null(),
         Some(meta) => {
-            let pool = &context.state.pool;
+            let pool = &context.shared.pool;
             let record = pmem::pool::record_bytes(key.len(), meta);
             context.reply.integer((record + pool.index_bytes / pool.keys.max(1)) as i64);
         }
@@ -30,13 +30,13 @@ pub fn usage<M: Medium>(context: &mut Context<'_, '_, M>, request: Request<'_>) 
 
 /// `MEMORY STATS`: the fields of Redis's that mean something here.
 pub fn stats<M: Medium>(context: &mut Context<'_, '_, M>, _: Request<'_>) -> Outcome {
-    let (state, reply) = (&*context.state, &mut context.reply);
-    let pool = &state.pool;
-    let overhead = pool.index_bytes + pool.other_bytes + state.memory.used() as u64;
+    let (shared, reply) = (&*context.shared, &mut context.reply);
+    let pool = &shared.pool;
+    let overhead = pool.index_bytes + pool.other_bytes + shared.memory.used() as u64;
     let fields = [
-        ("peak.allocated", state.statistics.peak_bytes),
+        ("peak.allocated", shared.statistics.peak_bytes),
         ("total.allocated", pool.live_bytes),
-        ("clients.normal", state.memory.used() as u64),
+        ("clients.normal", shared.memory.used() as u64),
         ("overhead.total", overhead),
         ("keys.count", pool.keys),
         ("keys.bytes-per-key", pool.live_bytes / pool.keys.max(1)),
@@ -52,13 +52,13 @@ pub fn stats<M: Medium>(context: &mut Context<'_, '_, M>, _: Request<'_>) -> Out
 
 /// `MEMORY DOCTOR`
 pub fn doctor<M: Medium>(context: &mut Context<'_, '_, M>, _: Request<'_>) -> Outcome {
-    let state = &*context.state;
-    let pool = &state.pool;
+    let shared = &*context.shared;
+    let pool = &shared.pool;
     let mut problems = Vec::new();
     if pool.live_bytes > pool.capacity_bytes / 10 * 9 {
         problems.push("The pool is nearly full: remove keys, or move them to a larger one.");
     }
-    if state.memory.used() > state.limits.memory / 10 * 9 {
+    if shared.memory.used() > shared.limits.memory / 10 * 9 {
         problems.push("Clients' requests and replies take nearly all the memory that they may.");
     }
     if pool.quarantined_bytes > 0 {
@@ -80,7 +80,7 @@ pub fn doctor<M: Medium>(context: &mut Context<'_, '_, M>, _: Request<'_>) -> Ou
 
 /// `MEMORY PURGE`: gives back what is kept for the next commands.
 pub fn purge<M: Medium>(context: &mut Context<'_, '_, M>, _: Request<'_>) -> Outcome {
-    context.state.value = Vec::new();
+    context.shared.value = Vec::new();
     context.reply.ok();
     Ok(())
 }

@@ -9,7 +9,7 @@ use crate::session::Closing;
 
 /// `TIME`
 pub fn time<M: Medium>(context: &mut Context<'_, '_, M>, _: Request<'_>) -> Outcome {
-    let now = context.state.now_us;
+    let now = context.shared.now_us;
     context.reply.array(2);
     context.reply.bulk((now / 1_000_000).to_string().as_bytes());
     context.reply.bulk((now % 1_000_000).to_string().as_bytes());
@@ -35,7 +35,7 @@ pub fn shutdown<M: Medium>(context: &mut Context<'_, '_, M>, request: Request<'_
     if abort {
         return Err(Failure::text("ERR No shutdown in progress."));
     }
-    context.state.stopping = true;
+    context.shared.stopping = true;
     context.session.closing = Some(Closing::AfterReplies);
     Ok(())
 }

@@ -25,7 +25,7 @@ pub fn get<M: Medium>(context: &mut Context<'_, '_, M>, request: Request<'_>) ->
         },
         _ => return Err(Failure::subcommand_syntax("SLOWLOG", request.get(1))),
     };
-    let entries = context.state.slow_log.entries().take(count);
+    let entries = context.shared.slow_log.entries().take(count);
     let reply = &mut context.reply;
     reply.array(entries.len());
     for entry in entries {
@@ -43,13 +43,13 @@ pub fn get<M: Medium>(context: &mut Context<'_, '_, M>, request: Request<'_>) ->
 
 /// `SLOWLOG LEN`
 pub fn len<M: Medium>(context: &mut Context<'_, '_, M>, _: Request<'_>) -> Outcome {
-    context.reply.integer(context.state.slow_log.entries().len() as i64);
+    context.reply.integer(context.shared.slow_log.entries().len() as i64);
     Ok(())
 }
 
 /// `SLOWLOG RESET`
 pub fn reset<M: Medium>(context: &mut Context<'_, '_, M>, _: Request<'_>) -> Outcome {
-    context.state.slow_log.clear();
+    context.shared.slow_log.clear();
     context.reply.ok();
     Ok(())
 }
@@ -76,11 +76,11 @@ pub fn help<M: Medium>(context: &mut Context<'_, '_, M>, _: Request<'_>) -> Outc
 
 /// Notes how long a request took that has been executed.
 pub fn note<M: Medium>(context: &mut Context<'_, '_, M>, request: Request<'_>, took: Duration) {
-    let (state, session) = (&mut *context.state, &*context.session);
-    if state.slow_log.wants(took) {
+    let (shared, session) = (&mut *context.shared, &*context.session);
+    if shared.slow_log.wants(took) {
         let shown = (0..request.len()).map(|at| if is_secret(request, at) { b"(redacted)" } else { request.get(at) });
         let client = (session.ends.peer.to_string(), &session.name[..]);
-        state.slow_log.log((state.now_ms / 1000, took), shown, client);
+        shared.slow_log.log((shared.now_ms / 1000, took), shown, client);
     }
 }
 
@@ -108,7 +108,7 @@ mod tests {
     #[test]
     fn slowlog_tells_the_latest_first() {
         let mut client = Harness::new();
-        client.state.slow_log.slower_than = -1;
+        client.shared.slow_log.slower_than = -1;
         client.send("client setname me");
         client.send("config set slowlog-log-slower-than 0");
         client.send("set k v");
@@ -152,7 +152,7 @@ mod tests {
     #[test]
     fn slowlog_does_not_tell_the_secrets_of_config_set() {
         let mut client = Harness::new();
-        client.state.slow_log.slower_than = 0;
+        client.shared.slow_log.slower_than = 0;
         client.send("config set maxmemory-samples 6 RequirePass hush1 masterauth hush2 masteruser hush3");
         let told = client.send("slowlog get");
         assert!(!told.contains("hush"), "{told}");
@@ -163,7 +163,7 @@ mod tests {
     #[test]
     fn a_command_in_pieces_is_logged_once() {
         let mut client = Harness::new();
-        client.state.slow_log.slower_than = -1;
+        client.shared.slow_log.slower_than = -1;
         client.send("setbit k 7999999 1");
         client.send("config set slowlog-log-slower-than 0");
         client.send(&format!("bitop or r{}", " k".repeat(40)));

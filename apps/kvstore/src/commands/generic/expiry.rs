@@ -8,13 +8,13 @@ use crate::commands::{Context, Request};
 
 /// `EXPIRE key seconds [NX | XX | GT | LT]`
 pub fn expire<M: Medium>(context: &mut Context<'_, '_, M>, request: Request<'_>) -> Outcome {
-    let now = context.state.now_ms as i64;
+    let now = context.shared.now_ms as i64;
     change(context, request, now, 1000, "expire")
 }
 
 /// `PEXPIRE key milliseconds [NX | XX | GT | LT]`
 pub fn pexpire<M: Medium>(context: &mut Context<'_, '_, M>, request: Request<'_>) -> Outcome {
-    let now = context.state.now_ms as i64;
+    let now = context.shared.now_ms as i64;
     change(context, request, now, 1, "pexpire")
 }
 
@@ -103,13 +103,13 @@ pub fn persist<M: Medium>(context: &mut Context<'_, '_, M>, request: Request<'_>
 
 /// `TTL key`
 pub fn ttl<M: Medium>(context: &mut Context<'_, '_, M>, request: Request<'_>) -> Outcome {
-    let now = context.state.now_ms;
+    let now = context.shared.now_ms;
     report(context, request, |at| seconds(at.saturating_sub(now)))
 }
 
 /// `PTTL key`
 pub fn pttl<M: Medium>(context: &mut Context<'_, '_, M>, request: Request<'_>) -> Outcome {
-    let now = context.state.now_ms;
+    let now = context.shared.now_ms;
     report(context, request, |at| at.saturating_sub(now))
 }
 

@@ -72,7 +72,7 @@ pub fn renamenx<M: Medium>(context: &mut Context<'_, '_, M>, request: Request<'_
 
 /// Stores what was read of `from` under `to`, and `from` is gone: in one step.
 fn move_value<M: Medium>(context: &mut Context<'_, '_, M>, from: &[u8], to: &[u8], meta: Meta) -> Outcome {
-    let value = &context.state.value;
+    let value = &context.shared.value;
     let put = Op::Put { key: to, value, expires_at_ms: meta.expires_at_ms };
     Ok(context.turn.atomically(&[put, Op::Remove { key: from }])?)
 }
@@ -113,9 +113,9 @@ pub fn randomkey<M: Medium>(context: &mut Context<'_, '_, M>, _: Request<'_>) ->
     let (mut key, mut expired) = (Vec::new(), BTreeSet::new());
     let drawn = loop {
         key.clear();
-        let seed = context.state.random();
+        let seed = context.shared.random();
         match context.turn.random(seed, &mut key)? {
-            Some(meta) if context.state.expired(meta) => {
+            Some(meta) if context.shared.expired(meta) => {
                 expired.insert(key.clone());
             }
             found => break found.is_some(),

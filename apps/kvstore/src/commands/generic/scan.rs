@@ -58,7 +58,7 @@ impl Walk {
 pub fn keys<M: Medium>(context: &mut Context<'_, '_, M>, request: Request<'_>) -> Outcome {
     let pattern = request.get(1);
     let start = context.reply_start();
-    let memory = context.state.memory.clone();
+    let memory = context.shared.memory.clone();
     let begin = || Walk::new(0, Some(pattern), &memory);
     let walked = walk(context, pattern.len(), usize::MAX, true, begin)?;
     context.collected(walked, start, |reply, task| reply.array(task.walk.place.found));
@@ -85,7 +85,7 @@ pub fn scan<M: Medium>(context: &mut Context<'_, '_, M>, request: Request<'_>) -
     }
     let count = usize::try_from(count).unwrap_or(usize::MAX);
     let start = context.reply_start();
-    let memory = context.state.memory.clone();
+    let memory = context.shared.memory.clone();
     let begin = || Walk::new(cursor, pattern, &memory);
     let walked = walk(context, pattern.map_or(0, <[u8]>::len), count, strings, begin)?;
     context.collected(walked, start, |reply, task| {
@@ -140,7 +140,7 @@ fn step<M: Medium>(
     most: usize,
     wanted: bool,
 ) -> Result<u64, Failure> {
-    let (reply, state) = (&mut context.reply, &*context.state);
+    let (reply, shared) = (&mut context.reply, &*context.shared);
     let mut cost = BUCKETS;
     let count = STEP.min(most - walk.place.passed);
     let Walk { place, pattern } = walk;
@@ -149,7 +149,7 @@ fn step<M: Medium>(
         place.passed += 1;
         cost += budget::KEY + pattern.as_ref().map_or(0, |pattern| pattern.cost(key.len()));
         let matches = |pattern: &Pattern| pattern.matches(key);
-        if wanted && !state.expired(meta) && pattern.as_ref().is_none_or(matches) {
+        if wanted && !shared.expired(meta) && pattern.as_ref().is_none_or(matches) {
             reply.bulk(key);
             place.found += 1;
         }
@@ -167,13 +167,13 @@ mod tests {
         let pattern = "a".repeat(60_000);
         for words in [&["keys", &pattern][..], &["scan", "0", "match", &pattern]] {
             let line = words.join(" ");
-            let mut taken = client.state.memory.charge();
-            taken.grow(client.state.memory.free() - (1 << 20)).unwrap();
+            let mut taken = client.shared.memory.charge();
+            taken.grow(client.shared.memory.free() - (1 << 20)).unwrap();
             assert!(client.send(&line).starts_with("-OOM "), "{}", words[0]);
             drop(taken);
             assert!(client.send(&line).ends_with("*0|"), "{}", words[0]);
         }
         client.client.rest();
-        assert_eq!(client.state.memory.used(), client.client.memory());
+        assert_eq!(client.shared.memory.used(), client.client.memory());
     }
 }

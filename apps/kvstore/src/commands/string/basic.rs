@@ -89,7 +89,7 @@ pub fn append<M: Medium>(context: &mut Context<'_, '_, M>, request: Request<'_>)
         context.reply.integer(suffix.len() as i64);
         return Ok(());
     };
-    if meta.len + suffix.len() as u64 > context.state.limits.parser.argument as u64 {
+    if meta.len + suffix.len() as u64 > context.shared.limits.parser.argument as u64 {
         return Err(TOO_LONG);
     }
     let length = context.turn.append(key, suffix)?;
@@ -136,7 +136,7 @@ pub fn setrange<M: Medium>(context: &mut Context<'_, '_, M>, request: Request<'_
         return Ok(());
     }
     let end = offset.saturating_add(patch.len());
-    if end > context.state.limits.parser.argument {
+    if end > context.shared.limits.parser.argument {
         return Err(TOO_LONG);
     }
     let length = context.overwrite(key, offset, patch)?;

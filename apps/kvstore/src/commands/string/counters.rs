@@ -31,7 +31,7 @@ pub fn decrby<M: Medium>(context: &mut Context<'_, '_, M>, request: Request<'_>)
 fn add<M: Medium>(context: &mut Context<'_, '_, M>, key: &[u8], by: i64) -> Outcome {
     let found = context.read(key)?;
     let old = match found {
-        Some(_) => number::integer(&context.state.value).ok_or(NOT_AN_INTEGER)?,
+        Some(_) => number::integer(&context.shared.value).ok_or(NOT_AN_INTEGER)?,
         None => 0,
     };
     let new = old.checked_add(by).ok_or(Failure::text("ERR increment or decrement would overflow"))?;
@@ -45,13 +45,13 @@ fn add<M: Medium>(context: &mut Context<'_, '_, M>, key: &[u8], by: i64) -> Outc
 pub fn incrbyfloat<M: Medium>(context: &mut Context<'_, '_, M>, request: Request<'_>) -> Outcome {
     let key = request.get(1);
     let found = context.read(key)?;
-    let old = if found.is_some() { &context.state.value[..] } else { b"0" };
+    let old = if found.is_some() { &context.shared.value[..] } else { b"0" };
     let old = Extended::parse(old).ok_or(NOT_A_FLOAT)?;
     let by = Extended::parse(request.get(2)).ok_or(NOT_A_FLOAT)?;
     let new = old.add(by).ok_or(Failure::text("ERR increment would produce NaN or Infinity"))?;
-    context.state.value.clear();
-    new.write(&mut context.state.value);
-    context.reply.bulk(&context.state.value);
+    context.shared.value.clear();
+    new.write(&mut context.shared.value);
+    context.reply.bulk(&context.shared.value);
     context.reply.check()?;
     context.put_value(key, found.and_then(|meta| meta.expires_at_ms))
 }

@@ -52,19 +52,19 @@ pub fn lcs<M: Medium>(context: &mut Context<'_, '_, M>, request: Request<'_>) ->
         *length = context.look(key)?.map_or(0, |meta| meta.len);
         pairs = pairs.saturating_mul(*length + 1);
     }
-    if pairs.saturating_mul(4) > TABLE.min(context.state.limits.parser.argument as u64) {
+    if pairs.saturating_mul(4) > TABLE.min(context.shared.limits.parser.argument as u64) {
         return Err(Failure::text("ERR Insufficient memory, transient memory for LCS exceeds proto-max-bulk-len"));
     }
     let mut a = value(context, keys[0], lengths[0])?;
     let mut b = value(context, keys[1], lengths[1])?;
-    let table = Table::new(a.bytes(), b.bytes())?;
+    let cuts = Cuts::new(a.bytes(), b.bytes())?;
     let reply = &mut context.reply;
     if wanted.indices {
         reply.map(2);
         reply.bulk(b"matches");
         let start = reply.position();
         let mut count = 0;
-        table.walk(|found| {
+        cuts.walk(|found| {
             if found.length as i64 >= wanted.shortest_match {
                 count += 1;
                 found.write(reply, wanted.match_lengths);
@@ -72,11 +72,11 @@ pub fn lcs<M: Medium>(context: &mut Context<'_, '_, M>, request: Request<'_>) ->
         });
         reply.before(start, |reply| reply.array(count));
         reply.bulk(b"len");
-        reply.integer(table.length as i64);
+        reply.integer(cuts.length as i64);
     } else if wanted.length {
-        reply.integer(table.length as i64);
+        reply.integer(cuts.length as i64);
     } else {
-        reply.bulk(&table.common());
+        reply.bulk(&cuts.common());
     }
     context.worked(pairs / PAIRS);
     Ok(())
@@ -84,7 +84,7 @@ pub fn lcs<M: Medium>(context: &mut Context<'_, '_, M>, request: Request<'_>) ->
 
 /// The value of a key that has this length, 0 if it is not there.
 fn value<M: Medium>(context: &mut Context<'_, '_, M>, key: &[u8], length: u64) -> Result<Buffer, Failure> {
-    let mut value = Buffer::new(&context.state.memory);
+    let mut value = Buffer::new(&context.shared.memory);
     if length > 0 {
         value.read(length as usize, |bytes| context.turn.get_range(key, 0, length, bytes))??;
     }
@@ -123,7 +123,7 @@ fn zeros<T: Clone + Default>(count: usize) -> Result<Vec<T>, TryReserveError> {
 
 /// The longest common subsequence, as Redis finds it among several: for each pair of beginnings, whether that of `a`
 /// without its last byte has more in common with that of `b` than the other way round.
-struct Table<'s> {
+struct Cuts<'s> {
     a: &'s [u8],
     b: &'s [u8],
     length: usize,
@@ -131,9 +131,9 @@ struct Table<'s> {
     cut_a: Vec<u64>,
 }
 
-impl<'s> Table<'s> {
+impl<'s> Cuts<'s> {
     fn new(a: &'s [u8], b: &'s [u8]) -> Result<Self, TryReserveError> {
-        let mut table = Self { a, b, length: 0, cut_a: zeros((a.len() * b.len()).div_ceil(64))? };
+        let mut cuts = Self { a, b, length: 0, cut_a: zeros((a.len() * b.len()).div_ceil(64))? };
         // The row is as long as the shorter one.
         let (long, short) = if a.len() < b.len() { (b, a) } else { (a, b) };
         let swapped = a.len() < b.len();
@@ -144,16 +144,16 @@ impl<'s> Table<'s> {
                 let (above, left) = (row[j + 1], before);
                 before = if byte == other { diagonal + 1 } else { above.max(left) };
                 if !swapped && above > left {
-                    table.set(i, j);
+                    cuts.set(i, j);
                 }
                 if swapped && left > above {
-                    table.set(j, i);
+                    cuts.set(j, i);
                 }
                 (diagonal, row[j + 1]) = (above, before);
             }
         }
-        table.length = row.last().map_or(0, |length| *length as usize);
-        Ok(table)
+        cuts.length = row.last().map_or(0, |length| *length as usize);
+        Ok(cuts)
     }
 
     fn set(&mut self, i: usize, j: usize) {
@@ -241,11 +241,11 @@ mod tests {
         let mut client = Harness::new();
         client.send("setrange a 99999 x");
         client.send("set b x");
-        let before = client.state.memory.used();
+        let before = client.shared.memory.used();
         for _ in 0..10 {
             assert_eq!(client.send("lcs a b"), "$1|x|");
         }
-        let used = client.state.memory.used();
+        let used = client.shared.memory.used();
         assert!(used <= before + 4096, "{used} after {before}");
     }
 
@@ -261,10 +261,10 @@ mod tests {
     proptest! {
         #[test]
         fn what_is_found_is_common_and_none_is_longer(a in "[abc]{0,9}", b in "[abc]{0,9}") {
-            let table = Table::new(a.as_bytes(), b.as_bytes()).unwrap();
-            let common = table.common();
-            prop_assert_eq!(common.len(), table.length);
-            prop_assert_eq!(table.length, longest(a.as_bytes(), b.as_bytes()));
+            let cuts = Cuts::new(a.as_bytes(), b.as_bytes()).unwrap();
+            let common = cuts.common();
+            prop_assert_eq!(common.len(), cuts.length);
+            prop_assert_eq!(cuts.length, longest(a.as_bytes(), b.as_bytes()));
             for whole in [a.as_bytes(), b.as_bytes()] {
                 let mut rest = whole.iter();
                 prop_assert!(common.iter().all(|byte| rest.any(|other| other == byte)));

@@ -82,7 +82,7 @@ pub fn set<M: Medium>(context: &mut Context<'_, '_, M>, request: Request<'_>) ->
     let (key, value) = (request.get(1), request.get(2));
     let options = Extended::parse(Options::new(request, 3), true)?;
     let mut expires = match options.expiry {
-        Some((unit, time)) => Some(unit.time(time, context.state.now_ms, "set")?),
+        Some((unit, time)) => Some(unit.time(time, context.shared.now_ms, "set")?),
         None => None,
     };
     let found = if options.get {
@@ -119,7 +119,7 @@ pub fn psetex<M: Medium>(context: &mut Context<'_, '_, M>, request: Request<'_>)
 }
 
 fn set_for<M: Medium>(context: &mut Context<'_, '_, M>, request: Request<'_>, unit: Unit, name: &str) -> Outcome {
-    let expires = unit.time(request.get(2), context.state.now_ms, name)?;
+    let expires = unit.time(request.get(2), context.shared.now_ms, name)?;
     context.put(request.get(1), request.get(3), Some(expires))?;
     context.reply.ok();
     Ok(())
@@ -131,7 +131,7 @@ pub fn getex<M: Medium>(context: &mut Context<'_, '_, M>, request: Request<'_>) 
     let options = Extended::parse(Options::new(request, 2), false)?;
     let Some(meta) = context.reply_value_or_null(key)? else { return Ok(()) };
     let expires = match options.expiry {
-        Some((unit, time)) => Some(unit.time(time, context.state.now_ms, "getex")?),
+        Some((unit, time)) => Some(unit.time(time, context.shared.now_ms, "getex")?),
         None if options.persist => None,
         None => meta.expires_at_ms,
     };

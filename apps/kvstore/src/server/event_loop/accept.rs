@@ -52,31 +52,31 @@ impl<M: Medium + 'static> Server<M> {
 
     /// Takes a client in, or tells it why not.
     fn admit(&mut self, mut stream: TcpStream, address: SocketAddr) {
-        if protected_mode::refuses(&self.state.settings, address.ip()) {
-            self.state.counters.rejected += 1;
+        if protected_mode::refuses(&self.shared.settings, address.ip()) {
+            self.shared.counters.rejected += 1;
             // Whether it gets through is the client's concern.
             let _ = stream.write(protected_mode::DENIED);
             return;
         }
-        if self.state.clients >= self.state.limits.clients || !self.connections.reserve() {
-            self.state.counters.rejected += 1;
+        if self.shared.clients >= self.shared.limits.clients || !self.connections.reserve() {
+            self.shared.counters.rejected += 1;
             // Whether it gets through is the client's concern.
             let _ = stream.write(b"-ERR max number of clients reached\r\n");
             return;
         }
-        self.state.counters.connections += 1;
+        self.shared.counters.connections += 1;
         // A connection that fails already is none.
         let Ok(local) = stream.local_addr() else { return };
         let ends = Ends { peer: address, local, descriptor: stream.as_raw_fd() };
         let session = Session::new(self.next_id, ends, clock::unix_micros() / 1000);
         self.next_id += 1;
-        let client = Client::new(session, &self.state);
+        let client = Client::new(session, &self.shared);
         let token = Token(self.connections.next_index());
         let now = self.now();
         if let Ok(mut connection) = Connection::new(stream, token, self.poll.registry(), client, now) {
             connection.look = self.idle.watch(token.0, now);
             self.connections.insert(connection);
-            self.state.clients += 1;
+            self.shared.clients += 1;
         }
     }
 }

@@ -24,17 +24,17 @@ impl<M: Medium + 'static> Server<M> {
 
     /// Verifies some records, if that is due.
     pub(super) fn scrub(&mut self) {
-        if self.has_backlog || self.state.scrub.due_in().is_none_or(|wait| !wait.is_zero()) {
+        if self.has_backlog || self.shared.scrub.due_in().is_none_or(|wait| !wait.is_zero()) {
             return;
         }
-        match self.pool.scrub(self.state.scrub.step()) {
+        match self.pool.scrub(self.shared.scrub.step()) {
             Ok(ended) => {
-                self.state.scrub.made(self.pool.scrub_progress(), ended, clock::unix_micros() / 1000);
+                self.shared.scrub.made(self.pool.scrub_progress(), ended, clock::unix_micros() / 1000);
                 self.report_damage();
             }
             Err(error) => {
                 log::warn(format_args!("scrubbing failed, and stops: {error}"));
-                self.state.scrub.set_rate(0);
+                self.shared.scrub.set_rate(0);
             }
         }
     }

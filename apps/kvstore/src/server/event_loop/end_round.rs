@@ -14,18 +14,18 @@ const GRACE: Duration = Duration::from_secs(2);
 impl<M: Medium + 'static> Server<M> {
     /// Ends the round: closes what is over, and leaves in the queue what has more to do.
     pub(super) fn end_round(&mut self) {
-        if std::mem::take(&mut self.state.killed) {
+        if std::mem::take(&mut self.shared.killed) {
             // They have been closed by others, and may have had nothing to do.
             self.connections.enqueue_all(|connection| connection.client.session.closing.is_some());
         }
         for _ in 0..self.connections.queued() {
             let Some(index) = self.connections.dequeue() else { break };
             let Some(connection) = self.connections.get_mut(index) else { continue };
-            if connection.is_over(&self.state.limits) {
+            if connection.is_over(&self.shared.limits) {
                 self.close(index);
                 continue;
             }
-            let has_work = connection.has_work(&self.state.limits);
+            let has_work = connection.has_work(&self.shared.limits);
             if !has_work {
                 connection.client.rest();
             }
@@ -39,7 +39,7 @@ impl<M: Medium + 'static> Server<M> {
     /// Closes those that have been idle for as long as `timeout` says.
     pub(super) fn close_idle(&mut self) {
         let now = self.now();
-        if self.idle.set_timeout(self.state.settings.timeout.saturating_mul(1000)) {
+        if self.idle.set_timeout(self.shared.settings.timeout.saturating_mul(1000)) {
             for (index, connection) in self.connections.iter_mut() {
                 connection.look = self.idle.watch(index, connection.active());
             }
@@ -59,7 +59,7 @@ impl<M: Medium + 'static> Server<M> {
 
     fn close(&mut self, index: usize) {
         let Some(connection) = self.connections.remove(index) else { return };
-        self.state.clients -= 1;
+        self.shared.clients -= 1;
         if let Some(look) = connection.look {
             self.idle.forget(index, look);
         }

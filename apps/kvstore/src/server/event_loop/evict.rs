@@ -4,7 +4,7 @@ use crate::log;
 use crate::server::connection::Connection;
 use crate::server::connections::Connections;
 use crate::server::eviction::{self, Remedy};
-use crate::state::State;
+use crate::shared::Shared;
 
 /// Milliseconds between two lines about clients that are closed to make room.
 const EVICTION_LINES: u64 = 1000;
@@ -21,13 +21,13 @@ pub(super) enum Room {
 
 /// Makes room for what the client at `index` has asked for in vain, by closing others. Those that are closed are
 /// queued, so that the round's end finds them.
-pub(super) fn make_room(connections: &mut Connections, state: &mut State, index: usize, now: u64) -> Room {
+pub(super) fn make_room(connections: &mut Connections, shared: &mut Shared, index: usize, now: u64) -> Room {
     let mut closed = false;
     loop {
         let Some(asker) = connections.get_mut(index).map(|asker| asker.holding()) else { return Room::Never };
         let others = connections.iter().filter(|(other, _)| *other != index);
         let others = others.map(|(other, connection)| (other, connection.holding()));
-        let victim = match eviction::remedy(&state.memory, now, asker, others) {
+        let victim = match eviction::remedy(&shared.memory, now, asker, others) {
             Remedy::NotNeeded if closed => return Room::Now,
             Remedy::Close(victim) => victim,
             Remedy::Send => return Room::Later,
@@ -39,18 +39,18 @@ pub(super) fn make_room(connections: &mut Connections, state: &mut State, index:
             Remedy::NotNeeded | Remedy::None => return Room::Never,
         };
         let Some(connection) = connections.get_mut(victim) else { return Room::Never };
-        tell_of_eviction(state, connection, now);
+        tell_of_eviction(shared, connection, now);
         connection.client.abandon();
         closed = true;
-        state.counters.evicted += 1;
+        shared.counters.evicted += 1;
         connections.enqueue(victim);
     }
 }
 
 /// Says who is closed to make room, once a second at most.
-fn tell_of_eviction(state: &mut State, connection: &Connection, now: u64) {
-    if now >= state.quiet_until {
-        state.quiet_until = now + EVICTION_LINES;
+fn tell_of_eviction(shared: &mut Shared, connection: &Connection, now: u64) {
+    if now >= shared.quiet_until {
+        shared.quiet_until = now + EVICTION_LINES;
         let session = &connection.client.session;
         log::warn(format_args!(
             "client id={} addr={} is closed to make room for others: it holds {} bytes, {} of them replies that it does not \

@@ -21,7 +21,7 @@ use pmem::{Medium, Pool};
 use super::connections::Connections;
 use super::idle::Idle;
 use crate::clock::{self, Monotonic};
-use crate::state::State;
+use crate::shared::Shared;
 
 /// The listening socket's token; connections have their index.
 const LISTENER: Token = Token(usize::MAX);
@@ -37,7 +37,7 @@ pub struct Server<M: Medium + 'static> {
     poll: Poll,
     listener: TcpListener,
     pub(super) pool: Pool<M>,
-    pub(super) state: State,
+    pub(super) shared: Shared,
     connections: Connections,
     /// Those that take part in the current turn.
     participants: Vec<usize>,
@@ -60,16 +60,16 @@ pub struct Server<M: Medium + 'static> {
 
 impl<M: Medium + 'static> Server<M> {
     /// A server that listens on `address` for clients of `pool`. Fails if the address cannot be listened on.
-    pub fn bind(address: SocketAddr, pool: Pool<M>, mut state: State) -> io::Result<Self> {
+    pub fn bind(address: SocketAddr, pool: Pool<M>, mut shared: Shared) -> io::Result<Self> {
         let poll = Poll::new()?;
         let mut listener = TcpListener::bind(address)?;
         poll.registry().register(&mut listener, LISTENER, Interest::READABLE)?;
-        state.facts.port = listener.local_addr()?.port();
+        shared.info.port = listener.local_addr()?.port();
         Ok(Self {
             poll,
             listener,
             pool,
-            state,
+            shared,
             connections: Connections::new(),
             participants: Vec::new(),
             acceptable: true,
@@ -90,7 +90,7 @@ impl<M: Medium + 'static> Server<M> {
 
     /// The TCP port.
     pub fn port(&self) -> u16 {
-        self.state.facts.port
+        self.shared.info.port
     }
 
     /// What wakes the loop to stop it, from any thread. One per server.
@@ -102,7 +102,7 @@ impl<M: Medium + 'static> Server<M> {
     pub fn run(mut self) -> io::Result<Pool<M>> {
         let mut events = Events::with_capacity(EVENTS);
         self.report_damage();
-        while !self.state.stopping {
+        while !self.shared.stopping {
             self.round(&mut events)?;
         }
         self.finish(&mut events)?;
@@ -131,12 +131,12 @@ impl<M: Medium + 'static> Server<M> {
             return Some(Duration::ZERO);
         }
         let pause = self.paused.map(|until| until.saturating_duration_since(Instant::now()));
-        let expiry = self.state.expiry.due().map(|due| {
+        let expiry = self.shared.expiry.due().map(|due| {
             // The wall clock may be set meanwhile: look again now and then.
             Duration::from_millis(due.saturating_sub(clock::unix_micros() / 1000)).min(LONGEST_WAIT)
         });
         let idle = self.idle.next().map(|look| Duration::from_millis(look.saturating_sub(self.now())));
-        pause.into_iter().chain(idle).chain(expiry).chain(self.state.scrub.due_in()).min()
+        pause.into_iter().chain(idle).chain(expiry).chain(self.shared.scrub.due_in()).min()
     }
 
     /// Waits, and notes what has become ready.
@@ -148,7 +148,7 @@ impl<M: Medium + 'static> Server<M> {
         for event in events.iter() {
             match event.token() {
                 LISTENER => self.acceptable = true,
-                STOP => self.state.stopping = true,
+                STOP => self.shared.stopping = true,
                 Token(index) => {
                     let Some(connection) = self.connections.get_mut(index) else { continue };
                     if event.is_readable() || event.is_read_closed() || event.is_error() {

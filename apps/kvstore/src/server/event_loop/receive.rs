@@ -21,19 +21,19 @@ impl<M: Medium + 'static> Server<M> {
     fn receive_from(&mut self, index: usize, now: u64) {
         let mut refused = false;
         while let Some(connection) = self.connections.get_mut(index) {
-            match connection.receive(&self.state.limits, &mut self.state.counters, now) {
+            match connection.receive(&self.shared.limits, &mut self.shared.counters, now) {
                 Ok(()) => return connection.count_buffers(),
                 Err(Trouble::Broken) => return connection.client.abandon(),
                 Err(Trouble::NoMemory) => {}
             }
-            match make_room(&mut self.connections, &mut self.state, index, now) {
+            match make_room(&mut self.connections, &mut self.shared, index, now) {
                 Room::Now => continue,
                 Room::Later => return,
                 Room::Never => {}
             }
             let Some(connection) = self.connections.get_mut(index) else { return };
             if refused || !connection.client.refuse_input() {
-                self.state.counters.evicted += 1;
+                self.shared.counters.evicted += 1;
                 return connection.client.abandon();
             }
             refused = true;
@@ -44,7 +44,7 @@ impl<M: Medium + 'static> Server<M> {
     pub(super) fn send(&mut self) {
         let now = self.now();
         self.connections.each_queued(|_, connection| {
-            if connection.send(self.poll.registry(), &mut self.state.counters, now).is_err() {
+            if connection.send(self.poll.registry(), &mut self.shared.counters, now).is_err() {
                 connection.client.abandon();
             }
         });

@@ -13,7 +13,7 @@ use crate::log;
 use crate::server::client::Client;
 use crate::server::connection::Connection;
 use crate::server::connections::Connections;
-use crate::state::State;
+use crate::shared::Shared;
 
 /// Most ranges of unreadable bytes that are listed.
 const SHOWN_RANGES: usize = 32;
@@ -24,12 +24,12 @@ impl<M: Medium + 'static> Server<M> {
         self.gather();
         let now_us = clock::unix_micros();
         // A pass over the keys would have the pool read all that it has left for later.
-        let expiry_due = !self.has_backlog && self.state.expiry.due().is_some_and(|due| due <= now_us / 1000);
+        let expiry_due = !self.has_backlog && self.shared.expiry.due().is_some_and(|due| due <= now_us / 1000);
         if self.participants.is_empty() && !expiry_due {
             return;
         }
         self.begin_turn(now_us);
-        let (connections, state, participants) = (&mut self.connections, &mut self.state, &self.participants);
+        let (connections, shared, participants) = (&mut self.connections, &mut self.shared, &self.participants);
         let now = self.started.elapsed().as_millis() as u64;
         let (has_backlog, clock, mut served) = (self.has_backlog, self.clock, 0);
         let result = self.pool.turn(|turn| {
@@ -40,17 +40,17 @@ impl<M: Medium + 'static> Server<M> {
                 }
                 served += 1;
                 let mut share = budget.share();
-                serve(turn, connections, state, index, &mut share, now);
+                serve(turn, connections, shared, index, &mut share, now);
                 budget.put_back(share);
             }
             if !has_backlog {
-                expire::step(turn, state, clock);
+                expire::step(turn, shared, clock);
             }
         });
-        self.state.end();
+        self.shared.end();
         self.put_first(served);
         let why = match result {
-            Ok(((), receipt)) if !self.state.turn_failed => {
+            Ok(((), receipt)) if !self.shared.turn_failed => {
                 return self.for_participants(|client| client.release(&receipt));
             }
             Ok(_) => "the medium failed under a command".to_string(),
@@ -63,18 +63,18 @@ impl<M: Medium + 'static> Server<M> {
     /// Tells the commands what the pool knows before the turn.
     fn begin_turn(&mut self, now_us: u64) {
         let stats = self.pool.stats();
-        if stats.bad_bytes != self.state.pool.bad_bytes {
+        if stats.bad_bytes != self.shared.pool.bad_bytes {
             let range = |bad: &Range<u64>| format!("{:#x}-{:#x}", bad.start, bad.end);
             let ranges: Vec<String> = self.pool.bad_ranges().take(SHOWN_RANGES).map(range).collect();
-            self.state.bad_ranges = ranges.join(",");
+            self.shared.bad_ranges = ranges.join(",");
         }
-        self.state.begin(now_us, stats);
+        self.shared.begin(now_us, stats);
     }
 
     /// Collects who takes part in a turn: those that had a lot to do in the last one come last, so that who asks for
     /// little is answered first.
     fn gather(&mut self) {
-        let (participants, limits) = (&mut self.participants, &self.state.limits);
+        let (participants, limits) = (&mut self.participants, &self.shared.limits);
         participants.clear();
         self.connections.each_queued(|index, connection| {
             if connection.client.has_request(limits) {
@@ -110,21 +110,21 @@ impl<M: Medium + 'static> Server<M> {
 fn serve<M: Medium + 'static>(
     turn: &mut Turn<'_, M>,
     connections: &mut Connections,
-    state: &mut State,
+    shared: &mut Shared,
     index: usize,
     share: &mut Budget,
     now: u64,
 ) {
     while let Some((Connection { client, .. }, mut others)) = connections.apart(index) {
-        if client.execute(turn, state, &mut others, share).is_ok() {
+        if client.execute(turn, shared, &mut others, share).is_ok() {
             return;
         }
-        match make_room(connections, state, index, now) {
+        match make_room(connections, shared, index, now) {
             Room::Now => {}
             Room::Later => return,
             Room::Never => {
                 let Some((Connection { client, .. }, mut others)) = connections.apart(index) else { return };
-                client.refuse_request(turn, state, &mut others, share);
+                client.refuse_request(turn, shared, &mut others, share);
             }
         }
     }

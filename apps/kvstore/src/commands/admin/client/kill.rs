@@ -24,7 +24,7 @@ pub fn kill<M: Medium>(context: &mut Context<'_, '_, M>, request: Request<'_>) -
             killed += 1;
         }
     });
-    context.state.killed |= killed > 0;
+    context.shared.killed |= killed > 0;
     if !filter.skip_me && filter.admits(context.session) {
         context.session.closing = Some(Closing::AfterReplies);
         killed += 1;

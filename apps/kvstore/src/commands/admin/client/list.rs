@@ -14,7 +14,7 @@ use crate::session::{Closing, Multi, Session};
 
 /// `CLIENT INFO`
 pub fn info<M: Medium>(context: &mut Context<'_, '_, M>, _: Request<'_>) -> Outcome {
-    let line = line(context.session, context.state.now_ms);
+    let line = line(context.session, context.shared.now_ms);
     context.reply.text(&line);
     Ok(())
 }
@@ -43,7 +43,7 @@ fn all<M: Medium>(context: &mut Context<'_, '_, M>) -> Outcome {
 /// Those clients that are named, each as often as it is.
 fn some<M: Medium>(context: &mut Context<'_, '_, M>, request: Request<'_>) -> Outcome {
     const NO_ID: Failure = Failure::text("ERR Invalid client ID");
-    let (mut ids, mut charge) = (Vec::new(), context.state.memory.charge());
+    let (mut ids, mut charge) = (Vec::new(), context.shared.memory.charge());
     charge.reserve(&mut ids, request.len())?;
     for id in request.from(3) {
         ids.push(number::integer(id).ok_or(NO_ID)?);
@@ -60,10 +60,10 @@ fn reply<'l, M: Medium, I: Iterator<Item = &'l str>>(
     lines: impl Fn() -> I,
 ) -> Outcome {
     let length = lines().map(str::len).sum();
-    if length > context.state.limits.reply {
+    if length > context.shared.limits.reply {
         return Err(REPLY_TOO_LONG);
     }
-    let (mut text, mut charge) = (String::new(), context.state.memory.charge());
+    let (mut text, mut charge) = (String::new(), context.shared.memory.charge());
     charge.grow(length)?;
     text.try_reserve_exact(length)?;
     lines().for_each(|line| text.push_str(line));
@@ -81,8 +81,8 @@ struct Lines {
 impl Lines {
     /// Those of the clients that are wanted.
     fn of<M: Medium>(context: &mut Context<'_, '_, M>, wanted: impl Fn(&Session) -> bool) -> Result<Self, Failure> {
-        let now_ms = context.state.now_ms;
-        let mut lines = Self { lines: Vec::new(), charge: context.state.memory.charge() };
+        let now_ms = context.shared.now_ms;
+        let mut lines = Self { lines: Vec::new(), charge: context.shared.memory.charge() };
         let mut taken = Ok(());
         let mut take = |session: &mut Session| {
             if session.closing != Some(Closing::Now) && wanted(session) && taken.is_ok() {

@@ -91,7 +91,7 @@ fn client_list_of_many_ids_is_bounded() {
     let twice = client.send("client list id 2 1 2");
     assert_eq!(ids(&twice), [2, 1, 2], "as Redis, each as often as it is named");
     let many = format!("client list id{}", " 2".repeat(5000));
-    client.state.limits.reply = 100_000;
+    client.shared.limits.reply = 100_000;
     let reply = client.send(&many);
     assert!(reply == "-ERR reply exceeds maximum allowed size (client-output-buffer-limit)|", "{} bytes", reply.len());
 }
@@ -122,7 +122,7 @@ fn client_kill_closes_those_that_are_meant() {
         assert_eq!(client.send(line), reply, "{line}");
         assert_eq!(closed(&client), killed, "{line}");
         assert_eq!(client.client.session.closing, itself.then_some(Closing::AfterReplies), "{line}");
-        assert_eq!(client.state.killed, !killed.is_empty(), "{line}: the loop must know");
+        assert_eq!(client.shared.killed, !killed.is_empty(), "{line}: the loop must know");
     }
 }
 

@@ -28,7 +28,7 @@ fn names() -> impl Iterator<Item = (&'static str, &'static Knob)> {
 /// `CONFIG GET parameter [parameter ...]`
 pub fn get<M: Medium>(context: &mut Context<'_, '_, M>, request: Request<'_>) -> Outcome {
     let done = context.in_pieces(request, PIECE, |context, task, arguments| {
-        let memory = &context.state.memory;
+        let memory = &context.shared.memory;
         let told = task.result.get_or_insert_with(|| Buffer::new(memory));
         told.extend_to(names().count() * size_of::<Told>())?;
         let (told, _) = told.bytes().as_chunks_mut();
@@ -63,7 +63,7 @@ fn note<M: Medium>(
         return Ok(());
     }
     let longest = names().map(|(name, _)| name.len()).max().unwrap_or(0);
-    let pattern = Pattern::new(&asked.to_ascii_lowercase(), longest, &context.state.memory)?;
+    let pattern = Pattern::new(&asked.to_ascii_lowercase(), longest, &context.shared.memory)?;
     let mut cost = (asked.len() + pattern.memory()) as u64;
     for ((name, _), told) in names().zip(told) {
         cost += pattern.cost(name.len());
@@ -88,6 +88,6 @@ fn reply<M: Medium>(context: &mut Context<'_, '_, M>, request: Request<'_>, told
     context.reply.map(found.len());
     for (name, knob) in found {
         context.reply.bulk(name);
-        context.reply.bulk(knob.get(context.state).as_bytes());
+        context.reply.bulk(knob.get(context.shared).as_bytes());
     }
 }

@@ -13,7 +13,7 @@ use pmem::Medium;
 use crate::commands::failure::{Failure, Outcome, SYNTAX};
 use crate::commands::help::reply_help;
 use crate::commands::{Context, Request};
-use crate::state::State;
+use crate::shared::Shared;
 use crate::statistics::Counters;
 
 /// `CONFIG SET parameter value [parameter value ...]`: all of it is done, or nothing.
@@ -30,10 +30,10 @@ pub fn set<M: Medium>(context: &mut Context<'_, '_, M>, request: Request<'_>) ->
         changes.push(change);
     }
     for (change, text) in changes.iter_mut().zip(request.from(3).step_by(2)) {
-        let checked = change.knob.check(context.state, text);
+        let checked = change.knob.check(context.shared, text);
         change.value = checked.map_err(|why| refused(change.name.as_bytes(), &why))?;
     }
-    apply(context.state, &changes)?;
+    apply(context.shared, &changes)?;
     context.reply.ok();
     Ok(())
 }
@@ -60,13 +60,13 @@ impl Change {
 }
 
 /// Sets everything; if something is refused, what was set before has its old value again.
-fn apply(state: &mut State, changes: &[Change]) -> Outcome {
-    let before: Vec<String> = changes.iter().map(|change| change.knob.get(state)).collect();
+fn apply(shared: &mut Shared, changes: &[Change]) -> Outcome {
+    let before: Vec<String> = changes.iter().map(|change| change.knob.get(shared)).collect();
     for (done, change) in changes.iter().enumerate() {
-        if let Err(why) = change.knob.set(state, &change.value) {
+        if let Err(why) = change.knob.set(shared, &change.value) {
             for (change, value) in changes.iter().zip(&before).take(done) {
                 // It was valid before.
-                let _ = change.knob.set(state, value);
+                let _ = change.knob.set(shared, value);
             }
             return Err(refused(change.name.as_bytes(), &why));
         }
@@ -82,9 +82,9 @@ fn refused(name: &[u8], why: &str) -> Failure {
 
 /// `CONFIG RESETSTAT`
 pub fn resetstat<M: Medium>(context: &mut Context<'_, '_, M>, _: Request<'_>) -> Outcome {
-    context.state.counters = Counters::default();
-    context.state.statistics.reset();
-    context.state.latency.reset_commands();
+    context.shared.counters = Counters::default();
+    context.shared.statistics.reset();
+    context.shared.latency.reset_commands();
     context.reply.ok();
     Ok(())
 }

@@ -65,7 +65,7 @@ fn config_set_keeps_what_has_no_effect_here() {
 #[test]
 fn config_set_refuses_what_redis_refuses_and_what_would_be_untrue() {
     let mut client = Harness::new();
-    client.state.facts.protection = "none".into();
+    client.shared.info.protection = "none".into();
     let nothing = "nothing notices stray accesses here, so nothing can follow them";
     for (line, reply) in [
         ("config set a 1 b", "-ERR syntax error|".into()),
@@ -95,7 +95,7 @@ fn config_set_refuses_what_redis_refuses_and_what_would_be_untrue() {
 #[test]
 fn config_set_does_all_or_nothing() {
     let mut client = Harness::new();
-    client.state.facts.protection = "none".into();
+    client.shared.info.protection = "none".into();
     for line in [
         "config set hz 50 scrub-rate 7 timeout x",
         "config set hz 50 scrub-rate 7 timeout 9 fault-policy strict",
@@ -113,12 +113,12 @@ fn config_set_does_all_or_nothing() {
 #[test]
 fn config_set_has_its_effect() {
     let mut client = Harness::new();
-    let most = client.state.limits.clients;
+    let most = client.shared.limits.clients;
     let too_many =
         format!("The operating system is not able to handle the specified number of clients, try with {most}");
     assert_eq!(client.send(&format!("config set maxclients {}", most + 1)), refused("maxclients", &too_many));
     assert_eq!(client.send("config set maxclients 7"), "+OK|");
-    assert_eq!(client.state.limits.clients, 7);
+    assert_eq!(client.shared.limits.clients, 7);
     assert_eq!(client.send(&format!("config set maxclients {most}")), "+OK|");
 }
 
@@ -148,15 +148,15 @@ fn config_get_of_many_patterns_is_done_in_pieces() {
     let whole = client.send("config get *policy MaxMemory");
     assert!(whole.contains("|MaxMemory|"), "{whole}");
     let request = format!("config get *policy MaxMemory{} maxmemory\r\n", " *a *policy".repeat(2000));
-    let (asked, mut turns, mut rest) = (client.state.counters.commands, 0, request.as_bytes());
+    let (asked, mut turns, mut rest) = (client.shared.counters.commands, 0, request.as_bytes());
     while !rest.is_empty() {
-        let room = client.client.room(&client.state.limits).unwrap().unwrap();
+        let room = client.client.room(&client.shared.limits).unwrap().unwrap();
         let count = room.len().min(rest.len());
         room[..count].copy_from_slice(&rest[..count]);
         client.client.input.filled(count);
         rest = &rest[count..];
     }
-    while client.state.counters.commands == asked || client.client.outbox.sendable().is_empty() {
+    while client.shared.counters.commands == asked || client.client.outbox.sendable().is_empty() {
         client.turn();
         turns += 1;
     }

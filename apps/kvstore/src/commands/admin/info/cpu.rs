@@ -3,11 +3,11 @@
 use std::fmt::Write;
 use std::time::Duration;
 
-use crate::state::State;
+use crate::shared::Shared;
 use crate::usage;
 
 /// The section's lines.
-pub fn write(text: &mut String, _: &State) {
+pub fn write(text: &mut String, _: &Shared) {
     if let Some(times) = usage::cpu_times() {
         for (name, time) in [
             ("used_cpu_sys", Some(times.system)),

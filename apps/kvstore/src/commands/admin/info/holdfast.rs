@@ -5,19 +5,19 @@ use std::fmt::Write;
 use pmem::protection;
 
 use super::lines;
-use crate::state::State;
+use crate::shared::Shared;
 
 /// The section's lines.
-pub fn write(text: &mut String, state: &State) {
-    let pool = &state.pool;
+pub fn write(text: &mut String, shared: &Shared) {
+    let pool = &shared.pool;
     let per_operation = |count: u64| format!("{:.3}", count as f64 / pool.operations.max(1) as f64);
     lines!(text,
         "holdfast_version": env!("CARGO_PKG_VERSION"),
-        "protection": state.facts.protection,
+        "protection": shared.info.protection,
         "fault_policy": protection::fault_policy().as_deref().unwrap_or("none"),
-        "device": state.facts.device,
-        "device_bytes": state.facts.device_bytes,
-        "pool_opening": state.facts.opening,
+        "device": shared.info.device,
+        "device_bytes": shared.info.device_bytes,
+        "pool_opening": shared.info.opening,
         "pool_keys": pool.keys,
         "pool_capacity_bytes": pool.capacity_bytes,
         "pool_live_bytes": pool.live_bytes,
@@ -25,15 +25,15 @@ pub fn write(text: &mut String, state: &State) {
         "pool_free_bytes": pool.free_bytes,
         "pool_quarantined_bytes": pool.quarantined_bytes,
         "pool_bad_bytes": pool.bad_bytes,
-        "pool_bad_ranges": state.bad_ranges,
+        "pool_bad_ranges": shared.bad_ranges,
         "pool_lost_keys": pool.lost_keys,
         "pool_damaged_places": pool.damaged_places,
-        "scrub_rate": state.scrub.rate(),
-        "scrub_position": state.scrub.progress.position,
-        "scrub_passes": state.scrub.progress.passes,
-        "scrub_last_pass_ms": state.scrub.last_pass_ms,
-        "scrub_bytes": state.scrub.progress.bytes,
-        "scrub_errors": state.scrub.progress.errors,
+        "scrub_rate": shared.scrub.rate(),
+        "scrub_position": shared.scrub.progress.position,
+        "scrub_passes": shared.scrub.progress.passes,
+        "scrub_last_pass_ms": shared.scrub.last_pass_ms,
+        "scrub_bytes": shared.scrub.progress.bytes,
+        "scrub_errors": shared.scrub.progress.errors,
         "pool_index_bytes": pool.index_bytes,
         "pool_other_bytes": pool.other_bytes,
         "pool_turns": pool.turns,

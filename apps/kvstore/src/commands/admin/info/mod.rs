@@ -14,7 +14,7 @@ use crate::commands::arguments::is;
 use crate::commands::failure::Outcome;
 use crate::commands::version::REDIS_VERSION;
 use crate::commands::{Context, Request};
-use crate::state::State;
+use crate::shared::Shared;
 use crate::usage;
 
 /// A part of the reply.
@@ -24,11 +24,11 @@ struct Section {
     /// Whether it is shown when nothing is asked for.
     default: bool,
     /// Writes its lines.
-    write: fn(&mut String, &State),
+    write: fn(&mut String, &Shared),
 }
 
 impl Section {
-    const fn new(name: &'static str, write: fn(&mut String, &State)) -> Self {
+    const fn new(name: &'static str, write: fn(&mut String, &Shared)) -> Self {
         Self { name, default: true, write }
     }
 }
@@ -67,7 +67,7 @@ pub fn info<M: Medium>(context: &mut Context<'_, '_, M>, request: Request<'_>) -
             text.push_str("\r\n");
         }
         let _ = write!(text, "# {}\r\n", section.name);
-        (section.write)(&mut text, context.state);
+        (section.write)(&mut text, context.shared);
     }
     context.reply.text(&text);
     Ok(())
@@ -83,33 +83,33 @@ macro_rules! lines {
 
 use lines;
 
-fn server(text: &mut String, state: &State) {
-    let uptime = state.now_ms.saturating_sub(state.facts.started_ms) / 1000;
+fn server(text: &mut String, shared: &Shared) {
+    let uptime = shared.now_ms.saturating_sub(shared.info.started_ms) / 1000;
     lines!(text,
         "redis_version": REDIS_VERSION,
         "redis_mode": "standalone",
         "os": if cfg!(target_os = "hermit") { "Holdfast" } else { std::env::consts::OS },
         "arch_bits": usize::BITS,
-        "run_id": state.facts.run_id,
-        "tcp_port": state.facts.port,
-        "server_time_usec": state.now_us,
+        "run_id": shared.info.run_id,
+        "tcp_port": shared.info.port,
+        "server_time_usec": shared.now_us,
         "uptime_in_seconds": uptime,
         "uptime_in_days": uptime / 86_400,
     );
 }
 
-fn clients(text: &mut String, state: &State) {
+fn clients(text: &mut String, shared: &Shared) {
     lines!(text,
-        "connected_clients": state.clients,
-        "maxclients": state.limits.clients,
+        "connected_clients": shared.clients,
+        "maxclients": shared.limits.clients,
         "blocked_clients": 0,
     );
 }
 
 /// What counts as used is what `maxmemory` bounds: the data in pmem. What is resident is the program's DRAM, so that
 /// the two have no ratio.
-fn memory(text: &mut String, state: &State) {
-    let (used, peak) = (state.pool.live_bytes, state.statistics.peak_bytes);
+fn memory(text: &mut String, shared: &Shared) {
+    let (used, peak) = (shared.pool.live_bytes, shared.statistics.peak_bytes);
     lines!(text,
         "used_memory": used,
         "used_memory_human": Bytes(used),
@@ -124,15 +124,15 @@ fn memory(text: &mut String, state: &State) {
         "used_memory_peak": peak,
         "used_memory_peak_human": Bytes(peak),
         "used_memory_peak_perc": format!("{:.2}%", used as f64 / peak.max(1) as f64 * 100.0),
-        "used_memory_index": state.pool.index_bytes,
-        "used_memory_clients": state.memory.used(),
-        "maxmemory": state.maxmemory(),
-        "maxmemory_human": Bytes(state.maxmemory()),
+        "used_memory_index": shared.pool.index_bytes,
+        "used_memory_clients": shared.memory.used(),
+        "maxmemory": shared.maxmemory(),
+        "maxmemory_human": Bytes(shared.maxmemory()),
         "maxmemory_policy": "noeviction",
     );
 }
 
-fn persistence(text: &mut String, _: &State) {
+fn persistence(text: &mut String, _: &Shared) {
     // A write is acknowledged when it is durable: nothing is ever pending, and nothing can fail later.
     lines!(text,
         "loading": 0,
@@ -145,9 +145,9 @@ fn persistence(text: &mut String, _: &State) {
     );
 }
 
-fn stats(text: &mut String, state: &State) {
-    let counters = &state.counters;
-    let rates = state.statistics.rates(state.now_ms, counters);
+fn stats(text: &mut String, shared: &Shared) {
+    let counters = &shared.counters;
+    let rates = shared.statistics.rates(shared.now_ms, counters);
     let kibibytes = |bytes: f64| format!("{:.2}", bytes / 1024.0);
     lines!(text,
         "total_connections_received": counters.connections,
@@ -168,11 +168,11 @@ fn stats(text: &mut String, state: &State) {
 }
 
 /// Where the pool does not know the keys with an expiry, those are told that the last pass of the active expiry met.
-fn keyspace(text: &mut String, state: &State) {
-    let Stats { keys, expiring_keys, mean_expiry_ms, .. } = state.pool;
+fn keyspace(text: &mut String, shared: &Shared) {
+    let Stats { keys, expiring_keys, mean_expiry_ms, .. } = shared.pool;
     if keys > 0 {
-        let expires = expiring_keys.unwrap_or(state.expiry.with_expiry).min(keys);
-        let ttl = mean_expiry_ms.map_or(0, |mean| mean.saturating_sub(state.now_ms));
+        let expires = expiring_keys.unwrap_or(shared.expiry.with_expiry).min(keys);
+        let ttl = mean_expiry_ms.map_or(0, |mean| mean.saturating_sub(shared.now_ms));
         let _ = write!(text, "db0:keys={keys},expires={expires},avg_ttl={ttl}\r\n");
     }
 }

@@ -2,11 +2,11 @@
 
 use std::fmt::Write;
 
-use crate::state::State;
+use crate::shared::Shared;
 
 /// The lines of the section for commands.
-pub fn commands(text: &mut String, state: &State) {
-    for (name, command) in state.statistics.commands() {
+pub fn commands(text: &mut String, shared: &Shared) {
+    for (name, command) in shared.statistics.commands() {
         let micros = command.time.as_nanos() as f64 / 1000.0;
         let each = if command.calls == 0 { 0.0 } else { micros / command.calls as f64 };
         let _ = write!(
@@ -18,8 +18,8 @@ pub fn commands(text: &mut String, state: &State) {
 }
 
 /// The lines of the section for errors.
-pub fn errors(text: &mut String, state: &State) {
-    for (code, count) in state.statistics.errors() {
+pub fn errors(text: &mut String, shared: &Shared) {
+    for (code, count) in shared.statistics.errors() {
         let _ = write!(text, "errorstat_{code}:count={count}\r\n");
     }
 }

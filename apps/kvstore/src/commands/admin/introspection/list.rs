@@ -14,7 +14,7 @@ pub fn list<M: Medium + 'static>(context: &mut Context<'_, '_, M>, request: Requ
     let filter = match request.len() {
         2 => Filter::None,
         5 if is(request.get(2), "FILTERBY") => {
-            Filter::parse::<M>(request.get(3), request.get(4), &context.state.memory)?
+            Filter::parse::<M>(request.get(3), request.get(4), &context.shared.memory)?
         }
         _ => return Err(SYNTAX),
     };

@@ -90,7 +90,7 @@ fn command_list_is_filtered() {
 #[test]
 fn command_info_docs_and_getkeys_end_where_the_reply_becomes_too_long() {
     let mut client = Harness::new();
-    client.state.limits.reply = 10_000;
+    client.shared.limits.reply = 10_000;
     let refused = "-ERR reply exceeds maximum allowed size (client-output-buffer-limit)|";
     for (start, word) in [
         ("command info", " get"),

@@ -219,7 +219,7 @@ pub fn bitfield_ro<M: Medium>(context: &mut Context<'_, '_, M>, request: Request
 }
 
 fn execute<M: Medium>(context: &mut Context<'_, '_, M>, request: Request<'_>, read_only: bool) -> Outcome {
-    let (key, longest) = (request.get(1), context.state.limits.parser.argument);
+    let (key, longest) = (request.get(1), context.shared.limits.parser.argument);
     let operations = Operations::new(request, longest);
     let (mut count, mut all, mut written) = (0, None, None);
     for operation in operations.clone() {
@@ -273,7 +273,7 @@ fn window<M: Medium>(
     (all, written): (Extent, Option<Extent>),
     length: u64,
 ) -> Result<Buffer, Failure> {
-    let mut window = Buffer::new(&context.state.memory);
+    let mut window = Buffer::new(&context.shared.memory);
     let there = length.min(all.last + 1).saturating_sub(all.first);
     let needed = written.map_or(0, |written| written.last + 1 - all.first);
     window.reserve(there.max(needed) as usize)?;

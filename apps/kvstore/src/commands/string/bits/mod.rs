@@ -24,7 +24,7 @@ const NO_OFFSET: Failure = Failure::text("ERR bit offset is not an integer or ou
 
 /// A bit's number, as large as a string can be long.
 fn offset<M: Medium>(context: &Context<'_, '_, M>, argument: &[u8]) -> Result<u64, Failure> {
-    checked_offset(number::integer(argument).ok_or(NO_OFFSET)?, context.state.limits.parser.argument)
+    checked_offset(number::integer(argument).ok_or(NO_OFFSET)?, context.shared.limits.parser.argument)
 }
 
 /// The same, of a string of at most `longest` bytes.
@@ -161,9 +161,9 @@ impl<M: Medium> Context<'_, '_, M> {
         mut visit: impl FnMut(u64, &mut [u8]) -> Option<T>,
     ) -> Result<Option<T>, Failure> {
         let (mut offset, last) = range.bytes();
-        self.state.reserve_value(PIECE as usize)?;
+        self.shared.reserve_value(PIECE as usize)?;
         while offset <= last {
-            let piece = &mut self.state.value;
+            let piece = &mut self.shared.value;
             piece.clear();
             self.turn.get_range(key, offset, PIECE.min(last + 1 - offset), piece)?;
             if let Some(found) = visit(offset, piece) {

@@ -47,7 +47,7 @@ pub fn bitop<M: Medium>(context: &mut Context<'_, '_, M>, request: Request<'_>) 
     let resumed = context.task.is_some();
     let mut task = context.resume();
     let mut done = false;
-    let mut result = task.result.take().unwrap_or_else(|| Buffer::new(&context.state.memory));
+    let mut result = task.result.take().unwrap_or_else(|| Buffer::new(&context.shared.memory));
     while SOURCES + task.done < request.len() {
         let source = request.get(SOURCES + task.done);
         if let Err(failure) = combine(context, operation, task.done == 0, source, &mut result) {
@@ -83,13 +83,13 @@ fn combine<M: Medium>(
 ) -> Outcome {
     let length = context.look(source)?.map_or(0, |meta| meta.len);
     result.extend_to(length as usize)?;
-    context.state.reserve_value(PIECE as usize)?;
+    context.shared.reserve_value(PIECE as usize)?;
     let operation = match operation {
         Operation::And if is_first => Operation::Or,
         operation => operation,
     };
     for (number, bytes) in result.bytes().chunks_mut(PIECE as usize).enumerate() {
-        let piece = &mut context.state.value;
+        let piece = &mut context.shared.value;
         piece.clear();
         if (number as u64) * PIECE < length {
             context.turn.get_range(source, number as u64 * PIECE, PIECE, piece)?;

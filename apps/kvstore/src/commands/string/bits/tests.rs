@@ -99,7 +99,7 @@ fn bitop_on_many_long_strings_is_done_in_several_turns() {
     let request = format!("bitop or r{}", " k".repeat(100));
     client.client.input.push(format!("{request}\r\n").as_bytes());
     let mut turns = 0;
-    while client.client.has_request(&client.state.limits) {
+    while client.client.has_request(&client.shared.limits) {
         client.turn();
         turns += 1;
     }
@@ -149,8 +149,8 @@ fn bitfield_without_memory_for_its_reply_changes_nothing() {
     let request = encoded(&format!("bitfield k{}", " incrby u32 0 1".repeat(2000)));
     let (most, last) = request.split_at(request.len() - 1);
     assert_eq!(client.bytes(most), b"");
-    let mut taken = client.state.memory.charge();
-    taken.grow(client.state.memory.free()).unwrap();
+    let mut taken = client.shared.memory.charge();
+    taken.grow(client.shared.memory.free()).unwrap();
     assert!(client.bytes(last).starts_with(b"-OOM "));
     drop(taken);
     assert_eq!(client.send("exists k"), ":0|");
@@ -160,13 +160,13 @@ fn bitfield_without_memory_for_its_reply_changes_nothing() {
 #[test]
 fn bitfield_asks_for_the_memory_of_its_window() {
     let mut client = Harness::new();
-    let end = 8 * (client.state.limits.parser.argument - 1);
-    let mut taken = client.state.memory.charge();
-    taken.grow(client.state.memory.free() - 64 * 1024).unwrap();
+    let end = 8 * (client.shared.limits.parser.argument - 1);
+    let mut taken = client.shared.memory.charge();
+    taken.grow(client.shared.memory.free() - 64 * 1024).unwrap();
     let request = format!("bitfield k set u8 0 1 set u8 {end} 1");
     assert!(client.send(&request).starts_with("-OOM "));
     drop(taken);
     assert_eq!(client.send(&request), "*2|:0|:0|");
-    let used = client.state.memory.used();
+    let used = client.shared.memory.used();
     assert!(used < 64 * 1024, "{used}");
 }

@@ -10,16 +10,16 @@ const AT_START: &str = "it is chosen when the server starts";
 /// In no order.
 pub const KNOBS: &[Knob] = &[
     // Of our own: what keeps stray accesses out.
-    Knob::told("protection", |state| state.facts.protection.clone()),
+    Knob::told("protection", |shared| shared.info.protection.clone()),
     Knob::told("databases", |_| "1".into()),
-    Knob::only("bind", AT_START, |state| state.facts.bind.clone()),
-    Knob::only("port", AT_START, |state| state.facts.port.to_string()),
-    Knob::only("proto-max-bulk-len", FROM_MEMORY, |state| state.limits.parser.argument.to_string()),
-    Knob::only("client-query-buffer-limit", FROM_MEMORY, |state| state.limits.parser.request.to_string()),
-    Knob::only("client-output-buffer-limit", FROM_MEMORY, |state| {
-        format!("normal {} 0 0 slave 0 0 0 pubsub 0 0 0", state.limits.reply)
+    Knob::only("bind", AT_START, |shared| shared.info.bind.clone()),
+    Knob::only("port", AT_START, |shared| shared.info.port.to_string()),
+    Knob::only("proto-max-bulk-len", FROM_MEMORY, |shared| shared.limits.parser.argument.to_string()),
+    Knob::only("client-query-buffer-limit", FROM_MEMORY, |shared| shared.limits.parser.request.to_string()),
+    Knob::only("client-output-buffer-limit", FROM_MEMORY, |shared| {
+        format!("normal {} 0 0 slave 0 0 0 pubsub 0 0 0", shared.limits.reply)
     }),
-    Knob::only("maxmemory-clients", FROM_MEMORY, |state| state.limits.memory.to_string()),
+    Knob::only("maxmemory-clients", FROM_MEMORY, |shared| shared.limits.memory.to_string()),
     Knob::only("requirepass", "there are no passwords", |_| String::new()),
     Knob::only("masterauth", NO_REPLICATION, |_| String::new()),
     Knob::only("masteruser", NO_REPLICATION, |_| String::new()),

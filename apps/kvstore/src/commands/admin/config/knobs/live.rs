@@ -5,7 +5,7 @@ use pmem::protection;
 use super::super::kind::Kind::{Integer, Memory, Text, YesNo};
 use super::super::kind::Why;
 use super::Knob;
-use crate::state::State;
+use crate::shared::Shared;
 
 /// Whether this program runs on the guest, whose clients come through its network card.
 const GUEST: bool = cfg!(target_os = "hermit");
@@ -14,56 +14,56 @@ const GUEST: bool = cfg!(target_os = "hermit");
 pub const KNOBS: &[Knob] = &[
     // Of our own: what follows a stray access, and how many bytes per second are verified in the background.
     Knob::live("fault-policy", Text, fault_policy, set_fault_policy),
-    Knob::live("scrub-rate", Text, |state| state.scrub.rate().to_string(), set_scrub_rate),
-    Knob::live("maxclients", Integer(1, u32::MAX as i64), |state| state.limits.clients.to_string(), set_clients),
-    Knob::live("maxmemory", Memory(0, u64::MAX), maxmemory, |state, value| {
-        state.settings.maxmemory = Some(number(value)?);
+    Knob::live("scrub-rate", Text, |shared| shared.scrub.rate().to_string(), set_scrub_rate),
+    Knob::live("maxclients", Integer(1, u32::MAX as i64), |shared| shared.limits.clients.to_string(), set_clients),
+    Knob::live("maxmemory", Memory(0, u64::MAX), maxmemory, |shared, value| {
+        shared.settings.maxmemory = Some(number(value)?);
         Ok(())
     }),
     Knob::live(
         "timeout",
         Integer(0, i32::MAX as i64),
-        |state| state.settings.timeout.to_string(),
-        |state, value| {
-            state.settings.timeout = number(value)?;
+        |shared| shared.settings.timeout.to_string(),
+        |shared, value| {
+            shared.settings.timeout = number(value)?;
             Ok(())
         },
     ),
     Knob::live(
         "protected-mode",
         YesNo,
-        |state| yes_or_no(state.settings.protected_mode),
-        |state, value| {
+        |shared| yes_or_no(shared.settings.protected_mode),
+        |shared, value| {
             if GUEST && value == "yes" {
                 return Err("every client of this machine is on another one, and would be refused".into());
             }
-            state.settings.protected_mode = value == "yes";
+            shared.settings.protected_mode = value == "yes";
             Ok(())
         },
     ),
-    Knob::live("slowlog-log-slower-than", Integer(-1, i64::MAX), slower_than, |state, value| {
-        state.slow_log.slower_than = value.parse().map_err(|_| NO_INTEGER)?;
+    Knob::live("slowlog-log-slower-than", Integer(-1, i64::MAX), slower_than, |shared, value| {
+        shared.slow_log.slower_than = value.parse().map_err(|_| NO_INTEGER)?;
         Ok(())
     }),
     Knob::live(
         "slowlog-max-len",
         Integer(0, i64::MAX),
-        |state| state.slow_log.most.to_string(),
-        |state, value| {
-            state.slow_log.most = number(value)?;
+        |shared| shared.slow_log.most.to_string(),
+        |shared, value| {
+            shared.slow_log.most = number(value)?;
             Ok(())
         },
     ),
-    Knob::live("latency-monitor-threshold", Integer(0, i64::MAX), latency_threshold, |state, value| {
-        state.latency.threshold = number(value)?;
+    Knob::live("latency-monitor-threshold", Integer(0, i64::MAX), latency_threshold, |shared, value| {
+        shared.latency.threshold = number(value)?;
         Ok(())
     }),
     Knob::live(
         "latency-tracking",
         YesNo,
-        |state| yes_or_no(state.latency.tracking),
-        |state, value| {
-            state.latency.tracking = value == "yes";
+        |shared| yes_or_no(shared.latency.tracking),
+        |shared, value| {
+            shared.latency.tracking = value == "yes";
             Ok(())
         },
     ),
@@ -71,12 +71,12 @@ pub const KNOBS: &[Knob] = &[
 
 const NO_INTEGER: &str = "argument couldn't be parsed into an integer";
 
-fn slower_than(state: &State) -> String {
-    state.slow_log.slower_than.to_string()
+fn slower_than(shared: &Shared) -> String {
+    shared.slow_log.slower_than.to_string()
 }
 
-fn latency_threshold(state: &State) -> String {
-    state.latency.threshold.to_string()
+fn latency_threshold(shared: &Shared) -> String {
+    shared.latency.threshold.to_string()
 }
 
 fn yes_or_no(value: bool) -> String {
@@ -88,32 +88,32 @@ fn number(value: &str) -> Result<u64, Why> {
 }
 
 /// Until it is set, what the pool holds.
-fn maxmemory(state: &State) -> String {
-    state.maxmemory().to_string()
+fn maxmemory(shared: &Shared) -> String {
+    shared.maxmemory().to_string()
 }
 
-fn fault_policy(_: &State) -> String {
+fn fault_policy(_: &Shared) -> String {
     protection::fault_policy().unwrap_or_else(|| "none".into())
 }
 
-fn set_fault_policy(_: &mut State, value: &str) -> Result<(), Why> {
+fn set_fault_policy(_: &mut Shared, value: &str) -> Result<(), Why> {
     protection::set_fault_policy(value).map_err(|error| error.to_string().into())
 }
 
-fn set_scrub_rate(state: &mut State, value: &str) -> Result<(), Why> {
-    state.scrub.set_rate(value.parse().map_err(|_| "argument must be bytes per second, or 0")?);
+fn set_scrub_rate(shared: &mut Shared, value: &str) -> Result<(), Why> {
+    shared.scrub.set_rate(value.parse().map_err(|_| "argument must be bytes per second, or 0")?);
     Ok(())
 }
 
 /// As many clients as the server started with, or fewer.
-fn set_clients(state: &mut State, value: &str) -> Result<(), Why> {
-    let (wanted, most) = (number(value)?, state.most_clients);
+fn set_clients(shared: &mut Shared, value: &str) -> Result<(), Why> {
+    let (wanted, most) = (number(value)?, shared.most_clients);
     if wanted > most as u64 {
         return Err(format!(
             "The operating system is not able to handle the specified number of clients, try with {most}"
         )
         .into());
     }
-    state.limits.clients = wanted as usize;
+    shared.limits.clients = wanted as usize;
     Ok(())
 }

@@ -6,7 +6,7 @@ mod live;
 
 use super::kind::{Kind, Why};
 use crate::commands::arguments::is;
-use crate::state::State;
+use crate::shared::Shared;
 
 /// A parameter.
 pub struct Knob {
@@ -20,15 +20,15 @@ pub struct Knob {
 /// What becomes of a value.
 enum Role {
     /// It has its effect.
-    Live { kind: Kind, get: fn(&State) -> String, set: fn(&mut State, &str) -> Result<(), Why> },
+    Live { kind: Kind, get: fn(&Shared) -> String, set: fn(&mut Shared, &str) -> Result<(), Why> },
     /// It is told back.
     Kept { kind: Kind, default: &'static str },
     /// It is refused, as Redis does, too.
-    Refused { get: fn(&State) -> String, why: &'static str },
+    Refused { get: fn(&Shared) -> String, why: &'static str },
     /// It is refused, as Redis does, too; the value never changes.
     Constant { value: &'static str, why: &'static str },
     /// It is refused unless it is what is true here anyway.
-    Only { get: fn(&State) -> String, why: &'static str },
+    Only { get: fn(&Shared) -> String, why: &'static str },
 }
 
 const IMMUTABLE: &str = "can't set immutable config";
@@ -41,8 +41,8 @@ impl Knob {
     const fn live(
         name: &'static str,
         kind: Kind,
-        get: fn(&State) -> String,
-        set: fn(&mut State, &str) -> Result<(), Why>,
+        get: fn(&Shared) -> String,
+        set: fn(&mut Shared, &str) -> Result<(), Why>,
     ) -> Self {
         Self::new(name, Role::Live { kind, get, set })
     }
@@ -51,7 +51,7 @@ impl Knob {
         Self::new(name, Role::Kept { kind, default })
     }
 
-    const fn told(name: &'static str, get: fn(&State) -> String) -> Self {
+    const fn told(name: &'static str, get: fn(&Shared) -> String) -> Self {
         Self::new(name, Role::Refused { get, why: IMMUTABLE })
     }
 
@@ -63,7 +63,7 @@ impl Knob {
         Self::new(name, Role::Constant { value, why: "can't set protected config" })
     }
 
-    const fn only(name: &'static str, why: &'static str, get: fn(&State) -> String) -> Self {
+    const fn only(name: &'static str, why: &'static str, get: fn(&Shared) -> String) -> Self {
         Self::new(name, Role::Only { get, why })
     }
 
@@ -88,10 +88,10 @@ impl Knob {
     }
 
     /// Its value.
-    pub fn get(&self, state: &State) -> String {
+    pub fn get(&self, shared: &Shared) -> String {
         match self.role {
-            Role::Live { get, .. } | Role::Refused { get, .. } | Role::Only { get, .. } => get(state),
-            Role::Kept { default, .. } => state.settings.kept.get(self.name).map_or(default, String::as_str).into(),
+            Role::Live { get, .. } | Role::Refused { get, .. } | Role::Only { get, .. } => get(shared),
+            Role::Kept { default, .. } => shared.settings.kept.get(self.name).map_or(default, String::as_str).into(),
             Role::Constant { value, .. } => value.into(),
         }
     }
@@ -105,20 +105,20 @@ impl Knob {
     }
 
     /// The value that `text` is, in the form in which it is told, if it can be set.
-    pub fn check(&self, state: &State, text: &[u8]) -> Result<String, Why> {
+    pub fn check(&self, shared: &Shared, text: &[u8]) -> Result<String, Why> {
         match self.role {
             Role::Live { kind, .. } | Role::Kept { kind, .. } => kind.check(text),
-            Role::Only { get, .. } if get(state).as_bytes() == text => Ok(get(state)),
+            Role::Only { get, .. } if get(shared).as_bytes() == text => Ok(get(shared)),
             Role::Only { why, .. } | Role::Refused { why, .. } | Role::Constant { why, .. } => Err(why.into()),
         }
     }
 
     /// Sets a checked value. It may still be refused.
-    pub fn set(&self, state: &mut State, value: &str) -> Result<(), Why> {
+    pub fn set(&self, shared: &mut Shared, value: &str) -> Result<(), Why> {
         match self.role {
-            Role::Live { set, .. } => set(state, value),
+            Role::Live { set, .. } => set(shared, value),
             Role::Kept { .. } => {
-                state.settings.kept.insert(self.name, value.into());
+                shared.settings.kept.insert(self.name, value.into());
                 Ok(())
             }
             Role::Only { .. } | Role::Refused { .. } | Role::Constant { .. } => Ok(()),

@@ -1,4 +1,4 @@
-//! What all clients share, apart from the pool.
+//! What all clients share, and the bounds on what they cost.
 
 use pmem::Meta;
 
@@ -45,9 +45,9 @@ impl ClientLimits {
     }
 }
 
-/// What does not change while the server runs.
+/// What is known of the server when it starts.
 #[derive(Clone, Debug, Default)]
-pub struct Facts {
+pub struct ServerInfo {
     /// The TCP port that is listened on.
     pub port: u16,
     /// The address that is listened on.
@@ -66,10 +66,10 @@ pub struct Facts {
     pub started_ms: u64,
 }
 
-/// The server's state.
-pub struct State {
-    /// What does not change.
-    pub facts: Facts,
+/// What all clients share, apart from the pool.
+pub struct Shared {
+    /// What is known since the start.
+    pub info: ServerInfo,
     /// What clients may cost.
     pub limits: ClientLimits,
     /// Connections that the server started with room for.
@@ -118,12 +118,12 @@ pub struct State {
 /// Above this size the memory for values is given back after each turn, in bytes.
 const KEEP: usize = 64 * 1024;
 
-impl State {
-    /// The state of a server that starts. `seed` makes its random choices.
-    pub fn new(facts: Facts, limits: ClientLimits, seed: u64) -> Self {
+impl Shared {
+    /// That of a server that starts. `seed` makes its random choices.
+    pub fn new(info: ServerInfo, limits: ClientLimits, seed: u64) -> Self {
         let memory = Memory::new(limits.memory);
         Self {
-            facts,
+            info,
             most_clients: limits.clients,
             limits,
             settings: Settings::default(),
@@ -164,7 +164,7 @@ impl State {
         if self.value.capacity() > KEEP {
             self.value = Vec::new();
         }
-        self.value_charge.settle(self.value.capacity());
+        self.value_charge.shrink_to(self.value.capacity());
     }
 
     /// Above how many live bytes writes are refused at the latest: as it was set, or all that the pool takes.
