@@ -181,7 +181,7 @@ impl Log {
     /// Gives frames their places, one behind the other from the head on, and their checksums.
     fn seal_batch<'s>(&self, head: Head, stage: &'s mut Stage, frames: Range<usize>) -> Batch<'s> {
         let start = self.geometry().start_of(head.segment) + u64::from(head.at);
-        let salt = Salt::new(&self.superblock.uuid, self.segments[head.segment as usize].generation);
+        let salt = Salt::new(&self.superblock.uuid, self.space.segment(head.segment).generation);
         let (from, to) = (stage.frames[frames.start].bytes.start, stage.frames[frames.end - 1].bytes.end);
         for frame in &stage.frames[frames] {
             let offset = start + (frame.bytes.start - from) as u64;
@@ -215,7 +215,7 @@ impl Log {
         let mut frame = Vec::from([0; FRAME_HEADER]);
         encode_op(&mut frame, &header, &[], &[value]);
         let start = self.geometry().start_of(head.segment) + u64::from(head.at);
-        let salt = Salt::new(&self.superblock.uuid, self.segments[head.segment as usize].generation);
+        let salt = Salt::new(&self.superblock.uuid, self.space.segment(head.segment).generation);
         salt.seal(&mut frame, start, self.next_batch, start);
         Batch { start, bytes: &frame }.write(store)?;
         self.batch_written(frame.len());
@@ -235,7 +235,7 @@ impl Log {
 
     /// Whether damage was found in the head's segment: then it takes no more records.
     fn head_is_damaged(&self) -> bool {
-        self.head.is_some_and(|head| self.segments[head.segment as usize].state == State::Quarantined)
+        self.head.is_some_and(|head| self.space.segment(head.segment).state == State::Quarantined)
     }
 
     /// Ends the head's segment: its records end at `valid_end`, and nothing follows. In the line kept for that, if all
@@ -253,11 +253,10 @@ impl Log {
     /// The second header becomes durable with the first batch. Parts from the generation `joined_from` on, if it is not
     /// 0, count as soon as the segment is used.
     pub(crate) fn open_segment(&mut self, store: &impl Store, state: State, joined_from: u64) -> Result<(), Error> {
-        let free = self.segments.iter().enumerate().filter(|(_, segment)| segment.state == State::Free);
-        let Some((index, _)) = free.min_by_key(|(_, segment)| segment.generation) else { return Err(Error::Full) };
+        let Some(index) = self.space.oldest_free() else { return Err(Error::Full) };
         let header = Header {
             state,
-            index: index as u32,
+            index,
             generation: self.next_generation,
             first_sequence: self.next_sequence,
             first_batch: self.next_batch,
@@ -271,13 +270,8 @@ impl Log {
         store.fence();
         header.write_at(store, &self.superblock.uuid, places[1])?;
 
-        let segment = &mut self.segments[index];
-        segment.state = state;
-        segment.generation = header.generation;
-        segment.live = 0;
-        segment.removals = 0;
+        self.space.open(index, state, header.generation);
         self.next_generation += 1;
-        self.free -= 1;
         self.head = Some(Head { segment: header.index, at: HEADER });
         self.closed = false;
         Ok(())
@@ -285,10 +279,10 @@ impl Log {
 
     /// Makes every operation up to a sequence number void, by opening a segment that says so, and frees all others.
     fn clear_through(&mut self, store: &impl Store, through: u64) -> Result<(), Error> {
-        if self.free == 0 {
+        if self.space.free() == 0 {
             self.finish_reading(store)?;
         }
-        if self.free == 0 {
+        if self.space.free() == 0 {
             return Err(Error::Full);
         }
         let pages = (self.keys.page_to_clear()?, self.chunks.page_to_clear()?);
@@ -305,11 +299,10 @@ impl Log {
         self.lost_places.clear();
         self.expiring = Some(Expiring::default());
         self.cleaning = None;
-        self.live = 0;
-        self.removals = 0;
+        self.space.void_all();
         self.release_checkpoint(store)?;
         let void = |log: &Log, segment: u32| {
-            log.segments[segment as usize].state == State::Used && log.head.is_none_or(|head| head.segment != segment)
+            log.space.segment(segment).state == State::Used && log.head.is_none_or(|head| head.segment != segment)
         };
         for segment in 0..self.geometry().segments {
             if void(self, segment) {
@@ -329,18 +322,11 @@ impl Log {
             }
             free.write_state(store, place)?;
         }
-        let segment = &mut self.segments[index as usize];
-        self.removals = self.removals.saturating_sub(segment.removals);
-        self.live = self.live.saturating_sub(segment.live);
-        self.quarantined -= u32::from(segment.state == State::Quarantined);
-        segment.state = State::Free;
-        segment.live = 0;
-        segment.removals = 0;
-        self.free += 1;
+        self.space.release(index);
         self.set_verified(index);
         // One with bad bytes is never used again.
         if self.is_bad(index) {
-            self.quarantine(index);
+            self.space.quarantine(index);
         }
         Ok(())
     }
@@ -351,7 +337,7 @@ impl Log {
     fn settle(&mut self, load: &impl Load, bytes: &[u8], op: &StagedOp, place: u64) {
         let Some(header) = OpHeader::decode(&bytes[op.at..]) else { return };
         if let Some(from) = op.from {
-            self.largest = self.largest.max(header.cost());
+            self.space.note_length(header.cost());
             return self.settle_move(op.hash, &header, from, place);
         }
         let (key, value) =
@@ -370,7 +356,7 @@ impl Log {
         place: u64,
     ) {
         let cost = header.cost();
-        self.largest = self.largest.max(cost);
+        self.space.note_length(cost);
         self.totals.operations += u64::from(matches!(header.kind, Kind::Put | Kind::PutLarge | Kind::Remove));
         match header.kind {
             Kind::Put | Kind::PutLarge => {
@@ -383,7 +369,7 @@ impl Log {
                     Old::Lost(slot) => self.keys.replace(slot, place),
                     Old::None => self.keys.insert(hash, place),
                 }
-                self.count_live(place, cost);
+                self.space.count_live(place, cost);
                 self.count_expiry(header.expires_at_ms);
             }
             Kind::Remove => {
@@ -395,19 +381,19 @@ impl Log {
                     Old::Lost(slot) => self.keys.remove(hash, slot),
                     Old::None => {}
                 }
-                self.count_removal(place, cost);
+                self.space.count_removal(place, cost);
             }
             // The index has it already.
-            Kind::Lost => self.count_removal(place, cost),
+            Kind::Lost => self.space.count_removal(place, cost),
             Kind::Chunk => {
                 match self.find_in(&self.chunks, load, hash, key) {
                     Ok(Some(old)) => {
-                        self.count_dead(old.place, old.header.cost());
+                        self.space.count_dead(old.place, old.header.cost());
                         self.chunks.replace(old.slot, place);
                     }
                     _ => self.chunks.insert(hash, place),
                 }
-                self.count_live(place, cost);
+                self.space.count_live(place, cost);
             }
             Kind::End | Kind::Cut | Kind::Close => {}
         }
@@ -439,12 +425,12 @@ impl Log {
         let index = match header.kind {
             Kind::Put | Kind::PutLarge => &mut self.keys,
             Kind::Chunk => &mut self.chunks,
-            _ => return self.count_removal(place, cost),
+            _ => return self.space.count_removal(place, cost),
         };
         if let Some(slot) = index.find_place(hash, from) {
             index.replace(slot, place);
-            self.count_dead(from, cost);
-            self.count_live(place, cost);
+            self.space.count_dead(from, cost);
+            self.space.count_live(place, cost);
         }
         self.totals.bytes_moved += cost;
     }
@@ -452,7 +438,7 @@ impl Log {
     /// Takes a superseded put, and its chunks unless they are of the object that is kept, out of the accounts. Its
     /// entry in the index is the caller's.
     fn retire(&mut self, load: &impl Load, hash: u64, old: &Found, kept: Option<u64>) {
-        self.count_dead(old.place, old.header.cost());
+        self.space.count_dead(old.place, old.header.cost());
         self.discount_expiry(old.header.expires_at_ms);
         self.stale.add(self.stale.counter(hash));
         if old.header.kind == Kind::PutLarge
@@ -468,7 +454,7 @@ impl Log {
         for chunk in 0..count {
             let key = large.chunk_key(chunk);
             if let Ok(Some(found)) = self.find_chunk(load, &key) {
-                self.count_dead(found.place, found.header.cost());
+                self.space.count_dead(found.place, found.header.cost());
                 self.chunks.remove(self.hash(&key), found.slot);
             }
         }

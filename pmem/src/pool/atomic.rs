@@ -138,8 +138,8 @@ impl<M: Medium> Turn<'_, M> {
         replaced: impl FnOnce(&mut Self) -> Result<u64, Error>,
     ) -> Result<(), Error> {
         let over = |log: &Log, growth: u64| {
-            let kept = if log.clear_staged.is_some() { 0 } else { log.live + log.removals };
-            kept + log.staged_growth + growth > log.capacity()
+            let kept = if log.clear_staged.is_some() { 0 } else { log.space.live() + log.space.removals() };
+            kept + log.staged_growth + growth > log.space.capacity()
         };
         if !over(self.log, growth) {
             return Ok(());
@@ -147,7 +147,7 @@ impl<M: Medium> Turn<'_, M> {
         // The exact reckoning: what the staged operations really add, and what these ones will replace.
         self.settle()?;
         let growth = growth.saturating_sub(replaced(self)?);
-        if self.log.live + growth > self.log.capacity() {
+        if self.log.space.live() + growth > self.log.space.capacity() {
             return Err(Error::Full);
         }
         // What is over the limit is removals that shadow something still. Cleaning every segment once ends that.
@@ -187,7 +187,7 @@ impl<M: Medium> Turn<'_, M> {
     pub(super) fn make_room(&mut self, frame_len: usize, reserve: u32) -> Result<(), Error> {
         self.clean_until(|log| {
             let plan = log.planned(frame_len);
-            plan.segments == 0 || log.clear_staged.is_some() || plan.segments + reserve <= log.free
+            plan.segments == 0 || log.clear_staged.is_some() || plan.segments + reserve <= log.space.free()
         })
     }
 

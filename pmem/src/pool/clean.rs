@@ -72,7 +72,7 @@ impl Log {
 
     /// Whether so little is free that every turn cleans a little.
     pub(crate) fn needs_cleaning(&self) -> bool {
-        self.free <= PUT_RESERVE + (self.geometry().segments / 64).max(1)
+        self.space.free() <= PUT_RESERVE + (self.geometry().segments / 64).max(1)
     }
 
     /// Cleans one segment to its end. `false` if there is none that is worth it.
@@ -113,7 +113,7 @@ impl Log {
             if let Some((from, to)) = damaged {
                 let start = self.geometry().start_of(cleaning.segment);
                 self.note_damage(DamageKind::Records, start + u64::from(from), u64::from(to - from));
-                self.quarantine(cleaning.segment);
+                self.space.quarantine(cleaning.segment);
                 break;
             }
         }
@@ -141,7 +141,7 @@ impl Log {
 
     /// A buffer for what is moved with one fence.
     pub(crate) fn stage_to_move(&self) -> Result<Stage, NoRoom> {
-        Stage::with_room(MOVED_BATCH + MOVED_FRAME, self.largest as usize)
+        Stage::with_room(MOVED_BATCH + MOVED_FRAME, self.space.largest() as usize)
     }
 
     fn begin_cleaning(&mut self, load: &impl Load, choice: Choice) -> Result<Option<Cleaning>, Error> {
@@ -155,15 +155,15 @@ impl Log {
             }
             let place = self.geometry().start_of(segment);
             self.note_damage(DamageKind::Segment, place, u64::from(self.geometry().segment_size));
-            self.quarantine(segment);
+            self.space.quarantine(segment);
         }
         Ok(None)
     }
 
     fn choose_segment(&self, choice: Choice) -> Option<u32> {
-        let head = self.head.map(|head| head.segment as usize);
+        let head = self.head.map(|head| head.segment);
         let candidates = || {
-            let segments = self.segments.iter().enumerate();
+            let segments = (0..).zip(self.space.segments());
             segments.filter(|(index, segment)| segment.state == State::Used && Some(*index) != head)
         };
         // Half of the removals, for all we know, have nothing left to shadow.
@@ -171,11 +171,11 @@ impl Log {
         let size = u64::from(self.geometry().segment_size);
         let gain = size.saturating_sub(sparsest.1.live + sparsest.1.removals / 2);
         if choice == Choice::Sparsest && gain >= size / 32 {
-            return Some(sparsest.0 as u32);
+            return Some(sparsest.0);
         }
-        (self.removals > 0)
+        (self.space.removals() > 0)
             .then(|| candidates().min_by_key(|(_, segment)| segment.generation))?
-            .map(|(index, _)| index as u32)
+            .map(|(index, _)| index)
     }
 
     /// Copies the operations of a frame that are still needed to `moved`. Says whether the segment ends with the frame.

@@ -11,7 +11,6 @@ use crate::pool::checkpoint::ROOT;
 use crate::pool::log::Log;
 use crate::pool::recover::Source;
 use crate::pool::report::{Checkpoint, DamageKind, OpenReport, Tail};
-use crate::pool::segment::State;
 
 /// A summary of a pool. [`Display`](fmt::Display) prints it for people.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,11 +55,11 @@ pub fn inspect(medium: &impl Medium) -> Result<Inspection, Error> {
         label: log.superblock.label.clone(),
         len: log.geometry().len,
         segment_size: log.geometry().segment_size,
-        segments_free: log.free,
-        segments_quarantined: log.quarantined,
-        segments_checkpoint: log.segments.iter().filter(|segment| segment.state == State::Checkpoint).count() as u32,
-        capacity_bytes: log.capacity(),
-        live_bytes: log.live,
+        segments_free: log.space.free(),
+        segments_quarantined: log.space.quarantined(),
+        segments_checkpoint: log.space.with_checkpoint(),
+        capacity_bytes: log.space.capacity(),
+        live_bytes: log.space.live(),
         report: log.report,
     })
 }
@@ -86,10 +85,10 @@ impl Log {
 
     /// Whether two states of a pool, both wholly in DRAM, are equal in all that matters.
     pub(crate) fn agrees_with(&self, other: &Log) -> bool {
-        let sums = |log: &Log| (log.keys.len(), log.chunks.len(), log.live, log.removals);
+        let sums = |log: &Log| (log.keys.len(), log.chunks.len(), log.space.live(), log.space.removals());
         sums(self) == sums(other)
             && self.expiring.is_none_or(|counted| Some(counted) == other.expiring)
-            && self.segments == other.segments
+            && self.space.segments() == other.space.segments()
             && self.stale == other.stale
             && self.next_sequence >= other.next_sequence
             && self.keys.is_within(&other.keys)

@@ -13,13 +13,13 @@ use crate::medium::{Load, LoadError};
 use crate::pool::bad::BadRanges;
 use crate::pool::checkpoint::{Held, Unverified};
 use crate::pool::clean::Cleaning;
-use crate::pool::dram::{self, NoRoom, filled};
+use crate::pool::dram::{self, NoRoom};
 use crate::pool::expiring::Expiring;
 use crate::pool::index::{Index, Slot};
 use crate::pool::record::{CHUNK_KEY, FRAME_HEADER, Kind, LARGE, Large, OP_HEADER, OpHeader};
 use crate::pool::report::{Damage, DamageKind, OpenReport};
 use crate::pool::scrub::Scrubbing;
-use crate::pool::segment::{HEADER, Segment, State, TRAILER};
+use crate::pool::space::Space;
 use crate::pool::stage::Stage;
 use crate::pool::stale::Stale;
 use crate::pool::superblock::{Geometry, Superblock};
@@ -36,22 +36,14 @@ pub(crate) struct Log {
     /// The chunks of large values.
     pub chunks: Index,
     pub stale: Stale,
-    pub segments: Vec<Segment>,
-    pub free: u32,
-    pub quarantined: u32,
+    pub space: Space,
     pub head: Option<Head>,
     pub next_sequence: u64,
     pub next_batch: u64,
     pub next_generation: u64,
     pub cleared_through: u64,
-    /// Bytes of live puts and chunks, of all segments.
-    pub live: u64,
-    /// Bytes of removals, of all segments.
-    pub removals: u64,
     /// Keys with an expiry, if that is known.
     pub expiring: Option<Expiring>,
-    /// The longest operation that cleaning may have to move, in bytes, with its frame header.
-    pub largest: u64,
     /// The most DRAM that may be taken before new keys are refused ([`Log::dram`]), in bytes.
     pub memory_limit: u64,
     pub stage: Stage,
@@ -138,25 +130,19 @@ impl Log {
     /// The state of a pool with nothing in it.
     pub(crate) fn new(superblock: Superblock) -> Result<Log, NoRoom> {
         let geometry = superblock.geometry;
-        let free = Segment { state: State::Free, generation: 0, live: 0, removals: 0 };
         Ok(Log {
             // A secret per pool: a client cannot aim at one bucket.
             hasher: SipHasher13::new_with_key(&superblock.uuid),
             keys: Index::new()?,
             chunks: Index::new()?,
             stale: Stale::new(geometry.len)?,
-            segments: filled(geometry.segments as usize, free)?,
-            free: geometry.segments,
-            quarantined: 0,
+            space: Space::new(geometry)?,
             head: None,
             next_sequence: 1,
             next_batch: 1,
             next_generation: 1,
             cleared_through: 0,
-            live: 0,
-            removals: 0,
             expiring: Some(Expiring::default()),
-            largest: 0,
             memory_limit: u64::MAX,
             stage: Stage::default(),
             clear_staged: None,
@@ -195,12 +181,12 @@ impl Log {
 
     /// DRAM that a pool takes without keys, in bytes: its counters and its table of segments.
     pub(crate) fn least_dram(geometry: &Geometry) -> u64 {
-        Stale::counters(geometry.len) as u64 + u64::from(geometry.segments) * size_of::<Segment>() as u64
+        Stale::counters(geometry.len) as u64 + Space::dram(geometry)
     }
 
     /// DRAM that everything takes that grows with the pool and its keys, in bytes.
     pub(crate) fn dram(&self) -> u64 {
-        self.index_bytes() + self.stale.bytes() + size_of_val(&*self.segments) as u64
+        self.index_bytes() + self.stale.bytes() + self.space.bytes()
     }
 
     /// Makes sure that so many keys can enter the index.
@@ -222,7 +208,7 @@ impl Log {
 
     /// Where batches end at most, in bytes from a segment's start.
     pub(crate) fn batch_limit(&self) -> u32 {
-        self.geometry().segment_size - TRAILER
+        self.geometry().batch_limit()
     }
 
     /// The longest frame, in bytes.
@@ -238,15 +224,6 @@ impl Log {
     /// Values longer than this lie in chunks of this length. In bytes.
     pub(crate) fn chunk_size(&self) -> usize {
         (self.geometry().segment_size as usize / 16).min(32 << 10)
-    }
-
-    /// The most bytes of live operations and removals that the pool takes, so that cleaning always gets on: some
-    /// segment then has at least a twentieth of its bytes to win.
-    pub(crate) fn capacity(&self) -> u64 {
-        const SET_ASIDE: u32 = 5;
-        let segments = u64::from((self.geometry().segments - self.quarantined).saturating_sub(SET_ASIDE));
-        let per_segment = u64::from(self.batch_limit() - HEADER).saturating_sub(self.largest.max(256));
-        segments * per_segment / 20 * 19
     }
 
     /// Looks at the operation at `place`. `None` if there is none that lies within its segment, or its header cannot be
@@ -419,19 +396,6 @@ impl Log {
         }
     }
 
-    /// Counts an operation as live at its place.
-    pub(crate) fn count_live(&mut self, place: u64, cost: u64) {
-        self.live += cost;
-        self.segment_mut(place).live += cost;
-    }
-
-    /// Counts an operation as no longer live at its place.
-    pub(crate) fn count_dead(&mut self, place: u64, cost: u64) {
-        self.live = self.live.saturating_sub(cost);
-        let segment = self.segment_mut(place);
-        segment.live = segment.live.saturating_sub(cost);
-    }
-
     /// Counts a value that a key has got.
     pub(crate) fn count_expiry(&mut self, expires_at_ms: Option<u64>) {
         if let Some(expiring) = &mut self.expiring {
@@ -443,29 +407,6 @@ impl Log {
     pub(crate) fn discount_expiry(&mut self, expires_at_ms: Option<u64>) {
         if let Some(expiring) = &mut self.expiring {
             expiring.remove(expires_at_ms);
-        }
-    }
-
-    /// Counts a removal that lies at `place`.
-    pub(crate) fn count_removal(&mut self, place: u64, cost: u64) {
-        self.removals += cost;
-        self.segment_mut(place).removals += cost;
-    }
-
-    fn segment_mut(&mut self, place: u64) -> &mut Segment {
-        let segment = self.geometry().segment_at(place).unwrap_or(0);
-        &mut self.segments[segment as usize]
-    }
-
-    /// Sets a segment aside for ever, because of damage in it.
-    pub(crate) fn quarantine(&mut self, segment: u32) {
-        let segment = &mut self.segments[segment as usize];
-        if segment.state != State::Quarantined {
-            self.quarantined += 1;
-            if segment.state == State::Free {
-                self.free -= 1;
-            }
-            segment.state = State::Quarantined;
         }
     }
 

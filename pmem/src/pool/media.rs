@@ -70,10 +70,10 @@ impl Log {
         let segments = self.bad_segments(news);
         let mut used = Vec::new();
         for segment in &segments {
-            if self.segments[*segment as usize].state != State::Free {
+            if self.space.segment(*segment).state != State::Free {
                 used.push(*segment);
             }
-            self.quarantine(*segment);
+            self.space.quarantine(*segment);
             if self.cleaning.as_ref().is_some_and(|cleaning| cleaning.segment == *segment) {
                 // What it has moved already counts; how much it has dropped does not, any more.
                 self.cleaning = None;
@@ -257,11 +257,11 @@ impl Log {
     pub(crate) fn set_bad_aside(&mut self) {
         for range in self.bad.to_vec() {
             for segment in self.bad_segments(core::slice::from_ref(&range)) {
-                if self.segments[segment as usize].state == State::Used {
+                if self.space.segment(segment).state == State::Used {
                     // Nothing was moved out of it yet.
                     self.note_damage(DamageKind::Media, range.start, range.end - range.start);
                 }
-                self.quarantine(segment);
+                self.space.quarantine(segment);
             }
         }
     }
@@ -298,7 +298,7 @@ impl Log {
             let Some(slot) = self.keys.find_place(lost.hash, place) else { continue };
             self.keys.remove(lost.hash, slot);
             if header.is_put() {
-                self.count_dead(place, header.cost());
+                self.space.count_dead(place, header.cost());
                 self.discount_expiry(header.expires_at_ms);
                 let mut key = Vec::new();
                 self.append(load, place + header.key_at() as u64, header.key_len, &mut key)?;

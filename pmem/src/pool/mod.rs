@@ -24,6 +24,7 @@ mod report;
 mod scan;
 mod scrub;
 mod segment;
+mod space;
 mod stage;
 mod stale;
 mod superblock;
@@ -234,14 +235,14 @@ impl<M: Medium> Pool<M> {
     pub fn stats(&self) -> Stats {
         let log = &self.log;
         let size = u64::from(log.geometry().segment_size);
-        let used = log.geometry().segments - log.free - log.quarantined;
+        let used = log.space.in_use();
         let behind_head = log.head.map_or(0, |head| u64::from(log.batch_limit() - head.at));
         Stats {
-            capacity_bytes: log.capacity(),
+            capacity_bytes: log.space.capacity(),
             used_bytes: u64::from(used) * size,
-            live_bytes: log.live,
-            free_bytes: u64::from(log.free) * size + behind_head,
-            quarantined_bytes: u64::from(log.quarantined) * size,
+            live_bytes: log.space.live(),
+            free_bytes: u64::from(log.space.free()) * size + behind_head,
+            quarantined_bytes: u64::from(log.space.quarantined()) * size,
             bad_bytes: log.bad.iter().map(|bad| bad.end - bad.start).sum(),
             lost_keys: log.lost_places.len() as u64,
             damaged_places: log.report.damage.len() as u64,
@@ -249,7 +250,7 @@ impl<M: Medium> Pool<M> {
             expiring_keys: log.expiring.map(|expiring| expiring.keys),
             mean_expiry_ms: log.expiring.and_then(|expiring| expiring.mean_ms()),
             index_bytes: log.index_bytes(),
-            other_bytes: log.stale.bytes() + log.stage.capacity() + size_of_val(&*log.segments) as u64,
+            other_bytes: log.stale.bytes() + log.stage.capacity() + log.space.bytes(),
             turns: log.totals.turns,
             commits: log.totals.commits,
             operations: log.totals.operations,

@@ -13,7 +13,7 @@ use crate::medium::{LINE, Store};
 use crate::pool::dram::{NoRoom, with_room};
 use crate::pool::log::{Log, Peek};
 use crate::pool::record::{FRAME_HEADER, Kind, LARGE};
-use crate::pool::segment::{HEADER, Header, Segment, State};
+use crate::pool::segment::{HEADER, Header, State};
 
 /// A frame of a part ends when it is longer than this, in bytes; in small segments sooner.
 const PART_FRAME: usize = 32 << 10;
@@ -80,7 +80,7 @@ impl Log {
     /// Makes sure that joining parts fails for want of nothing, and returns what it needs: a buffer for one key. When
     /// they are joined, what they say is durable, and it is too late.
     pub(crate) fn ready_to_join(&self) -> Result<Vec<u8>, Error> {
-        if self.free == 0 {
+        if self.space.free() == 0 {
             return Err(Error::Full);
         }
         Ok(with_room(self.key_limit() + LARGE)?)
@@ -126,10 +126,7 @@ impl Log {
             store.fence();
         }
         for segment in segments {
-            let segment = &mut self.segments[*segment as usize];
-            if segment.state == State::Part {
-                segment.state = State::Used;
-            }
+            self.space.join(*segment);
         }
         Ok(())
     }
@@ -147,8 +144,7 @@ impl Log {
 
     /// The segments that are parts now, and were opened as such since this generation.
     fn parts_since(&self, generation: u64) -> Vec<u32> {
-        let is_part = |segment: &Segment| segment.state == State::Part && segment.generation >= generation;
-        (0..).zip(&self.segments).filter(|(_, segment)| is_part(segment)).map(|(index, _)| index).collect()
+        self.space.those(State::Part).filter(|part| self.space.segment(*part).generation >= generation).collect()
     }
 }
 

@@ -178,8 +178,7 @@ impl Log {
                 log.report.checkpoint = Checkpoint::Refused { why };
             }
         }
-        let held = (0..).zip(&log.segments).filter(|(_, segment)| segment.state == State::Checkpoint);
-        repairs.void.extend(held.map(|(index, _)| index));
+        repairs.void.extend(log.space.those(State::Checkpoint));
         let mut gathered = Gathered {
             last_batch: log.next_batch - 1,
             ops: 0,
@@ -213,7 +212,7 @@ impl Log {
             gathered.removed.clear(0, gathered.removed.page_to_clear()?);
         }
         if let Some(head) = log.head {
-            repairs.seal = log.segments[head.segment as usize].state == State::Quarantined;
+            repairs.seal = log.space.segment(head.segment).state == State::Quarantined;
         }
         log.next_batch = log.next_batch.max(gathered.last_batch + 1);
         log.check_numbers()?;
@@ -376,23 +375,15 @@ impl Log {
             let header = match Header::read(load, &uuid, self.geometry(), index, &self.bad)? {
                 Found::Readable { header, odd } if header.state == State::Used => {
                     used.push((header, odd.map(|odd| odd.place)));
-                    self.segments[index as usize].state = State::Used;
-                    self.free -= 1;
                     header
                 }
                 Found::Readable { header, odd } if header.state == State::Part => {
                     parts.push((header, odd));
-                    self.segments[index as usize].state = State::Part;
-                    self.free -= 1;
                     header
                 }
                 Found::Readable { header, odd } => {
                     // What a freeing or an opening left of the other one must not become whole by later stores.
                     repairs.headers.extend(odd.map(|odd| (header, odd.place)));
-                    if header.state == State::Checkpoint {
-                        self.segments[index as usize].state = State::Checkpoint;
-                        self.free -= 1;
-                    }
                     header
                 }
                 found @ (Found::Damaged | Found::Misplaced { .. }) => {
@@ -402,12 +393,15 @@ impl Log {
                     };
                     let place = self.geometry().start_of(index);
                     self.note_damage(kind, place, u64::from(self.geometry().segment_size));
-                    self.quarantine(index);
+                    self.space.quarantine(index);
                     continue;
                 }
             };
             readable = true;
-            self.segments[index as usize].generation = header.generation;
+            match header.state {
+                State::Free => self.space.set_generation(index, header.generation),
+                state => self.space.open(index, state, header.generation),
+            }
             self.next_generation = self.next_generation.max(header.generation + 1);
             self.next_sequence = self.next_sequence.max(header.first_sequence).max(header.cleared_through + 1);
             self.next_batch = self.next_batch.max(header.first_batch);
@@ -464,7 +458,7 @@ impl Log {
                 repairs.headers.extend(odd.map(|odd| (part, odd.place)));
                 continue;
             }
-            self.segments[part.index as usize].state = State::Used;
+            self.space.join(part.index);
         }
         Ok(())
     }
@@ -550,7 +544,7 @@ impl Log {
     fn damaged_records(&mut self, segment: u32, from: u32, to: u32) {
         let start = self.geometry().start_of(segment);
         self.note_damage(DamageKind::Records, start + u64::from(from), u64::from(to - from));
-        self.quarantine(segment);
+        self.space.quarantine(segment);
     }
 
     /// Puts a valid operation into the index, unless a newer one on its key is there; a removal among those that are
@@ -564,20 +558,20 @@ impl Log {
     ) -> Result<(), Error> {
         let FoundOp { hash, place, sequence, cost, kind, expires_at_ms } = *op;
         let is_put = matches!(kind, Kind::Put | Kind::PutLarge);
-        self.largest = self.largest.max(cost);
+        self.space.note_length(cost);
         if let Some(More::Lost(lost)) = more {
-            self.count_removal(place, cost);
+            self.space.count_removal(place, cost);
             return Ok(dram::push(&mut gathered.lost, (sequence, lost))?);
         }
         let old = self.find_other(load, op, gathered);
         if kind == Kind::Remove {
-            self.count_removal(place, cost);
+            self.space.count_removal(place, cost);
         }
         if let Some(old) = &old {
             // Equal numbers are an original and its copy; the copy lies in the younger segment.
             let age = |sequence, place| {
                 let segment = self.geometry().segment_at(place).unwrap_or(0);
-                (sequence, self.segments[segment as usize].generation)
+                (sequence, self.space.segment(segment).generation)
             };
             if age(old.header.sequence, old.place) >= age(sequence, place) {
                 if is_put {
@@ -586,7 +580,7 @@ impl Log {
                 return Ok(());
             }
             if old.header.is_put() {
-                self.count_dead(old.place, old.header.cost());
+                self.space.count_dead(old.place, old.header.cost());
                 self.discount_expiry(old.header.expires_at_ms);
                 self.stale.add(self.stale.counter(hash));
             }
@@ -604,7 +598,7 @@ impl Log {
             }
         }
         if is_put {
-            self.count_live(place, cost);
+            self.space.count_live(place, cost);
             self.count_expiry(expires_at_ms);
         }
         if let Some(More::Large(large)) = more {
@@ -680,7 +674,7 @@ impl Log {
             self.chunks.remove(hash, slot);
             kept.reserve(1, u64::MAX)?;
             kept.insert(hash, place);
-            self.count_live(place, cost);
+            self.space.count_live(place, cost);
         }
         Ok(true)
     }

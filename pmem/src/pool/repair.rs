@@ -79,11 +79,9 @@ impl<M: Medium> Pool<M> {
             }
             for segment in 0..log.geometry().segments {
                 // One that was emptied before and has bad bytes stays as it is.
-                if log.segments[segment as usize].state == State::Quarantined
-                    && !log.is_empty_and_bad(&store, segment)?
-                {
+                if log.space.segment(segment).state == State::Quarantined && !log.is_empty_and_bad(&store, segment)? {
                     log.evacuate(&store, segment)?;
-                    let freed = log.segments[segment as usize].state == State::Free;
+                    let freed = log.space.segment(segment).state == State::Free;
                     repair.segments_freed += u32::from(freed);
                 }
             }
@@ -124,7 +122,7 @@ impl Log {
                     header.write_at(store, &uuid, place)?;
                     store.fence();
                 }
-                self.segments[segment as usize].generation = header.generation;
+                self.space.set_generation(segment, header.generation);
             }
         }
         self.release(store, segment)?;

@@ -113,7 +113,7 @@ impl Log {
             if over || damaged.is_some() {
                 scrubbing.segment += 1;
             } else {
-                scrubbing.walk = Some((self.segments[scrubbing.segment as usize].generation, walk));
+                scrubbing.walk = Some((self.space.segment(scrubbing.segment).generation, walk));
             }
             if let Some(damaged) = damaged {
                 return Ok((false, Some(start + u64::from(damaged.start)..start + u64::from(damaged.end))));
@@ -124,7 +124,7 @@ impl Log {
 
     /// The walk over the segment whose turn it is; `None` if there is nothing to verify in it.
     fn walk_to_scrub(&self, load: &impl Load, scrubbing: &mut Scrubbing) -> Result<Option<Walk>, Error> {
-        let segment = self.segments[scrubbing.segment as usize];
+        let segment = self.space.segment(scrubbing.segment);
         if segment.state != State::Used {
             return Ok(None);
         }

@@ -273,6 +273,11 @@ pub(crate) struct Segment {
     pub removals: u64,
 }
 
+impl Segment {
+    /// One that was never used.
+    pub(crate) const UNUSED: Segment = Segment { state: State::Free, generation: 0, live: 0, removals: 0 };
+}
+
 /// What a segment is in use for. The numbers are those that a checkpoint has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum State {

@@ -82,6 +82,11 @@ impl Geometry {
             && self.first_segment + u64::from(self.segments) * u64::from(self.segment_size) <= second_area(self.len)
     }
 
+    /// Where batches end at most, in bytes from a segment's start.
+    pub(crate) fn batch_limit(&self) -> u32 {
+        self.segment_size - segment::TRAILER
+    }
+
     /// The first byte of a segment.
     pub(crate) fn start_of(&self, segment: u32) -> u64 {
         self.first_segment + u64::from(segment) * u64::from(self.segment_size)

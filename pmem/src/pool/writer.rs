@@ -56,7 +56,7 @@ impl<M: Medium> Turn<'_, M> {
         self.settle()?;
         // One more, for the segment that joins them.
         let segments = self.log.segments_for_parts(size.len as u64, size.longest as u64) + 1;
-        self.clean_until(|log| u64::from(log.free) >= segments + u64::from(reserve))?;
+        self.clean_until(|log| u64::from(log.space.free()) >= segments + u64::from(reserve))?;
         self.reserve_entries(size)?;
         let parts = self.medium.write(|store| self.log.begin_parts(&store))??;
         Ok(Record { frame: self.log.stage.begin_frame(), parts: Some(parts) })

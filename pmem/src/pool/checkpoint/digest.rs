@@ -11,7 +11,7 @@ use crate::pool::segment::State;
 impl Log {
     /// The digest of all segments.
     pub(super) fn digest(&self) -> u64 {
-        let segments = self.segments.iter().zip(0..);
+        let segments = self.space.segments().iter().zip(0..);
         segments.fold(0, |sum, (segment, index)| sum ^ self.digest_of(index, segment.state, segment.generation))
     }
 
@@ -27,7 +27,7 @@ impl Log {
     pub(super) fn find_replaced(&self, root: &Root, generation: u64) -> Option<u32> {
         let changed = self.digest() ^ root.digest;
         let was_it = |index: u32| {
-            let now = self.segments[index as usize];
+            let now = self.space.segment(index);
             let before = self.digest_of(index, State::Checkpoint, generation);
             changed == before ^ self.digest_of(index, now.state, now.generation)
         };

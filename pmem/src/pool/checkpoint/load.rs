@@ -235,7 +235,7 @@ impl Log {
     pub(crate) fn release_checkpoint(&mut self, store: &impl Store) -> Result<(), Error> {
         let Some(held) = self.checkpoint.take() else { return Ok(()) };
         for segment in held.row.segments {
-            if self.segments[segment as usize].state == State::Checkpoint {
+            if self.space.segment(segment).state == State::Checkpoint {
                 self.release(store, segment)?;
             }
         }
@@ -265,16 +265,7 @@ impl Log {
         self.lost_places = scanned.lost_places;
         self.expiring = scanned.expiring;
         self.stale = scanned.stale;
-        self.live = scanned.live;
-        self.removals = scanned.removals;
-        self.largest = self.largest.max(scanned.largest);
-        for (index, found) in (0..).zip(scanned.segments) {
-            if found.state == State::Quarantined {
-                self.quarantine(index);
-            }
-            let segment = &mut self.segments[index as usize];
-            (segment.live, segment.removals) = (found.live, found.removals);
-        }
+        self.space.recount(&scanned.space);
         self.report.damage.extend(scanned.report.damage);
         if let Some(place) = damaged {
             self.note_damage(DamageKind::Checkpoint, place, BLOCK_HEADER as u64);

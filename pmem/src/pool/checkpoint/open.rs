@@ -19,6 +19,7 @@ use crate::pool::log::{Head, Log};
 use crate::pool::record::{BATCH_LIMIT, FrameHeader, Kind, LEAST_FRAME, Ops, SEQUENCE_LIMIT, Salt};
 use crate::pool::report::DamageKind;
 use crate::pool::segment::{GENERATION_LIMIT, HEADER, Header, Segment, State};
+use crate::pool::space::Space;
 
 /// What is in the root's place.
 #[derive(Debug)]
@@ -52,13 +53,10 @@ pub(crate) struct Sound {
 #[derive(Debug)]
 struct Sums {
     next_sequence: u64,
-    largest: u64,
-    live: u64,
-    removals: u64,
+    space: Space,
     expiring: Option<Expiring>,
     keys: Index,
     chunks: Index,
-    segments: Vec<Segment>,
 }
 
 impl Log {
@@ -122,7 +120,7 @@ impl Log {
         let replaced = missing.and_then(|generation| self.find_replaced(root, generation));
         match replaced {
             // Its headers are damaged, and all others are as they were.
-            Some(segment) if self.segments[segment as usize].state == State::Quarantined => Ok(self.refuse_root(why)),
+            Some(segment) if self.space.segment(segment).state == State::Quarantined => Ok(self.refuse_root(why)),
             Some(segment) => {
                 let mut outdated = Vec::new();
                 dram::push(&mut outdated, segment)?;
@@ -143,7 +141,7 @@ impl Log {
         for index in outdated {
             let place = self.geometry().start_of(*index);
             self.note_damage(DamageKind::Outdated, place, u64::from(self.geometry().segment_size));
-            self.quarantine(*index);
+            self.space.quarantine(*index);
         }
         used.retain(|header| outdated.binary_search(&header.index).is_err());
     }
@@ -165,8 +163,8 @@ impl Log {
     ) -> Result<Verdict, Error> {
         let Sound { root, sums, .. } = &sound;
         let mut outdated = Vec::new();
-        for (index, left) in (0..).zip(&sums.segments) {
-            let known = self.segments[index as usize];
+        for (index, left) in (0..).zip(sums.space.segments()) {
+            let known = self.space.segment(index);
             let same = (known.generation, known.state) == (left.generation, left.state);
             if !same && known.state != State::Quarantined {
                 dram::push(&mut outdated, index)?;
@@ -189,13 +187,10 @@ impl Log {
     /// Takes over what a checkpoint says. Returns how many bytes it has.
     pub(crate) fn take_checkpoint(&mut self, sound: Sound) -> Result<u64, Error> {
         let Sound { root, held, sums } = sound;
-        self.largest = sums.largest;
-        self.live = sums.live;
-        self.removals = sums.removals;
+        self.space = sums.space;
         self.expiring = sums.expiring;
         self.keys = sums.keys;
         self.chunks = sums.chunks;
-        self.segments = sums.segments;
         let needed = self.keys.bytes_when_read() + self.chunks.bytes_when_read() + Log::least_dram(self.geometry());
         if needed > self.memory_limit.saturating_add(self.memory_limit / 8) {
             return Err(Error::NoMemory { needed });
@@ -234,7 +229,7 @@ impl Log {
     /// The segments that hold a checkpoint, with their generations and in the order of these, as far as they are there.
     fn held_by(&self, root: &Root) -> Result<Vec<(u64, u32)>, NoRoom> {
         let mut held: Vec<(u64, u32)> = Vec::new();
-        for (segment, index) in self.segments.iter().zip(0..) {
+        for (segment, index) in self.space.segments().iter().zip(0..) {
             if segment.state == State::Checkpoint && root.generations().contains(&segment.generation) {
                 dram::push(&mut held, (segment.generation, index))?;
             }
@@ -287,7 +282,7 @@ impl Log {
             return Ok(None);
         }
         held.layout = layout;
-        let mut segments = dram::with_room(self.segments.len())?;
+        let mut segments = dram::with_room(self.space.segments().len())?;
         for number in 0..layout.tables {
             let Some(table) = held.read_block(load, self.geometry(), layout.table(number))? else { return Ok(None) };
             let (entries, _) = table.as_chunks::<TABLE_ENTRY>();
@@ -303,11 +298,12 @@ impl Log {
                 segments.push(Segment { state, generation, live, removals });
             }
         }
-        if segments.len() != self.segments.len() {
+        if segments.len() != self.space.segments().len() {
             return Ok(None);
         }
         let (next_sequence, largest, live, removals) = (sum(0), sum(1), sum(2), sum(3));
-        Ok(Some((held, Sums { next_sequence, largest, live, removals, expiring, keys, chunks, segments })))
+        let space = Space::of(*self.geometry(), segments, live, removals, largest);
+        Ok(Some((held, Sums { next_sequence, space, expiring, keys, chunks })))
     }
 }
 

@@ -36,8 +36,8 @@ enum Progress {
 impl Unverified {
     /// All segments in which records are, `end` being where the log ends.
     pub(super) fn new(log: &Log, end: Head) -> Result<Unverified, NoRoom> {
-        let mut segments = with_room(log.segments.len())?;
-        segments.extend(log.segments.iter().map(|segment| segment.state == State::Used));
+        let mut segments = with_room(log.space.segments().len())?;
+        segments.extend(log.space.segments().iter().map(|segment| segment.state == State::Used));
         Ok(Unverified { left: segments.iter().filter(|it| **it).count() as u32, segments, end, walk: None })
     }
 
@@ -138,7 +138,7 @@ impl Log {
     /// A walk of a segment from its beginning. `None` if its header is not as it was.
     fn walk_of(&self, load: &impl Load, segment: u32) -> Result<Option<Walk>, Error> {
         let uuid = &self.superblock.uuid;
-        let known = self.segments[segment as usize].generation;
+        let known = self.space.segment(segment).generation;
         Ok(match Header::read(load, uuid, self.geometry(), segment, &self.bad)? {
             Found::Readable { header, .. } if header.state == State::Used && header.generation == known => {
                 Some(Walk::new(uuid, self.geometry(), &header, &self.bad))

@@ -15,7 +15,7 @@ use crate::pool::index::{Index, page_len};
 use crate::pool::log::Log;
 use crate::pool::record::{Kind, LEAST_FRAME};
 use crate::pool::report::DamageKind;
-use crate::pool::segment::{Header, Segment, State};
+use crate::pool::segment::{Header, State};
 
 /// Free segments that a checkpoint leaves.
 const LEFT: u32 = 1;
@@ -75,12 +75,12 @@ impl Log {
 
     /// Which blocks there would be, and how many segments they would take.
     fn plan_checkpoint(&self) -> Result<(Layout, u32), Shutdown> {
-        if self.free == self.geometry().segments {
+        if self.space.free() == self.geometry().segments {
             return Err(Shutdown::Empty);
         }
         let repeats = |kind: DamageKind| kind != DamageKind::Checkpoint;
         let damaged = self.report.damage.iter().any(|damage| repeats(damage.kind));
-        if damaged || self.quarantined > 0 || !self.bad.is_empty() || self.is_stale_uncertain() {
+        if damaged || self.space.quarantined() > 0 || !self.bad.is_empty() || self.is_stale_uncertain() {
             return Err(Shutdown::Damaged);
         }
         if self.cleaning.is_some() {
@@ -96,7 +96,7 @@ impl Log {
         let directory = u64::from(layout.blocks().div_ceil(DIRECTORY_BLOCKS)) * DIRECTORY_LEN as u64;
         let bytes = content + u64::from(layout.blocks()) * BLOCK_HEADER as u64 + directory;
         let segments = bytes.div_ceil(Row::per_segment(self.geometry())).min(u64::from(u32::MAX)) as u32;
-        if segments.saturating_add(LEFT) > self.free {
+        if segments.saturating_add(LEFT) > self.space.free() {
             Err(Shutdown::TooFull { segments })
         } else {
             Ok((layout, segments))
@@ -162,9 +162,8 @@ impl Log {
 
     /// The free segments that a checkpoint takes, those first that were used longest ago.
     fn plan_row(&self, segments: u32) -> Result<Vec<Header>, NoRoom> {
-        let mut free = dram::with_room(self.free as usize)?;
-        let is_free = |(segment, _): &(&Segment, u32)| segment.state == State::Free;
-        free.extend(self.segments.iter().zip(0..).filter(is_free).map(|(segment, index)| (segment.generation, index)));
+        let mut free = dram::with_room(self.space.free() as usize)?;
+        free.extend(self.space.those(State::Free).map(|index| (self.space.segment(index).generation, index)));
         free.sort_unstable();
         let mut headers = dram::with_room(segments as usize)?;
         headers.extend(free.iter().take(segments as usize).zip(self.next_generation..).map(
@@ -196,12 +195,9 @@ impl Log {
         store.fence();
         for header in headers {
             header.write_at(store, &uuid, Header::places(self.geometry(), header.index)[1])?;
-            let segment = &mut self.segments[header.index as usize];
-            segment.state = State::Checkpoint;
-            segment.generation = header.generation;
+            self.space.open(header.index, State::Checkpoint, header.generation);
         }
         self.next_generation += headers.len() as u64;
-        self.free -= headers.len() as u32;
         Ok(Row { segments: headers.iter().map(|header| header.index).collect() })
     }
 
@@ -220,9 +216,9 @@ impl Log {
         if number == 0 {
             let sums = [
                 self.next_sequence,
-                self.largest,
-                self.live,
-                self.removals,
+                self.space.largest(),
+                self.space.live(),
+                self.space.removals(),
                 self.keys.bucket_count(),
                 self.keys.len(),
                 self.chunks.bucket_count(),
@@ -233,7 +229,7 @@ impl Log {
             out.extend(expiring.flat_map(u64::to_le_bytes));
         } else if number < layout.stale(0) {
             let first = (number - layout.table(0)) * TABLE_SEGMENTS;
-            for segment in self.segments.iter().skip(first as usize).take(TABLE_SEGMENTS as usize) {
+            for segment in self.space.segments().iter().skip(first as usize).take(TABLE_SEGMENTS as usize) {
                 let state = segment.state as u64;
                 let words = [segment.generation, state, segment.live, segment.removals];
                 out.extend(words.iter().flat_map(|word| word.to_le_bytes()));
@@ -269,7 +265,7 @@ mod tests {
             assert!(log.cleaning.is_some());
             if no_memory {
                 // No allocator has a buffer for a record of this length.
-                log.largest = i64::MAX as u64;
+                log.space.note_length(i64::MAX as u64);
             }
             let shutdown = medium.write(|store| log.shut_down(&store)).unwrap().unwrap();
             assert_eq!(shutdown == Shutdown::NoMemory, no_memory, "{shutdown:?}");
