@@ -1,19 +1,23 @@
 //! The kernel command line: what the person who boots the image decides.
 //!
 //! ```text
-//! protection=auto|pks|pku|none  fault-policy=strict|end-thread|relaxed  paging=auto|4|5
+//! protection=CHOICE  fault-policy=POLICY  paging=auto|4|5
 //! ip=dhcp|ADDRESS/PREFIX,GATEWAY[,DNS]  ip6=auto|off|ADDRESS/PREFIX[,GATEWAY]  dns=SERVER[:PORT][,…]
 //! link-faults=drop:N,duplicate:N,reorder:N,seed:N  name=NAME  env.KEY=VALUE … -- ARG …
 //! ```
 //!
-//! Words are separated by spaces; `%20` is a space within a word and `%25` a percent sign. What follows ` -- ` are the
-//! program's arguments. A word that is not understood stops the boot: a misspelt protection must not go unnoticed.
+//! How words are written, and what the host writes too, is in [`libos_contract::command_line`]; choices are in
+//! [`libos_contract::protection`], policies in [`libos_contract::policy`]. A word that is not understood stops the
+//! boot: a misspelt protection must not go unnoticed.
 
+use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::fmt;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
+use libos_contract::command_line::{self, ARGUMENTS, ENVIRONMENT, FAULT_POLICY, IP, Malformed, NAME, PROTECTION};
+use libos_contract::words;
 use spin::Once;
 
 use crate::keys::{FaultPolicy, ProtectionChoice};
@@ -87,7 +91,7 @@ pub struct Options {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CmdlineError {
     word: String,
-    expected: &'static str,
+    expected: String,
 }
 
 impl fmt::Display for CmdlineError {
@@ -117,7 +121,7 @@ pub fn parse(line: &str) -> Result<Options, CmdlineError> {
     let mut options = Options { name: "program".to_string(), ..Options::default() };
     let mut words = line.split_ascii_whitespace();
     for word in words.by_ref() {
-        if word == "--" {
+        if word == ARGUMENTS {
             break;
         }
         parse_option(word, &mut options)?;
@@ -129,19 +133,21 @@ pub fn parse(line: &str) -> Result<Options, CmdlineError> {
 }
 
 fn parse_option(word: &str, options: &mut Options) -> Result<(), CmdlineError> {
-    let error = |expected| CmdlineError { word: word.to_string(), expected };
+    let error = |expected: &str| CmdlineError { word: word.to_string(), expected: expected.to_string() };
     let (key, value) = word.split_once('=').ok_or_else(|| error("KEY=VALUE, or -- before the program's arguments"))?;
     match key {
-        "protection" => {
-            options.protection = value.parse().map_err(|_| error("protection=auto, pks, pku or none"))?;
+        PROTECTION => {
+            let expected = || error(&format!("{PROTECTION}={}", words::list(&ProtectionChoice::ALL, "or")));
+            options.protection = value.parse().map_err(|_| expected())?;
         }
-        "fault-policy" => {
-            options.fault_policy = value.parse().map_err(|_| error("fault-policy=strict, end-thread or relaxed"))?;
+        FAULT_POLICY => {
+            let expected = || error(&format!("{FAULT_POLICY}={}", words::list(&FaultPolicy::ALL, "or")));
+            options.fault_policy = value.parse().map_err(|_| expected())?;
         }
         "paging" => {
             options.paging = parse_paging(value).ok_or_else(|| error("paging=auto, paging=4 or paging=5"))?;
         }
-        "ip" => {
+        IP => {
             options.ip = parse_ip(value).ok_or_else(|| error("ip=dhcp or ip=ADDRESS/PREFIX,GATEWAY[,DNS]"))?;
         }
         "ip6" => {
@@ -155,8 +161,10 @@ fn parse_option(word: &str, options: &mut Options) -> Result<(), CmdlineError> {
             let expected = "link-faults=drop:N,duplicate:N,reorder:N,seed:N, each of 1000 frames";
             options.link_faults = Some(value.parse().map_err(|_| error(expected))?);
         }
-        "name" => options.name = decode(value)?,
-        _ if key.len() > 4 && key.starts_with("env.") => options.environment.push(decode(&word[4..])?),
+        NAME => options.name = decode(value)?,
+        _ if key.len() > ENVIRONMENT.len() && key.starts_with(ENVIRONMENT) => {
+            options.environment.push(decode(&word[ENVIRONMENT.len()..])?);
+        }
         _ => {
             return Err(error("protection=, fault-policy=, paging=, ip=, ip6=, dns=, link-faults=, name= or env.KEY="));
         }
@@ -176,7 +184,7 @@ fn parse_paging(value: &str) -> Option<Paging> {
 /// What a command line says about page tables, which the boot has to know before there is a heap. A word that is not
 /// understood says nothing here; [`parse`] refuses it.
 pub fn paging(line: &str) -> Paging {
-    let options = line.split_ascii_whitespace().take_while(|&word| word != "--");
+    let options = line.split_ascii_whitespace().take_while(|&word| word != ARGUMENTS);
     options.filter_map(|word| parse_paging(word.strip_prefix("paging=")?)).last().unwrap_or_default()
 }
 
@@ -223,25 +231,10 @@ fn parse_server(value: &str) -> Option<SocketAddr> {
     (server.port() != 0 && !server.ip().is_multicast()).then_some(server)
 }
 
-/// Turns `%XX` into the byte with that hexadecimal value.
+/// A word as whoever boots the image meant it.
 fn decode(word: &str) -> Result<String, CmdlineError> {
-    let error = || CmdlineError { word: word.to_string(), expected: "UTF-8 text with % as %25" };
-    let bytes = word.as_bytes();
-    let mut decoded = Vec::with_capacity(bytes.len());
-    let mut at = 0;
-    while let Some(&byte) = bytes.get(at) {
-        if byte == b'%' {
-            let digits = word.get(at + 1..at + 3).ok_or_else(error)?;
-            let value = u8::from_str_radix(digits, 16).map_err(|_| error())?;
-            // A zero byte would end the C string that carries the word to the program.
-            decoded.push(if value == 0 { return Err(error()) } else { value });
-            at += 3;
-        } else {
-            decoded.push(byte);
-            at += 1;
-        }
-    }
-    String::from_utf8(decoded).map_err(|_| error())
+    command_line::decode(word)
+        .map_err(|error: Malformed| CmdlineError { word: word.to_string(), expected: error.to_string() })
 }
 
 #[cfg(test)]

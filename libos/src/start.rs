@@ -15,7 +15,7 @@ use crate::arch::{cpu, interrupts, key_rights};
 use crate::dax::{self, PmemRange};
 use crate::drivers::acpi::{self, AcpiInfo};
 use crate::drivers::{self, ivshmem, nfit, pci, power, rtc};
-use crate::keys::{Protection, ProtectionChoice};
+use crate::keys::{self, Protection, ProtectionChoice};
 use crate::mm::fault::PageFault;
 use crate::report::refuse;
 use crate::sync::Once;
@@ -127,7 +127,7 @@ fn page_fault(frame: &mut TrapFrame, address: u64) {
 
 /// Chooses what protects, and turns protection keys on before anything is mapped under one.
 fn close_keys(choice: ProtectionChoice) -> Protection {
-    let resolved = choice.resolve(cpu::has_pks(), cpu::has_pku());
+    let resolved = keys::resolve_protection(choice, cpu::has_pks(), cpu::has_pku());
     let protection = resolved.unwrap_or_else(|error| refuse(format_args!("{error}")));
     if protection == Protection::None {
         kprintln!("holdfast: WARNING: protection none: any stray store can corrupt persistent memory");

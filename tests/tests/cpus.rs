@@ -9,8 +9,12 @@ use xtask::size::MIB;
 fn checks(protection: Protection) {
     for processors in CPUS {
         let images = [0, 1].map(|seed| Pattern::new(16 * MIB, 16 * MIB, seed));
-        let mut options =
-            MachineOptions { smp: processors, protection, memory: 256 * MIB, ..machine("cpus", &["checks"]) };
+        let mut options = MachineOptions {
+            smp: processors,
+            protection: protection.into(),
+            memory: 256 * MIB,
+            ..machine("cpus", &["checks"])
+        };
         options.pmem.extend(images.iter().map(Pattern::open));
         let outcome = run(options);
         outcome.expect_exit(0).expect_line(&format!("cpus: all ok on {processors} cpus"));
@@ -46,7 +50,7 @@ fn a_cpu_that_rested_does_not_store_by_what_it_remembers() {
         let image = Pattern::new(16 * MIB, 16 * MIB, 0);
         let mut options = MachineOptions {
             smp: processors,
-            protection: Protection::None,
+            protection: Protection::None.into(),
             fault_policy: FaultPolicy::EndThread,
             ..machine("cpus", &["resting"])
         };

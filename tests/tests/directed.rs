@@ -44,7 +44,7 @@ fn no_policy_lets_a_stack_in_pmem_through() {
                 let images = [0, 1].map(|seed| Pattern::new(LENGTH, LENGTH, seed));
                 let mut options = machine("stray", &[context, shape, "0,0"]);
                 options.pmem.extend(images.iter().map(Pattern::open));
-                options.protection = protection;
+                options.protection = protection.into();
                 options.fault_policy = policy;
                 let outcome = run(options);
                 outcome.expect_exit(exit::PROTECTION_FAULT).report().expect_in_headline(reason);
@@ -62,7 +62,7 @@ fn an_interrupt_on_a_stack_in_granted_pmem_ends_in_a_report() {
         let images = [0, 1].map(|seed| Pattern::new(LENGTH, LENGTH, seed));
         let mut options = machine("stray", &["granted-stack"]);
         options.pmem.extend(images.iter().map(Pattern::open));
-        options.protection = protection;
+        options.protection = protection.into();
         let outcome = run(options);
         outcome
             .expect_exit(exit::PROTECTION_FAULT)

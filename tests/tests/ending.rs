@@ -14,7 +14,7 @@ fn ending(way: &str, protection: Protection, processors: u32) -> (Outcome, [Patt
     let images = [0, 1].map(|seed| Pattern::new(16 * MIB, 16 * MIB, seed));
     let mut options = machine("ending", &[way]);
     options.pmem.extend(images.iter().map(Pattern::open));
-    options.protection = protection;
+    options.protection = protection.into();
     options.smp = processors;
     options.fault_policy = FaultPolicy::EndThread;
     (run(options), images)

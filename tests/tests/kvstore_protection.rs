@@ -12,14 +12,14 @@ use holdfast_tests::machine::PATIENCE;
 use holdfast_tests::resp::{Client, Reply};
 use holdfast_tests::store::{Store, StoreImage, store_machine};
 use libos_contract::exit;
-use xtask::qemu::{MachineOptions, Protection};
+use xtask::qemu::{MachineOptions, Protection, ProtectionChoice};
 use xtask::size::MIB;
 
 /// A store of its own for each test.
-fn store(protection: Protection, processors: u32) -> (Store, StoreImage) {
+fn store(protection: impl Into<ProtectionChoice>, processors: u32) -> (Store, StoreImage) {
     let image = StoreImage::new(64 * MIB);
     let mut options = store_machine(image.open());
-    options.protection = protection;
+    options.protection = protection.into();
     options.smp = processors;
     (Store::start(options), image)
 }
@@ -146,7 +146,7 @@ fn reading_takes_no_write_grant() {
 
 #[test]
 fn the_store_says_what_protects_its_data() {
-    let (pks, image) = store(Protection::Auto, 1);
+    let (pks, image) = store(ProtectionChoice::Auto, 1);
     let mut client = pks.client();
     assert_eq!((client.info("protection"), client.info("fault_policy")), ("pks".into(), "strict".into()));
     assert_eq!(client.info("device"), "pmem0");
@@ -161,7 +161,7 @@ fn the_store_says_what_protects_its_data() {
     drop(pks);
 
     let mut options = store_machine(image.open());
-    options.protection = Protection::None;
+    options.protection = Protection::None.into();
     let none = Store::start(options);
     let mut client = none.client();
     assert_eq!((client.info("protection"), client.info("fault_policy")), ("none".into(), "none".into()));

@@ -13,7 +13,7 @@ fn lifecycle(way: &str, devices: u64, protection: Protection, processors: u32) -
     let images: Vec<_> = (0..devices).map(|seed| Pattern::new(16 * MIB, 4096, seed)).collect();
     let mut options = machine("lifecycle", &[way]);
     options.pmem.extend(images.iter().map(Pattern::open));
-    options.protection = protection;
+    options.protection = protection.into();
     options.smp = processors;
     (run(options), images)
 }

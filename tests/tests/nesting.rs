@@ -15,7 +15,7 @@ fn images() -> [Pattern; 2] {
 fn options(way: &str, images: &[Pattern; 2], protection: Protection) -> MachineOptions {
     let mut options = machine("nesting", &[way]);
     options.pmem.extend(images.iter().map(Pattern::open));
-    options.protection = protection;
+    options.protection = protection.into();
     options
 }
 

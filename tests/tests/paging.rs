@@ -54,7 +54,7 @@ fn expect_ok(outcome: &Outcome, image: &Pattern) {
 fn checks(protection: Protection, levels: u32, processors: u32) {
     let word = format!("paging={levels}");
     let (mut options, image) = pages(&[], GIB, &[&word]);
-    options.protection = protection;
+    options.protection = protection.into();
     options.smp = processors;
     let outcome = run(options);
     expect_ok(&outcome, &image);
@@ -89,7 +89,7 @@ fn five_levels_under_pku_with_one_cpu_and_four() {
 fn a_cpu_without_pages_of_a_gibibyte_has_those_of_two_mebibytes() {
     for protection in [Protection::Pks, Protection::Pku] {
         let (mut options, image) = pages(&[], 64 * MIB, &[]);
-        options.protection = protection;
+        options.protection = protection.into();
         options.cpu_features = vec!["-pdpe1gb".into()];
         let outcome = run(options);
         expect_ok(&outcome, &image);
@@ -119,9 +119,9 @@ fn without_a_choice_a_machine_with_little_memory_has_four_levels() {
 
 /// Fails unless the store of the program's way faults with this in the headline, and nothing has changed.
 fn denied(way: &str, change: impl Fn(&mut MachineOptions), in_headline: &str) -> Vec<Outcome> {
-    let run_on = |protection| {
+    let run_on = |protection: Protection| {
         let (mut options, image) = pages(&[way], 64 * MIB, &[]);
-        options.protection = protection;
+        options.protection = protection.into();
         change(&mut options);
         let outcome = run(options);
         outcome.expect_exit(exit::PROTECTION_FAULT).expect_line(&format!("pages: {way}"));
@@ -166,7 +166,7 @@ fn the_relaxed_policy_opens_keys_and_not_protected_pages() {
 fn a_thread_that_stores_to_a_protected_page_can_be_ended_alone() {
     for protection in [Protection::Pks, Protection::Pku] {
         let (mut options, image) = pages(&["in-a-thread"], 64 * MIB, &[]);
-        options.protection = protection;
+        options.protection = protection.into();
         options.fault_policy = FaultPolicy::EndThread;
         let outcome = run(options);
         outcome.expect_exit(0).expect_line("pages: 1 thread ended").expect_line("pages: survived");
@@ -184,7 +184,7 @@ fn a_jump_into_a_device_is_reported_with_it() {
 fn a_page_is_protected_on_every_cpu_before_the_call_returns() {
     for (protection, processors) in [(Protection::Pks, 2), (Protection::Pks, 4), (Protection::Pku, 4)] {
         let (mut options, image) = pages(&["on-another-cpu"], 64 * MIB, &[]);
-        options.protection = protection;
+        options.protection = protection.into();
         options.smp = processors;
         options.fault_policy = FaultPolicy::EndThread;
         let outcome = run(options);
@@ -201,7 +201,7 @@ fn a_page_is_protected_on_every_cpu_before_the_call_returns() {
 #[test]
 fn control_without_protection_a_protected_page_is_still_protected() {
     let (mut options, image) = pages(&["in-a-write-grant"], 64 * MIB, &[]);
-    options.protection = Protection::None;
+    options.protection = Protection::None.into();
     let outcome = run(options);
     outcome.expect_exit(exit::PROTECTION_FAULT).report().expect_in_headline("where pages are write-protected");
     assert_eq!(image.changes(), []);

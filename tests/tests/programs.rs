@@ -281,7 +281,7 @@ fn grants_end_before_a_panics_hook_runs() {
             let pattern = Pattern::new(16 * MIB, 16 * MIB, 0);
             let mut options = machine("crash", &[way]);
             options.pmem.push(pattern.open());
-            options.protection = protection;
+            options.protection = protection.into();
             let outcome = run(options);
             outcome.expect_exit(exit::PROTECTION_FAULT).expect_text("FAULT stray write of pmem0 at offset 0x1230");
             assert_eq!((outcome.count("it got through"), pattern.changes()), (0, vec![]), "{outcome}");

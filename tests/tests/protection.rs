@@ -10,7 +10,7 @@ use holdfast_tests::machine::{CPUS, Outcome, machine, run};
 use holdfast_tests::pattern::{Change, Pattern};
 use libos_contract::exit;
 use xtask::guest;
-use xtask::qemu::{FaultPolicy, MachineOptions, Protection};
+use xtask::qemu::{FaultPolicy, MachineOptions, Protection, ProtectionChoice};
 use xtask::size::{GIB, MIB};
 
 /// What protects, in turn.
@@ -246,7 +246,7 @@ fn relaxed(words: &[&str], protection: Protection) -> (Outcome, [Pattern; 2]) {
     let images = images();
     let mut options = machine("stray", words);
     options.pmem.extend(images.iter().map(Pattern::open));
-    options.protection = protection;
+    options.protection = protection.into();
     options.fault_policy = FaultPolicy::Relaxed;
     (run(options), images)
 }
@@ -264,7 +264,7 @@ fn grants_open_what_they_should_to_whom_they_should_as_long_as_they_should() {
 fn grants(protection: Protection, processors: u32) {
     let images = images();
     let mut options = machine("grants", &[]);
-    options.protection = protection;
+    options.protection = protection.into();
     options.smp = processors;
     options.pmem.extend(images.iter().map(Pattern::open));
     let outcome = run(options);
@@ -291,7 +291,7 @@ fn grants(protection: Protection, processors: u32) {
 #[test]
 fn without_a_choice_the_best_protection_that_the_cpu_has_is_used() {
     for (features, backend) in [(vec![], "pks"), (vec!["-pks"], "pku"), (vec!["-pku"], "pks")] {
-        let (outcome, images) = on_cpu(&features, Protection::Auto);
+        let (outcome, images) = on_cpu(&features, ProtectionChoice::Auto);
         expect_fault(&outcome, &PROGRAM, 0, OFFSET);
         assert!(outcome.after("holdfast: pmem0 ").contains(&format!(" protection {backend} ")), "{outcome}");
         assert_eq!((images[0].changes(), images[1].changes()), (vec![], vec![]));
@@ -301,9 +301,9 @@ fn without_a_choice_the_best_protection_that_the_cpu_has_is_used() {
 #[test]
 fn a_cpu_without_the_protection_keys_that_are_asked_for_is_refused() {
     for (features, asked, other) in [
-        (vec!["-pks", "-pku"], Protection::Auto, "-cpu max"),
-        (vec!["-pks"], Protection::Pks, "protection=pku"),
-        (vec!["-pku"], Protection::Pku, "protection=pks"),
+        (vec!["-pks", "-pku"], ProtectionChoice::Auto, "-cpu max"),
+        (vec!["-pks"], Protection::Pks.into(), "protection=pku"),
+        (vec!["-pku"], Protection::Pku.into(), "protection=pks"),
     ] {
         let (outcome, images) = on_cpu(&features, asked);
         outcome.expect_exit(exit::BOOT_REFUSED);
@@ -346,7 +346,7 @@ fn a_cpu_whose_write_protect_bit_is_clear_is_refused() {
 }
 
 /// Runs `stray` with a store on a CPU with these changes to its features.
-fn on_cpu(features: &[&str], protection: Protection) -> (Outcome, [Pattern; 2]) {
+fn on_cpu(features: &[&str], protection: ProtectionChoice) -> (Outcome, [Pattern; 2]) {
     let images = images();
     let mut options = machine("stray", PROGRAM.words);
     options.pmem.extend(images.iter().map(Pattern::open));
@@ -385,7 +385,7 @@ fn stray(way: &Way, protection: Protection) -> (Outcome, [Pattern; 2]) {
     let images = images();
     let mut options = machine("stray", way.words);
     options.pmem.extend(images.iter().map(Pattern::open));
-    options.protection = protection;
+    options.protection = protection.into();
     (run(options), images)
 }
 

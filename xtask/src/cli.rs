@@ -1,14 +1,17 @@
 //! The command line: what can be typed, and what is not supported yet.
 
+use std::error::Error;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use anyhow::{Result, bail};
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use libos_contract::limits::{LEAST_RAM, MAX_CPUS};
 use xtask::apps;
-use xtask::qemu::{Accelerator, FaultPolicy, HostFile, MachineOptions, Network, Protection};
+use xtask::qemu::{Accelerator, FaultPolicy, HostFile, MachineOptions, Network, ProtectionChoice};
 use xtask::run::RunOptions;
 use xtask::setup::toolchain::Choice;
 use xtask::size;
@@ -262,11 +265,11 @@ pub struct RunArguments {
     #[arg(long, value_enum, default_value_t = AcceleratorArgument::Tcg)]
     accel: AcceleratorArgument,
     /// What protects pmem from stray accesses; auto takes pks if the processor has it, else pku
-    #[arg(long, value_enum, default_value_t = ProtectionArgument::Auto)]
-    protection: ProtectionArgument,
+    #[arg(long, value_parser = one_of::<ProtectionChoice>(ProtectionChoice::ALL.map(ProtectionChoice::word)), default_value_t)]
+    protection: ProtectionChoice,
     /// What follows a stray access: stop the machine, end the thread, or let it through once
-    #[arg(long, value_enum, default_value_t = FaultPolicyArgument::Strict)]
-    fault_policy: FaultPolicyArgument,
+    #[arg(long, value_parser = one_of::<FaultPolicy>(FaultPolicy::ALL.map(FaultPolicy::word)), default_value_t)]
+    fault_policy: FaultPolicy,
     /// How the guest reaches the network
     #[arg(long, value_enum, default_value_t = NetworkArgument::User)]
     net: NetworkArgument,
@@ -299,24 +302,17 @@ enum AcceleratorArgument {
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
-enum ProtectionArgument {
-    Auto,
-    Pks,
-    Pku,
-    None,
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum FaultPolicyArgument {
-    Strict,
-    EndThread,
-    Relaxed,
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
 enum NetworkArgument {
     User,
     Tap,
+}
+
+/// Takes one of these words, each of which is read as a `T`; help and errors list them.
+fn one_of<T>(words: impl IntoIterator<Item = &'static str>) -> impl TypedValueParser<Value = T>
+where
+    T: FromStr<Err: Error + Send + Sync + 'static> + Clone + Send + Sync + 'static,
+{
+    PossibleValuesParser::new(words).try_map(|word| word.parse())
 }
 
 /// As many processors as libos runs on.
@@ -328,17 +324,6 @@ impl RunArguments {
     /// # Errors
     /// When one of them is wrong or not supported yet.
     pub fn options(self) -> Result<RunOptions> {
-        let protection = match self.protection {
-            ProtectionArgument::Auto => Protection::Auto,
-            ProtectionArgument::Pks => Protection::Pks,
-            ProtectionArgument::None => Protection::None,
-            ProtectionArgument::Pku => Protection::Pku,
-        };
-        let fault_policy = match self.fault_policy {
-            FaultPolicyArgument::Strict => FaultPolicy::Strict,
-            FaultPolicyArgument::EndThread => FaultPolicy::EndThread,
-            FaultPolicyArgument::Relaxed => FaultPolicy::Relaxed,
-        };
         if self.protected_mode == ProtectedMode::Yes && !self.listen.to_canonical().is_loopback() {
             bail!(
                 "--listen {} would let other machines in, and the program asks nobody for a password; \
@@ -361,8 +346,8 @@ impl RunArguments {
                 AcceleratorArgument::Tcg => Accelerator::Tcg,
                 AcceleratorArgument::Kvm => Accelerator::Kvm,
             },
-            protection,
-            fault_policy,
+            protection: self.protection,
+            fault_policy: self.fault_policy,
             network: match self.net {
                 NetworkArgument::User => Network::User,
                 NetworkArgument::Tap => Network::Tap,
@@ -387,6 +372,7 @@ impl RunArguments {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use xtask::qemu::Protection;
 
     fn options(arguments: &[&str]) -> Result<RunOptions> {
         let words = ["xtask", "run"].iter().chain(arguments);
@@ -409,7 +395,7 @@ mod tests {
         assert_eq!(options.listen, Ipv4Addr::LOCALHOST);
         assert_eq!((options.pmem, options.pmem_size), (None, None));
         assert_eq!(options.machine.memory, 256 * size::MIB);
-        assert_eq!((options.machine.smp, options.machine.protection), (1, Protection::Auto));
+        assert_eq!((options.machine.smp, options.machine.protection), (1, ProtectionChoice::Auto));
     }
 
     #[test]
@@ -434,7 +420,7 @@ mod tests {
         .unwrap();
         assert_eq!(options.pmem_size, Some(64 * size::MIB));
         assert_eq!(options.machine.network, Network::Tap);
-        assert_eq!(options.machine.protection, Protection::None);
+        assert_eq!(options.machine.protection, Protection::None.into());
         assert_eq!(options.machine.smp, 2);
         assert_eq!(options.machine.arguments, ["--port", "7"]);
         assert_eq!(options.app, "hello");

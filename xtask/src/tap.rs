@@ -4,6 +4,7 @@ use std::net::Ipv4Addr;
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
+use libos_contract::command_line::IP;
 
 use crate::output::warn;
 use crate::setup::toolchain::find_program;
@@ -19,7 +20,7 @@ const PREFIX: u8 = 24;
 
 /// The word of the kernel's command line that gives the guest its address.
 pub(crate) fn guest_option() -> String {
-    format!("ip={GUEST_ADDRESS}/{PREFIX},{HOST_ADDRESS}")
+    format!("{IP}={GUEST_ADDRESS}/{PREFIX},{HOST_ADDRESS}")
 }
 
 /// A tap device that exists as long as this value does.

@@ -4,16 +4,25 @@
 //! pure functions, and depends on nothing. What is here is a promise: a change changes both sides at once, and nothing
 //! else has to be looked for.
 //!
-//! Rooms, none above another (`cargo xtask check floors`):
+//! Rooms, the highest floor first; a room uses only rooms on lower floors (`cargo xtask check floors`):
 //!
 //! ```floors
-//! exit, limits, report, trace, vectors
+//! policy, protection: words of what follows a stray access, and of what keeps it out
+//! command_line, exit, limits, report, trace, vectors, words
 //! ```
 #![no_std]
 #![forbid(unsafe_code)]
 
+extern crate alloc;
+#[cfg(test)]
+extern crate std;
+
+pub mod command_line;
 pub mod exit;
 pub mod limits;
+pub mod policy;
+pub mod protection;
 pub mod report;
 pub mod trace;
 pub mod vectors;
+pub mod words;

@@ -3,13 +3,13 @@
 //! Pure arithmetic and words, tested on the host, below every other room. Never: a register, a page table or a device.
 
 mod key;
-mod policy;
 mod protection;
 mod registers;
 mod rights;
 
 pub use key::{Key, KeyAllocator, NoKeyLeft};
-pub use policy::{FaultPolicy, UnknownPolicy};
-pub use protection::{NoProtection, Protection, ProtectionChoice, UnknownProtection};
+pub use libos_contract::policy::{FaultPolicy, UnknownPolicy};
+pub use libos_contract::protection::{Protection, ProtectionChoice, UnknownProtection};
+pub use protection::{NoProtection, resolve_protection};
 pub use registers::{KeyRegister, Registers};
 pub use rights::{Access, Rights};

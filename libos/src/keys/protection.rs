@@ -1,66 +1,8 @@
-//! What keeps persistent memory closed, and how the boot chooses it.
+//! How the boot chooses what keeps persistent memory closed.
 
 use core::fmt;
-use core::str::FromStr;
 
-/// The mechanism that keeps persistent memory closed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Protection {
-    /// Protection keys for supervisor pages, register IA32_PKRS (Intel SDM volume 3A, section 4.6.2).
-    #[default]
-    Pks,
-    /// Protection keys for user pages, register PKRU, for machines without PKS: they apply to ring 0 too, so persistent
-    /// memory is mapped as user pages (same section).
-    Pku,
-    /// No protection: the control group of experiments. Said loudly at boot.
-    None,
-}
-
-impl fmt::Display for Protection {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Pks => "pks",
-            Self::Pku => "pku",
-            Self::None => "none",
-        })
-    }
-}
-
-/// What the person who boots the image asks for.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum ProtectionChoice {
-    /// The best that the CPU has: PKS, else PKU. Never none: running unprotected is only done on request.
-    #[default]
-    Auto,
-    /// This one and no other.
-    Only(Protection),
-}
-
-/// A word that names no protection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct UnknownProtection;
-
-impl fmt::Display for UnknownProtection {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("protection is auto, pks, pku or none")
-    }
-}
-
-impl core::error::Error for UnknownProtection {}
-
-impl FromStr for ProtectionChoice {
-    type Err = UnknownProtection;
-
-    fn from_str(word: &str) -> Result<Self, UnknownProtection> {
-        Ok(match word {
-            "auto" => Self::Auto,
-            "pks" => Self::Only(Protection::Pks),
-            "pku" => Self::Only(Protection::Pku),
-            "none" => Self::Only(Protection::None),
-            _ => return Err(UnknownProtection),
-        })
-    }
-}
+use libos_contract::protection::{Protection, ProtectionChoice};
 
 /// What the CPU cannot do and was asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,15 +30,13 @@ impl fmt::Display for NoProtection {
     }
 }
 
-impl ProtectionChoice {
-    /// What protects on a CPU with these features.
-    pub fn resolve(self, has_pks: bool, has_pku: bool) -> Result<Protection, NoProtection> {
-        match self {
-            Self::Auto | Self::Only(Protection::Pks) if has_pks => Ok(Protection::Pks),
-            Self::Auto | Self::Only(Protection::Pku) if has_pku => Ok(Protection::Pku),
-            Self::Only(Protection::None) => Ok(Protection::None),
-            _ => Err(NoProtection { choice: self, has_pks, has_pku }),
-        }
+/// What protects on a CPU with these features.
+pub fn resolve_protection(choice: ProtectionChoice, has_pks: bool, has_pku: bool) -> Result<Protection, NoProtection> {
+    match choice {
+        ProtectionChoice::Auto | ProtectionChoice::Only(Protection::Pks) if has_pks => Ok(Protection::Pks),
+        ProtectionChoice::Auto | ProtectionChoice::Only(Protection::Pku) if has_pku => Ok(Protection::Pku),
+        ProtectionChoice::Only(Protection::None) => Ok(Protection::None),
+        _ => Err(NoProtection { choice, has_pks, has_pku }),
     }
 }
 
@@ -109,7 +49,7 @@ mod tests {
 
     #[test]
     fn auto_takes_pks_then_pku_and_never_none() {
-        let resolved = FEATURES.map(|(pks, pku)| ProtectionChoice::Auto.resolve(pks, pku).ok());
+        let resolved = FEATURES.map(|(pks, pku)| resolve_protection(ProtectionChoice::Auto, pks, pku).ok());
         assert_eq!(resolved, [None, Some(Protection::Pku), Some(Protection::Pks), Some(Protection::Pks)]);
     }
 
@@ -117,7 +57,7 @@ mod tests {
     fn what_was_asked_for_is_used_or_refused() {
         for (pks, pku) in FEATURES {
             for (asked, there) in [(Protection::Pks, pks), (Protection::Pku, pku), (Protection::None, true)] {
-                let resolved = ProtectionChoice::Only(asked).resolve(pks, pku);
+                let resolved = resolve_protection(ProtectionChoice::Only(asked), pks, pku);
                 assert_eq!(resolved.ok(), there.then_some(asked));
             }
         }
@@ -125,10 +65,10 @@ mod tests {
 
     #[test]
     fn a_refusal_names_the_ways_on() {
-        let neither = ProtectionChoice::Auto.resolve(false, false).unwrap_err().to_string();
+        let neither = resolve_protection(ProtectionChoice::Auto, false, false).unwrap_err().to_string();
         assert!(neither.contains("-cpu max") && neither.contains("protection=none"), "{neither}");
         assert!(!neither.contains("protection=auto"), "{neither}");
-        let other = ProtectionChoice::Only(Protection::Pks).resolve(false, true).unwrap_err().to_string();
+        let other = resolve_protection(ProtectionChoice::Only(Protection::Pks), false, true).unwrap_err().to_string();
         assert!(other.contains("(PKS)") && other.contains("protection=pku"), "{other}");
     }
 }

@@ -7,7 +7,8 @@ use libos::{dax, task};
 
 use super::{Activity, PolicyError};
 
-/// What follows a stray access: `strict`, `end-thread` or `relaxed`. `None` if nothing notices one.
+/// What follows a stray access: the word of a [`FaultPolicy`](libos_contract::policy::FaultPolicy). `None` if nothing
+/// notices one.
 pub fn fault_policy() -> Option<String> {
     is_protected().then(|| dax::fault_policy().to_string())
 }

@@ -16,6 +16,9 @@ pub use host::{activity, fault_policy, set_fault_policy};
 
 use core::fmt;
 
+use libos_contract::policy::FaultPolicy;
+use libos_contract::words;
+
 /// What the protection did since the machine booted, on all CPUs and for all devices.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Activity {
@@ -52,10 +55,10 @@ pub enum PolicyError {
 
 impl fmt::Display for PolicyError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Unknown => "it is one of strict, end-thread and relaxed",
-            Self::Unprotected => "nothing notices stray accesses here, so nothing can follow them",
-        })
+        match self {
+            Self::Unknown => write!(f, "it is one of {}", words::list(&FaultPolicy::ALL, "and")),
+            Self::Unprotected => f.write_str("nothing notices stray accesses here, so nothing can follow them"),
+        }
     }
 }
 

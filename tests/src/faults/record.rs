@@ -1,6 +1,7 @@
 //! What is written down about a run, and what it comes to.
 
 use libos_contract::exit::PROTECTION_FAULT;
+use libos_contract::protection::Protection;
 use serde::{Deserialize, Serialize};
 
 use super::integrity::Integrity;
@@ -23,10 +24,15 @@ pub enum Group {
 impl Group {
     /// Its name on the command line.
     pub fn name(self) -> &'static str {
+        self.protection().word()
+    }
+
+    /// What protects persistent memory in its runs.
+    pub fn protection(self) -> Protection {
         match self {
-            Self::Pks => "pks",
-            Self::Pku => "pku",
-            Self::None => "none",
+            Self::Pks => Protection::Pks,
+            Self::Pku => Protection::Pku,
+            Self::None => Protection::None,
         }
     }
 

@@ -111,7 +111,7 @@ impl Bench {
         let options = MachineOptions {
             image: self.image.clone(),
             pmem: vec![open(&pool)?, open(&canary)?],
-            protection,
+            protection: protection.into(),
             smp: self.smp,
             memory: RAM,
             gdb_socket: Some(socket.clone()),
@@ -131,11 +131,7 @@ impl Bench {
     pub fn run(&self, plan: &Plan, group: Group, set: &WorkingSet, certain: Option<Certain>) -> io::Result<Record> {
         let began = Instant::now();
         let directory = work_directory()?;
-        let protection = match group {
-            Group::Pks => Protection::Pks,
-            Group::Pku => Protection::Pku,
-            Group::None => Protection::None,
-        };
+        let protection = group.protection();
         let subject = self.boot(protection, plan.load_seed, directory.path())?;
         let Subject { load, mut gdb, store, pool, canary } = subject;
         let mut trial = Trial {

@@ -60,8 +60,12 @@ impl fmt::Display for Windows {
 pub fn measure(protection: Protection) -> Result<Vec<Windows>> {
     let (image, directory) = (StoreImage::new(64 * MIB), tempfile::tempdir().expect("a temporary directory"));
     let socket = directory.path().join("gdb");
-    let options =
-        MachineOptions { gdb_socket: Some(socket.clone()), protection, smp: 1, ..store_machine(image.open()) };
+    let options = MachineOptions {
+        gdb_socket: Some(socket.clone()),
+        protection: protection.into(),
+        smp: 1,
+        ..store_machine(image.open())
+    };
     let elf = Elf::load(&options.image);
     let register = RightsRegister::find(&elf, protection).expect("there is no window without protection");
     let store = Store::start(options);

@@ -38,7 +38,7 @@ fn a_store_astray_in_a_write_grant_faults_at_an_acknowledged_entry() {
     for (protection, processors) in [(Protection::Pks, 1), (Protection::Pks, 4), (Protection::Pku, 1)] {
         let image = StoreImage::new(8 * MIB);
         let astray = Plant::find("ledger", "astray").unwrap().image().unwrap();
-        let ledger = Ledger::boot_with(&astray, &image, protection, processors);
+        let ledger = Ledger::boot_with(&astray, &image, protection.into(), processors);
         let before = fill(&ledger, &image);
         ledger.client().try_request("POST", "/entries", &entry(LAST)).expect_err("the machine ends before a reply");
         let outcome = outcome(&ledger.machine, &astray);

@@ -17,7 +17,7 @@ use holdfast_tests::store::StoreImage;
 use xtask::crash::Plant;
 use xtask::forward::Forwarder;
 use xtask::guest;
-use xtask::qemu::{Exit, Machine, MachineOptions, Network, Protection};
+use xtask::qemu::{Exit, Machine, MachineOptions, Network, ProtectionChoice};
 use xtask::size::MIB;
 
 /// How often the machine is killed.
@@ -33,10 +33,10 @@ struct Ledger {
 
 impl Ledger {
     fn boot(program: &Path, image: &StoreImage) -> Self {
-        Self::boot_with(program, image, Protection::Auto, 1)
+        Self::boot_with(program, image, ProtectionChoice::Auto, 1)
     }
 
-    fn boot_with(program: &Path, image: &StoreImage, protection: Protection, processors: u32) -> Self {
+    fn boot_with(program: &Path, image: &StoreImage, protection: ProtectionChoice, processors: u32) -> Self {
         let options = MachineOptions {
             image: program.to_owned(),
             protection,

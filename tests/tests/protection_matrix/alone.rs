@@ -8,7 +8,7 @@ use xtask::qemu::{FaultPolicy, Protection};
 use xtask::size::MIB;
 
 use crate::shared::{keys, verdict};
-use crate::{name, trial};
+use crate::trial;
 
 /// What a stray store writes, and where.
 const MARK: &[u8; 8] = b"RAYSTRAW";
@@ -46,7 +46,7 @@ pub(crate) fn names() -> impl Iterator<Item = &'static str> {
 /// The tests of these cases.
 pub(crate) fn trials(backend: Protection) -> Vec<Trial> {
     let test = |alone: &'static Alone| {
-        trial(format!("{}::{}", name(backend), alone.case), move || {
+        trial(format!("{}::{}", backend.word(), alone.case), move || {
             let (mut options, _images) = keys(backend, &[alone.case]);
             options.fault_policy = alone.policy;
             // The first three devices have a pattern, in which every byte that changes is found.

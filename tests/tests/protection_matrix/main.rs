@@ -18,16 +18,6 @@ use xtask::qemu::Protection;
 /// What protects, in turn.
 const BACKENDS: [Protection; 2] = [Protection::Pks, Protection::Pku];
 
-/// The name of a backend, as the tests' names begin with it.
-fn name(backend: Protection) -> &'static str {
-    match backend {
-        Protection::Auto => "auto",
-        Protection::Pks => "pks",
-        Protection::Pku => "pku",
-        Protection::None => "none",
-    }
-}
-
 /// A test of this name that passes unless `check` finds a reason why not.
 fn trial(name: String, check: impl FnOnce() -> Result<(), String> + Send + 'static) -> Trial {
     Trial::test(name, || check().map_err(Failed::from))

@@ -12,7 +12,7 @@ use xtask::qemu::{MachineOptions, Protection};
 use xtask::size::{GIB, MIB};
 
 use crate::cases::{ON_CPUS, SHARED};
-use crate::{alone, name, sweep, trial};
+use crate::{alone, sweep, trial};
 
 /// How many NVDIMMs every machine has: one for each key that can be given.
 const DEVICES: usize = 15;
@@ -22,7 +22,7 @@ const DEVICES: usize = 15;
 pub(crate) fn keys(backend: Protection, cases: &[&str]) -> (MachineOptions, TempDir) {
     let directory = tempfile::tempdir().unwrap();
     let mut options = machine("keys", cases);
-    options.protection = backend;
+    options.protection = backend.into();
     let image = |index| {
         let path = directory.path().join(format!("pmem{index}.img"));
         File::create_new(&path).unwrap().set_len(if index == 0 { GIB } else { 16 * MIB }).unwrap();
@@ -98,15 +98,15 @@ pub(crate) fn trials(backend: Protection) -> Vec<Trial> {
     let shared = Shared::new(backend, 1, SHARED);
     for case in SHARED {
         let shared = shared.clone();
-        trials.push(trial(format!("{}::{case}", name(backend)), move || shared.verdict(case)));
+        trials.push(trial(format!("{}::{case}", backend.word()), move || shared.verdict(case)));
     }
     trials
-        .push(trial(format!("{}::guest_and_host_list_the_same_cases", name(backend)), move || shared.compare_lists()));
+        .push(trial(format!("{}::guest_and_host_list_the_same_cases", backend.word()), move || shared.compare_lists()));
     for cpus in CPUS {
         let shared = Shared::new(backend, cpus, ON_CPUS);
         for case in ON_CPUS {
             let shared = shared.clone();
-            trials.push(trial(format!("{}::{case}::smp_{cpus}", name(backend)), move || shared.verdict(case)));
+            trials.push(trial(format!("{}::{case}::smp_{cpus}", backend.word()), move || shared.verdict(case)));
         }
     }
     trials

@@ -18,7 +18,7 @@ use libtest_mimic::Trial;
 use xtask::qemu::{Machine, Protection};
 
 use crate::shared::{keys, verdict};
-use crate::{name, trial};
+use crate::trial;
 
 /// The cases. Each has a machine of its own.
 pub(crate) const CASES: &[&str] = &[
@@ -50,7 +50,7 @@ const TRIES: usize = 8;
 
 /// The tests of these cases.
 pub(crate) fn trials(backend: Protection) -> Vec<Trial> {
-    let test = |case: &'static str| trial(format!("{}::{case}", name(backend)), move || run(backend, case));
+    let test = |case: &'static str| trial(format!("{}::{case}", backend.word()), move || run(backend, case));
     CASES.iter().map(|case| test(case)).collect()
 }
 

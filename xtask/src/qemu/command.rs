@@ -7,7 +7,10 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
+use libos_contract::command_line::{ARGUMENTS, ENVIRONMENT, FAULT_POLICY, IP, NAME, PROTECTION, encode};
 use libos_contract::exit::DEBUG_PORT;
+use libos_contract::policy::FaultPolicy;
+use libos_contract::protection::ProtectionChoice;
 
 use super::files::{self, HostFile};
 use super::handed;
@@ -31,32 +34,6 @@ pub enum Accelerator {
     Tcg,
     /// The host's processor.
     Kvm,
-}
-
-/// What protects pmem from stray accesses.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub enum Protection {
-    /// The best that the processor has.
-    #[default]
-    Auto,
-    /// Protection keys for supervisor pages.
-    Pks,
-    /// Protection keys for user pages, which apply to the kernel too.
-    Pku,
-    /// Nothing: the control group of experiments.
-    None,
-}
-
-/// What follows a stray access.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub enum FaultPolicy {
-    /// Report and stop.
-    #[default]
-    Strict,
-    /// Report and end the thread that did it.
-    EndThread,
-    /// Report once for each place in the code, and let the one access through.
-    Relaxed,
 }
 
 /// How the guest reaches the network.
@@ -98,7 +75,7 @@ pub struct MachineOptions {
     /// Changes to the processor's features, each as QEMU writes it: `-pks` takes protection keys away.
     pub cpu_features: Vec<String>,
     /// What protects pmem.
-    pub protection: Protection,
+    pub protection: ProtectionChoice,
     /// What follows a stray access.
     pub fault_policy: FaultPolicy,
     /// How the guest reaches the network.
@@ -142,7 +119,7 @@ impl Default for MachineOptions {
             smp: 1,
             accelerator: Accelerator::default(),
             cpu_features: Vec::new(),
-            protection: Protection::default(),
+            protection: ProtectionChoice::default(),
             fault_policy: FaultPolicy::default(),
             network: Network::default(),
             gdb: false,
@@ -269,34 +246,23 @@ impl MachineOptions {
 
     /// The kernel's command line: `protection=… fault-policy=… ip=… name=… [env.NAME=VALUE …] -- ARGUMENT …`.
     fn kernel_command_line(&self) -> Result<String> {
-        let mut words = vec![
-            match self.protection {
-                Protection::Auto => "protection=auto".to_owned(),
-                Protection::Pks => "protection=pks".to_owned(),
-                Protection::Pku => "protection=pku".to_owned(),
-                Protection::None => "protection=none".to_owned(),
-            },
-            match self.fault_policy {
-                FaultPolicy::Strict => "fault-policy=strict".to_owned(),
-                FaultPolicy::EndThread => "fault-policy=end-thread".to_owned(),
-                FaultPolicy::Relaxed => "fault-policy=relaxed".to_owned(),
-            },
-        ];
+        let mut words =
+            vec![format!("{PROTECTION}={}", self.protection), format!("{FAULT_POLICY}={}", self.fault_policy)];
         match self.network {
-            Network::User => words.push("ip=dhcp".to_owned()),
+            Network::User => words.push(format!("{IP}=dhcp")),
             Network::Tap => words.push(crate::tap::guest_option()),
             Network::None => {}
         }
-        words.push(format!("name={}", encode(&self.name)));
+        words.push(format!("{NAME}={}", encode(&self.name)));
         for (name, value) in &self.environment {
             if name.is_empty() || name.contains('=') {
                 bail!("`{name}` is no name of an environment variable");
             }
-            words.push(format!("env.{}={}", encode(name), encode(value)));
+            words.push(format!("{ENVIRONMENT}{}={}", encode(name), encode(value)));
         }
         words.extend(self.kernel_options.iter().cloned());
         if !self.arguments.is_empty() {
-            words.push("--".to_owned());
+            words.push(ARGUMENTS.to_owned());
             for argument in &self.arguments {
                 if argument.is_empty() {
                     bail!("an empty argument cannot be passed to the guest's program");
@@ -324,20 +290,6 @@ fn address_bits(memory: u64, pmem_room: u64) -> u32 {
     let top = memory + pmem_room + (4 + SLOTS as u64 + 32 + 4) * GIB;
     let top = if top < TIB - 12 * GIB { top } else { top + TIB };
     top.next_power_of_two().ilog2().max(USUAL_ADDRESS_BITS)
-}
-
-/// Percent-encodes what would end a word of the kernel's command line: every byte up to the space, DEL, and `%`
-/// itself. libos decodes it.
-fn encode(word: &str) -> String {
-    let mut encoded = String::with_capacity(word.len());
-    for character in word.chars() {
-        if character.is_ascii() && (character <= ' ' || character == '\x7f' || character == '%') {
-            encoded.push_str(&format!("%{:02X}", u32::from(character)));
-        } else {
-            encoded.push(character);
-        }
-    }
-    encoded
 }
 
 /// QEMU's option values are lists at commas; a comma inside a value is written twice.
@@ -382,6 +334,7 @@ fn list_item(prefix: &str, value: &OsStr) -> OsString {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use libos_contract::protection::Protection;
 
     fn line(options: &MachineOptions) -> String {
         let arguments = options.qemu_arguments(std::io::stdin().as_fd(), None).unwrap();
@@ -470,7 +423,7 @@ mod tests {
         let options = MachineOptions {
             cpu_features: vec!["-pks".into()],
             network: Network::Tap,
-            protection: Protection::None,
+            protection: Protection::None.into(),
             gdb: true,
             ..MachineOptions::default()
         };

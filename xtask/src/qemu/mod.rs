@@ -13,9 +13,11 @@ mod launcher;
 mod process;
 mod qmp;
 
-pub use command::{Accelerator, FaultPolicy, MachineOptions, Network, Plugin, Protection};
+pub use command::{Accelerator, MachineOptions, Network, Plugin};
 pub use console::{Console, Event};
 pub use exit::Exit;
 pub use files::HostFile;
 pub(crate) use handed::file as memory_file;
+pub use libos_contract::policy::FaultPolicy;
+pub use libos_contract::protection::{Protection, ProtectionChoice};
 pub use process::Machine;

@@ -89,12 +89,7 @@ impl Cell {
 
     /// The backend's name.
     pub fn backend(&self) -> &'static str {
-        match self.protection {
-            Protection::Auto => "auto",
-            Protection::Pks => "pks",
-            Protection::Pku => "pku",
-            Protection::None => "none",
-        }
+        self.protection.word()
     }
 
     /// What is expected of it.
@@ -113,7 +108,7 @@ impl Cell {
         let (context, shape) = (self.context, self.shape);
         let pair = images.take(context.is_huge);
         let mut options = machine("stray", &[context.name, shape.name, &Shape::before(&pair[0])]);
-        options.protection = self.protection;
+        options.protection = self.protection.into();
         options.smp = context.processors.max(shape.processors);
         options.pmem.extend(pair.iter().map(Pattern::open));
         let machine = match Machine::start(options, None) {

@@ -3,6 +3,8 @@
 use core::fmt;
 use core::str::FromStr;
 
+use crate::words;
+
 /// What to do with a stray access to persistent memory that no handler has dealt with. In no case is anything stored
 /// that was not permitted, except under [`Self::Relaxed`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -18,10 +20,11 @@ pub enum FaultPolicy {
 }
 
 impl FaultPolicy {
-    /// All of them.
+    /// Every policy.
     pub const ALL: [Self; 3] = [Self::Strict, Self::EndThread, Self::Relaxed];
 
-    const fn word(self) -> &'static str {
+    /// Its word on command lines and in `CONFIG SET`.
+    pub const fn word(self) -> &'static str {
         match self {
             Self::Strict => "strict",
             Self::EndThread => "end-thread",
@@ -42,7 +45,7 @@ pub struct UnknownPolicy;
 
 impl fmt::Display for UnknownPolicy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the fault policy is strict, end-thread or relaxed")
+        write!(f, "the fault policy is {}", words::list(&FaultPolicy::ALL, "or"))
     }
 }
 
@@ -69,5 +72,6 @@ mod tests {
         for word in ["", "Strict", "strict ", "end_thread", "lax"] {
             assert_eq!(word.parse::<FaultPolicy>(), Err(UnknownPolicy));
         }
+        assert_eq!(UnknownPolicy.to_string(), "the fault policy is strict, end-thread or relaxed");
     }
 }
