@@ -19,7 +19,7 @@
 //! qemu
 //! annotate, clients, crash, tap
 //! trace, pool
-//! apps, forward, guest, image, symbols
+//! apps, defects, forward, guest, image, symbols
 //! setup
 //! cpio, instruction, new, output, processor_time, signals, size, workspace
 //!
