@@ -173,3 +173,11 @@ impl Harness {
         String::from_utf8(reply).unwrap().replace("\r\n", "|")
     }
 }
+
+/// A new client sends each line, and the reply is compared.
+pub fn dialogue(lines: &[(&str, &str)]) {
+    let mut client = Harness::new();
+    for (line, reply) in lines {
+        assert_eq!(client.send(line), *reply, "{line}");
+    }
+}

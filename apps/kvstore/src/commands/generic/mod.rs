@@ -4,6 +4,8 @@ mod expiry;
 mod keys;
 pub mod object;
 mod scan;
+#[cfg(test)]
+mod tests;
 
 pub use expiry::*;
 pub use keys::*;

@@ -5,6 +5,8 @@ mod bits;
 mod counters;
 mod lcs;
 mod set;
+#[cfg(test)]
+mod tests;
 
 pub use basic::*;
 pub use bits::*;

@@ -1,13 +1,6 @@
 //! Commands on bits as a client sees them. Replies are redis-server 7.0.15's.
 
-use crate::testing::Harness;
-
-fn dialogue(lines: &[(&str, &str)]) {
-    let mut client = Harness::new();
-    for (line, reply) in lines {
-        assert_eq!(client.send(line), *reply, "{line}");
-    }
-}
+use crate::testing::{Harness, dialogue};
 
 #[test]
 fn setbit_and_getbit() {
