@@ -20,7 +20,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use anyhow::{Context, Result, anyhow, bail};
 use serde_json::Value;
 
-use crate::test::host_cargo;
+use crate::cargo::{TEST_PROGRAMS, host_cargo};
 use crate::{size, workspace};
 
 /// The program that `run` runs when none is named.
@@ -69,6 +69,15 @@ pub fn all() -> Result<Vec<App>> {
         }
     }
     Ok(apps.into_values().collect())
+}
+
+/// The packages whose binaries are guest images.
+///
+/// # Errors
+/// As [`all`].
+pub(crate) fn image_packages() -> Result<Vec<String>> {
+    let programs = all()?.into_iter().map(|app| app.name);
+    Ok(programs.chain([TEST_PROGRAMS.to_owned()]).collect())
 }
 
 /// The packages of this workspace that link libos, and libos.

@@ -7,10 +7,10 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 
+use crate::cargo::host_cargo;
 use crate::output::{say, warn};
 use crate::setup::apt;
 use crate::setup::toolchain::find_program;
-use crate::test::host_cargo;
 use crate::workspace;
 
 /// The variable that tells the tests where the libraries are.

@@ -2,9 +2,10 @@
 
 use anyhow::{Context, Result};
 
+use crate::apps;
+use crate::cargo::{BOOTING_TESTS, host_cargo};
 use crate::guest::{self, IMAGES_VARIABLE, Profile};
 use crate::setup::{self, toolchain::Choice};
-use crate::test::{BOOTING_TESTS, guest_packages, host_cargo};
 
 /// The program, a binary of the package that boots images.
 const PROGRAM: &str = "faults";
@@ -15,7 +16,7 @@ const PROGRAM: &str = "faults";
 /// When something is missing that cannot be installed from here, or the programs do not build.
 pub fn faults(arguments: &[String], choice: Choice) -> Result<u8> {
     let toolchain = setup::ensure(choice, &[setup::QEMU])?;
-    let images = guest::build(&toolchain, &guest_packages()?, Profile::Release)?;
+    let images = guest::build(&toolchain, &apps::image_packages()?, Profile::Release)?;
     let mut cargo = host_cargo("run");
     cargo.args(["--quiet", "--package", BOOTING_TESTS, "--bin", PROGRAM, "--"]);
     let status = cargo.args(arguments).env(IMAGES_VARIABLE, images).status().context("cannot run cargo")?;

@@ -9,9 +9,9 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
+use crate::cargo::host_cargo;
 use crate::output::say;
 use crate::setup::toolchain::find_program;
-use crate::test::host_cargo;
 use crate::workspace;
 
 /// The targets, as `pmem/fuzz/fuzz_targets` has them.

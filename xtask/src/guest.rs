@@ -1,6 +1,5 @@
 //! Builds guest images: one cargo build each, std included.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
@@ -67,20 +66,12 @@ pub fn build_copy(toolchain: &Toolchain, copy: &Path, package: &str) -> Result<P
     let mut command = toolchain.guest_cargo_in("build", copy, &target);
     command.args(["--quiet", "--release", "--package", package]);
     // The copy may lie in the checkout, whose configuration cargo would add to one of the copy's own.
-    command.env("CARGO_ENCODED_RUSTFLAGS", rustflags()?.join("\u{1f}"));
+    command.env("CARGO_ENCODED_RUSTFLAGS", workspace::guest_rustflags()?.join("\u{1f}"));
     let status = command.status().with_context(|| format!("cannot run {:?}", command.get_program()))?;
     if !status.success() {
         bail!("{package} did not build (cargo's messages are above)");
     }
     Ok(target.join(workspace::GUEST_TARGET).join("release").join(package))
-}
-
-/// The guest's flags for rustc, from the workspace's configuration: for a build that cannot take them from there.
-pub(crate) fn rustflags() -> Result<Vec<String>> {
-    let text = fs::read_to_string(workspace::root().join(".cargo/config.toml"))?;
-    let flags = text.split_once("rustflags = [").and_then(|(_, rest)| rest.split_once(']'));
-    let (flags, _) = flags.context("there are no rustflags in .cargo/config.toml")?;
-    Ok(flags.split('"').skip(1).step_by(2).map(str::to_owned).collect())
 }
 
 /// The image of the guest program `name`, for a test that boots it.
@@ -119,15 +110,4 @@ fn image_of(name: &str, variable: &str) -> Result<PathBuf> {
         bail!("there is no guest image {}: `cargo xtask test` builds them all", image.display());
     }
     Ok(image)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_guests_flags_are_found() {
-        let flags = rustflags().unwrap();
-        assert!(flags.contains(&"-Crelocation-model=static".to_owned()) && flags.len() >= 5, "{flags:?}");
-    }
 }

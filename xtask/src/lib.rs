@@ -21,14 +21,8 @@
 //! trace, pool
 //! apps, defects, forward, guest, image, symbols
 //! setup
-//! cpio, instruction, new, output, processor_time, signals, size, workspace
-//!
-//! apps -> test: `host_cargo`
-//! clients -> test: `host_cargo`
-//! crash -> test: `host_cargo`
-//! pool -> test: `host_cargo`
-//! setup -> guest: the flags of guest code
-//! trace -> qemu: the name of the guest's memory file
+//! cargo
+//! cpio, handed, instruction, new, output, processor_time, signals, size, workspace
 //! ```
 
 #![deny(clippy::print_stdout, clippy::print_stderr, reason = "they panic when nobody reads: say it by `output`")]
@@ -36,6 +30,7 @@
 pub mod annotate;
 pub mod apps;
 pub mod boot;
+mod cargo;
 pub mod check;
 pub mod clients;
 mod cpio;
@@ -45,6 +40,7 @@ pub mod faults;
 pub mod forward;
 pub mod fuzz;
 pub mod guest;
+mod handed;
 pub mod image;
 mod instruction;
 pub mod library_tests;

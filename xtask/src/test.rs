@@ -17,6 +17,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 
+use crate::cargo::{BOOTING_TESTS, TEST_PROGRAMS, host_cargo};
 use crate::clients::{self, CLIENTS_VARIABLE};
 use crate::crash;
 use crate::guest::{self, CHECKED_IMAGES_VARIABLE, DEBUGGER_IMAGES_VARIABLE, IMAGES_VARIABLE, Profile};
@@ -26,25 +27,12 @@ use crate::pool::mutants;
 use crate::setup::toolchain::{Choice, Toolchain};
 use crate::{apps, setup, workspace};
 
-/// The package with the programs that only tests boot.
-const TEST_PROGRAMS: &str = "test-programs";
 /// The store's package.
 const STORE: &str = "kvstore";
 /// The packages of which there is a build for a debugger too.
 const DEBUGGED_PACKAGES: [&str; 1] = ["hello"];
-/// The package whose tests boot images.
-pub(crate) const BOOTING_TESTS: &str = "holdfast-tests";
 /// How many images of power cuts the stage `pool` explores at least.
 const CRASH_IMAGES: u64 = 110_000;
-
-/// The packages whose binaries are guest images.
-///
-/// # Errors
-/// As [`apps::all`].
-pub(crate) fn guest_packages() -> Result<Vec<String>> {
-    let programs = apps::all()?.into_iter().map(|app| app.name);
-    Ok(programs.chain([TEST_PROGRAMS.to_owned()]).collect())
-}
 
 /// What a number of tests came to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -234,7 +222,7 @@ fn run(stage: Stage, only: &Only<'_>, processors: u32, toolchain: &Toolchain) ->
             return Ok((Totals { passed: totals.passed, failed: totals.failed }, totals.failed == 0));
         }
         Stage::Guest => {
-            let built = guest_packages()
+            let built = apps::image_packages()
                 .and_then(|packages| guest::build(toolchain, &packages, Profile::Release))
                 .and_then(|images| Ok((images, guest::build(toolchain, &[TEST_PROGRAMS], Profile::Checked)?)));
             let (images, checked) = match built {
@@ -314,13 +302,6 @@ fn run_pool(mut cargo: Command) -> Result<(Totals, bool)> {
 fn parse_images(line: &str) -> u64 {
     let number = line.strip_prefix("crash images: ").and_then(|rest| rest.split(' ').next());
     number.and_then(|number| number.parse().ok()).unwrap_or(0)
-}
-
-/// A cargo command for the host, run in the root of the checkout.
-pub(crate) fn host_cargo(subcommand: &str) -> Command {
-    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    command.current_dir(workspace::root()).arg(subcommand);
-    command
 }
 
 /// Runs `command`, shows what it prints as it comes, and to `look`, and adds up the results in it.

@@ -1,6 +1,7 @@
-//! Where things are: the checkout, cargo's output, the default images.
+//! Where things are: the checkout, cargo's output, the default images; and how guest code is compiled.
 
 use std::env;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
@@ -65,6 +66,14 @@ pub fn guest_image_directory(profile: &str) -> PathBuf {
     guest_target_directory().join(GUEST_TARGET).join(profile)
 }
 
+/// The guest's flags for rustc, from the workspace's configuration: for a build that cannot take them from there.
+pub(crate) fn guest_rustflags() -> Result<Vec<String>> {
+    let text = fs::read_to_string(root().join(".cargo/config.toml"))?;
+    let flags = text.split_once("rustflags = [").and_then(|(_, rest)| rest.split_once(']'));
+    let (flags, _) = flags.context("there are no rustflags in .cargo/config.toml")?;
+    Ok(flags.split('"').skip(1).step_by(2).map(str::to_owned).collect())
+}
+
 /// Where the programs are that `run` runs.
 pub fn apps_directory() -> PathBuf {
     root().join("apps")
@@ -79,4 +88,15 @@ pub fn default_image(name: &str) -> PathBuf {
 /// `path` as a person would write it: relative to the checkout where it lies inside.
 pub fn display(path: &Path) -> String {
     path.strip_prefix(root()).unwrap_or(path).display().to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_guests_flags_are_found() {
+        let flags = guest_rustflags().unwrap();
+        assert!(flags.contains(&"-Crelocation-model=static".to_owned()) && flags.len() >= 5, "{flags:?}");
+    }
 }

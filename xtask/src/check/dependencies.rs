@@ -8,8 +8,8 @@ use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
 use super::tracked_files;
+use crate::cargo::host_cargo;
 use crate::output::say;
-use crate::test::host_cargo;
 use crate::workspace;
 
 /// Licences that a dependency may have; an expression needs one of its alternatives made of these alone.

@@ -12,10 +12,10 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, anyhow, bail};
 
+use crate::cargo::{BOOTING_TESTS, host_cargo};
 use crate::output::say;
 use crate::setup::toolchain::{Choice, Toolchain, find_program};
-use crate::test::{self, BOOTING_TESTS, host_cargo};
-use crate::{setup, workspace};
+use crate::{apps, setup, workspace};
 
 /// The documentation is for who works on Holdfast: it has the private items, and public ones may refer to them.
 const RUSTDOC_FLAGS: &str = "--deny warnings --allow rustdoc::private_intra_doc_links";
@@ -138,7 +138,7 @@ fn document_guest(toolchain: &Toolchain) -> Result<()> {
 /// The crates below the programs, and the programs.
 fn guest_packages() -> Result<Vec<String>> {
     let libraries = ["libos", "libos-contract", "libos-unwind", "pmem"].map(str::to_owned);
-    Ok(libraries.into_iter().chain(test::guest_packages()?).collect())
+    Ok(libraries.into_iter().chain(apps::image_packages()?).collect())
 }
 
 /// The files of the repository, relative to its root.

@@ -7,9 +7,10 @@ use anyhow::{Context, Result};
 
 pub use plants::{PLANTED_VARIABLE, Plant, build as build_plants};
 
+use crate::apps;
+use crate::cargo::{BOOTING_TESTS, host_cargo};
 use crate::guest::{self, IMAGES_VARIABLE, Profile};
 use crate::setup::{self, toolchain::Choice};
-use crate::test::{BOOTING_TESTS, guest_packages, host_cargo};
 
 /// The program, a binary of the package that boots images.
 const PROGRAM: &str = "crash";
@@ -21,7 +22,7 @@ const PROGRAM: &str = "crash";
 /// When something is missing that cannot be installed from here, or the programs do not build.
 pub fn crash(arguments: &[String], choice: Choice) -> Result<u8> {
     let toolchain = setup::ensure(choice, &[setup::QEMU])?;
-    let images = guest::build(&toolchain, &guest_packages()?, Profile::Release)?;
+    let images = guest::build(&toolchain, &apps::image_packages()?, Profile::Release)?;
     let mut cargo = host_cargo("run");
     // Images are opened by the ten thousand: optimised code pays at once.
     cargo.args(["--quiet", "--release", "--package", BOOTING_TESTS, "--bin", PROGRAM, "--"]);

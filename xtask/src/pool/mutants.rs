@@ -12,9 +12,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
+use crate::cargo::host_cargo;
 use crate::defects::{self, Defect};
 use crate::output::say;
-use crate::test::host_cargo;
 use crate::workspace;
 
 /// Where the patches are, from the workspace's root.

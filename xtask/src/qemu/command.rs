@@ -13,7 +13,7 @@ use libos_contract::policy::FaultPolicy;
 use libos_contract::protection::ProtectionChoice;
 
 use super::files::{self, HostFile};
-use super::handed;
+use crate::handed;
 use crate::image::{ALIGNMENT, PmemImage};
 use crate::size::{GIB, MIB};
 use crate::trace::Region;

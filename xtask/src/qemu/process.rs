@@ -16,8 +16,9 @@ use serde_json::json;
 
 use super::console::read_lines;
 use super::qmp::{Qmp, host_port};
-use super::{Console, Event, Exit, MachineOptions, Network, files, handed, launcher};
+use super::{Console, Event, Exit, MachineOptions, Network, files, launcher};
 use crate::forward::{Forwarder, Target};
+use crate::handed;
 use crate::image::PmemImage;
 use crate::processor_time::processor_time;
 use crate::setup::QEMU;

@@ -176,7 +176,7 @@ impl Toolchain {
             Some(_) => format!("-Clink-arg=-T{}", script.display()),
             None => flag,
         };
-        let mut flags: Vec<String> = crate::guest::rustflags()?.into_iter().map(place).collect();
+        let mut flags: Vec<String> = crate::workspace::guest_rustflags()?.into_iter().map(place).collect();
         flags.push("-Cpanic=unwind".to_owned());
         flags.extend(more_flags.iter().map(|&flag| flag.to_owned()));
         // Where the profile says otherwise, cargo would build the library twice and mix the two.

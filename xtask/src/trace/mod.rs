@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 pub use libos_contract::trace as layout;
 
-use crate::qemu::memory_file;
+use crate::handed;
 
 /// How many events each CPU's ring has room for, at least: the last second or so of a busy CPU.
 const EVENTS: usize = 1 << 16;
@@ -36,7 +36,7 @@ impl Region {
     /// # Errors
     /// When the file cannot be made.
     pub fn create(cpus: u32) -> Result<Self> {
-        let file = memory_file("the trace")?;
+        let file = handed::file("the trace")?;
         let rings = layout::ring(cpus as usize, EVENTS);
         // QEMU wants a power of two.
         let length = rings.next_power_of_two() as u64;

@@ -90,7 +90,9 @@ fn find_upward(modules: &Modules, map: &Map, arrows: &[Arrow], findings: &mut Ve
     for arrow in arrows {
         let (from, to) = (&modules.0[arrow.from], &modules.0[arrow.to]);
         let (room, other) = (map.room(&from.path), map.room(&to.path));
-        if room == other || floor(map, room) > floor(map, other) {
+        // What is in no room has been said.
+        let is_unmapped = [from, to].iter().any(|module| !module.path.is_empty() && map.room(&module.path).is_none());
+        if is_unmapped || room == other || floor(map, room) > floor(map, other) {
             continue;
         }
         let exception = map.exceptions.iter().position(|exception| exception.allows(&from.path, &to.path));

@@ -163,9 +163,9 @@ fn an_exception_lets_its_arrow_through_and_goes_with_it() {
 
 #[test]
 fn a_map_has_all_rooms_and_no_others() {
-    let files = |map: &str| Files::new([("lib.rs", &root(map)), ("a.rs", ""), ("b.rs", "")]).findings();
+    let files = |map: &str| Files::new([("lib.rs", &root(map)), ("a.rs", "use crate::b;"), ("b.rs", "")]).findings();
     assert_eq!(files("a"), ["the map has no room b"]);
-    assert_eq!(files("a: words, and more\nb, c"), ["the map's room c is not there"]);
+    assert_eq!(files("a: words, and more\nb\nc"), ["the map's room c is not there"]);
 }
 
 #[test]

@@ -15,6 +15,6 @@ pub(crate) fn file(name: &str) -> Result<File> {
 }
 
 /// The path by which a process that inherits this descriptor opens the same file.
-pub(super) fn path(descriptor: BorrowedFd<'_>) -> PathBuf {
+pub(crate) fn path(descriptor: BorrowedFd<'_>) -> PathBuf {
     PathBuf::from(format!("/proc/self/fd/{}", descriptor.as_raw_fd()))
 }
