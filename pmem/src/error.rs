@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use crate::medium::{Gone, LoadError, OutOfRange};
+use crate::medium::{Gone, LoadError, OutOfRange, WriteError};
 use crate::pool::FORMAT_VERSION;
 
 /// Why an operation on a pool failed. Nothing was changed unless the variant says so.
@@ -152,8 +152,8 @@ impl fmt::Display for Error {
                 "there is not enough memory: the pool's index and counters need about {} MiB",
                 needed.div_ceil(1 << 20)
             ),
-            Error::Gone => f.write_str("the persistent-memory device is gone"),
-            Error::ReadOnly => f.write_str("the persistent-memory device is read-only: it would not keep stores"),
+            Error::Gone => WriteError::Gone.fmt(f),
+            Error::ReadOnly => WriteError::ReadOnly.fmt(f),
             Error::OutOfRange(out_of_range) => write!(f, "defect: {out_of_range}"),
         }
     }
@@ -164,6 +164,15 @@ impl core::error::Error for Error {}
 impl From<Gone> for Error {
     fn from(_: Gone) -> Self {
         Error::Gone
+    }
+}
+
+impl From<WriteError> for Error {
+    fn from(error: WriteError) -> Self {
+        match error {
+            WriteError::Gone => Error::Gone,
+            WriteError::ReadOnly => Error::ReadOnly,
+        }
     }
 }
 

@@ -88,6 +88,32 @@ impl fmt::Display for Gone {
 
 impl core::error::Error for Gone {}
 
+/// Why a write scope was not entered. No data was touched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WriteError {
+    /// The medium is gone.
+    Gone,
+    /// The medium keeps no stores.
+    ReadOnly,
+}
+
+impl fmt::Display for WriteError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            WriteError::Gone => Gone.fmt(f),
+            WriteError::ReadOnly => f.write_str("the persistent-memory device is read-only: it would not keep stores"),
+        }
+    }
+}
+
+impl core::error::Error for WriteError {}
+
+impl From<Gone> for WriteError {
+    fn from(_: Gone) -> Self {
+        WriteError::Gone
+    }
+}
+
 /// Why stores to a part of a medium were neither permitted nor forbidden.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum WriteProtectError {
@@ -201,7 +227,7 @@ pub trait Medium {
         self.len() == 0
     }
 
-    /// Whether the medium keeps no stores. Write scopes are then [`Gone`].
+    /// Whether the medium keeps no stores. No write scope is entered then ([`WriteError::ReadOnly`]).
     fn is_read_only(&self) -> bool {
         false
     }
@@ -210,7 +236,7 @@ pub trait Medium {
     fn read<R>(&self, f: impl for<'g> FnOnce(Self::Reader<'g>) -> R) -> Result<R, Gone>;
 
     /// Runs `f` with read and write access.
-    fn write<R>(&self, f: impl for<'g> FnOnce(Self::Writer<'g>) -> R) -> Result<R, Gone>;
+    fn write<R>(&self, f: impl for<'g> FnOnce(Self::Writer<'g>) -> R) -> Result<R, WriteError>;
 
     /// Permits stores to this range, in write scopes as ever, or forbids them to everyone, whatever scopes are open.
     /// For what stays as it is for long: on the guest it edits page tables and waits for every CPU. When this returns
@@ -291,7 +317,7 @@ impl<M: Medium> Medium for &M {
         (**self).read(f)
     }
 
-    fn write<R>(&self, f: impl for<'g> FnOnce(Self::Writer<'g>) -> R) -> Result<R, Gone> {
+    fn write<R>(&self, f: impl for<'g> FnOnce(Self::Writer<'g>) -> R) -> Result<R, WriteError> {
         (**self).write(f)
     }
 

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use pmem::device::OpenError;
+use pmem::medium::WriteError;
 use pmem::pool::Workers;
 use pmem::{Device, Error, FormatOptions, Load, Medium, Pool, Store, WriteProtectError, inspect};
 
@@ -95,7 +96,8 @@ fn an_image_belongs_to_one_process() {
     drop(device);
     let readers = [Device::open_read_only(&file.0).unwrap(), Device::open_read_only(&file.0).unwrap()];
     assert!(matches!(Device::open(&file.0), Err(OpenError::InUse(_))));
-    assert!(readers[0].is_read_only() && readers[0].write(|_| ()).is_err());
+    assert!(readers[0].is_read_only());
+    assert_eq!(readers[0].write(|_| ()), Err(WriteError::ReadOnly));
     assert_eq!(Pool::open(&readers[1]).unwrap_err(), Error::ReadOnly);
 }
 

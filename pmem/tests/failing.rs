@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 
-use pmem::medium::Gone;
+use pmem::medium::{Gone, WriteError};
 use pmem::sim::Memory;
 use pmem::{Counters, Error, FormatOptions, Medium, Pool};
 
@@ -28,10 +28,10 @@ impl Medium for Failing {
         self.memory.read(f)
     }
 
-    fn write<R>(&self, f: impl for<'g> FnOnce(Self::Writer<'g>) -> R) -> Result<R, Gone> {
+    fn write<R>(&self, f: impl for<'g> FnOnce(Self::Writer<'g>) -> R) -> Result<R, WriteError> {
         let left = self.writes_left.get();
         self.writes_left.set(left.saturating_sub(1));
-        if left == 0 { Err(Gone) } else { self.memory.write(f) }
+        if left == 0 { Err(WriteError::Gone) } else { self.memory.write(f) }
     }
 
     fn counters(&self) -> Counters {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use pmem::medium::Gone;
+use pmem::medium::{Gone, WriteError};
 use pmem::{Counters, FormatOptions, Medium, Pool, sim};
 
 use crate::budget::Budget;
@@ -36,8 +36,8 @@ impl Medium for Memory {
         self.inner.read(f)
     }
 
-    fn write<R>(&self, f: impl for<'g> FnOnce(Self::Writer<'g>) -> R) -> Result<R, Gone> {
-        if self.gone.load(Ordering::SeqCst) { Err(Gone) } else { self.inner.write(f) }
+    fn write<R>(&self, f: impl for<'g> FnOnce(Self::Writer<'g>) -> R) -> Result<R, WriteError> {
+        if self.gone.load(Ordering::SeqCst) { Err(WriteError::Gone) } else { self.inner.write(f) }
     }
 
     fn counters(&self) -> Counters {

@@ -47,7 +47,7 @@
 use std::fmt;
 
 use pmem::crc32c::Crc32c;
-use pmem::medium::{Gone, PAGE};
+use pmem::medium::{Gone, PAGE, WriteError};
 use pmem::{Load, LoadError, Medium, OutOfRange, Store, WriteProtectError};
 
 /// What a ledger's memory begins with.
@@ -97,8 +97,10 @@ pub enum Error {
     Full,
     /// The record at this offset is not as it was written.
     Damaged(u64),
-    /// The device is gone, or keeps no stores.
+    /// The device is gone.
     Gone,
+    /// The device keeps no stores.
+    ReadOnly,
     /// The entries that are there cannot be write-protected.
     Unprotected(WriteProtectError),
     /// The program computed a place outside the memory: a defect.
@@ -116,7 +118,8 @@ impl fmt::Display for Error {
             Self::Damaged(offset) => {
                 write!(f, "the entry at byte {offset:#x} is damaged; restore the image from a copy")
             }
-            Self::Gone => f.write_str("the persistent memory is gone or read-only"),
+            Self::Gone => WriteError::Gone.fmt(f),
+            Self::ReadOnly => WriteError::ReadOnly.fmt(f),
             Self::Unprotected(error) => write!(f, "its entries cannot be write-protected: {error}"),
             Self::Defect(error) => write!(f, "defect: {error}"),
         }
@@ -128,6 +131,15 @@ impl std::error::Error for Error {}
 impl From<Gone> for Error {
     fn from(_: Gone) -> Self {
         Self::Gone
+    }
+}
+
+impl From<WriteError> for Error {
+    fn from(error: WriteError) -> Self {
+        match error {
+            WriteError::Gone => Self::Gone,
+            WriteError::ReadOnly => Self::ReadOnly,
+        }
     }
 }
 

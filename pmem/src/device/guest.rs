@@ -10,7 +10,7 @@ use core::ops::Range;
 
 use libos::dax;
 
-use crate::medium::{Counters, Gone, Load, LoadError, Medium, OutOfRange, Store, WriteProtectError};
+use crate::medium::{Counters, Gone, Load, LoadError, Medium, OutOfRange, Store, WriteError, WriteProtectError};
 use crate::tally::Tally;
 
 /// A persistent-memory device: on the guest, an NVDIMM.
@@ -90,11 +90,11 @@ impl ReadLock<'_> {
         self.inner.read(|inner| f(&ReadGrant { inner, device: self.device }))
     }
 
-    /// Runs `f` with read and write access. [`Gone`] if the device is read-only.
+    /// Runs `f` with read and write access, unless the device is read-only.
     #[inline(always)]
-    pub fn write<R>(&self, f: impl FnOnce(&WriteGrant<'_>) -> R) -> Result<R, Gone> {
+    pub fn write<R>(&self, f: impl FnOnce(&WriteGrant<'_>) -> R) -> Result<R, WriteError> {
         if self.device.inner.is_read_only() {
-            return Err(Gone);
+            return Err(WriteError::ReadOnly);
         }
         self.device.tally.write_grant();
         Ok(self.inner.write(|inner| f(&WriteGrant { inner, device: self.device })))
@@ -204,7 +204,7 @@ impl Medium for Device {
     }
 
     #[inline(always)]
-    fn write<R>(&self, f: impl for<'g> FnOnce(Self::Writer<'g>) -> R) -> Result<R, Gone> {
+    fn write<R>(&self, f: impl for<'g> FnOnce(Self::Writer<'g>) -> R) -> Result<R, WriteError> {
         self.read_lock()?.write(|grant| f(grant))
     }
 

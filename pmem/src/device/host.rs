@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 pub use disk::Shortage;
 use memmap2::{MmapOptions, MmapRaw};
 
-use crate::medium::{Counters, Gone, LINE, Load, LoadError, Medium, OutOfRange, Store, lines_touched};
+use crate::medium::{Counters, Gone, LINE, Load, LoadError, Medium, OutOfRange, Store, WriteError, lines_touched};
 use crate::tally::Tally;
 
 /// A persistent-memory device: on the host, a mapped file.
@@ -150,10 +150,10 @@ impl ReadLock<'_> {
         f(&ReadGrant { device: self.device, _thread: PhantomData })
     }
 
-    /// Runs `f` with read and write access. [`Gone`] if the device is read-only.
-    pub fn write<R>(&self, f: impl FnOnce(&WriteGrant<'_>) -> R) -> Result<R, Gone> {
+    /// Runs `f` with read and write access, unless the device is read-only.
+    pub fn write<R>(&self, f: impl FnOnce(&WriteGrant<'_>) -> R) -> Result<R, WriteError> {
         if !self.device.writable {
-            return Err(Gone);
+            return Err(WriteError::ReadOnly);
         }
         self.device.tally.write_grant();
         let read = ReadGrant { device: self.device, _thread: PhantomData };
@@ -284,7 +284,7 @@ impl Medium for Device {
         Ok(self.read_lock()?.read(|grant| f(grant)))
     }
 
-    fn write<R>(&self, f: impl for<'g> FnOnce(Self::Writer<'g>) -> R) -> Result<R, Gone> {
+    fn write<R>(&self, f: impl for<'g> FnOnce(Self::Writer<'g>) -> R) -> Result<R, WriteError> {
         self.read_lock()?.write(|grant| f(grant))
     }
 

@@ -8,7 +8,7 @@ use core::marker::PhantomData;
 use core::ops::Range;
 
 use crate::medium::{
-    Counters, Gone, Load, LoadError, Medium, OutOfRange, PAGE, Store, WriteProtectError, lines_touched,
+    Counters, Gone, Load, LoadError, Medium, OutOfRange, PAGE, Store, WriteError, WriteProtectError, lines_touched,
 };
 use crate::tally::Tally;
 
@@ -208,7 +208,7 @@ impl Medium for Memory {
         Ok(f(Grant { memory: self, _thread: PhantomData }))
     }
 
-    fn write<R>(&self, f: impl for<'g> FnOnce(WriteGrant<'g>) -> R) -> Result<R, Gone> {
+    fn write<R>(&self, f: impl for<'g> FnOnce(WriteGrant<'g>) -> R) -> Result<R, WriteError> {
         self.tally.write_grant();
         Ok(f(WriteGrant(Grant { memory: self, _thread: PhantomData })))
     }
