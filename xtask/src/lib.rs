@@ -15,7 +15,7 @@
 //! ```floors
 //! check, faults, fuzz, miri
 //! test
-//! boot, library_tests, recovery, run
+//! boot, recovery, run, std_tests
 //! qemu
 //! annotate, clients, crash, tap
 //! trace, pool
@@ -43,7 +43,6 @@ pub mod guest;
 mod handed;
 pub mod image;
 mod instruction;
-pub mod library_tests;
 pub mod miri;
 pub mod new;
 pub mod output;
@@ -55,6 +54,7 @@ pub mod run;
 pub mod setup;
 pub mod signals;
 pub mod size;
+pub mod std_tests;
 mod symbols;
 pub mod tap;
 pub mod test;

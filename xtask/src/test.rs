@@ -21,10 +21,10 @@ use crate::cargo::{BOOTING_TESTS, TEST_PROGRAMS, host_cargo};
 use crate::clients::{self, CLIENTS_VARIABLE};
 use crate::crash;
 use crate::guest::{self, CHECKED_IMAGES_VARIABLE, DEBUGGER_IMAGES_VARIABLE, IMAGES_VARIABLE, Profile};
-use crate::library_tests;
 use crate::output::{say, warn};
 use crate::pool::mutants;
 use crate::setup::toolchain::{Choice, Toolchain};
+use crate::std_tests;
 use crate::{apps, setup, workspace};
 
 /// The store's package.
@@ -91,7 +91,7 @@ pub fn test(filter: Option<&str>, processors: Option<u32>, choice: Choice) -> Re
     if processors.is_some() && !stages.contains(&Stage::Library) {
         bail!("--smp is for the stage std; the other tests choose their machines themselves");
     }
-    let processors = processors.unwrap_or(library_tests::PROCESSORS);
+    let processors = processors.unwrap_or(std_tests::PROCESSORS);
     let toolchain = setup::ensure(choice, &setup::FOR_TESTS)?;
     let began = Instant::now();
     let mut totals = Totals::default();
@@ -214,11 +214,11 @@ fn run(stage: Stage, only: &Only<'_>, processors: u32, toolchain: &Toolchain) ->
         }
         Stage::Library => {
             let part = match only {
-                Only::Named(name) => library_tests::Part::Named(name),
-                Only::Usual => library_tests::Part::Std,
-                Only::All | Only::Files(_) => library_tests::Part::All,
+                Only::Named(name) => std_tests::Part::Named(name),
+                Only::Usual => std_tests::Part::Std,
+                Only::All | Only::Files(_) => std_tests::Part::All,
             };
-            let totals = library_tests::run(toolchain, part, processors)?;
+            let totals = std_tests::run(toolchain, part, processors)?;
             return Ok((Totals { passed: totals.passed, failed: totals.failed }, totals.failed == 0));
         }
         Stage::Guest => {

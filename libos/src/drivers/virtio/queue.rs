@@ -177,7 +177,7 @@ impl Queue {
         self.lent.iter().filter(|&&lent| lent).count()
     }
 
-    /// Whether [`Queue::take`] would give a buffer.
+    /// Whether [`Queue::pop_used`] would give a buffer.
     pub fn has_used(&self) -> bool {
         self.error.is_none() && self.waiting() != 0
     }
