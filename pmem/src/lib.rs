@@ -19,7 +19,6 @@
 //!
 //! error -> pool: an error names the format's version
 //! medium -> view: a wrapper of every medium
-//! largest circle: 7 files
 //! ```
 #![no_std]
 

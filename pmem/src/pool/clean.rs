@@ -6,6 +6,7 @@
 
 use crate::error::Error;
 use crate::medium::{Load, Store};
+use crate::pool::cleaning::Cleaning;
 use crate::pool::dram::NoRoom;
 use crate::pool::log::Log;
 use crate::pool::record::{FrameHeader, Kind, Ops};
@@ -23,15 +24,6 @@ pub(crate) const REMOVE_RESERVE: u32 = 2;
 const MOVED_FRAME: usize = 32 << 10;
 /// How much is moved with one fence, in bytes.
 const MOVED_BATCH: usize = 64 << 10;
-
-/// A segment being cleaned.
-#[derive(Debug)]
-pub(crate) struct Cleaning {
-    pub segment: u32,
-    pub walk: Walk,
-    /// How many superseded puts were met, by their counter: gone when the segment is freed.
-    pub dropped: Counts,
-}
 
 /// How to choose what to clean.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

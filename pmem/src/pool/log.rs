@@ -12,13 +12,13 @@ use crate::error::Error;
 use crate::medium::{Load, LoadError};
 use crate::pool::bad::BadRanges;
 use crate::pool::checkpoint::{Held, Unverified};
-use crate::pool::clean::Cleaning;
+use crate::pool::cleaning::Cleaning;
 use crate::pool::dram::{self, NoRoom};
 use crate::pool::expiring::Expiring;
+use crate::pool::head::{Head, Plan};
 use crate::pool::index::{Index, Slot};
 use crate::pool::record::{CHUNK_KEY, FRAME_HEADER, Kind, LARGE, Large, OP_HEADER, OpHeader};
 use crate::pool::report::{Damage, DamageKind, OpenReport};
-use crate::pool::scrub::Scrubbing;
 use crate::pool::space::Space;
 use crate::pool::stage::Stage;
 use crate::pool::stale::Stale;
@@ -67,7 +67,6 @@ pub(crate) struct Log {
     pub report: OpenReport,
     /// What the medium cannot read any more.
     pub bad: BadRanges,
-    pub scrubbing: Scrubbing,
     /// How many errors of the medium have been looked at.
     pub media_errors: usize,
     /// The places of live operations that lie in bad ranges, in whole or in part.
@@ -75,23 +74,6 @@ pub(crate) struct Log {
     /// Whether the log's last record says that the pool was shut down.
     pub closed: bool,
     pub totals: Totals,
-}
-
-/// Where the next batch goes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Head {
-    pub segment: u32,
-    /// In bytes from the segment's start; a multiple of a cache line.
-    pub at: u32,
-}
-
-/// Where the staged frames will go: the same reckoning that committing does, kept up frame by frame.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Plan {
-    /// Free segments that will be taken.
-    pub segments: u32,
-    /// Where the next frame will go, in bytes from its segment's start.
-    pub at: u32,
 }
 
 /// Running totals for the statistics.
@@ -157,7 +139,6 @@ impl Log {
             stale_uncertain: false,
             report: OpenReport { segments: geometry.segments, ..OpenReport::default() },
             bad: BadRanges::default(),
-            scrubbing: Scrubbing::default(),
             media_errors: 0,
             lost_places: BTreeSet::new(),
             closed: true,

@@ -8,8 +8,10 @@ mod atomic;
 mod bad;
 mod checkpoint;
 mod clean;
+mod cleaning;
 mod dram;
 mod expiring;
+mod head;
 mod index;
 mod inspect;
 mod keyspace;
@@ -48,6 +50,7 @@ use crate::error::Error;
 use crate::medium::Medium;
 use crate::pool::log::Log;
 use crate::pool::recover::Source;
+use crate::pool::scrub::Scrubbing;
 use crate::pool::superblock::Superblock;
 
 /// The version of the on-media format that this crate writes, and the newest that it reads.
@@ -133,9 +136,14 @@ impl Durable {
 pub struct Pool<M: Medium> {
     medium: M,
     log: Log,
+    scrubbing: Scrubbing,
 }
 
 impl<M: Medium> Pool<M> {
+    fn of(medium: M, log: Log) -> Pool<M> {
+        Pool { medium, log, scrubbing: Scrubbing::default() }
+    }
+
     /// Makes an empty pool on `medium`. Whatever the medium held is lost.
     pub fn format(medium: M, options: &FormatOptions) -> Result<Pool<M>, Error> {
         Self::format_with(medium, options, |_| {})
@@ -152,7 +160,7 @@ impl<M: Medium> Pool<M> {
         let tell = |bytes| progress(Progress { bytes, of_bytes, records: 0 });
         let superblock = medium.write(|store| Superblock::format(&store, options, tell))??;
         let log = Log::new(superblock)?;
-        Ok(Pool { medium, log })
+        Ok(Self::of(medium, log))
     }
 
     /// Opens the pool on `medium`: after a clean shutdown from the checkpoint that it left, which takes the same time
@@ -171,7 +179,7 @@ impl<M: Medium> Pool<M> {
         let (mut log, repairs) = medium.read(|load| Log::recover(&load, Source::Checkpoint, memory))??;
         medium.write(|store| log.repair(&store, repairs))??;
         Self::heed_media(&medium, &mut log)?;
-        Ok(Pool { medium, log })
+        Ok(Self::of(medium, log))
     }
 
     /// As [`Self::open_within`]; if every record is to be read, by these workers, and `progress` is told how far it is,
@@ -204,7 +212,7 @@ impl<M: Medium> Pool<M> {
         })??;
         medium.write(|store| log.repair(&store, repairs))??;
         Self::heed_media(&medium, &mut log)?;
-        Ok(Pool { medium, log })
+        Ok(Self::of(medium, log))
     }
 
     /// Opens the pool on `medium`, or makes one if the medium is blank or a format of it was interrupted. Anything else
@@ -299,7 +307,7 @@ impl<M: Medium> Pool<M> {
     /// commit parts of it early, in order; the receipt still stands for all of it. After an error nothing that was
     /// staged since the last commit is kept.
     pub fn turn<R>(&mut self, f: impl FnOnce(&mut Turn<'_, M>) -> R) -> Result<(R, Durable), Error> {
-        let Pool { medium, log } = self;
+        let Pool { medium, log, .. } = self;
         // A turn that ended in a panic left what it had staged.
         log.discard_staged();
         log.lost = None;
@@ -317,7 +325,7 @@ impl<M: Medium> Pool<M> {
     /// to sixteen kilobytes each, first of the checkpoint, whose segments then become free, and then of the
     /// records, to verify them. Says whether there is more to do.
     pub fn read_ahead(&mut self, blocks: u32) -> Result<bool, Error> {
-        let Pool { medium, log } = self;
+        let Pool { medium, log, .. } = self;
         if log.checkpoint.is_none() {
             return medium.read(|load| log.verify_on(&load, blocks.saturating_mul(16 << 10)))?;
         }
@@ -330,7 +338,7 @@ impl<M: Medium> Pool<M> {
     /// Shuts the pool down cleanly, so that the next opening knows that the log is complete, and leaves a checkpoint
     /// for it if there is room for one.
     pub fn shut_down(self) -> Result<(M, Shutdown), Error> {
-        let Pool { medium, mut log } = self;
+        let Pool { medium, mut log, .. } = self;
         log.discard_staged();
         let shutdown = medium.write(|store| {
             log.finish_reading(&store)?;

@@ -9,7 +9,7 @@ use alloc::vec::Vec;
 use crate::error::Error;
 use crate::medium::{Load, Medium, Store};
 use crate::pool::Pool;
-use crate::pool::clean::Cleaning;
+use crate::pool::cleaning::Cleaning;
 use crate::pool::log::{Log, Peek};
 use crate::pool::report::{Damage, DamageKind};
 use crate::pool::segment::{Found, Header, State};
@@ -43,7 +43,7 @@ impl<M: Medium> Pool<M> {
     /// After an error the damage that was not repaired yet is still there; [`Error::Full`] says that there is no room
     /// to move to.
     pub fn repair(&mut self) -> Result<Repair, Error> {
-        let Pool { medium, log } = self;
+        let Pool { medium, log, .. } = self;
         medium.write(|store| log.finish_reading(&store))??;
         medium.read(|load| log.verify_on(&load, u32::MAX))??;
         let mut repair = Repair::default();
@@ -54,7 +54,7 @@ impl<M: Medium> Pool<M> {
                 repair.keys_removed.push(key);
             }
         }
-        let Pool { medium, log } = self;
+        let Pool { medium, log, .. } = self;
         let moved = log.totals.bytes_moved;
         medium.write(|store| {
             log.check_reserved(&store)?;

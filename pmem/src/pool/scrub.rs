@@ -41,11 +41,11 @@ impl<M: Medium> Pool<M> {
     /// this step ended a pass. Nothing may be left that an opening from a checkpoint has to read
     /// ([`Pool::read_ahead`]).
     pub fn scrub(&mut self, budget: u64) -> Result<bool, Error> {
-        let Pool { medium, log } = self;
+        let Pool { medium, log, scrubbing } = self;
         Self::heed_media(medium, log)?;
-        let (ended, damaged) = medium.read(|load| log.scrub_on(&load, budget))??;
+        let (ended, damaged) = medium.read(|load| log.scrub_segments(&load, scrubbing, budget))??;
         if let Some(range) = damaged {
-            log.scrubbing.progress.errors += 1;
+            scrubbing.progress.errors += 1;
             medium.write(|store| log.set_aside(&store, range))??;
         }
         Ok(ended)
@@ -53,20 +53,13 @@ impl<M: Medium> Pool<M> {
 
     /// How far scrubbing has come.
     pub fn scrub_progress(&self) -> Scrub {
-        self.log.scrubbing.progress
+        self.scrubbing.progress
     }
 }
 
 impl Log {
     /// Walks on until the budget is spent, the pass ends, or something is found. Says whether the pass ended, and what
     /// was found.
-    fn scrub_on(&mut self, load: &impl Load, budget: u64) -> Result<(bool, Option<Range<u64>>), Error> {
-        let mut scrubbing = core::mem::take(&mut self.scrubbing);
-        let result = self.scrub_segments(load, &mut scrubbing, budget);
-        self.scrubbing = scrubbing;
-        result
-    }
-
     fn scrub_segments(
         &self,
         load: &impl Load,

@@ -10,14 +10,16 @@
 //! else. A block has a checksum of its own, salted with the checkpoint's identity and the block's number.
 
 mod digest;
+mod held;
 mod load;
 mod open;
+mod unverified;
 mod verify;
 mod write;
 
-pub(crate) use load::{Held, Which};
+pub(crate) use held::{Held, Which};
 pub(crate) use open::Verdict;
-pub(crate) use verify::Unverified;
+pub(crate) use unverified::Unverified;
 pub use write::Shutdown;
 
 use alloc::vec::Vec;

@@ -14,8 +14,9 @@ use crate::medium::{LINE, Load};
 use crate::pool::bad::BadRanges;
 use crate::pool::dram::{self, NoRoom};
 use crate::pool::expiring::Expiring;
+use crate::pool::head::Head;
 use crate::pool::index::Index;
-use crate::pool::log::{Head, Log};
+use crate::pool::log::Log;
 use crate::pool::record::{BATCH_LIMIT, FrameHeader, Kind, LEAST_FRAME, Ops, SEQUENCE_LIMIT, Salt};
 use crate::pool::report::DamageKind;
 use crate::pool::segment::{GENERATION_LIMIT, HEADER, Header, Segment, State};
@@ -196,7 +197,7 @@ impl Log {
             return Err(Error::NoMemory { needed });
         }
         let end = Head { segment: root.segment, at: root.at + LINE as u32 };
-        self.unverified = Some(Unverified::new(self, end)?);
+        self.unverified = Some(Unverified::new(&self.space, end)?);
         self.head = Some(end);
         self.checkpoint = Some(held);
         Ok(root.end() + LINE)

@@ -3,72 +3,20 @@
 //!
 //! A segment that is not as it was written ends the checkpoint too: the log is read in place, and says what is damaged.
 
-use alloc::vec::Vec;
-
-use super::load::Which;
+use super::held::Which;
+use super::unverified::Progress;
 use crate::error::Error;
 use crate::medium::Load;
-use crate::pool::dram::{NoRoom, with_room};
-use crate::pool::log::{Head, Log};
-use crate::pool::record::{Kind, Ops};
+use crate::pool::log::Log;
 use crate::pool::segment::{Found, Header, State};
-use crate::pool::walk::{Step, Walk};
-
-/// Segments whose records are still to be verified.
-#[derive(Debug)]
-pub(crate) struct Unverified {
-    segments: Vec<bool>,
-    left: u32,
-    /// Where the log ended when the pool was opened.
-    end: Head,
-    /// The walk of who verifies by and by.
-    walk: Option<(u32, Walk)>,
-}
-
-/// How the verification of a segment went.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Progress {
-    Whole,
-    Damaged,
-    Unfinished,
-}
-
-impl Unverified {
-    /// All segments in which records are, `end` being where the log ends.
-    pub(super) fn new(log: &Log, end: Head) -> Result<Unverified, NoRoom> {
-        let mut segments = with_room(log.space.segments().len())?;
-        segments.extend(log.space.segments().iter().map(|segment| segment.state == State::Used));
-        Ok(Unverified { left: segments.iter().filter(|it| **it).count() as u32, segments, end, walk: None })
-    }
-
-    /// Walks on for about `budget` bytes.
-    fn walk_on(&self, load: &impl Load, segment: u32, walk: &mut Walk, budget: u32) -> Result<Progress, Error> {
-        let begin = walk.position();
-        while walk.position() - begin < budget {
-            match walk.step(load)? {
-                Step::Frame { at, header } => {
-                    if Ops::of(walk.frame(at, &header)).any(|op| op.header.kind == Kind::End) {
-                        return Ok(Progress::Whole);
-                    }
-                }
-                Step::Gap { .. } => return Ok(Progress::Damaged),
-                // What came since is known to be whole.
-                Step::End { at, .. } if self.end.segment == segment && at >= self.end.at => return Ok(Progress::Whole),
-                Step::End { .. } => return Ok(Progress::Damaged),
-            }
-        }
-        Ok(Progress::Unfinished)
-    }
-}
+use crate::pool::walk::Walk;
 
 impl Log {
     /// Notes that a segment is not to be verified any more: it was, or it holds no more what it held.
     pub(crate) fn set_verified(&mut self, segment: u32) {
-        let Some(unverified) = &mut self.unverified else { return };
-        if core::mem::replace(&mut unverified.segments[segment as usize], false) {
-            unverified.left -= 1;
-        }
-        if unverified.left == 0 {
+        if let Some(unverified) = &mut self.unverified
+            && !unverified.remove(segment)
+        {
             self.unverified = None;
         }
     }
@@ -76,7 +24,7 @@ impl Log {
     /// The segment of a place, if its records are still to be verified.
     fn unverified_at(&self, place: u64) -> Option<u32> {
         let unverified = self.unverified.as_ref()?;
-        self.geometry().segment_at(place).filter(|segment| unverified.segments[*segment as usize])
+        self.geometry().segment_at(place).filter(|segment| unverified.has(*segment))
     }
 
     /// Makes sure that the index can be asked about a hash, and that the records it may name are as they were written.
@@ -161,11 +109,11 @@ impl Log {
     /// Verifies on for about `budget` bytes. Says whether there is more to verify.
     pub(crate) fn verify_on(&mut self, load: &impl Load, budget: u32) -> Result<bool, Error> {
         let Some(unverified) = &mut self.unverified else { return Ok(false) };
-        let begun = unverified.walk.take().filter(|(segment, _)| unverified.segments[*segment as usize]);
+        let begun = unverified.take_walk();
         let (segment, walk) = match begun {
             Some((segment, walk)) => (segment, Some(walk)),
             None => {
-                let next = unverified.segments.iter().position(|it| *it).unwrap_or(0) as u32;
+                let next = unverified.first();
                 (next, self.walk_of(load, next)?)
             }
         };
@@ -174,7 +122,7 @@ impl Log {
             Some(mut walk) => {
                 let progress = self.verify(load, segment, &mut walk, budget)?;
                 if let (Progress::Unfinished, Some(unverified)) = (progress, &mut self.unverified) {
-                    unverified.walk = Some((segment, walk));
+                    unverified.keep_walk(segment, walk);
                 }
             }
         }

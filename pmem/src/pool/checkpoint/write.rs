@@ -260,7 +260,7 @@ mod tests {
             for number in 0..200u8 {
                 pool.turn(|turn| turn.put(&[number % 100], &[number; 900], None)).unwrap().0.unwrap();
             }
-            let Pool { medium, log } = &mut pool;
+            let Pool { medium, log, .. } = &mut pool;
             medium.write(|store| log.clean_step(&store, Choice::Sparsest, 1)).unwrap().unwrap();
             assert!(log.cleaning.is_some());
             if no_memory {
