@@ -1,4 +1,5 @@
-//! What the workspace depends on: licences, sources, versions, and whether it is used.
+//! What the workspace depends on: licences, sources, versions, and whether it is used. `deny.toml` has the lists; the
+//! hosted CI has cargo-deny look at it too, and at the advisories, for which one has to reach their database.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -6,29 +7,27 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
+use spdx::{Expression, ParseMode};
 
 use super::tracked_files;
 use crate::cargo::host_cargo;
 use crate::output::say;
 use crate::workspace;
 
-/// Licences that a dependency may have; an expression needs one of its alternatives made of these alone.
-const ALLOWED_LICENCES: [&str; 9] =
-    ["MIT", "Apache-2.0", "0BSD", "BSD-2-Clause", "BSD-3-Clause", "ISC", "Unlicense", "Unicode-3.0", "Zlib"];
-
-/// Crates that are linked in more than one version, and who asks for the old one. To be gone through when
-/// dependencies are updated.
-const KNOWN_DUPLICATES: [(&str, &str); 2] = [("bitflags", "smoltcp 0.14"), ("volatile", "x86_64 0.15")];
+/// The rules for dependencies, which cargo-deny reads too.
+const RULES: &str = "deny.toml";
 
 /// Checks the dependencies of all members, those of their tests included.
 pub(super) fn check() -> Result<()> {
     let metadata = metadata()?;
     let packages = Package::all(&metadata)?;
+    let rules = fs::read_to_string(workspace::root().join(RULES)).context("cannot read deny.toml")?;
+    let rules = Rules::read(&rules)?;
     let mut findings = Vec::new();
     for package in &packages {
-        package.judge(&mut findings);
+        package.judge(&rules, &mut findings);
     }
-    find_duplicates(&packages, &reachable(&metadata)?, &mut findings);
+    find_duplicates(&packages, &rules, &reachable(&metadata)?, &mut findings);
     for package in packages.iter().filter(|package| package.is_member()) {
         find_unused(package, &mut findings)?;
     }
@@ -62,6 +61,28 @@ pub(super) fn crate_roots() -> Result<Vec<String>> {
         targets.filter_map(|target| Path::new(target["src_path"].as_str()?).strip_prefix(workspace::root()).ok());
     let roots = paths.filter(|path| path.ends_with("src/lib.rs") || path.ends_with("src/main.rs"));
     Ok(roots.map(|path| path.display().to_string()).collect())
+}
+
+/// What the rules allow.
+struct Rules<'a> {
+    /// Licences, each by its SPDX name; an expression needs one of its alternatives made of these alone.
+    licences: Vec<&'a str>,
+    /// Crates of which more than one version may be linked.
+    duplicates: Vec<&'a str>,
+}
+
+impl<'a> Rules<'a> {
+    fn read(text: &'a str) -> Result<Self> {
+        let strings = |list: &str| {
+            let (_, rest) = text.split_once(list).with_context(|| format!("{RULES} has no `{list}`"))?;
+            let (list, _) = rest.split_once("\n]").with_context(|| format!("the list behind `{list}` has no end"))?;
+            // Every second piece is a string.
+            Ok::<_, anyhow::Error>(list.lines().filter_map(|line| line.split('"').nth(1)).collect::<Vec<_>>())
+        };
+        let duplicates = strings("\nskip = [")?;
+        let duplicates = duplicates.into_iter().filter_map(|named| named.split('@').next()).collect();
+        Ok(Self { licences: strings("\nallow = [")?, duplicates })
+    }
 }
 
 fn metadata() -> Result<Value> {
@@ -111,9 +132,9 @@ impl<'a> Package<'a> {
         self.source.is_none()
     }
 
-    fn judge(&self, findings: &mut Vec<String>) {
+    fn judge(&self, rules: &Rules<'_>, findings: &mut Vec<String>) {
         match self.licence {
-            Some(licence) if is_allowed(licence) => {}
+            Some(licence) if is_allowed(licence, &rules.licences) => {}
             Some(licence) => {
                 findings.push(format!("{} {}: the licence {licence} is not allowed", self.name, self.version))
             }
@@ -130,46 +151,12 @@ impl<'a> Package<'a> {
     }
 }
 
-/// Whether an SPDX expression allows the use under allowed licences. `/` is the old way to write OR.
-fn is_allowed(expression: &str) -> bool {
-    let expression = expression.replace('/', " OR ").replace('(', " ( ").replace(')', " ) ");
-    let mut words = expression.split_whitespace().peekable();
-    let allowed = alternatives(&mut words);
-    allowed && words.next().is_none()
-}
-
-type Words<'a> = std::iter::Peekable<std::str::SplitWhitespace<'a>>;
-
-/// `term OR term …`: one of the terms has to be allowed.
-fn alternatives(words: &mut Words<'_>) -> bool {
-    let mut allowed = conjunction(words);
-    while words.next_if_eq(&"OR").is_some() {
-        allowed |= conjunction(words);
-    }
-    allowed
-}
-
-/// `licence AND licence …`: all of them have to be allowed.
-fn conjunction(words: &mut Words<'_>) -> bool {
-    let mut allowed = licence(words);
-    while words.next_if_eq(&"AND").is_some() {
-        allowed &= licence(words);
-    }
-    allowed
-}
-
-/// One licence, with an exception (which only ever permits more), or an expression in parentheses.
-fn licence(words: &mut Words<'_>) -> bool {
-    match words.next() {
-        Some("(") => alternatives(words) && words.next() == Some(")"),
-        Some(name) => {
-            if words.next_if_eq(&"WITH").is_some() {
-                words.next();
-            }
-            ALLOWED_LICENCES.contains(&name)
-        }
-        None => false,
-    }
+/// Whether an SPDX expression allows the use under these licences. `/` is the old way to write OR.
+fn is_allowed(expression: &str, licences: &[&str]) -> bool {
+    let expression = Expression::parse_mode(expression, ParseMode::LAX);
+    expression.is_ok_and(|expression| {
+        expression.evaluate(|wanted| wanted.license.id().is_some_and(|id| licences.contains(&id.name)))
+    })
 }
 
 /// The packages that are compiled for the host or the guest; the lock file also has those of other systems.
@@ -205,18 +192,23 @@ fn is_ours(dependency: &Value) -> bool {
     })
 }
 
-fn find_duplicates(packages: &[Package<'_>], reachable: &BTreeSet<&str>, findings: &mut Vec<String>) {
+fn find_duplicates(
+    packages: &[Package<'_>],
+    rules: &Rules<'_>,
+    reachable: &BTreeSet<&str>,
+    findings: &mut Vec<String>,
+) {
     let mut versions: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
     for package in packages.iter().filter(|package| reachable.contains(package.id)) {
         versions.entry(package.name).or_default().insert(package.version);
     }
-    for (name, _) in KNOWN_DUPLICATES {
+    for name in &rules.duplicates {
         if versions.get(name).is_none_or(|versions| versions.len() < 2) {
             findings.push(format!("{name}: only one version is linked now; take it off the list of known duplicates"));
         }
     }
-    let unknown = |name: &str| KNOWN_DUPLICATES.iter().all(|(known, _)| *known != name);
-    for (name, versions) in versions.iter().filter(|(name, versions)| versions.len() > 1 && unknown(name)) {
+    let is_known = |name: &str| rules.duplicates.contains(&name);
+    for (name, versions) in versions.iter().filter(|(name, versions)| versions.len() > 1 && !is_known(name)) {
         let list: Vec<_> = versions.iter().copied().collect();
         findings.push(format!("{name}: {} versions are linked: {}", list.len(), list.join(", ")));
     }
@@ -256,6 +248,16 @@ fn uses(source: &str, name: &str) -> bool {
 mod tests {
     use super::*;
 
+    const LICENCES: [&str; 4] = ["Apache-2.0", "MIT", "Unicode-3.0", "Zlib"];
+
+    #[test]
+    fn the_rules_are_those_of_the_file_that_cargo_deny_reads() {
+        let text = "# x\n[licenses]\nallow = [\n    \"MIT\",\n    \"ISC\",\n]\n\n[bans]\nskip = [\n    { crate = \"a@1\", reason = \"b\" },\n]\n";
+        let rules = Rules::read(text).unwrap();
+        assert_eq!((rules.licences, rules.duplicates), (vec!["MIT", "ISC"], vec!["a"]));
+        assert!(Rules::read("[licenses]\n").is_err());
+    }
+
     #[test]
     fn licence_expressions_are_judged_as_spdx_means_them() {
         for good in [
@@ -266,18 +268,10 @@ mod tests {
             "(MIT OR Apache-2.0) AND Unicode-3.0",
             "Apache-2.0 WITH LLVM-exception OR Apache-2.0 OR MIT",
         ] {
-            assert!(is_allowed(good), "{good}");
+            assert!(is_allowed(good, &LICENCES), "{good}");
         }
-        for bad in [
-            "GPL-3.0-only",
-            "MIT AND GPL-2.0-only",
-            "",
-            "OR MIT",
-            "MIT MIT",
-            "(MIT",
-            "(GPL-2.0-only OR MPL-2.0) AND MIT",
-        ] {
-            assert!(!is_allowed(bad), "{bad}");
+        for bad in ["GPL-3.0-only", "MIT AND GPL-2.0-only", "", "OR MIT", "(MIT", "(GPL-2.0-only OR MPL-2.0) AND MIT"] {
+            assert!(!is_allowed(bad, &LICENCES), "{bad}");
         }
     }
 
@@ -306,20 +300,24 @@ mod tests {
             .collect();
         let mut findings = Vec::new();
         // Version 3 is one that only another system's packages want.
-        find_duplicates(&packages, &BTreeSet::from(["1", "2"]), &mut findings);
+        let rules = Rules { licences: vec![], duplicates: vec!["known"] };
+        find_duplicates(&packages, &rules, &BTreeSet::from(["1", "2"]), &mut findings);
         findings
     }
 
     #[test]
     fn two_versions_of_one_crate_are_reported_once() {
-        let known = KNOWN_DUPLICATES.iter().flat_map(|(name, _)| [(*name, "1"), (*name, "2")]);
+        let known = [("known", "1"), ("known", "2")].into_iter();
         let all: Vec<_> = known.chain([("a", "1"), ("a", "2"), ("a", "3"), ("b", "1"), ("b", "3")]).collect();
         assert_eq!(duplicates(&all), ["a: 2 versions are linked: 1, 2"]);
     }
 
     #[test]
     fn a_known_duplicate_that_is_none_any_more_is_reported() {
-        assert_eq!(duplicates(&[]).len(), KNOWN_DUPLICATES.len());
+        assert_eq!(
+            duplicates(&[]),
+            ["known: only one version is linked now; take it off the list of known duplicates"]
+        );
     }
 
     #[test]
