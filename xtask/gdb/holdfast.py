@@ -63,7 +63,9 @@ def symbol(name):
 
 def std_name(thread):
     """The name that the program gave a thread by `std::thread::Builder`: it is in the handle that `std` keeps among the
-    thread's thread-local variables. `None` if it gave none."""
+    thread's thread-local variables. `None` if it gave none, or this `std` keeps no word under the name that the linker script knows."""
+    if symbol("std_thread_handle_size") != 8:
+        return None
     handle = word(int(thread["tls"]["block"]["pointer"]) + symbol("std_thread_handle_offset"))
     if handle <= LAST_WITHOUT_HANDLE:
         return None

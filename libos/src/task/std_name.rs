@@ -4,8 +4,9 @@
 //! which has the name, in the thread-local variable `std::thread::current::CURRENT`, and `thread::current` clones it.
 //! But where there is none yet, as on a thread that a program started past `std` by `sys_spawn2`, it makes one, and
 //! allocates; and where it has been dropped it panics. A report may ask in the middle of anything, such as of the
-//! allocator: so the variable is looked at first. The linker script says where it is in a thread's block, and refuses
-//! an image in which it is not one word under this name. `xtask/gdb/holdfast.py` reads it too.
+//! allocator: so the variable is looked at first. The linker script says where it is in a thread's block, and how
+//! large. Where another `std` has no single word under this name, reports name threads by what the library calls them,
+//! and the test `a_stack_overflow_is_reported_with_its_thread` fails. `xtask/gdb/holdfast.py` reads it too.
 
 extern crate std;
 
@@ -15,6 +16,7 @@ use crate::arch::cpu;
 
 unsafe extern "C" {
     static std_thread_handle_offset: u8;
+    static std_thread_handle_size: u8;
 }
 
 /// What the variable says where there is no handle: none yet, one that is being made, and one that was dropped
@@ -25,7 +27,10 @@ const LAST_WITHOUT_HANDLE: u64 = 2;
 /// thread-local storage, and `thread_pointer` what belongs to the block. Reads memory and counts a reference, nothing
 /// else; so it may be called in any place, also by the handler of an exception or an interrupt.
 pub(super) fn with<R>(block: ptr::NonNull<u8>, thread_pointer: u64, work: impl FnOnce(Option<&str>) -> R) -> R {
-    // The symbol's address is the offset.
+    // The symbols' addresses are the size and the offset.
+    if (&raw const std_thread_handle_size).addr() != size_of::<u64>() {
+        return work(None);
+    }
     let offset = (&raw const std_thread_handle_offset).addr();
     // SAFETY: the variable is a word of every block, which lives as long as its thread. Only the thread itself changes
     // it, and this is the thread or a handler that has interrupted it.
