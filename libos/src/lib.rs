@@ -28,12 +28,11 @@
 //! keys, paging, units: values only
 //!
 //! arch -> console: says which CPUs have not come
-//! arch -> dax: a CPU has its record of grants
 //! arch -> halt: another CPU that fails stops this one
 //! arch -> mm: maps device registers, and makes guarded stacks
 //! arch -> start: the first function that the boot code calls
-//! arch -> sync: locks, and a CPU has the record of those that it holds
-//! arch -> task: a CPU has its thread, and becomes an idle one
+//! arch -> sync: locks
+//! arch -> task: an instruction that is let through is its thread's, and other CPUs become idle threads
 //! arch -> time: waits for CPUs
 //! arch -> trace: traps are traced
 //! console -> task: flushes by a timer
@@ -45,7 +44,7 @@
 //! task -> net: says who waits for the network
 //! task -> start: the main thread's end is the program's
 //! trace -> task: events name the thread
-//! largest circle: 61 files
+//! largest circle: 63 files
 //! ```
 //! Logic that needs no machine (parsers, allocators, page-table arithmetic, the socket layer) is compiled on the host
 //! too and tested there by `cargo test -p libos`.

@@ -57,7 +57,7 @@ impl fmt::Display for Hexadecimal<'_> {
 /// Prints the last grants of whoever was running: of this CPU's handlers, if it was one, and of the thread.
 fn print_grants(traps: u32) {
     if traps != 0 {
-        kprintln!("  last grants of this cpu's handlers:{}", percpu::this().record);
+        kprintln!("  last grants of this cpu's handlers:{}", dax::record_of_handlers());
     }
     if let Some(thread) = task::current_ref() {
         kprintln!("  last grants:{}", thread.record);

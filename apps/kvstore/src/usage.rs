@@ -21,7 +21,7 @@ pub fn resident_bytes() -> Option<u64> {
 /// The processor's time since the boot. Program and system are one, so all of it is the program's.
 #[cfg(target_os = "hermit")]
 pub fn cpu_times() -> Option<CpuTimes> {
-    let busy = libos::arch::percpu::statistics().busy_ns;
+    let busy = libos::task::statistics().busy_ns;
     Some(CpuTimes { system: Duration::ZERO, user: Duration::from_nanos(busy), main_thread: None })
 }
 

@@ -56,7 +56,7 @@ pub use policy::{fault_policy, set_fault_policy};
 #[cfg(target_os = "hermit")]
 pub(crate) use record::Record;
 #[cfg(target_os = "hermit")]
-pub(crate) use record::leave_section_of;
+pub(crate) use record::{leave_section_of, of_handlers as record_of_handlers};
 #[cfg(target_os = "hermit")]
 pub use write_protect::WriteProtectError;
 

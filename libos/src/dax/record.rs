@@ -9,7 +9,7 @@ use core::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 use super::device::{Device, devices};
 use super::owners;
-use crate::arch::percpu;
+use crate::arch::cpu_local;
 use crate::keys::{Access, Key, Rights};
 use crate::trace::{self, layout::kind};
 use crate::{task, time};
@@ -108,12 +108,22 @@ impl Record {
     }
 }
 
+cpu_local! {
+    /// What a CPU's trap handlers hold and have held.
+    static HANDLERS: Record = Record::new();
+}
+
+/// The record of this CPU's trap handlers. Interrupts are disabled.
+pub(crate) fn of_handlers() -> &'static Record {
+    HANDLERS.here()
+}
+
 /// Runs `use_record` with the record of the running context: the thread's, or of the CPU's handlers; `None` before
 /// there are threads.
 fn with_record<R>(use_record: impl FnOnce(&Record) -> R) -> Option<R> {
     if crate::arch::trap::in_trap() {
         // A handler stays on its CPU.
-        Some(use_record(&percpu::this().record))
+        Some(use_record(HANDLERS.here()))
     } else {
         task::current_ref().map(|thread| use_record(&thread.record))
     }

@@ -182,8 +182,13 @@ mod context {
     use libos_contract::exit::PANIC;
 
     use super::{Context, Held};
-    use crate::arch::{interrupts, percpu, trap};
+    use crate::arch::{cpu_local, interrupts, trap};
     use crate::{halt, task};
+
+    cpu_local! {
+        /// The spinlocks that are held on a CPU.
+        static HELD: Held = Held::new();
+    }
 
     /// Calls `check` in a build with debug assertions, once there are threads and as long as nothing has failed.
     #[inline]
@@ -191,7 +196,7 @@ mod context {
         if cfg!(debug_assertions) && task::current_ref().is_some() && !halt::is_failing() {
             let in_trap = trap::in_trap();
             let interrupts_enabled = interrupts::disable();
-            check(&Context { spinlocks: &percpu::this().held, in_trap, interrupts_enabled });
+            check(&Context { spinlocks: HELD.here(), in_trap, interrupts_enabled });
             interrupts::restore(interrupts_enabled);
         }
     }

@@ -30,6 +30,7 @@ unsafe impl<C: Classified> RawMutex for RawIrqLock<C> {
         Self { held: AtomicBool::new(false), interrupts_were_enabled: UnsafeCell::new(false), class: PhantomData };
     type GuardMarker = GuardNoSend;
 
+    #[inline]
     #[track_caller]
     fn lock(&self) {
         let enabled = interrupts::disable();

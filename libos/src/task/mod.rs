@@ -14,6 +14,8 @@ mod mutex;
 #[cfg(target_os = "hermit")]
 mod scheduler;
 #[cfg(target_os = "hermit")]
+mod statistics;
+#[cfg(target_os = "hermit")]
 mod std_name;
 #[cfg(target_os = "hermit")]
 mod stuck;
@@ -32,6 +34,7 @@ mod guest {
     pub use super::mutex::{Mutex, MutexGuard};
     pub(crate) use super::scheduler::{become_idle, bury_the_dead, preempt, timer_interrupt};
     pub use super::scheduler::{cpu_of, pin, sleep_until, yield_now};
+    pub use super::statistics::{Statistics, statistics, statistics_by_cpu};
     pub(crate) use super::thread::{
         CannotEnd, Held, Role, count as thread_count, current_ref, end_astray, may_end, spawn, thread_with_rights_to,
         with_given_name, with_name,

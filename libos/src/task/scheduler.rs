@@ -20,17 +20,18 @@
 //! - **[`block`] does not block a thread that was woken meanwhile.**
 
 use alloc::sync::Arc;
-use core::mem;
-use core::sync::atomic::Ordering;
+use core::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
+use core::{mem, ptr};
 
 use intrusive_collections::LinkedList;
 
 use super::queue::{Class, ReadyQueue};
+use super::statistics::Work;
 use super::stuck;
 use super::thread::{Role, RunAdapter, State, Thread, ThreadId, current, current_ref, find};
 use super::timer;
 use crate::arch::percpu::{MAX_CPUS, PerCpu};
-use crate::arch::{cpu, interrupts, key_rights, percpu, shootdown, switch, timer as cpu_timer};
+use crate::arch::{cpu, cpu_local, interrupts, key_rights, percpu, shootdown, switch, timer as cpu_timer};
 use crate::keys::Rights;
 use crate::sync::{IrqLock, class, might_sleep};
 use crate::time;
@@ -41,6 +42,31 @@ use crate::trace::{
 
 /// How long a thread runs while others are ready, in nanoseconds.
 const TIME_SLICE: u64 = 4_000_000;
+
+/// What the scheduler keeps for each CPU.
+struct Local {
+    /// The thread that runs there when no other is ready.
+    idle: AtomicPtr<Thread>,
+    /// When the running thread's slice ends, or `u64::MAX` while nobody waits for its CPU.
+    slice_end: AtomicU64,
+    /// The deadline for which the timer is armed, or `u64::MAX`.
+    armed_for: AtomicU64,
+    work: Work,
+}
+
+cpu_local! {
+    static LOCAL: Local = Local {
+        idle: AtomicPtr::new(ptr::null_mut()),
+        slice_end: AtomicU64::new(u64::MAX),
+        armed_for: AtomicU64::new(u64::MAX),
+        work: Work::new(),
+    };
+}
+
+/// What was counted on this CPU.
+pub(super) fn work(cpu: &PerCpu) -> &'static Work {
+    &LOCAL.on(cpu).work
+}
 
 struct RunQueue {
     /// Threads that any CPU may take.
@@ -156,8 +182,8 @@ pub(crate) fn become_idle() -> ! {
     let idle = Thread::new(IDLE, Role::Library, None).expect("memory for an idle thread at boot");
     let cpu = percpu::this();
     let idle = Arc::into_raw(idle).cast_mut();
-    cpu.idle.store(idle, Ordering::Relaxed);
-    cpu.current.store(idle, Ordering::Relaxed);
+    LOCAL.on(cpu).idle.store(idle, Ordering::Relaxed);
+    cpu.current.store(idle.cast(), Ordering::Relaxed);
     percpu::set_online();
     interrupts::restore(true);
     loop {
@@ -214,8 +240,9 @@ pub(super) fn ready(thread: &Arc<Thread>) {
         this.reschedule.store(true, Ordering::Relaxed);
         return;
     }
-    if this.slice_end.load(Ordering::Relaxed) == u64::MAX {
-        this.slice_end.store(time::now_ns() + TIME_SLICE, Ordering::Relaxed);
+    let local = LOCAL.on(this);
+    if local.slice_end.load(Ordering::Relaxed) == u64::MAX {
+        local.slice_end.store(time::now_ns() + TIME_SLICE, Ordering::Relaxed);
     }
     drop(queue);
     arm_cpu_timer();
@@ -255,21 +282,26 @@ pub fn cpu_of(thread: ThreadId) -> Option<u32> {
 /// Arms this CPU's timer for whatever comes first, if it is not armed for something earlier.
 pub(super) fn arm_cpu_timer() {
     let enabled = interrupts::disable();
-    let cpu = percpu::this();
-    let next = timer::earliest().min(cpu.slice_end.load(Ordering::Relaxed));
-    if next < cpu.armed_for.load(Ordering::Relaxed) {
-        cpu.armed_for.store(next, Ordering::Relaxed);
+    arm_timer_of(LOCAL.here());
+    interrupts::restore(enabled);
+}
+
+/// As [`arm_cpu_timer`], of the CPU that runs this and that this is of. Interrupts are disabled.
+fn arm_timer_of(local: &Local) {
+    let next = timer::earliest().min(local.slice_end.load(Ordering::Relaxed));
+    if next < local.armed_for.load(Ordering::Relaxed) {
+        local.armed_for.store(next, Ordering::Relaxed);
         cpu_timer::arm(next);
     }
-    interrupts::restore(enabled);
 }
 
 /// The timer's interrupt handler.
 pub(crate) fn timer_interrupt() {
     let cpu = percpu::this();
-    cpu.armed_for.store(u64::MAX, Ordering::Relaxed);
+    let local = LOCAL.on(cpu);
+    local.armed_for.store(u64::MAX, Ordering::Relaxed);
     timer::run_expired();
-    if cpu.slice_end.load(Ordering::Relaxed) <= time::now_ns() {
+    if local.slice_end.load(Ordering::Relaxed) <= time::now_ns() {
         cpu.reschedule.store(true, Ordering::Relaxed);
     }
     // Otherwise the choice of the next thread, which sets the next slice's end, arms the timer.
@@ -338,7 +370,8 @@ pub(crate) fn bury_the_dead() {
 fn give_up(reason: Reason) {
     let enabled = interrupts::disable();
     let cpu = percpu::this();
-    let previous = cpu.current.load(Ordering::Relaxed).cast_const();
+    let local = LOCAL.on(cpu);
+    let previous = cpu.current.load(Ordering::Relaxed).cast::<Thread>().cast_const();
     let mut queue = QUEUE.lock();
     let next = choose(&mut queue, cpu, previous, reason).filter(|&next| next != previous);
     match next {
@@ -361,15 +394,15 @@ fn give_up(reason: Reason) {
                 (*previous).running.store(false, Ordering::Relaxed);
                 (*next).running.store(true, Ordering::Relaxed);
                 if (*next).cpu.swap(cpu.id, Ordering::Relaxed) != cpu.id {
-                    cpu.counters.migrations.add(1);
+                    local.work.migrations.add(1);
                 }
-                cpu.counters.switches.add(1);
+                local.work.switches.add(1);
                 let why = match reason {
                     Reason::Yield(why) | Reason::Block(why) => why,
                     Reason::Exit => why::ENDED,
                 };
                 trace::record_switch(why, (*next).id().get());
-                cpu.current.store(next.cast_mut(), Ordering::Relaxed);
+                cpu.current.store(next.cast_mut().cast(), Ordering::Relaxed);
                 cpu::set_fs_base((*next).thread_pointer());
                 key_rights::load(to.rights);
                 switch::switch(&raw mut from.stack_pointer, to.stack_pointer);
@@ -388,14 +421,15 @@ fn give_up(reason: Reason) {
 pub(super) unsafe fn after_switch() {
     // SAFETY: `give_up` locked the queue before the switch and forgot the guard.
     unsafe { QUEUE.force_unlock() };
-    arm_cpu_timer();
+    arm_timer_of(LOCAL.here());
 }
 
 /// Updates the run queue for the running thread and takes the next one from it; `None` if the running one goes on.
 fn choose(queue: &mut RunQueue, cpu: &PerCpu, previous: *const Thread, reason: Reason) -> Option<*const Thread> {
     // SAFETY: the running thread is alive (see `give_up`).
     let running = unsafe { &*previous };
-    let idle = cpu.idle.load(Ordering::Relaxed).cast_const();
+    let local = LOCAL.on(cpu);
+    let idle = local.idle.load(Ordering::Relaxed).cast_const();
     queue.arrive(cpu);
     match reason {
         Reason::Yield(_) => {
@@ -416,10 +450,10 @@ fn choose(queue: &mut RunQueue, cpu: &PerCpu, previous: *const Thread, reason: R
     let next = queue.take(cpu).map_or(idle, |thread| Arc::as_ptr(&thread));
     queue.call_for_shared(u32::MAX);
     if (previous == idle) != (next == idle) {
-        cpu.set_busy(next != idle, time::now_ns());
+        local.work.set_busy(next != idle, time::now_ns());
     }
     let slice_end = if queue.has_work(cpu) { time::now_ns() + TIME_SLICE } else { u64::MAX };
-    cpu.slice_end.store(slice_end, Ordering::Relaxed);
+    local.slice_end.store(slice_end, Ordering::Relaxed);
     cpu.reschedule.store(false, Ordering::Relaxed);
     Some(next)
 }

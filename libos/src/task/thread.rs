@@ -270,7 +270,7 @@ fn wake_by_timer(thread: usize) {
 
 /// The running thread.
 pub(crate) fn current() -> Arc<Thread> {
-    let pointer = percpu::current_thread().cast_const();
+    let pointer = percpu::current_thread().cast::<Thread>().cast_const();
     // SAFETY: the scheduler keeps the running thread's pointer there, which came from an `Arc` that `THREADS` (or, for
     // the idle thread, a leak) keeps alive.
     unsafe {
@@ -282,7 +282,7 @@ pub(crate) fn current() -> Arc<Thread> {
 /// The running thread, borrowed for as long as the caller runs; `None` before there are threads.
 pub(crate) fn current_ref<'a>() -> Option<&'a Thread> {
     // SAFETY: as in `current`; the thread lives as long as it runs this code.
-    unsafe { percpu::current_thread().as_ref() }
+    unsafe { percpu::current_thread().cast::<Thread>().as_ref() }
 }
 
 /// A thread that does not run and has rights to this key, for checks.

@@ -155,6 +155,7 @@ pub fn current() -> Rights {
 
 /// The rights that the library has given the running context, on a switch: what somebody has written to the register
 /// past it is not taken along. Interrupts are disabled.
+#[inline]
 pub(crate) fn given() -> Rights {
     register().map_or(Rights::CLOSED, |register| known(percpu::this()).unwrap_or_else(|| read_register(register)))
 }
@@ -210,6 +211,7 @@ pub(crate) fn update(change: impl FnOnce(Rights) -> Rights) -> Rights {
 }
 
 /// On a switch: loads the rights of the thread that comes. Interrupts are disabled.
+#[inline]
 pub(crate) fn load(rights: Rights) {
     if let Some(register) = register() {
         set(register, percpu::this(), rights, Cause::Switch);

@@ -9,6 +9,7 @@ mod apic;
 pub mod backtrace;
 mod boot;
 pub mod cpu;
+mod cpu_local;
 pub mod dax_copy;
 pub mod entropy;
 pub mod fpu;
@@ -34,6 +35,7 @@ pub mod timer;
 pub mod trap;
 pub mod tsc;
 
+pub(crate) use cpu_local::{CpuLocal, cpu_local};
 pub(crate) use hooks::{Hooks, set_hooks};
 
 /// Prepares the boot CPU for traps: from here on an exception is reported instead of resetting the machine.

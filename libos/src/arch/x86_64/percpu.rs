@@ -10,7 +10,7 @@ pub use libos_contract::limits::MAX_CPUS;
 use x86_64::VirtAddr;
 use x86_64::registers::model_specific::GsBase;
 
-use crate::sync::Held;
+use super::cpu_local;
 
 /// Sets of CPUs have a bit for each.
 const _: () = assert!(MAX_CPUS <= u64::BITS as usize);
@@ -20,8 +20,13 @@ const _: () = assert!(MAX_CPUS <= u64::BITS as usize);
 pub(crate) struct Counter(AtomicU64);
 
 impl Counter {
-    const fn new() -> Self {
+    pub(crate) const fn new() -> Self {
         Self(AtomicU64::new(0))
+    }
+
+    /// The number.
+    pub(crate) fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
     }
 
     /// Counts `number` more.
@@ -33,96 +38,33 @@ impl Counter {
 /// What has happened on one CPU.
 #[derive(Debug)]
 pub(crate) struct Counters {
-    pub(crate) switches: Counter,
-    pub(crate) migrations: Counter,
     pub(crate) calls: Counter,
     pub(crate) shootdowns: Counter,
     pub(crate) shootdown_interrupts: Counter,
     pub(crate) shootdowns_deferred: Counter,
     pub(crate) interrupts: Counter,
-    pub(crate) busy_ns: Counter,
 }
 
 impl Counters {
     const fn new() -> Self {
         Self {
-            switches: Counter::new(),
-            migrations: Counter::new(),
             calls: Counter::new(),
             shootdowns: Counter::new(),
             shootdown_interrupts: Counter::new(),
             shootdowns_deferred: Counter::new(),
             interrupts: Counter::new(),
-            busy_ns: Counter::new(),
         }
     }
-
-    fn read(&self) -> Statistics {
-        let read = |counter: &Counter| counter.0.load(Ordering::Relaxed);
-        Statistics {
-            switches: read(&self.switches),
-            migrations: read(&self.migrations),
-            calls: read(&self.calls),
-            shootdowns: read(&self.shootdowns),
-            shootdown_interrupts: read(&self.shootdown_interrupts),
-            shootdowns_deferred: read(&self.shootdowns_deferred),
-            interrupts: read(&self.interrupts),
-            busy_ns: read(&self.busy_ns),
-        }
-    }
-}
-
-/// What one CPU, or all together, have done since boot.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Statistics {
-    /// Switches from one thread to another, idle threads included.
-    pub switches: u64,
-    /// Switches to a thread that ran on another CPU before, or for the first time.
-    pub migrations: u64,
-    /// Interrupts by which one CPU made another one look for threads.
-    pub calls: u64,
-    /// How often translations were dropped everywhere.
-    pub shootdowns: u64,
-    /// Interrupts that this took.
-    pub shootdown_interrupts: u64,
-    /// Notes that this left for CPUs that rested, instead of interrupts.
-    pub shootdowns_deferred: u64,
-    /// Interrupts that came, exceptions and non-maskable ones not counted.
-    pub interrupts: u64,
-    /// Nanoseconds in which threads ran, idle ones not counted.
-    pub busy_ns: u64,
-}
-
-/// What each CPU that runs threads has done, with its number.
-pub fn statistics_by_cpu() -> impl Iterator<Item = (u32, Statistics)> {
-    online().map(|cpu| {
-        let counted = cpu.counters.read();
-        (cpu.id, Statistics { busy_ns: counted.busy_ns + cpu.busy_now(), ..counted })
-    })
-}
-
-/// The sums over all CPUs. They are read one after the other while all run on.
-pub fn statistics() -> Statistics {
-    statistics_by_cpu().fold(Statistics::default(), |sum, (_, one)| Statistics {
-        switches: sum.switches + one.switches,
-        migrations: sum.migrations + one.migrations,
-        calls: sum.calls + one.calls,
-        shootdowns: sum.shootdowns + one.shootdowns,
-        shootdown_interrupts: sum.shootdown_interrupts + one.shootdown_interrupts,
-        shootdowns_deferred: sum.shootdowns_deferred + one.shootdowns_deferred,
-        interrupts: sum.interrupts + one.interrupts,
-        busy_ns: sum.busy_ns + one.busy_ns,
-    })
 }
 
 /// What one CPU keeps for itself.
 #[repr(C)]
 pub struct PerCpu {
     this: UnsafeCell<*const PerCpu>,
-    /// The thread that runs here; the scheduler's.
-    pub(crate) current: AtomicPtr<crate::task::Thread>,
-    /// The thread that runs here when no other is ready; the scheduler's.
-    pub(crate) idle: AtomicPtr<crate::task::Thread>,
+    /// The thread that runs here, which only the scheduler knows more of; null before there are threads.
+    pub(crate) current: AtomicPtr<()>,
+    /// How far this CPU's copy of [`super::cpu_local`]'s variables is from their initial values.
+    local_offset: AtomicUsize,
     /// The number of this CPU, from 0.
     pub id: u32,
     /// How many traps are being handled, one inside the other.
@@ -131,8 +73,6 @@ pub struct PerCpu {
     pub(crate) in_nmi: AtomicBool,
     /// Where the next page fault finds its stack; [`super::gdt`]'s.
     pub(super) page_fault_stack: super::gdt::PageFaultStack,
-    /// What trap handlers hold and have held of persistent memory; `dax`'s.
-    pub(crate) record: crate::dax::Record,
     /// What the protection-key register holds, or a mark that this is not known; [`super::key_rights`]'s.
     pub(super) key_rights: AtomicU64,
     /// Steps of trap handlers, by depth; [`super::single_step`]'s.
@@ -143,16 +83,8 @@ pub struct PerCpu {
     pub(crate) online: AtomicBool,
     /// Whether the scheduler should choose again before the trap returns.
     pub(crate) reschedule: AtomicBool,
-    /// When the running thread's slice ends, or `u64::MAX` while nobody waits for its CPU.
-    pub(crate) slice_end: AtomicU64,
-    /// The deadline for which the timer is armed, or `u64::MAX`.
-    pub(crate) armed_for: AtomicU64,
-    /// Since when other threads than the idle one run here, or `u64::MAX` while none does.
-    busy_since: AtomicU64,
     /// Whether the CPU uses its cached translations; [`super::shootdown`]'s.
     pub(super) translations: AtomicU8,
-    /// The spinlocks that are held here; [`crate::sync`]'s.
-    pub(crate) held: Held,
     /// What has happened here since boot.
     pub(crate) counters: Counters,
 }
@@ -165,40 +97,23 @@ impl PerCpu {
         Self {
             this: UnsafeCell::new(ptr::null()),
             current: AtomicPtr::new(ptr::null_mut()),
-            idle: AtomicPtr::new(ptr::null_mut()),
+            local_offset: AtomicUsize::new(0),
             id,
             trap_depth: AtomicU32::new(0),
             in_nmi: AtomicBool::new(false),
             page_fault_stack: super::gdt::PageFaultStack::new(),
-            record: crate::dax::Record::new(),
             key_rights: AtomicU64::new(super::key_rights::UNKNOWN),
             steps: [const { super::single_step::Step::new() }; super::single_step::DEPTHS],
             apic_id: AtomicU32::new(0),
             online: AtomicBool::new(false),
             reschedule: AtomicBool::new(false),
-            slice_end: AtomicU64::new(u64::MAX),
-            armed_for: AtomicU64::new(u64::MAX),
-            busy_since: AtomicU64::new(u64::MAX),
             translations: AtomicU8::new(super::shootdown::translations::USED),
-            held: Held::new(),
             counters: Counters::new(),
         }
     }
 
-    /// Notes that the CPU goes from its idle thread to another one, or back.
-    pub(crate) fn set_busy(&self, busy: bool, now_ns: u64) {
-        let since = self.busy_since.swap(if busy { now_ns } else { u64::MAX }, Ordering::Relaxed);
-        if since != u64::MAX {
-            self.counters.busy_ns.add(now_ns.saturating_sub(since));
-        }
-    }
-
-    /// For how many nanoseconds it has not been idle by now.
-    fn busy_now(&self) -> u64 {
-        match self.busy_since.load(Ordering::Relaxed) {
-            u64::MAX => 0,
-            since => super::tsc::nanoseconds().saturating_sub(since),
-        }
+    pub(super) fn local_offset(&self) -> usize {
+        self.local_offset.load(Ordering::Relaxed)
     }
 }
 
@@ -221,8 +136,11 @@ static ONLINE: AtomicUsize = AtomicUsize::new(0);
 /// Called once on each CPU, with a number of its own below [`MAX_CPUS`], before anything there uses [`this`].
 pub(super) unsafe fn init(id: usize) {
     let cpu = &CPUS[id];
-    // SAFETY: nothing else runs on this CPU yet, and others do not read `this`.
-    unsafe { *cpu.this.get() = cpu };
+    // SAFETY: nothing else runs on this CPU yet, and others do not read `this`; the number is this CPU's own.
+    unsafe {
+        *cpu.this.get() = cpu;
+        cpu.local_offset.store(cpu_local::copy(id), Ordering::Relaxed);
+    }
     GsBase::write(VirtAddr::from_ptr(cpu));
 }
 
@@ -260,7 +178,7 @@ pub fn this() -> &'static PerCpu {
 
 /// The thread that runs this, as one instruction: right even if the thread moves to another CPU. Null before there are
 /// threads.
-pub(crate) fn current_thread() -> *mut crate::task::Thread {
+pub(crate) fn current_thread() -> *mut () {
     let pointer;
     // SAFETY: as in `this`.
     unsafe {

@@ -7,7 +7,7 @@ use std::sync::{Barrier, Condvar, Mutex};
 use std::thread;
 use std::time::Instant;
 
-use libos::arch::percpu::{Statistics, statistics};
+use libos::task::{Statistics, statistics};
 
 /// Prints one line for each kind of work.
 pub(crate) fn print() {

@@ -7,9 +7,9 @@ use std::sync::{Arc, Barrier};
 use std::thread::{self, Builder};
 use std::time::Duration;
 
-use libos::arch::percpu::statistics;
 use libos::dax::{Device, devices};
 use libos::task::ended_count;
+use libos::task::statistics;
 
 use crate::guest::{cpus, go_to, roam};
 

@@ -20,9 +20,9 @@ pub(crate) fn idle() {
     let mut seen = Vec::new();
     // In the first second the library looks for the tick of the clock that tells the date.
     for _ in 0..8 {
-        let before = percpu::statistics().switches;
+        let before = task::statistics().switches;
         thread::sleep(Duration::from_millis(500));
-        let switches = percpu::statistics().switches - before;
+        let switches = task::statistics().switches - before;
         // To the idle thread and back, and room for a thread of the library's that had something to finish.
         if switches <= 10 {
             return;

@@ -28,7 +28,7 @@ pub fn write(text: &mut String, _: &Shared) {
 /// What each of the guest's CPUs has done since boot.
 #[cfg(target_os = "hermit")]
 fn each(text: &mut String) {
-    for (cpu, done) in libos::arch::percpu::statistics_by_cpu() {
+    for (cpu, done) in libos::task::statistics_by_cpu() {
         let _ = write!(
             text,
             "cpu{cpu}:switches={},interrupts={},shootdowns_sent={},shootdowns_deferred={}\r\n",
