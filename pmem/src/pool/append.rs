@@ -91,7 +91,7 @@ impl Log {
             write(&batch)?;
             let start = batch.start;
             log.batch_written(batch.bytes.len());
-            log.settle_batch(load, stage, frames, start);
+            log.index_batch(load, stage, frames, start);
             Ok(())
         }))
     }
@@ -150,7 +150,7 @@ impl Log {
         let mut first = 0;
         while first < stage.frames.len() {
             let (start, last) = self.write_batch(store, stage, first, State::Used)?;
-            self.settle_batch(store, stage, first..last, start);
+            self.index_batch(store, stage, first..last, start);
             first = last;
         }
         Ok(())
@@ -200,10 +200,10 @@ impl Log {
     }
 
     /// Puts the operations of a batch that is durable at `start` into the index.
-    fn settle_batch(&mut self, load: &impl Load, stage: &Stage, frames: Range<usize>, start: u64) {
+    fn index_batch(&mut self, load: &impl Load, stage: &Stage, frames: Range<usize>, start: u64) {
         let from = stage.frames[frames.start].bytes.start;
         for op in &stage.ops[stage.frames[frames.start].ops.start..stage.frames[frames.end - 1].ops.end] {
-            self.settle(load, &stage.bytes, op, start + (op.at - from) as u64);
+            self.index_staged(load, &stage.bytes, op, start + (op.at - from) as u64);
         }
     }
 
@@ -335,19 +335,19 @@ impl Log {
     /// Puts an operation that is durable at `place` into the index.
     ///
     /// It is too late to fail: what cannot be read any more of an older operation is left out of the accounts.
-    fn settle(&mut self, load: &impl Load, bytes: &[u8], op: &StagedOp, place: u64) {
+    fn index_staged(&mut self, load: &impl Load, bytes: &[u8], op: &StagedOp, place: u64) {
         let Some(header) = OpHeader::decode(&bytes[op.at..]) else { return };
         if let Some(from) = op.from {
             self.space.note_length(header.cost());
-            return self.settle_move(op.hash, &header, from, place);
+            return self.index_move(op.hash, &header, from, place);
         }
         let (key, value) =
             bytes[op.at + header.key_at()..][..header.key_len + header.value_len].split_at(header.key_len);
-        self.settle_op(load, op.hash, &header, key, value, place);
+        self.index_op(load, op.hash, &header, key, value, place);
     }
 
     /// The same for an operation that is new, and not moved.
-    pub(crate) fn settle_op(
+    pub(crate) fn index_op(
         &mut self,
         load: &impl Load,
         hash: u64,
@@ -421,7 +421,7 @@ impl Log {
     }
 
     /// Lets the index follow an operation that was moved.
-    fn settle_move(&mut self, hash: u64, header: &OpHeader, from: u64, place: u64) {
+    fn index_move(&mut self, hash: u64, header: &OpHeader, from: u64, place: u64) {
         let cost = header.cost();
         let index = match header.kind {
             Kind::Put | Kind::PutLarge => &mut self.keys,

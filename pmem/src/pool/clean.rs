@@ -11,7 +11,7 @@ use crate::pool::dram::NoRoom;
 use crate::pool::log::Log;
 use crate::pool::record::{FrameHeader, Kind, Ops};
 use crate::pool::report::DamageKind;
-use crate::pool::segment::{Found, Header, State};
+use crate::pool::segment::{Header, HeaderPair, State};
 use crate::pool::stage::Stage;
 use crate::pool::stale::Counts;
 use crate::pool::walk::{Step, Walk};
@@ -139,7 +139,7 @@ impl Log {
     fn begin_cleaning(&mut self, load: &impl Load, choice: Choice) -> Result<Option<Cleaning>, Error> {
         while let Some(segment) = self.choose_segment(choice) {
             let uuid = self.superblock.uuid;
-            if let Found::Readable { header: header @ Header { state: State::Used, .. }, .. } =
+            if let HeaderPair::Readable { header: header @ Header { state: State::Used, .. }, .. } =
                 Header::read(load, &uuid, self.geometry(), segment, &self.bad)?
             {
                 let walk = Walk::new(&uuid, self.geometry(), &header, &self.bad);

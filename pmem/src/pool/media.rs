@@ -18,7 +18,7 @@ use crate::pool::index::Index;
 use crate::pool::log::{Log, Peek};
 use crate::pool::record::{Kind, Lost, OpHeader};
 use crate::pool::report::DamageKind;
-use crate::pool::segment::{Found, Header, State};
+use crate::pool::segment::{Header, HeaderPair, State};
 use crate::pool::stage::Stage;
 
 /// How much is moved with one fence, in bytes.
@@ -136,7 +136,7 @@ impl Log {
     /// the segment, which stays set aside.
     pub(crate) fn rescue(&mut self, store: &impl Store, segment: u32) -> Result<(), Error> {
         let uuid = self.superblock.uuid;
-        if let Found::Readable { header, .. } = Header::read(store, &uuid, self.geometry(), segment, &self.bad)?
+        if let HeaderPair::Readable { header, .. } = Header::read(store, &uuid, self.geometry(), segment, &self.bad)?
             && header.state == State::Used
         {
             // Valid frames, with their removals, as cleaning and repair do it.
@@ -212,7 +212,8 @@ impl Log {
     /// Whether bytes of a segment are bad and nothing is left in it that counts.
     pub(crate) fn is_empty_and_bad(&self, load: &impl Load, segment: u32) -> Result<bool, Error> {
         let header = Header::read(load, &self.superblock.uuid, self.geometry(), segment, &self.bad)?;
-        Ok(self.is_bad(segment) && matches!(header, Found::Readable { header: Header { state: State::Free, .. }, .. }))
+        Ok(self.is_bad(segment)
+            && matches!(header, HeaderPair::Readable { header: Header { state: State::Free, .. }, .. }))
     }
 
     #[expect(clippy::type_complexity, reason = "the three parts of an operation")]

@@ -104,7 +104,7 @@ impl Log {
             let len = header.key_len + if header.kind == Kind::PutLarge { header.value_len } else { 0 };
             if self.append(store, place + header.key_at() as u64, len, &mut key).is_ok() {
                 let (key, value) = key.split_at(header.key_len);
-                self.settle_op(store, hash, &header, key, value, place);
+                self.index_op(store, hash, &header, key, value, place);
             } else {
                 self.stale_uncertain = true;
             }
@@ -153,7 +153,7 @@ mod tests {
     use alloc::vec;
 
     use crate::medium::Medium;
-    use crate::pool::segment::{Found, Header, State};
+    use crate::pool::segment::{Header, HeaderPair, State};
     use crate::pool::{FormatOptions, Pool};
     use crate::sim::Memory;
 
@@ -171,7 +171,7 @@ mod tests {
         pool.turn(|turn| turn.put_range(b"key", 0, &vec![2; 40_000])).unwrap().0.unwrap();
         let (uuid, geometry) = (pool.log.superblock.uuid, *pool.log.geometry());
         let found = pool.medium.read(|load| Header::read(&load, &uuid, &geometry, left, &pool.log.bad));
-        let Found::Readable { header, .. } = found.unwrap().unwrap() else { panic!("it has headers") };
+        let HeaderPair::Readable { header, .. } = found.unwrap().unwrap() else { panic!("it has headers") };
         assert_eq!(header.state, State::Part);
         assert!(Pool::open(pool.medium).unwrap().stats().keys == 1);
     }

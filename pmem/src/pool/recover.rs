@@ -23,7 +23,7 @@ use crate::pool::log::{self, Log};
 use crate::pool::record::{BATCH_LIMIT, FrameHeader, Kind, Large, Lost, Ops, SEQUENCE_LIMIT};
 use crate::pool::report::{Checkpoint, DamageKind, Tail};
 use crate::pool::scan::{FoundOp, More, Part, Scanned, Scanner};
-use crate::pool::segment::{Found, GENERATION_LIMIT, HEADER, Header, Joined, Odd, State};
+use crate::pool::segment::{GENERATION_LIMIT, HEADER, Header, HeaderPair, Joined, Odd, State};
 use crate::pool::superblock::{self, Superblock};
 use crate::pool::walk::{Step, Walk};
 
@@ -374,22 +374,22 @@ impl Log {
         let mut parts = Vec::new();
         for index in 0..self.geometry().segments {
             let header = match Header::read(load, &uuid, self.geometry(), index, &self.bad)? {
-                Found::Readable { header, odd } if header.state == State::Used => {
+                HeaderPair::Readable { header, odd } if header.state == State::Used => {
                     used.push((header, odd.map(|odd| odd.place)));
                     header
                 }
-                Found::Readable { header, odd } if header.state == State::Part => {
+                HeaderPair::Readable { header, odd } if header.state == State::Part => {
                     parts.push((header, odd));
                     header
                 }
-                Found::Readable { header, odd } => {
+                HeaderPair::Readable { header, odd } => {
                     // What a freeing or an opening left of the other one must not become whole by later stores.
                     repairs.headers.extend(odd.map(|odd| (header, odd.place)));
                     header
                 }
-                found @ (Found::Damaged | Found::Misplaced { .. }) => {
+                found @ (HeaderPair::Damaged | HeaderPair::Misplaced { .. }) => {
                     let kind = match found {
-                        Found::Misplaced { .. } => DamageKind::MisplacedSegment,
+                        HeaderPair::Misplaced { .. } => DamageKind::MisplacedSegment,
                         _ => DamageKind::Segment,
                     };
                     let place = self.geometry().start_of(index);

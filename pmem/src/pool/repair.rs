@@ -12,7 +12,7 @@ use crate::pool::Pool;
 use crate::pool::cleaning::Cleaning;
 use crate::pool::log::{Log, Peek};
 use crate::pool::report::{Damage, DamageKind};
-use crate::pool::segment::{Found, Header, State};
+use crate::pool::segment::{Header, HeaderPair, State};
 use crate::pool::stage::Stage;
 use crate::pool::stale::Counts;
 use crate::pool::walk::{Step, Walk};
@@ -113,9 +113,9 @@ impl Log {
     fn evacuate(&mut self, store: &impl Store, segment: u32) -> Result<(), Error> {
         let uuid = self.superblock.uuid;
         match Header::read(store, &uuid, self.geometry(), segment, &self.bad)? {
-            Found::Readable { header, .. } if header.state == State::Used => self.move_out(store, &header)?,
-            Found::Readable { .. } => {}
-            Found::Damaged | Found::Misplaced { .. } => {
+            HeaderPair::Readable { header, .. } if header.state == State::Used => self.move_out(store, &header)?,
+            HeaderPair::Readable { .. } => {}
+            HeaderPair::Damaged | HeaderPair::Misplaced { .. } => {
                 let header = Header { generation: self.next_generation, ..Header::unused(segment) };
                 self.next_generation += 1;
                 for place in self.good_places(segment) {

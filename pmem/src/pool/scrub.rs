@@ -9,7 +9,7 @@ use crate::medium::{Load, Medium};
 use crate::pool::Pool;
 use crate::pool::log::Log;
 use crate::pool::record::{Kind, Ops};
-use crate::pool::segment::{Found, HEADER, Header, State};
+use crate::pool::segment::{HEADER, Header, HeaderPair, State};
 use crate::pool::walk::{Step, Walk};
 
 use core::ops::Range;
@@ -130,7 +130,7 @@ impl Log {
         }
         let uuid = &self.superblock.uuid;
         Ok(match Header::read(load, uuid, self.geometry(), scrubbing.segment, &self.bad)? {
-            Found::Readable { header, .. } if header.state == State::Used => {
+            HeaderPair::Readable { header, .. } if header.state == State::Used => {
                 Some(Walk::new(uuid, self.geometry(), &header, &self.bad))
             }
             _ => None,

@@ -53,7 +53,7 @@ pub(crate) struct Header {
 
 /// The two headers of a segment, as found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Found {
+pub(crate) enum HeaderPair {
     /// Free, or holds something, as the header says. `odd` is the other one, if that is not equal.
     Readable { header: Header, odd: Option<Odd> },
     /// Neither header is readable.
@@ -165,7 +165,7 @@ impl Header {
         geometry: &Geometry,
         index: u32,
         bad: &BadRanges,
-    ) -> Result<Found, Error> {
+    ) -> Result<HeaderPair, Error> {
         let places = Self::places(geometry, index);
         let mut headers = [None; 2];
         for (header, place) in headers.iter_mut().zip(places) {
@@ -180,16 +180,18 @@ impl Header {
         let headers = headers.map(|header| header.filter(|header| header.index == index));
         let [first, second] = headers;
         let (header, odd) = match (first, second) {
-            (None, None) => return Ok(misplaced.map_or(Found::Damaged, |index| Found::Misplaced { index })),
+            (None, None) => return Ok(misplaced.map_or(HeaderPair::Damaged, |index| HeaderPair::Misplaced { index })),
             (Some(header), None) => (header, 1),
             (None, Some(header)) => (header, 0),
-            (Some(first), Some(second)) if first == second => return Ok(Found::Readable { header: first, odd: None }),
+            (Some(first), Some(second)) if first == second => {
+                return Ok(HeaderPair::Readable { header: first, odd: None });
+            }
             (Some(first), Some(second)) if second.generation > first.generation => (second, 0),
             (Some(first), Some(second)) if first.generation > second.generation => (first, 1),
             // The first one is opened and freed first.
             (Some(first), Some(_)) => (first, 1),
         };
-        Ok(Found::Readable { header, odd: Some(Odd { place: places[odd], says: headers[odd] }) })
+        Ok(HeaderPair::Readable { header, odd: Some(Odd { place: places[odd], says: headers[odd] }) })
     }
 
     /// Writes both headers and starts writing them back.

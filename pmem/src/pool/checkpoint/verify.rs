@@ -8,7 +8,7 @@ use super::unverified::Progress;
 use crate::error::Error;
 use crate::medium::Load;
 use crate::pool::log::Log;
-use crate::pool::segment::{Found, Header, State};
+use crate::pool::segment::{Header, HeaderPair, State};
 use crate::pool::walk::Walk;
 
 impl Log {
@@ -88,7 +88,7 @@ impl Log {
         let uuid = &self.superblock.uuid;
         let known = self.space.segment(segment).generation;
         Ok(match Header::read(load, uuid, self.geometry(), segment, &self.bad)? {
-            Found::Readable { header, .. } if header.state == State::Used && header.generation == known => {
+            HeaderPair::Readable { header, .. } if header.state == State::Used && header.generation == known => {
                 Some(Walk::new(uuid, self.geometry(), &header, &self.bad))
             }
             _ => None,
