@@ -63,7 +63,7 @@ pub struct PerCpu {
     this: UnsafeCell<*const PerCpu>,
     /// The thread that runs here, which only the scheduler knows more of; null before there are threads.
     pub(crate) current: AtomicPtr<()>,
-    /// How far this CPU's copy of [`super::cpu_local`]'s variables is from their initial values.
+    /// How far this CPU's copy of [`super::cpu_local!`]'s variables is from their initial values.
     local_offset: AtomicUsize,
     /// The number of this CPU, from 0.
     pub id: u32,
