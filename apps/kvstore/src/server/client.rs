@@ -91,8 +91,8 @@ impl Client {
         self.parser.refuse_for_memory(&mut self.input)
     }
 
-    /// Executes its complete requests, as far as its `share` of the turn's budget goes. The replies stay sealed. Without
-    /// memory for a request it stays the next one.
+    /// Executes its complete requests, as far as its `share` of the turn's budget goes. The replies stay sealed.
+    /// Without memory for a request it stays the next one.
     pub fn execute<M: Medium + 'static>(
         &mut self,
         turn: &mut Turn<'_, M>,
