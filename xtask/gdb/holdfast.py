@@ -11,7 +11,7 @@ script. docs/debugging.md tells how to use it.
 import gdb
 import gdb.unwinder
 
-# libos::task::thread: State and NO_CPU.
+# libos::task::thread: ThreadState and NO_CPU.
 STATES = {0: "ready", 1: "waiting", 2: "finished"}
 NO_CPU = 0xFFFFFFFF
 # IA32_PKRS: two bits for each key (Intel SDM volume 3A, section 4.6.2).

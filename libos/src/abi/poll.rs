@@ -49,11 +49,11 @@ fn poll(entries: &mut [pollfd], timeout: i32) -> usize {
         }
         let sleeper = pollers::announce();
         // Whatever comes in from here on interrupts, and the interrupt wakes this thread.
-        let due = net::settle();
+        let due = net::pump_until_idle();
         let until = deadline.unwrap_or(u64::MAX).min(due);
         let _ = sleeper.sleep(seen, (until != u64::MAX).then_some(until));
         drop(sleeper);
-        net::settle();
+        net::pump_until_idle();
     }
 }
 

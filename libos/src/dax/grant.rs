@@ -114,7 +114,7 @@ impl Drop for Window<'_> {
     fn drop(&mut self) {
         if let Some(before) = self.before {
             key_rights::update(|_| before);
-            record::settle(before);
+            record::leave_lent_sections(before);
         }
         record::end_grant(self.device, self.access, self.number);
     }

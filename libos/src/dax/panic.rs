@@ -16,7 +16,7 @@ use crate::keys::Rights;
 /// line. Where panics unwind, the end of each scope gives back what was open around it.
 pub fn end_grants() {
     key_rights::update(|_| Rights::CLOSED);
-    record::settle(Rights::CLOSED);
+    record::leave_lent_sections(Rights::CLOSED);
 }
 
 /// Lets grants end before `std`'s own hook runs.

@@ -74,11 +74,11 @@ impl Record {
                 device.leave_section();
             }
         }
-        self.settle(Rights::CLOSED);
+        self.leave_lent_sections(Rights::CLOSED);
     }
 
     /// Leaves the sections of lent rights that `rights` no longer have.
-    pub(crate) fn settle(&self, rights: Rights) {
+    pub(crate) fn leave_lent_sections(&self, rights: Rights) {
         if self.lent.load(Ordering::Relaxed) != 0 {
             for key in (1..16).filter(|&key| rights.access(key) == Access::Closed) {
                 if self.lent.fetch_and(!(1 << key), Ordering::Relaxed) & 1 << key != 0 {
@@ -151,17 +151,17 @@ pub(super) fn lend(before: Rights, wanted: Rights, in_thread: bool) -> Rights {
         }
     }
     if let Some(thread) = thread {
-        thread.record.settle(rights);
+        thread.record.leave_lent_sections(rights);
     }
     rights
 }
 
-/// The running thread's rights have been restored to these.
-pub(super) fn settle(rights: Rights) {
+/// The running thread's rights have been restored to these: leaves the sections of lent rights that it has no more.
+pub(super) fn leave_lent_sections(rights: Rights) {
     if let Some(thread) = task::current_ref()
         && !crate::arch::trap::in_trap()
     {
-        thread.record.settle(rights);
+        thread.record.leave_lent_sections(rights);
     }
 }
 

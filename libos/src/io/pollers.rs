@@ -2,7 +2,7 @@
 
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
-use crate::task::{Held, TimedOut, WaitQueue};
+use crate::task::{NoKill, TimedOut, WaitQueue};
 
 /// Counts what was published to pollers.
 static EVENTS: AtomicU64 = AtomicU64::new(0);
@@ -36,13 +36,13 @@ pub fn offer_device() -> bool {
 
 /// Announces that the caller is going to sleep: from now on interrupts wake it.
 pub fn announce() -> Sleeper {
-    let held = Held::new();
+    let no_kill = NoKill::new();
     SLEEPING.fetch_add(1, Ordering::SeqCst);
-    Sleeper(held)
+    Sleeper(no_kill)
 }
 
 /// A poller that is going to sleep.
-pub struct Sleeper(#[allow(dead_code, reason = "it counts as long as it exists")] Held);
+pub struct Sleeper(#[allow(dead_code, reason = "it counts as long as it exists")] NoKill);
 
 impl Sleeper {
     /// Sleeps until something was published since `seen`, a device wants attention (its handler is then the caller's

@@ -8,7 +8,7 @@ use spin::Once;
 
 use super::attributes::{Attributes, Permissions};
 use super::layout::{PAGE, Section, image, pmem_base, pmem_physical_end, sections};
-use super::page_table::{self, AddressSpace, Leaf, MapError, Piece, Stale, Table, TableMemory};
+use super::page_table::{self, AddressSpace, Leaf, MapError, PageTable, Piece, Stale, TableMemory};
 use super::ram::{allocate_frames, ram_ranges, release_frames};
 use crate::arch::{self, interrupts};
 use crate::paging::Mode;
@@ -45,12 +45,12 @@ impl TableMemory for FrameTables {
         self.spare = physical;
     }
 
-    fn table(&self, physical: u64) -> &Table {
+    fn table(&self, physical: u64) -> &PageTable {
         // SAFETY: `physical` came from `allocate`, so it is an aligned, initialised frame that holds a table and
         // nothing else. It is not released below a reader: those who change tables hold `SPACE`'s lock, and
         // `translate`, which does not, disables interrupts, without which no flush that precedes a release
         // ends.
-        unsafe { &*(physical as *const Table) }
+        unsafe { &*(physical as *const PageTable) }
     }
 }
 
@@ -97,7 +97,7 @@ pub(crate) fn mode() -> Mode {
 }
 
 /// After changes: makes every CPU forget what is no longer right and waits until each has.
-fn settle(stale: Stale) {
+fn flush(stale: Stale) {
     let range = stale.range();
     if !range.is_empty() {
         let dead = with_space(AddressSpace::take_dead);
@@ -145,13 +145,13 @@ pub(crate) fn unmap_pmem(window: Range<u64>) -> Result<(), MapError> {
 /// Unmaps whatever is mapped in `range`, pages of any size; when this returns no CPU reaches it any more. The memory
 /// behind it stays whose it was. Called with interrupts enabled, without an [`IrqLock`].
 pub(super) fn unmap(range: Range<u64>) -> Result<(), MapError> {
-    with_space(|space| space.unmap(range, &mut |_| {})).map(settle)
+    with_space(|space| space.unmap(range, &mut |_| {})).map(flush)
 }
 
 /// Gives the whole of `range`, which is mapped, these permissions; when this returns every CPU obeys them. Called with
 /// interrupts enabled, without an [`IrqLock`].
 pub(crate) fn protect(range: Range<u64>, permissions: Permissions) -> Result<(), MapError> {
-    with_space(|space| space.protect(range, permissions)).map(settle)
+    with_space(|space| space.protect(range, permissions)).map(flush)
 }
 
 /// Maps new frames of RAM at `range`; on an error nothing stays mapped.
@@ -187,7 +187,7 @@ pub(super) fn unmap_frames(ranges: impl IntoIterator<Item = Range<u64>>) {
             Err(error) => unreachable!("all of its pages are 4 KiB, so that none is split: {error}"),
         }
     }
-    settle(stale);
+    flush(stale);
     while list != 0 {
         let frame = list;
         // SAFETY: as above; written above, and nobody has the frame until it is released.

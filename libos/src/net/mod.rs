@@ -57,7 +57,7 @@ pub use resolve::resolve;
 #[cfg(target_os = "hermit")]
 pub(crate) use service::{accounts, has_card, interrupts};
 #[cfg(target_os = "hermit")]
-pub use service::{connection_limit, drain, init, poll_returns, pump, settle};
+pub use service::{connection_limit, drain, init, poll_returns, pump, pump_until_idle};
 #[cfg(target_os = "hermit")]
 pub use socket::{Domain, Interface, Kind, Socket};
 pub use stack::Shutdown;

@@ -226,7 +226,7 @@ fn listen_to_card() -> bool {
 
 /// Pumps until nothing more is received, and wants interrupts from then on. Returns when the stack has to be looked at
 /// though nothing happens, in nanoseconds since boot.
-pub fn settle() -> u64 {
+pub fn pump_until_idle() -> u64 {
     for _ in 0..16 {
         pump();
         if listen_to_card() {
@@ -253,7 +253,7 @@ fn run() {
             let next = with(|stack, _| stack.next_deadline()).map_or(u64::MAX, nanoseconds);
             next.min(now + NAP)
         } else {
-            let next = settle();
+            let next = pump_until_idle();
             if IS_POLLED.load(Ordering::Relaxed) { next.min(now + NAP) } else { next }
         };
         WAKES_AT.store(next, Ordering::SeqCst);

@@ -1,7 +1,7 @@
 //! The order of all locks: one list, outermost first.
 //!
 //! Whoever holds a lock may take only locks that come later in this list, and so none of the same class. Two CPUs can
-//! then never wait for each other. A build with debug assertions checks it at each acquisition (see [`super::held`]).
+//! then never wait for each other. A build with debug assertions checks each acquisition (see [`super::lockdep`]).
 
 /// A lock's class, as a type.
 pub trait Classified {

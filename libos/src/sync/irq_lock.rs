@@ -8,7 +8,7 @@ use core::sync::atomic::{AtomicBool, Ordering};
 use lock_api::{GuardNoSend, RawMutex};
 
 use super::class::{self, Classified};
-use super::held;
+use super::lockdep;
 
 /// Interrupts are disabled from `lock` to `unlock`; their former state is kept in the lock itself, which only its
 /// holder reads and writes.
@@ -34,13 +34,13 @@ unsafe impl<C: Classified> RawMutex for RawIrqLock<C> {
     #[track_caller]
     fn lock(&self) {
         let enabled = interrupts::disable();
-        held::before_spin(C::CLASS, Location::caller());
+        lockdep::before_spin(C::CLASS, Location::caller());
         while self.held.compare_exchange_weak(false, true, Ordering::Acquire, Ordering::Relaxed).is_err() {
             while self.held.load(Ordering::Relaxed) {
                 core::hint::spin_loop();
             }
         }
-        held::after_spin(C::CLASS, Location::caller());
+        lockdep::after_spin(C::CLASS, Location::caller());
         // SAFETY: `held` was just acquired, so nobody else reads or writes the cell.
         unsafe { *self.interrupts_were_enabled.get() = enabled };
     }
@@ -49,7 +49,7 @@ unsafe impl<C: Classified> RawMutex for RawIrqLock<C> {
     fn try_lock(&self) -> bool {
         let enabled = interrupts::disable();
         if self.held.compare_exchange(false, true, Ordering::Acquire, Ordering::Relaxed).is_ok() {
-            held::after_spin(C::CLASS, Location::caller());
+            lockdep::after_spin(C::CLASS, Location::caller());
             // SAFETY: as in `lock`.
             unsafe { *self.interrupts_were_enabled.get() = enabled };
             return true;
@@ -61,7 +61,7 @@ unsafe impl<C: Classified> RawMutex for RawIrqLock<C> {
     unsafe fn unlock(&self) {
         // SAFETY: the caller holds the lock, so the cell is ours until `held` is released.
         let enabled = unsafe { *self.interrupts_were_enabled.get() };
-        held::release_spin(C::CLASS);
+        lockdep::release_spin(C::CLASS);
         self.held.store(false, Ordering::Release);
         interrupts::restore(enabled);
     }

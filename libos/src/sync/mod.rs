@@ -6,13 +6,13 @@
 //! here knows what a lock protects.
 
 pub mod class;
-mod held;
 mod irq_lock;
+mod lockdep;
 
-#[cfg(target_os = "hermit")]
-pub(crate) use held::Held;
-pub use held::might_sleep;
-#[cfg(target_os = "hermit")]
-pub(crate) use held::sleeping;
 pub use irq_lock::{IrqLock, IrqLockGuard, RawIrqLock};
+#[cfg(target_os = "hermit")]
+pub(crate) use lockdep::Held;
+pub use lockdep::might_sleep;
+#[cfg(target_os = "hermit")]
+pub(crate) use lockdep::sleeping;
 pub use spin::Once;

@@ -6,7 +6,7 @@ use intrusive_collections::LinkedList;
 
 use super::scheduler;
 use super::stuck::{For, Forever};
-use super::thread::{State, WaitAdapter, current};
+use super::thread::{ThreadState, WaitAdapter, current};
 use crate::sync::{IrqLock, class, might_sleep};
 use crate::trace::layout::why;
 
@@ -45,7 +45,7 @@ pub fn futex_wait(word: &AtomicU32, expected: u32, deadline: Option<u64>) -> Res
             return Err(FutexError::ValueDiffers);
         }
         thread.futex.store(address, Ordering::Relaxed);
-        thread.set(State::Waiting);
+        thread.set(ThreadState::Waiting);
         waiters.push_back(thread.clone());
     }
     let _forever = Forever::begin(&thread, For::Futex, deadline);

@@ -6,7 +6,7 @@ use core::sync::atomic::{AtomicBool, Ordering};
 
 use lock_api::{GuardNoSend, RawMutex};
 
-use super::thread::count_held;
+use super::thread::change_no_kill;
 use super::wait::WaitQueue;
 use crate::sync::class::Classified;
 use crate::sync::sleeping;
@@ -34,7 +34,7 @@ unsafe impl<C: Classified> RawMutex for RawSleepMutex<C> {
     fn try_lock(&self) -> bool {
         let locked = self.held.compare_exchange(false, true, Ordering::Acquire, Ordering::Relaxed).is_ok();
         if locked {
-            count_held(1);
+            change_no_kill(1);
             sleeping::after(C::CLASS, Location::caller());
         }
         locked
@@ -44,7 +44,7 @@ unsafe impl<C: Classified> RawMutex for RawSleepMutex<C> {
         sleeping::release(C::CLASS);
         self.held.store(false, Ordering::Release);
         self.waiters.wake_one();
-        count_held(-1);
+        change_no_kill(-1);
     }
 }
 

@@ -28,7 +28,7 @@ use intrusive_collections::LinkedList;
 use super::queue::{Class, ReadyQueue};
 use super::statistics::Work;
 use super::stuck;
-use super::thread::{Role, RunAdapter, State, Thread, ThreadId, current, current_ref, find};
+use super::thread::{Role, RunAdapter, Thread, ThreadId, ThreadState, current, current_ref, find};
 use super::timer;
 use crate::arch::percpu::{MAX_CPUS, PerCpu};
 use crate::arch::{cpu, cpu_local, interrupts, key_rights, percpu, shootdown, switch, timer as cpu_timer};
@@ -230,7 +230,7 @@ pub(super) fn ready(thread: &Arc<Thread>) {
         queue.idle & 1 << this.id != 0
     } else {
         // A thread that ends wakes whoever waits for that, and leaves the CPU.
-        current_ref().is_some_and(|running| running.is(State::Finished))
+        current_ref().is_some_and(|running| running.is(ThreadState::Finished))
     };
     if chooses_soon || (thread.home().is_none() && queue.call_for_shared(thread.cpu.load(Ordering::Relaxed))) {
         this.reschedule.fetch_or(chooses_soon && in_trap, Ordering::Relaxed);
@@ -340,7 +340,7 @@ pub fn sleep_until(deadline: u64) {
     might_sleep();
     let thread = current();
     while time::now_ns() < deadline {
-        thread.set(State::Waiting);
+        thread.set(ThreadState::Waiting);
         thread.timer.arm(deadline);
         block(why::SLEEP);
     }
@@ -438,7 +438,7 @@ fn choose(queue: &mut RunQueue, cpu: &PerCpu, previous: *const Thread, reason: R
             }
         }
         Reason::Block(_) => {
-            if !running.is(State::Waiting) {
+            if !running.is(ThreadState::Waiting) {
                 return None;
             }
         }

@@ -21,7 +21,7 @@ use crate::arch::{key_rights, percpu, switch};
 use crate::dax::Record;
 use crate::keys::{Access, Key, Rights};
 use crate::mm::{CALL_ROOM, Stack, StackError, has_room};
-use crate::sync::{Held as HeldLocks, IrqLock, class};
+use crate::sync::{Held, IrqLock, class};
 use crate::units::Bytes;
 
 /// A thread's identifier, never reused.
@@ -30,7 +30,7 @@ pub type ThreadId = NonZeroU32;
 /// Whether a thread wants to run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
-pub(super) enum State {
+pub(super) enum ThreadState {
     /// It runs or is in the run queue.
     Ready,
     /// It is about to wait, or waits, for somebody to wake it.
@@ -86,7 +86,7 @@ pub struct Thread {
     pub(super) timer: Timer,
     exited: WaitQueue,
     /// The sleeping locks that it holds; [`crate::sync`]'s.
-    pub(crate) sleeping_locks: HeldLocks,
+    pub(crate) sleeping_locks: Held,
     /// An instruction of this thread that is let through; `arch`'s.
     pub(crate) step: Step,
     /// For checks: the rights that it gave up the CPU with, and those of what an interrupt took the CPU from. Closed
@@ -95,8 +95,8 @@ pub struct Thread {
     rights_interrupted: AtomicU32,
     /// What it holds and has held of persistent memory; `dax`'s.
     pub(crate) record: Record,
-    /// How many things this thread holds that others wait for and that only it can give back: see [`Held`].
-    held: AtomicU32,
+    /// How many things this thread holds that others wait for and that only it can give back: see [`NoKill`].
+    no_kill_depth: AtomicU32,
     /// What it waits for without a deadline.
     pub(super) waiting: Waiting,
     /// The last error that a call of this thread returned, positive.
@@ -153,7 +153,7 @@ impl Thread {
             stack,
             tls,
             saved: UnsafeCell::new(Saved { stack_pointer: 0, rights: Rights::CLOSED }),
-            state: AtomicU8::new(State::Ready as u8),
+            state: AtomicU8::new(ThreadState::Ready as u8),
             running: AtomicBool::new(false),
             cpu: AtomicU32::new(NO_CPU),
             home: AtomicU32::new(NO_CPU),
@@ -162,12 +162,12 @@ impl Thread {
             futex: AtomicUsize::new(0),
             timer: Timer::new(wake_by_timer, this.as_ptr().addr()),
             exited: WaitQueue::new(),
-            sleeping_locks: HeldLocks::new(),
+            sleeping_locks: Held::new(),
             step: Step::new(),
             rights_left: AtomicU32::new(Rights::CLOSED.bits()),
             rights_interrupted: AtomicU32::new(Rights::CLOSED.bits()),
             record: Record::new(),
-            held: AtomicU32::new(0),
+            no_kill_depth: AtomicU32::new(0),
             waiting: Waiting::new(),
             errno: AtomicI32::new(0),
         }))
@@ -214,17 +214,17 @@ impl Thread {
         Some(Overflow { size: Bytes(stack.size()), below: Bytes(stack.bottom() - address), role: self.role })
     }
 
-    pub(super) fn is(&self, state: State) -> bool {
+    pub(super) fn is(&self, state: ThreadState) -> bool {
         self.state.load(Ordering::Acquire) == state as u8
     }
 
-    pub(super) fn set(&self, state: State) -> bool {
-        self.state.swap(state as u8, Ordering::AcqRel) == State::Waiting as u8
+    pub(super) fn set(&self, state: ThreadState) -> bool {
+        self.state.swap(state as u8, Ordering::AcqRel) == ThreadState::Waiting as u8
     }
 
     /// Makes a waiting thread ready; does nothing to one that is.
     pub(super) fn wake(self: &Arc<Self>) {
-        if self.set(State::Ready) {
+        if self.set(ThreadState::Ready) {
             scheduler::ready(self);
         }
     }
@@ -396,13 +396,13 @@ pub(super) fn exit() -> ! {
     let thread = current();
     // What a fault handler may have opened for it.
     key_rights::update(|_| Rights::CLOSED);
-    thread.record.settle(Rights::CLOSED);
+    thread.record.leave_lent_sections(Rights::CLOSED);
     thread.timer.cancel();
     THREADS.lock().remove(&thread.id);
     if thread.is_programs() {
         stuck::count_thread(false);
     }
-    thread.set(State::Finished);
+    thread.set(ThreadState::Finished);
     thread.exited.wake_all();
     scheduler::leave(thread)
 }
@@ -410,26 +410,26 @@ pub(super) fn exit() -> ! {
 /// As long as this exists, the thread that made it has something that others wait for and that only it can give back,
 /// such as a sleeping lock of the library's. It cannot be ended from outside meanwhile.
 #[derive(Debug)]
-pub(crate) struct Held(PhantomData<*const ()>);
+pub(crate) struct NoKill(PhantomData<*const ()>);
 
-impl Held {
+impl NoKill {
     /// Counts one more for the running thread.
     pub(crate) fn new() -> Self {
-        count_held(1);
+        change_no_kill(1);
         Self(PhantomData)
     }
 }
 
-impl Drop for Held {
+impl Drop for NoKill {
     fn drop(&mut self) {
-        count_held(-1);
+        change_no_kill(-1);
     }
 }
 
-/// Adds to what the running thread holds: for locks, which have no place for a [`Held`].
-pub(crate) fn count_held(change: i32) {
+/// Adds to the depth of the running thread: for locks, which have no place for a [`NoKill`].
+pub(crate) fn change_no_kill(change: i32) {
     if let Some(thread) = current_ref() {
-        thread.held.fetch_add(change.cast_unsigned(), Ordering::Relaxed);
+        thread.no_kill_depth.fetch_add(change.cast_unsigned(), Ordering::Relaxed);
     }
 }
 
@@ -462,7 +462,10 @@ pub(crate) fn may_end(stack_pointer: u64) -> Result<(), CannotEnd> {
     if thread.role == Role::Library {
         return Err(CannotEnd::Essential);
     }
-    if thread.held.load(Ordering::Relaxed) != 0 || !thread.is(State::Ready) || thread.wait_link.is_linked() {
+    if thread.no_kill_depth.load(Ordering::Relaxed) != 0
+        || !thread.is(ThreadState::Ready)
+        || thread.wait_link.is_linked()
+    {
         return Err(CannotEnd::HoldsLock);
     }
     let room = thread.stack.as_ref().and_then(|stack| stack.room_below(stack_pointer));
@@ -497,6 +500,6 @@ pub(crate) extern "C" fn end_astray() -> ! {
 /// Waits until the thread has ended; returns at once if there is no such thread any more.
 pub fn join(id: ThreadId) {
     if let Some(thread) = find(id) {
-        thread.exited.wait(|| thread.is(State::Finished).then_some(()));
+        thread.exited.wait(|| thread.is(ThreadState::Finished).then_some(()));
     }
 }

@@ -7,7 +7,7 @@ use intrusive_collections::LinkedList;
 
 use super::scheduler;
 use super::stuck::{For, Forever};
-use super::thread::{State, Thread, WaitAdapter, current};
+use super::thread::{Thread, ThreadState, WaitAdapter, current};
 use crate::sync::{IrqLock, class, might_sleep};
 use crate::time;
 use crate::trace::layout::why;
@@ -77,7 +77,7 @@ impl WaitQueue {
                 if self.wakes.load(Ordering::Acquire) != seen {
                     continue;
                 }
-                thread.set(State::Waiting);
+                thread.set(ThreadState::Waiting);
                 waiters.push_back(thread.clone());
             }
             let forever = Forever::begin(&thread, self.what, deadline);

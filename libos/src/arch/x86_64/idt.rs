@@ -49,14 +49,14 @@ impl Gate {
 
 /// A page of its own, so that it can be write-protected.
 #[repr(align(4096))]
-struct Table(UnsafeCell<[Gate; 256]>);
+struct Gates(UnsafeCell<[Gate; 256]>);
 
-const _: () = assert!(size_of::<Table>() == PAGE as usize, "nothing else is in the table's page");
+const _: () = assert!(size_of::<Gates>() == PAGE as usize, "nothing else is in the table's page");
 
 // SAFETY: written only by `init`, before the table is loaded.
-unsafe impl Sync for Table {}
+unsafe impl Sync for Gates {}
 
-static TABLE: Table = Table(UnsafeCell::new([Gate::EMPTY; 256]));
+static TABLE: Gates = Gates(UnsafeCell::new([Gate::EMPTY; 256]));
 
 /// Fills the table, which is the same for all CPUs.
 ///
@@ -91,7 +91,7 @@ pub(super) fn write_protect() -> Result<(), MapError> {
 /// The table is filled, and this CPU's GDT is loaded; interrupts are disabled.
 pub(super) unsafe fn load() {
     let pointer =
-        DescriptorTablePointer { limit: (size_of::<Table>() - 1) as u16, base: VirtAddr::from_ptr(TABLE.0.get()) };
+        DescriptorTablePointer { limit: (size_of::<Gates>() - 1) as u16, base: VirtAddr::from_ptr(TABLE.0.get()) };
     // SAFETY: the table is static and each gate leads to a stub for its vector.
     unsafe { lidt(&pointer) };
 }

@@ -113,9 +113,9 @@ impl Entry {
 /// A page table. The CPUs read it at any time and set marks in it, so each entry is read and written whole.
 #[derive(Debug)]
 #[repr(C, align(4096))]
-pub struct Table([AtomicU64; 512]);
+pub struct PageTable([AtomicU64; 512]);
 
-impl Table {
+impl PageTable {
     /// A table that maps nothing.
     pub const fn new() -> Self {
         Self([const { AtomicU64::new(0) }; 512])
@@ -135,7 +135,7 @@ impl Table {
     }
 }
 
-impl Default for Table {
+impl Default for PageTable {
     fn default() -> Self {
         Self::new()
     }

@@ -12,7 +12,7 @@ mod tests;
 mod unmap;
 mod walk;
 
-pub use entry::Table;
+pub use entry::PageTable;
 pub use unmap::DeadTables;
 pub use walk::translate;
 
@@ -29,7 +29,7 @@ pub trait TableMemory {
     /// Takes back a table that came from [`Self::allocate`] and that nothing reaches any more.
     fn release(&mut self, physical: u64);
     /// The table at this physical address, which came from [`Self::allocate`].
-    fn table(&self, physical: u64) -> &Table;
+    fn table(&self, physical: u64) -> &PageTable;
 }
 
 /// A present leaf entry.

@@ -21,7 +21,7 @@ const C_BIT: u32 = 47;
 
 #[derive(Debug, Default)]
 struct Tables {
-    tables: BTreeMap<u64, Box<Table>>,
+    tables: BTreeMap<u64, Box<PageTable>>,
     /// How many there were ever: no address is given twice, so a use after release is found.
     given: u64,
     limit: Option<usize>,
@@ -42,7 +42,7 @@ impl TableMemory for Tables {
         assert!(self.tables.remove(&physical).is_some(), "released twice");
     }
 
-    fn table(&self, physical: u64) -> &Table {
+    fn table(&self, physical: u64) -> &PageTable {
         self.tables.get(&physical).expect("a table that was allocated")
     }
 }

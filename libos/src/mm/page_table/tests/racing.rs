@@ -10,7 +10,7 @@ use crate::mm::attributes::Permissions;
 
 /// Tables in a row, for several threads.
 struct Arena {
-    tables: [Table; 8],
+    tables: [PageTable; 8],
     given: AtomicUsize,
 }
 
@@ -22,7 +22,7 @@ impl TableMemory for &Arena {
 
     fn release(&mut self, _: u64) {}
 
-    fn table(&self, physical: u64) -> &Table {
+    fn table(&self, physical: u64) -> &PageTable {
         &self.tables[(physical / PAGE - 1) as usize]
     }
 }
@@ -31,7 +31,7 @@ impl TableMemory for &Arena {
 fn a_split_is_never_seen_half_done() {
     let attributes = Attributes::pmem(Protection::Pks, KeyAllocator::new().allocate().ok(), false);
     for round in 0..200 {
-        let arena = Arena { tables: [const { Table::new() }; 8], given: AtomicUsize::new(0) };
+        let arena = Arena { tables: [const { PageTable::new() }; 8], given: AtomicUsize::new(0) };
         let mode = mode(Levels::Four, true);
         let mut space = AddressSpace::new(&arena, mode).unwrap();
         space.map(GIB..2 * GIB, 5 * GIB, attributes).unwrap();
