@@ -79,7 +79,7 @@ impl Accounts {
     /// What the machine holds now.
     pub fn now() -> Self {
         // Ended threads hold their stacks until somebody has time for them.
-        task::bury_the_dead();
+        task::reap_exited();
         let (sockets, card, _) = net::accounts();
         let heap = mm::heap_account();
         Self {

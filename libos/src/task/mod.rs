@@ -32,7 +32,7 @@ mod wait;
 mod guest {
     pub use super::futex::{FutexError, futex_wait, futex_wake};
     pub use super::mutex::{Mutex, MutexGuard};
-    pub(crate) use super::scheduler::{become_idle, bury_the_dead, preempt, timer_interrupt};
+    pub(crate) use super::scheduler::{become_idle, preempt, reap_exited, timer_interrupt};
     pub use super::scheduler::{cpu_of, pin, sleep_until, yield_now};
     pub use super::statistics::{Statistics, statistics, statistics_by_cpu};
     pub(crate) use super::thread::{

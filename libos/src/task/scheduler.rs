@@ -76,7 +76,7 @@ struct RunQueue {
     /// The CPUs whose next thread is a shared one even though a pinned one waits; a bit each.
     shared_next: u64,
     /// Threads that have ended and whose stacks nobody uses any more.
-    dead: LinkedList<RunAdapter>,
+    exited: LinkedList<RunAdapter>,
     /// The CPUs that have found nothing to run and wait for an interrupt; a bit each.
     idle: u64,
     /// The CPUs that were called and have not looked at the queue since; a bit each.
@@ -87,7 +87,7 @@ static QUEUE: IrqLock<RunQueue, class::RunQueue> = IrqLock::new(RunQueue {
     shared: ReadyQueue::new(RunAdapter::NEW, RunAdapter::NEW),
     pinned: [const { LinkedList::new(RunAdapter::NEW) }; MAX_CPUS],
     shared_next: 0,
-    dead: LinkedList::new(RunAdapter::NEW),
+    exited: LinkedList::new(RunAdapter::NEW),
     idle: 0,
     called: 0,
 });
@@ -100,7 +100,7 @@ impl RunQueue {
 
     /// Puts a thread where it waits for its CPU, or for any. Calls its CPU if that is not this one; whether the thread
     /// is left for this CPU or any other to take.
-    fn put(&mut self, thread: Arc<Thread>, class: Class, this: &PerCpu) -> bool {
+    fn enqueue(&mut self, thread: Arc<Thread>, class: Class, this: &PerCpu) -> bool {
         match thread.home() {
             None => self.shared.push(class, thread, time::now_ns()),
             Some(home) => {
@@ -115,7 +115,7 @@ impl RunQueue {
     }
 
     /// Takes the thread that this CPU shall run next.
-    fn take(&mut self, cpu: &PerCpu) -> Option<Arc<Thread>> {
+    fn dequeue(&mut self, cpu: &PerCpu) -> Option<Arc<Thread>> {
         let bit = 1 << cpu.id;
         loop {
             let own = &mut self.pinned[cpu.id as usize];
@@ -128,7 +128,7 @@ impl RunQueue {
             };
             match thread.home() {
                 // It was pinned elsewhere while it waited here.
-                Some(home) if home != cpu.id => drop(self.put(thread, Class::Woken, cpu)),
+                Some(home) if home != cpu.id => drop(self.enqueue(thread, Class::Woken, cpu)),
                 _ => return Some(thread),
             }
         }
@@ -168,7 +168,7 @@ impl RunQueue {
 
 /// Why the running thread gives up the CPU. What is in brackets is for traces alone: see [`why`].
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Reason {
+enum SwitchReason {
     /// It stays ready.
     Yield(u8),
     /// It waits, unless it was woken already.
@@ -187,13 +187,13 @@ pub(crate) fn become_idle() -> ! {
     percpu::set_online();
     interrupts::restore(true);
     loop {
-        bury_the_dead();
+        reap_exited();
         interrupts::disable();
         let mut queue = QUEUE.lock();
         queue.arrive(cpu);
         if queue.has_work(cpu) {
             drop(queue);
-            give_up(Reason::Yield(why::YIELDED));
+            schedule(SwitchReason::Yield(why::YIELDED));
             interrupts::restore(true);
         } else {
             // Whoever makes a thread ready takes the lock and sees this. Interrupts are disabled until the CPU waits
@@ -213,7 +213,7 @@ pub(crate) fn become_idle() -> ! {
 }
 
 /// Puts a thread that was woken, or is new, into the run queue, and finds a CPU for it.
-pub(super) fn ready(thread: &Arc<Thread>) {
+pub(super) fn make_runnable(thread: &Arc<Thread>) {
     let mut queue = QUEUE.lock();
     // One that still runs has not blocked yet and will not, since its state says that it is ready.
     if thread.run_link.is_linked() || thread.running.load(Ordering::Relaxed) {
@@ -222,7 +222,7 @@ pub(super) fn ready(thread: &Arc<Thread>) {
     trace::record(kind::WAKE, 0, thread.id().get().into());
     // The lock keeps interrupts disabled, so this CPU stays this CPU.
     let this = percpu::this();
-    if !queue.put(thread.clone(), Class::Woken, this) {
+    if !queue.enqueue(thread.clone(), Class::Woken, this) {
         return;
     }
     let in_trap = this.trap_depth.load(Ordering::Relaxed) != 0;
@@ -316,7 +316,7 @@ pub(crate) fn preempt(rights: Rights) {
     if let Some(thread) = current_ref() {
         percpu::this().reschedule.store(false, Ordering::Relaxed);
         thread.note_interrupted(rights);
-        give_up(Reason::Yield(why::PREEMPTED));
+        schedule(SwitchReason::Yield(why::PREEMPTED));
         thread.note_interrupted(Rights::CLOSED);
     }
 }
@@ -325,13 +325,13 @@ pub(crate) fn preempt(rights: Rights) {
 #[track_caller]
 pub fn yield_now() {
     might_sleep();
-    give_up(Reason::Yield(why::YIELDED));
+    schedule(SwitchReason::Yield(why::YIELDED));
 }
 
 /// Waits until somebody wakes this thread, whose state says that it waits; returns at once if that has happened. `why`
 /// is for traces.
 pub(super) fn block(why: u8) {
-    give_up(Reason::Block(why));
+    schedule(SwitchReason::Block(why));
 }
 
 /// Sleeps until `deadline`, in nanoseconds since boot.
@@ -348,32 +348,32 @@ pub fn sleep_until(deadline: u64) {
 }
 
 /// Leaves a thread that has ended for good.
-pub(super) fn leave(thread: Arc<Thread>) -> ! {
+pub(super) fn exit_current(thread: Arc<Thread>) -> ! {
     interrupts::disable();
-    // `choose` takes this count over.
+    // `pick_next` takes this count over.
     let _ = Arc::into_raw(thread);
-    give_up(Reason::Exit);
+    schedule(SwitchReason::Exit);
     unreachable!("a thread that has ended does not run again")
 }
 
 /// Frees the stacks of threads that have ended.
-pub(crate) fn bury_the_dead() {
+pub(crate) fn reap_exited() {
     loop {
-        let dead = QUEUE.lock().dead.pop_front();
-        if dead.is_none() {
+        let exited = QUEUE.lock().exited.pop_front();
+        if exited.is_none() {
             return;
         }
     }
 }
 
 /// Gives the CPU to the next ready thread.
-fn give_up(reason: Reason) {
+fn schedule(reason: SwitchReason) {
     let enabled = interrupts::disable();
     let cpu = percpu::this();
     let local = LOCAL.on(cpu);
     let previous = cpu.current.load(Ordering::Relaxed).cast::<Thread>().cast_const();
     let mut queue = QUEUE.lock();
-    let next = choose(&mut queue, cpu, previous, reason).filter(|&next| next != previous);
+    let next = pick_next(&mut queue, cpu, previous, reason).filter(|&next| next != previous);
     match next {
         None => {
             drop(queue);
@@ -383,7 +383,7 @@ fn give_up(reason: Reason) {
             // Released by `after_switch`, on the other side.
             mem::forget(queue);
             // SAFETY: the running thread and the chosen one are alive: all threads are kept in a table until they end,
-            // and then in the list of the dead, which is emptied under the queue's lock and by others; idle
+            // and then in the list of the exited, which is emptied under the queue's lock and by others; idle
             // threads are never freed. Interrupts are disabled and the queue's lock is held, so both
             // `saved` are ours.
             unsafe {
@@ -398,8 +398,8 @@ fn give_up(reason: Reason) {
                 }
                 local.work.switches.add(1);
                 let why = match reason {
-                    Reason::Yield(why) | Reason::Block(why) => why,
-                    Reason::Exit => why::ENDED,
+                    SwitchReason::Yield(why) | SwitchReason::Block(why) => why,
+                    SwitchReason::Exit => why::ENDED,
                 };
                 trace::record_switch(why, (*next).id().get());
                 cpu.current.store(next.cast_mut().cast(), Ordering::Relaxed);
@@ -419,35 +419,40 @@ fn give_up(reason: Reason) {
 /// # Safety
 /// Called once after each switch, by the thread that was switched to, with interrupts disabled.
 pub(super) unsafe fn after_switch() {
-    // SAFETY: `give_up` locked the queue before the switch and forgot the guard.
+    // SAFETY: `schedule` locked the queue before the switch and forgot the guard.
     unsafe { QUEUE.force_unlock() };
     arm_timer_of(LOCAL.here());
 }
 
 /// Updates the run queue for the running thread and takes the next one from it; `None` if the running one goes on.
-fn choose(queue: &mut RunQueue, cpu: &PerCpu, previous: *const Thread, reason: Reason) -> Option<*const Thread> {
-    // SAFETY: the running thread is alive (see `give_up`).
+fn pick_next(
+    queue: &mut RunQueue,
+    cpu: &PerCpu,
+    previous: *const Thread,
+    reason: SwitchReason,
+) -> Option<*const Thread> {
+    // SAFETY: the running thread is alive (see `schedule`).
     let running = unsafe { &*previous };
     let local = LOCAL.on(cpu);
     let idle = local.idle.load(Ordering::Relaxed).cast_const();
     queue.arrive(cpu);
     match reason {
-        Reason::Yield(_) => {
+        SwitchReason::Yield(_) => {
             if previous != idle {
-                queue.put(current(), Class::Preempted, cpu);
+                queue.enqueue(current(), Class::Preempted, cpu);
             }
         }
-        Reason::Block(_) => {
+        SwitchReason::Block(_) => {
             if !running.is(ThreadState::Waiting) {
                 return None;
             }
         }
         // It is in use until the switch is over, but the list is emptied only by who holds the queue's lock after that.
-        // SAFETY: `leave` made the thread a count for the list.
-        Reason::Exit => queue.dead.push_back(unsafe { Arc::from_raw(previous) }),
+        // SAFETY: `exit_current` made the thread a count for the list.
+        SwitchReason::Exit => queue.exited.push_back(unsafe { Arc::from_raw(previous) }),
     }
     // Whoever is taken from the queue is kept alive by the table of threads.
-    let next = queue.take(cpu).map_or(idle, |thread| Arc::as_ptr(&thread));
+    let next = queue.dequeue(cpu).map_or(idle, |thread| Arc::as_ptr(&thread));
     queue.call_for_shared(u32::MAX);
     if (previous == idle) != (next == idle) {
         local.work.set_busy(next != idle, time::now_ns());

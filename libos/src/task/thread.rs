@@ -76,7 +76,7 @@ pub struct Thread {
     pub(super) cpu: AtomicU32,
     /// The CPU to which it is pinned, or [`NO_CPU`]. Changes only under the run queue's lock.
     home: AtomicU32,
-    /// In the run queue, or after its end in the list of the dead.
+    /// In the run queue, or after its end in the list of the exited.
     pub(super) run_link: LinkedListAtomicLink,
     /// In the wait queue or futex bucket that it waits in.
     pub(super) wait_link: LinkedListAtomicLink,
@@ -84,7 +84,8 @@ pub struct Thread {
     pub(super) futex: AtomicUsize,
     /// Wakes it when a wait has lasted long enough.
     pub(super) timer: Timer,
-    exited: WaitQueue,
+    /// Who waits for its end.
+    joiners: WaitQueue,
     /// The sleeping locks that it holds; [`crate::sync`]'s.
     pub(crate) sleeping_locks: Held,
     /// An instruction of this thread that is let through; `arch`'s.
@@ -161,7 +162,7 @@ impl Thread {
             wait_link: LinkedListAtomicLink::new(),
             futex: AtomicUsize::new(0),
             timer: Timer::new(wake_by_timer, this.as_ptr().addr()),
-            exited: WaitQueue::new(),
+            joiners: WaitQueue::new(),
             sleeping_locks: Held::new(),
             step: Step::new(),
             rights_left: AtomicU32::new(Rights::CLOSED.bits()),
@@ -225,7 +226,7 @@ impl Thread {
     /// Makes a waiting thread ready; does nothing to one that is.
     pub(super) fn wake(self: &Arc<Self>) {
         if self.set(ThreadState::Ready) {
-            scheduler::ready(self);
+            scheduler::make_runnable(self);
         }
     }
 }
@@ -343,7 +344,7 @@ pub(crate) fn spawn(
     argument: usize,
     stack_bytes: usize,
 ) -> Result<ThreadId, SpawnError> {
-    scheduler::bury_the_dead();
+    scheduler::reap_exited();
     if !has_room(CALL_ROOM) {
         return Err(SpawnError);
     }
@@ -361,7 +362,7 @@ pub(crate) fn spawn(
         stuck::count_thread(true);
     }
     THREADS.lock().insert(id, thread.clone());
-    scheduler::ready(&thread);
+    scheduler::make_runnable(&thread);
     Ok(id)
 }
 
@@ -403,8 +404,8 @@ pub(super) fn exit() -> ! {
         stuck::count_thread(false);
     }
     thread.set(ThreadState::Finished);
-    thread.exited.wake_all();
-    scheduler::leave(thread)
+    thread.joiners.wake_all();
+    scheduler::exit_current(thread)
 }
 
 /// As long as this exists, the thread that made it has something that others wait for and that only it can give back,
@@ -500,6 +501,6 @@ pub(crate) extern "C" fn end_astray() -> ! {
 /// Waits until the thread has ended; returns at once if there is no such thread any more.
 pub fn join(id: ThreadId) {
     if let Some(thread) = find(id) {
-        thread.exited.wait(|| thread.is(ThreadState::Finished).then_some(()));
+        thread.joiners.wait(|| thread.is(ThreadState::Finished).then_some(()));
     }
 }
