@@ -148,11 +148,11 @@ impl Stray {
     }
 
     fn end_thread(&self, frame: &mut TrapFrame) {
-        let possible = if frame.is_thread() { task::may_end(frame.rsp) } else { Err(task::CannotEnd::NotAThread) };
+        let possible = if frame.is_thread() { task::can_kill(frame.rsp) } else { Err(task::KillRefused::NotAThread) };
         match possible {
             Ok(()) => {
                 report::report(frame, format_args!("{self}: thread ended"));
-                frame.divert(task::end_astray);
+                frame.divert(task::kill_current);
             }
             Err(reason) => self.stop(frame, Some(&reason)),
         }

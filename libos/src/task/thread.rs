@@ -409,7 +409,7 @@ pub(super) fn exit() -> ! {
 }
 
 /// As long as this exists, the thread that made it has something that others wait for and that only it can give back,
-/// such as a sleeping lock of the library's. It cannot be ended from outside meanwhile.
+/// such as a sleeping lock of the library's. It cannot be killed meanwhile.
 #[derive(Debug)]
 pub(crate) struct NoKill(PhantomData<*const ()>);
 
@@ -434,19 +434,19 @@ pub(crate) fn change_no_kill(change: i32) {
     }
 }
 
-/// How much free stack a thread needs to end on, in bytes.
+/// How much free stack a killed thread needs to end on, in bytes.
 const ROOM_TO_END: u64 = 16 << 10;
 
-/// Why a thread cannot be ended where it is.
+/// Why a thread cannot be killed where it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum CannotEnd {
+pub(crate) enum KillRefused {
     NotAThread,
     Essential,
     HoldsLock,
     NoStack,
 }
 
-impl fmt::Display for CannotEnd {
+impl fmt::Display for KillRefused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::NotAThread => "it was no thread but an interrupt handler, or interrupts were disabled",
@@ -457,36 +457,36 @@ impl fmt::Display for CannotEnd {
     }
 }
 
-/// Whether the running thread, which a trap interrupted with this stack pointer, can be ended there.
-pub(crate) fn may_end(stack_pointer: u64) -> Result<(), CannotEnd> {
-    let thread = current_ref().ok_or(CannotEnd::NotAThread)?;
+/// Whether the running thread, which a trap interrupted with this stack pointer, can be killed there.
+pub(crate) fn can_kill(stack_pointer: u64) -> Result<(), KillRefused> {
+    let thread = current_ref().ok_or(KillRefused::NotAThread)?;
     if thread.role == Role::Library {
-        return Err(CannotEnd::Essential);
+        return Err(KillRefused::Essential);
     }
     if thread.no_kill_depth.load(Ordering::Relaxed) != 0
         || !thread.is(ThreadState::Ready)
         || thread.wait_link.is_linked()
     {
-        return Err(CannotEnd::HoldsLock);
+        return Err(KillRefused::HoldsLock);
     }
     let room = thread.stack.as_ref().and_then(|stack| stack.room_below(stack_pointer));
     if room.is_none_or(|room| room < ROOM_TO_END) {
-        return Err(CannotEnd::NoStack);
+        return Err(KillRefused::NoStack);
     }
     Ok(())
 }
 
 static ENDED: AtomicU64 = AtomicU64::new(0);
 
-/// How many threads were ended for going astray.
+/// How many threads were killed for going astray: the program is told that they ended.
 pub fn ended_count() -> u64 {
     ENDED.load(Ordering::Relaxed)
 }
 
-/// Ends the running thread, which went astray: runs on its stack in place of what it did. Nothing of the program's is
+/// Kills the running thread, which went astray: runs on its stack in place of what it did. Nothing of the program's is
 /// unwound or dropped. The stack and the thread-local variables stay as they are for ever, since other threads may have
 /// borrowed what lies there.
-pub(crate) extern "C" fn end_astray() -> ! {
+pub(crate) extern "C" fn kill_current() -> ! {
     let thread = current();
     if thread.role == Role::Main {
         crate::start::shut_down(i32::from(PROTECTION_FAULT));
