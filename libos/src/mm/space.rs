@@ -8,7 +8,7 @@ use spin::Once;
 
 use super::attributes::{Attributes, Permissions};
 use super::layout::{PAGE, Section, image, pmem_base, pmem_physical_end, sections};
-use super::page_table::{self, AddressSpace, Leaf, MapError, PageTable, Piece, Stale, TableMemory};
+use super::page_table::{self, AddressSpace, FlushRange, Leaf, MapError, PageTable, Piece, TableMemory};
 use super::ram::{allocate_frames, ram_ranges, release_frames};
 use crate::arch::{self, interrupts};
 use crate::paging::Mode;
@@ -97,14 +97,14 @@ pub(crate) fn mode() -> Mode {
 }
 
 /// After changes: makes every CPU forget what is no longer right and waits until each has.
-fn flush(stale: Stale) {
-    let range = stale.range();
+fn flush(to_flush: FlushRange) {
+    let range = to_flush.range();
     if !range.is_empty() {
-        let dead = with_space(AddressSpace::take_dead);
+        let retired = with_space(AddressSpace::take_retired);
         // Tables are found through what CPUs remember of pages: flushing a page makes them forget all tables (SDM
         // volume 3A, section 4.10.4.1).
         arch::shootdown::flush_everywhere(range);
-        with_space(|space| space.release(dead));
+        with_space(|space| space.release(retired));
     }
 }
 
@@ -180,14 +180,14 @@ pub(super) fn unmap_frames(ranges: impl IntoIterator<Item = Range<u64>>) {
         unsafe { (leaf.physical_address as *mut u64).write(list) };
         list = leaf.physical_address;
     };
-    let mut stale = Stale::NOTHING;
+    let mut to_flush = FlushRange::NOTHING;
     for range in ranges {
         match with_space(|space| space.unmap(range, &mut keep)) {
-            Ok(more) => stale.merge(more),
+            Ok(more) => to_flush.merge(more),
             Err(error) => unreachable!("all of its pages are 4 KiB, so that none is split: {error}"),
         }
     }
-    flush(stale);
+    flush(to_flush);
     while list != 0 {
         let frame = list;
         // SAFETY: as above; written above, and nobody has the frame until it is released.

@@ -3,26 +3,26 @@
 use core::ops::Range;
 
 use super::entry::Entry;
-use super::{AddressSpace, Leaf, MapError, Stale, TableMemory};
+use super::{AddressSpace, FlushRange, Leaf, MapError, TableMemory};
 use crate::mm::attributes::Permissions;
 use crate::paging::{coverage, index};
 
 impl<M: TableMemory> AddressSpace<M> {
     /// Gives the whole of `range` these permissions; key, cacheability, encryption and all else stay as they are. Pages
     /// that reach over its ends are split. On an error no permission has changed.
-    pub fn protect(&mut self, range: Range<u64>, permissions: Permissions) -> Result<Stale, MapError> {
+    pub fn protect(&mut self, range: Range<u64>, permissions: Permissions) -> Result<FlushRange, MapError> {
         self.check_range(&range)?;
-        let mut stale = Stale::NOTHING;
+        let mut to_flush = FlushRange::NOTHING;
         let mut at = range.start;
         while at < range.end {
             let leaf = self.translate(at).ok_or(MapError::NotMapped(at))?;
             if leaf.flags.with_permissions(permissions) != leaf.flags {
-                stale.add(&leaf.addresses());
+                to_flush.add(&leaf.addresses());
             }
             at = leaf.addresses().end;
         }
         // Where nothing is to change, nothing is split.
-        let changing = stale.range.start.max(range.start)..stale.range.end.min(range.end);
+        let changing = to_flush.range.start.max(range.start)..to_flush.range.end.min(range.end);
         if changing.start < changing.end {
             self.split_at(changing.start)?;
             self.split_at(changing.end)?;
@@ -31,7 +31,7 @@ impl<M: TableMemory> AddressSpace<M> {
                 at = self.change_leaf(at, |entry| entry.with_permissions(permissions)).end;
             }
         }
-        Ok(stale)
+        Ok(to_flush)
     }
 
     /// Makes a page begin at `at`, if any covers it.

@@ -2,7 +2,7 @@
 //! leaves.
 //!
 //! The arithmetic is independent of where tables lie: [`TableMemory`] says that, in the guest by the identity mapping,
-//! in tests by a map. Never: flushes of what CPUs remember. Each change says by [`Stale`] what is to be flushed.
+//! in tests by a map. Never: flushes of what CPUs remember. Each change says by [`FlushRange`] what is to be flushed.
 
 mod change;
 mod entry;
@@ -13,7 +13,7 @@ mod unmap;
 mod walk;
 
 pub use entry::PageTable;
-pub use unmap::DeadTables;
+pub use unmap::RetiredTables;
 pub use walk::translate;
 
 use core::fmt;
@@ -89,11 +89,11 @@ impl Piece {
 /// Addresses whose translations CPUs may remember although they are no longer right.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use = "CPUs go on using what they remember"]
-pub struct Stale {
+pub struct FlushRange {
     range: Range<u64>,
 }
 
-impl Stale {
+impl FlushRange {
     /// Nothing has changed.
     pub const NOTHING: Self = Self { range: 0..0 };
 
@@ -157,14 +157,14 @@ pub struct AddressSpace<M> {
     mode: Mode,
     root: u64,
     /// The first of the tables that were taken out of the tree.
-    dead: Option<u64>,
+    retired: Option<u64>,
 }
 
 impl<M: TableMemory> AddressSpace<M> {
     /// An address space with nothing mapped.
     pub fn new(mut memory: M, mode: Mode) -> Result<Self, MapError> {
         let root = memory.allocate().ok_or(MapError::OutOfMemory)?;
-        Ok(Self { memory, mode, root, dead: None })
+        Ok(Self { memory, mode, root, retired: None })
     }
 
     /// The physical address of the root table, as CR3 holds it.

@@ -6,33 +6,33 @@
 use core::ops::Range;
 
 use super::entry::Entry;
-use super::{AddressSpace, Leaf, MapError, Stale, TableMemory};
+use super::{AddressSpace, FlushRange, Leaf, MapError, TableMemory};
 use crate::paging::{coverage, index};
 
 /// Tables that were taken out of the tree, to be given to [`AddressSpace::release`] once no CPU remembers them.
 #[derive(Debug)]
 #[must_use = "the tables are lost"]
-pub struct DeadTables {
+pub struct RetiredTables {
     first: Option<u64>,
 }
 
 impl<M: TableMemory> AddressSpace<M> {
     /// Unmaps whatever is mapped in `range` and shows it to `removed`. Pages that reach over its ends are split. On an
     /// error nothing was unmapped.
-    pub fn unmap(&mut self, range: Range<u64>, removed: &mut dyn FnMut(Leaf)) -> Result<Stale, MapError> {
+    pub fn unmap(&mut self, range: Range<u64>, removed: &mut dyn FnMut(Leaf)) -> Result<FlushRange, MapError> {
         self.check_range(&range)?;
-        let mut stale = Stale::NOTHING;
+        let mut to_flush = FlushRange::NOTHING;
         for end in [range.start, range.end] {
             if let Some(leaf) = self.translate(end).filter(|leaf| leaf.virtual_address != end) {
-                stale.add(&leaf.addresses());
+                to_flush.add(&leaf.addresses());
             }
             self.split_at(end)?;
         }
         self.unmap_leaves(&range, &mut |leaf| {
-            stale.add(&leaf.addresses());
+            to_flush.add(&leaf.addresses());
             removed(leaf);
         });
-        Ok(stale)
+        Ok(to_flush)
     }
 
     /// Unmaps the leaves in `range`, none of which reaches over its ends.
@@ -58,8 +58,8 @@ impl<M: TableMemory> AddressSpace<M> {
                 self.unmap_table(below, level - 1, at, end, removed);
                 if self.memory.table(below).is_empty() {
                     self.memory.table(table).set(number, Entry::UNUSED);
-                    self.memory.table(below).set(0, Entry::parked(self.dead.unwrap_or(0)));
-                    self.dead = Some(below);
+                    self.memory.table(below).set(0, Entry::parked(self.retired.unwrap_or(0)));
+                    self.retired = Some(below);
                 }
             }
             if end == last {
@@ -69,15 +69,15 @@ impl<M: TableMemory> AddressSpace<M> {
         }
     }
 
-    /// The tables that were taken out of the tree since the last call. What the changes since then said to be stale is
-    /// to be flushed everywhere, at least one page, between this and [`Self::release`].
-    pub fn take_dead(&mut self) -> DeadTables {
-        DeadTables { first: self.dead.take() }
+    /// The tables that were taken out of the tree since the last call. What the changes since then said
+    /// is to be flushed everywhere, at least one page, between this and [`Self::release`].
+    pub fn take_retired(&mut self) -> RetiredTables {
+        RetiredTables { first: self.retired.take() }
     }
 
     /// Gives tables back to where they came from.
-    pub fn release(&mut self, dead: DeadTables) {
-        let mut next = dead.first;
+    pub fn release(&mut self, retired: RetiredTables) {
+        let mut next = retired.first;
         while let Some(table) = next {
             let following = self.memory.table(table).get(0).bits();
             next = (following != 0).then_some(following);

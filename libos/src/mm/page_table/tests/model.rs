@@ -192,7 +192,7 @@ impl Run {
         self.base + PLACES[from.min(to)]..self.base + PLACES[from.max(to)]
     }
 
-    fn map(&mut self, mut places: Vec<usize>, kinds: &[(u64, Attributes)]) -> Result<Stale, MapError> {
+    fn map(&mut self, mut places: Vec<usize>, kinds: &[(u64, Attributes)]) -> Result<FlushRange, MapError> {
         places.sort_unstable();
         places.dedup();
         let mut pieces = Vec::new();
@@ -212,11 +212,11 @@ impl Run {
         assert!(!possible || matches!(mapped, Ok(_) | Err(MapError::OutOfMemory)), "{mapped:x?}");
         mapped.map(|_| {
             self.model = wanted;
-            Stale::NOTHING
+            FlushRange::NOTHING
         })
     }
 
-    fn protect(&mut self, range: &Range<u64>, wanted: Permissions) -> Result<Stale, MapError> {
+    fn protect(&mut self, range: &Range<u64>, wanted: Permissions) -> Result<FlushRange, MapError> {
         let changed = self.space.protect(range.clone(), wanted);
         if usable(self.levels, range) {
             let hole = self.model.hole(range).map(MapError::NotMapped);
@@ -225,46 +225,46 @@ impl Run {
                 "{changed:x?} {hole:x?}"
             );
         }
-        let stale = changed?;
+        let to_flush = changed?;
         for start in self.model.cut_out(range) {
             let stretch = self.model.0.get_mut(&start).unwrap();
             stretch.flags = stretch.flags.with_permissions(wanted);
         }
-        Ok(stale)
+        Ok(to_flush)
     }
 
-    fn unmap(&mut self, range: &Range<u64>) -> Result<Stale, MapError> {
+    fn unmap(&mut self, range: &Range<u64>) -> Result<FlushRange, MapError> {
         let mut removed = Vec::new();
-        let stale = self.space.unmap(range.clone(), &mut |leaf| removed.push(leaf.addresses()));
-        assert!(stale.is_ok() || removed.is_empty());
-        let stale = stale?;
+        let to_flush = self.space.unmap(range.clone(), &mut |leaf| removed.push(leaf.addresses()));
+        assert!(to_flush.is_ok() || removed.is_empty());
+        let to_flush = to_flush?;
         for start in self.model.cut_out(range) {
             self.model.0.remove(&start);
         }
         assert!(removed.iter().all(|leaf| range.start <= leaf.start && leaf.end <= range.end));
-        Ok(stale)
+        Ok(to_flush)
     }
 
     fn step(&mut self, step: Step) {
         let before = (leaves(&self.space), self.model.clone());
-        let stale = match step {
+        let to_flush = match step {
             Step::Map(places, kinds) => self.map(places, &kinds),
             Step::Protect(from, to, wanted) => self.protect(&self.range(from, to), wanted),
             Step::Unmap(from, to) => self.unmap(&self.range(from, to)),
         };
         assert_eq!(read(&self.space).joined(), self.model.joined());
-        self.check_caches(&before.0, &before.1, &stale.unwrap_or(Stale::NOTHING));
+        self.check_caches(&before.0, &before.1, &to_flush.unwrap_or(FlushRange::NOTHING));
         self.check_cpu();
     }
 
     /// Whatever a CPU may remember and is no longer so has to be flushed whole.
-    fn check_caches(&self, remembered: &[Leaf], before: &Model, stale: &Stale) {
+    fn check_caches(&self, remembered: &[Leaf], before: &Model, to_flush: &FlushRange) {
         let changed = before.differences(&self.model);
         for leaf in remembered {
             let range = leaf.addresses();
             if changed.iter().any(|part| part.start < range.end && range.start < part.end) {
-                let flushed = stale.range();
-                assert!(flushed.start <= range.start && range.end <= flushed.end, "{leaf:x?} {stale:x?}");
+                let flushed = to_flush.range();
+                assert!(flushed.start <= range.start && range.end <= flushed.end, "{leaf:x?} {to_flush:x?}");
             }
         }
     }
@@ -309,8 +309,8 @@ proptest! {
         let mut run = Run { space, model: Model::default(), base, levels };
         for step in steps {
             run.step(step);
-            let dead = run.space.take_dead();
-            run.space.release(dead);
+            let retired = run.space.take_retired();
+            run.space.release(retired);
         }
         // In the end everything can be unmapped without a single new table, and every table comes back.
         run.space.memory.limit = Some(0);
@@ -320,8 +320,8 @@ proptest! {
             prop_assert!(unmapped.is_ok());
         }
         prop_assert!(leaves(&run.space).is_empty());
-        let dead = run.space.take_dead();
-        run.space.release(dead);
+        let retired = run.space.take_retired();
+        run.space.release(retired);
         prop_assert_eq!(run.space.memory.tables.len(), 1);
     }
 }

@@ -37,7 +37,7 @@ fn a_split_is_never_seen_half_done() {
         space.map(GIB..2 * GIB, 5 * GIB, attributes).unwrap();
         let (root, stop) = (space.root(), AtomicBool::new(false));
         let page = GIB + (round * 7919) % (GIB / PAGE) * PAGE;
-        let stale = thread::scope(|scope| {
+        let to_flush = thread::scope(|scope| {
             let (began, wait_began) = mpsc::channel();
             let (arena, stop) = (&arena, &stop);
             scope.spawn(move || {
@@ -52,10 +52,10 @@ fn a_split_is_never_seen_half_done() {
                 }
             });
             wait_began.recv().unwrap();
-            let stale = space.protect(page..page + PAGE, Permissions::Read);
+            let to_flush = space.protect(page..page + PAGE, Permissions::Read);
             stop.store(true, Ordering::Relaxed);
-            stale
+            to_flush
         });
-        assert_eq!(stale.map(|stale| stale.range()), Ok(GIB..2 * GIB));
+        assert_eq!(to_flush.map(|to_flush| to_flush.range()), Ok(GIB..2 * GIB));
     }
 }

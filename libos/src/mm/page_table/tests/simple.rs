@@ -40,8 +40,8 @@ fn write_protecting_one_page_of_a_gibibyte_splits_twice_and_keeps_everything_els
     let start = 0x1000_0000_0000;
     space.map(start..start + GIB, 7 * GIB, attributes).unwrap();
     let page = start + 5 * MIB2 + 9 * PAGE;
-    let stale = space.protect(page..page + PAGE, Permissions::Read).unwrap();
-    assert_eq!(stale.range(), start..start + GIB, "the CPU may remember the large page");
+    let to_flush = space.protect(page..page + PAGE, Permissions::Read).unwrap();
+    assert_eq!(to_flush.range(), start..start + GIB, "the CPU may remember the large page");
     let leaves = leaves(&space);
     assert_eq!(leaves.len(), 511 + 512);
     for leaf in leaves {
@@ -56,10 +56,10 @@ fn write_protecting_one_page_of_a_gibibyte_splits_twice_and_keeps_everything_els
 fn what_has_the_permissions_already_is_not_split() {
     let mut space = space(true);
     space.map(GIB..2 * GIB, GIB, Attributes::DATA).unwrap();
-    assert_eq!(space.protect(GIB + PAGE..GIB + MIB2, Permissions::ReadWrite), Ok(Stale::NOTHING));
+    assert_eq!(space.protect(GIB + PAGE..GIB + MIB2, Permissions::ReadWrite), Ok(FlushRange::NOTHING));
     assert_eq!(sizes(&space), [GIB]);
-    let stale = space.protect(GIB..2 * GIB, Permissions::Read).unwrap();
-    assert_eq!((sizes(&space), stale.range()), (vec![GIB], GIB..2 * GIB));
+    let to_flush = space.protect(GIB..2 * GIB, Permissions::Read).unwrap();
+    assert_eq!((sizes(&space), to_flush.range()), (vec![GIB], GIB..2 * GIB));
 }
 
 #[test]
@@ -77,8 +77,8 @@ fn an_unmapped_page_is_gone_and_its_neighbours_stay() {
     let mut space = space(true);
     space.map(0..GIB, 0, keyed()).unwrap();
     let mut removed = Vec::new();
-    let stale = space.unmap(0x6000..0x8000, &mut |leaf| removed.push(leaf.physical_address)).unwrap();
-    assert_eq!((removed, stale.range()), (vec![0x6000, 0x7000], 0..GIB));
+    let to_flush = space.unmap(0x6000..0x8000, &mut |leaf| removed.push(leaf.physical_address)).unwrap();
+    assert_eq!((removed, to_flush.range()), (vec![0x6000, 0x7000], 0..GIB));
     assert_eq!((space.translate(0x6000), space.translate(0x7fff)), (None, None));
     assert!([0x5fff, 0x8000, GIB - 1].iter().all(|&at| space.translate(at).is_some_and(|leaf| leaf.flags.key() == 1)));
 }
@@ -94,8 +94,8 @@ fn a_whole_device_is_unmapped_and_mapped_again_with_the_largest_pages() {
     let _ = space.unmap(range.clone(), &mut |leaf| bytes += leaf.size).unwrap();
     assert_eq!(bytes, 2 * GIB);
     assert_eq!(space.memory.tables.len(), tables, "CPUs may still remember the tables");
-    let dead = space.take_dead();
-    space.release(dead);
+    let retired = space.take_retired();
+    space.release(retired);
     assert_eq!(space.memory.tables.len(), 1, "all but the root are given back");
     space.map(range, 4 * GIB, keyed()).unwrap();
     assert_eq!(sizes(&space), [GIB, GIB]);
@@ -140,8 +140,8 @@ fn running_out_of_tables_changes_nothing() {
     let memory = Tables { limit: Some(2), ..Tables::default() };
     let mut space = AddressSpace::new(memory, mode(Levels::Four, true)).unwrap();
     assert_eq!(space.map(0..PAGE, 0, Attributes::DATA), Err(MapError::OutOfMemory));
-    let dead = space.take_dead();
-    space.release(dead);
+    let retired = space.take_retired();
+    space.release(retired);
     assert_eq!(space.memory.tables.len(), 1, "no table is left on the way to nothing");
     space.map(0..GIB, 0, Attributes::DATA).unwrap();
     assert_eq!(space.protect(0..PAGE, Permissions::Read), Err(MapError::OutOfMemory));
