@@ -16,9 +16,8 @@ use crate::sync::{IrqLock, class};
 
 /// Page tables lie in frames of RAM and are reached by the identity mapping.
 ///
-/// A frame that held a table is used for tables for ever: a CPU that rests is not disturbed by a shootdown, and until
-/// it has dropped what it remembers it may still look a table up ahead of time, and would set marks in whatever is
-/// there.
+/// A frame that held a table is used for tables for ever: a lazy CPU is not disturbed by a shootdown, and until it
+/// has dropped what it remembers it may still look a table up ahead of time, and would set marks in whatever is there.
 #[derive(Debug)]
 struct FrameTables {
     /// The first unused table; each has the next one's address in its first entry, which is thereby not present.

@@ -206,7 +206,7 @@ pub(crate) fn become_idle() -> ! {
                 stuck::tell();
                 continue;
             }
-            shootdown::rest();
+            shootdown::enter_lazy();
             cpu::wait_for_interrupt();
         }
     }

@@ -1,8 +1,8 @@
 //! Making every CPU forget cached translations of pages that were unmapped, and waiting until each has.
 //!
-//! A CPU that waits for an interrupt is not disturbed: it gets a note, and drops all translations before it does
-//! anything else. Every trap begins with that, and nothing but a trap ends the wait. The idle loop itself and a trap's
-//! first instructions touch only memory that is never unmapped.
+//! A CPU that waits for an interrupt, called lazy, is not disturbed: it gets a note, and drops all translations before
+//! it does anything else. Every trap begins with that, and nothing but a trap ends the wait. The idle loop itself and a
+//! trap's first instructions touch only memory that is never unmapped.
 //!
 //! One shootdown at a time. Its initiator cannot be preempted: it would keep everybody else waiting, for ever if it was
 //! an idle thread. Whoever waits for its turn serves the one under way meanwhile.
@@ -30,19 +30,19 @@ pub(super) mod translations {
     /// It uses them.
     pub const USED: u8 = 0;
     /// It waits for an interrupt.
-    pub const RESTING: u8 = 1;
+    pub const LAZY: u8 = 1;
     /// It waits for an interrupt and has to drop them when that comes.
     pub const STALE: u8 = 2;
 }
 
 /// Says that this CPU is about to wait for an interrupt, in the idle loop, with interrupts disabled until then.
-pub(crate) fn rest() {
-    percpu::this().translations.store(translations::RESTING, Ordering::SeqCst);
+pub(crate) fn enter_lazy() {
+    percpu::this().translations.store(translations::LAZY, Ordering::SeqCst);
 }
 
-/// At the beginning of every trap: the CPU does not rest any more.
-pub(super) fn wake(cpu: &PerCpu) {
-    // Only this CPU and, while it rests, an initiator write there; so a relaxed look is enough to see that it rests.
+/// At the beginning of every trap: the CPU is not lazy any more.
+pub(super) fn leave_lazy(cpu: &PerCpu) {
+    // Only this CPU and, while it is lazy, an initiator write there; so a relaxed look is enough to see that it is.
     if cpu.translations.load(Ordering::Relaxed) != translations::USED
         && cpu.translations.swap(translations::USED, Ordering::SeqCst) == translations::STALE
     {
@@ -50,10 +50,10 @@ pub(super) fn wake(cpu: &PerCpu) {
     }
 }
 
-/// Leaves a note for a CPU that rests; false if it does not.
-fn rests(cpu: &PerCpu) -> bool {
-    let (resting, stale) = (translations::RESTING, translations::STALE);
-    match cpu.translations.compare_exchange(resting, stale, Ordering::SeqCst, Ordering::SeqCst) {
+/// Leaves a note for a CPU that is lazy; false if it is not.
+fn defers_flush(cpu: &PerCpu) -> bool {
+    let (lazy, stale) = (translations::LAZY, translations::STALE);
+    match cpu.translations.compare_exchange(lazy, stale, Ordering::SeqCst, Ordering::SeqCst) {
         Ok(_) => true,
         Err(found) => found == stale,
     }
@@ -78,7 +78,7 @@ pub fn flush_everywhere(range: Range<u64>) {
     let others = percpu::online().filter(|cpu| cpu.id != this.id);
     let (mut awake, mut deferred) = (0_u64, 0);
     for cpu in others {
-        if rests(cpu) { deferred += 1 } else { awake |= 1 << cpu.id }
+        if defers_flush(cpu) { deferred += 1 } else { awake |= 1 << cpu.id }
     }
     PENDING.store(awake, Ordering::Release);
     for cpu in percpu::online().filter(|cpu| awake & 1 << cpu.id != 0) {

@@ -296,7 +296,7 @@ global_asm!(
 extern "C" fn handle(frame: &mut TrapFrame) {
     frame.pkrs = key_rights::enter_trap();
     let cpu = percpu::this();
-    shootdown::wake(cpu);
+    shootdown::leave_lazy(cpu);
     cpu.trap_depth.fetch_add(1, Ordering::Relaxed);
 
     match frame.vector {
