@@ -8,7 +8,7 @@ use hermit_abi::{EFD_CLOEXEC, EFD_NONBLOCK, EFD_SEMAPHORE, stat};
 use super::errno::{Errno, result};
 use super::fd::{open, room};
 use super::object::Object;
-use crate::io::{Counter, Parts, PartsMut, Ready, Signal, Watch};
+use crate::io::{Counter, IoSlices, IoSlicesMut, Ready, Signal, Watch};
 use crate::sync::{IrqLock, class};
 
 struct EventFd {
@@ -51,14 +51,14 @@ fn ready(counter: &Counter) -> Ready {
 }
 
 impl Object for EventFd {
-    fn read(&self, into: &mut PartsMut<'_>) -> Result<usize, Errno> {
+    fn read(&self, into: &mut IoSlicesMut<'_>) -> Result<usize, Errno> {
         let part = into.iter_mut().find(|part| part.len() >= 8).ok_or(Errno::EINVAL)?;
         let value = self.change(Ready::IN, Counter::take)?;
         part[..8].copy_from_slice(&value.to_ne_bytes());
         Ok(8)
     }
 
-    fn write(&self, from: &Parts<'_>) -> Result<usize, Errno> {
+    fn write(&self, from: &IoSlices<'_>) -> Result<usize, Errno> {
         let value = from.iter().find_map(|part| part.first_chunk()).ok_or(Errno::EINVAL)?;
         let value = u64::from_ne_bytes(*value);
         if value == u64::MAX {

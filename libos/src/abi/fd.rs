@@ -11,7 +11,7 @@ use hermit_abi::{
 use super::errno::{Errno, result};
 use super::object::Object;
 use super::stdio::{Input, Output};
-use crate::io::{Full, Parts, PartsMut, Table};
+use crate::io::{Full, IoSlices, IoSlicesMut, Table};
 use crate::mm::{CALL_ROOM, has_room};
 use crate::sync::class;
 use crate::task::Mutex;
@@ -120,7 +120,7 @@ unsafe fn list<'a>(list: *const iovec, count: usize) -> Result<&'a [iovec], Errn
 #[unsafe(no_mangle)]
 unsafe extern "C" fn sys_read(fd: i32, buffer: *mut u8, len: usize) -> isize {
     // SAFETY: the caller's.
-    count(unsafe { bytes_mut(buffer, len) }.and_then(|into| object(fd)?.read(&mut PartsMut::one(into))))
+    count(unsafe { bytes_mut(buffer, len) }.and_then(|into| object(fd)?.read(&mut IoSlicesMut::one(into))))
 }
 
 /// Writes up to `len` bytes; how many.
@@ -130,7 +130,7 @@ unsafe extern "C" fn sys_read(fd: i32, buffer: *mut u8, len: usize) -> isize {
 #[unsafe(no_mangle)]
 unsafe extern "C" fn sys_write(fd: i32, buffer: *const u8, len: usize) -> isize {
     // SAFETY: the caller's.
-    count(unsafe { bytes(buffer, len) }.and_then(|from| object(fd)?.write(&Parts::one(from))))
+    count(unsafe { bytes(buffer, len) }.and_then(|from| object(fd)?.write(&IoSlices::one(from))))
 }
 
 /// Reads into several buffers, in order.
@@ -142,7 +142,7 @@ unsafe extern "C" fn sys_readv(fd: i32, buffers: *const iovec, number: usize) ->
     // SAFETY: the caller's.
     let into = unsafe { list(buffers, number) };
     // SAFETY: the caller's.
-    count(into.and_then(|into| object(fd)?.read(&mut unsafe { PartsMut::many(into) })))
+    count(into.and_then(|into| object(fd)?.read(&mut unsafe { IoSlicesMut::many(into) })))
 }
 
 /// Writes from several buffers, in order.
@@ -154,7 +154,7 @@ unsafe extern "C" fn sys_writev(fd: i32, buffers: *const iovec, number: usize) -
     // SAFETY: the caller's.
     let from = unsafe { list(buffers, number) };
     // SAFETY: the caller's.
-    count(from.and_then(|from| object(fd)?.write(&unsafe { Parts::many(from) })))
+    count(from.and_then(|from| object(fd)?.write(&unsafe { IoSlices::many(from) })))
 }
 
 /// Closes a descriptor. A connection winds up in the background, unless SO_LINGER says to wait for that.

@@ -13,7 +13,7 @@ use super::errno::{Errno, result};
 use super::fd::{object, open, room};
 use super::object::Object;
 use crate::fs::{self, About, Error, Kind, Open, OpenOptions, Whence};
-use crate::io::{Parts, PartsMut, Ready};
+use crate::io::{IoSlices, IoSlicesMut, Ready};
 
 impl From<Error> for Errno {
     fn from(error: Error) -> Self {
@@ -38,11 +38,11 @@ impl From<Error> for Errno {
 pub(super) struct File(Open);
 
 impl Object for File {
-    fn read(&self, into: &mut PartsMut<'_>) -> Result<usize, Errno> {
+    fn read(&self, into: &mut IoSlicesMut<'_>) -> Result<usize, Errno> {
         Ok(fs::with(|tree, now| tree.read(&self.0, into, now))?)
     }
 
-    fn write(&self, from: &Parts<'_>) -> Result<usize, Errno> {
+    fn write(&self, from: &IoSlices<'_>) -> Result<usize, Errno> {
         Ok(fs::with(|tree, now| tree.write(&self.0, from, now))?)
     }
 

@@ -4,17 +4,17 @@ use hermit_abi::{O_RDWR, stat};
 
 use super::errno::Errno;
 use crate::fs::Open;
-use crate::io::{Parts, PartsMut, Ready};
+use crate::io::{IoSlices, IoSlicesMut, Ready};
 use crate::net::Socket;
 
 /// What a descriptor refers to; several descriptors may share one object.
 pub(super) trait Object: Send + Sync {
     /// Reads into the buffers. Zero is the end of the data.
-    fn read(&self, _into: &mut PartsMut<'_>) -> Result<usize, Errno> {
+    fn read(&self, _into: &mut IoSlicesMut<'_>) -> Result<usize, Errno> {
         Err(Errno::EBADF)
     }
     /// Writes what is in the buffers, or a part of it.
-    fn write(&self, _from: &Parts<'_>) -> Result<usize, Errno> {
+    fn write(&self, _from: &IoSlices<'_>) -> Result<usize, Errno> {
         Err(Errno::EBADF)
     }
     /// What it is ready for, for a poller that sleeps until that comes to contain any of `interest`.

@@ -18,7 +18,7 @@ use self::address::{read_address, write_address};
 use super::errno::{Errno, result};
 use super::fd::{bytes, bytes_mut, count, object, open, room};
 use super::object::Object;
-use crate::io::{Parts, PartsMut, Ready};
+use crate::io::{IoSlices, IoSlicesMut, Ready};
 use crate::net::{self, Domain, Kind, Shutdown, Socket};
 
 impl From<net::Error> for Errno {
@@ -50,11 +50,11 @@ impl From<net::Error> for Errno {
 }
 
 impl Object for Socket {
-    fn read(&self, into: &mut PartsMut<'_>) -> Result<usize, Errno> {
+    fn read(&self, into: &mut IoSlicesMut<'_>) -> Result<usize, Errno> {
         Ok(self.receive(into, false)?)
     }
 
-    fn write(&self, from: &Parts<'_>) -> Result<usize, Errno> {
+    fn write(&self, from: &IoSlices<'_>) -> Result<usize, Errno> {
         Ok(self.send(from)?)
     }
 
@@ -246,7 +246,7 @@ unsafe extern "C" fn sys_sendto(
 unsafe extern "C" fn sys_recv(fd: i32, buffer: *mut u8, len: usize, flags: i32) -> isize {
     // SAFETY: the caller's.
     let into = unsafe { bytes_mut(buffer, len) };
-    count(with_socket(fd, |socket| Ok(socket.receive(&mut PartsMut::one(into?), peek(flags)?)?)))
+    count(with_socket(fd, |socket| Ok(socket.receive(&mut IoSlicesMut::one(into?), peek(flags)?)?)))
 }
 
 /// As `sys_recv`, and writes the sender's address to `address`.

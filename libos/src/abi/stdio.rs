@@ -5,13 +5,13 @@ use hermit_abi::{S_IFCHR, stat};
 use super::errno::Errno;
 use super::object::Object;
 use crate::console;
-use crate::io::{Parts, PartsMut, Ready};
+use crate::io::{IoSlices, IoSlicesMut, Ready};
 
 /// Standard input: there is none, so it is at its end.
 pub(super) struct Input;
 
 impl Object for Input {
-    fn read(&self, _into: &mut PartsMut<'_>) -> Result<usize, Errno> {
+    fn read(&self, _into: &mut IoSlicesMut<'_>) -> Result<usize, Errno> {
         Ok(0)
     }
 
@@ -28,7 +28,7 @@ impl Object for Input {
 pub(super) struct Output(pub(super) u8);
 
 impl Object for Output {
-    fn write(&self, from: &Parts<'_>) -> Result<usize, Errno> {
+    fn write(&self, from: &IoSlices<'_>) -> Result<usize, Errno> {
         let mut written = 0;
         for part in from.iter() {
             console::write(self.0, part);

@@ -1,6 +1,6 @@
 //! Files that are no files: what programs for other systems expect in `/dev`.
 
-use crate::io::{Parts, PartsMut};
+use crate::io::{IoSlices, IoSlicesMut};
 
 /// Fills a buffer with random bytes.
 pub type Entropy = fn(&mut [u8]);
@@ -18,7 +18,7 @@ pub enum Device {
 
 impl Device {
     /// Fills the buffers; how many bytes.
-    pub fn read(self, into: &mut PartsMut<'_>) -> usize {
+    pub fn read(self, into: &mut IoSlicesMut<'_>) -> usize {
         let mut read = 0;
         for part in into.iter_mut() {
             match self {
@@ -32,7 +32,7 @@ impl Device {
     }
 
     /// Takes what is written and forgets it; how many bytes.
-    pub fn write(self, from: &Parts<'_>) -> usize {
+    pub fn write(self, from: &IoSlices<'_>) -> usize {
         from.iter().map(<[u8]>::len).sum()
     }
 }

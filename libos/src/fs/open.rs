@@ -7,7 +7,7 @@ use super::content::LARGEST;
 use super::directory::NodeId;
 use super::listing::{Kind, encode};
 use super::tree::{About, Data, Tree};
-use crate::io::{Parts, PartsMut};
+use crate::io::{IoSlices, IoSlicesMut};
 
 /// How to open.
 #[derive(Clone, Copy, Debug, Default)]
@@ -116,7 +116,7 @@ impl Tree {
     }
 
     /// Reads from the position on, which moves; how many bytes, 0 at the end.
-    pub fn read(&mut self, open: &Open, into: &mut PartsMut<'_>, now: i128) -> Result<usize, Error> {
+    pub fn read(&mut self, open: &Open, into: &mut IoSlicesMut<'_>, now: i128) -> Result<usize, Error> {
         if !open.read {
             return Err(Error::BadDescriptor);
         }
@@ -141,7 +141,7 @@ impl Tree {
     }
 
     /// Writes at the position, which moves, or at the end; how many bytes.
-    pub fn write(&mut self, open: &Open, from: &Parts<'_>, now: i128) -> Result<usize, Error> {
+    pub fn write(&mut self, open: &Open, from: &IoSlices<'_>, now: i128) -> Result<usize, Error> {
         if !open.write {
             return Err(Error::BadDescriptor);
         }

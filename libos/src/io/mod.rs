@@ -5,7 +5,7 @@
 #![cfg_attr(not(target_os = "hermit"), allow(dead_code, reason = "on the host only the tests use this room"))]
 
 mod counter;
-mod parts;
+mod io_slices;
 #[cfg(target_os = "hermit")]
 pub mod pollers;
 mod readiness;
@@ -14,7 +14,7 @@ mod table;
 mod watch;
 
 pub use counter::Counter;
-pub use parts::{Parts, PartsMut};
+pub use io_slices::{IoSlices, IoSlicesMut};
 pub use readiness::{Ready, Signal};
 pub use table::{Full, Table};
 #[cfg(target_os = "hermit")]

@@ -3,7 +3,7 @@
 use std::vec::Vec;
 
 use super::*;
-use crate::io::{Parts, PartsMut};
+use crate::io::{IoSlices, IoSlicesMut};
 
 mod hostile;
 mod linux;
@@ -23,12 +23,12 @@ const READ: OpenOptions = OpenOptions {
 const CREATE: OpenOptions = OpenOptions { write: true, create: true, ..READ };
 
 fn write(tree: &mut Tree, open: &Open, bytes: &[u8]) -> Result<usize, Error> {
-    tree.write(open, &Parts::one(bytes), 7)
+    tree.write(open, &IoSlices::one(bytes), 7)
 }
 
 fn read(tree: &mut Tree, open: &Open, count: usize) -> Result<Vec<u8>, Error> {
     let mut buffer = std::vec![0xaa; count];
-    let read = tree.read(open, &mut PartsMut::one(&mut buffer), 9)?;
+    let read = tree.read(open, &mut IoSlicesMut::one(&mut buffer), 9)?;
     buffer.truncate(read);
     Ok(buffer)
 }

@@ -1,10 +1,10 @@
-//! Sending and receiving, whole and in parts.
+//! Sending and receiving, whole and in slices.
 
 use alloc::vec::Vec;
 use core::net::SocketAddr;
 
 use super::{Kind, Socket};
-use crate::io::{Parts, PartsMut, Ready};
+use crate::io::{IoSlices, IoSlicesMut, Ready};
 use crate::net::error::Error;
 use crate::net::service;
 use crate::net::stack::Shutdown;
@@ -13,28 +13,28 @@ use crate::net::stack::Shutdown;
 const MAX_GATHERED: usize = 65_536;
 
 impl Socket {
-    /// Sends the bytes of `parts`, as many as there is room for and at least one, to the peer.
-    pub fn send(&self, parts: &Parts<'_>) -> Result<usize, Error> {
+    /// Sends the bytes of `slices`, as many as there is room for and at least one, to the peer.
+    pub fn send(&self, slices: &IoSlices<'_>) -> Result<usize, Error> {
         if self.kind == Kind::Datagram {
-            let mut all = parts.iter().filter(|part| !part.is_empty());
+            let mut all = slices.iter().filter(|slice| !slice.is_empty());
             return match (all.next(), all.next()) {
                 (first, None) => self.send_to(first.unwrap_or_default(), None),
                 // A datagram is one piece. More than a packet holds is refused all the same.
                 _ => {
                     let mut gathered = Self::datagram_room()?;
-                    gathered.extend(parts.iter().flatten().take(MAX_GATHERED));
+                    gathered.extend(slices.iter().flatten().take(MAX_GATHERED));
                     self.send_to(&gathered, None)
                 }
             };
         }
         let id = self.stream()?;
-        self.block_on(Ready::OUT, &self.options.send_timeout, |stack, now| stack.send(id, parts.iter(), now))
+        self.block_on(Ready::OUT, &self.options.send_timeout, |stack, now| stack.send(id, slices.iter(), now))
     }
 
-    /// Receives into `parts`, at least one byte, or zero at the end of the data.
-    pub fn receive(&self, parts: &mut PartsMut<'_>, peek: bool) -> Result<usize, Error> {
+    /// Receives into `slices`, at least one byte, or zero at the end of the data.
+    pub fn receive(&self, slices: &mut IoSlicesMut<'_>, peek: bool) -> Result<usize, Error> {
         if self.kind == Kind::Datagram {
-            let mut all = parts.iter_mut().filter(|part| !part.is_empty());
+            let mut all = slices.iter_mut().filter(|slice| !slice.is_empty());
             return match (all.next(), all.next()) {
                 (first, None) => self.receive_from(first.unwrap_or_default(), peek).map(|(len, _)| len),
                 (first, second) => self.scatter(first.into_iter().chain(second).chain(all), peek),
@@ -42,7 +42,7 @@ impl Socket {
         }
         let id = self.stream()?;
         let timeout = &self.options.receive_timeout;
-        self.block_on(Ready::IN, timeout, |stack, now| stack.receive(id, parts.iter_mut(), peek, now))
+        self.block_on(Ready::IN, timeout, |stack, now| stack.receive(id, slices.iter_mut(), peek, now))
     }
 
     /// Room for the longest datagram.
@@ -53,14 +53,14 @@ impl Socket {
     }
 
     /// Receives a datagram into several buffers.
-    fn scatter<'b>(&self, parts: impl Iterator<Item = &'b mut [u8]>, peek: bool) -> Result<usize, Error> {
+    fn scatter<'b>(&self, slices: impl Iterator<Item = &'b mut [u8]>, peek: bool) -> Result<usize, Error> {
         let mut datagram = Self::datagram_room()?;
         datagram.resize(MAX_GATHERED, 0);
         let (len, _) = self.receive_from(&mut datagram, peek)?;
         let mut rest = &datagram[..len];
-        for part in parts {
-            let (now, later) = rest.split_at(part.len().min(rest.len()));
-            part[..now.len()].copy_from_slice(now);
+        for slice in slices {
+            let (now, later) = rest.split_at(slice.len().min(rest.len()));
+            slice[..now.len()].copy_from_slice(now);
             rest = later;
         }
         Ok(len - rest.len())
@@ -69,7 +69,7 @@ impl Socket {
     /// Sends one datagram to `to`, or to the connected peer. On a stream, `to` is ignored.
     pub fn send_to(&self, bytes: &[u8], to: Option<SocketAddr>) -> Result<usize, Error> {
         if self.kind == Kind::Stream {
-            return self.send(&Parts::one(bytes));
+            return self.send(&IoSlices::one(bytes));
         }
         let to = to.map(|to| self.destination(to)).transpose()?;
         let id = self.datagram()?;

@@ -121,8 +121,8 @@ impl<D: Device, S: Signal> Stack<D, S> {
         }
     }
 
-    /// Queues as much of `parts` as there is room for, and sends what may be sent. Returns the number of bytes queued.
-    pub fn send<'b>(&mut self, id: Id, parts: impl Iterator<Item = &'b [u8]>, now: Instant) -> Result<usize, Error> {
+    /// Queues as much of `slices` as there is room for, and sends what may be sent. Returns the number of bytes queued.
+    pub fn send<'b>(&mut self, id: Id, slices: impl Iterator<Item = &'b [u8]>, now: Instant) -> Result<usize, Error> {
         let connection = self.connection(id)?;
         if let Some(error) = connection.error.take() {
             connection.publish();
@@ -134,18 +134,18 @@ impl<D: Device, S: Signal> Stack<D, S> {
         if connection.write_shutdown || !connection.socket().may_send() {
             return Err(Error::BrokenPipe);
         }
-        let mut parts = parts.peekable();
-        self.sockets.tcp.grow(id, 0, parts.peek().map_or(0, |part| part.len()), now);
+        let mut slices = slices.peekable();
+        self.sockets.tcp.grow(id, 0, slices.peek().map_or(0, |slice| slice.len()), now);
         let connection = self.connection(id)?;
         if connection.holds_back() {
             return Err(Error::WouldBlock);
         }
         let (mut sent, mut asked) = (0, 0);
-        for part in parts {
-            asked += part.len();
-            let queued = connection.socket_mut().send_slice(part).unwrap_or(0);
+        for slice in slices {
+            asked += slice.len();
+            let queued = connection.socket_mut().send_slice(slice).unwrap_or(0);
             sent += queued;
-            if queued < part.len() {
+            if queued < slice.len() {
                 break;
             }
         }
@@ -157,11 +157,11 @@ impl<D: Device, S: Signal> Stack<D, S> {
         Ok(sent)
     }
 
-    /// Moves received bytes into `parts`, or copies them if `peek`. Zero is the end of the data.
+    /// Moves received bytes into `slices`, or copies them if `peek`. Zero is the end of the data.
     pub fn receive<'b>(
         &mut self,
         id: Id,
-        parts: impl Iterator<Item = &'b mut [u8]>,
+        slices: impl Iterator<Item = &'b mut [u8]>,
         peek: bool,
         now: Instant,
     ) -> Result<usize, Error> {
@@ -171,16 +171,16 @@ impl<D: Device, S: Signal> Stack<D, S> {
         }
         let queued = connection.socket().recv_queue();
         let (mut received, mut asked) = (0, 0);
-        for part in parts {
-            asked += part.len();
+        for slice in slices {
+            asked += slice.len();
             let len = if peek {
-                // Only the first part: what smoltcp shows is not taken away, so a second look would show the same.
-                connection.socket_mut().peek_slice(part).unwrap_or(0)
+                // Only the first slice: what smoltcp shows is not taken away, so a second look would show the same.
+                connection.socket_mut().peek_slice(slice).unwrap_or(0)
             } else {
-                connection.socket_mut().recv_slice(part).unwrap_or(0)
+                connection.socket_mut().recv_slice(slice).unwrap_or(0)
             };
             received += len;
-            if len < part.len() || peek {
+            if len < slice.len() || peek {
                 break;
             }
         }

@@ -20,18 +20,18 @@ impl Raw<'_> {
 }
 
 /// Buffers to read from.
-pub struct Parts<'a> {
+pub struct IoSlices<'a> {
     raw: Raw<'a>,
     bytes: PhantomData<&'a [u8]>,
 }
 
 /// Buffers to write to.
-pub struct PartsMut<'a> {
+pub struct IoSlicesMut<'a> {
     raw: Raw<'a>,
     bytes: PhantomData<&'a mut [u8]>,
 }
 
-impl<'a> Parts<'a> {
+impl<'a> IoSlices<'a> {
     /// A single buffer.
     pub fn one(bytes: &'a [u8]) -> Self {
         let raw = Raw::One(iovec { iov_base: bytes.as_ptr().cast_mut().cast(), iov_len: bytes.len() });
@@ -42,21 +42,21 @@ impl<'a> Parts<'a> {
     ///
     /// # Safety
     /// Each names memory that is readable and not written to for as long as `'a`, or has no length.
-    pub unsafe fn many(parts: &'a [iovec]) -> Self {
-        Self { raw: Raw::Many(parts), bytes: PhantomData }
+    pub unsafe fn many(slices: &'a [iovec]) -> Self {
+        Self { raw: Raw::Many(slices), bytes: PhantomData }
     }
 
     /// The buffers, in order.
     pub fn iter(&self) -> impl Iterator<Item = &[u8]> {
-        self.raw.all().iter().map(|part| match part.iov_len {
+        self.raw.all().iter().map(|slice| match slice.iov_len {
             0 => &[][..],
             // SAFETY: `one` made it from a slice, or the caller of `many` answers for it.
-            len => unsafe { slice::from_raw_parts(part.iov_base.cast(), len) },
+            len => unsafe { slice::from_raw_parts(slice.iov_base.cast(), len) },
         })
     }
 }
 
-impl<'a> PartsMut<'a> {
+impl<'a> IoSlicesMut<'a> {
     /// A single buffer.
     pub fn one(bytes: &'a mut [u8]) -> Self {
         let raw = Raw::One(iovec { iov_base: bytes.as_mut_ptr().cast(), iov_len: bytes.len() });
@@ -68,17 +68,17 @@ impl<'a> PartsMut<'a> {
     /// # Safety
     /// Each names memory that is writable and used by nobody else for as long as `'a`, or has no length; no two
     /// overlap.
-    pub unsafe fn many(parts: &'a [iovec]) -> Self {
-        Self { raw: Raw::Many(parts), bytes: PhantomData }
+    pub unsafe fn many(slices: &'a [iovec]) -> Self {
+        Self { raw: Raw::Many(slices), bytes: PhantomData }
     }
 
     /// The buffers, in order.
     pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut [u8]> {
-        self.raw.all().iter().map(|part| match part.iov_len {
+        self.raw.all().iter().map(|slice| match slice.iov_len {
             0 => &mut [][..],
             // SAFETY: `one` made it from a slice, or the caller of `many` answers for it; `self` is borrowed for as
-            // long as the slices live, and each part is given out once.
-            len => unsafe { slice::from_raw_parts_mut(part.iov_base.cast(), len) },
+            // long as the slices live, and each slice is given out once.
+            len => unsafe { slice::from_raw_parts_mut(slice.iov_base.cast(), len) },
         })
     }
 }
@@ -92,23 +92,23 @@ mod tests {
     }
 
     #[test]
-    fn parts_come_in_order_and_more_than_once() {
+    fn slices_come_in_order_and_more_than_once() {
         let (mut a, mut b) = ([1, 2], [3]);
         let nothing = iovec { iov_base: core::ptr::null_mut(), iov_len: 0 };
         let list = [raw(&mut a), nothing, raw(&mut b)];
         // SAFETY: the two arrays live, do not overlap and are not touched meanwhile.
-        let mut parts = unsafe { PartsMut::many(&list) };
+        let mut slices = unsafe { IoSlicesMut::many(&list) };
         for _ in 0..2 {
-            for part in parts.iter_mut() {
-                part.fill(9);
+            for slice in slices.iter_mut() {
+                slice.fill(9);
             }
         }
         // SAFETY: as above.
-        let parts = unsafe { Parts::many(&list) };
-        assert!(parts.iter().eq([&[9, 9][..], &[], &[9]]));
-        assert!(Parts::one(b"xy").iter().eq([b"xy"]));
+        let slices = unsafe { IoSlices::many(&list) };
+        assert!(slices.iter().eq([&[9, 9][..], &[], &[9]]));
+        assert!(IoSlices::one(b"xy").iter().eq([b"xy"]));
         let mut c = [0; 3];
-        PartsMut::one(&mut c).iter_mut().for_each(|part| part.fill(7));
+        IoSlicesMut::one(&mut c).iter_mut().for_each(|slice| slice.fill(7));
         assert_eq!(c, [7; 3]);
     }
 }
