@@ -79,8 +79,8 @@ impl Defect {
     }
 }
 
-/// The files that the packages in these folders of the workspace are built from, and a workspace's manifest that has no
-/// other members: their names and texts.
+/// The files that the packages in these folders of the workspace are built from, the documents, which tests compare
+/// with the code, and a workspace's manifest that has no other members: their names and texts.
 ///
 /// # Errors
 /// When one cannot be read.
@@ -91,11 +91,11 @@ pub fn sources(members: &[&str]) -> Result<Vec<(PathBuf, String)>> {
         (PathBuf::from("Cargo.toml"), reduce(&manifest, members)),
         (PathBuf::from("Cargo.lock"), fs::read_to_string(root.join("Cargo.lock"))?),
     ];
-    for member in members {
+    for folder in members.iter().chain(&["docs"]) {
         let copied = |file: &PathBuf| {
-            file.extension().is_some_and(|extension| ["rs", "toml", "ld"].iter().any(|known| extension == *known))
+            file.extension().is_some_and(|extension| ["rs", "toml", "ld", "md"].iter().any(|known| extension == *known))
         };
-        for file in files(&root.join(member))?.into_iter().filter(copied) {
+        for file in files(&root.join(folder))?.into_iter().filter(copied) {
             let text = fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;
             sources.push((file.strip_prefix(root)?.to_owned(), text));
         }

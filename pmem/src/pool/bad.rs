@@ -9,6 +9,7 @@ use core::ops::Range;
 use crate::crc32c::Crc32c;
 use crate::error::Error;
 use crate::medium::{Load, LoadError, Store};
+use crate::pool::format::bad_ranges as field;
 
 /// First eight bytes of a copy.
 const MAGIC: [u8; 8] = *b"HFBADRNG";
@@ -18,7 +19,7 @@ pub(crate) const AREA: Range<u64> = 8 << 10..16 << 10;
 /// Bytes of a copy.
 const COPY: usize = 4096;
 /// Bytes before the first range.
-const HEADER: usize = 32;
+const HEADER: usize = field::LEN;
 /// Bytes of a range.
 const ENTRY: usize = 16;
 /// The most ranges that the list holds.
@@ -145,8 +146,9 @@ impl BadRanges {
 
     fn decode(bytes: &[u8; COPY], uuid: &[u8; 16], len: u64) -> Option<BadRanges> {
         let u64_at = |at: usize| bytes[at..].first_chunk().map_or(0, |word| u64::from_le_bytes(*word));
-        let (number, count) = (u64_at(8), u64_at(16));
-        if bytes[..8] != MAGIC || count > MOST as u64 || u64_at(24) != u64::from(Self::checksum(bytes, uuid)) {
+        let (number, count) = (field::NUMBER.u64(bytes), field::COUNT.u64(bytes));
+        let checksum = u64::from(Self::checksum(bytes, uuid));
+        if field::MAGIC.get(bytes) != MAGIC || count > MOST as u64 || field::CHECKSUM.u64(bytes) != checksum {
             return None;
         }
         let entries = (0..count as usize).map(|entry| HEADER + entry * ENTRY);
@@ -158,20 +160,21 @@ impl BadRanges {
 
     fn encode(&self, uuid: &[u8; 16]) -> [u8; COPY] {
         let mut bytes = [0; COPY];
-        bytes[..8].copy_from_slice(&MAGIC);
-        bytes[8..16].copy_from_slice(&self.number.to_le_bytes());
-        bytes[16..24].copy_from_slice(&(self.ranges.len() as u64).to_le_bytes());
+        field::MAGIC.put(&mut bytes, MAGIC);
+        field::NUMBER.put(&mut bytes, self.number.to_le_bytes());
+        field::COUNT.put(&mut bytes, (self.ranges.len() as u64).to_le_bytes());
         for (range, entry) in self.ranges.iter().zip(bytes[HEADER..].chunks_exact_mut(ENTRY)) {
             entry[..8].copy_from_slice(&range.start.to_le_bytes());
             entry[8..].copy_from_slice(&(range.end - range.start).to_le_bytes());
         }
         let checksum = u64::from(Self::checksum(&bytes, uuid));
-        bytes[24..32].copy_from_slice(&checksum.to_le_bytes());
+        field::CHECKSUM.put(&mut bytes, checksum.to_le_bytes());
         bytes
     }
 
     fn checksum(bytes: &[u8; COPY], uuid: &[u8; 16]) -> u32 {
-        Crc32c::new().update(uuid).update(&bytes[8..24]).update(&bytes[HEADER..]).value()
+        let counts = &bytes[field::NUMBER.at..field::COUNT.end()];
+        Crc32c::new().update(uuid).update(counts).update(&bytes[HEADER..]).value()
     }
 
     /// Makes the list durable: first in the copy that does not count now, then in the other one. A copy that is bad

@@ -15,6 +15,7 @@ mod clean;
 mod cleaning;
 mod dram;
 mod expiring;
+mod format;
 mod head;
 mod index;
 mod inspect;

@@ -8,11 +8,12 @@ use alloc::vec::Vec;
 
 use crate::crc32c::Crc32c;
 use crate::medium::LINE;
+use crate::pool::format::{chunk, frame, large, lost, operation};
 
 /// Bytes of a frame's header.
-pub(crate) const FRAME_HEADER: usize = 16;
+pub(crate) const FRAME_HEADER: usize = frame::LEN;
 /// Bytes of an operation's header, without the expiry time.
-pub(crate) const OP_HEADER: usize = 16;
+pub(crate) const OP_HEADER: usize = operation::LEN;
 /// Bytes of the shortest frame.
 pub(crate) const LEAST_FRAME: usize = FRAME_HEADER + OP_HEADER;
 /// Sequence numbers from here on are taken for damage. Leaves room to count on for ever.
@@ -22,11 +23,11 @@ pub(crate) const BATCH_LIMIT: u64 = (1 << 48) - (1 << 40);
 /// The longest value, in bytes.
 pub(crate) const VALUE_LIMIT: u64 = 512 << 20;
 /// Bytes of the value of a [`Kind::PutLarge`].
-pub(crate) const LARGE: usize = 24;
+pub(crate) const LARGE: usize = large::LEN;
 /// Bytes of the key of a [`Kind::Chunk`].
-pub(crate) const CHUNK_KEY: usize = 12;
+pub(crate) const CHUNK_KEY: usize = chunk::LEN;
 /// Bytes of the key of a [`Kind::Lost`].
-pub(crate) const LOST_KEY: usize = 16;
+pub(crate) const LOST_KEY: usize = lost::LEN;
 /// The smallest chunk that a large value may be divided into.
 const LEAST_CHUNK: u32 = 1024;
 
@@ -69,7 +70,8 @@ impl OpHeader {
     /// Reads a header from the first bytes of an operation. `None` if they are none.
     pub(crate) fn decode(bytes: &[u8]) -> Option<OpHeader> {
         let fixed: &[u8; OP_HEADER] = bytes.first_chunk()?;
-        let kind = match fixed[0] {
+        let [kind] = operation::KIND.get(fixed);
+        let kind = match kind {
             1 => Kind::Put,
             2 => Kind::Remove,
             3 => Kind::PutLarge,
@@ -80,17 +82,17 @@ impl OpHeader {
             8 => Kind::Lost,
             _ => return None,
         };
-        let expires_at_ms = match fixed[1] {
-            0 => None,
-            EXPIRES => Some(u64::from_le_bytes(*bytes.get(OP_HEADER..)?.first_chunk()?)),
+        let expires_at_ms = match operation::FLAGS.get(fixed) {
+            [0] => None,
+            [EXPIRES] => Some(u64::from_le_bytes(*bytes.get(OP_HEADER..)?.first_chunk()?)),
             _ => return None,
         };
         let header = OpHeader {
             kind,
             expires_at_ms,
-            key_len: usize::from(u16::from_le_bytes([fixed[2], fixed[3]])),
-            value_len: u32::from_le_bytes([fixed[4], fixed[5], fixed[6], fixed[7]]) as usize,
-            sequence: u64::from_le_bytes(*fixed.last_chunk()?),
+            key_len: usize::from(u16::from_le_bytes(operation::KEY_LEN.get(fixed))),
+            value_len: operation::VALUE_LEN.u32(fixed) as usize,
+            sequence: operation::SEQUENCE.u64(fixed),
         };
         let sound = header.sequence < SEQUENCE_LIMIT
             && match kind {
@@ -142,10 +144,13 @@ pub fn record_bytes(key_len: usize, value: crate::Meta) -> u64 {
 pub(crate) fn encode_op(out: &mut Vec<u8>, header: &OpHeader, key: &[u8], value: &[&[u8]]) {
     let start = out.len();
     let flags = if header.expires_at_ms.is_some() { EXPIRES } else { 0 };
-    out.extend_from_slice(&[header.kind as u8, flags]);
-    out.extend_from_slice(&(header.key_len as u16).to_le_bytes());
-    out.extend_from_slice(&(header.value_len as u32).to_le_bytes());
-    out.extend_from_slice(&header.sequence.to_le_bytes());
+    let mut fixed = [0; OP_HEADER];
+    operation::KIND.put(&mut fixed, [header.kind as u8]);
+    operation::FLAGS.put(&mut fixed, [flags]);
+    operation::KEY_LEN.put(&mut fixed, (header.key_len as u16).to_le_bytes());
+    operation::VALUE_LEN.put(&mut fixed, (header.value_len as u32).to_le_bytes());
+    operation::SEQUENCE.put(&mut fixed, header.sequence.to_le_bytes());
+    out.extend_from_slice(&fixed);
     if let Some(expires_at_ms) = header.expires_at_ms {
         out.extend_from_slice(&expires_at_ms.to_le_bytes());
     }
@@ -175,10 +180,10 @@ pub(crate) struct Large {
 impl Large {
     pub(crate) fn encode(&self) -> [u8; LARGE] {
         let mut bytes = [0; LARGE];
-        bytes[..8].copy_from_slice(&self.object.to_le_bytes());
-        bytes[8..16].copy_from_slice(&self.len.to_le_bytes());
-        bytes[16..20].copy_from_slice(&self.chunk_size.to_le_bytes());
-        bytes[20..].copy_from_slice(&self.ahead.to_le_bytes());
+        large::OBJECT.put(&mut bytes, self.object.to_le_bytes());
+        large::VALUE_LEN.put(&mut bytes, self.len.to_le_bytes());
+        large::CHUNK_SIZE.put(&mut bytes, self.chunk_size.to_le_bytes());
+        large::AHEAD.put(&mut bytes, self.ahead.to_le_bytes());
         bytes
     }
 
@@ -186,10 +191,10 @@ impl Large {
     pub(crate) fn decode(bytes: &[u8]) -> Option<Large> {
         let bytes: &[u8; LARGE] = bytes.try_into().ok()?;
         let large = Large {
-            object: u64::from_le_bytes(*bytes.first_chunk()?),
-            len: u64::from_le_bytes(*bytes[8..].first_chunk()?),
-            chunk_size: u32::from_le_bytes(*bytes[16..].first_chunk()?),
-            ahead: u32::from_le_bytes(*bytes[20..].first_chunk()?),
+            object: large::OBJECT.u64(bytes),
+            len: large::VALUE_LEN.u64(bytes),
+            chunk_size: large::CHUNK_SIZE.u32(bytes),
+            ahead: large::AHEAD.u32(bytes),
         };
         let sound = large.len <= VALUE_LIMIT && large.chunk_size >= LEAST_CHUNK && large.object < SEQUENCE_LIMIT;
         sound.then_some(large)
@@ -214,8 +219,8 @@ impl Large {
     /// The key under which one chunk is found.
     pub(crate) fn chunk_key(&self, chunk: u32) -> [u8; CHUNK_KEY] {
         let mut key = [0; CHUNK_KEY];
-        key[..8].copy_from_slice(&self.object.to_le_bytes());
-        key[8..].copy_from_slice(&chunk.to_le_bytes());
+        chunk::OBJECT.put(&mut key, self.object.to_le_bytes());
+        chunk::NUMBER.put(&mut key, chunk.to_le_bytes());
         key
     }
 }
@@ -232,17 +237,16 @@ pub(crate) struct Lost {
 impl Lost {
     pub(crate) fn encode(&self) -> [u8; LOST_KEY] {
         let mut bytes = [0; LOST_KEY];
-        bytes[..8].copy_from_slice(&self.hash.to_le_bytes());
-        bytes[8..].copy_from_slice(&self.place.to_le_bytes());
+        lost::HASH.put(&mut bytes, self.hash.to_le_bytes());
+        lost::PLACE.put(&mut bytes, self.place.to_le_bytes());
         bytes
     }
 
     /// Reads the key of a [`Kind::Lost`].
     pub(crate) fn decode(key: &[u8]) -> Option<Lost> {
-        let lost =
-            Lost { hash: u64::from_le_bytes(*key.first_chunk()?), place: u64::from_le_bytes(*key.last_chunk()?) };
-        let sound = lost.hash <= u64::from(u32::MAX) && lost.place.is_multiple_of(8);
-        (key.len() == LOST_KEY && sound).then_some(lost)
+        let key: &[u8; LOST_KEY] = key.try_into().ok()?;
+        let lost = Lost { hash: lost::HASH.u64(key), place: lost::PLACE.u64(key) };
+        (lost.hash <= u64::from(u32::MAX) && lost.place.is_multiple_of(8)).then_some(lost)
     }
 }
 
@@ -261,13 +265,12 @@ pub(crate) struct FrameHeader {
 impl FrameHeader {
     /// Reads a frame's header. Says nothing about the frame's checksum.
     pub(crate) fn decode(bytes: &[u8; FRAME_HEADER]) -> FrameHeader {
-        let word =
-            u64::from_le_bytes([bytes[8], bytes[9], bytes[10], bytes[11], bytes[12], bytes[13], bytes[14], bytes[15]]);
+        let [a, b, c, d, e, f] = frame::BATCH.get(bytes);
         FrameHeader {
-            checksum: u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]),
-            len: u32::from_le_bytes([bytes[4], bytes[5], bytes[6], bytes[7]]),
-            batch: word & ((1 << 48) - 1),
-            line: (word >> 48) as u16,
+            checksum: frame::CHECKSUM.u32(bytes),
+            len: frame::FRAME_LEN.u32(bytes),
+            batch: u64::from_le_bytes([a, b, c, d, e, f, 0, 0]),
+            line: u16::from_le_bytes(frame::LINES.get(bytes)),
         }
     }
 }
@@ -284,17 +287,19 @@ impl Salt {
 
     /// The checksum of a frame at byte `offset` of the medium.
     pub(crate) fn checksum(&self, offset: u64, frame: &[u8]) -> u32 {
-        self.0.update(&offset.to_le_bytes()).update(&frame[4..]).value()
+        self.0.update(&offset.to_le_bytes()).update(&frame[frame::CHECKSUM.end()..]).value()
     }
 
     /// Fills in the header of a frame that is about to be stored at byte `offset` of the medium.
     pub(crate) fn seal(&self, frame: &mut [u8], offset: u64, batch: u64, batch_start: u64) {
-        let line = (offset / LINE - batch_start / LINE) & 0xFFFF;
+        let line = (offset / LINE - batch_start / LINE) as u16;
         let len = frame.len() as u32;
-        frame[4..8].copy_from_slice(&len.to_le_bytes());
-        frame[8..16].copy_from_slice(&(batch | line << 48).to_le_bytes());
+        let [a, b, c, d, e, f, ..] = batch.to_le_bytes();
+        frame::FRAME_LEN.put(frame, len.to_le_bytes());
+        frame::BATCH.put(frame, [a, b, c, d, e, f]);
+        frame::LINES.put(frame, line.to_le_bytes());
         let checksum = self.checksum(offset, frame);
-        frame[..4].copy_from_slice(&checksum.to_le_bytes());
+        frame::CHECKSUM.put(frame, checksum.to_le_bytes());
     }
 }
 

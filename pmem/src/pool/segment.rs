@@ -11,6 +11,7 @@ use crate::error::Error;
 use crate::medium::{LINE, Load, LoadError, Store};
 use crate::pool::bad::BadRanges;
 use crate::pool::dram::{self, NoRoom};
+use crate::pool::format::segment_header as field;
 use crate::pool::record::{BATCH_LIMIT, SEQUENCE_LIMIT};
 use crate::pool::superblock::Geometry;
 
@@ -26,7 +27,8 @@ const PART: [u8; 8] = *b"HFSEGPRT";
 /// no header.
 const OUTDATED: [u8; 8] = *b"HFSEGOLD";
 /// Bytes of a header.
-pub(crate) const HEADER: u32 = LINE as u32;
+pub(crate) const HEADER: u32 = field::LEN as u32;
+const _: () = assert!(field::LEN as u64 == LINE && field::STATE.at == 0, "one line, and its first word decides");
 /// Bytes at a segment's end that records never take: a line for the record that ends the segment, and the second
 /// header.
 pub(crate) const TRAILER: u32 = 2 * LINE as u32;
@@ -104,28 +106,26 @@ impl Header {
 
     fn encode(&self, uuid: &[u8; 16]) -> [u8; LINE as usize] {
         let mut bytes = [0; LINE as usize];
-        bytes[..8].copy_from_slice(self.state_word());
-        bytes[8..16].copy_from_slice(&self.generation.to_le_bytes());
-        bytes[16..24].copy_from_slice(&self.first_sequence.to_le_bytes());
-        bytes[24..32].copy_from_slice(&self.first_batch.to_le_bytes());
-        bytes[32..40].copy_from_slice(&self.cleared_through.to_le_bytes());
-        bytes[40..44].copy_from_slice(&self.index.to_le_bytes());
-        bytes[44..52].copy_from_slice(&self.joined_from.to_le_bytes());
+        field::STATE.put(&mut bytes, *self.state_word());
+        field::GENERATION.put(&mut bytes, self.generation.to_le_bytes());
+        field::FIRST_SEQUENCE.put(&mut bytes, self.first_sequence.to_le_bytes());
+        field::FIRST_BATCH.put(&mut bytes, self.first_batch.to_le_bytes());
+        field::CLEARED_THROUGH.put(&mut bytes, self.cleared_through.to_le_bytes());
+        field::INDEX.put(&mut bytes, self.index.to_le_bytes());
+        field::JOINED_FROM.put(&mut bytes, self.joined_from.to_le_bytes());
         let checksum = Self::checksum(uuid, &bytes);
-        bytes[60..].copy_from_slice(&checksum.to_le_bytes());
+        field::CHECKSUM.put(&mut bytes, checksum.to_le_bytes());
         bytes
     }
 
     /// The checksum leaves out the first word, so that freeing a segment is one 8-byte store.
     fn checksum(uuid: &[u8; 16], bytes: &[u8; LINE as usize]) -> u32 {
-        Crc32c::new().update(uuid).update(&bytes[8..60]).value()
+        Crc32c::new().update(uuid).update(&bytes[field::STATE.end()..field::CHECKSUM.at]).value()
     }
 
     /// Reads a header, of whichever segment. `None` if it is none.
     fn decode(bytes: &[u8; LINE as usize], uuid: &[u8; 16]) -> Option<Header> {
-        let u32_at = |at: usize| u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]);
-        let u64_at = |at: usize| u64::from(u32_at(at)) | u64::from(u32_at(at + 4)) << 32;
-        let state = match *bytes.first_chunk()? {
+        let state = match field::STATE.get(bytes) {
             USED => State::Used,
             FREE => State::Free,
             CHECKPOINT => State::Checkpoint,
@@ -134,14 +134,14 @@ impl Header {
         };
         let header = Header {
             state,
-            index: u32_at(40),
-            generation: u64_at(8),
-            first_sequence: u64_at(16),
-            first_batch: u64_at(24),
-            cleared_through: u64_at(32),
-            joined_from: u64_at(44),
+            index: field::INDEX.u32(bytes),
+            generation: field::GENERATION.u64(bytes),
+            first_sequence: field::FIRST_SEQUENCE.u64(bytes),
+            first_batch: field::FIRST_BATCH.u64(bytes),
+            cleared_through: field::CLEARED_THROUGH.u64(bytes),
+            joined_from: field::JOINED_FROM.u64(bytes),
         };
-        let sound = u32_at(60) == Self::checksum(uuid, bytes)
+        let sound = field::CHECKSUM.u32(bytes) == Self::checksum(uuid, bytes)
             && header.generation < GENERATION_LIMIT
             && header.first_sequence < SEQUENCE_LIMIT
             && header.cleared_through < SEQUENCE_LIMIT

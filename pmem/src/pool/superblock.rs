@@ -8,15 +8,14 @@ use crate::crc32c::crc32c;
 use crate::error::Error;
 use crate::medium::{LINE, Load, LoadError, Store};
 use crate::pool::checkpoint::ROOT;
+use crate::pool::format::superblock::{self as field, LEN};
 use crate::pool::{FORMAT_VERSION, FormatOptions, bad, segment};
 
 /// First eight bytes of a superblock.
 pub(crate) const MAGIC: [u8; 8] = *b"HOLDFAST";
 /// In the place of the first superblock's magic while a format is under way.
 const FORMATTING: [u8; 8] = *b"HFFORMAT";
-/// Bytes of a superblock that mean something; the rest of its 4 KiB is zero.
-const LEN: usize = 128;
-/// Bytes set aside for each of the two.
+/// Bytes set aside for each of the two. What of them is behind the superblock itself is zero.
 pub(crate) const AREA: u64 = 4096;
 /// Where the segments begin. What lies between the first superblock and here is reserved.
 const FIRST_SEGMENT: u64 = 64 << 10;
@@ -26,6 +25,12 @@ pub(crate) const SEGMENT_SIZES: core::ops::RangeInclusive<u32> = 64 << 10..=4 <<
 const LEAST_SEGMENTS: u64 = 8;
 /// The most segments. Bounds what opening a nonsensical superblock could ask of DRAM.
 const MOST_SEGMENTS: u64 = 1 << 24;
+
+const _: () = {
+    assert!(AREA <= ROOT && ROOT + LINE <= bad::AREA.start && bad::AREA.end <= FIRST_SEGMENT);
+    // The magic is stored by itself, before and after all else.
+    assert!(field::MAGIC.at == 0 && field::MAGIC.end() == 8);
+};
 
 /// How many segments are begun between two fences of a format. Pools of usual size have fewer.
 const FENCED_SEGMENTS: u32 = 1 << 12;
@@ -107,42 +112,45 @@ fn second_area(len: u64) -> u64 {
 impl Superblock {
     fn encode(&self) -> [u8; LEN] {
         let mut bytes = [0; LEN];
-        bytes[..8].copy_from_slice(&MAGIC);
-        bytes[8..12].copy_from_slice(&FORMAT_VERSION.to_le_bytes());
-        bytes[12..16].copy_from_slice(&self.geometry.segment_size.to_le_bytes());
-        bytes[16..32].copy_from_slice(&self.uuid);
-        bytes[32..40].copy_from_slice(&self.geometry.len.to_le_bytes());
-        bytes[40..48].copy_from_slice(&self.geometry.first_segment.to_le_bytes());
-        bytes[48..52].copy_from_slice(&self.geometry.segments.to_le_bytes());
-        bytes[56..64].copy_from_slice(&self.epoch.to_le_bytes());
-        bytes[80..80 + self.label.len()].copy_from_slice(self.label.as_bytes());
-        let checksum = crc32c(&bytes[..124]);
-        bytes[124..].copy_from_slice(&checksum.to_le_bytes());
+        field::MAGIC.put(&mut bytes, MAGIC);
+        field::VERSION.put(&mut bytes, FORMAT_VERSION.to_le_bytes());
+        field::SEGMENT_SIZE.put(&mut bytes, self.geometry.segment_size.to_le_bytes());
+        field::UUID.put(&mut bytes, self.uuid);
+        field::MEDIUM_LEN.put(&mut bytes, self.geometry.len.to_le_bytes());
+        field::FIRST_SEGMENT.put(&mut bytes, self.geometry.first_segment.to_le_bytes());
+        field::SEGMENTS.put(&mut bytes, self.geometry.segments.to_le_bytes());
+        field::EPOCH.put(&mut bytes, self.epoch.to_le_bytes());
+        bytes[field::LABEL.range()][..self.label.len()].copy_from_slice(self.label.as_bytes());
+        let checksum = crc32c(&bytes[..field::CHECKSUM.at]);
+        field::CHECKSUM.put(&mut bytes, checksum.to_le_bytes());
         bytes
     }
 
     /// Reads one superblock. `Ok(None)`: not a superblock, or a damaged one.
     fn decode(bytes: &[u8; LEN]) -> Result<Option<Superblock>, Error> {
-        let u32_at = |at: usize| u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]);
-        let u64_at = |at: usize| u64::from(u32_at(at)) | u64::from(u32_at(at + 4)) << 32;
-        if bytes[..8] != MAGIC || crc32c(&bytes[..124]) != u32_at(124) {
+        let checksum = field::CHECKSUM.u32(bytes);
+        if field::MAGIC.get(bytes) != MAGIC || crc32c(&bytes[..field::CHECKSUM.at]) != checksum {
             return Ok(None);
         }
         // The magic, the version and the checksum's place stay what they are in every version.
-        if u32_at(8) != FORMAT_VERSION {
-            return Err(Error::NewerVersion { found: u32_at(8) });
+        let version = field::VERSION.u32(bytes);
+        if version != FORMAT_VERSION {
+            return Err(Error::NewerVersion { found: version });
         }
-        let features = u64_at(64) | u64_at(72);
+        let features = field::FEATURES_TO_READ.u64(bytes) | field::FEATURES_TO_WRITE.u64(bytes);
         if features != 0 {
             return Err(Error::UnknownFeatures { bits: features });
         }
-        let geometry =
-            Geometry { len: u64_at(32), first_segment: u64_at(40), segment_size: u32_at(12), segments: u32_at(48) };
-        let label = bytes[80..112].split(|byte| *byte == 0).next().unwrap_or_default();
-        let mut uuid = [0; 16];
-        uuid.copy_from_slice(&bytes[16..32]);
+        let geometry = Geometry {
+            len: field::MEDIUM_LEN.u64(bytes),
+            first_segment: field::FIRST_SEGMENT.u64(bytes),
+            segment_size: field::SEGMENT_SIZE.u32(bytes),
+            segments: field::SEGMENTS.u32(bytes),
+        };
+        let label = bytes[field::LABEL.range()].split(|byte| *byte == 0).next().unwrap_or_default();
         let label = String::from_utf8_lossy(label).into_owned();
-        Ok(geometry.is_sound().then_some(Superblock { uuid, label, epoch: u64_at(56), geometry }))
+        let (uuid, epoch) = (field::UUID.get(bytes), field::EPOCH.u64(bytes));
+        Ok(geometry.is_sound().then_some(Superblock { uuid, label, epoch, geometry }))
     }
 
     /// The parts of the medium outside superblocks and segments that are zero in every pool.
@@ -175,7 +183,7 @@ impl Superblock {
                 Err(error) => return Err(error.into()),
             }
         }
-        if raw[0][..8] == FORMATTING {
+        if field::MAGIC.get(&raw[0]) == FORMATTING {
             return Err(Error::FormatInterrupted);
         }
         let (superblock, damaged) = match raw.map(|bytes| Self::decode(&bytes)) {
@@ -215,7 +223,7 @@ impl Superblock {
 
     /// Why neither superblock is readable.
     fn explain_absence(load: &impl Load, raw: &[[u8; LEN]; 2], areas: [u64; 2]) -> Result<Error, Error> {
-        if raw.iter().any(|bytes| bytes[..8] == MAGIC) {
+        if raw.iter().any(|bytes| field::MAGIC.get(bytes) == MAGIC) {
             return Ok(Error::SuperblockDamaged);
         }
         let mut zeroed = true;
@@ -238,8 +246,7 @@ impl Superblock {
                 first = word;
             }
         }
-        let mut found = [0; 8];
-        found.copy_from_slice(&raw[0][..8]);
+        let found = field::MAGIC.get(&raw[0]);
         Ok(match (zeroed, header) {
             (true, true) => Error::Zeroed,
             (false, true) => Error::SuperblockDamaged,
@@ -254,7 +261,7 @@ impl Superblock {
         options: &FormatOptions,
         mut progress: impl FnMut(u64),
     ) -> Result<Superblock, Error> {
-        if options.label.len() > 32 || options.label.contains('\0') {
+        if options.label.len() > field::LABEL.range().len() || options.label.contains('\0') {
             return Err(Error::BadOption("the label is longer than 32 bytes or has a zero byte"));
         }
         let geometry = Geometry::choose(store.size(), options.segment_size)?;

@@ -153,12 +153,12 @@ impl Walk {
             let bytes = &self.window[(at - self.window_at) as usize..];
             let (words, _) = bytes.as_chunks::<8>();
             let found = words.windows(2).position(|pair| {
-                let len = u64::from_le_bytes(pair[0]) >> 32;
-                let batch = u64::from_le_bytes(pair[1]) & ((1 << 48) - 1);
-                len >= LEAST_FRAME as u64
-                    && len <= u64::from(self.longest)
-                    && batch >= self.batch
-                    && batch < BATCH_LIMIT
+                pair.as_flattened().first_chunk().map(FrameHeader::decode).is_some_and(|header| {
+                    header.len >= LEAST_FRAME as u32
+                        && header.len <= self.longest
+                        && header.batch >= self.batch
+                        && header.batch < BATCH_LIMIT
+                })
             });
             match found {
                 Some(position) => return Ok(Some(at + 8 * position as u32)),

@@ -28,16 +28,19 @@ use core::ops::Range;
 use crate::crc32c::Crc32c;
 use crate::error::Error;
 use crate::medium::{LINE, Load, LoadError, Store};
+use crate::pool::format::{block as block_field, root as field};
 use crate::pool::segment::HEADER;
 use crate::pool::stale::Stale;
 use crate::pool::superblock::Geometry;
+
+const _: () = assert!(field::LEN as u64 == LINE, "the root is one line");
 
 /// Where the root is, in bytes from the medium's start.
 pub(crate) const ROOT: u64 = 4096;
 /// How a root begins.
 const MAGIC: [u8; 8] = *b"HFCHKPNT";
 /// Bytes of a block's header.
-const BLOCK_HEADER: usize = 16;
+const BLOCK_HEADER: usize = block_field::LEN;
 /// Bytes of what the first block says.
 const SUMS: usize = 88;
 /// The same, without the keys with an expiry.
@@ -73,34 +76,31 @@ pub(crate) struct Root {
 impl Root {
     fn encode(&self, uuid: &[u8; 16]) -> [u8; LINE as usize] {
         let mut bytes = [0; LINE as usize];
-        bytes[..8].copy_from_slice(&MAGIC);
-        bytes[8..16].copy_from_slice(&self.batch.to_le_bytes());
-        bytes[16..20].copy_from_slice(&self.segment.to_le_bytes());
-        bytes[20..24].copy_from_slice(&self.at.to_le_bytes());
-        bytes[24..32].copy_from_slice(&self.generation.to_le_bytes());
-        bytes[32..36].copy_from_slice(&self.segments.to_le_bytes());
-        bytes[36..40].copy_from_slice(&self.blocks.to_le_bytes());
-        bytes[40..48].copy_from_slice(&self.directory.to_le_bytes());
-        bytes[48..56].copy_from_slice(&self.digest.to_le_bytes());
-        let checksum = Crc32c::new().update(uuid).update(&bytes[..60]).value();
-        bytes[60..].copy_from_slice(&checksum.to_le_bytes());
+        field::MAGIC.put(&mut bytes, MAGIC);
+        field::BATCH.put(&mut bytes, self.batch.to_le_bytes());
+        field::SEGMENT.put(&mut bytes, self.segment.to_le_bytes());
+        field::AT.put(&mut bytes, self.at.to_le_bytes());
+        field::GENERATION.put(&mut bytes, self.generation.to_le_bytes());
+        field::SEGMENTS.put(&mut bytes, self.segments.to_le_bytes());
+        field::BLOCKS.put(&mut bytes, self.blocks.to_le_bytes());
+        field::DIRECTORY.put(&mut bytes, self.directory.to_le_bytes());
+        field::DIGEST.put(&mut bytes, self.digest.to_le_bytes());
+        let checksum = Crc32c::new().update(uuid).update(&bytes[..field::CHECKSUM.at]).value();
+        field::CHECKSUM.put(&mut bytes, checksum.to_le_bytes());
         bytes
     }
 
     /// `None` if the bytes are no root of this pool.
     fn decode(bytes: &[u8; LINE as usize], uuid: &[u8; 16]) -> Option<Root> {
-        let (words, _) = bytes.as_chunks::<8>();
-        let word = |at: usize| u64::from_le_bytes(words[at]);
-        let halves = |at: usize| (word(at) as u32, (word(at) >> 32) as u32);
         let root = Root {
-            batch: word(1),
-            segment: halves(2).0,
-            at: halves(2).1,
-            generation: word(3),
-            segments: halves(4).0,
-            blocks: halves(4).1,
-            directory: word(5),
-            digest: word(6),
+            batch: field::BATCH.u64(bytes),
+            segment: field::SEGMENT.u32(bytes),
+            at: field::AT.u32(bytes),
+            generation: field::GENERATION.u64(bytes),
+            segments: field::SEGMENTS.u32(bytes),
+            blocks: field::BLOCKS.u32(bytes),
+            directory: field::DIRECTORY.u64(bytes),
+            digest: field::DIGEST.u64(bytes),
         };
         // What is not read must be as it is written, too.
         (root.encode(uuid) == *bytes).then_some(root)
@@ -173,20 +173,23 @@ fn begin_block() -> Vec<u8> {
 /// Fills in the header of a block whose content is complete.
 fn seal_block(salt: Crc32c, number: u32, block: &mut [u8]) {
     let len = block.len() as u32;
-    block[4..8].copy_from_slice(&len.to_le_bytes());
-    block[8..12].copy_from_slice(&number.to_le_bytes());
-    let checksum = salt.update(&block[4..]).value();
-    block[..4].copy_from_slice(&checksum.to_le_bytes());
+    block_field::BLOCK_LEN.put(block, len.to_le_bytes());
+    block_field::NUMBER.put(block, number.to_le_bytes());
+    let checksum = block_checksum(salt, block);
+    block_field::CHECKSUM.put(block, checksum.to_le_bytes());
+}
+
+fn block_checksum(salt: Crc32c, block: &[u8]) -> u32 {
+    salt.update(&block[block_field::CHECKSUM.end()..]).value()
 }
 
 /// The content of a block. `None` if it is not the one of this number.
 fn open_block(salt: Crc32c, number: u32, block: &[u8]) -> Option<&[u8]> {
     let (header, content) = block.split_at_checked(BLOCK_HEADER)?;
-    let checksum = salt.update(&block[4..]).value();
     let mut expected = [0; BLOCK_HEADER];
-    expected[..4].copy_from_slice(&checksum.to_le_bytes());
-    expected[4..8].copy_from_slice(&(block.len() as u32).to_le_bytes());
-    expected[8..12].copy_from_slice(&number.to_le_bytes());
+    block_field::CHECKSUM.put(&mut expected, block_checksum(salt, block).to_le_bytes());
+    block_field::BLOCK_LEN.put(&mut expected, (block.len() as u32).to_le_bytes());
+    block_field::NUMBER.put(&mut expected, number.to_le_bytes());
     (header == expected).then_some(content)
 }
 

@@ -14,6 +14,7 @@ use crate::medium::{LINE, Load};
 use crate::pool::bad::BadRanges;
 use crate::pool::dram::{self, NoRoom};
 use crate::pool::expiring::Expiring;
+use crate::pool::format::root as field;
 use crate::pool::head::Head;
 use crate::pool::index::Index;
 use crate::pool::log::Log;
@@ -77,7 +78,7 @@ impl Log {
             return Ok(match line {
                 line if line.iter().all(|byte| *byte == 0) => Verdict::None,
                 // Likely a power cut in writing it; so the shutdown was not finished.
-                line if line[..8] == MAGIC => Verdict::Refused("its root is not whole"),
+                line if field::MAGIC.get(&line) == MAGIC => Verdict::Refused("its root is not whole"),
                 _ => Verdict::Refused("what stands in its root's place is none"),
             });
         };
