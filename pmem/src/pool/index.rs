@@ -11,13 +11,18 @@
 //! operation that is durable always finds its room. Where there is no DRAM for another page the table does not grow,
 //! and its chains do; taking entries out never needs any.
 
+mod overflow;
 mod pages;
+mod resize;
+mod scan;
+#[cfg(test)]
+mod tests;
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
-use core::ops::RangeInclusive;
 
 pub(crate) use pages::{Missing, page_len};
+pub(crate) use scan::{covered_in_smallest, cursor_behind};
 
 use crate::pool::dram::{NoRoom, filled, push};
 
@@ -174,20 +179,6 @@ impl Index {
         self.reserved = 0;
     }
 
-    /// Makes sure that so many overflow buckets are free. Returns how much of `room` is left.
-    fn provide(&mut self, buckets: usize, mut room: u64) -> Result<u64, NoRoom> {
-        while self.free_overflow() < buckets {
-            room = room.checked_sub(PAGE_BYTES).ok_or(NoRoom)?;
-            push_page(&mut self.overflow)?;
-        }
-        Ok(room)
-    }
-
-    /// How many overflow buckets no chain uses.
-    fn free_overflow(&self) -> usize {
-        self.overflow.len() * PAGE - self.overflow_len + self.spare_len
-    }
-
     /// The number of entries.
     pub(crate) fn len(&self) -> u64 {
         self.len
@@ -314,17 +305,6 @@ impl Index {
         self.give_back_overflow();
     }
 
-    /// Gives the overflow area's DRAM back when no chain needs any of it, but for a page and for what is reserved.
-    fn give_back_overflow(&mut self) {
-        let pages = self.reserved.div_ceil(PAGE).max(1);
-        if self.spare_len < self.overflow_len || self.overflow.len() <= pages {
-            return;
-        }
-        self.room = self.room.saturating_add((self.overflow.len() - pages) as u64 * PAGE_BYTES);
-        self.overflow.truncate(pages);
-        (self.overflow_len, self.spare, self.spare_len) = (0, 0, 0);
-    }
-
     /// Puts an entry into a bucket's chain.
     fn add(&mut self, bucket: usize, entry: u64) {
         let mut at = BucketRef::Main(bucket);
@@ -344,155 +324,6 @@ impl Index {
         *self.bucket_mut(BucketRef::Overflow(bucket)) = fresh;
         self.bucket_mut(at)[SLOTS] = bucket as u64 + 1;
     }
-
-    /// An overflow bucket that no chain uses. There is one: it was provided. If it was not, what is durable has to
-    /// enter the table all the same, and takes DRAM where that cannot fail.
-    fn take_overflow(&mut self) -> usize {
-        if let Some(bucket) = (self.spare as usize).checked_sub(1) {
-            self.spare = self.bucket(BucketRef::Overflow(bucket))[SLOTS];
-            self.spare_len -= 1;
-            return bucket;
-        }
-        if self.free_overflow() == 0 {
-            self.overflow.push(alloc::vec![[0; SLOTS + 1]; PAGE].into_boxed_slice());
-        }
-        self.overflow_len += 1;
-        self.overflow_len - 1
-    }
-
-    /// Notes that no chain uses an overflow bucket any more.
-    fn set_spare(&mut self, bucket: usize) {
-        let next = self.spare;
-        *self.bucket_mut(BucketRef::Overflow(bucket)) = [0, 0, 0, 0, 0, 0, 0, next];
-        self.spare = bucket as u64 + 1;
-        self.spare_len += 1;
-    }
-
-    /// Empties a bucket's chain, and calls `each` with the index and every entry.
-    fn drain(&mut self, bucket: usize, mut each: impl FnMut(&mut Index, u64)) {
-        let mut at = BucketRef::Main(bucket);
-        loop {
-            let taken = core::mem::take(self.bucket_mut(at));
-            if let BucketRef::Overflow(overflow) = at {
-                self.set_spare(overflow);
-            }
-            for entry in taken[..SLOTS].iter().filter(|entry| **entry != 0) {
-                each(self, *entry);
-            }
-            match taken[SLOTS] {
-                0 => return,
-                next => at = BucketRef::Overflow(next as usize - 1),
-            }
-        }
-    }
-
-    /// Splits a bucket. Its chain gives at least as many overflow buckets as the two chains take.
-    fn split_one(&mut self) -> Result<(), NoRoom> {
-        let (from, to) = (self.split, self.buckets());
-        if to.is_multiple_of(PAGE) {
-            self.room = self.room.checked_sub(PAGE_BYTES).ok_or(NoRoom)?;
-            push_page(&mut self.pages)?;
-        }
-        let bit = 1 << self.level;
-        // The chain is emptied from its beginning, so what stays takes no place that is still to be looked at.
-        self.drain(from, |index, entry| {
-            let hash = tag_of(entry) << 8 | from as u32 & 0xFF;
-            index.add(if hash & bit == 0 { from } else { to }, entry);
-        });
-        self.split += 1;
-        if self.split == 1 << self.level {
-            self.level += 1;
-            self.split = 0;
-        }
-        Ok(())
-    }
-
-    /// Merges two buckets, for which one overflow bucket is enough.
-    fn merge_one(&mut self) -> Result<(), NoRoom> {
-        self.room = self.provide(self.reserved + 1, self.room)?;
-        if self.split == 0 {
-            self.level -= 1;
-            self.split = 1 << self.level;
-        }
-        self.split -= 1;
-        let from = self.buckets();
-        let to = self.split;
-        self.drain(from, |index, entry| index.add(to, entry));
-        if from.is_multiple_of(PAGE) {
-            self.pages.pop();
-            self.room = self.room.saturating_add(PAGE_BYTES);
-        }
-        Ok(())
-    }
-
-    /// Visits the entries that one step of a scan covers, and returns the next cursor, 0 at the end.
-    ///
-    /// The cursor counts with its bits reversed, so that what a smaller table's bucket held is found in the buckets
-    /// that it split into, whenever it splits or merges: every entry that stays from a scan's begin to its end is
-    /// visited.
-    pub(crate) fn scan(&self, cursor: u64, mut visit: impl FnMut(u64)) -> u64 {
-        let mask = (1u64 << self.level) - 1;
-        let bucket = (cursor & mask) as usize;
-        for (_, entry) in self.slots(BucketRef::Main(bucket)) {
-            visit(place_of(entry));
-        }
-        if bucket < self.split {
-            for (_, entry) in self.slots(BucketRef::Main(bucket + (1 << self.level))) {
-                visit(place_of(entry));
-            }
-        }
-        cursor_behind(&self.covered(cursor))
-    }
-
-    /// The hashes, with their bits reversed, whose entries one step of a scan covers. So counted, the steps of a scan
-    /// follow one another without a gap, whatever the table's size is at each.
-    pub(crate) fn covered(&self, cursor: u64) -> RangeInclusive<u64> {
-        covered(self.level, cursor)
-    }
-
-    /// An entry's place, chosen by `seed`, about evenly over random seeds. `None` if there is no entry.
-    pub(crate) fn random(&self, seed: u64) -> Result<Option<u64>, Missing> {
-        if self.len == 0 {
-            return Ok(None);
-        }
-        // Draw a bucket and a position in its chain, and draw again if there is no entry: a full bucket's entries are
-        // not less likely than a sparse one's. Chains longer than `REACH` are too rare to matter.
-        const REACH: u64 = 16;
-        let mut state = seed;
-        let mut bucket = 0;
-        for _ in 0..256 {
-            let draw = split_mix(&mut state);
-            bucket = (draw / REACH % self.buckets() as u64) as usize;
-            self.present(bucket)?;
-            if let Some((_, entry)) = self.slots(BucketRef::Main(bucket)).nth((draw % REACH) as usize) {
-                return Ok(Some(place_of(entry)));
-            }
-        }
-        // A table that is nearly empty: the next entry from there.
-        for bucket in (bucket..self.buckets()).chain(0..bucket) {
-            self.present(bucket)?;
-            if let Some((_, entry)) = self.slots(BucketRef::Main(bucket)).next() {
-                return Ok(Some(place_of(entry)));
-            }
-        }
-        Ok(None)
-    }
-}
-
-fn covered(level: u32, cursor: u64) -> RangeInclusive<u64> {
-    let rest = u64::MAX >> level;
-    let first = cursor.reverse_bits() & !rest;
-    first..=first | rest
-}
-
-/// As [`Index::covered`], for a table with nothing in it.
-pub(crate) fn covered_in_smallest(cursor: u64) -> RangeInclusive<u64> {
-    covered(LEAST_LEVEL, cursor)
-}
-
-/// The cursor of the step behind the one that covers these, 0 at the end.
-pub(crate) fn cursor_behind(covered: &RangeInclusive<u64>) -> u64 {
-    covered.end().wrapping_add(1).reverse_bits()
 }
 
 /// A page of empty buckets.
@@ -512,127 +343,4 @@ pub(crate) fn split_mix(state: &mut u64) -> u64 {
     mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
     mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
     mixed ^ (mixed >> 31)
-}
-
-#[cfg(test)]
-mod tests {
-    use alloc::collections::{BTreeMap, BTreeSet};
-    use alloc::vec::Vec;
-
-    use proptest::prelude::*;
-
-    use super::{Index, PAGE_BYTES, SLOTS, split_mix};
-
-    /// Hashes that collide a lot: few low bits, few tags.
-    fn hash() -> impl Strategy<Value = u64> {
-        prop_oneof![0..8u64, (0..40u64).prop_map(|high| high << 20), any::<u64>()]
-    }
-
-    proptest! {
-        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
-
-        #[test]
-        fn agrees_with_a_map(ops in proptest::collection::vec((hash(), 1..200u64, 0..3u8), 0..if cfg!(miri) { 60 } else { 600 })) {
-            let mut index = Index::new().unwrap();
-            let mut model = BTreeMap::new();
-            for (hash, number, op) in ops {
-                // The place stands for the key.
-                let place = number * 8;
-                let known = model.get(&place).copied();
-                match (known, op) {
-                    (None, _) => {
-                        index.reserve(1, u64::MAX).unwrap();
-                        index.insert(hash, place);
-                        model.insert(place, hash);
-                    }
-                    (Some(hash), 0) => {
-                        let slot = index.find_place(hash, place).unwrap();
-                        index.remove(hash, slot);
-                        model.remove(&place);
-                    }
-                    (Some(hash), _) => {
-                        let slot = index.find_place(hash, place).unwrap();
-                        let moved = place + 8 * 1000 * u64::from(op);
-                        if !model.contains_key(&moved) {
-                            index.replace(slot, moved);
-                            model.remove(&place);
-                            model.insert(moved, hash);
-                        }
-                    }
-                }
-            }
-            prop_assert_eq!(index.len(), model.len() as u64);
-            for (place, hash) in &model {
-                prop_assert!(index.find_place(*hash, *place).is_some());
-            }
-            let mut seen = BTreeSet::new();
-            let mut cursor = 0;
-            loop {
-                cursor = index.scan(cursor, |place| { seen.insert(place); });
-                if cursor == 0 { break }
-            }
-            prop_assert!(seen.iter().eq(model.keys()));
-            prop_assert_eq!(index.random(7).unwrap().is_some(), !model.is_empty());
-        }
-    }
-
-    #[test]
-    fn grows_and_shrinks_by_buckets_and_stays_compact() {
-        let mut index = Index::new().unwrap();
-        let mut state = 1;
-        let hashes: Vec<u64> = (0..200_000).map(|_| split_mix(&mut state)).collect();
-        for (number, hash) in hashes.iter().enumerate() {
-            index.reserve(1, u64::MAX).unwrap();
-            index.insert(*hash, (number as u64 + 1) * 8);
-            if number > 20_000 {
-                let per_key = index.bytes() as f64 / index.len() as f64;
-                assert!(per_key < 8.0 * (SLOTS + 1) as f64 / 4.5 + 6.0, "{per_key} bytes per key at {number}");
-            }
-        }
-        for (number, hash) in hashes.iter().enumerate() {
-            let slot = index.find_place(*hash, (number as u64 + 1) * 8).unwrap();
-            index.remove(*hash, slot);
-        }
-        assert_eq!((index.len(), index.pages.len(), index.overflow.len()), (0, 1, 1));
-        assert_eq!(index.spare_len, index.overflow_len);
-    }
-
-    #[test]
-    fn without_room_chains_grow_in_place_of_the_table_until_nothing_can_be_reserved() {
-        let mut index = Index::new().unwrap();
-        let mut state = 3;
-        let mut hashes = Vec::new();
-        let limit = 40 * PAGE_BYTES;
-        while index.reserve(1, limit.saturating_sub(index.bytes())).is_ok() {
-            hashes.push(split_mix(&mut state));
-            index.insert(hashes[hashes.len() - 1], hashes.len() as u64 * 8);
-        }
-        assert!(index.bytes() <= limit + PAGE_BYTES && index.bytes() > limit - PAGE_BYTES, "{}", index.bytes());
-        assert!(index.bytes() / index.len() < 16, "{} entries in {} bytes", index.len(), index.bytes());
-        let find = |index: &Index, number: usize| index.find_place(hashes[number], (number as u64 + 1) * 8);
-        assert!((0..hashes.len()).all(|number| find(&index, number).is_some()));
-        // Taking out needs no room, and makes some.
-        index.room = 0;
-        for (number, hash) in hashes.iter().enumerate() {
-            let slot = find(&index, number).unwrap();
-            index.remove(*hash, slot);
-        }
-        assert_eq!((index.len(), index.spare_len), (0, index.overflow_len));
-        assert!(index.bytes() < 3 * PAGE_BYTES && index.reserve(1000, 4 * PAGE_BYTES).is_ok());
-    }
-
-    #[test]
-    fn a_table_that_is_cleared_has_room_for_what_is_to_come() {
-        let mut index = Index::new().unwrap();
-        for number in 1..50_000u64 {
-            index.reserve(1, u64::MAX).unwrap();
-            index.insert(number << 8, number * 8);
-        }
-        index.reserve(1000, u64::MAX).unwrap();
-        index.clear(1000, index.page_to_clear().unwrap());
-        assert!((index.len(), index.pages.len(), index.overflow.len()) == (0, 1, 4) && index.bytes() < 6 * PAGE_BYTES);
-        index.room = 0;
-        (1..=1000).for_each(|number| index.insert(0, number * 8));
-        assert!((1..=1000).all(|number| index.find_place(0, number * 8).is_some()));
-    }
 }

@@ -1,0 +1,132 @@
+//! How each segment ends, and what its gaps are: a torn tail or damage.
+
+use alloc::vec::Vec;
+
+use super::{Gathered, Repairs};
+use crate::error::Error;
+use crate::medium::{LINE, Load};
+use crate::pool::dram::{self, NoRoom};
+use crate::pool::head::Head;
+use crate::pool::log::Log;
+use crate::pool::record::{FrameHeader, Kind, Ops};
+use crate::pool::report::{DamageKind, Tail};
+use crate::pool::scan::{Part, Scanned};
+use crate::pool::segment::{HEADER, Header};
+use crate::pool::walk::{Step, Walk};
+
+/// How the log ends, and which segments have gaps before their ends, and may be torn there.
+#[derive(Debug)]
+pub(super) struct LogEnd {
+    pub tail: Tail,
+    pub incomplete: Vec<(Header, bool)>,
+}
+
+impl Log {
+    /// Judges how each segment ended: where the log goes on, and what is damaged.
+    pub(super) fn judge_ends(
+        &mut self,
+        used: &[Header],
+        ends: Vec<Option<Scanned>>,
+        proven_end: Option<Head>,
+        repairs: &mut Repairs,
+    ) -> Result<LogEnd, NoRoom> {
+        let mut tail = Tail::Clean;
+        let mut incomplete = Vec::new();
+        for (position, (header, scanned)) in used.iter().zip(ends).enumerate() {
+            let Some(scanned) = scanned else { continue };
+            let newest = position + 1 == used.len();
+            let (gaps, sealed) = (scanned.gaps, scanned.sealed);
+            let missing = proven_end.filter(|end| end.segment == header.index && scanned.end + LINE as u32 <= end.at);
+            if sealed {
+                // Complete, gaps aside.
+            } else if let Some(end) = missing {
+                self.damaged_records(header.index, scanned.end, end.at);
+                self.head = Some(end);
+            } else if newest {
+                self.head = Some(Head { segment: header.index, at: scanned.end.next_multiple_of(LINE as u32) });
+                tail = match scanned {
+                    Scanned { untidy: true, end, .. } => {
+                        let offset = self.geometry().start_of(header.index) + u64::from(end);
+                        // Bytes within a line that acknowledged records share are cut off, never written over.
+                        repairs.cut = (!end.is_multiple_of(LINE as u32)).then_some(end);
+                        Tail::Torn { offset, discarded: 0 }
+                    }
+                    Scanned { closed: true, .. } => Tail::Clean,
+                    _ => Tail::Unclean,
+                };
+                self.closed = tail == Tail::Clean;
+            } else {
+                self.damaged_records(header.index, scanned.end, self.batch_limit().max(scanned.end + 1));
+            }
+            if gaps {
+                dram::push(&mut incomplete, (*header, newest && !sealed))?;
+            }
+        }
+        Ok(LogEnd { tail, incomplete })
+    }
+
+    /// Walks a segment that has gaps again, now that the newest batch is known: judges each gap, and indexes what lies
+    /// behind those that are damage. A torn tail's place and the number of its valid records are returned.
+    pub(super) fn scan_gaps(
+        &mut self,
+        load: &impl Load,
+        header: &Header,
+        may_be_torn: bool,
+        part: Part,
+        gathered: &mut Gathered,
+    ) -> Result<Option<(u32, u64)>, Error> {
+        let scanner = self.scanner(part);
+        let segment = self.geometry().start_of(header.index);
+        let mut walk = Walk::new(&self.superblock.uuid, self.geometry(), header, &self.bad);
+        let mut counts = false;
+        let mut torn = None;
+        loop {
+            match walk.step(load)? {
+                Step::Frame { at, header: frame } => {
+                    if let Some((_, discarded)) = &mut torn {
+                        *discarded += 1;
+                        continue;
+                    }
+                    let mut sealed = false;
+                    for op in Ops::of(walk.frame(at, &frame)) {
+                        sealed |= op.header.kind == Kind::End;
+                        if counts && let Some((op, more)) = scanner.found(segment + u64::from(at), &op) {
+                            self.admit(load, &op, more, gathered)?;
+                        }
+                    }
+                    if sealed {
+                        return Ok(None);
+                    }
+                }
+                Step::Gap { from, to, tidy, next } if torn.is_none() => {
+                    if may_be_torn && is_torn(from, to, tidy, &next, gathered.last_batch) {
+                        torn = Some((from, 0));
+                    } else {
+                        if part.is_first() {
+                            self.damaged_records(header.index, from, to);
+                        }
+                        counts = true;
+                    }
+                }
+                Step::Gap { .. } => {}
+                Step::End { .. } => return Ok(torn),
+            }
+        }
+    }
+
+    /// Notes records that are not readable, and sets their segment aside.
+    fn damaged_records(&mut self, segment: u32, from: u32, to: u32) {
+        let start = self.geometry().start_of(segment);
+        self.note_damage(DamageKind::Records, start + u64::from(from), u64::from(to - from));
+        self.space.quarantine(segment);
+    }
+}
+
+/// Whether bytes that are no record, with a valid record behind them, are of the batch that was being written when the
+/// power went: the newest one, if it begins no later than they do.
+fn is_torn(from: u32, to: u32, tidy: bool, next: &FrameHeader, last_batch: u64) -> bool {
+    let line = LINE as u32;
+    let batch_start = (to / line * line).saturating_sub(u32::from(next.line) * line).max(HEADER);
+    let begins_in_time = batch_start <= from || (tidy && batch_start == from.next_multiple_of(line));
+    next.batch == last_batch && begins_in_time
+}

@@ -1,0 +1,81 @@
+//! What recovery found missing on the medium: written before anything else is.
+
+use alloc::vec::Vec;
+
+use crate::error::Error;
+use crate::medium::{LINE, Store};
+use crate::pool::checkpoint;
+use crate::pool::log::Log;
+use crate::pool::record::Kind;
+use crate::pool::segment::Header;
+
+/// What must be written before anything else is.
+#[derive(Debug, Default)]
+pub(crate) struct Repairs {
+    /// Segment headers that are not equal to their twin, which counts, with their places.
+    pub(super) headers: Vec<(Header, u64)>,
+    /// Segments of which nothing counts: their operations are void, or they hold a checkpoint that is not used.
+    pub(super) void: Vec<u32>,
+    /// Parts that count, and whose headers do not say so yet.
+    pub(super) joined: Vec<u32>,
+    /// Segments that are as they were earlier. Only the root tells, so they are marked while it is there.
+    pub(super) outdated: Vec<u32>,
+    /// There is something in the place of a checkpoint's root.
+    pub(super) root: bool,
+    /// The place in the head's segment behind which nothing was acknowledged, in bytes from the segment's start.
+    pub(super) cut: Option<u32>,
+    /// The head's segment has damage and takes no more records.
+    pub(super) seal: bool,
+}
+
+impl Repairs {
+    /// Takes segments for outdated, whatever their headers need. They are in the order of their numbers.
+    pub(super) fn leave_alone(&mut self, outdated: Vec<u32>) {
+        let is_kept = |segment: &u32| outdated.binary_search(segment).is_err();
+        self.headers.retain(|(header, _)| is_kept(&header.index));
+        self.void.retain(is_kept);
+        self.joined.retain(is_kept);
+        self.outdated = outdated;
+    }
+}
+
+impl Log {
+    /// Writes what recovery found missing, so that the next recovery finds the same, whatever is written from now on.
+    pub(crate) fn repair(&mut self, store: &impl Store, repairs: Repairs) -> Result<(), Error> {
+        for segment in &repairs.outdated {
+            for place in self.good_places(*segment) {
+                Header::write_outdated(store, place)?;
+            }
+        }
+        store.fence();
+        if repairs.root {
+            checkpoint::invalidate(store)?;
+        }
+        let good = |place: u64| self.bad.within(&(place..place + LINE)).is_none();
+        for (header, place) in repairs.headers.iter().filter(|(_, place)| good(*place)) {
+            header.write_at(store, &self.superblock.uuid, *place)?;
+        }
+        self.count_parts(store, &repairs.joined)?;
+        for segment in repairs.void {
+            self.release(store, segment)?;
+        }
+        store.fence();
+        let Some(head) = self.head else { return Ok(()) };
+        // A batch that was being written when the power went has this number. It must not come again at this place:
+        // stores of the next batch could complete what is left of a frame that recovery has found void.
+        self.next_batch += 1;
+        let valid_end = repairs.cut.unwrap_or(head.at);
+        let Some(head) = self.pass_bad(head) else {
+            self.head = None;
+            return Ok(());
+        };
+        self.head = Some(head);
+        if repairs.seal || self.batch_limit() - head.at < LINE as u32 {
+            self.seal(store, valid_end)?;
+        } else {
+            self.write_mark(store, Kind::Cut, &u64::from(valid_end).to_le_bytes())?;
+        }
+        self.replan();
+        Ok(())
+    }
+}
