@@ -2,6 +2,7 @@
 //!
 //! Owns: the format of a pool's bytes, the log, its index in DRAM, recovery and cleaning. Never: what a value means,
 //! what time it is (expiry times are kept, not acted on), or how bytes become durable (that is the medium's).
+//! docs/pool-format.md says what every byte means; `format` names the fields that it lists.
 //!
 //! The state in DRAM (`log`) is put together from pieces that know nothing of it: `space` (what each segment is in use
 //! for), `head`, `index`, `stale`, `stage`, `bad`, and the state of what works on it: `cleaning`, `checkpoint::held`,
