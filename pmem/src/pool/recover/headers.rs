@@ -109,3 +109,26 @@ impl Log {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::medium::{LINE, Medium, Store};
+    use crate::pool::segment::Header;
+    use crate::pool::{FormatOptions, Pool};
+    use crate::sim::Memory;
+
+    /// Once another segment is newer, a second header that is missing would be damage.
+    #[test]
+    fn a_second_header_that_a_cut_left_out_is_written_by_the_next_opening() {
+        let mut pool = Pool::format(Memory::new(1 << 20), &FormatOptions::new([7; 16])).unwrap();
+        let _durable = pool.turn(|turn| turn.put(b"key", b"value", None)).unwrap();
+        let places = Header::places(pool.log.geometry(), pool.log.head.unwrap().segment);
+        let memory = Memory::from(pool.medium().image());
+        memory.write(|store| store.fill(places[1], LINE, 0)).unwrap().unwrap();
+        let pool = Pool::open(memory).unwrap();
+        assert!(pool.report().damage.is_empty());
+        let image = pool.medium().image();
+        let [first, second] = places.map(|place| &image[place as usize..][..LINE as usize]);
+        assert_eq!(first, second);
+    }
+}
