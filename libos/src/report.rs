@@ -78,6 +78,9 @@ fn traps() -> u32 {
 
 /// Stops the machine with this exit status after a report of why and where.
 pub fn stop(status: u8, reason: fmt::Arguments<'_>) -> ! {
+    if status == BOOT_REFUSED {
+        refuse(reason);
+    }
     begin();
     kprintln!("{FATAL}{reason}");
     print_context(traps());

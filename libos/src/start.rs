@@ -64,9 +64,6 @@ pub(crate) extern "C" fn start(start_info: u64) -> ! {
     }
     // SAFETY: no feature is missing.
     unsafe { cpu::enable_features() };
-    if !cpu::obeys_write_protection() {
-        refuse(format_args!("CR0.WP is clear, so protection keys would not stop writes"));
-    }
 
     // SAFETY: the loader handed the address over; the boot mapping covers the first GiB, where it lies.
     let Some(info) = (unsafe { StartInfo::at(start_info) }) else {

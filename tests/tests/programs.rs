@@ -71,7 +71,8 @@ fn a_non_maskable_interrupt_without_a_handler_is_counted_and_the_machine_goes_on
 fn a_clock_that_cannot_be_right_is_said_on_the_console() {
     for (clock, words) in [
         ("1985-06-01", Some("the clock says 1985-06-01, before this library was written")),
-        ("2100-06-01", Some("the registers hold no date from 1970 to 2261")),
+        // QEMU's clock goes back from there on: its registers hold no date, or say without end that they change.
+        ("2100-06-01", Some("; the wall clock starts in 1970")),
         ("2030-06-01", None),
     ] {
         let mut options = machine("crash", &["return"]);

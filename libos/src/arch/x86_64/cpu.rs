@@ -2,11 +2,13 @@
 
 use core::arch::asm;
 
+use libos_contract::exit::BOOT_REFUSED;
 use raw_cpuid::{CpuId, CpuIdReaderNative};
 use x86_64::registers::control::{Cr0, Cr0Flags, Cr3, Cr4, Cr4Flags};
 use x86_64::registers::model_specific::Msr;
 use x86_64::registers::xcontrol::{XCr0, XCr0Flags};
 
+use crate::halt;
 use crate::paging::Encryption;
 
 fn cpuid() -> CpuId<CpuIdReaderNative> {
@@ -131,12 +133,10 @@ pub unsafe fn enable_features() {
         state.set(XCr0Flags::AVX, has_avx());
         XCr0::write(state);
     }
-}
-
-/// Whether ring 0 obeys write protection, without which WD in IA32_PKRS is void (SDM 4.6.2): the boot code has set it,
-/// and nothing ever clears it.
-pub(crate) fn obeys_write_protection() -> bool {
-    Cr0::read().contains(Cr0Flags::WRITE_PROTECT)
+    // WD in IA32_PKRS is void without CR0.WP (SDM 4.6.2): the boot code of each CPU sets it, and nothing ever clears it.
+    if !Cr0::read().contains(Cr0Flags::WRITE_PROTECT) {
+        halt::stop(BOOT_REFUSED, format_args!("CR0.WP is clear, so protection keys would not stop writes"));
+    }
 }
 
 /// The physical address of the page tables that are in use.
