@@ -133,7 +133,7 @@ pub unsafe fn enable_features() {
         state.set(XCr0Flags::AVX, has_avx());
         XCr0::write(state);
     }
-    // WD in IA32_PKRS is void without CR0.WP (SDM 4.6.2): the boot code of each CPU sets it, and nothing ever clears it.
+    // WD in IA32_PKRS is void without CR0.WP (SDM 4.6.2): each CPU's boot code sets it, and nothing ever clears it.
     if !Cr0::read().contains(Cr0Flags::WRITE_PROTECT) {
         halt::stop(BOOT_REFUSED, format_args!("CR0.WP is clear, so protection keys would not stop writes"));
     }
