@@ -1,0 +1,56 @@
+//! Making a pool of a medium.
+
+use super::{AREA, FIRST_SEGMENT, FORMATTING, Geometry, LEN, MAGIC, Superblock, field, second_area};
+use crate::error::Error;
+use crate::medium::Store;
+use crate::pool::{FormatOptions, segment};
+
+/// How many segments are begun between two fences of a format. Pools of usual size have fewer.
+const FENCED_SEGMENTS: u32 = 1 << 12;
+
+impl Superblock {
+    /// Formats the medium: no pool is recognised on it until every byte of the new one is durable.
+    pub(crate) fn format(
+        store: &impl Store,
+        options: &FormatOptions,
+        mut progress: impl FnMut(u64),
+    ) -> Result<Superblock, Error> {
+        if options.label.len() > field::LABEL.range().len() || options.label.contains('\0') {
+            return Err(Error::BadOption("the label is longer than 32 bytes or has a zero byte"));
+        }
+        let geometry = Geometry::choose(store.size(), options.segment_size)?;
+        let superblock = Superblock { uuid: options.uuid, label: options.label.clone(), epoch: 1, geometry };
+        let second = second_area(geometry.len);
+        let durable = |from: u64, len: u64| store.write_back(from..from + len);
+
+        store.store(0, &FORMATTING)?;
+        durable(0, 8)?;
+        store.fence();
+
+        store.fill(8, FIRST_SEGMENT - 8, 0)?;
+        durable(8, FIRST_SEGMENT - 8)?;
+        store.fill(second, AREA, 0)?;
+        durable(second, AREA)?;
+        for index in 0..geometry.segments {
+            segment::Header::unused(index).write(store, &superblock.uuid, &geometry)?;
+            // Small batches: who looks on sees that it goes on, and on the host a fence is where the time goes.
+            if (index + 1).is_multiple_of(FENCED_SEGMENTS) {
+                store.fence();
+                progress(u64::from(index + 1) * u64::from(geometry.segment_size));
+            }
+        }
+        store.fence();
+
+        let bytes = superblock.encode();
+        store.store(second, &bytes)?;
+        store.store(8, &bytes[8..])?;
+        durable(second, LEN as u64)?;
+        durable(0, LEN as u64)?;
+        store.fence();
+
+        store.store(0, &MAGIC)?;
+        durable(0, 8)?;
+        store.fence();
+        Ok(superblock)
+    }
+}

@@ -1,0 +1,77 @@
+//! How a pool divides its medium.
+
+use super::{AREA, FIRST_SEGMENT};
+use crate::error::Error;
+use crate::pool::segment;
+
+/// The least and the most bytes per segment.
+pub(super) const SEGMENT_SIZES: core::ops::RangeInclusive<u32> = 64 << 10..=4 << 20;
+/// Fewer segments leave no room to clean in.
+pub(super) const LEAST_SEGMENTS: u64 = 8;
+/// The most segments. Bounds what opening a nonsensical superblock could ask of DRAM.
+const MOST_SEGMENTS: u64 = 1 << 24;
+
+/// How a pool divides its medium. All in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Geometry {
+    /// The medium's length.
+    pub len: u64,
+    /// Where segment 0 begins.
+    pub first_segment: u64,
+    /// The length of every segment, a power of two.
+    pub segment_size: u32,
+    /// How many segments there are.
+    pub segments: u32,
+}
+
+impl Geometry {
+    /// Divides a medium of `len` bytes.
+    pub(super) fn choose(len: u64, segment_size: Option<u32>) -> Result<Geometry, Error> {
+        let size = match segment_size {
+            Some(size) if size.is_power_of_two() && SEGMENT_SIZES.contains(&size) => size,
+            Some(_) => return Err(Error::BadOption("the segment size is not a power of two from 64 KiB to 4 MiB")),
+            // At least 64 segments where that is possible, of at most 2 MiB.
+            None => 1 << (len / 64).max(1).ilog2().clamp(16, 21),
+        };
+        let room = second_area(len).saturating_sub(FIRST_SEGMENT);
+        let segments = (room / u64::from(size)).min(MOST_SEGMENTS);
+        if segments < LEAST_SEGMENTS {
+            let least = FIRST_SEGMENT + LEAST_SEGMENTS * u64::from(size) + AREA;
+            return Err(Error::TooSmall { actual: len, least });
+        }
+        Ok(Geometry { len, first_segment: FIRST_SEGMENT, segment_size: size, segments: segments as u32 })
+    }
+
+    /// Whether the numbers fit each other, so that nothing computed from them leaves the medium.
+    pub(super) fn is_sound(&self) -> bool {
+        self.segment_size.is_power_of_two()
+            && SEGMENT_SIZES.contains(&self.segment_size)
+            && (LEAST_SEGMENTS..=MOST_SEGMENTS).contains(&u64::from(self.segments))
+            && self.first_segment >= AREA
+            && self.first_segment.is_multiple_of(AREA)
+            && self.first_segment < self.len
+            && self.len < 1 << 43
+            && self.first_segment + u64::from(self.segments) * u64::from(self.segment_size) <= second_area(self.len)
+    }
+
+    /// Where batches end at most, in bytes from a segment's start.
+    pub(crate) fn batch_limit(&self) -> u32 {
+        self.segment_size - segment::TRAILER
+    }
+
+    /// The first byte of a segment.
+    pub(crate) fn start_of(&self, segment: u32) -> u64 {
+        self.first_segment + u64::from(segment) * u64::from(self.segment_size)
+    }
+
+    /// The segment that holds a byte, if one does.
+    pub(crate) fn segment_at(&self, offset: u64) -> Option<u32> {
+        let segment = offset.checked_sub(self.first_segment)? / u64::from(self.segment_size);
+        u32::try_from(segment).ok().filter(|segment| *segment < self.segments)
+    }
+}
+
+/// The second superblock's place in a medium of `len` bytes.
+pub(super) fn second_area(len: u64) -> u64 {
+    (len / AREA * AREA).saturating_sub(AREA)
+}

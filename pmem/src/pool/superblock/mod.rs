@@ -1,0 +1,103 @@
+//! The superblock: what a pool is, how long, and how it is divided. Written when the pool is formatted, twice: at the
+//! start and at the end of the medium.
+
+mod find;
+mod formatting;
+mod geometry;
+
+use alloc::string::String;
+use core::ops::Range;
+
+use crate::crc32c::crc32c;
+use crate::error::Error;
+use crate::medium::{LINE, Store};
+use crate::pool::checkpoint::ROOT;
+use crate::pool::format::superblock::{self as field, LEN};
+use crate::pool::{FORMAT_VERSION, bad};
+
+pub(crate) use geometry::Geometry;
+use geometry::second_area;
+
+/// First eight bytes of a superblock.
+pub(crate) const MAGIC: [u8; 8] = *b"HOLDFAST";
+/// In the place of the first superblock's magic while a format is under way.
+const FORMATTING: [u8; 8] = *b"HFFORMAT";
+/// Bytes set aside for each of the two. What of them is behind the superblock itself is zero.
+pub(crate) const AREA: u64 = 4096;
+/// Where the segments begin. What lies between the first superblock and here is reserved.
+const FIRST_SEGMENT: u64 = 64 << 10;
+
+const _: () = {
+    assert!(AREA <= ROOT && ROOT + LINE <= bad::AREA.start && bad::AREA.end <= FIRST_SEGMENT);
+    // The magic is stored by itself, before and after all else.
+    assert!(field::MAGIC.at == 0 && field::MAGIC.end() == 8);
+};
+
+/// A pool's identity and division.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Superblock {
+    pub uuid: [u8; 16],
+    pub label: String,
+    pub epoch: u64,
+    pub geometry: Geometry,
+}
+
+impl Superblock {
+    fn encode(&self) -> [u8; LEN] {
+        let mut bytes = [0; LEN];
+        field::MAGIC.put(&mut bytes, MAGIC);
+        field::VERSION.put(&mut bytes, FORMAT_VERSION.to_le_bytes());
+        field::SEGMENT_SIZE.put(&mut bytes, self.geometry.segment_size.to_le_bytes());
+        field::UUID.put(&mut bytes, self.uuid);
+        field::MEDIUM_LEN.put(&mut bytes, self.geometry.len.to_le_bytes());
+        field::FIRST_SEGMENT.put(&mut bytes, self.geometry.first_segment.to_le_bytes());
+        field::SEGMENTS.put(&mut bytes, self.geometry.segments.to_le_bytes());
+        field::EPOCH.put(&mut bytes, self.epoch.to_le_bytes());
+        bytes[field::LABEL.range()][..self.label.len()].copy_from_slice(self.label.as_bytes());
+        let checksum = crc32c(&bytes[..field::CHECKSUM.at]);
+        field::CHECKSUM.put(&mut bytes, checksum.to_le_bytes());
+        bytes
+    }
+
+    /// Reads one superblock. `Ok(None)`: not a superblock, or a damaged one.
+    fn decode(bytes: &[u8; LEN]) -> Result<Option<Superblock>, Error> {
+        let checksum = field::CHECKSUM.u32(bytes);
+        if field::MAGIC.get(bytes) != MAGIC || crc32c(&bytes[..field::CHECKSUM.at]) != checksum {
+            return Ok(None);
+        }
+        // The magic, the version and the checksum's place stay what they are in every version.
+        let version = field::VERSION.u32(bytes);
+        if version != FORMAT_VERSION {
+            return Err(Error::NewerVersion { found: version });
+        }
+        let features = field::FEATURES_TO_READ.u64(bytes) | field::FEATURES_TO_WRITE.u64(bytes);
+        if features != 0 {
+            return Err(Error::UnknownFeatures { bits: features });
+        }
+        let geometry = Geometry {
+            len: field::MEDIUM_LEN.u64(bytes),
+            first_segment: field::FIRST_SEGMENT.u64(bytes),
+            segment_size: field::SEGMENT_SIZE.u32(bytes),
+            segments: field::SEGMENTS.u32(bytes),
+        };
+        let label = bytes[field::LABEL.range()].split(|byte| *byte == 0).next().unwrap_or_default();
+        let label = String::from_utf8_lossy(label).into_owned();
+        let (uuid, epoch) = (field::UUID.get(bytes), field::EPOCH.u64(bytes));
+        Ok(geometry.is_sound().then_some(Superblock { uuid, label, epoch, geometry }))
+    }
+
+    /// The parts of the medium outside superblocks and segments that are zero in every pool.
+    pub(crate) fn reserved(&self) -> [Range<u64>; 4] {
+        let second = second_area(self.geometry.len);
+        let first = self.geometry.first_segment;
+        let end = second + LEN as u64..second + AREA;
+        [LEN as u64..ROOT, ROOT + LINE..bad::AREA.start, bad::AREA.end..first, end]
+    }
+
+    /// Writes the superblock once more, at one of its two places, and starts writing it back.
+    pub(crate) fn write_at(&self, store: &impl Store, place: u64) -> Result<(), Error> {
+        store.store(place, &self.encode())?;
+        store.write_back(place..place + LEN as u64)?;
+        Ok(())
+    }
+}
