@@ -12,7 +12,7 @@
 //! ```floors
 //! device, sim: an NVDIMM, or a file on the host; a simulated persistence domain
 //! pool: log, index, recovery
-//! tally, error
+//! counters, error
 //! view
 //! medium: scopes, copies, fences
 //! crc32c, protection
@@ -26,6 +26,7 @@ extern crate alloc;
 #[cfg(not(target_os = "hermit"))]
 extern crate std;
 
+mod counters;
 pub mod crc32c;
 pub mod device;
 mod error;
@@ -33,7 +34,6 @@ pub mod medium;
 pub mod pool;
 pub mod protection;
 pub mod sim;
-mod tally;
 pub mod view;
 
 pub use device::{Device, ReadGrant, ReadLock, WriteGrant};

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use pmem::device::OpenError;
 use pmem::medium::WriteError;
-use pmem::pool::Workers;
+use pmem::pool::Executor;
 use pmem::{Device, Error, FormatOptions, Load, Medium, Pool, Store, WriteProtectError, inspect};
 
 /// A path among the temporary files that is removed at the end.
@@ -48,7 +48,7 @@ fn a_pool_lives_in_a_file() {
 /// A thread for each segment, all at once.
 struct Crowd;
 
-impl Workers for Crowd {
+impl Executor for Crowd {
     fn run<T: Send>(&self, jobs: usize, scan: impl Fn(usize) -> T + Sync, merge: impl FnMut(T)) {
         let scan = &scan;
         let scanned: Vec<T> = std::thread::scope(|scope| {

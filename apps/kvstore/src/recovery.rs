@@ -5,7 +5,7 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use pmem::pool::{Alone, Progress, Workers};
+use pmem::pool::{Executor, Progress, Sequential};
 
 /// How long opening takes in silence, and how often it then says how far it is.
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -21,10 +21,10 @@ impl Threads {
     }
 }
 
-impl Workers for Threads {
+impl Executor for Threads {
     fn run<T: Send>(&self, jobs: usize, scan: impl Fn(usize) -> T + Sync, mut merge: impl FnMut(T)) {
         if self.0 == 1 || jobs < 2 {
-            return Alone.run(jobs, scan, merge);
+            return Sequential.run(jobs, scan, merge);
         }
         let next = AtomicUsize::new(0);
         thread::scope(|scope| {

@@ -10,14 +10,14 @@ use core::ops::Range;
 
 use libos::dax;
 
+use crate::counters::SharedCounters;
 use crate::medium::{Counters, Gone, Load, LoadError, Medium, OutOfRange, Store, WriteError, WriteProtectError};
-use crate::tally::Tally;
 
 /// A persistent-memory device: on the guest, an NVDIMM.
 #[derive(Debug)]
 pub struct Device {
     inner: &'static dax::Device,
-    tally: Tally,
+    counters: SharedCounters,
 }
 
 /// Why a device could not be opened.
@@ -46,7 +46,7 @@ impl Device {
     pub fn open(name: impl AsRef<str>) -> Result<Device, OpenError> {
         let name = name.as_ref();
         match dax::devices().iter().find(|device| device.name() == name) {
-            Some(inner) => Ok(Device { inner, tally: Tally::default() }),
+            Some(inner) => Ok(Device { inner, counters: SharedCounters::default() }),
             None => Err(OpenError::NotFound(name.into())),
         }
     }
@@ -86,7 +86,7 @@ impl ReadLock<'_> {
     /// Runs `f` with read access.
     #[inline(always)]
     pub fn read<R>(&self, f: impl FnOnce(&ReadGrant<'_>) -> R) -> R {
-        self.device.tally.read_grant();
+        self.device.counters.read_grant();
         self.inner.read(|inner| f(&ReadGrant { inner, device: self.device }))
     }
 
@@ -96,7 +96,7 @@ impl ReadLock<'_> {
         if self.device.inner.is_read_only() {
             return Err(WriteError::ReadOnly);
         }
-        self.device.tally.write_grant();
+        self.device.counters.write_grant();
         Ok(self.inner.write(|inner| f(&WriteGrant { inner, device: self.device })))
     }
 }
@@ -120,7 +120,7 @@ impl Load for ReadGrant<'_> {
 
     fn load(&self, offset: u64, into: &mut [u8]) -> Result<(), LoadError> {
         let len = into.len() as u64;
-        self.device.tally.loaded(len);
+        self.device.counters.loaded(len);
         self.inner.load(offset, into).map_err(|error| load_error(self.device, error, offset, len))
     }
 }
@@ -132,21 +132,21 @@ impl Load for WriteGrant<'_> {
 
     fn load(&self, offset: u64, into: &mut [u8]) -> Result<(), LoadError> {
         let len = into.len() as u64;
-        self.device.tally.loaded(len);
+        self.device.counters.loaded(len);
         self.inner.load(offset, into).map_err(|error| load_error(self.device, error, offset, len))
     }
 }
 
 impl Store for WriteGrant<'_> {
     fn store(&self, offset: u64, from: &[u8]) -> Result<(), OutOfRange> {
-        self.device.tally.stored(from.len() as u64);
+        self.device.counters.stored(from.len() as u64);
         self.inner.store(offset, from).map_err(|_| out_of_range(self.device, offset, from.len() as u64))
     }
 
     fn stream(&self, offset: u64, from: &[u8]) -> Result<(), OutOfRange> {
         let len = from.len() as u64;
         if self.inner.stream(offset, from).map_err(|_| out_of_range(self.device, offset, len))? {
-            self.device.tally.streamed(len);
+            self.device.counters.streamed(len);
             return Ok(());
         }
         self.store(offset, from)?;
@@ -154,19 +154,19 @@ impl Store for WriteGrant<'_> {
     }
 
     fn fill(&self, offset: u64, len: u64, byte: u8) -> Result<(), OutOfRange> {
-        self.device.tally.stored(len);
+        self.device.counters.stored(len);
         self.inner.fill(offset, len, byte).map_err(|_| out_of_range(self.device, offset, len))
     }
 
     fn write_back(&self, range: Range<u64>) -> Result<(), OutOfRange> {
         let (start, bytes) = (range.start, range.end.saturating_sub(range.start));
         let lines = self.inner.write_back(range).map_err(|_| out_of_range(self.device, start, bytes))?;
-        self.device.tally.written_back(lines);
+        self.device.counters.written_back(lines);
         Ok(())
     }
 
     fn fence(&self) {
-        self.device.tally.fence();
+        self.device.counters.fence();
         self.inner.fence();
     }
 }
@@ -230,6 +230,6 @@ impl Medium for Device {
     }
 
     fn counters(&self) -> Counters {
-        self.tally.snapshot()
+        self.counters.snapshot()
     }
 }

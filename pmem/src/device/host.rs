@@ -17,8 +17,8 @@ use std::path::{Path, PathBuf};
 pub use disk::Shortage;
 use memmap2::{MmapOptions, MmapRaw};
 
+use crate::counters::SharedCounters;
 use crate::medium::{Counters, Gone, LINE, Load, LoadError, Medium, OutOfRange, Store, WriteError, lines_touched};
-use crate::tally::Tally;
 
 /// A persistent-memory device: on the host, a mapped file.
 #[derive(Debug)]
@@ -26,7 +26,7 @@ pub struct Device {
     map: MmapRaw,
     path: PathBuf,
     writable: bool,
-    tally: Tally,
+    counters: SharedCounters,
     /// Holds the lock that keeps other processes out; released when the file closes.
     file: File,
 }
@@ -113,7 +113,13 @@ impl Device {
         }
         let map =
             if writable { MmapOptions::new().map_raw(&file) } else { MmapOptions::new().map_raw_read_only(&file) };
-        Ok(Device { map: map.map_err(io_error)?, path: path.into(), writable, tally: Tally::default(), file })
+        Ok(Device {
+            map: map.map_err(io_error)?,
+            path: path.into(),
+            writable,
+            counters: SharedCounters::default(),
+            file,
+        })
     }
 
     /// The name that people know the device by: the file's path.
@@ -146,7 +152,7 @@ pub struct ReadLock<'d> {
 impl ReadLock<'_> {
     /// Runs `f` with read access.
     pub fn read<R>(&self, f: impl FnOnce(&ReadGrant<'_>) -> R) -> R {
-        self.device.tally.read_grant();
+        self.device.counters.read_grant();
         f(&ReadGrant { device: self.device, _thread: PhantomData })
     }
 
@@ -155,7 +161,7 @@ impl ReadLock<'_> {
         if !self.device.writable {
             return Err(WriteError::ReadOnly);
         }
-        self.device.tally.write_grant();
+        self.device.counters.write_grant();
         let read = ReadGrant { device: self.device, _thread: PhantomData };
         Ok(f(&WriteGrant { read, unfenced: RefCell::new(Vec::new()) }))
     }
@@ -184,7 +190,7 @@ impl Load for ReadGrant<'_> {
 
     fn load(&self, offset: u64, into: &mut [u8]) -> Result<(), LoadError> {
         OutOfRange::check(offset, into.len() as u64, self.size())?;
-        self.device.tally.loaded(into.len() as u64);
+        self.device.counters.loaded(into.len() as u64);
         // SAFETY: the map is readable for its whole length as long as the device lives, which the grant's lifetime
         // proves, and the check above keeps the source inside it. `into` is DRAM of ours, so the two do not overlap.
         unsafe {
@@ -211,7 +217,7 @@ impl Load for WriteGrant<'_> {
 impl Store for WriteGrant<'_> {
     fn store(&self, offset: u64, from: &[u8]) -> Result<(), OutOfRange> {
         OutOfRange::check(offset, from.len() as u64, self.size())?;
-        self.read.device.tally.stored(from.len() as u64);
+        self.read.device.counters.stored(from.len() as u64);
         // SAFETY: the map is writable for its whole length (a write grant exists only then) as long as the device
         // lives, and the check above keeps the target inside it. No Rust reference to the map is ever made, and `from`
         // is DRAM of ours, so the two do not overlap.
@@ -227,7 +233,7 @@ impl Store for WriteGrant<'_> {
 
     fn fill(&self, offset: u64, len: u64, byte: u8) -> Result<(), OutOfRange> {
         OutOfRange::check(offset, len, self.size())?;
-        self.read.device.tally.stored(len);
+        self.read.device.counters.stored(len);
         // SAFETY: as for `store`.
         unsafe {
             core::ptr::write_bytes(self.read.device.map.as_mut_ptr().add(offset as usize), byte, len as usize);
@@ -240,7 +246,7 @@ impl Store for WriteGrant<'_> {
         if range.start >= range.end {
             return Ok(());
         }
-        self.read.device.tally.written_back(lines_touched(&range));
+        self.read.device.counters.written_back(lines_touched(&range));
         let mut unfenced = self.unfenced.borrow_mut();
         match unfenced.last_mut() {
             // Neighbours become one call to msync.
@@ -253,7 +259,7 @@ impl Store for WriteGrant<'_> {
     }
 
     fn fence(&self) {
-        self.read.device.tally.fence();
+        self.read.device.counters.fence();
         for range in self.unfenced.borrow_mut().drain(..) {
             let bytes = (range.end - range.start) as usize;
             if let Err(error) = self.read.device.map.flush_range(range.start as usize, bytes) {
@@ -289,7 +295,7 @@ impl Medium for Device {
     }
 
     fn counters(&self) -> Counters {
-        self.tally.snapshot()
+        self.counters.snapshot()
     }
 }
 

@@ -295,8 +295,8 @@ impl Log {
 
         self.keys.clear(self.staged_keys, pages.0);
         self.chunks.clear(self.staged_chunks, pages.1);
-        self.stale.clear();
-        self.stale_uncertain = false;
+        self.shadows.clear();
+        self.shadows_uncertain = false;
         self.lost_places.clear();
         self.expiring = Some(Expiring::default());
         self.cleaning = None;
@@ -441,7 +441,7 @@ impl Log {
     fn retire(&mut self, load: &impl Load, hash: u64, old: &Found, kept: Option<u64>) {
         self.space.count_dead(old.place, old.header.cost());
         self.discount_expiry(old.header.expires_at_ms);
-        self.stale.add(self.stale.counter(hash));
+        self.shadows.add(self.shadows.counter(hash));
         if old.header.kind == Kind::PutLarge
             && let Ok(large) = self.large(load, old)
             && kept != Some(large.object)

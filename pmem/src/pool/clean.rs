@@ -12,8 +12,8 @@ use crate::pool::log::Log;
 use crate::pool::record::{FrameHeader, Kind, Ops};
 use crate::pool::report::DamageKind;
 use crate::pool::segment::{Header, HeaderPair, State};
+use crate::pool::shadow_counts::Counts;
 use crate::pool::stage::Stage;
-use crate::pool::stale::Counts;
 use crate::pool::walk::{Step, Walk};
 
 /// Free segments that puts leave alone: to clean with, to remove with, to clear with.
@@ -95,7 +95,7 @@ impl Log {
         let mut damaged = None;
         while !ended && moved.bytes.len() < MOVED_BATCH && u64::from(cleaning.walk.position() - begin) < budget {
             // What a walk that breaks off had picked is found again by the next one; how much that drops is not known.
-            match cleaning.walk.step(store).inspect_err(|_| self.stale_uncertain = true)? {
+            match cleaning.walk.step(store).inspect_err(|_| self.shadows_uncertain = true)? {
                 Step::Frame { at, header } => {
                     ended = self.pick_live(store, &mut cleaning, at, &header, &mut moved);
                 }
@@ -111,18 +111,18 @@ impl Log {
         }
         let walked = u64::from(cleaning.walk.position() - begin);
         if let Err(error) = self.write_frames(store, &mut moved) {
-            self.stale_uncertain = true;
+            self.shadows_uncertain = true;
             return Err(error);
         }
         if damaged.is_some() {
-            // What was moved out of the segment is still there as well, and `stale` does not know it.
-            self.stale_uncertain = true;
+            // What was moved out of the segment is still there as well, and `shadows` does not know it.
+            self.shadows_uncertain = true;
         } else if ended {
             self.release(store, cleaning.segment)?;
             store.fence();
             self.totals.segments_cleaned += 1;
             for (counter, count) in cleaning.dropped.iter() {
-                self.stale.subtract(counter, count);
+                self.shadows.subtract(counter, count);
             }
         } else {
             self.cleaning = Some(cleaning);
@@ -191,7 +191,7 @@ impl Log {
                     let live = self.keys.find_place(hash, place).is_some();
                     if !live {
                         // One that there is no DRAM to count keeps a removal longer.
-                        let _ = dropped.add(self.stale.counter(hash), 1);
+                        let _ = dropped.add(self.shadows.counter(hash), 1);
                     }
                     live
                 }
@@ -222,8 +222,8 @@ impl Log {
         if matches!(self.find(load, hash, key), Ok(Some(_))) {
             return false;
         }
-        let counter = self.stale.counter(hash);
+        let counter = self.shadows.counter(hash);
         let leaving = dropped.get(counter);
-        self.is_stale_uncertain() || self.stale.count(counter) > leaving
+        self.are_shadows_uncertain() || self.shadows.count(counter) > leaving
     }
 }

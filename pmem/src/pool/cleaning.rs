@@ -1,6 +1,6 @@
 //! How far the cleaning of a segment is. What cleaning does is in `clean`.
 
-use crate::pool::stale::Counts;
+use crate::pool::shadow_counts::Counts;
 use crate::pool::walk::Walk;
 
 /// A segment being cleaned.

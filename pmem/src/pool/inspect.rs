@@ -89,7 +89,7 @@ impl Log {
         sums(self) == sums(other)
             && self.expiring.is_none_or(|counted| Some(counted) == other.expiring)
             && self.space.segments() == other.space.segments()
-            && self.stale == other.stale
+            && self.shadows == other.shadows
             && self.next_sequence >= other.next_sequence
             && self.keys.is_within(&other.keys)
             && self.chunks.is_within(&other.chunks)

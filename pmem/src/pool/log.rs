@@ -10,7 +10,7 @@ use siphasher::sip::SipHasher13;
 
 use crate::error::Error;
 use crate::medium::{Load, LoadError};
-use crate::pool::bad::BadRanges;
+use crate::pool::bad_ranges::BadRanges;
 use crate::pool::checkpoint::{Held, Unverified};
 use crate::pool::cleaning::Cleaning;
 use crate::pool::dram::{self, NoRoom};
@@ -19,9 +19,9 @@ use crate::pool::head::{Head, Plan};
 use crate::pool::index::{Index, Slot};
 use crate::pool::record::{CHUNK_KEY, FRAME_HEADER, Kind, LARGE, Large, OP_HEADER, OpHeader};
 use crate::pool::report::{Damage, DamageKind, OpenReport};
+use crate::pool::shadow_counts::ShadowCounts;
 use crate::pool::space::Space;
 use crate::pool::stage::Stage;
-use crate::pool::stale::Stale;
 use crate::pool::superblock::{Geometry, Superblock};
 
 /// How much of an operation one look at it copies. Small keys and values fit.
@@ -35,7 +35,7 @@ pub(crate) struct Log {
     pub keys: Index,
     /// The chunks of large values.
     pub chunks: Index,
-    pub stale: Stale,
+    pub shadows: ShadowCounts,
     pub space: Space,
     pub head: Option<Head>,
     pub next_sequence: u64,
@@ -62,8 +62,8 @@ pub(crate) struct Log {
     pub checkpoint: Option<Held>,
     /// Segments whose records an opening from a checkpoint has not verified yet.
     pub unverified: Option<Unverified>,
-    /// `stale` may have counted too little: no removal may be dropped until the next opening counts anew.
-    pub stale_uncertain: bool,
+    /// `shadows` may have counted too little: no removal may be dropped until the next opening counts anew.
+    pub shadows_uncertain: bool,
     pub report: OpenReport,
     /// What the medium cannot read any more.
     pub bad: BadRanges,
@@ -117,7 +117,7 @@ impl Log {
             hasher: SipHasher13::new_with_key(&superblock.uuid),
             keys: Index::new()?,
             chunks: Index::new()?,
-            stale: Stale::new(geometry.len)?,
+            shadows: ShadowCounts::new(geometry.len)?,
             space: Space::new(geometry)?,
             head: None,
             next_sequence: 1,
@@ -136,7 +136,7 @@ impl Log {
             cleaning: None,
             checkpoint: None,
             unverified: None,
-            stale_uncertain: false,
+            shadows_uncertain: false,
             report: OpenReport { segments: geometry.segments, ..OpenReport::default() },
             bad: BadRanges::default(),
             media_errors: 0,
@@ -162,12 +162,12 @@ impl Log {
 
     /// DRAM that a pool takes without keys, in bytes: its counters and its table of segments.
     pub(crate) fn least_dram(geometry: &Geometry) -> u64 {
-        Stale::counters(geometry.len) as u64 + Space::dram(geometry)
+        ShadowCounts::counters(geometry.len) as u64 + Space::dram(geometry)
     }
 
     /// DRAM that everything takes that grows with the pool and its keys, in bytes.
     pub(crate) fn dram(&self) -> u64 {
-        self.index_bytes() + self.stale.bytes() + self.space.bytes()
+        self.index_bytes() + self.shadows.bytes() + self.space.bytes()
     }
 
     /// Makes sure that so many keys can enter the index.
@@ -183,8 +183,8 @@ impl Log {
     }
 
     /// Whether superseded puts may be more than were counted, so that no removal may be dropped.
-    pub(crate) fn is_stale_uncertain(&self) -> bool {
-        self.stale_uncertain || self.stale.is_uncertain()
+    pub(crate) fn are_shadows_uncertain(&self) -> bool {
+        self.shadows_uncertain || self.shadows.is_uncertain()
     }
 
     /// Where batches end at most, in bytes from a segment's start.

@@ -5,12 +5,12 @@
 //! docs/pool-format.md says what every byte means; `format` names the fields that it lists.
 //!
 //! The state in DRAM (`log`) is put together from pieces that know nothing of it: `space` (what each segment is in use
-//! for), `head`, `index`, `stale`, `stage`, `bad`, and the state of what works on it: `cleaning`, `checkpoint::held`,
+//! for), `head`, `index`, `shadows`, `stage`, `bad`, and the state of what works on it: `cleaning`, `checkpoint::held`,
 //! `checkpoint::unverified`. How far scrubbing is is the pool's own.
 
 mod append;
 mod atomic;
-mod bad;
+mod bad_ranges;
 mod checkpoint;
 mod clean;
 mod cleaning;
@@ -22,7 +22,7 @@ mod index;
 mod inspect;
 mod keyspace;
 mod log;
-mod media;
+mod media_errors;
 mod parts;
 mod range;
 mod record;
@@ -32,9 +32,9 @@ mod report;
 mod scan;
 mod scrub;
 mod segment;
+mod shadow_counts;
 mod space;
 mod stage;
-mod stale;
 mod superblock;
 mod turn;
 mod walk;
@@ -45,7 +45,7 @@ pub use inspect::{Inspection, inspect};
 pub use record::record_bytes;
 pub use repair::Repair;
 pub use report::{Checkpoint, Damage, DamageKind, OpenReport, Stats, Tail};
-pub use scan::{Alone, Progress, Workers};
+pub use scan::{Executor, Progress, Sequential};
 pub use scrub::Scrub;
 pub use turn::Turn;
 
@@ -184,16 +184,16 @@ impl<M: Medium> Pool<M> {
         refuse_read_only(&medium)?;
         let (mut log, repairs) = medium.read(|load| Log::recover(&load, Source::Checkpoint, memory))??;
         medium.write(|store| log.repair(&store, repairs))??;
-        Self::heed_media(&medium, &mut log)?;
+        Self::poll_media_errors(&medium, &mut log)?;
         Ok(Self::of(medium, log))
     }
 
-    /// As [`Self::open_within`]; if every record is to be read, by these workers, and `progress` is told how far it is,
+    /// As [`Self::open_within`]; if every record is to be read, by this executor, and `progress` is told how far it is,
     /// for each segment that was read.
     pub fn open_with(
         medium: M,
         memory: u64,
-        workers: &impl Workers,
+        executor: &impl Executor,
         mut progress: impl FnMut(Progress),
     ) -> Result<Pool<M>, Error>
     where
@@ -208,7 +208,7 @@ impl<M: Medium> Pool<M> {
                     let scanned = medium.read(|load| scanner.scan(&load, &headers[job]));
                     (job, scanned.map_err(Error::from).and_then(|scanned| scanned))
                 };
-                workers.run(headers.len(), scan, |(job, scanned)| {
+                executor.run(headers.len(), scan, |(job, scanned)| {
                     done.bytes += size;
                     done.records += scanned.as_ref().map_or(0, |scanned| scanned.records);
                     merge(job, scanned);
@@ -217,7 +217,7 @@ impl<M: Medium> Pool<M> {
             })
         })??;
         medium.write(|store| log.repair(&store, repairs))??;
-        Self::heed_media(&medium, &mut log)?;
+        Self::poll_media_errors(&medium, &mut log)?;
         Ok(Self::of(medium, log))
     }
 
@@ -264,7 +264,7 @@ impl<M: Medium> Pool<M> {
             expiring_keys: log.expiring.map(|expiring| expiring.keys),
             mean_expiry_ms: log.expiring.and_then(|expiring| expiring.mean_ms()),
             index_bytes: log.index_bytes(),
-            other_bytes: log.stale.bytes() + log.stage.capacity() + log.space.bytes(),
+            other_bytes: log.shadows.bytes() + log.stage.capacity() + log.space.bytes(),
             turns: log.totals.turns,
             commits: log.totals.commits,
             operations: log.totals.operations,
@@ -318,7 +318,7 @@ impl<M: Medium> Pool<M> {
         log.discard_staged();
         log.lost = None;
         log.totals.turns += 1;
-        Self::heed_media(medium, log)?;
+        Self::poll_media_errors(medium, log)?;
         let result = medium.read(|reader| {
             let mut turn = Turn::new(medium, log, M::shorten(reader));
             let result = f(&mut turn);

@@ -13,8 +13,8 @@ use crate::pool::cleaning::Cleaning;
 use crate::pool::log::{Log, Peek};
 use crate::pool::report::{Damage, DamageKind};
 use crate::pool::segment::{Header, HeaderPair, State};
+use crate::pool::shadow_counts::Counts;
 use crate::pool::stage::Stage;
-use crate::pool::stale::Counts;
 use crate::pool::walk::{Step, Walk};
 
 /// How much is moved with one fence, in bytes.
@@ -134,7 +134,7 @@ impl Log {
     /// Copies everything that counts in a damaged segment to the log's head.
     pub(crate) fn move_out(&mut self, store: &impl Store, header: &Header) -> Result<(), Error> {
         // What unreadable records would have been counted as is not known.
-        self.stale_uncertain = true;
+        self.shadows_uncertain = true;
         let walk = Walk::new(&self.superblock.uuid, self.geometry(), header, &self.bad);
         let mut cleaning = Cleaning { segment: header.index, walk, dropped: Counts::default() };
         let mut ended = false;

@@ -8,7 +8,7 @@ use siphasher::sip::SipHasher13;
 
 use crate::error::Error;
 use crate::medium::Load;
-use crate::pool::bad::BadRanges;
+use crate::pool::bad_ranges::BadRanges;
 use crate::pool::dram;
 use crate::pool::record::{FrameOp, Kind, Large, Lost, Ops};
 use crate::pool::segment::Header;
@@ -18,8 +18,8 @@ use crate::pool::walk::{Step, Walk};
 /// What scans segments, one or many at a time.
 ///
 /// Each thread that scans takes a read grant of its own, so a medium must let several threads read at once. A program
-/// with threads implements this by them; [`Alone`] needs none.
-pub trait Workers {
+/// with threads implements this by them; [`Sequential`] needs none.
+pub trait Executor {
     /// Calls `scan` once with every number below `jobs`, in any order and on any threads, and `merge` with everything
     /// that it returned, in any order, on this thread.
     fn run<T: Send>(&self, jobs: usize, scan: impl Fn(usize) -> T + Sync, merge: impl FnMut(T));
@@ -27,9 +27,9 @@ pub trait Workers {
 
 /// The thread that opens the pool scans it, too.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Alone;
+pub struct Sequential;
 
-impl Workers for Alone {
+impl Executor for Sequential {
     fn run<T: Send>(&self, jobs: usize, scan: impl Fn(usize) -> T + Sync, merge: impl FnMut(T)) {
         (0..jobs).map(scan).for_each(merge);
     }

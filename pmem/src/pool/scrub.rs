@@ -42,7 +42,7 @@ impl<M: Medium> Pool<M> {
     /// ([`Pool::read_ahead`]).
     pub fn scrub(&mut self, budget: u64) -> Result<bool, Error> {
         let Pool { medium, log, scrubbing } = self;
-        Self::heed_media(medium, log)?;
+        Self::poll_media_errors(medium, log)?;
         let (ended, damaged) = medium.read(|load| log.scrub_segments(&load, scrubbing, budget))??;
         if let Some(range) = damaged {
             scrubbing.progress.errors += 1;

@@ -9,7 +9,7 @@ use alloc::vec::Vec;
 use crate::crc32c::Crc32c;
 use crate::error::Error;
 use crate::medium::{LINE, Load, LoadError, Store};
-use crate::pool::bad::BadRanges;
+use crate::pool::bad_ranges::BadRanges;
 use crate::pool::dram::{self, NoRoom};
 use crate::pool::format::segment_header as field;
 use crate::pool::record::{BATCH_LIMIT, SEQUENCE_LIMIT};

@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 
 use crate::error::Error;
 use crate::medium::{LINE, Load};
-use crate::pool::bad::BadRanges;
+use crate::pool::bad_ranges::BadRanges;
 use crate::pool::dram;
 use crate::pool::record::{BATCH_LIMIT, FRAME_HEADER, FrameHeader, Kind, LEAST_FRAME, Large, Ops, Salt};
 use crate::pool::segment::{HEADER, Header};

@@ -123,7 +123,7 @@ impl<M: Medium> Turn<'_, M> {
             self.log.maintain(&store, bytes)
         });
         if let Err(error) = joined.map_err(Error::from).and_then(|joined| joined) {
-            self.log.stale_uncertain = true;
+            self.log.shadows_uncertain = true;
             self.log.lost.get_or_insert(error);
         }
         Ok(())

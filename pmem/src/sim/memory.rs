@@ -7,10 +7,10 @@ use core::cell::{Cell, RefCell};
 use core::marker::PhantomData;
 use core::ops::Range;
 
+use crate::counters::SharedCounters;
 use crate::medium::{
     Counters, Gone, Load, LoadError, Medium, OutOfRange, PAGE, Store, WriteError, WriteProtectError, lines_touched,
 };
-use crate::tally::Tally;
 
 /// A medium in DRAM.
 #[derive(Debug, Default)]
@@ -23,7 +23,7 @@ pub struct Memory {
     reported: Cell<usize>,
     /// The numbers of the pages that may not be stored to.
     protected: RefCell<BTreeSet<u64>>,
-    tally: Tally,
+    counters: SharedCounters,
 }
 
 /// Something done to a medium, in program order.
@@ -135,7 +135,7 @@ impl Load for Grant<'_> {
 
     fn load(&self, offset: u64, into: &mut [u8]) -> Result<(), LoadError> {
         OutOfRange::check(offset, into.len() as u64, self.size())?;
-        self.memory.tally.loaded(into.len() as u64);
+        self.memory.counters.loaded(into.len() as u64);
         if let Some(bad) = self.memory.meet_poison(offset..offset + into.len() as u64) {
             return Err(LoadError::Unreadable(bad));
         }
@@ -157,7 +157,7 @@ impl Load for WriteGrant<'_> {
 impl Store for WriteGrant<'_> {
     fn store(&self, offset: u64, from: &[u8]) -> Result<(), OutOfRange> {
         OutOfRange::check(offset, from.len() as u64, self.size())?;
-        self.0.memory.tally.stored(from.len() as u64);
+        self.0.memory.counters.stored(from.len() as u64);
         self.0.memory.put(offset, from);
         Ok(())
     }
@@ -167,7 +167,7 @@ impl Store for WriteGrant<'_> {
     fn stream(&self, offset: u64, from: &[u8]) -> Result<(), OutOfRange> {
         let len = from.len() as u64;
         OutOfRange::check(offset, len, self.size())?;
-        self.0.memory.tally.streamed(len);
+        self.0.memory.counters.streamed(len);
         self.0.memory.put(offset, from);
         self.0.memory.note(|| Event::WriteBack(offset..offset + len));
         Ok(())
@@ -180,13 +180,13 @@ impl Store for WriteGrant<'_> {
 
     fn write_back(&self, range: Range<u64>) -> Result<(), OutOfRange> {
         OutOfRange::check(range.start, range.end.saturating_sub(range.start), self.size())?;
-        self.0.memory.tally.written_back(lines_touched(&range));
+        self.0.memory.counters.written_back(lines_touched(&range));
         self.0.memory.note(|| Event::WriteBack(range));
         Ok(())
     }
 
     fn fence(&self) {
-        self.0.memory.tally.fence();
+        self.0.memory.counters.fence();
         self.0.memory.note(|| Event::Fence);
     }
 }
@@ -204,12 +204,12 @@ impl Medium for Memory {
     }
 
     fn read<R>(&self, f: impl for<'g> FnOnce(Grant<'g>) -> R) -> Result<R, Gone> {
-        self.tally.read_grant();
+        self.counters.read_grant();
         Ok(f(Grant { memory: self, _thread: PhantomData }))
     }
 
     fn write<R>(&self, f: impl for<'g> FnOnce(WriteGrant<'g>) -> R) -> Result<R, WriteError> {
-        self.tally.write_grant();
+        self.counters.write_grant();
         Ok(f(WriteGrant(Grant { memory: self, _thread: PhantomData })))
     }
 
@@ -233,7 +233,7 @@ impl Medium for Memory {
     }
 
     fn counters(&self) -> Counters {
-        self.tally.snapshot()
+        self.counters.snapshot()
     }
 }
 

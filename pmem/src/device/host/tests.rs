@@ -14,7 +14,7 @@ fn device() -> Device {
         map: map.into(),
         path: "anonymous".into(),
         writable: true,
-        tally: Tally::default(),
+        counters: SharedCounters::default(),
         file: File::open(itself).unwrap(),
     }
 }

@@ -37,7 +37,7 @@ pub(crate) enum Which {
 impl Held {
     pub(super) fn new(uuid: &[u8; 16], root: &Root, row: Row) -> Held {
         Held {
-            layout: Layout { tables: 0, stales: 0, key_pages: 0, chunk_pages: 0 },
+            layout: Layout { tables: 0, shadow_parts: 0, key_pages: 0, chunk_pages: 0 },
             salt: root.salt(uuid),
             row,
             blocks: root.blocks,

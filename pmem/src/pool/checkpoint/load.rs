@@ -112,7 +112,7 @@ impl Log {
             Some(content) if number >= layout.key_page(0) => {
                 self.keys.decode_page(number - layout.key_page(0), content, geometry.len)?
             }
-            Some(content) if number >= layout.stale(0) => self.stale.decode(number - layout.stale(0), content),
+            Some(content) if number >= layout.shadows(0) => self.shadows.decode(number - layout.shadows(0), content),
             Some(_) => false,
         })
     }
@@ -122,7 +122,7 @@ impl Log {
         let mut read = 0;
         while read < blocks {
             let Some(held) = &self.checkpoint else { return Ok(false) };
-            let number = held.next.max(held.layout.stale(0));
+            let number = held.next.max(held.layout.shadows(0));
             if number >= held.layout.blocks() {
                 return Ok(false);
             }
@@ -188,7 +188,7 @@ impl Log {
         self.chunks = scanned.chunks;
         self.lost_places = scanned.lost_places;
         self.expiring = scanned.expiring;
-        self.stale = scanned.stale;
+        self.shadows = scanned.shadows;
         self.space.recount(&scanned.space);
         self.report.damage.extend(scanned.report.damage);
         if let Some(place) = damaged {

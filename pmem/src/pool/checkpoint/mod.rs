@@ -30,7 +30,7 @@ use crate::error::Error;
 use crate::medium::{LINE, Load, LoadError, Store};
 use crate::pool::format::{block as block_field, root as field};
 use crate::pool::segment::HEADER;
-use crate::pool::stale::Stale;
+use crate::pool::shadow_counts::ShadowCounts;
 use crate::pool::superblock::Geometry;
 
 const _: () = assert!(field::LEN as u64 == LINE, "the root is one line");
@@ -134,26 +134,31 @@ pub(crate) fn invalidate(store: &impl Store) -> Result<(), Error> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Layout {
     tables: u32,
-    stales: u32,
+    shadow_parts: u32,
     key_pages: u32,
     chunk_pages: u32,
 }
 
 impl Layout {
-    fn new(geometry: &Geometry, stale: &Stale, key_pages: u32, chunk_pages: u32) -> Layout {
-        Layout { tables: geometry.segments.div_ceil(TABLE_SEGMENTS), stales: stale.parts(), key_pages, chunk_pages }
+    fn new(geometry: &Geometry, shadows: &ShadowCounts, key_pages: u32, chunk_pages: u32) -> Layout {
+        Layout {
+            tables: geometry.segments.div_ceil(TABLE_SEGMENTS),
+            shadow_parts: shadows.parts(),
+            key_pages,
+            chunk_pages,
+        }
     }
 
     fn table(&self, number: u32) -> u32 {
         1 + number
     }
 
-    fn stale(&self, number: u32) -> u32 {
+    fn shadows(&self, number: u32) -> u32 {
         self.table(self.tables) + number
     }
 
     fn key_page(&self, page: u32) -> u32 {
-        self.stale(self.stales) + page
+        self.shadows(self.shadow_parts) + page
     }
 
     fn chunk_page(&self, page: u32) -> u32 {

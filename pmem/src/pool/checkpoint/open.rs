@@ -11,7 +11,7 @@ use alloc::vec::Vec;
 use super::{Held, Layout, MAGIC, ROOT, Root, Row, SUMS, TABLE_ENTRY, TABLE_SEGMENTS, UNCOUNTED_SUMS, Unverified};
 use crate::error::Error;
 use crate::medium::{LINE, Load};
-use crate::pool::bad::BadRanges;
+use crate::pool::bad_ranges::BadRanges;
 use crate::pool::dram::{self, NoRoom};
 use crate::pool::expiring::Expiring;
 use crate::pool::format::root as field;
@@ -276,7 +276,7 @@ impl Log {
             return Ok(None);
         };
         let (keys, chunks) = (keys?, chunks?);
-        let layout = Layout::new(self.geometry(), &self.stale, keys.page_count(), chunks.page_count());
+        let layout = Layout::new(self.geometry(), &self.shadows, keys.page_count(), chunks.page_count());
         // More bytes than the medium has would overflow the accounts.
         let too_much = (1..4).any(|at| sum(at) > self.geometry().len);
         let too_many = expiring.is_some_and(|expiring| expiring.keys > keys.len());

@@ -80,18 +80,18 @@ impl Log {
         }
         let repeats = |kind: DamageKind| kind != DamageKind::Checkpoint;
         let damaged = self.report.damage.iter().any(|damage| repeats(damage.kind));
-        if damaged || self.space.quarantined() > 0 || !self.bad.is_empty() || self.is_stale_uncertain() {
+        if damaged || self.space.quarantined() > 0 || !self.bad.is_empty() || self.are_shadows_uncertain() {
             return Err(Shutdown::Damaged);
         }
         if self.cleaning.is_some() {
             // There was no buffer to clean on with, and the counts of superseded puts are not recovery's.
             return Err(Shutdown::NoMemory);
         }
-        let layout = Layout::new(self.geometry(), &self.stale, self.keys.page_count(), self.chunks.page_count());
+        let layout = Layout::new(self.geometry(), &self.shadows, self.keys.page_count(), self.chunks.page_count());
         let pages = u64::from(layout.key_pages) + u64::from(layout.chunk_pages);
         let content = SUMS as u64
             + u64::from(self.geometry().segments) * TABLE_ENTRY as u64
-            + self.stale.encoded_len()
+            + self.shadows.encoded_len()
             + page_len(pages, self.keys.len() + self.chunks.len());
         let directory = u64::from(layout.blocks().div_ceil(DIRECTORY_BLOCKS)) * DIRECTORY_LEN as u64;
         let bytes = content + u64::from(layout.blocks()) * BLOCK_HEADER as u64 + directory;
@@ -227,7 +227,7 @@ impl Log {
             out.extend(sums.iter().flat_map(|sum| sum.to_le_bytes()));
             let expiring = self.expiring.iter().flat_map(Expiring::words);
             out.extend(expiring.flat_map(u64::to_le_bytes));
-        } else if number < layout.stale(0) {
+        } else if number < layout.shadows(0) {
             let first = (number - layout.table(0)) * TABLE_SEGMENTS;
             for segment in self.space.segments().iter().skip(first as usize).take(TABLE_SEGMENTS as usize) {
                 let state = segment.state as u64;
@@ -235,7 +235,7 @@ impl Log {
                 out.extend(words.iter().flat_map(|word| word.to_le_bytes()));
             }
         } else if number < layout.key_page(0) {
-            self.stale.encode(number - layout.stale(0), out);
+            self.shadows.encode(number - layout.shadows(0), out);
         } else if number < layout.chunk_page(0) {
             return page(&self.keys, layout.key_page(0), out);
         } else {

@@ -64,14 +64,14 @@ impl Log {
             };
             if age(old.header.sequence, old.place) >= age(sequence, place) {
                 if is_put {
-                    self.stale.add(self.stale.counter(hash));
+                    self.shadows.add(self.shadows.counter(hash));
                 }
                 return Ok(());
             }
             if old.header.is_put() {
                 self.space.count_dead(old.place, old.header.cost());
                 self.discount_expiry(old.header.expires_at_ms);
-                self.stale.add(self.stale.counter(hash));
+                self.shadows.add(self.shadows.counter(hash));
             }
         }
         self.reserve_in_recovery(kind, gathered)?;

@@ -13,7 +13,7 @@ use crate::error::Error;
 use crate::medium::{LINE, Store};
 use crate::pool::checkpoint::ROOT;
 use crate::pool::format::superblock::{self as field, LEN};
-use crate::pool::{FORMAT_VERSION, bad};
+use crate::pool::{FORMAT_VERSION, bad_ranges};
 
 pub(crate) use geometry::Geometry;
 use geometry::second_area;
@@ -28,7 +28,7 @@ pub(crate) const AREA: u64 = 4096;
 const FIRST_SEGMENT: u64 = 64 << 10;
 
 const _: () = {
-    assert!(AREA <= ROOT && ROOT + LINE <= bad::AREA.start && bad::AREA.end <= FIRST_SEGMENT);
+    assert!(AREA <= ROOT && ROOT + LINE <= bad_ranges::AREA.start && bad_ranges::AREA.end <= FIRST_SEGMENT);
     // The magic is stored by itself, before and after all else.
     assert!(field::MAGIC.at == 0 && field::MAGIC.end() == 8);
 };
@@ -91,7 +91,7 @@ impl Superblock {
         let second = second_area(self.geometry.len);
         let first = self.geometry.first_segment;
         let end = second + LEN as u64..second + AREA;
-        [LEN as u64..ROOT, ROOT + LINE..bad::AREA.start, bad::AREA.end..first, end]
+        [LEN as u64..ROOT, ROOT + LINE..bad_ranges::AREA.start, bad_ranges::AREA.end..first, end]
     }
 
     /// Writes the superblock once more, at one of its two places, and starts writing it back.

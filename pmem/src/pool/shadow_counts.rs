@@ -12,7 +12,7 @@ use crate::pool::dram::{NoRoom, filled};
 
 /// See the module's documentation.
 #[derive(Debug)]
-pub(crate) struct Stale {
+pub(crate) struct ShadowCounts {
     /// A power of two of them. [`FULL`] means that the count is in `large`.
     counts: Vec<u8>,
     /// Counts of [`FULL`] and more.
@@ -75,13 +75,13 @@ fn scatter(counter: u32) -> u64 {
 const FULL: u8 = u8::MAX;
 /// Counters in a part, as a checkpoint keeps them.
 const PART: usize = 16 << 10;
-/// Bytes of a count in [`Stale::large`], as a checkpoint keeps it: the counter, and the count.
+/// Bytes of a count in [`ShadowCounts::large`], as a checkpoint keeps it: the counter, and the count.
 const LARGE: usize = 16;
 
-impl Stale {
+impl ShadowCounts {
     /// For a medium of `len` bytes: a counter for each 256 of them.
-    pub(crate) fn new(len: u64) -> Result<Stale, NoRoom> {
-        Ok(Stale { counts: filled(Self::counters(len), 0)?, large: Counts::default(), uncertain: false })
+    pub(crate) fn new(len: u64) -> Result<ShadowCounts, NoRoom> {
+        Ok(ShadowCounts { counts: filled(Self::counters(len), 0)?, large: Counts::default(), uncertain: false })
     }
 
     /// How many counters a medium of `len` bytes has; each takes a byte.
@@ -196,53 +196,53 @@ impl Stale {
     }
 }
 
-impl PartialEq for Stale {
-    fn eq(&self, other: &Stale) -> bool {
+impl PartialEq for ShadowCounts {
+    fn eq(&self, other: &ShadowCounts) -> bool {
         self.counts == other.counts && self.large.iter().all(|(counter, count)| other.count(counter) == count)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::Stale;
+    use super::ShadowCounts;
 
     #[test]
     fn counts_beyond_a_byte_come_back_down() {
-        let mut stale = Stale::new(1 << 20).unwrap();
-        let counter = stale.counter(u64::MAX);
+        let mut shadows = ShadowCounts::new(1 << 20).unwrap();
+        let counter = shadows.counter(u64::MAX);
         for count in 1..=1000 {
-            stale.add(counter);
-            assert_eq!(stale.count(counter), count);
+            shadows.add(counter);
+            assert_eq!(shadows.count(counter), count);
         }
-        stale.subtract(counter, 700);
-        assert_eq!(stale.count(counter), 300);
-        stale.subtract(counter, 100);
-        assert_eq!((stale.count(counter), stale.large.len()), (200, 0));
-        assert_eq!(stale.count(stale.counter(0)), 0);
-        stale.clear();
-        assert_eq!(stale.count(counter), 0);
+        shadows.subtract(counter, 700);
+        assert_eq!(shadows.count(counter), 300);
+        shadows.subtract(counter, 100);
+        assert_eq!((shadows.count(counter), shadows.large.len()), (200, 0));
+        assert_eq!(shadows.count(shadows.counter(0)), 0);
+        shadows.clear();
+        assert_eq!(shadows.count(counter), 0);
     }
 
     #[test]
     fn what_a_checkpoint_keeps_is_added_to_what_was_counted_since() {
-        let mut stale = Stale::new(16 << 20).unwrap();
-        let counters = [0u64, 16383, 16384, 65535].map(|counter| stale.counter(counter << 32));
+        let mut shadows = ShadowCounts::new(16 << 20).unwrap();
+        let counters = [0u64, 16383, 16384, 65535].map(|counter| shadows.counter(counter << 32));
         for (counter, count) in counters.into_iter().zip([3, 254, 255, 1000]) {
-            (0..count).for_each(|_| stale.add(counter));
+            (0..count).for_each(|_| shadows.add(counter));
         }
-        let mut other = Stale::new(16 << 20).unwrap();
+        let mut other = ShadowCounts::new(16 << 20).unwrap();
         counters.into_iter().for_each(|counter| other.add(counter));
         let mut len = 0;
-        for part in 0..stale.parts() {
+        for part in 0..shadows.parts() {
             let mut bytes = alloc::vec::Vec::new();
-            stale.encode(part, &mut bytes);
+            shadows.encode(part, &mut bytes);
             len += bytes.len() as u64;
             if !bytes.is_empty() {
                 assert!(!other.decode(part, &bytes[..bytes.len() - 1]));
             }
             assert!(other.decode(part, &bytes));
         }
-        assert_eq!(len, stale.encoded_len());
+        assert_eq!(len, shadows.encoded_len());
         assert_eq!(counters.map(|counter| other.count(counter)), [4, 255, 256, 1001]);
     }
 }

@@ -12,7 +12,7 @@ use core::ops::Range;
 use crate::error::Error;
 use crate::medium::{LINE, Load, Medium, Store};
 use crate::pool::Pool;
-use crate::pool::bad::{self, BadRanges};
+use crate::pool::bad_ranges::{self, BadRanges};
 use crate::pool::head::Head;
 use crate::pool::index::Index;
 use crate::pool::log::{Log, Peek};
@@ -28,7 +28,7 @@ const LOST_PER_FRAME: usize = 128;
 
 impl<M: Medium> Pool<M> {
     /// Looks whether the medium has reported errors since the last time, and acts on them.
-    pub(crate) fn heed_media(medium: &M, log: &mut Log) -> Result<(), Error> {
+    pub(crate) fn poll_media_errors(medium: &M, log: &mut Log) -> Result<(), Error> {
         let errors = medium.media_errors();
         if errors == log.media_errors {
             return Ok(());
@@ -78,7 +78,7 @@ impl Log {
             if self.cleaning.as_ref().is_some_and(|cleaning| cleaning.segment == *segment) {
                 // What it has moved already counts; how much it has dropped does not, any more.
                 self.cleaning = None;
-                self.stale_uncertain = true;
+                self.shadows_uncertain = true;
             }
             if self.head.is_some_and(|head| head.segment == *segment) {
                 self.leave_head(store)?;
@@ -248,7 +248,11 @@ impl Log {
     pub(crate) fn read_bad_ranges(&mut self, load: &impl Load) -> Result<(), Error> {
         let (bad, lost) = BadRanges::read(load, &self.superblock.uuid, self.geometry().len)?;
         if lost {
-            self.note_damage(DamageKind::BadRanges, bad::AREA.start, bad::AREA.end - bad::AREA.start);
+            self.note_damage(
+                DamageKind::BadRanges,
+                bad_ranges::AREA.start,
+                bad_ranges::AREA.end - bad_ranges::AREA.start,
+            );
         }
         self.report.bad_ranges = bad.to_vec();
         self.bad = bad;
@@ -304,7 +308,7 @@ impl Log {
                 self.discount_expiry(header.expires_at_ms);
                 let mut key = Vec::new();
                 self.append(load, place + header.key_at() as u64, header.key_len, &mut key)?;
-                self.stale.add(self.stale.counter(self.hash(&key)));
+                self.shadows.add(self.shadows.counter(self.hash(&key)));
             }
         }
         self.reserve_keys(self.staged_keys + 1)?;

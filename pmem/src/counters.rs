@@ -6,7 +6,7 @@ use crate::medium::Counters;
 
 /// Running totals. They order nothing, so every access is relaxed.
 #[derive(Debug, Default)]
-pub(crate) struct Tally {
+pub(crate) struct SharedCounters {
     read_grants: AtomicU64,
     write_grants: AtomicU64,
     bytes_loaded: AtomicU64,
@@ -16,7 +16,7 @@ pub(crate) struct Tally {
     fences: AtomicU64,
 }
 
-impl Tally {
+impl SharedCounters {
     pub(crate) fn read_grant(&self) {
         self.read_grants.fetch_add(1, Relaxed);
     }
