@@ -12,13 +12,10 @@
 //! ```floors
 //! device, sim: an NVDIMM, or a file on the host; a simulated persistence domain
 //! pool: log, index, recovery
-//! counters, error
-//! view
-//! medium: scopes, copies, fences
-//! crc32c, protection
+//! error
+//! crc32c, medium, protection
 //!
 //! error -> pool: an error names the format's version
-//! medium -> view: a wrapper of every medium
 //! ```
 #![no_std]
 
@@ -26,7 +23,6 @@ extern crate alloc;
 #[cfg(not(target_os = "hermit"))]
 extern crate std;
 
-mod counters;
 pub mod crc32c;
 pub mod device;
 mod error;
@@ -34,7 +30,6 @@ pub mod medium;
 pub mod pool;
 pub mod protection;
 pub mod sim;
-pub mod view;
 
 pub use device::{Device, ReadGrant, ReadLock, WriteGrant};
 pub use error::Error;

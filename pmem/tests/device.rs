@@ -121,7 +121,7 @@ fn errors_name_the_file() {
 }
 
 #[test]
-fn views_copy_compare_checksum_and_check_bounds() {
+fn views_copy_compare_and_check_bounds() {
     let file = Scratch::new("views");
     let device = Device::create(&file.0, 8192).unwrap();
     let lock = device.read_lock().unwrap();
@@ -141,7 +141,6 @@ fn views_copy_compare_checksum_and_check_bounds() {
     .unwrap();
     lock.read(|grant| {
         let view = grant.view(64..192).unwrap();
-        assert_eq!(view.slice(8..17).unwrap().crc32c().unwrap(), 0xE306_9283);
         assert!(view.slice(8..17).unwrap().equals(b"123456789").unwrap());
         assert!(!view.slice(8..17).unwrap().equals(b"12345678x").unwrap());
         assert!(!view.slice(8..17).unwrap().equals(b"123").unwrap());

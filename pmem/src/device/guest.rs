@@ -10,8 +10,9 @@ use core::ops::Range;
 
 use libos::dax;
 
-use crate::counters::SharedCounters;
-use crate::medium::{Counters, Gone, Load, LoadError, Medium, OutOfRange, Store, WriteError, WriteProtectError};
+use crate::medium::{
+    Counters, Gone, Load, LoadError, Medium, OutOfRange, SharedCounters, Store, WriteError, WriteProtectError,
+};
 
 /// A persistent-memory device: on the guest, an NVDIMM.
 #[derive(Debug)]

@@ -17,8 +17,9 @@ use std::path::{Path, PathBuf};
 pub use disk::Shortage;
 use memmap2::{MmapOptions, MmapRaw};
 
-use crate::counters::SharedCounters;
-use crate::medium::{Counters, Gone, LINE, Load, LoadError, Medium, OutOfRange, Store, WriteError, lines_touched};
+use crate::medium::{
+    Counters, Gone, LINE, Load, LoadError, Medium, OutOfRange, SharedCounters, Store, WriteError, lines_touched,
+};
 
 /// A persistent-memory device: on the host, a mapped file.
 #[derive(Debug)]

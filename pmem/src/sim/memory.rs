@@ -7,9 +7,9 @@ use core::cell::{Cell, RefCell};
 use core::marker::PhantomData;
 use core::ops::Range;
 
-use crate::counters::SharedCounters;
 use crate::medium::{
-    Counters, Gone, Load, LoadError, Medium, OutOfRange, PAGE, Store, WriteError, WriteProtectError, lines_touched,
+    Counters, Gone, Load, LoadError, Medium, OutOfRange, PAGE, SharedCounters, Store, WriteError, WriteProtectError,
+    lines_touched,
 };
 
 /// A medium in DRAM.

@@ -137,7 +137,7 @@ fn document_guest(toolchain: &Toolchain) -> Result<()> {
 
 /// The crates below the programs, and the programs.
 fn guest_packages() -> Result<Vec<String>> {
-    let libraries = ["libos", "libos-contract", "libos-unwind", "pmem"].map(str::to_owned);
+    let libraries = ["libos", "libos-contract", "libos-unwind", "pmem", "pmem-medium"].map(str::to_owned);
     Ok(libraries.into_iter().chain(apps::image_packages()?).collect())
 }
 

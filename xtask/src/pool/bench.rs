@@ -99,16 +99,7 @@ fn set(pool: &mut Pool<Memory>, numbers: impl Iterator<Item = u64>) -> Result<Co
         Ok::<(), pmem::Error>(())
     })?;
     result?;
-    let after = pool.stats().medium;
-    Ok(Counters {
-        read_grants: after.read_grants - before.read_grants,
-        write_grants: after.write_grants - before.write_grants,
-        bytes_loaded: after.bytes_loaded - before.bytes_loaded,
-        bytes_stored: after.bytes_stored - before.bytes_stored,
-        bytes_streamed: after.bytes_streamed - before.bytes_streamed,
-        lines_written_back: after.lines_written_back - before.lines_written_back,
-        fences: after.fences - before.fences,
-    })
+    Ok(pool.stats().medium.since(&before))
 }
 
 /// Takes turns of `pipeline` SETs. The cost of one SET in most turns and on average.

@@ -1,14 +1,14 @@
 //! Windows on a byte range of a medium, valid inside one scope.
 //!
-//! A view borrows the scope's handle, so it dies with the scope; it copies, compares and checksums, and never lends a
-//! reference to the memory behind it. Positions are relative to the view's start and checked against its length.
+//! A view borrows the scope's handle, so it dies with the scope; it copies and compares, and never lends a reference
+//! to the memory behind it. Positions are relative to the view's start and checked against its length.
 
 use core::ops::Range;
 
-use crate::crc32c::Crc32c;
-use crate::medium::{Load, LoadError, OutOfRange, Store};
+use super::{Load, Store};
+use crate::error::{LoadError, OutOfRange};
 
-/// How much moves through the stack at once when a view compares or checksums.
+/// How much moves through the stack at once when a view compares.
 const PIECE: usize = 512;
 
 /// A readable window on a byte range.
@@ -105,20 +105,6 @@ impl<'g, G: Load + ?Sized> View<'g, G> {
             at += part.len() as u64;
         }
         Ok(true)
-    }
-
-    /// The CRC32C of the window's bytes.
-    pub fn crc32c(&self) -> Result<u32, LoadError> {
-        let mut crc = Crc32c::new();
-        let mut piece = [0; PIECE];
-        let mut at = 0;
-        while at < self.len {
-            let bytes = (self.len - at).min(PIECE as u64) as usize;
-            self.copy_to(at, &mut piece[..bytes])?;
-            crc = crc.update(&piece[..bytes]);
-            at += bytes as u64;
-        }
-        Ok(crc.value())
     }
 }
 
