@@ -23,8 +23,18 @@ pub enum Error {
         /// The version found.
         found: u32,
     },
-    /// The pool uses features that this version does not know.
+    /// The pool has an older version of the format, in which there is no way to write what was asked for.
+    OldVersion {
+        /// The version found.
+        found: u32,
+    },
+    /// The pool uses features that this version does not know, so it cannot be read.
     UnknownFeatures {
+        /// The feature bits that are not known.
+        bits: u64,
+    },
+    /// The pool uses features that this version does not know. It can be read, and not be written to.
+    UnknownFeaturesToWrite {
         /// The feature bits that are not known.
         bits: u64,
     },
@@ -112,6 +122,16 @@ impl fmt::Display for Error {
                     "the pool uses features that this program does not know (bits {bits:#x}); use a newer program"
                 )
             }
+            Error::OldVersion { found } => write!(
+                f,
+                "the pool has format version {found}, in which this cannot be written; \
+                 `cargo xtask pool migrate` makes it version {FORMAT_VERSION}"
+            ),
+            Error::UnknownFeaturesToWrite { bits } => write!(
+                f,
+                "the pool uses features that this program does not know and must not write to (bits {bits:#x}); \
+                 use a newer program, or look into it with `cargo xtask pool info` and `dump`"
+            ),
             Error::Truncated { recorded, actual } => write!(
                 f,
                 "the pool is {recorded} bytes long, but the medium only {actual}: it was truncated; \

@@ -6,7 +6,6 @@ use core::ops::Range;
 
 use crate::error::Error;
 use crate::medium::{LINE, Load, Medium};
-use crate::pool::FORMAT_VERSION;
 use crate::pool::checkpoint::ROOT;
 use crate::pool::log::Log;
 use crate::pool::recover::Source;
@@ -18,6 +17,10 @@ use crate::pool::report::{Checkpoint, DamageKind, OpenReport, Tail};
 pub struct Inspection {
     /// The version of the format.
     pub version: u32,
+    /// The features that a program must know to read the pool, as bits.
+    pub features_to_read: u64,
+    /// The features that a program must know to write to the pool, as bits.
+    pub features_to_write: u64,
     /// The pool's identity.
     pub uuid: [u8; 16],
     /// The pool's name for people.
@@ -50,7 +53,9 @@ pub fn inspect(medium: &impl Medium) -> Result<Inspection, Error> {
     })??;
     log.report.damage.sort_by_key(|damage| damage.offset);
     Ok(Inspection {
-        version: FORMAT_VERSION,
+        version: log.superblock.version,
+        features_to_read: log.superblock.features.to_read,
+        features_to_write: log.superblock.features.to_write,
         uuid: log.superblock.uuid,
         label: log.superblock.label.clone(),
         len: log.geometry().len,
@@ -131,6 +136,11 @@ impl fmt::Display for Inspection {
             write!(f, "{dash}{byte:02x}")?;
         }
         writeln!(f)?;
+        for (features, to_do) in [(self.features_to_read, "read"), (self.features_to_write, "write to")] {
+            if features != 0 {
+                writeln!(f, "features:  bits {features:#x}, to be known to {to_do} it")?;
+            }
+        }
         if !self.label.is_empty() {
             writeln!(f, "label:     {}", self.label.escape_debug())?;
         }

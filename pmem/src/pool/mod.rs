@@ -59,8 +59,11 @@ use crate::pool::recover::Source;
 use crate::pool::scrub::Scrubbing;
 use crate::pool::superblock::Superblock;
 
-/// The version of the on-media format that this crate writes, and the newest that it reads.
-pub const FORMAT_VERSION: u32 = 1;
+/// The version of the on-media format that a new pool has, and the newest that this crate knows.
+pub const FORMAT_VERSION: u32 = 2;
+
+/// The oldest version that this crate knows. A pool keeps its version when it is written to.
+pub const OLDEST_VERSION: u32 = 1;
 
 /// Choices made once, when a pool is formatted.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -181,7 +184,18 @@ impl<M: Medium> Pool<M> {
     /// As [`Self::open`], within `memory` bytes of DRAM ([`Self::limit_memory`]), or [`Error::NoMemory`] says how much
     /// is needed. With little DRAM, records may be read more than once.
     pub fn open_within(medium: M, memory: u64) -> Result<Pool<M>, Error> {
+        refuse_unwritable(&medium)?;
+        Self::recover(medium, memory)
+    }
+
+    /// As [`Self::open`], on a medium whose stores nobody keeps (a file mapped copy on write, on the host), for
+    /// reading: a pool too that has features which this program has to know to write to it, and does not.
+    pub fn open_copy(medium: M) -> Result<Pool<M>, Error> {
         refuse_read_only(&medium)?;
+        Self::recover(medium, u64::MAX)
+    }
+
+    fn recover(medium: M, memory: u64) -> Result<Pool<M>, Error> {
         let (mut log, repairs) = medium.read(|load| Log::recover(&load, Source::Checkpoint, memory))??;
         medium.write(|store| log.repair(&store, repairs))??;
         Self::poll_media_errors(&medium, &mut log)?;
@@ -199,7 +213,7 @@ impl<M: Medium> Pool<M> {
     where
         M: Sync,
     {
-        refuse_read_only(&medium)?;
+        refuse_unwritable(&medium)?;
         let (mut log, repairs) = medium.read(|load| {
             Log::recover_by(&load, Source::Checkpoint, memory, |scanner, headers, merge| {
                 let size = u64::from(scanner.geometry.segment_size);
@@ -286,6 +300,11 @@ impl<M: Medium> Pool<M> {
         self.log.superblock.uuid
     }
 
+    /// The version of its format. A pool keeps it when it is written to.
+    pub fn version(&self) -> u32 {
+        self.log.superblock.version
+    }
+
     /// The pool's name for people.
     pub fn label(&self) -> &str {
         &self.log.superblock.label
@@ -362,4 +381,10 @@ impl<M: Medium> Pool<M> {
 /// A pool writes even when it only serves reads: a torn tail is cut off first of all.
 fn refuse_read_only(medium: &impl Medium) -> Result<(), Error> {
     if medium.is_read_only() { Err(Error::ReadOnly) } else { Ok(()) }
+}
+
+/// Refuses a pool that has features which this program would have to know to write to it.
+fn refuse_unwritable(medium: &impl Medium) -> Result<(), Error> {
+    refuse_read_only(medium)?;
+    medium.read(|load| Superblock::read(&load))??.superblock.check_writable()
 }

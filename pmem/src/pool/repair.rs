@@ -75,7 +75,6 @@ impl<M: Medium> Pool<M> {
                 && log.bad.within(&(damage.offset..damage.offset + damage.len)).is_none()
             {
                 log.superblock.write_at(&store, damage.offset)?;
-                store.fence();
             }
             for segment in 0..log.geometry().segments {
                 // One that was emptied before and has bad bytes stays as it is.

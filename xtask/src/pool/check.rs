@@ -134,6 +134,8 @@ fn describe(path: &Path, inspection: &Inspection) -> Value {
     json!({
         "image": path.display().to_string(),
         "version": inspection.version,
+        "features_to_read": inspection.features_to_read,
+        "features_to_write": inspection.features_to_write,
         "uuid": uuid,
         "label": inspection.label,
         "bytes": inspection.len,

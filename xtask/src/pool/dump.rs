@@ -26,7 +26,7 @@ const TURN: usize = 64;
 pub fn dump(path: &Path, json: bool, out: &mut impl Write) -> Result<(u64, u64)> {
     // Opening a pool writes to it. That stays in this process.
     let device = Device::open_copy_on_write(super::image(path)?)?;
-    let mut pool = Pool::open(device).map_err(|error| super::no_pool(path, error))?;
+    let mut pool = Pool::open_copy(device).map_err(|error| super::no_pool(path, error))?;
     let (mut keys, mut unreadable) = (0, 0);
     let mut cursor = 0;
     loop {

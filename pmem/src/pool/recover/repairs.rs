@@ -20,6 +20,8 @@ pub(crate) struct Repairs {
     pub(super) joined: Vec<u32>,
     /// Segments that are as they were earlier. Only the root tells, so they are marked while it is there.
     pub(super) outdated: Vec<u32>,
+    /// Where the superblock has to be written again, for a power cut ended that.
+    pub(super) superblock: Option<u64>,
     /// There is something in the place of a checkpoint's root.
     pub(super) root: bool,
     /// The place in the head's segment behind which nothing was acknowledged, in bytes from the segment's start.
@@ -51,8 +53,11 @@ impl Log {
         if repairs.root {
             checkpoint::invalidate(store)?;
         }
-        let good = |place: u64| self.bad.within(&(place..place + LINE)).is_none();
-        for (header, place) in repairs.headers.iter().filter(|(_, place)| good(*place)) {
+        let good_line = |place: u64| self.bad.within(&(place..place + LINE)).is_none();
+        if let Some(place) = repairs.superblock.filter(|place| good_line(*place) && good_line(*place + LINE)) {
+            self.superblock.write_at(store, place)?;
+        }
+        for (header, place) in repairs.headers.iter().filter(|(_, place)| good_line(*place)) {
             header.write_at(store, &self.superblock.uuid, *place)?;
         }
         self.count_parts(store, &repairs.joined)?;

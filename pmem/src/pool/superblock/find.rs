@@ -1,14 +1,69 @@
 //! Which superblock a medium has, or why it has none.
 
+use core::cmp::Ordering;
+
 use super::geometry::{LEAST_SEGMENTS, SEGMENT_SIZES, second_area};
-use super::{AREA, FIRST_SEGMENT, FORMATTING, LEN, MAGIC, Superblock, field};
+use super::{AREA, CHANGING, FIRST_SEGMENT, FORMATTING, LEN, MAGIC, Superblock, field};
 use crate::error::Error;
 use crate::medium::{Load, LoadError};
 use crate::pool::segment;
 
+/// A superblock that counts, and what is to be said of the two places.
+#[derive(Debug)]
+pub(crate) struct Found {
+    pub superblock: Superblock,
+    /// Where one is damaged.
+    pub damaged: Option<u64>,
+    /// Where one is not equal to the one that counts, for a power cut ended its writing.
+    pub unfinished: Option<u64>,
+}
+
+/// What lies at one of the two places.
+#[derive(Debug)]
+enum Copy {
+    Valid(Superblock),
+    /// Its writing was interrupted.
+    Changing,
+    Unreadable,
+}
+
+impl Copy {
+    fn of(bytes: &[u8; LEN]) -> Result<Copy, Error> {
+        let is_changing = field::MAGIC.get(bytes) == CHANGING;
+        let other = if is_changing { Copy::Changing } else { Copy::Unreadable };
+        Ok(Superblock::decode(bytes)?.map_or(other, Copy::Valid))
+    }
+}
+
+impl Found {
+    /// Of what lies at the two places, one of which is valid.
+    fn choose(first: Copy, second: Copy, places: [u64; 2]) -> Result<Found, Error> {
+        let found = |superblock, damaged, unfinished| Ok(Found { superblock, damaged, unfinished });
+        match (first, second) {
+            (Copy::Valid(first), Copy::Valid(second)) if first.uuid != second.uuid => Err(Error::TwoPools),
+            // The second one is written first.
+            (Copy::Valid(first), Copy::Valid(second)) if second.epoch == first.epoch + 1 => {
+                found(second, None, Some(places[0]))
+            }
+            (Copy::Valid(first), Copy::Valid(second)) if second.epoch > first.epoch => {
+                found(second, Some(places[0]), None)
+            }
+            (Copy::Valid(first), Copy::Valid(second)) => {
+                let damaged = (first != second).then_some(places[1]);
+                found(first, damaged, None)
+            }
+            (Copy::Valid(first), Copy::Changing) => found(first, None, Some(places[1])),
+            (Copy::Valid(first), Copy::Unreadable) => found(first, Some(places[1]), None),
+            (Copy::Changing, Copy::Valid(second)) => found(second, None, Some(places[0])),
+            (Copy::Unreadable, Copy::Valid(second)) => found(second, Some(places[0]), None),
+            _ => Err(Error::SuperblockDamaged),
+        }
+    }
+}
+
 impl Superblock {
-    /// Finds the medium's superblock, and where the one of the two that is not readable lies.
-    pub(crate) fn read(load: &impl Load) -> Result<(Superblock, Option<u64>), Error> {
+    /// Finds the medium's superblock.
+    pub(crate) fn read(load: &impl Load) -> Result<Found, Error> {
         let len = load.size();
         if len < FIRST_SEGMENT {
             return Err(Self::explain_short(load, len)?);
@@ -25,23 +80,15 @@ impl Superblock {
         if field::MAGIC.get(&raw[0]) == FORMATTING {
             return Err(Error::FormatInterrupted);
         }
-        let (superblock, damaged) = match raw.map(|bytes| Self::decode(&bytes)) {
-            [Ok(Some(first)), Ok(Some(second))] if second.uuid != first.uuid => return Err(Error::TwoPools),
-            [Ok(Some(first)), Ok(Some(second))] if second.epoch > first.epoch => (second, None),
-            // The second one of a longer or shorter medium is not where this one's length says: judged below.
-            [Ok(Some(first)), second] => {
-                let damaged = first.geometry.len == len && !matches!(second, Ok(Some(_)));
-                (first, damaged.then_some(areas[1]))
-            }
-            [_, Ok(Some(second))] => (second, Some(areas[0])),
-            [Err(error), _] | [_, Err(error)] => return Err(error),
-            [Ok(None), Ok(None)] => return Err(Self::explain_absence(load, &raw, areas)?),
+        let [first, second] = [Copy::of(&raw[0])?, Copy::of(&raw[1])?];
+        let recorded = match (&first, &second) {
+            (Copy::Valid(found), _) | (_, Copy::Valid(found)) => found.geometry.len,
+            _ => return Err(Self::explain_absence(load, &raw, areas)?),
         };
-        let recorded = superblock.geometry.len;
         match recorded.cmp(&len) {
-            core::cmp::Ordering::Greater => Err(Error::Truncated { recorded, actual: len }),
-            core::cmp::Ordering::Less => Err(Error::Grown { recorded, actual: len }),
-            core::cmp::Ordering::Equal => Ok((superblock, damaged)),
+            Ordering::Greater => Err(Error::Truncated { recorded, actual: len }),
+            Ordering::Less => Err(Error::Grown { recorded, actual: len }),
+            Ordering::Equal => Found::choose(first, second, areas),
         }
     }
 
@@ -62,7 +109,7 @@ impl Superblock {
 
     /// Why neither superblock is readable.
     fn explain_absence(load: &impl Load, raw: &[[u8; LEN]; 2], areas: [u64; 2]) -> Result<Error, Error> {
-        if raw.iter().any(|bytes| field::MAGIC.get(bytes) == MAGIC) {
+        if raw.iter().any(|bytes| [MAGIC, CHANGING].contains(&field::MAGIC.get(bytes))) {
             return Ok(Error::SuperblockDamaged);
         }
         let mut zeroed = true;

@@ -1,9 +1,9 @@
 //! Making a pool of a medium.
 
-use super::{AREA, FIRST_SEGMENT, FORMATTING, Geometry, LEN, MAGIC, Superblock, field, second_area};
+use super::{AREA, FIRST_SEGMENT, FORMATTING, Features, Geometry, LEN, MAGIC, Superblock, field, second_area};
 use crate::error::Error;
 use crate::medium::Store;
-use crate::pool::{FormatOptions, segment};
+use crate::pool::{FORMAT_VERSION, FormatOptions, segment};
 
 /// How many segments are begun between two fences of a format. Pools of usual size have fewer.
 const FENCED_SEGMENTS: u32 = 1 << 12;
@@ -19,7 +19,14 @@ impl Superblock {
             return Err(Error::BadOption("the label is longer than 32 bytes or has a zero byte"));
         }
         let geometry = Geometry::choose(store.size(), options.segment_size)?;
-        let superblock = Superblock { uuid: options.uuid, label: options.label.clone(), epoch: 1, geometry };
+        let superblock = Superblock {
+            version: FORMAT_VERSION,
+            features: Features::default(),
+            uuid: options.uuid,
+            label: options.label.clone(),
+            epoch: 1,
+            geometry,
+        };
         let second = second_area(geometry.len);
         let durable = |from: u64, len: u64| store.write_back(from..from + len);
 

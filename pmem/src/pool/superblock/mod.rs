@@ -1,20 +1,24 @@
-//! The superblock: what a pool is, how long, and how it is divided. Written when the pool is formatted, twice: at the
-//! start and at the end of the medium.
+//! The superblock: what a pool is, how long, and how it is divided. It is there twice, at the start and at the end of
+//! the medium. Written when the pool is formatted, and anew, as the next *epoch*, when one of these changes.
 
+pub(crate) mod features;
 mod find;
 mod formatting;
 mod geometry;
+mod rewrite;
 
 use alloc::string::String;
 use core::ops::Range;
 
 use crate::crc32c::crc32c;
 use crate::error::Error;
-use crate::medium::{LINE, Store};
+use crate::medium::LINE;
 use crate::pool::checkpoint::ROOT;
 use crate::pool::format::superblock::{self as field, LEN};
-use crate::pool::{FORMAT_VERSION, bad_ranges};
+use crate::pool::{FORMAT_VERSION, OLDEST_VERSION, bad_ranges};
 
+pub(crate) use features::Features;
+pub(crate) use find::Found;
 pub(crate) use geometry::Geometry;
 use geometry::second_area;
 
@@ -22,6 +26,8 @@ use geometry::second_area;
 pub(crate) const MAGIC: [u8; 8] = *b"HOLDFAST";
 /// In the place of the first superblock's magic while a format is under way.
 const FORMATTING: [u8; 8] = *b"HFFORMAT";
+/// In the place of a superblock's magic while that one is written anew. The other one counts.
+const CHANGING: [u8; 8] = *b"HFCHANGE";
 /// Bytes set aside for each of the two. What of them is behind the superblock itself is zero.
 pub(crate) const AREA: u64 = 4096;
 /// Where the segments begin. What lies between the first superblock and here is reserved.
@@ -36,8 +42,11 @@ const _: () = {
 /// A pool's identity and division.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Superblock {
+    pub version: u32,
+    pub features: Features,
     pub uuid: [u8; 16],
     pub label: String,
+    /// How often the superblock was written. Of two valid ones the higher counts.
     pub epoch: u64,
     pub geometry: Geometry,
 }
@@ -46,13 +55,15 @@ impl Superblock {
     fn encode(&self) -> [u8; LEN] {
         let mut bytes = [0; LEN];
         field::MAGIC.put(&mut bytes, MAGIC);
-        field::VERSION.put(&mut bytes, FORMAT_VERSION.to_le_bytes());
+        field::VERSION.put(&mut bytes, self.version.to_le_bytes());
         field::SEGMENT_SIZE.put(&mut bytes, self.geometry.segment_size.to_le_bytes());
         field::UUID.put(&mut bytes, self.uuid);
         field::MEDIUM_LEN.put(&mut bytes, self.geometry.len.to_le_bytes());
         field::FIRST_SEGMENT.put(&mut bytes, self.geometry.first_segment.to_le_bytes());
         field::SEGMENTS.put(&mut bytes, self.geometry.segments.to_le_bytes());
         field::EPOCH.put(&mut bytes, self.epoch.to_le_bytes());
+        field::FEATURES_TO_READ.put(&mut bytes, self.features.to_read.to_le_bytes());
+        field::FEATURES_TO_WRITE.put(&mut bytes, self.features.to_write.to_le_bytes());
         bytes[field::LABEL.range()][..self.label.len()].copy_from_slice(self.label.as_bytes());
         let checksum = crc32c(&bytes[..field::CHECKSUM.at]);
         field::CHECKSUM.put(&mut bytes, checksum.to_le_bytes());
@@ -67,13 +78,12 @@ impl Superblock {
         }
         // The magic, the version and the checksum's place stay what they are in every version.
         let version = field::VERSION.u32(bytes);
-        if version != FORMAT_VERSION {
+        if !(OLDEST_VERSION..=FORMAT_VERSION).contains(&version) {
             return Err(Error::NewerVersion { found: version });
         }
-        let features = field::FEATURES_TO_READ.u64(bytes) | field::FEATURES_TO_WRITE.u64(bytes);
-        if features != 0 {
-            return Err(Error::UnknownFeatures { bits: features });
-        }
+        let features =
+            Features { to_read: field::FEATURES_TO_READ.u64(bytes), to_write: field::FEATURES_TO_WRITE.u64(bytes) };
+        features.check_readable(version)?;
         let geometry = Geometry {
             len: field::MEDIUM_LEN.u64(bytes),
             first_segment: field::FIRST_SEGMENT.u64(bytes),
@@ -83,7 +93,14 @@ impl Superblock {
         let label = bytes[field::LABEL.range()].split(|byte| *byte == 0).next().unwrap_or_default();
         let label = String::from_utf8_lossy(label).into_owned();
         let (uuid, epoch) = (field::UUID.get(bytes), field::EPOCH.u64(bytes));
-        Ok(geometry.is_sound().then_some(Superblock { uuid, label, epoch, geometry }))
+        // One more is written some time.
+        let sound = geometry.is_sound() && epoch < u64::MAX;
+        Ok(sound.then_some(Superblock { version, features, uuid, label, epoch, geometry }))
+    }
+
+    /// Refuses a pool that this program may read only.
+    pub(crate) fn check_writable(&self) -> Result<(), Error> {
+        self.features.check_writable(self.version)
     }
 
     /// The parts of the medium outside superblocks and segments that are zero in every pool.
@@ -92,12 +109,5 @@ impl Superblock {
         let first = self.geometry.first_segment;
         let end = second + LEN as u64..second + AREA;
         [LEN as u64..ROOT, ROOT + LINE..bad_ranges::AREA.start, bad_ranges::AREA.end..first, end]
-    }
-
-    /// Writes the superblock once more, at one of its two places, and starts writing it back.
-    pub(crate) fn write_at(&self, store: &impl Store, place: u64) -> Result<(), Error> {
-        store.store(place, &self.encode())?;
-        store.write_back(place..place + LEN as u64)?;
-        Ok(())
     }
 }
