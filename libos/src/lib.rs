@@ -11,11 +11,15 @@
 //! ```floors
 //! accounts
 //! abi: what std calls, translation only
+//! arch/x86_64/start/entry: the first instructions, which call `start`
 //! start: puts everything together
+//! arch: what a port gives, by name
 //! cmdline, power
 //! net, fs, dax: sockets; files; devices, grants, keys
 //! report: what is said of a fault, and before the machine stops
 //! drivers, io: ACPI, NFIT, PCI, virtio, RTC; readiness
+//! arch/x86_64/start: what the boot loader tells, and the other CPUs
+//! arch/x86_64/trap: tables, entry and exit of traps
 //! task: threads, wait queues, timers
 //! trace
 //! boot
@@ -24,17 +28,11 @@
 //! sync
 //! halt: the end of the machine
 //! time
-//! arch: the machine, and the only inline assembly
+//! arch/x86_64/machine: what one CPU does
 //! keys, paging, units: values only
+//! arch/x86_64/format: what bits mean
 //!
-//! arch -> console: says which CPUs have not come
-//! arch -> halt: another CPU that fails stops this one
-//! arch -> mm: maps device registers, and makes guarded stacks
-//! arch -> start: the first function that the boot code calls
-//! arch -> sync: locks
-//! arch -> task: an instruction that is let through is its thread's, and other CPUs become idle threads
-//! arch -> time: waits for CPUs
-//! arch -> trace: traps are traced
+//! task -> arch/x86_64/trap/single_step: a thread keeps what is to be put back after a step
 //! console -> task: flushes by a timer
 //! net -> cmdline: the options of addresses are the parser's types
 //! report -> cmdline: reports as the options say
@@ -44,7 +42,7 @@
 //! task -> net: says who waits for the network
 //! task -> start: the main thread's end is the program's
 //! trace -> task: events name the thread
-//! largest circle: 63 files
+//! largest circle: 52 files
 //! ```
 //! Logic that needs no machine (parsers, allocators, page-table arithmetic, the socket layer) is compiled on the host
 //! too and tested there by `cargo test -p libos`.

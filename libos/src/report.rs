@@ -9,7 +9,7 @@ use libos_contract::exit::{BOOT_REFUSED, FATAL_EXCEPTION, PANIC};
 use libos_contract::report::{ABORTED, FATAL, FAULT};
 
 use crate::arch::trap::TrapFrame;
-use crate::arch::{access, backtrace, percpu};
+use crate::arch::{backtrace, interrupted, percpu};
 use crate::mm::fault::PageFault;
 use crate::sync::{IrqLock, class};
 use crate::{console, dax, halt, kprintln, task};
@@ -39,7 +39,7 @@ fn print_context(traps: u32) {
 
 /// Prints the instruction that was interrupted and what follows it.
 fn print_code(frame: &TrapFrame) {
-    match access::code(frame) {
+    match interrupted::code(frame) {
         (_, 0) => kprintln!("  code: unreadable"),
         (code, length) => kprintln!("  code:{}", Hexadecimal(&code[..length])),
     }

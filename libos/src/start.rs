@@ -11,7 +11,7 @@ use libos_contract::limits::LEAST_RAM;
 
 use crate::arch::pvh::StartInfo;
 use crate::arch::trap::TrapFrame;
-use crate::arch::{cpu, interrupts, key_rights};
+use crate::arch::{cpu, key_rights, vectors};
 use crate::dax::{self, PmemRange};
 use crate::drivers::acpi::{self, AcpiInfo};
 use crate::drivers::{self, ivshmem, nfit, pci, power, rtc};
@@ -63,7 +63,9 @@ pub(crate) extern "C" fn start(start_info: u64) -> ! {
         refuse(format_args!("this CPU lacks {feature}; under QEMU, choose one that has it, such as -cpu max"));
     }
     // SAFETY: no feature is missing.
-    unsafe { cpu::enable_features() };
+    if let Err(error) = unsafe { cpu::enable_features() } {
+        refuse(format_args!("{error}"));
+    }
 
     // SAFETY: the loader handed the address over; the boot mapping covers the first GiB, where it lies.
     let Some(info) = (unsafe { StartInfo::at(start_info) }) else {
@@ -138,8 +140,7 @@ fn close_keys(choice: ProtectionChoice) -> Protection {
 fn find_devices(rsdp: Option<u64>, protection: Protection) -> AcpiInfo {
     let acpi = acpi::init(rsdp).unwrap_or_else(|error| refuse(format_args!("{error}")));
     for io_apic in &acpi.io_apics {
-        interrupts::add_io_apic(io_apic.address, io_apic.gsi_base)
-            .unwrap_or_else(|error| refuse(format_args!("{error}")));
+        vectors::add_io_apic(io_apic.address, io_apic.gsi_base).unwrap_or_else(|error| refuse(format_args!("{error}")));
     }
     if let Err(error) = rtc::init(acpi.fadt.century) {
         kprintln!("holdfast: {error}; the wall clock starts in 1970");

@@ -221,10 +221,11 @@ fn gdb_sees_what_an_interrupt_interrupted() {
             }
         })
     };
-    let printed = gdb(&image, &socket, &["tbreak libos::arch::x86_64::trap::handle", &touch, "continue", "backtrace"]);
+    let printed =
+        gdb(&image, &socket, &["tbreak libos::arch::x86_64::trap::entry::handle", &touch, "continue", "backtrace"]);
     ended.store(true, Ordering::Relaxed);
     presser.join().unwrap();
-    let order = ["libos::arch::x86_64::trap::handle (", "trap_common", "libos::task::scheduler::become_idle ()"];
+    let order = ["libos::arch::x86_64::trap::entry::handle (", "trap_common", "libos::task::scheduler::become_idle ()"];
     let places = order.map(|function| printed.rfind(function).unwrap_or_else(|| panic!("no {function}:\n{printed}")));
     assert!(places.is_sorted(), "{printed}");
 }

@@ -8,7 +8,7 @@ use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicUsize, Ordering}
 
 use super::media;
 use crate::arch::dax_copy::WriteBack;
-use crate::arch::{cpu, trap};
+use crate::arch::{cpu, percpu};
 use crate::keys::{Key, NoKeyLeft, Protection};
 use crate::mm;
 use crate::sync::{Once, class};
@@ -177,7 +177,7 @@ impl Device {
     pub(super) fn leave_section(&self) {
         let last = self.sections.fetch_sub(1, Ordering::SeqCst) == 1 && !self.alive.load(Ordering::SeqCst);
         // A non-maskable interrupt may have come while the queue's lock is held; whoever waits looks again by itself.
-        if last && !trap::in_nmi() {
+        if last && !percpu::in_nmi() {
             self.section_ended.wake_all();
         }
     }

@@ -11,8 +11,8 @@ use super::owners;
 use super::policy::fault_policy;
 use super::record;
 use crate::arch::single_step::CannotStep;
-use crate::arch::trap::{self, TrapFrame};
-use crate::arch::{access, single_step};
+use crate::arch::trap::TrapFrame;
+use crate::arch::{interrupted, percpu, single_step};
 use crate::keys::{Access, FaultPolicy};
 use crate::mm::fault::PageFault;
 use crate::{report, task};
@@ -37,14 +37,14 @@ pub(crate) fn page_fault(frame: &mut TrapFrame, fault: PageFault) -> bool {
 fn protection_fault(mut fault: Fault<'_>) {
     FAULTS.fetch_add(1, Ordering::Relaxed);
     trace(fault.is_write(), fault.address());
-    let final_here = trap::in_nmi();
+    let final_here = percpu::in_nmi();
     let handler = if final_here { None } else { fault.device().fault_handler() };
     let retried = handler.is_some_and(|handler| handler(&mut fault) == FaultAction::Retry);
     if retried && fault.is_permitted() {
         return;
     }
     let policy = fault_policy();
-    let (code, length) = access::code(fault.frame());
+    let (code, length) = interrupted::code(fault.frame());
     let stray = Stray {
         kind: if fault.is_write() { "write" } else { "read" },
         access: fault.wanted(),
@@ -54,7 +54,7 @@ fn protection_fault(mut fault: Fault<'_>) {
         denied: "",
         policy,
         retried,
-        length: access::remaining(fault.frame(), &code[..length], fault.address(), fault.is_write()),
+        length: interrupted::remaining(fault.frame(), &code[..length], fault.address(), fault.is_write()),
     };
     let frame = fault.into_frame();
     match policy {
@@ -71,7 +71,7 @@ fn protection_fault(mut fault: Fault<'_>) {
 fn page_denied(frame: &mut TrapFrame, device: &'static Device, address: u64, kind: &'static str) {
     FAULTS.fetch_add(1, Ordering::Relaxed);
     let policy = fault_policy();
-    let (code, length) = access::code(frame);
+    let (code, length) = interrupted::code(frame);
     let write = kind == "write";
     trace(write, address);
     let stray = Stray {
@@ -89,10 +89,10 @@ fn page_denied(frame: &mut TrapFrame, device: &'static Device, address: u64, kin
         },
         policy,
         retried: false,
-        length: access::remaining(frame, &code[..length], address, write),
+        length: interrupted::remaining(frame, &code[..length], address, write),
     };
     match policy {
-        _ if trap::in_nmi() => stray.stop(frame, Some(&"an NMI handler did it, where every fault is final")),
+        _ if percpu::in_nmi() => stray.stop(frame, Some(&"an NMI handler did it, where every fault is final")),
         FaultPolicy::Strict => stray.stop(frame, None),
         FaultPolicy::EndThread => stray.end_thread(frame),
         FaultPolicy::Relaxed => stray.stop(frame, Some(&"no grant would permit it")),

@@ -121,7 +121,7 @@ pub(crate) fn of_handlers() -> &'static Record {
 /// Runs `use_record` with the record of the running context: the thread's, or of the CPU's handlers; `None` before
 /// there are threads.
 fn with_record<R>(use_record: impl FnOnce(&Record) -> R) -> Option<R> {
-    if crate::arch::trap::in_trap() {
+    if crate::arch::percpu::in_trap() {
         // A handler stays on its CPU.
         Some(use_record(HANDLERS.here()))
     } else {
@@ -159,7 +159,7 @@ pub(super) fn lend(before: Rights, wanted: Rights, in_thread: bool) -> Rights {
 /// The running thread's rights have been restored to these: leaves the sections of lent rights that it has no more.
 pub(super) fn leave_lent_sections(rights: Rights) {
     if let Some(thread) = task::current_ref()
-        && !crate::arch::trap::in_trap()
+        && !crate::arch::percpu::in_trap()
     {
         thread.record.leave_lent_sections(rights);
     }
@@ -200,7 +200,7 @@ pub(super) fn end_grant(device: &Device, access: Access, number: usize) {
 }
 
 fn trace(kind: u8, device: &Device, access: Access) {
-    let detail = u8::from(access == Access::Write) | u8::from(crate::arch::trap::in_trap()) << 1;
+    let detail = u8::from(access == Access::Write) | u8::from(crate::arch::percpu::in_trap()) << 1;
     trace::record(kind, detail, device.index() as u64);
 }
 

@@ -10,9 +10,9 @@ use super::attributes::{Attributes, Permissions};
 use super::layout::{PAGE, Section, image, pmem_base, pmem_physical_end, sections};
 use super::page_table::{self, AddressSpace, FlushRange, Leaf, MapError, PageTable, Piece, TableMemory};
 use super::ram::{allocate_frames, ram_ranges, release_frames};
-use crate::arch::{self, interrupts};
+use crate::arch::{interrupts, paging, percpu, shootdown};
 use crate::paging::Mode;
-use crate::sync::{IrqLock, class};
+use crate::sync::{IrqLock, class, might_sleep};
 
 /// Page tables lie in frames of RAM and are reached by the identity mapping.
 ///
@@ -80,7 +80,7 @@ pub(super) fn init(mode: Mode) -> Result<(), MapError> {
     }
     // SAFETY: the tables have this mode and map the running code, its data and its stack where they are now; they lie
     // below 1 GiB, since the boot mapping reaches no further.
-    unsafe { arch::paging::load(space.root(), mode.levels) };
+    unsafe { paging::load(space.root(), mode.levels) };
     LOADED.call_once(|| (mode, space.root()));
     *SPACE.lock() = Some(space);
     Ok(())
@@ -102,7 +102,10 @@ fn flush(to_flush: FlushRange) {
         let retired = with_space(AddressSpace::take_retired);
         // Tables are found through what CPUs remember of pages: flushing a page makes them forget all tables (SDM
         // volume 3A, section 4.10.4.1).
-        arch::shootdown::flush_everywhere(range);
+        if percpu::online_count() > 1 {
+            might_sleep();
+        }
+        shootdown::flush_everywhere(range);
         with_space(|space| space.release(retired));
     }
 }

@@ -182,7 +182,7 @@ mod context {
     use libos_contract::exit::PANIC;
 
     use super::{Context, Held};
-    use crate::arch::{cpu_local, interrupts, trap};
+    use crate::arch::{cpu_local, interrupts, percpu};
     use crate::{halt, task};
 
     cpu_local! {
@@ -194,7 +194,7 @@ mod context {
     #[inline]
     pub(super) fn with(check: impl FnOnce(&Context<'_>)) {
         if cfg!(debug_assertions) && task::current_ref().is_some() && !halt::is_failing() {
-            let in_trap = trap::in_trap();
+            let in_trap = percpu::in_trap();
             let interrupts_enabled = interrupts::disable();
             check(&Context { spinlocks: HELD.here(), in_trap, interrupts_enabled });
             interrupts::restore(interrupts_enabled);

@@ -70,7 +70,7 @@ impl WaitQueue {
             if deadline.is_some_and(|deadline| deadline <= time::now_ns()) {
                 return Err(TimedOut);
             }
-            assert!(!crate::arch::trap::in_trap(), "an interrupt handler must not wait");
+            assert!(!crate::arch::percpu::in_trap(), "an interrupt handler must not wait");
             let thread = current();
             {
                 let mut waiters = self.waiters.lock();

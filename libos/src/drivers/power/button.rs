@@ -3,8 +3,8 @@
 use core::sync::atomic::{AtomicBool, Ordering};
 
 use super::PowerError;
-use crate::arch::interrupts;
 use crate::arch::port::{inw, outb, outw};
+use crate::arch::vectors;
 use crate::drivers::acpi::{AcpiInfo, EventBlock, Fadt};
 use crate::kprintln;
 use crate::sync::Once;
@@ -52,9 +52,9 @@ pub fn init(acpi: &AcpiInfo, unattended: fn()) -> Result<(), PowerError> {
     let events = EVENTS.call_once(|| acpi.fadt.pm1_event);
     UNATTENDED.call_once(|| unattended);
     mask_general_events(&acpi.fadt);
-    let vector = interrupts::allocate_vector(on_system_control_interrupt, 0).ok_or(PowerError::NoInterrupt)?;
+    let vector = vectors::allocate_vector(on_system_control_interrupt, 0).ok_or(PowerError::NoInterrupt)?;
     let route = acpi.sci_route();
-    if !interrupts::route_gsi(route.gsi, vector, route.level, route.active_low) {
+    if !vectors::route_gsi(route.gsi, vector, route.level, route.active_low) {
         return Err(PowerError::NoInterrupt);
     }
     for block in events.iter().flatten() {

@@ -5,7 +5,7 @@ use alloc::boxed::Box;
 use super::memory::SharedMemory;
 use super::queue::{InterruptSwitch, Queue};
 use super::transport::{Registers, StartError, Transport};
-use crate::arch::interrupts::allocate_vector;
+use crate::arch::vectors::allocate_vector;
 use crate::mm::allocate_dma;
 
 /// What tells the device of new buffers in its queues `0..N`, by writing to its registers.

@@ -283,7 +283,7 @@ mod guest {
             let Some(table) = self.msix.filter(|table| (usize::from(index) + 1) * ENTRY_LEN <= table.len) else {
                 return false;
             };
-            let (address, data) = crate::arch::interrupts::message_address_data(vector);
+            let (address, data) = crate::arch::vectors::message_address_data(vector);
             for (word, value) in entry(address, data).into_iter().enumerate() {
                 table.write(usize::from(index) * ENTRY_LEN + 4 * word, value);
             }

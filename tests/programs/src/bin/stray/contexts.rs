@@ -229,7 +229,7 @@ fn huge_page() {
 
 /// The serial port as a source of interrupts: it raises one when it has nothing to send and is asked to say so.
 pub(crate) mod serial {
-    use libos::arch::{interrupts, port};
+    use libos::arch::{port, vectors};
 
     /// COM1's interrupt enable register.
     pub(crate) const INTERRUPT_ENABLE: u16 = 0x3f9;
@@ -247,8 +247,8 @@ pub(crate) mod serial {
             let handler: fn(usize) = unsafe { std::mem::transmute(handler) };
             handler(0);
         }
-        let vector = interrupts::allocate_vector(silence_then, handler as usize).expect("a free vector");
-        assert!(interrupts::route_gsi(LINE, vector, false, false), "no interrupt controller has line {LINE}");
+        let vector = vectors::allocate_vector(silence_then, handler as usize).expect("a free vector");
+        assert!(vectors::route_gsi(LINE, vector, false, false), "no interrupt controller has line {LINE}");
     }
 
     /// Raises the interrupt.

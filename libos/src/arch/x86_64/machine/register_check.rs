@@ -56,7 +56,7 @@ fn here() -> Registers {
 }
 
 /// The interrupt's handler.
-pub(super) fn serve() {
+pub(in crate::arch) fn serve() {
     let Registers { cpu, write_protect, keys } = here();
     let mut answer = ANSWERED;
     if write_protect {

@@ -2,8 +2,8 @@
 
 use core::arch::asm;
 
-use super::memory_functions;
-use super::trap::TrapFrame;
+use super::frame::TrapFrame;
+use crate::arch::x86_64::machine::memory_functions;
 use crate::mm;
 use crate::mm::layout::STACK_STRIDE;
 

@@ -1,14 +1,12 @@
-//! Interrupts: enabling them, and which handler runs for which vector.
+//! Which handler runs for which interrupt.
 
 use core::sync::atomic::{AtomicUsize, Ordering};
 
 use libos_contract::vectors;
 
-use super::apic::Command;
 use super::hooks::hooks;
 use super::io_apic::{IoApic, Trigger};
-use super::percpu::{self, PerCpu};
-use super::{apic, port, register_check, shootdown};
+use crate::arch::x86_64::machine::{apic, percpu, register_check, shootdown};
 use crate::mm::DeviceMapError;
 use crate::sync::{IrqLock, class};
 
@@ -24,25 +22,6 @@ static HANDLERS: [Handler; DEVICE_VECTORS] =
     [const { Handler { function: AtomicUsize::new(0), argument: AtomicUsize::new(0) } }; DEVICE_VECTORS];
 static ALLOCATED: AtomicUsize = AtomicUsize::new(0);
 static IO_APICS: IrqLock<[Option<IoApic>; 4], class::IoApics> = IrqLock::new([const { None }; 4]);
-
-/// Disables interrupts on this CPU; whether they were enabled.
-pub fn disable() -> bool {
-    let enabled = x86_64::instructions::interrupts::are_enabled();
-    x86_64::instructions::interrupts::disable();
-    enabled
-}
-
-/// Enables interrupts if `enabled`, which [`disable`] returned.
-pub fn restore(enabled: bool) {
-    if enabled {
-        x86_64::instructions::interrupts::enable();
-    }
-}
-
-/// Whether interrupts are enabled on this CPU.
-pub fn are_enabled() -> bool {
-    x86_64::instructions::interrupts::are_enabled()
-}
 
 /// Takes a free vector and runs `handler(argument)` in interrupt context, interrupts disabled, whenever it comes.
 /// `None` when no vector is left.
@@ -74,43 +53,6 @@ pub fn route_gsi(gsi: u32, vector: u8, level: bool, active_low: bool) -> bool {
     IO_APICS.lock().iter_mut().flatten().any(|io_apic| io_apic.route(gsi, vector, apic::id(), trigger))
 }
 
-/// Asks another CPU to choose again which thread it runs.
-pub(crate) fn ask_to_reschedule(cpu: &PerCpu) {
-    percpu::this().counters.calls.add(1);
-    send(cpu, Command::Fixed(vectors::RESCHEDULE));
-}
-
-/// Interrupts another CPU to make it look for shootdown requests.
-pub(super) fn ask_to_shoot_down(cpu: &PerCpu) {
-    send(cpu, Command::Fixed(vectors::SHOOTDOWN));
-}
-
-/// Asks a CPU, which may be the calling one, what its registers hold.
-pub(super) fn ask_for_registers(cpu: &PerCpu) {
-    send(cpu, Command::Fixed(vectors::REGISTERS));
-}
-
-/// Interrupts every other CPU even if its interrupts are disabled; the handler stops it if the machine is failing.
-pub(crate) fn stop_others() {
-    let own = percpu::this().id;
-    for cpu in percpu::online().filter(|cpu| cpu.id != own) {
-        send(cpu, Command::NonMaskable);
-    }
-}
-
-/// Sends a non-maskable interrupt to the CPU with this number, which may be the calling one; whether there is such a
-/// CPU.
-pub fn send_nmi(cpu: u32) -> bool {
-    let target = percpu::online().find(|candidate| candidate.id == cpu);
-    target.inspect(|target| send(target, Command::NonMaskable)).is_some()
-}
-
-fn send(cpu: &PerCpu, command: Command) {
-    let enabled = disable();
-    apic::send(cpu.apic_id.load(Ordering::Acquire), command);
-    restore(enabled);
-}
-
 /// Runs the handler of an interrupt, then tells the local APIC that it was served.
 pub(super) fn dispatch(vector: u8) {
     match vector {
@@ -130,25 +72,4 @@ pub(super) fn dispatch(vector: u8) {
         }
     }
     apic::end_of_interrupt();
-}
-
-/// Masks the two 8259 controllers, after moving their vectors out of the way of exceptions.
-pub(super) fn mask_legacy_controller() {
-    // ICW1 to ICW4 as every PC expects, then all lines masked.
-    let sequence: [(u16, u8); 10] = [
-        (0x20, 0x11),
-        (0xa0, 0x11),
-        (0x21, 0xf0),
-        (0xa1, 0xf8),
-        (0x21, 0x04),
-        (0xa1, 0x02),
-        (0x21, 0x01),
-        (0xa1, 0x01),
-        (0x21, 0xff),
-        (0xa1, 0xff),
-    ];
-    for (port, value) in sequence {
-        // SAFETY: the controllers' registers; masking them only silences interrupts that nobody handles.
-        unsafe { port::outb(port, value) };
-    }
 }

@@ -67,7 +67,7 @@ pub unsafe fn enable(protection: Protection) {
 ///
 /// # Safety
 /// Called once on each other CPU, with interrupts disabled, before it touches any keyed page.
-pub(super) unsafe fn enable_here() {
+pub(in crate::arch) unsafe fn enable_here() {
     if let Some(register) = register() {
         // SAFETY: the register is in use, and the CPUs of a machine have the same features; the rest is the caller's.
         unsafe { turn_on(register) };
@@ -223,7 +223,7 @@ const WAS_UNKNOWN: u64 = 1 << 32;
 
 /// On trap entry: closes all keys. Returns what [`leave_trap`] needs, the interrupted context's rights in the low 32
 /// bits.
-pub(super) fn enter_trap() -> u64 {
+pub(in crate::arch) fn enter_trap() -> u64 {
     let Some(register) = register() else { return u64::from(Rights::CLOSED.bits()) };
     let cpu = percpu::this();
     let known = known(cpu);
@@ -234,7 +234,7 @@ pub(super) fn enter_trap() -> u64 {
 
 /// On trap exit: gives the interrupted context its rights back. If the trap came in the middle of a write, the mark is
 /// put back too: the write is still under way.
-pub(super) fn leave_trap(saved: u64) {
+pub(in crate::arch) fn leave_trap(saved: u64) {
     let Some(register) = register() else { return };
     let cpu = percpu::this();
     set(register, cpu, Rights::from_bits(saved as u32), Cause::Trap);

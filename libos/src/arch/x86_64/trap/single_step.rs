@@ -7,9 +7,10 @@
 
 use core::sync::atomic::{AtomicU64, Ordering};
 
+use super::frame::TrapFrame;
 use super::hooks::hooks;
-use super::percpu;
-use super::trap::TrapFrame;
+use crate::arch::cpu_local;
+use crate::arch::x86_64::machine::percpu;
 use crate::keys::{Access, Key, Rights};
 use crate::task;
 
@@ -17,7 +18,7 @@ use crate::task;
 const TRAP_FLAG: u64 = 1 << 8;
 
 /// How deeply nested trap handlers can be stepped.
-pub(super) const DEPTHS: usize = 4;
+const DEPTHS: usize = 4;
 
 /// What to put back: the rights in the low 32 bits, two marks, and the keys of the sections that it counts as.
 #[derive(Debug, Default)]
@@ -36,13 +37,18 @@ impl Step {
     }
 }
 
+cpu_local! {
+    /// Steps of a CPU's trap handlers, by depth.
+    static HANDLERS: [Step; DEPTHS] = [const { Step::new() }; DEPTHS];
+}
+
 /// The step of the context that this trap interrupted.
 fn with_step<R>(use_step: impl FnOnce(&Step) -> R) -> Option<R> {
     let cpu = percpu::this();
     // This trap counts as one.
     match cpu.trap_depth.load(Ordering::Relaxed).checked_sub(2) {
         None => task::current_ref().map(|thread| use_step(&thread.step)),
-        Some(depth) => cpu.steps.get(depth as usize).map(use_step),
+        Some(depth) => HANDLERS.on(cpu).get(depth as usize).map(use_step),
     }
 }
 

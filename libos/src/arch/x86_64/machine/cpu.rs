@@ -1,14 +1,13 @@
 //! The CPU's features and control registers.
 
 use core::arch::asm;
+use core::fmt;
 
-use libos_contract::exit::BOOT_REFUSED;
 use raw_cpuid::{CpuId, CpuIdReaderNative};
 use x86_64::registers::control::{Cr0, Cr0Flags, Cr3, Cr4, Cr4Flags};
 use x86_64::registers::model_specific::Msr;
 use x86_64::registers::xcontrol::{XCr0, XCr0Flags};
 
-use crate::halt;
 use crate::paging::Encryption;
 
 fn cpuid() -> CpuId<CpuIdReaderNative> {
@@ -117,12 +116,23 @@ pub fn missing_feature() -> Option<&'static str> {
         .or_else(|| has(extended.as_ref().map(|f| f.has_fsgsbase()), "FSGSBASE"))
 }
 
+/// A CPU does not obey write protection in ring 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NoWriteProtection;
+
+impl fmt::Display for NoWriteProtection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("CR0.WP is clear, so protection keys would not stop writes")
+    }
+}
+
 /// Turns on what the rest relies on: XSAVE with x87, SSE and (if there) AVX state, FSGSBASE, global write protection,
-/// and machine checks, which without that reset the machine and leave no report.
+/// and machine checks, which without that reset the machine and leave no report. A CPU that does not obey write
+/// protection then is not to go on.
 ///
 /// # Safety
 /// The features exist ([`missing_feature`] is `None`); called once on each CPU before it runs threads.
-pub unsafe fn enable_features() {
+pub unsafe fn enable_features() -> Result<(), NoWriteProtection> {
     // SAFETY: the bits only add instructions and enforce read-only pages; the caller says that the CPU knows them.
     unsafe {
         Cr4::update(|flags| *flags |= Cr4Flags::OSXSAVE | Cr4Flags::FSGSBASE | Cr4Flags::MACHINE_CHECK_EXCEPTION);
@@ -134,13 +144,11 @@ pub unsafe fn enable_features() {
         XCr0::write(state);
     }
     // WD in IA32_PKRS is void without CR0.WP (SDM 4.6.2): each CPU's boot code sets it, and nothing ever clears it.
-    if !Cr0::read().contains(Cr0Flags::WRITE_PROTECT) {
-        halt::stop(BOOT_REFUSED, format_args!("CR0.WP is clear, so protection keys would not stop writes"));
-    }
+    if Cr0::read().contains(Cr0Flags::WRITE_PROTECT) { Ok(()) } else { Err(NoWriteProtection) }
 }
 
 /// The physical address of the page tables that are in use.
-pub(super) fn page_table_root() -> u64 {
+pub(in crate::arch) fn page_table_root() -> u64 {
     Cr3::read().0.start_address().as_u64()
 }
 

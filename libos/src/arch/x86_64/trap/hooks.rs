@@ -6,7 +6,7 @@ use core::ops::Range;
 use libos_contract::exit::FATAL_EXCEPTION;
 use spin::Once;
 
-use super::trap::TrapFrame;
+use super::frame::TrapFrame;
 use crate::halt;
 use crate::keys::Rights;
 

@@ -12,7 +12,7 @@ use x86_64::instructions::tables::load_tss;
 use x86_64::structures::gdt::{Descriptor, GlobalDescriptorTable, SegmentSelector};
 use x86_64::structures::tss::TaskStateSegment;
 
-use super::percpu;
+use crate::arch::cpu_local;
 use crate::mm::{Stack, StackError};
 
 /// The traps with a stack of their own, each at its place in the interrupt stack table.
@@ -50,6 +50,11 @@ pub(super) struct PageFaultStack {
     non_maskable: AtomicU64,
 }
 
+cpu_local! {
+    /// Where a CPU's next page fault finds its stack.
+    pub(super) static PAGE_FAULT_STACK: PageFaultStack = PageFaultStack::new();
+}
+
 /// Which place was in use before a non-maskable interrupt.
 #[derive(Clone, Copy)]
 pub(super) struct Before {
@@ -58,7 +63,7 @@ pub(super) struct Before {
 }
 
 impl PageFaultStack {
-    pub(super) const fn new() -> Self {
+    const fn new() -> Self {
         Self { entry: AtomicU64::new(0), depth: AtomicU32::new(0), non_maskable: AtomicU64::new(0) }
     }
 
@@ -146,7 +151,7 @@ pub(super) unsafe fn init_boot() {
 ///
 /// # Safety
 /// Called once on each CPU, with interrupts disabled.
-pub(super) unsafe fn init() -> Result<(), StackError> {
+pub(in crate::arch) unsafe fn init() -> Result<(), StackError> {
     let mut tables = Box::new(Tables { gdt: GlobalDescriptorTable::new(), task_state: TaskStateSegment::new() });
     // The CPU uses these for ever.
     let stack = |size| Stack::new(size).map(|stack| core::mem::ManuallyDrop::new(stack).top());
@@ -155,7 +160,7 @@ pub(super) unsafe fn init() -> Result<(), StackError> {
         let size = if place == OwnStack::PageFault as usize { nested } else { STACK_SIZE };
         tables.task_state.interrupt_stack_table[place] = VirtAddr::new(stack(size)?);
     }
-    let page_faults = &percpu::this().page_fault_stack;
+    let page_faults = &PAGE_FAULT_STACK.here();
     page_faults.non_maskable.store(stack(nested)?, Ordering::Relaxed);
     let tables = Box::leak(tables);
     let table = (&raw const tables.task_state).addr() + offset_of!(TaskStateSegment, interrupt_stack_table);

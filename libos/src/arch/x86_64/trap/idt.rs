@@ -1,4 +1,4 @@
-//! The interrupt descriptor table: 256 interrupt gates to the stubs in [`super::trap`].
+//! The interrupt descriptor table: 256 interrupt gates to the stubs in [`super::entry`].
 
 use core::cell::UnsafeCell;
 
@@ -6,8 +6,9 @@ use x86_64::VirtAddr;
 use x86_64::instructions::tables::lidt;
 use x86_64::structures::DescriptorTablePointer;
 
+use super::entry::{STUB_SIZE, stubs};
+use super::frame::vector;
 use super::gdt::{OwnStack, code_selector};
-use super::trap::{STUB_SIZE, stubs, vector};
 use crate::mm;
 use crate::mm::attributes::Permissions;
 use crate::mm::page_table::MapError;
@@ -89,7 +90,7 @@ pub(super) fn write_protect() -> Result<(), MapError> {
 ///
 /// # Safety
 /// The table is filled, and this CPU's GDT is loaded; interrupts are disabled.
-pub(super) unsafe fn load() {
+pub(in crate::arch) unsafe fn load() {
     let pointer =
         DescriptorTablePointer { limit: (size_of::<Gates>() - 1) as u16, base: VirtAddr::from_ptr(TABLE.0.get()) };
     // SAFETY: the table is static and each gate leads to a stub for its vector.

@@ -10,8 +10,6 @@ use volatile::VolatilePtr;
 use x86_64::registers::model_specific::{ApicBase, ApicBaseFlags, Msr};
 
 use super::{cpu, percpu, pit};
-use crate::mm::{DeviceMapError, map_mmio};
-use crate::paging::PAGE;
 
 /// Registers, by their offset in memory; the MSR's number is 0x800 + offset / 16.
 mod register {
@@ -74,14 +72,17 @@ fn write(register: u32, value: u32) {
     }
 }
 
-/// Finds out how the registers are reached, enables the boot CPU's local APIC and finds the timer's frequency.
-pub(super) fn init_boot() -> Result<(), DeviceMapError> {
-    let access = if cpu::has_x2apic() {
-        Access::Msr
-    } else {
-        Access::Memory(map_mmio(ApicBase::read().0.start_address().as_u64(), PAGE as usize)?)
-    };
-    ACCESS.call_once(|| access);
+/// The physical address of the page with the registers; nothing, if they are MSRs.
+pub(in crate::arch) fn registers() -> Option<u64> {
+    (!cpu::has_x2apic()).then(|| ApicBase::read().0.start_address().as_u64())
+}
+
+/// Enables the boot CPU's local APIC and finds the timer's frequency.
+///
+/// # Safety
+/// `mapped` is where the page that [`registers`] says is mapped, uncacheable and for ever.
+pub(in crate::arch) unsafe fn init_boot(mapped: Option<NonNull<u8>>) {
+    ACCESS.call_once(|| mapped.map_or(Access::Msr, Access::Memory));
     enable();
     if !cpu::has_tsc_deadline() {
         write(register::TIMER_DIVIDE, DIVIDE);
@@ -91,11 +92,10 @@ pub(super) fn init_boot() -> Result<(), DeviceMapError> {
         COUNT_FREQUENCY.store(frequency.max(1), Ordering::Relaxed);
     }
     init_timer();
-    Ok(())
 }
 
 /// Enables the local APIC of a CPU that was started later.
-pub(super) fn init() {
+pub(in crate::arch) fn init() {
     enable();
     init_timer();
 }
@@ -124,7 +124,7 @@ fn init_timer() {
 
 /// What an interprocessor interrupt asks of its target (SDM volume 3A, figure 11-12).
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Command {
+pub(in crate::arch) enum Command {
     /// Interrupt with this vector.
     Fixed(u8),
     /// Non-maskable interrupt.
@@ -140,7 +140,7 @@ const SEND_PENDING: u32 = 1 << 12;
 const LEVEL_ASSERT: u32 = 1 << 14;
 
 /// Sends an interrupt to the CPU with this APIC identifier. Interrupts are disabled, since it takes two writes.
-pub(super) fn send(target: u32, command: Command) {
+pub(in crate::arch) fn send(target: u32, command: Command) {
     let low = LEVEL_ASSERT
         | match command {
             Command::Fixed(vector) => u32::from(vector),
@@ -163,14 +163,14 @@ pub(super) fn send(target: u32, command: Command) {
 }
 
 /// This CPU's identifier, as messages and the I/O APIC address it.
-pub(super) fn id() -> u8 {
+pub(in crate::arch) fn id() -> u8 {
     let id = read(register::ID);
     // In memory the identifier stands in bits 31:24; messages without interrupt remapping reach 8 bits.
     (if matches!(ACCESS.get(), Some(Access::Msr)) { id } else { id >> 24 }) as u8
 }
 
 /// Tells the APIC that the interrupt in service was served.
-pub(super) fn end_of_interrupt() {
+pub(in crate::arch) fn end_of_interrupt() {
     write(register::END_OF_INTERRUPT, 0);
 }
 

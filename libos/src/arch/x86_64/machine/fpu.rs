@@ -2,7 +2,7 @@
 //!
 //! A voluntary switch is a function call: the compiler has saved every vector register, and only MXCSR and the x87
 //! control word live on. A trap may come anywhere, so its entry saves all enabled state with XSAVE (see
-//! [`super::trap`]).
+//! [`crate::arch::trap`]).
 
 /// The size of the XSAVE area: legacy region and header (576 bytes), then AVX (256), a multiple of 64
 /// (SDM volume 1, section 13.4). Only these three components are ever enabled in XCR0.

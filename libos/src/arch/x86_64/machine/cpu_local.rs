@@ -62,11 +62,11 @@ pub(super) unsafe fn copy(id: usize) -> usize {
 
 /// Declares a variable of which each CPU has its own. Its value is of atomics, without pointers into itself.
 macro_rules! cpu_local {
-    ($(#[$doc:meta])* static $name:ident: $type:ty = $initial:expr;) => {
+    ($(#[$doc:meta])* $visibility:vis static $name:ident: $type:ty = $initial:expr;) => {
         $(#[$doc])*
         #[unsafe(link_section = ".cpu_local")]
         // SAFETY: it lies in the section; that its bytes may be copied is what who declares it says.
-        static $name: $crate::arch::CpuLocal<$type> = unsafe { $crate::arch::CpuLocal::new($initial) };
+        $visibility static $name: $crate::arch::CpuLocal<$type> = unsafe { $crate::arch::CpuLocal::new($initial) };
     };
 }
 pub(crate) use cpu_local;

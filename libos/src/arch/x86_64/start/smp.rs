@@ -8,12 +8,15 @@
 use core::arch::global_asm;
 use core::{ptr, slice};
 
-use super::apic::{self, Command};
-use super::{cpu, gdt, idt, interrupts, key_rights, paging, percpu};
+use libos_contract::exit::BOOT_REFUSED;
+
+use crate::arch::x86_64::machine::apic::{self, Command};
+use crate::arch::x86_64::machine::{cpu, interrupts, key_rights, paging, percpu};
+use crate::arch::x86_64::trap::{gdt, idt};
 use crate::mm::attributes::Attributes;
 use crate::mm::{self, Stack};
 use crate::paging::PAGE;
-use crate::{kprintln, task, time};
+use crate::{halt, kprintln, task, time};
 
 /// Where the trampoline runs: a page of RAM below 1 MiB that nobody allocates.
 const TRAMPOLINE: u64 = 0x8000;
@@ -177,7 +180,9 @@ extern "C" fn enter(number: usize) -> ! {
         if ready.is_err() {
             cpu::halt();
         }
-        cpu::enable_features();
+        if let Err(error) = cpu::enable_features() {
+            halt::stop(BOOT_REFUSED, format_args!("{error}"));
+        }
         key_rights::enable_here();
     }
     apic::init();

@@ -2,7 +2,7 @@
 //!
 //! The boot code enters long mode on four levels. CR4.LA57, which says five, cannot be changed while paging is on, and
 //! paging cannot be turned off in 64-bit mode (SDM volume 3A, section 2.5): the way leads through 32-bit code. CPUs
-//! that are started later take the right number of levels at once; see [`super::smp`].
+//! that are started later take the right number of levels at once; see [`crate::arch::smp`].
 
 use core::arch::{asm, global_asm};
 use core::fmt;
@@ -63,7 +63,7 @@ pub unsafe fn load(root: u64, levels: Levels) {
 }
 
 /// The bits of CR4 that a CPU needs before it can use the page tables that are in use here.
-pub(super) fn level_bits() -> u64 {
+pub(in crate::arch) fn level_bits() -> u64 {
     (Cr4::read() & Cr4Flags::L5_PAGING).bits()
 }
 

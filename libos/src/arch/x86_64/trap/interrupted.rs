@@ -1,13 +1,13 @@
 //! How much an interrupted instruction or copy has left to do, from its registers.
 
-use super::memory_functions;
-use super::trap::TrapFrame;
+use super::frame::TrapFrame;
+use crate::arch::x86_64::machine::memory_functions;
 use crate::mm;
 
 /// How many bytes from `address` on, where the access was denied, the interrupted context was about to read or write:
 /// known for repeated string instructions, whose `code` is given, and for the copy and fill functions.
 pub(crate) fn remaining(frame: &TrapFrame, code: &[u8], address: u64, write: bool) -> Option<u64> {
-    repeated(frame, code).or_else(|| memory_functions::remaining(frame, address, write))
+    repeated(frame, code).or_else(|| remaining_of_large(frame, address, write))
 }
 
 /// What REP MOVS or REP STOS has left (SDM volume 2, section 2.1: prefixes, REX, then the opcode).
@@ -31,6 +31,32 @@ fn repeated(frame: &TrapFrame, code: &[u8]) -> Option<u64> {
         _ => return None,
     };
     frame.rcx().checked_mul(size)
+}
+
+/// How many bytes from `address` on a large copy or fill that was interrupted there has left; `None` elsewhere.
+fn remaining_of_large(frame: &TrapFrame, address: u64, write: bool) -> Option<u64> {
+    if !memory_functions::is_in_large_loop(frame.rip) {
+        return None;
+    }
+    let target_end = frame.r8().checked_add(16)?;
+    if write {
+        target_end.checked_sub(address)
+    } else {
+        target_end.checked_sub(frame.rdi())?.checked_sub(address.checked_sub(frame.rsi())?)
+    }
+}
+
+/// Leaves a copy from persistent memory that was interrupted: the function returns 0 instead of its target. Says
+/// whether the interrupted context was in one; `is_persistent` tells the addresses.
+pub(super) fn leave_copy(frame: &mut TrapFrame, is_persistent: impl Fn(u64) -> bool) -> bool {
+    // RSI is the source, or how far the copy has come in it: at most its end.
+    let source = frame.rsi();
+    let copies =
+        memory_functions::contain(frame.rip) && (is_persistent(source) || is_persistent(source.wrapping_sub(1)));
+    if copies {
+        frame.return_early(0);
+    }
+    copies
 }
 
 /// The bytes of the interrupted instruction and what follows it, as far as they can be read: no instruction is longer.

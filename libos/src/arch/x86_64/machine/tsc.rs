@@ -17,7 +17,7 @@ pub fn read() -> u64 {
 }
 
 /// Finds the counter's frequency: from CPUID leaf 15H where it says so, else by comparison with the interval timer.
-pub(super) fn calibrate() {
+pub(in crate::arch) fn calibrate() {
     let start = read();
     let frequency = from_cpuid().unwrap_or_else(|| pit::frequency_of(read));
     SCALE.store(((1_000_000_000u128 << 32) / u128::from(frequency.max(1))) as u64, Ordering::Relaxed);

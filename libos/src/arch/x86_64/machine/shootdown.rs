@@ -13,7 +13,6 @@ use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use super::percpu::{self, PerCpu};
 use super::{cpu, interrupts};
 use crate::paging::PAGE;
-use crate::sync::might_sleep;
 
 /// Whether a shootdown is under way.
 static BUSY: AtomicBool = AtomicBool::new(false);
@@ -41,7 +40,7 @@ pub(crate) fn enter_lazy() {
 }
 
 /// At the beginning of every trap: the CPU is not lazy any more.
-pub(super) fn leave_lazy(cpu: &PerCpu) {
+pub(in crate::arch) fn leave_lazy(cpu: &PerCpu) {
     // Only this CPU and, while it is lazy, an initiator write there; so a relaxed look is enough to see that it is.
     if cpu.translations.load(Ordering::Relaxed) != translations::USED
         && cpu.translations.swap(translations::USED, Ordering::SeqCst) == translations::STALE
@@ -59,14 +58,14 @@ fn defers_flush(cpu: &PerCpu) -> bool {
     }
 }
 
-/// Makes every CPU forget the translations of these addresses. The caller holds no [`crate::sync::IrqLock`].
+/// Makes every CPU forget the translations of these addresses. Called with interrupts enabled, by who may wait for the
+/// other CPUs.
 pub fn flush_everywhere(range: Range<u64>) {
     if percpu::online_count() <= 1 {
         flush_here(&range);
         return;
     }
     assert!(interrupts::are_enabled(), "a shootdown waits for other CPUs, which may wait for this one");
-    might_sleep();
     let enabled = interrupts::disable();
     while BUSY.swap(true, Ordering::Acquire) {
         serve();
@@ -96,7 +95,7 @@ pub fn flush_everywhere(range: Range<u64>) {
 }
 
 /// Forgets what is asked for, then says so: the interrupt handler, and what waiting CPUs do.
-pub(super) fn serve() {
+pub(in crate::arch) fn serve() {
     let bit = 1 << percpu::this().id;
     if PENDING.load(Ordering::Acquire) & bit != 0 {
         flush_here(&(START.load(Ordering::Relaxed)..END.load(Ordering::Relaxed)));

@@ -71,12 +71,8 @@ pub struct PerCpu {
     pub(crate) trap_depth: AtomicU32,
     /// Whether a non-maskable interrupt is being handled.
     pub(crate) in_nmi: AtomicBool,
-    /// Where the next page fault finds its stack; [`super::gdt`]'s.
-    pub(super) page_fault_stack: super::gdt::PageFaultStack,
     /// What the protection-key register holds, or a mark that this is not known; [`super::key_rights`]'s.
     pub(super) key_rights: AtomicU64,
-    /// Steps of trap handlers, by depth; [`super::single_step`]'s.
-    pub(super) steps: [super::single_step::Step; super::single_step::DEPTHS],
     /// The local APIC's identifier.
     pub(super) apic_id: AtomicU32,
     /// Whether the CPU runs threads.
@@ -101,9 +97,7 @@ impl PerCpu {
             id,
             trap_depth: AtomicU32::new(0),
             in_nmi: AtomicBool::new(false),
-            page_fault_stack: super::gdt::PageFaultStack::new(),
             key_rights: AtomicU64::new(super::key_rights::UNKNOWN),
-            steps: [const { super::single_step::Step::new() }; super::single_step::DEPTHS],
             apic_id: AtomicU32::new(0),
             online: AtomicBool::new(false),
             reschedule: AtomicBool::new(false),
@@ -134,7 +128,7 @@ static ONLINE: AtomicUsize = AtomicUsize::new(0);
 ///
 /// # Safety
 /// Called once on each CPU, with a number of its own below [`MAX_CPUS`], before anything there uses [`this`].
-pub(super) unsafe fn init(id: usize) {
+pub(in crate::arch) unsafe fn init(id: usize) {
     let cpu = &CPUS[id];
     // SAFETY: nothing else runs on this CPU yet, and others do not read `this`; the number is this CPU's own.
     unsafe {
@@ -199,8 +193,9 @@ pub fn current_id() -> u32 {
     id
 }
 
-/// Whether this CPU is handling a non-maskable interrupt, as one instruction.
-pub(super) fn in_nmi() -> bool {
+/// Whether this CPU is handling a non-maskable interrupt, where a fault is final. As one instruction: a thread sees
+/// false wherever it is.
+pub(crate) fn in_nmi() -> bool {
     let flag: u8;
     // SAFETY: as in `this`.
     unsafe {
@@ -219,4 +214,9 @@ pub(crate) fn trap_depth() -> u32 {
             options(nostack, readonly, preserves_flags));
     }
     depth
+}
+
+/// Whether this CPU is handling a trap. What may sleep asks this first.
+pub(crate) fn in_trap() -> bool {
+    trap_depth() != 0
 }

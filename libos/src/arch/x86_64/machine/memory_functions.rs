@@ -5,8 +5,6 @@
 
 use core::arch::global_asm;
 
-use super::trap::TrapFrame;
-
 global_asm!(
     r#"
     .section .text.memory_functions, "ax", @progbits
@@ -220,36 +218,17 @@ unsafe extern "C" {
 
 /// Whether the address is in one of these functions. They push nothing, so there the stack pointer is at the return
 /// address, and the frame pointer is the caller's.
-pub(super) fn contain(address: u64) -> bool {
-    let (start, end) = ((&raw const memory_functions_start).addr(), (&raw const memory_functions_end).addr());
-    (start as u64..end as u64).contains(&address)
+pub(in crate::arch) fn contain(address: u64) -> bool {
+    is_between(&raw const memory_functions_start, &raw const memory_functions_end, address)
 }
 
-/// Leaves a copy from persistent memory that was interrupted: the function returns 0 instead of its target. Says
-/// whether the interrupted context was in one; `is_persistent` tells the addresses.
-pub(super) fn leave(frame: &mut TrapFrame, is_persistent: impl Fn(u64) -> bool) -> bool {
-    // RSI is the source, or how far the copy has come in it: at most its end.
-    let source = frame.rsi();
-    let copies = contain(frame.rip) && (is_persistent(source) || is_persistent(source.wrapping_sub(1)));
-    if copies {
-        frame.return_early(0);
-    }
-    copies
+/// Whether the address is in the loop of a large copy or fill. There R8 is the address of the target's last 16 bytes,
+/// RDI and RSI are how far it has come.
+pub(in crate::arch) fn is_in_large_loop(address: u64) -> bool {
+    is_between(&raw const copy_forward_start, &raw const copy_forward_end, address)
+        || is_between(&raw const fill_start, &raw const fill_end, address)
 }
 
-/// How many bytes from `address` on a large copy or fill that was interrupted there has left; `None` elsewhere.
-pub(super) fn remaining(frame: &TrapFrame, address: u64, write: bool) -> Option<u64> {
-    let within = |start: *const u8, end: *const u8| (start.addr() as u64..end.addr() as u64).contains(&frame.rip);
-    let copies = within(&raw const copy_forward_start, &raw const copy_forward_end);
-    let fills = within(&raw const fill_start, &raw const fill_end);
-    if !copies && !fills {
-        return None;
-    }
-    // There R8 is the address of the target's last 16 bytes, RDI and RSI are how far it has come.
-    let target_end = frame.r8().checked_add(16)?;
-    if write {
-        target_end.checked_sub(address)
-    } else {
-        target_end.checked_sub(frame.rdi())?.checked_sub(address.checked_sub(frame.rsi())?)
-    }
+fn is_between(start: *const u8, end: *const u8, address: u64) -> bool {
+    (start.addr() as u64..end.addr() as u64).contains(&address)
 }

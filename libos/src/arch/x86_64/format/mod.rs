@@ -1,0 +1,3 @@
+//! What bits mean, as the manuals say it: pure arithmetic, tested on the host.
+
+pub mod bank;
