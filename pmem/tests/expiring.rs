@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use fastrand::Rng;
 use pmem::sim::Memory;
 use pmem::{FormatOptions, Pool};
 
@@ -22,11 +23,8 @@ fn expected(model: &BTreeMap<String, Option<u64>>) -> (Option<u64>, Option<u64>)
 fn keys_with_an_expiry_are_counted_through_all_that_becomes_of_them() {
     let mut pool = Pool::format(Memory::new(4 << 20), &FormatOptions::new([5; 16])).unwrap();
     let mut model = BTreeMap::new();
-    let mut seed = 1u64;
-    let mut random = |below: u64| {
-        seed = seed.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
-        (seed >> 33) % below
-    };
+    let mut generator = Rng::with_seed(1);
+    let mut random = |below| generator.u64(..below);
     for round in 0..600 {
         let ((), _durable) = pool
             .turn(|turn| {

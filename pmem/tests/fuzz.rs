@@ -9,18 +9,10 @@ mod targets;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 
+use fastrand::Rng;
+
 /// Inputs made of each target's corpus, beside the corpus: more where the code is optimised, as in the stage `pool`.
 const MADE: u64 = if cfg!(debug_assertions) { 150 } else { 5000 };
-
-/// A generator that needs no dependency and gives the same numbers everywhere.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, below: usize) -> usize {
-        self.0 = self.0.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
-        (self.0 >> 33) as usize % below
-    }
-}
 
 fn corpus(target: &str) -> Vec<(String, Vec<u8>)> {
     let folder = PathBuf::from(std::env::var_os("CARGO_MANIFEST_DIR").unwrap()).join("fuzz/corpus").join(target);
@@ -48,18 +40,18 @@ fn run_all(name: &str, target: fn(&[u8])) {
     for (file, input) in &corpus {
         run(target, file, input);
     }
-    let mut random = Random(1);
+    let mut random = Rng::with_seed(1);
     for number in 0..MADE {
-        let mut input = corpus[random.below(corpus.len())].1.clone();
-        let (other, splice) = (&corpus[random.below(corpus.len())].1, random.below(3) == 0);
+        let mut input = corpus[random.usize(..corpus.len())].1.clone();
+        let (other, splice) = (&corpus[random.usize(..corpus.len())].1, random.usize(..3) == 0);
         if splice && !input.is_empty() && !other.is_empty() {
-            input.truncate(1 + random.below(input.len()));
-            input.extend_from_slice(&other[random.below(other.len())..]);
+            input.truncate(1 + random.usize(..input.len()));
+            input.extend_from_slice(&other[random.usize(..other.len())..]);
         }
-        for _ in 0..1 + random.below(6) {
+        for _ in 0..1 + random.usize(..6) {
             if !input.is_empty() {
-                let at = random.below(input.len());
-                input[at] = random.below(256) as u8;
+                let at = random.usize(..input.len());
+                input[at] = random.usize(..256) as u8;
             }
         }
         run(target, &format!("number {number}"), &input);

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
+use fastrand::Rng;
 use pmem::pool::DamageKind;
 use pmem::sim::{Domain, Event, Memory};
 use pmem::{Error, FormatOptions, Medium, Pool};
@@ -258,11 +259,8 @@ fn dealing_with_an_error_survives_a_power_cut_anywhere() {
         pool.medium().poison(bad.clone(), true);
         let (_, _) = pool.turn(|_| ()).unwrap();
         let mut domain = Domain::new(base);
-        let mut state = 1u64;
-        let mut random = |below: u64| {
-            state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
-            (state >> 33) % below
-        };
+        let mut generator = Rng::with_seed(1);
+        let mut random = |below| generator.u64(..below);
         let mut images = 0;
         for event in pool.medium().record().iter().chain([&Event::Fence]) {
             if *event == Event::Fence {

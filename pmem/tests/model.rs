@@ -3,19 +3,11 @@
 
 use std::collections::BTreeMap;
 
+use fastrand::Rng;
 use pmem::sim::Memory;
 use pmem::{FormatOptions, Pool};
 
 type Model = BTreeMap<Vec<u8>, Vec<u8>>;
-
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self, below: u64) -> u64 {
-        self.0 = self.0.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
-        (self.0 >> 33) % below
-    }
-}
 
 fn contents(pool: &mut Pool<Memory>) -> Model {
     let mut contents = Model::new();
@@ -38,7 +30,7 @@ fn contents(pool: &mut Pool<Memory>) -> Model {
 #[test]
 fn hot_and_cold_keys_agree_with_a_map_over_many_lives() {
     for seed in 0..5 {
-        let mut random = Random(seed);
+        let mut random = Rng::with_seed(seed);
         let mut pool = Pool::format(Memory::new(700 << 10), &FormatOptions::new([5; 16])).unwrap();
         let mut model = Model::new();
         let mut cleaned = 0;
@@ -46,15 +38,15 @@ fn hot_and_cold_keys_agree_with_a_map_over_many_lives() {
             for _ in 0..350 {
                 let (result, _durable) = pool
                     .turn(|turn| {
-                        for _ in 0..random.next(6) {
-                            let hot = random.next(10) < 8;
-                            let number = if hot { random.next(40) } else { 1000 + random.next(400) };
+                        for _ in 0..random.u64(..6) {
+                            let hot = random.u64(..10) < 8;
+                            let number = if hot { random.u64(..40) } else { 1000 + random.u64(..400) };
                             let key = format!("key-{number}").into_bytes();
-                            if random.next(5) < 2 {
+                            if random.u64(..5) < 2 {
                                 assert_eq!(turn.remove(&key)?, model.remove(&key).is_some());
                             } else {
                                 let value =
-                                    vec![random.next(256) as u8; random.next(if hot { 600 } else { 200 }) as usize];
+                                    vec![random.u64(..256) as u8; random.u64(..if hot { 600 } else { 200 }) as usize];
                                 turn.put(&key, &value, None)?;
                                 model.insert(key, value);
                             }
@@ -81,13 +73,13 @@ fn hot_and_cold_keys_agree_with_a_map_over_many_lives() {
 fn no_space_leaks() {
     let mut pool = Pool::format(Memory::new(1 << 20), &FormatOptions::new([5; 16])).unwrap();
     let capacity = pool.stats().capacity_bytes;
-    let mut random = Random(3);
+    let mut random = Rng::with_seed(3);
     for _ in 0..20_000 {
-        let key = random.next(300).to_le_bytes();
+        let key = random.u64(..300).to_le_bytes();
         let (result, _durable) = pool
-            .turn(|turn| match random.next(3) {
+            .turn(|turn| match random.u64(..3) {
                 0 => turn.remove(&key).map(drop),
-                _ => turn.put(&key, &vec![1; random.next(900) as usize], None),
+                _ => turn.put(&key, &vec![1; random.u64(..900) as usize], None),
             })
             .unwrap();
         result.unwrap();

@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 
+use fastrand::Rng;
 use pmem::pool::{DamageKind, inspect};
 use pmem::sim::{Domain, Event, Memory};
 use pmem::{Error, FormatOptions, Pool};
@@ -232,7 +233,7 @@ fn an_old_copy_of_a_segment_is_found_by_every_later_opening_until_it_is_repaired
 #[test]
 fn a_power_cut_in_the_opening_that_finds_an_old_copy_does_not_hide_it() {
     let life = live(true);
-    let mut random = (0..).map(|number: u64| number.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 33);
+    let mut random = Rng::with_seed(1);
     for (at, copy) in old_copies(&life, SEGMENT, FIRST_SEGMENT, 12).into_iter().step_by(3) {
         let image = with_copy(&life, at, copy);
         let memory = Memory::from(image.clone());
@@ -242,7 +243,7 @@ fn a_power_cut_in_the_opening_that_finds_an_old_copy_does_not_hide_it() {
         let mut domain = Domain::new(image);
         for event in pool.medium().record() {
             if event == Event::Fence {
-                for words in domain.images(8, &mut |below| random.next().unwrap() % below) {
+                for words in domain.images(8, &mut |below| random.u64(..below)) {
                     let mut pool = Pool::open(Memory::from(domain.image(&words))).unwrap();
                     assert!(!pool.report().damage.is_empty() && contents(&mut pool) == found, "byte {at:#x}");
                     let mut pool = Pool::open(Memory::from(pool.medium().image())).unwrap();

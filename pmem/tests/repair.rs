@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use fastrand::Rng;
 use pmem::pool::DamageKind;
 use pmem::sim::{Domain, Event, Memory};
 use pmem::{FormatOptions, Pool, inspect};
@@ -117,11 +118,8 @@ fn a_power_cut_in_a_repair_loses_nothing() {
     let mut domain = Domain::new(pool.medium().image());
     pool.medium().record();
     pool.repair().unwrap();
-    let mut state = 1u64;
-    let mut random = |below: u64| {
-        state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
-        (state >> 33) % below
-    };
+    let mut generator = Rng::with_seed(1);
+    let mut random = |below| generator.u64(..below);
     for event in pool.medium().record() {
         if event == Event::Fence {
             for words in domain.images(6, &mut random) {

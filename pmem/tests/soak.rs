@@ -1,6 +1,7 @@
 //! A long life by volume: a pool that is nearly full is overwritten fifty times over, and costs the same at the end as
 //! in the beginning. Counted in bytes, not in time.
 
+use fastrand::Rng;
 use pmem::sim::Memory;
 use pmem::{Error, FormatOptions, Pool};
 
@@ -24,11 +25,8 @@ fn soak(percent: u64) -> Vec<f64> {
         put(&mut pool, &[keys], 0);
         keys += 1;
     }
-    let mut state = percent;
-    let mut random = |below: u64| {
-        state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
-        (state >> 33) % below
-    };
+    let mut generator = Rng::with_seed(percent);
+    let mut random = |below| generator.u64(..below);
     let mut rates = Vec::new();
     let tenth = LEN * TIMES / 10;
     for number in 0..10u8 {

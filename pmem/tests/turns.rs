@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use fastrand::Rng;
 use pmem::sim::Memory;
 use pmem::{Counters, Error, FormatOptions, Op, Pool, Turn};
 
@@ -9,15 +10,6 @@ const MIB: u64 = 1 << 20;
 
 fn fresh(len: u64) -> Pool<Memory> {
     Pool::format(Memory::new(len), &FormatOptions::new([3; 16])).unwrap()
-}
-
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self, below: u64) -> u64 {
-        self.0 = self.0.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
-        (self.0 >> 33) % below
-    }
 }
 
 /// What a turn cost the medium.
@@ -87,7 +79,7 @@ fn drawing_keys_and_removing_them_costs_one_fence() {
 #[test]
 fn reads_over_all_keys_see_what_is_staged() {
     for seed in 0..6 {
-        let mut random = Random(seed);
+        let mut random = Rng::with_seed(seed);
         let mut pool = fresh(4 * MIB);
         let mut model: BTreeMap<Vec<u8>, u64> = BTreeMap::new();
         for round in 0..12 {
@@ -97,8 +89,8 @@ fn reads_over_all_keys_see_what_is_staged() {
             let (result, _durable) = pool
                 .turn(|turn| {
                     for _ in 0..120 {
-                        let key = format!("key-{}", random.next(700)).into_bytes();
-                        match random.next(200) {
+                        let key = format!("key-{}", random.u64(..700)).into_bytes();
+                        match random.u64(..200) {
                             0 => {
                                 turn.clear()?;
                                 model.clear();
@@ -110,17 +102,17 @@ fn reads_over_all_keys_see_what_is_staged() {
                             }
                             _ => {
                                 // Some lie in chunks.
-                                let len = if random.next(9) == 0 { 9000 } else { random.next(50) };
+                                let len = if random.u64(..9) == 0 { 9000 } else { random.u64(..50) };
                                 turn.put(&key, &vec![1; len as usize], Some(len))?;
                                 model.insert(key, len);
                             }
                         }
-                        if random.next(6) == 0 {
+                        if random.u64(..6) == 0 {
                             assert_eq!(turn.len()?, model.len() as u64);
                             let keys: Vec<_> = model.keys().cloned().collect();
-                            assert_eq!(scanned(turn, 1 + random.next(40) as usize)?, keys);
+                            assert_eq!(scanned(turn, 1 + random.u64(..40) as usize)?, keys);
                             let mut key = Vec::new();
-                            let drawn = turn.random(random.next(1 << 30), &mut key)?;
+                            let drawn = turn.random(random.u64(..1 << 30), &mut key)?;
                             assert_eq!(drawn.map(|meta| meta.len), model.get(&key).copied());
                             assert_eq!(drawn.is_some(), !model.is_empty());
                         }
@@ -136,7 +128,7 @@ fn reads_over_all_keys_see_what_is_staged() {
 /// A key that stays is visited, whether it is staged or stored, and whether it becomes stored between two steps.
 #[test]
 fn a_scan_visits_every_key_that_stays_staged_or_not() {
-    let mut random = Random(8);
+    let mut random = Rng::with_seed(8);
     let mut pool = fresh(8 * MIB);
     let mut seen = vec![0; 400];
     let mut cursor = 0;
@@ -152,9 +144,9 @@ fn a_scan_visits_every_key_that_stays_staged_or_not() {
                 for _ in 0..3 {
                     // Others come and go, and the table grows and shrinks.
                     for _ in 0..300 {
-                        let key = random.next(6000).to_le_bytes();
+                        let key = random.u64(..6000).to_le_bytes();
                         turn.put(&key, b"", None).unwrap();
-                        turn.remove(&random.next(6000).to_le_bytes()).unwrap();
+                        turn.remove(&random.u64(..6000).to_le_bytes()).unwrap();
                     }
                     if !first && cursor == 0 {
                         return;

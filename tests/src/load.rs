@@ -9,8 +9,9 @@ use std::io;
 use std::net::SocketAddr;
 use std::thread::{self, JoinHandle};
 
-use crate::random::Random;
+use crate::random::random_bytes;
 use crate::resp::{Client, Reply, encode};
+use fastrand::Rng;
 
 /// How many clients write.
 const CLIENTS: u64 = 4;
@@ -47,8 +48,11 @@ impl Load {
         let start = |number| {
             let own = |(key, _): &(&String, &Known)| key.starts_with(&format!("{number}:"));
             let keys = model.keys.iter().filter(own).map(|(key, known)| (key.clone(), known.clone())).collect();
-            let mut writer =
-                Writer { number, model: Model { keys, acknowledged: 0 }, random: Random::new(seed * CLIENTS + number) };
+            let mut writer = Writer {
+                number,
+                model: Model { keys, acknowledged: 0 },
+                random: Rng::with_seed(seed * CLIENTS + number),
+            };
             thread::spawn(move || {
                 // The end of the connection is what the test is about; what counts is how far the writer got.
                 let _ = writer.run(address);
@@ -73,14 +77,14 @@ impl Load {
 struct Writer {
     number: u64,
     model: Model,
-    random: Random,
+    random: Rng,
 }
 
 impl Writer {
     fn run(&mut self, address: SocketAddr) -> io::Result<()> {
         let mut client = Client::connect(address)?;
         loop {
-            let keys: Vec<String> = (0..1 + self.random.below(20)).map(|_| self.key()).collect();
+            let keys: Vec<String> = (0..1 + self.random.u64(..20)).map(|_| self.key()).collect();
             let mut request = Vec::new();
             for key in &keys {
                 let value = self.value();
@@ -98,19 +102,19 @@ impl Writer {
     }
 
     fn key(&mut self) -> String {
-        let kind = if self.random.below(3) == 0 { "pair" } else { "key" };
-        format!("{}:{kind}:{}", self.number, self.random.below(KEYS))
+        let kind = if self.random.u64(..3) == 0 { "pair" } else { "key" };
+        format!("{}:{kind}:{}", self.number, self.random.u64(..KEYS))
     }
 
     /// Mostly short, sometimes long, sometimes none at all.
     fn value(&mut self) -> Value {
-        let length = match self.random.below(20) {
+        let length = match self.random.u64(..20) {
             0..3 => return None,
-            3..17 => self.random.below(200),
-            17..19 => self.random.below(5000),
-            _ => self.random.below(100_000),
+            3..17 => self.random.u64(..200),
+            17..19 => self.random.u64(..5000),
+            _ => self.random.u64(..100_000),
         };
-        Some(self.random.bytes(length as usize))
+        Some(random_bytes(&mut self.random, length as usize))
     }
 }
 

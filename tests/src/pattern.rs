@@ -6,10 +6,11 @@ use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::LazyLock;
 
+use fastrand::Rng;
 use tempfile::TempDir;
 use xtask::image::PmemImage;
 
-use crate::random::Random;
+use crate::random::random_bytes;
 
 /// An image file that held the pattern when it was made. The file goes away with this.
 #[derive(Debug)]
@@ -44,7 +45,7 @@ const PERIOD: usize = 1_048_573;
 /// One period of the pattern. Every byte has its highest bit set, so that no zero and no ASCII character that a guest
 /// stores is there already.
 static BLOCK: LazyLock<Vec<u8>> =
-    LazyLock::new(|| Random::new(0).bytes(PERIOD).into_iter().map(|byte| byte | 0x80).collect());
+    LazyLock::new(|| random_bytes(&mut Rng::with_seed(0), PERIOD).into_iter().map(|byte| byte | 0x80).collect());
 
 /// The bytes of the pattern at `offset` and after it, at most `most` of them, and at least one.
 pub(crate) fn piece(seed: u64, offset: u64, most: usize) -> &'static [u8] {

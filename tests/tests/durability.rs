@@ -4,9 +4,9 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
+use fastrand::Rng;
 use holdfast_tests::load::{Load, Model};
 use holdfast_tests::machine::CPUS;
-use holdfast_tests::random::Random;
 use holdfast_tests::resp::Reply;
 use holdfast_tests::store::{Store, StoreImage, store_machine};
 use xtask::qemu::{Machine, MachineOptions};
@@ -25,13 +25,13 @@ enum Ending {
 fn survives(ending: Ending, rounds: u64, seed: u64) {
     let image = StoreImage::new(64 * MIB);
     let mut model = Model::default();
-    let mut random = Random::new(seed);
+    let mut random = Rng::with_seed(seed);
     for round in 0..rounds {
         let smp = CPUS[round as usize % CPUS.len()];
         let store = Store::start(MachineOptions { smp, ..store_machine(image.open()) });
         model.check(&mut store.client());
         let load = Load::start(store.address(), &model, seed * 1000 + round);
-        thread::sleep(Duration::from_millis(200 + random.below(800)));
+        thread::sleep(Duration::from_millis(200 + random.u64(..800)));
         end(ending, store);
         model = load.finish();
         assert!(model.acknowledged() > 0, "no write was acknowledged in round {round}");

@@ -5,9 +5,10 @@ use std::net::SocketAddr;
 use std::process::Command;
 use std::time::Instant;
 
+use fastrand::Rng;
 use holdfast_tests::machine::{CPUS, run};
 use holdfast_tests::pattern::Pattern;
-use holdfast_tests::random::Random;
+use holdfast_tests::random::random_bytes;
 use holdfast_tests::resp::{Client, Reply};
 use holdfast_tests::store::{Store, StoreImage, store_machine};
 use xtask::qemu::MachineOptions;
@@ -141,7 +142,7 @@ fn nonsense_on_the_wire_costs_only_its_own_connection() {
 fn a_value_of_sixteen_megabytes_is_kept() {
     let image = StoreImage::new(128 * MIB);
     let store = Store::boot(&image);
-    let value = Random::new(1).bytes(16 << 20);
+    let value = random_bytes(&mut Rng::with_seed(1), 16 << 20);
     let mut client = store.client();
     assert_eq!(client.set("large", &value), Reply::ok());
     assert!(client.get("large").unwrap() == value);
@@ -156,7 +157,7 @@ fn a_full_pool_refuses_writes_and_keeps_everything_else() {
     let image = StoreImage::new(32 * MIB);
     let store = Store::boot(&image);
     let mut client = store.client();
-    let value = |number: usize| Random::new(number as u64).bytes(10_000);
+    let value = |number: usize| random_bytes(&mut Rng::with_seed(number as u64), 10_000);
     let fill = |client: &mut Client, from: usize| {
         let refused = (from..).map(|number| (number, client.set(&format!("key:{number}"), &value(number))));
         refused.into_iter().find(|(_, reply)| *reply != Reply::ok()).unwrap()

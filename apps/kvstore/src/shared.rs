@@ -1,5 +1,6 @@
 //! What all clients share, and the bounds on what they cost.
 
+use fastrand::Rng;
 use pmem::Meta;
 
 use crate::latency::Latency;
@@ -111,8 +112,7 @@ pub struct Shared {
     /// The value that a command works on; kept for its memory.
     pub value: Vec<u8>,
     value_charge: Charge,
-    /// The state of the generator of random numbers, never 0.
-    seed: u64,
+    generator: Rng,
 }
 
 /// Above this size the memory for values is given back after each turn, in bytes.
@@ -145,7 +145,7 @@ impl Shared {
             quiet_until: 0,
             stopping: false,
             value: Vec::new(),
-            seed: seed | 1,
+            generator: Rng::with_seed(seed),
         }
     }
 
@@ -187,12 +187,9 @@ impl Shared {
         meta.expires_at_ms.is_some_and(|at| at < self.now_ms)
     }
 
-    /// A random number (xorshift64*).
+    /// A random number.
     pub fn random(&mut self) -> u64 {
-        self.seed ^= self.seed >> 12;
-        self.seed ^= self.seed << 25;
-        self.seed ^= self.seed >> 27;
-        self.seed.wrapping_mul(0x2545_f491_4f6c_dd1d)
+        self.generator.u64(..)
     }
 }
 

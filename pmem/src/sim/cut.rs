@@ -106,6 +106,8 @@ fn all(choices: &Choices) -> Vec<Words> {
 
 #[cfg(test)]
 mod tests {
+    use fastrand::Rng;
+
     use alloc::collections::BTreeSet;
     use alloc::vec;
 
@@ -135,11 +137,8 @@ mod tests {
     fn many_images_are_sampled_and_lines_persist_wholly_in_some() {
         let mut domain = Domain::new(vec![0; 4096]);
         domain.apply(&store(64, 7, 192));
-        let mut state = 1u64;
-        let mut random = |below: u64| {
-            state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
-            (state >> 33) % below
-        };
+        let mut generator = Rng::with_seed(1);
+        let mut random = |below| generator.u64(..below);
         let images = domain.images(100, &mut random);
         assert!((60..=100).contains(&images.len()), "{}", images.len());
         let lines = |image: &[u8]| [64, 128, 192].map(|at| image[at..at + 64] == [7; 64]);

@@ -1,17 +1,18 @@
 //! Cutting the power all over a life, and checking what is left.
 
+use fastrand::Rng;
 use pmem::pool::Tail;
 use pmem::sim::{Domain, Event, Memory, Words};
 use pmem::{Error, Pool, inspect};
 
-use crate::life::{Act, Begin, Life, Mix, Model, Random, Step, contents, summary, take_turn};
+use crate::life::{Act, Begin, Life, Mix, Model, Step, contents, summary, take_turn};
 
 /// How many lives follow one another at most, each in an image that a cut of the one before left.
 const DEPTH: usize = 3;
 
 /// See the module's documentation.
 pub struct Explorer {
-    pub random: Random,
+    pub random: Rng,
     /// What is done to recovered pools.
     pub mix: Mix,
     /// The most images of one cut, by how many lives came before.
@@ -32,7 +33,7 @@ impl Default for Explorer {
     fn default() -> Self {
         let mix = Mix { keys: 1, largest: 1, steps: 1, clears: 0 };
         Explorer {
-            random: Random(1),
+            random: Rng::with_seed(1),
             mix,
             most: [3; DEPTH],
             again: 24,
@@ -54,12 +55,12 @@ impl Explorer {
             let event = life.events.get(position);
             let most = match event {
                 None | Some(Event::Fence) => most,
-                Some(_) if self.random.next(16) == 0 => (most / 4).max(3),
+                Some(_) if self.random.u64(..16) == 0 => (most / 4).max(3),
                 Some(_) => 0,
             };
             if most > 0 && position >= life.from {
                 let random = &mut self.random;
-                for words in domain.images(most, &mut |below| random.next(below)) {
+                for words in domain.images(most, &mut |below| random.u64(..below)) {
                     self.context.push(format!("event {position} of {}, words {words:x?}", life.events.len()));
                     self.look_at(life, position, &domain, &scratch, &words);
                     self.context.pop();
@@ -77,7 +78,7 @@ impl Explorer {
         scratch.record();
         store(scratch, words);
         let (acknowledged, begun) = life.bounds(position);
-        if self.random.next(8) == 0
+        if self.random.u64(..8) == 0
             && let Ok(inspection) = inspect(&scratch)
         {
             assert!(inspection.report.damage.is_empty(), "taken for damage:\n{inspection}\n{}", self.place());
@@ -85,7 +86,7 @@ impl Explorer {
         let state = match Pool::open(scratch) {
             Ok(mut pool) => {
                 let state = self.recognise(&mut pool, life, acknowledged, begun);
-                if self.go_on && self.random.next(4) == 0 {
+                if self.go_on && self.random.u64(..4) == 0 {
                     let mut model = life.states[state].clone();
                     self.go_on(pool, &mut model);
                 }
@@ -101,7 +102,7 @@ impl Explorer {
                 restore(scratch, domain, offset, bytes.len());
             }
         }
-        if self.context.len() / 2 < DEPTH && self.random.next(self.again) == 0 {
+        if self.context.len() / 2 < DEPTH && self.random.u64(..self.again) == 0 {
             self.next_life(life, state, domain.image(words));
         }
     }
@@ -152,7 +153,7 @@ impl Explorer {
             take_turn(&mut pool, &steps, model, |_| {});
         }
         let stats = pool.stats();
-        let clean = self.random.next(2) == 0;
+        let clean = self.random.u64(..2) == 0;
         let memory: &'m Memory = if clean { pool.close().unwrap() } else { pool.medium() };
         let mut again = Pool::open(memory).unwrap_or_else(|error| panic!("{error}\n{}", self.place()));
         let report = again.report().clone();
@@ -173,7 +174,7 @@ impl Explorer {
     /// image holds; nothing if it holds no pool.
     fn next_life(&mut self, life: &Life, state: Option<usize>, image: Vec<u8>) {
         let memory = Memory::from(image);
-        let turns = 1 + self.random.next(3);
+        let turns = 1 + self.random.u64(..3);
         let acts = self.mix.acts(&mut self.random, turns);
         let next = match state {
             Some(state) => Life::live(&memory, Begin::Open, life.states[state].clone(), &acts),

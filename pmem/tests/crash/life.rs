@@ -3,23 +3,12 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
+use fastrand::Rng;
 use pmem::sim::{Event, Memory};
 use pmem::{Error, FormatOptions, Medium, Op, Pool, Turn};
 
 /// What a pool holds: by key, the value and its expiry.
 pub type Model = BTreeMap<Vec<u8>, (Vec<u8>, Option<u64>)>;
-
-/// A generator that needs no dependency and gives the same numbers everywhere.
-#[derive(Clone, Debug)]
-pub struct Random(pub u64);
-
-impl Random {
-    /// A number below `below`.
-    pub fn next(&mut self, below: u64) -> u64 {
-        self.0 = self.0.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
-        (self.0 >> 33) % below
-    }
-}
 
 /// One operation of a program. Those of one turn share a fence.
 #[derive(Clone, Debug)]
@@ -70,49 +59,49 @@ pub struct Mix {
 }
 
 impl Mix {
-    pub fn acts(&self, random: &mut Random, turns: u64) -> Vec<Act> {
-        let act = |random: &mut Random| match random.next(13) {
+    pub fn acts(&self, random: &mut Rng, turns: u64) -> Vec<Act> {
+        let act = |random: &mut Rng| match random.u64(..13) {
             0 => Act::Reopen,
             1 => Act::Restart,
-            2 => Act::Idle(1 + random.next(8) as u32),
-            _ => Act::Turn((0..1 + random.next(self.steps)).map(|_| self.step(random)).collect()),
+            2 => Act::Idle(1 + random.u64(..8) as u32),
+            _ => Act::Turn((0..1 + random.u64(..self.steps)).map(|_| self.step(random)).collect()),
         };
         (0..turns).map(|_| act(random)).collect()
     }
 
-    fn step(&self, random: &mut Random) -> Step {
-        if random.next(1000) < self.clears {
+    fn step(&self, random: &mut Rng) -> Step {
+        if random.u64(..1000) < self.clears {
             return Step::Clear;
         }
-        match random.next(24) {
-            20..=21 => Step::Range(self.key(random), random.next(self.largest) as usize, self.value(random)),
+        match random.u64(..24) {
+            20..=21 => Step::Range(self.key(random), random.u64(..self.largest) as usize, self.value(random)),
             22..=23 => Step::Append(self.key(random), self.value(random)),
             0..=11 => {
-                let expiry = (random.next(4) == 0).then(|| random.next(1 << 40));
+                let expiry = (random.u64(..4) == 0).then(|| random.u64(..1 << 40));
                 Step::Put(self.key(random), self.value(random), expiry)
             }
             12..=15 => Step::Remove(self.key(random)),
             16..=18 => {
-                let op = |random: &mut Random| {
-                    (self.key(random), if random.next(4) == 0 { None } else { Some(self.value(random)) })
+                let op = |random: &mut Rng| {
+                    (self.key(random), if random.u64(..4) == 0 { None } else { Some(self.value(random)) })
                 };
-                Step::Atomic((0..2 + random.next(4)).map(|_| op(random)).collect())
+                Step::Atomic((0..2 + random.u64(..4)).map(|_| op(random)).collect())
             }
             _ => Step::Settle,
         }
     }
 
-    pub fn key(&self, random: &mut Random) -> Vec<u8> {
-        format!("key-{}", random.next(self.keys)).into_bytes()
+    pub fn key(&self, random: &mut Rng) -> Vec<u8> {
+        format!("key-{}", random.u64(..self.keys)).into_bytes()
     }
 
-    pub fn value(&self, random: &mut Random) -> Vec<u8> {
-        let len = match random.next(8) {
-            0 => random.next(self.largest),
+    pub fn value(&self, random: &mut Rng) -> Vec<u8> {
+        let len = match random.u64(..8) {
+            0 => random.u64(..self.largest),
             1 => 0,
-            _ => random.next(self.largest.min(120)),
+            _ => random.u64(..self.largest.min(120)),
         };
-        vec![random.next(256) as u8; len as usize]
+        vec![random.u64(..256) as u8; len as usize]
     }
 }
 

@@ -14,11 +14,12 @@ mod explore;
 mod life;
 mod torn;
 
+use fastrand::Rng;
 use pmem::sim::{Domain, Event, Memory};
 use pmem::{FormatOptions, Pool};
 
 use explore::Explorer;
-use life::{Act, Begin, Life, Mix, Model, Random, Step, contents, take_turn};
+use life::{Act, Begin, Life, Mix, Model, Step, contents, take_turn};
 
 /// Images that are opened when nobody asks for a number: few enough for every run of the tests.
 const IMAGES: u64 = 2000;
@@ -31,16 +32,16 @@ fn number(variable: &str) -> Option<u64> {
 }
 
 /// Explores lives that `next` makes, until a share of the images (in percent) was opened.
-fn explore(name: &str, percent: u64, mix: Mix, next: impl FnMut(&mut Random) -> Life) {
+fn explore(name: &str, percent: u64, mix: Mix, next: impl FnMut(&mut Rng) -> Life) {
     // Few images are spread over more places.
     let most = if number("HOLDFAST_CRASH_IMAGES").is_none() { [6, 3, 3] } else { [32, 8, 3] };
     explore_with(name, percent, Explorer { mix, most, ..Explorer::default() }, next);
 }
 
-fn explore_with(name: &str, percent: u64, mut explorer: Explorer, mut next: impl FnMut(&mut Random) -> Life) {
+fn explore_with(name: &str, percent: u64, mut explorer: Explorer, mut next: impl FnMut(&mut Rng) -> Life) {
     let images = number("HOLDFAST_CRASH_IMAGES").unwrap_or(IMAGES) * percent / 100;
     let seed = number("HOLDFAST_CRASH_SEED").unwrap_or(1);
-    explorer.random = Random(seed);
+    explorer.random = Rng::with_seed(seed);
     let mut lives = 0u64;
     while explorer.images < images {
         lives += 1;
@@ -74,7 +75,7 @@ fn checkpoints_survive_a_power_cut_anywhere() {
         for _ in 0..3 {
             acts.extend(mix.acts(random, 2));
             acts.push(Act::Reopen);
-            acts.push(Act::Idle(1 + random.next(3) as u32));
+            acts.push(Act::Idle(1 + random.u64(..3) as u32));
         }
         let memory = formatted(1 << 20, 9);
         let mut pool = Pool::open(&memory).unwrap();
@@ -110,17 +111,17 @@ fn changes_of_large_values_survive_a_power_cut_anywhere() {
             take_turn(&mut pool, &[step], &mut model, |_| {});
         }
         drop(pool);
-        let change = |random: &mut Random| {
-            let bytes = vec![random.next(256) as u8; 1 + random.next(300) as usize];
-            match random.next(4) {
+        let change = |random: &mut Rng| {
+            let bytes = vec![random.u64(..256) as u8; 1 + random.u64(..300) as usize];
+            match random.u64(..4) {
                 0 => Step::Append(mix.key(random), bytes),
                 1 => Step::Put(b"other".to_vec(), bytes, None),
-                _ => Step::Range(mix.key(random), random.next(20_000) as usize, bytes),
+                _ => Step::Range(mix.key(random), random.u64(..20_000) as usize, bytes),
             }
         };
-        let turn = |random: &mut Random| Act::Turn((0..1 + random.next(4)).map(|_| change(random)).collect());
+        let turn = |random: &mut Rng| Act::Turn((0..1 + random.u64(..4)).map(|_| change(random)).collect());
         let mut acts: Vec<_> = (0..6).map(|_| turn(random)).collect();
-        acts.insert(3, if random.next(2) == 0 { Act::Reopen } else { Act::Restart });
+        acts.insert(3, if random.u64(..2) == 0 { Act::Reopen } else { Act::Restart });
         Life::live(&memory, Begin::Open, model, &acts)
     });
 }
@@ -131,22 +132,22 @@ fn changes_of_large_values_survive_a_power_cut_anywhere() {
 fn long_records_survive_a_power_cut_anywhere() {
     let mix = Mix { keys: 40, largest: 3000, steps: 3, clears: 10 };
     explore("long records", 10, mix, |random| {
-        let turn = |random: &mut Random| {
+        let turn = |random: &mut Rng| {
             let mut steps = vec![Step::Put(mix.key(random), mix.value(random), None)];
-            if random.next(2) == 0 {
-                let op = |random: &mut Random| {
-                    let len = 1000 + random.next(2500) as usize;
-                    (mix.key(random), (random.next(6) != 0).then(|| vec![random.next(256) as u8; len]))
+            if random.u64(..2) == 0 {
+                let op = |random: &mut Rng| {
+                    let len = 1000 + random.u64(..2500) as usize;
+                    (mix.key(random), (random.u64(..6) != 0).then(|| vec![random.u64(..256) as u8; len]))
                 };
                 // Sometimes in more than one segment, and with values that lie in chunks.
-                let mut ops: Vec<_> = (0..20 + random.next(40)).map(|_| op(random)).collect();
-                ops.push((mix.key(random), Some(vec![random.next(256) as u8; 10_000])));
+                let mut ops: Vec<_> = (0..20 + random.u64(..40)).map(|_| op(random)).collect();
+                ops.push((mix.key(random), Some(vec![random.u64(..256) as u8; 10_000])));
                 steps.push(Step::Atomic(ops));
             } else {
                 steps.push(Step::Put(b"large".to_vec(), vec![1; 50_000], Some(3)));
-                let bytes = vec![random.next(256) as u8; 36_000 + random.next(20_000) as usize];
-                steps.push(Step::Range(b"large".to_vec(), random.next(30_000) as usize, bytes));
-                steps.push(Step::Append(b"large".to_vec(), vec![7; random.next(6000) as usize]));
+                let bytes = vec![random.u64(..256) as u8; 36_000 + random.u64(..20_000) as usize];
+                steps.push(Step::Range(b"large".to_vec(), random.u64(..30_000) as usize, bytes));
+                steps.push(Step::Append(b"large".to_vec(), vec![7; random.u64(..6000) as usize]));
             }
             steps.push(Step::Remove(mix.key(random)));
             Act::Turn(steps)
@@ -178,7 +179,7 @@ fn leaving_a_segment_survives_a_power_cut_anywhere() {
         for _ in 0..15 {
             fill(&mut pool, &mut model, 4096 - 40);
         }
-        fill(&mut pool, &mut model, 3000 + random.next(900));
+        fill(&mut pool, &mut model, 3000 + random.u64(..900));
         drop(pool);
         Life::live(&memory, Begin::Open, model, &mix.acts(random, 7))
     });
@@ -195,7 +196,7 @@ fn parts_never_become_whole() {
         let mut pool = Pool::open(&memory).unwrap();
         let mut model = Model::new();
         // In the middle of a segment, or at its very end.
-        let batches = if random.next(2) == 0 { 2 } else { 15 };
+        let batches = if random.u64(..2) == 0 { 2 } else { 15 };
         for _ in 0..batches {
             let step = Step::Put(b"filler".to_vec(), vec![1; 4096 - 40], None);
             take_turn(&mut pool, &[step], &mut model, |_| {});
@@ -215,18 +216,18 @@ fn cleaning_survives_a_power_cut_anywhere() {
     let mix = Mix { keys: 300, largest: 400, steps: 4, clears: 0 };
     let memory = formatted(SMALL, 9);
     let mut model = Model::new();
-    let turn = |random: &mut Random| -> Vec<Step> {
-        let number = random.next(600);
+    let turn = |random: &mut Rng| -> Vec<Step> {
+        let number = random.u64(..600);
         let key = |number: u64| format!("key-{number}").into_bytes();
         let put = |number: u64| Step::Put(key(number), vec![number as u8; 330], None);
-        match random.next(3) {
+        match random.u64(..3) {
             0 => vec![Step::Remove(key(number)), Step::Remove(key(number + 1))],
             1 => vec![Step::Atomic((number..number + 4).map(|number| (key(number), Some(vec![7; 300]))).collect())],
             _ => (number..number + 5).map(put).collect(),
         }
     };
     let mut pool = Pool::open(&memory).unwrap();
-    let mut random = Random(5);
+    let mut random = Rng::with_seed(5);
     while pool.stats().segments_cleaned < 20 {
         take_turn(&mut pool, &turn(&mut random), &mut model, |_| {});
     }
@@ -254,7 +255,7 @@ fn freeing_survives_a_power_cut_anywhere() {
     let mut number = 0;
     explore("freeing", 15, mix, |random| {
         let life = Life::until_cleaned(&memory, &model, || {
-            let count = 1 + random.next(30);
+            let count = 1 + random.u64(..30);
             number += count;
             turn(number - count, count)
         });
@@ -271,9 +272,9 @@ fn half_a_freeing_is_finished_by_recovery() {
     let most = if number("HOLDFAST_CRASH_IMAGES").is_none() { [2, 2, 2] } else { [5, 3, 3] };
     explore_with("half freed", 5, Explorer { mix, most, again: 200, ..Explorer::default() }, |random| {
         let memory = formatted(SMALL, 9);
-        let turn = |random: &mut Random| -> Vec<Step> {
-            let put = |random: &mut Random| Step::Put(mix.key(random), vec![random.next(256) as u8; 1500], None);
-            (0..4).map(|_| if random.next(3) == 0 { Step::Remove(mix.key(random)) } else { put(random) }).collect()
+        let turn = |random: &mut Rng| -> Vec<Step> {
+            let put = |random: &mut Rng| Step::Put(mix.key(random), vec![random.u64(..256) as u8; 1500], None);
+            (0..4).map(|_| if random.u64(..3) == 0 { Step::Remove(mix.key(random)) } else { put(random) }).collect()
         };
         let life = Life::until_cleaned(&memory, &Model::new(), || turn(random));
         let mut domain = Domain::new(life.base.clone());
@@ -296,11 +297,11 @@ fn half_a_freeing_is_finished_by_recovery() {
 fn formatting_survives_a_power_cut_anywhere() {
     let mix = Mix { keys: 8, largest: 300, steps: 4, clears: 20 };
     explore("formatting", 10, mix, |random| {
-        let kind = random.next(3);
+        let kind = random.u64(..3);
         let (base, before) = match kind {
             0 => (Memory::new(SMALL), Model::new()),
             1 => {
-                let noise: Vec<u8> = (0..SMALL).map(|_| random.next(256) as u8).collect();
+                let noise: Vec<u8> = (0..SMALL).map(|_| random.u64(..256) as u8).collect();
                 (Memory::from(noise), Model::new())
             }
             _ => {
@@ -317,7 +318,7 @@ fn formatting_survives_a_power_cut_anywhere() {
 #[test]
 fn nothing_acknowledged_is_left_in_the_cache() {
     let mix = Mix { keys: 40, largest: 2000, steps: 5, clears: 20 };
-    let acts = mix.acts(&mut Random(4), 300);
+    let acts = mix.acts(&mut Rng::with_seed(4), 300);
     let life = Life::live(&formatted(1 << 20, 9), Begin::Open, Model::new(), &acts);
     let mut domain = Domain::new(life.base.clone());
     for (position, event) in life.events.iter().enumerate() {

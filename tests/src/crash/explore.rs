@@ -25,7 +25,7 @@ use crate::crash::ledger::Ledger;
 use crate::crash::record::Recording;
 use crate::crash::recover::Bench;
 use crate::crash::timeline::{Acknowledgement, acknowledgements};
-use crate::random::Random;
+use fastrand::Rng;
 
 /// One in how many events between fences is a place to cut, too.
 const BETWEEN: u64 = 1000;
@@ -144,9 +144,9 @@ pub fn explore(recording: &Recording, options: Options<'_>, say: &(dyn Fn(String
 
 /// Before which events of a trace the power is cut.
 fn places(seed: u64, number: usize, trace: &[Event]) -> Vec<usize> {
-    let mut random = Random::new(mix(seed, number as u64));
+    let mut random = Rng::with_seed(mix(seed, number as u64));
     let place = |position: &usize| {
-        let sampled = random.below(BETWEEN) == 0;
+        let sampled = random.u64(..BETWEEN) == 0;
         let before = position.checked_sub(1).map(|before| &trace[before]);
         match (before, trace.get(*position)) {
             (_, None | Some(Event::Fence { .. })) => true,
@@ -217,7 +217,7 @@ impl Shared<'_> {
                     && number % self.options.jobs == job
                     && !self.is_over(boot.number, position)
                 {
-                    let random = Random::new(mix(mix(pass, boot.number as u64), position as u64));
+                    let random = Rng::with_seed(mix(mix(pass, boot.number as u64), position as u64));
                     walk.cut(boot, position, most, &ledger, random);
                     self.done.fetch_add(1, Ordering::Relaxed);
                 }
@@ -272,15 +272,15 @@ impl Walk<'_, '_> {
         self.bench.formatted |= matches!(event, Event::Send { .. });
     }
 
-    fn cut(&mut self, boot: &Boot<'_>, position: usize, most: usize, ledger: &Ledger<'_>, mut random: Random) {
-        for words in self.domain.images(most, &mut |below| random.below(below)) {
+    fn cut(&mut self, boot: &Boot<'_>, position: usize, most: usize, ledger: &Ledger<'_>, mut random: Rng) {
+        for words in self.domain.images(most, &mut |below| random.u64(..below)) {
             let hash = self.hash_with(&words) ^ (u128::from(ledger.count()) << 64 | u128::from(ledger.count()));
             if !self.shared.opened.lock().unwrap_or_else(PoisonError::into_inner).insert(hash) {
                 self.shared.repeated.fetch_add(1, Ordering::Relaxed);
                 continue;
             }
             // What is done to an image follows from the image, not from who opens it when.
-            let mut random = Random::new(hash as u64);
+            let mut random = Rng::with_seed(hash as u64);
             if let Err(fault) = self.bench.look(&self.domain, &words, ledger, &mut random) {
                 let mut violation = self.shared.violation();
                 if violation.as_ref().is_none_or(|other| (boot.number, position) < (other.boot, other.event)) {

@@ -8,8 +8,9 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use crate::random::Random;
+use crate::random::random_bytes;
 use crate::resp::encode;
+use fastrand::Rng;
 
 /// How large a load is, and what it follows from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -128,11 +129,11 @@ impl Size {
         let mut clients: Vec<Client> = (0..self.clients)
             .map(|number| Client {
                 number,
-                random: Random::new(self.seed.wrapping_mul(1000).wrapping_add(number)),
+                random: Rng::with_seed(self.seed.wrapping_mul(1000).wrapping_add(number)),
                 there: BTreeSet::new(),
             })
             .collect();
-        let mut random = Random::new(self.seed);
+        let mut random = Rng::with_seed(self.seed);
         let mut lives = Vec::new();
         for _ in 0..self.lives {
             let mut life = Life::default();
@@ -140,7 +141,7 @@ impl Size {
                 let work = |client: &mut Client| (0..self.pipelines).map(|_| client.pipeline()).collect();
                 life.phases.push(Phase { clients: clients.iter_mut().map(work).collect() });
                 // Who removes everything is alone in a phase.
-                if random.below(3) == 0 {
+                if random.u64(..3) == 0 {
                     let mut alone = vec![Vec::new(); clients.len()];
                     alone[0] = vec![vec![Operation::Flush]];
                     life.phases.push(Phase { clients: alone });
@@ -155,42 +156,42 @@ impl Size {
 
 struct Client {
     number: u64,
-    random: Random,
+    random: Rng,
     /// The keys that are there when everything so far is done.
     there: BTreeSet<String>,
 }
 
 impl Client {
     fn pipeline(&mut self) -> Pipeline {
-        let most = if self.random.below(3) == 0 { 1 } else { 16 };
-        (0..1 + self.random.below(most)).map(|_| self.operation()).collect()
+        let most = if self.random.u64(..3) == 0 { 1 } else { 16 };
+        (0..1 + self.random.u64(..most)).map(|_| self.operation()).collect()
     }
 
     fn operation(&mut self) -> Operation {
-        match self.random.below(20) {
+        match self.random.u64(..20) {
             0..10 => Operation::Set(self.new_key(), self.value(), None),
             10..12 => {
-                let at = FAR_AWAY + self.random.below(1 << 32);
+                let at = FAR_AWAY + self.random.u64(..1 << 32);
                 Operation::Set(self.new_key(), self.value(), Some(at))
             }
             12 => {
-                let key = format!("{}:brief:{}", self.number, self.random.below(4));
+                let key = format!("{}:brief:{}", self.number, self.random.u64(..4));
                 Operation::SetBriefly(key, self.value())
             }
             13..16 => {
-                let keys: BTreeSet<String> = (0..1 + self.random.below(3)).map(|_| self.key()).collect();
+                let keys: BTreeSet<String> = (0..1 + self.random.u64(..3)).map(|_| self.key()).collect();
                 let found = keys.iter().filter(|key| self.there.remove(*key)).count();
                 Operation::Delete(keys.into_iter().collect(), found as u64)
             }
             _ => {
-                let pairs = (0..2 + self.random.below(3)).map(|_| (self.new_key(), self.short_value())).collect();
+                let pairs = (0..2 + self.random.u64(..3)).map(|_| (self.new_key(), self.short_value())).collect();
                 Operation::SetAll(pairs)
             }
         }
     }
 
     fn key(&mut self) -> String {
-        format!("{}:{}", self.number, self.random.below(KEYS))
+        format!("{}:{}", self.number, self.random.u64(..KEYS))
     }
 
     fn new_key(&mut self) -> String {
@@ -200,20 +201,20 @@ impl Client {
     }
 
     fn value(&mut self) -> Vec<u8> {
-        let length = match self.random.below(40) {
+        let length = match self.random.u64(..40) {
             0..2 => 0,
-            2..26 => self.random.below(200),
-            26..36 => self.random.below(2000),
+            2..26 => self.random.u64(..200),
+            26..36 => self.random.u64(..2000),
             // From here on some lie in chunks.
-            36..39 => self.random.below(8000),
-            _ => self.random.below(50_000),
+            36..39 => self.random.u64(..8000),
+            _ => self.random.u64(..50_000),
         };
-        self.random.bytes(length as usize)
+        random_bytes(&mut self.random, length as usize)
     }
 
     fn short_value(&mut self) -> Vec<u8> {
-        let length = self.random.below(300);
-        self.random.bytes(length as usize)
+        let length = self.random.u64(..300);
+        random_bytes(&mut self.random, length as usize)
     }
 }
 

@@ -5,7 +5,8 @@ use pmem::sim::{Domain, Event, Memory, Words};
 use pmem::{Error, Medium, Op, Pool, Store};
 
 use crate::crash::ledger::{Contents, Ledger};
-use crate::random::Random;
+use crate::random::random_bytes;
+use fastrand::Rng;
 
 /// One in how many images is also used afterwards.
 const USED: u64 = 8;
@@ -57,16 +58,10 @@ impl Bench {
     ///
     /// # Errors
     /// What is wrong with it.
-    pub fn look(
-        &mut self,
-        domain: &Domain,
-        words: &Words,
-        ledger: &Ledger<'_>,
-        random: &mut Random,
-    ) -> Result<(), Fault> {
+    pub fn look(&mut self, domain: &Domain, words: &Words, ledger: &Ledger<'_>, random: &mut Rng) -> Result<(), Fault> {
         self.scratch.record();
         store(&self.scratch, words);
-        let (use_it, again) = (random.below(USED) == 0, random.below(CUT_AGAIN) == 0);
+        let (use_it, again) = (random.u64(..USED) == 0, random.u64(..CUT_AGAIN) == 0);
         // The words' stores are recorded, too, so that they are taken back; what follows is the recovery.
         let image = self.scratch.recorded();
         let (result, recovery) = self.open(ledger, use_it.then_some(&mut *random));
@@ -86,7 +81,7 @@ impl Bench {
     }
 
     /// Opens the pool and judges it. Returns also how much was recorded when it was open.
-    fn open(&self, ledger: &Ledger<'_>, go_on: Option<&mut Random>) -> (Result<(), Fault>, Option<usize>) {
+    fn open(&self, ledger: &Ledger<'_>, go_on: Option<&mut Rng>) -> (Result<(), Fault>, Option<usize>) {
         let mut pool = match Pool::open(&self.scratch) {
             Ok(pool) => pool,
             // A medium that is being formatted for the first time holds no pool yet.
@@ -109,13 +104,13 @@ impl Bench {
         image: Vec<u8>,
         recovery: &[Event],
         ledger: &Ledger<'_>,
-        random: &mut Random,
+        random: &mut Rng,
     ) -> Result<(), Fault> {
         let mut domain = Domain::new(image);
         for position in 0..=recovery.len() {
             let event = recovery.get(position);
             if matches!(event, None | Some(Event::Fence)) {
-                for words in domain.images(AGAIN, &mut |below| random.below(below)) {
+                for words in domain.images(AGAIN, &mut |below| random.u64(..below)) {
                     let mut bench = Bench::new(&domain.image(&words));
                     bench.formatted = self.formatted;
                     bench.open(ledger, None).0.map_err(|fault| Fault { in_recovery: true, ..fault })?;
@@ -148,11 +143,11 @@ fn go_on_with<'m>(
     mut pool: Pool<&'m Memory>,
     memory: &'m Memory,
     mut known: Contents,
-    random: &mut Random,
+    random: &mut Rng,
 ) -> Result<(), Fault> {
     let failed = |error: Error| Fault::from(format!("the recovered pool takes no more operations: {error}"));
     for round in 0..2 {
-        let (value, gone) = (random.bytes(70), known.keys().next().cloned().unwrap_or_default());
+        let (value, gone) = (random_bytes(random, 70), known.keys().next().cloned().unwrap_or_default());
         let pair = [b"after:a".to_vec(), b"after:b".to_vec()];
         let (done, _durable) = pool
             .turn(|turn| {
@@ -167,7 +162,7 @@ fn go_on_with<'m>(
         known.extend(pair.map(|key| (key, (value.clone(), None))));
     }
     // Without a shutdown in every other case.
-    if random.below(2) == 0 {
+    if random.u64(..2) == 0 {
         pool.close().map_err(failed)?;
     } else {
         drop(pool);

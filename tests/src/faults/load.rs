@@ -11,8 +11,9 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use crate::random::Random;
+use crate::random::random_bytes;
 use crate::resp::{Client, Reply, encode};
+use fastrand::Rng;
 
 /// How many clients write.
 const CLIENTS: u64 = 2;
@@ -74,7 +75,7 @@ impl Load {
                 number,
                 ledger: Ledger::new(),
                 complaints: Vec::new(),
-                random: Random::new(seed.wrapping_mul(CLIENTS).wrapping_add(number)),
+                random: Rng::with_seed(seed.wrapping_mul(CLIENTS).wrapping_add(number)),
                 prefilled: Arc::clone(prefilled),
                 progress: Arc::clone(&progress),
             };
@@ -130,7 +131,7 @@ struct Writer {
     number: u64,
     ledger: Ledger,
     complaints: Vec<String>,
-    random: Random,
+    random: Rng,
     prefilled: Arc<Ledger>,
     progress: Arc<Progress>,
 }
@@ -163,7 +164,7 @@ impl Writer {
         let mut client = Client::connect(address)?;
         while !self.is_over() {
             self.write(&mut client)?;
-            if self.random.below(4) == 0 {
+            if self.random.u64(..4) == 0 {
                 self.read(&mut client)?;
             }
         }
@@ -171,7 +172,7 @@ impl Writer {
     }
 
     fn write(&mut self, client: &mut Client) -> io::Result<()> {
-        let keys: Vec<String> = (0..1 + self.random.below(8)).map(|_| self.key()).collect();
+        let keys: Vec<String> = (0..1 + self.random.u64(..8)).map(|_| self.key()).collect();
         let mut request = Vec::new();
         for key in &keys {
             let value = self.value();
@@ -205,8 +206,8 @@ impl Writer {
 
     /// Reads a key that this client or nobody writes, and compares.
     fn read(&mut self, client: &mut Client) -> io::Result<()> {
-        let own = self.random.below(2) == 0;
-        let key = if own { self.key() } else { prefilled_key(self.random.below(self.prefilled.len().max(1) as u64)) };
+        let own = self.random.u64(..2) == 0;
+        let key = if own { self.key() } else { prefilled_key(self.random.u64(..self.prefilled.len().max(1) as u64)) };
         let known = if own { self.ledger.get(&key) } else { self.prefilled.get(&key) };
         let (acknowledged, later) = known.map_or((None, Vec::new()), |k| (k.acknowledged.clone(), k.sent.clone()));
         let found = match client.try_command(&[b"GET", key.as_bytes()])? {
@@ -224,18 +225,18 @@ impl Writer {
     }
 
     fn key(&mut self) -> String {
-        format!("{}:{}", self.number, self.random.below(KEYS))
+        format!("{}:{}", self.number, self.random.u64(..KEYS))
     }
 
     /// Mostly short, sometimes long, sometimes none at all.
     fn value(&mut self) -> Value {
-        let length = match self.random.below(20) {
+        let length = match self.random.u64(..20) {
             0 => return None,
-            1..18 => 16 + self.random.below(500),
-            18 => self.random.below(4000),
-            _ => self.random.below(20_000),
+            1..18 => 16 + self.random.u64(..500),
+            18 => self.random.u64(..4000),
+            _ => self.random.u64(..20_000),
         };
-        Some(self.random.bytes(length as usize))
+        Some(random_bytes(&mut self.random, length as usize))
     }
 }
 

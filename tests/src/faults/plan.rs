@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::random::Random;
+use fastrand::Rng;
 
 /// A kind of fault. Most are those that Rio was tried with (Chen et al., ASPLOS 1996, section 3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -123,25 +123,23 @@ const KINDS: u64 = Kind::ALL.len() as u64;
 impl Plan {
     /// The plan of a run. The same numbers give the same plan, whatever protection it is carried out under.
     pub fn new(seed: u64, run: u64) -> Self {
-        let mut random = Random::new(seed.wrapping_mul(0x1_0000_0001).wrapping_add(run));
-        // The first numbers of neighbours are not far apart.
-        let _ = random.bytes(8);
-        let moment = match random.below(5) {
+        let mut random = Rng::with_seed(seed.wrapping_mul(0x1_0000_0001).wrapping_add(run));
+        let moment = match random.u64(..5) {
             0..2 => Moment::Anywhere,
             _ => Moment::InFunction {
-                function: random.below(1 << 20),
-                calls: random.below(12),
-                steps: if random.below(3) == 0 { 0 } else { random.below(200) },
+                function: random.u64(..1 << 20),
+                calls: random.u64(..12),
+                steps: if random.u64(..3) == 0 { 0 } else { random.u64(..200) },
             },
         };
         Self {
             run,
             kind: Kind::ALL[(run % KINDS) as usize],
-            writes_before: 40 + random.below(300),
+            writes_before: 40 + random.u64(..300),
             writes_after: 400,
             moment,
-            injection_seed: random.below(1 << 47),
-            load_seed: random.below(1 << 47),
+            injection_seed: random.u64(..1 << 47),
+            load_seed: random.u64(..1 << 47),
         }
     }
 }

@@ -21,8 +21,8 @@ use super::template::{FIRST_SEGMENT, Template, doctor};
 use crate::elf::Elf;
 use crate::gdb::{Gdb, GdbError, Register, StopPoint};
 use crate::machine::{PATIENCE, machine};
-use crate::random::Random;
 use crate::store::Store;
+use fastrand::Rng;
 
 /// The RAM of the guest.
 const RAM: u64 = 64 * MIB;
@@ -232,7 +232,7 @@ impl Trial<'_> {
         self.record.cpu = self.cpu;
         self.record.rip = gdb.registers()?.rip();
         self.record.writes[0] = self.load.acknowledged();
-        let random = Random::new(self.plan.injection_seed);
+        let random = Rng::with_seed(self.plan.injection_seed);
         for &exit in &self.bench.places.exits {
             gdb.insert(StopPoint::Execution, exit)?;
         }

@@ -17,7 +17,8 @@ use xtask::size::MIB;
 
 use super::load::{Known, Ledger, prefilled_key};
 use crate::pattern::piece;
-use crate::random::Random;
+use crate::random::random_bytes;
+use fastrand::Rng;
 
 /// The length of each of the two images.
 pub const LENGTH: u64 = 16 * MIB;
@@ -82,13 +83,13 @@ impl Template {
         let device = Device::open(&path).map_err(io::Error::other)?;
         let options = FormatOptions { segment_size: Some(SEGMENT as u32), ..FormatOptions::new(*b"holdfast faults!") };
         let mut pool = Pool::format(device, &options).map_err(io::Error::other)?;
-        let (mut random, mut ledger) = (Random::new(11), Ledger::new());
+        let (mut random, mut ledger) = (Rng::with_seed(11), Ledger::new());
         for first in (0..RECORDS).step_by(BATCH) {
             let (put, _receipt) = pool
                 .turn(|turn| {
                     (first..first + BATCH as u64).try_for_each(|number| {
-                        let (key, length) = (prefilled_key(number), 300 + random.below(2000));
-                        let value = random.bytes(length as usize);
+                        let (key, length) = (prefilled_key(number), 300 + random.u64(..2000));
+                        let value = random_bytes(&mut random, length as usize);
                         turn.put(key.as_bytes(), &value, None)?;
                         ledger.insert(key, Known { acknowledged: Some(value), ..Known::default() });
                         Ok::<(), pmem::Error>(())

@@ -12,7 +12,7 @@ use socket2::SockRef;
 
 use super::stream::Stream;
 use crate::machine;
-use crate::random::Random;
+use fastrand::Rng;
 
 /// How a client uses a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,11 +106,11 @@ impl fmt::Display for Tally {
 }
 
 /// Uses connections until it is told to stop.
-pub(super) fn run(address: SocketAddr, mut random: Random, stop: &AtomicBool, tally: &Tally) {
+pub(super) fn run(address: SocketAddr, mut random: Rng, stop: &AtomicBool, tally: &Tally) {
     // Not all at once: the link shall see handshakes all the time.
     pause(&mut random, 2000, stop);
     while !stop.load(Ordering::Relaxed) {
-        let manner = MANNERS[random.below(MANNERS.len() as u64) as usize];
+        let manner = MANNERS[random.u64(..MANNERS.len() as u64) as usize];
         let now = tally.now.fetch_add(1, Ordering::Relaxed) + 1;
         tally.most.fetch_max(now, Ordering::Relaxed);
         let outcome = use_one(address, manner, &mut random, tally);
@@ -131,20 +131,20 @@ pub(super) fn run(address: SocketAddr, mut random: Random, stop: &AtomicBool, ta
     }
 }
 
-fn pause(random: &mut Random, most: u64, stop: &AtomicBool) {
+fn pause(random: &mut Rng, most: u64, stop: &AtomicBool) {
     if !stop.load(Ordering::Relaxed) {
-        thread::sleep(Duration::from_millis(random.below(most)));
+        thread::sleep(Duration::from_millis(random.u64(..most)));
     }
 }
 
 /// A length, more often a small one than a large one.
-fn length(random: &mut Random, most_bits: u64) -> u64 {
-    let bits = random.below(most_bits + 1);
-    random.below(1 << bits)
+fn length(random: &mut Rng, most_bits: u64) -> u64 {
+    let bits = random.u64(..most_bits + 1);
+    random.u64(..1 << bits)
 }
 
 /// Uses one connection. Whether it carried all that there was.
-fn use_one(address: SocketAddr, manner: Manner, random: &mut Random, tally: &Tally) -> io::Result<bool> {
+fn use_one(address: SocketAddr, manner: Manner, random: &mut Rng, tally: &Tally) -> io::Result<bool> {
     let stream = machine::connect(address)?;
     if manner == Manner::Changes {
         // Where the connection has ended by now, reading tells why.
@@ -161,7 +161,7 @@ fn use_one(address: SocketAddr, manner: Manner, random: &mut Random, tally: &Tal
         Manner::Resets | Manner::Vanishes => (1, 0, 1 << 20),
         Manner::Changes => return Ok(false),
     };
-    let seed = random.below(1 << 48);
+    let seed = random.u64(..1 << 48);
     let mut wish = vec![way, u8::from(breaks)];
     for number in [seed, up, down] {
         wish.extend(number.to_le_bytes());
@@ -194,7 +194,7 @@ fn use_one(address: SocketAddr, manner: Manner, random: &mut Random, tally: &Tal
         Manner::Converses => {
             let mut left = up;
             while left > 0 {
-                let part = left.min(1 + random.below(2000));
+                let part = left.min(1 + random.u64(..2000));
                 connection.send(part)?;
                 connection.receive(part, || ())?;
                 left -= part;

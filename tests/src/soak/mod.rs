@@ -32,7 +32,7 @@ use self::accounts::Numbers;
 use self::client::Tally;
 use self::control::Control;
 use crate::machine::{PATIENCE, machine};
-use crate::random::Random;
+use fastrand::Rng;
 
 /// The guest's ports.
 const STREAMS: u16 = 7100;
@@ -161,7 +161,7 @@ impl Soak {
         thread::scope(|scope| {
             let address = self.streams.address();
             for number in 0..self.options.clients {
-                let random = Random::new(self.options.seed << 32 ^ self.loads << 16 ^ number as u64);
+                let random = Rng::with_seed(self.options.seed << 32 ^ self.loads << 16 ^ number as u64);
                 let (tally, stop) = (&tally, &stop);
                 let work = move || client::run(address, random, stop, tally);
                 thread::Builder::new().stack_size(256 << 10).spawn_scoped(scope, work).unwrap();

@@ -1,9 +1,11 @@
 //! The bytes of a stream, which follow from its seed. The guest program `soak` is compiled with this file too.
 
-/// A stream of bytes (xorshift64).
+use fastrand::Rng;
+
+/// A stream of bytes.
 #[derive(Clone, Debug)]
 pub struct Stream {
-    state: u64,
+    random: Rng,
     word: [u8; 8],
     used: usize,
 }
@@ -11,16 +13,12 @@ pub struct Stream {
 impl Stream {
     /// The stream of this seed, from its beginning.
     pub fn new(seed: u64) -> Self {
-        // An odd number is not zero, which would stay zero for ever.
-        Self { state: seed.wrapping_mul(2).wrapping_add(1), word: [0; 8], used: 8 }
+        Self { random: Rng::with_seed(seed), word: [0; 8], used: 8 }
     }
 
     fn next(&mut self) -> u8 {
         if self.used == 8 {
-            self.state ^= self.state << 13;
-            self.state ^= self.state >> 7;
-            self.state ^= self.state << 17;
-            self.word = self.state.to_le_bytes();
+            self.word = self.random.u64(..).to_le_bytes();
             self.used = 0;
         }
         self.used += 1;

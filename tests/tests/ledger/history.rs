@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
+use fastrand::Rng;
 use holdfast_tests::http::Client;
-use holdfast_tests::random::Random;
 
 /// What one connection has done, in order.
 #[derive(Clone, Debug, Default)]
@@ -17,12 +17,12 @@ pub struct History {
 
 impl History {
     /// Adds entries until the connection ends. `name` makes their memos different from all others.
-    pub fn live(address: SocketAddr, name: &str, random: &mut Random) -> Self {
+    pub fn live(address: SocketAddr, name: &str, random: &mut Rng) -> Self {
         let mut history = Self::default();
         let Ok(mut client) = Client::connect(address) else { return history };
         loop {
-            let filler = "x".repeat(random.below(200) as usize);
-            let entry = format!("{} {name}:{}:{filler}", random.below(2000) as i64 - 1000, history.sent.len());
+            let filler = "x".repeat(random.u64(..200) as usize);
+            let entry = format!("{} {name}:{}:{filler}", random.u64(..2000) as i64 - 1000, history.sent.len());
             history.sent.push(entry.clone());
             match client.try_request("POST", "/entries", &entry) {
                 Ok(reply) if reply.status == 201 => {

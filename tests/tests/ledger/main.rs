@@ -9,10 +9,10 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use fastrand::Rng;
 use history::{History, entries, judge};
 use holdfast_tests::http::Client;
 use holdfast_tests::machine::{PATIENCE, machine};
-use holdfast_tests::random::Random;
 use holdfast_tests::store::StoreImage;
 use xtask::crash::Plant;
 use xtask::forward::Forwarder;
@@ -72,7 +72,7 @@ fn program() -> PathBuf {
 fn survive(program: &Path, rounds: u64, seed: u64) -> Result<usize, String> {
     let image = StoreImage::new(8 * MIB);
     let (mut known, mut histories) = (Vec::new(), Vec::new());
-    let mut random = Random::new(seed);
+    let mut random = Rng::with_seed(seed);
     for round in 0..=rounds {
         let ledger = Ledger::boot(program, &image);
         // The older ones are read now and then, and at the end.
@@ -87,11 +87,11 @@ fn survive(program: &Path, rounds: u64, seed: u64) -> Result<usize, String> {
         let address = ledger.address();
         let clients: Vec<_> = (0..CLIENTS)
             .map(|client| {
-                let mut random = Random::new(seed + round * CLIENTS as u64 + client as u64);
+                let mut random = Rng::with_seed(seed + round * CLIENTS as u64 + client as u64);
                 thread::spawn(move || History::live(address, &format!("{round}.{client}"), &mut random))
             })
             .collect();
-        thread::sleep(Duration::from_micros(random.below(60_000)));
+        thread::sleep(Duration::from_micros(random.u64(..60_000)));
         assert_eq!(ledger.machine.kill(), Exit::Killed(9));
         drop(ledger);
         histories = clients.into_iter().map(|client| client.join().unwrap()).collect();

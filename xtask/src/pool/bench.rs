@@ -6,6 +6,7 @@
 use std::fmt;
 
 use anyhow::{Result, bail};
+use fastrand::Rng;
 use pmem::sim::Memory;
 use pmem::{Counters, FormatOptions, Pool};
 use serde_json::json;
@@ -140,11 +141,8 @@ fn fill(pool: &mut Pool<Memory>, numbers: std::ops::Range<u64>, pipeline: u64) -
 fn overwrite(pool: &mut Pool<Memory>, keys: u64) -> Result<(Cost, f64)> {
     let before = pool.stats();
     let sets = 3 * 8 * MIB / 112;
-    let mut state = 1u64;
-    let numbers = (0..sets).map(|_| {
-        state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
-        (state >> 33) % keys
-    });
+    let mut random = Rng::with_seed(1);
+    let numbers = (0..sets).map(|_| random.u64(..keys));
     let cost = turns(pool, numbers, PIPELINE)?;
     let after = pool.stats();
     let turns = sets.div_ceil(PIPELINE);

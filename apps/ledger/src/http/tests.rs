@@ -1,5 +1,7 @@
 //! Requests in parts, at their limits and beyond.
 
+use fastrand::Rng;
+
 use super::*;
 
 const POST: &[u8] = b"POST /entries HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n1 abcGET";
@@ -67,19 +69,15 @@ fn a_client_that_waits_for_leave_to_send_gets_it() {
 
 #[test]
 fn no_bytes_make_it_panic() {
-    let mut state = 1u64;
-    let mut random = || {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-        state >> 33
-    };
+    let mut random = Rng::with_seed(1);
     for _ in 0..20_000 {
         let mut bytes = POST.to_vec();
-        for _ in 0..random() % 6 {
-            let at = random() as usize % bytes.len();
-            match random() % 3 {
-                0 => bytes[at] = random() as u8,
+        for _ in 0..random.u64(..6) {
+            let at = random.usize(..bytes.len());
+            match random.u64(..3) {
+                0 => bytes[at] = random.u8(..),
                 1 => drop(bytes.remove(at)),
-                _ => bytes.insert(at, b"\r\n :?%\x00\xff"[random() as usize % 8]),
+                _ => bytes.insert(at, b"\r\n :?%\x00\xff"[random.usize(..8)]),
             }
         }
         // Whatever it is, it is a request, a part of one, or refused.

@@ -1,5 +1,6 @@
 //! The log on a simulated persistence domain: power cuts at every event, damage, and what is no ledger.
 
+use fastrand::Rng;
 use pmem::sim::{Domain, Event, Memory};
 
 use super::*;
@@ -109,25 +110,14 @@ fn opening_a_ledger_write_protects_what_is_there() {
     assert_eq!(log.append(&entry(401)).unwrap().number(), 401);
 }
 
-/// Numbers that look random, below the argument.
-fn random() -> impl FnMut(u64) -> u64 {
-    let mut state = 88_172_645_463_325_252u64;
-    move |below| {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        state % below
-    }
-}
-
 /// Cuts the power after every event of `events`, which began with `image`. Of the images that each could leave some are
 /// opened: what was acknowledged by then is there, of the entry at work at most that one is, and the ledger takes
 /// another entry and has it. Returns how many images were opened, or what is wrong with one.
 fn cut(image: Vec<u8>, events: &[(Event, u64)]) -> Result<usize, String> {
-    let (mut domain, mut random, mut opened) = (Domain::new(image), random(), 0);
+    let (mut domain, mut random, mut opened) = (Domain::new(image), Rng::with_seed(1), 0);
     for (event, acknowledged) in events {
         domain.apply(event);
-        for words in domain.images(40, &mut random) {
+        for words in domain.images(40, &mut |below| random.u64(..below)) {
             let memory = Memory::from(domain.image(&words));
             let mut log = Log::open(&memory).map_err(|error| format!("after {acknowledged} entries: {error}"))?;
             let found = log.len();

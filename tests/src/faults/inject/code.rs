@@ -2,7 +2,7 @@
 
 use super::{COPIES, DELETIONS, Injector, NOP, SUCCEED, wait};
 use crate::gdb::{Register, Result, StopPoint};
-use crate::random::Random;
+use fastrand::Rng;
 
 impl Injector<'_> {
     /// Lets the next copy of at least 16 bytes go to `to`.
@@ -64,9 +64,9 @@ impl Injector<'_> {
     }
 
     /// Some of the copies to come get another length.
-    pub(super) fn copies(&mut self, change: impl Fn(&mut Random) -> i64) -> Result<()> {
+    pub(super) fn copies(&mut self, change: impl Fn(&mut Rng) -> i64) -> Result<()> {
         for _ in 0..COPIES {
-            let passes = self.random.below(12);
+            let passes = self.random.u64(..12);
             if !self.reach(&[self.places.copy], passes)? {
                 return Ok(());
             }
@@ -113,7 +113,7 @@ impl Injector<'_> {
 
     /// A place that takes a lock always succeeds from now on and leaves the lock as it is.
     pub(super) fn lost_lock(&mut self) -> Result<()> {
-        let passes = self.random.below(40);
+        let passes = self.random.u64(..40);
         let locks = self.places.locks.clone();
         if !self.reach(&locks, passes)? {
             return Ok(());
@@ -133,7 +133,7 @@ impl Injector<'_> {
     /// Blocks are freed as soon as they have been allocated: the next one of that size is the same.
     pub(super) fn early_free(&mut self) -> Result<()> {
         for _ in 0..COPIES {
-            let passes = self.random.below(20);
+            let passes = self.random.u64(..20);
             if !self.reach(&[self.places.allocate], passes)? {
                 return Ok(());
             }
@@ -177,8 +177,8 @@ impl Injector<'_> {
                 .find(|&register| register != Register::RSP && before.get(register) != self.registers.get(register));
             let Some(register) = changed else { continue };
             let right = self.registers.get(register);
-            let wrong = match self.random.below(2) {
-                0 => right ^ 1 << self.random.below(64),
+            let wrong = match self.random.u64(..2) {
+                0 => right ^ 1 << self.random.u64(..64),
                 _ => self.wrong_address(right),
             };
             return self.set(register, wrong.into());
@@ -187,7 +187,7 @@ impl Injector<'_> {
     }
 
     pub(super) fn wild_jump(&mut self) -> Result<()> {
-        let to = match self.random.below(10) {
+        let to = match self.random.u64(..10) {
             0..4 => self.within(&self.places.text.clone()),
             4..7 => self.pick(&self.places.functions.clone()).unwrap_or(0),
             _ => self.mapped_address(),
@@ -197,7 +197,7 @@ impl Injector<'_> {
 
     pub(super) fn delete_instructions(&mut self) -> Result<()> {
         for _ in 0..DELETIONS {
-            let steps = 1 + self.random.below(40) as usize;
+            let steps = 1 + self.random.u64(..40) as usize;
             let trail = self.trail(steps)?;
             let mut lengths = trail.windows(2).filter(|pair| (1..16).contains(&pair[1].wrapping_sub(pair[0])));
             let Some(pair) = lengths.next_back() else { continue };

@@ -12,7 +12,7 @@ use super::memory::Snapshot;
 use super::places::{Places, trail};
 use super::plan::Kind;
 use crate::gdb::{Gdb, Register, Registers, Result, Stop};
-use crate::random::Random;
+use fastrand::Rng;
 
 /// How often bits flip, where one flip would most often hit nothing that is used (Rio injected 20 faults in each run).
 const FLIPS: usize = 10;
@@ -47,7 +47,7 @@ pub struct Injector<'a> {
     gdb: &'a mut Gdb,
     places: &'a Places,
     snapshot: &'a Snapshot,
-    random: Random,
+    random: Rng,
     cpu: u32,
     /// The registers of the CPU, as they were.
     registers: Registers,
@@ -67,7 +67,7 @@ impl<'a> Injector<'a> {
         places: &'a Places,
         snapshot: &'a Snapshot,
         cpu: u32,
-        random: Random,
+        random: Rng,
         enough: &'a dyn Fn() -> bool,
         done: &'a mut Vec<String>,
     ) -> Result<Self> {
@@ -93,7 +93,7 @@ impl<'a> Injector<'a> {
                 let heap = self.heap();
                 for _ in 0..FLIPS {
                     let Some(line) = self.pick(&heap) else { break };
-                    let at = line + self.random.below(64);
+                    let at = line + self.random.u64(..64);
                     self.flip(at)?;
                 }
             }
@@ -101,13 +101,13 @@ impl<'a> Injector<'a> {
             Kind::Registers => self.register()?,
             Kind::SavedContext => self.saved_context()?,
             Kind::Pointer => self.pointers()?,
-            Kind::CopyOverrun => self.copies(|random| match random.below(100) {
+            Kind::CopyOverrun => self.copies(|random| match random.u64(..100) {
                 0..50 => 1,
-                50..94 => 2 + random.below(1023) as i64,
-                _ => 2048 + random.below(2049) as i64,
+                50..94 => 2 + random.u64(..1023) as i64,
+                _ => 2048 + random.u64(..2049) as i64,
             })?,
-            Kind::OffByOne => match self.random.below(2) {
-                0 => self.copies(|random| if random.below(2) == 0 { 1 } else { -1 })?,
+            Kind::OffByOne => match self.random.u64(..2) {
+                0 => self.copies(|random| if random.u64(..2) == 0 { 1 } else { -1 })?,
                 _ => self.comparison()?,
             },
             Kind::LostLock => self.lost_lock()?,
@@ -120,11 +120,11 @@ impl<'a> Injector<'a> {
     }
 
     fn within(&mut self, range: &Range<u64>) -> u64 {
-        range.start + self.random.below((range.end - range.start).max(1))
+        range.start + self.random.u64(..(range.end - range.start).max(1))
     }
 
     fn pick<T: Copy>(&mut self, from: &[T]) -> Option<T> {
-        if from.is_empty() { None } else { Some(from[self.random.below(from.len() as u64) as usize]) }
+        if from.is_empty() { None } else { Some(from[self.random.u64(..from.len() as u64) as usize]) }
     }
 
     fn note(&mut self, what: String) {
@@ -133,7 +133,7 @@ impl<'a> Injector<'a> {
 
     /// Flips one bit of the byte at an address.
     fn flip(&mut self, at: u64) -> Result<()> {
-        let bit = self.random.below(8);
+        let bit = self.random.u64(..8);
         let Ok(bytes) = self.gdb.read(at, 1) else { return Ok(()) };
         self.gdb.write(at, &[bytes[0] ^ 1 << bit])?;
         self.note(format!("bit {bit} of the byte at {at:#x} flipped"));
@@ -145,7 +145,7 @@ impl<'a> Injector<'a> {
         let trail = self.trail(100)?;
         for flip in 0..FLIPS {
             let at = match self.pick(&trail).filter(|_| flip % 2 == 0) {
-                Some(instruction) => instruction + self.random.below(4),
+                Some(instruction) => instruction + self.random.u64(..4),
                 None => self.within(&self.places.text.clone()),
             };
             self.flip(at)?;
@@ -179,7 +179,7 @@ impl<'a> Injector<'a> {
     }
 
     fn stack(&mut self) -> Result<()> {
-        let others = if self.random.below(2) == 0 { self.contexts() } else { Vec::new() };
+        let others = if self.random.u64(..2) == 0 { self.contexts() } else { Vec::new() };
         let range = match self.pick(&others) {
             Some(context) => {
                 let end = self.snapshot.mapped_around(context).map_or(context, |stack| stack.end);
@@ -195,11 +195,11 @@ impl<'a> Injector<'a> {
     }
 
     fn register(&mut self) -> Result<()> {
-        let vectors = self.random.below(5) == 0;
+        let vectors = self.random.u64(..5) == 0;
         let candidates: Vec<Register> =
             if vectors { Register::vector().collect() } else { Register::general().collect() };
         if let Some(register) = self.pick(&candidates) {
-            let bit = self.random.below(register.size() as u64 * 8);
+            let bit = self.random.u64(..register.size() as u64 * 8);
             self.set(register, self.registers.wide(register) ^ 1 << bit)?;
         }
         Ok(())
@@ -229,7 +229,7 @@ impl<'a> Injector<'a> {
         let words = heap.iter().flat_map(|&line| self.snapshot.words(line..line + 64));
         let saved: Vec<(u64, u64)> = words.filter(|(_, word)| contexts.contains(word)).collect();
         let Some((place, context)) = self.pick(&saved) else { return Ok(()) };
-        match self.random.below(10) {
+        match self.random.u64(..10) {
             0 => self.flip_word(place, "the saved stack pointer"),
             // The rights follow the stack pointer, if the compiler has left them there: their value tells.
             1 if self.snapshot.read(place + 8).is_some_and(|word| word as u32 >> 12 == 0x5_5555) => {
@@ -246,7 +246,7 @@ impl<'a> Injector<'a> {
     fn flip_word(&mut self, at: u64, what: &str) -> Result<()> {
         self.note(format!("{what} of a thread that does not run, at {at:#x}:"));
         let bits = if what.contains("rights") { 4 } else { 8 };
-        let byte = at + self.random.below(bits);
+        let byte = at + self.random.u64(..bits);
         self.flip(byte)
     }
 }

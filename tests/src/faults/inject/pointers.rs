@@ -13,7 +13,7 @@ impl Injector<'_> {
         let writable: Vec<Range<u64>> =
             self.snapshot.leaves().iter().filter(|leaf| leaf.writable).map(|leaf| leaf.range()).collect();
         let total: u64 = writable.iter().map(|range| range.end - range.start).sum();
-        let mut left = self.random.below(total.max(1));
+        let mut left = self.random.u64(..total.max(1));
         for range in writable {
             let length = range.end - range.start;
             if left < length {
@@ -26,9 +26,9 @@ impl Injector<'_> {
 
     /// Half of the wrong addresses are near the right one, half are any that is mapped.
     pub(super) fn wrong_address(&mut self, right: u64) -> u64 {
-        if self.random.below(2) == 0 {
-            let distance = 8 << self.random.below(10);
-            if self.random.below(2) == 0 { right.wrapping_add(distance) } else { right.wrapping_sub(distance) }
+        if self.random.u64(..2) == 0 {
+            let distance = 8 << self.random.u64(..10);
+            if self.random.u64(..2) == 0 { right.wrapping_add(distance) } else { right.wrapping_sub(distance) }
         } else {
             self.mapped_address() & !7
         }
@@ -47,7 +47,7 @@ impl Injector<'_> {
             self.heap().into_iter().flat_map(|line| snapshot.words(line..line + 64)).filter_map(pointing).collect();
         let mut register_left = true;
         for _ in 0..POINTERS {
-            let choice = self.random.below(3);
+            let choice = self.random.u64(..3);
             if choice == 0 && register_left {
                 register_left = false;
                 if let Some(register) = self.pick(&registers) {

@@ -1,5 +1,6 @@
 //! Keys as a client sees them. Expected replies are redis-server 7.0.15's.
 
+use fastrand::Rng;
 use pmem::Pool;
 use pmem::sim::{Domain, Event, Memory};
 
@@ -93,13 +94,10 @@ fn several_keys_are_removed_together_or_not_at_all_whatever_a_power_cut_leaves()
     client.pool.medium().inner.record();
     assert_eq!(client.send("del a b a c"), ":2|");
     let mut seen = [0; 3];
-    let mut random = 1u64;
+    let mut random = Rng::with_seed(1);
     for event in client.pool.medium().inner.record() {
         if event == Event::Fence {
-            let images = domain.images(60, &mut |below| {
-                random = random.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
-                (random >> 33) % below
-            });
+            let images = domain.images(60, &mut |below| random.u64(..below));
             for words in images {
                 let pool = Pool::open(Memory::from(domain.image(&words))).unwrap();
                 seen[pool.stats().keys as usize] += 1;
