@@ -10,11 +10,11 @@ use core::ops::Range;
 use crate::error::Error;
 use crate::medium::{LINE, Load, Store};
 use crate::pool::expiring::Expiring;
-use crate::pool::head::{Head, Plan};
+use crate::pool::frontier::Head;
 use crate::pool::index::Slot;
 use crate::pool::log::{Found, Log};
 use crate::pool::record::{FRAME_HEADER, Kind, Large, OpHeader, Salt, encode_op};
-use crate::pool::segment::{HEADER, Header, State};
+use crate::pool::segment::{Header, State};
 use crate::pool::stage::{Stage, StagedOp};
 
 /// A batch that is sealed for its place on the medium.
@@ -76,7 +76,7 @@ impl Log {
         load: &impl Load,
         write: impl FnOnce(&Batch<'_>) -> Result<(), Error>,
     ) -> Option<Result<(), Error>> {
-        let head = self.head?;
+        let head = self.frontier.head()?;
         let room = (self.batch_limit() - head.at) as usize;
         if self.clear_staged.is_some()
             || self.stage.bytes.len() > room
@@ -124,25 +124,7 @@ impl Log {
 
     /// Reckons anew where the staged frames will go.
     pub(crate) fn replan(&mut self) {
-        self.plan = match (self.head, self.clear_staged) {
-            (Some(head), None) => Plan { segments: 0, at: head.at },
-            (None, None) => Plan { segments: 0, at: self.batch_limit() },
-            (_, Some(_)) => Plan { segments: 1, at: HEADER },
-        };
-        for frame in 0..self.stage.frames.len() {
-            self.plan = self.planned(self.stage.frames[frame].bytes.len());
-        }
-    }
-
-    /// The plan with one more frame.
-    pub(crate) fn planned(&self, frame_len: usize) -> Plan {
-        let Plan { segments, at } = self.plan;
-        let len = frame_len as u32;
-        if len <= self.batch_limit() - at {
-            Plan { segments, at: at + len }
-        } else {
-            Plan { segments: segments + 1, at: HEADER + len }
-        }
+        self.frontier.replan(self.clear_staged.is_some(), self.stage.frames.iter().map(|frame| frame.bytes.len()));
     }
 
     /// Writes frames in batches, one for each segment that they fall into, each durable before the next.
@@ -186,17 +168,15 @@ impl Log {
         let (from, to) = (stage.frames[frames.start].bytes.start, stage.frames[frames.end - 1].bytes.end);
         for frame in &stage.frames[frames] {
             let offset = start + (frame.bytes.start - from) as u64;
-            salt.seal(&mut stage.bytes[frame.bytes.clone()], offset, self.next_batch, start);
+            salt.seal(&mut stage.bytes[frame.bytes.clone()], offset, self.frontier.next_batch(), start);
         }
         Batch { start, bytes: &stage.bytes[from..to] }
     }
 
     /// Notes that a batch of `len` bytes is durable at the head.
     fn batch_written(&mut self, len: usize) {
-        self.next_batch += 1;
-        self.head = self.head.map(|head| Head { at: head.at + (len as u32).next_multiple_of(LINE as u32), ..head });
+        self.frontier.batch_written(len);
         self.totals.commits += 1;
-        self.closed = false;
     }
 
     /// Puts the operations of a batch that is durable at `start` into the index.
@@ -209,7 +189,7 @@ impl Log {
 
     /// Writes a frame of one operation on nothing, as a batch of its own, at the head.
     pub(crate) fn write_mark(&mut self, store: &impl Store, kind: Kind, value: &[u8]) -> Result<(), Error> {
-        let Some(head) = self.head else { return Err(Error::Full) };
+        let Some(head) = self.frontier.head() else { return Err(Error::Full) };
         // Without a number of its own, so that no word of the mark completes what a power cut left of an operation
         // there.
         let header = OpHeader { kind, expires_at_ms: None, key_len: 0, value_len: value.len(), sequence: 0 };
@@ -217,7 +197,7 @@ impl Log {
         encode_op(&mut frame, &header, &[], &[value]);
         let start = self.geometry().start_of(head.segment) + u64::from(head.at);
         let salt = Salt::new(&self.superblock.uuid, self.space.segment(head.segment).generation);
-        salt.seal(&mut frame, start, self.next_batch, start);
+        salt.seal(&mut frame, start, self.frontier.next_batch(), start);
         Batch { start, bytes: &frame }.write(store)?;
         self.batch_written(frame.len());
         Ok(())
@@ -226,7 +206,7 @@ impl Log {
     /// The head, with room for a frame of `len` bytes: this one, or that of a segment opened now, as `state` says.
     pub(crate) fn head_with_room(&mut self, store: &impl Store, len: u32, state: State) -> Result<Head, Error> {
         loop {
-            match self.head {
+            match self.frontier.head() {
                 Some(head) if len <= self.batch_limit() - head.at && !self.head_is_damaged() => return Ok(head),
                 Some(head) => self.seal(store, head.at)?,
                 None => self.open_segment(store, state, 0)?,
@@ -236,14 +216,14 @@ impl Log {
 
     /// Whether damage was found in the head's segment: then it takes no more records.
     fn head_is_damaged(&self) -> bool {
-        self.head.is_some_and(|head| self.space.segment(head.segment).state == State::Quarantined)
+        self.frontier.head().is_some_and(|head| self.space.segment(head.segment).state == State::Quarantined)
     }
 
     /// Ends the head's segment: its records end at `valid_end`, and nothing follows. In the line kept for that, if all
     /// others are full.
     pub(crate) fn seal(&mut self, store: &impl Store, valid_end: u32) -> Result<(), Error> {
         self.write_mark(store, Kind::End, &u64::from(valid_end).to_le_bytes())?;
-        self.head = None;
+        self.frontier.leave_segment();
         Ok(())
     }
 
@@ -258,10 +238,10 @@ impl Log {
         let header = Header {
             state,
             index,
-            generation: self.next_generation,
-            first_sequence: self.next_sequence,
-            first_batch: self.next_batch,
-            cleared_through: self.cleared_through,
+            generation: self.frontier.next_generation(),
+            first_sequence: self.frontier.next_sequence(),
+            first_batch: self.frontier.next_batch(),
+            cleared_through: self.frontier.cleared_through(),
             joined_from,
         };
         let places = Header::places(self.geometry(), header.index);
@@ -272,9 +252,7 @@ impl Log {
         header.write_at(store, &self.superblock.uuid, places[1])?;
 
         self.space.open(index, state, header.generation);
-        self.next_generation += 1;
-        self.head = Some(Head { segment: header.index, at: HEADER });
-        self.closed = false;
+        self.frontier.open_segment(index);
         Ok(())
     }
 
@@ -287,10 +265,10 @@ impl Log {
             return Err(Error::Full);
         }
         let pages = (self.keys.page_to_clear()?, self.chunks.page_to_clear()?);
-        if let Some(head) = self.head {
+        if let Some(head) = self.frontier.head() {
             self.seal(store, head.at)?;
         }
-        self.cleared_through = through;
+        self.frontier.clear_through(through);
         self.open_segment(store, State::Used, 0)?;
 
         self.keys.clear(self.staged_keys, pages.0);
@@ -302,9 +280,8 @@ impl Log {
         self.cleaning = None;
         self.space.void_all();
         self.release_checkpoint(store)?;
-        let void = |log: &Log, segment: u32| {
-            log.space.segment(segment).state == State::Used && log.head.is_none_or(|head| head.segment != segment)
-        };
+        let void =
+            |log: &Log, segment: u32| log.space.segment(segment).state == State::Used && !log.frontier.is_head(segment);
         for segment in 0..self.geometry().segments {
             if void(self, segment) {
                 self.release(store, segment)?;

@@ -93,7 +93,7 @@ impl<M: Medium> Turn<'_, M> {
 
     fn division(&self, value: &[u8]) -> Large {
         let chunk_size = self.log.chunk_size() as u32;
-        Large { object: self.log.next_sequence, len: value.len() as u64, chunk_size, ahead: 0 }
+        Large { object: self.log.frontier.next_sequence(), len: value.len() as u64, chunk_size, ahead: 0 }
     }
 
     /// Makes sure that the index has room for the keys, and the accounts for `growth` bytes more. Returns how many
@@ -186,7 +186,7 @@ impl<M: Medium> Turn<'_, M> {
     /// Makes sure that what is staged and one more frame fit into free segments, `reserve` of which stay free.
     pub(super) fn make_room(&mut self, frame_len: usize, reserve: u32) -> Result<(), Error> {
         self.clean_until(|log| {
-            let plan = log.planned(frame_len);
+            let plan = log.frontier.planned(frame_len);
             plan.segments == 0 || log.clear_staged.is_some() || plan.segments + reserve <= log.space.free()
         })
     }
@@ -215,14 +215,13 @@ impl<M: Medium> Turn<'_, M> {
                 expires_at_ms: None,
                 key_len: key.len(),
                 value_len: part.len(),
-                sequence: self.log.next_sequence,
+                sequence: self.log.frontier.take_sequence(),
             };
             let staged = self.make_room(FRAME_HEADER + header.len(), PUT_RESERVE).and_then(|()| {
                 self.log.reserve_chunks(self.log.staged_chunks + 1).map_err(|_| Error::IndexFull)?;
                 self.log.staged_chunks += 1;
-                self.log.next_sequence += 1;
                 let hash = self.log.hash(&key);
-                self.log.plan = self.log.planned(FRAME_HEADER + header.len());
+                self.log.frontier.plan_frame(FRAME_HEADER + header.len());
                 let mark = self.log.stage.begin_frame();
                 self.log.stage.push(hash, None, &header, &key, &[part]);
                 self.log.stage.end_frame(mark);

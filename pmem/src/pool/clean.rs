@@ -153,7 +153,7 @@ impl Log {
     }
 
     fn choose_segment(&self, choice: Choice) -> Option<u32> {
-        let head = self.head.map(|head| head.segment);
+        let head = self.frontier.head().map(|head| head.segment);
         let candidates = || {
             let segments = (0..).zip(self.space.segments());
             segments.filter(|(index, segment)| segment.state == State::Used && Some(*index) != head)

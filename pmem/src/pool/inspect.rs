@@ -95,7 +95,7 @@ impl Log {
             && self.expiring.is_none_or(|counted| Some(counted) == other.expiring)
             && self.space.segments() == other.space.segments()
             && self.shadows == other.shadows
-            && self.next_sequence >= other.next_sequence
+            && self.frontier.next_sequence() >= other.frontier.next_sequence()
             && self.keys.is_within(&other.keys)
             && self.chunks.is_within(&other.chunks)
     }

@@ -15,7 +15,7 @@ use crate::pool::checkpoint::{Held, Unverified};
 use crate::pool::cleaning::Cleaning;
 use crate::pool::dram::{self, NoRoom};
 use crate::pool::expiring::Expiring;
-use crate::pool::head::{Head, Plan};
+use crate::pool::frontier::Frontier;
 use crate::pool::index::{Index, Slot};
 use crate::pool::record::{CHUNK_KEY, FRAME_HEADER, Kind, LARGE, Large, OP_HEADER, OpHeader};
 use crate::pool::report::{Damage, DamageKind, OpenReport};
@@ -37,11 +37,7 @@ pub(crate) struct Log {
     pub chunks: Index,
     pub shadows: ShadowCounts,
     pub space: Space,
-    pub head: Option<Head>,
-    pub next_sequence: u64,
-    pub next_batch: u64,
-    pub next_generation: u64,
-    pub cleared_through: u64,
+    pub frontier: Frontier,
     /// Keys with an expiry, if that is known.
     pub expiring: Option<Expiring>,
     /// The most DRAM that may be taken before new keys are refused ([`Log::dram`]), in bytes.
@@ -56,7 +52,6 @@ pub(crate) struct Log {
     /// How many entries the staged operations add to the indices at most. There is room for them.
     pub staged_keys: usize,
     pub staged_chunks: usize,
-    pub plan: Plan,
     pub cleaning: Option<Cleaning>,
     /// The checkpoint that the pool was opened from, as long as it holds segments.
     pub checkpoint: Option<Held>,
@@ -71,8 +66,6 @@ pub(crate) struct Log {
     pub media_errors: usize,
     /// The places of live operations that lie in bad ranges, in whole or in part.
     pub lost_places: BTreeSet<u64>,
-    /// Whether the log's last record says that the pool was shut down.
-    pub closed: bool,
     pub totals: Totals,
 }
 
@@ -119,11 +112,7 @@ impl Log {
             chunks: Index::new()?,
             shadows: ShadowCounts::new(geometry.len)?,
             space: Space::new(geometry)?,
-            head: None,
-            next_sequence: 1,
-            next_batch: 1,
-            next_generation: 1,
-            cleared_through: 0,
+            frontier: Frontier::new(geometry.batch_limit()),
             expiring: Some(Expiring::default()),
             memory_limit: u64::MAX,
             stage: Stage::default(),
@@ -132,7 +121,6 @@ impl Log {
             staged_growth: 0,
             staged_keys: 0,
             staged_chunks: 0,
-            plan: Plan::default(),
             cleaning: None,
             checkpoint: None,
             unverified: None,
@@ -141,7 +129,6 @@ impl Log {
             bad: BadRanges::default(),
             media_errors: 0,
             lost_places: BTreeSet::new(),
-            closed: true,
             totals: Totals::default(),
             superblock,
         })

@@ -13,7 +13,7 @@ use crate::error::Error;
 use crate::medium::{LINE, Load, Medium, Store};
 use crate::pool::Pool;
 use crate::pool::bad_ranges::{self, BadRanges};
-use crate::pool::head::Head;
+use crate::pool::frontier::Head;
 use crate::pool::index::Index;
 use crate::pool::log::{Log, Peek};
 use crate::pool::record::{Kind, Lost, OpHeader};
@@ -80,7 +80,7 @@ impl Log {
                 self.cleaning = None;
                 self.shadows_uncertain = true;
             }
-            if self.head.is_some_and(|head| head.segment == *segment) {
+            if self.frontier.is_head(*segment) {
                 self.leave_head(store)?;
             }
         }
@@ -107,16 +107,16 @@ impl Log {
 
     /// Ends the head's segment, in which bytes are bad, as far as that is possible.
     pub(crate) fn leave_head(&mut self, store: &impl Store) -> Result<(), Error> {
-        let Some(head) = self.head else { return Ok(()) };
+        let Some(head) = self.frontier.head() else { return Ok(()) };
         let valid_end = head.at;
         match self.pass_bad(head) {
             Some(head) => {
-                self.head = Some(head);
+                self.frontier.move_to(head);
                 self.seal(store, valid_end)
             }
             // Without an end it counts as damaged at its end, which is true.
             None => {
-                self.head = None;
+                self.frontier.leave_segment();
                 Ok(())
             }
         }
@@ -182,8 +182,7 @@ impl Log {
             let mark = moved.begin_frame();
             for lost in lost {
                 let key = lost.encode();
-                let sequence = self.next_sequence;
-                self.next_sequence += 1;
+                let sequence = self.frontier.take_sequence();
                 let header =
                     OpHeader { kind: Kind::Lost, expires_at_ms: None, key_len: key.len(), value_len: 0, sequence };
                 moved.push(lost.hash, None, &header, &key, &[]);

@@ -5,8 +5,8 @@
 //! docs/pool-format.md says what every byte means; `format` names the fields that it lists.
 //!
 //! The state in DRAM (`log`) is put together from pieces that know nothing of it: `space` (what each segment is in use
-//! for), `head`, `index`, `shadows`, `stage`, `bad`, and the state of what works on it: `cleaning`, `checkpoint::held`,
-//! `checkpoint::unverified`. How far scrubbing is is the pool's own.
+//! for), `frontier` (where the log goes on), `index`, `shadow_counts`, `stage`, `bad_ranges`, and the state of what
+//! works on it: `cleaning`, `checkpoint::held`, `checkpoint::unverified`. How far scrubbing is is the pool's own.
 
 mod append;
 mod atomic;
@@ -17,7 +17,7 @@ mod cleaning;
 mod dram;
 mod expiring;
 mod format;
-mod head;
+mod frontier;
 mod index;
 mod inspect;
 mod keyspace;
@@ -264,7 +264,7 @@ impl<M: Medium> Pool<M> {
         let log = &self.log;
         let size = u64::from(log.geometry().segment_size);
         let used = log.space.in_use();
-        let behind_head = log.head.map_or(0, |head| u64::from(log.batch_limit() - head.at));
+        let behind_head = log.frontier.head().map_or(0, |head| u64::from(log.batch_limit() - head.at));
         Stats {
             capacity_bytes: log.space.capacity(),
             used_bytes: u64::from(used) * size,
@@ -343,7 +343,7 @@ impl<M: Medium> Pool<M> {
             let result = f(&mut turn);
             turn.finish().map(|()| result)
         })??;
-        Ok((result, Durable { commit: log.next_batch - 1 }))
+        Ok((result, Durable { commit: log.frontier.newest_batch() }))
     }
 
     /// Does a step of what an opening from a checkpoint left to be done some time: reads about `blocks` blocks, of ten

@@ -52,10 +52,10 @@ impl Log {
 
     /// Begins to write parts: no segment takes other records until they are joined or given up.
     pub(crate) fn begin_parts(&mut self, store: &impl Store) -> Result<Parts, Error> {
-        if let Some(head) = self.head {
+        if let Some(head) = self.frontier.head() {
             self.seal(store, head.at)?;
         }
-        Ok(Parts { first_generation: self.next_generation, ..Parts::default() })
+        Ok(Parts { first_generation: self.frontier.next_generation(), ..Parts::default() })
     }
 
     /// Makes the frames staged durable, as parts. Nothing enters the index.
@@ -89,7 +89,7 @@ impl Log {
     /// Makes all parts count, in one step, and puts what they say into the index. `key` is of
     /// [`Self::ready_to_join`]. After an error the next opening knows whether they count.
     pub(crate) fn join_parts(&mut self, store: &impl Store, parts: Parts, mut key: Vec<u8>) -> Result<(), Error> {
-        if let Some(head) = self.head {
+        if let Some(head) = self.frontier.head() {
             self.seal(store, head.at)?;
         }
         self.open_segment(store, State::Used, parts.first_generation)?;
@@ -133,7 +133,7 @@ impl Log {
 
     /// Gives up parts that will not be joined: their segments are free again.
     pub(crate) fn abandon_parts(&mut self, store: &impl Store) -> Result<(), Error> {
-        self.head = None;
+        self.frontier.leave_segment();
         for segment in self.parts_since(0) {
             self.release(store, segment)?;
         }
@@ -165,7 +165,9 @@ mod tests {
         let left = pool.medium.write(|store| {
             pool.log.begin_parts(&store)?;
             pool.log.open_segment(&store, State::Part, 0)?;
-            Ok::<u32, crate::Error>(pool.log.head.take().unwrap().segment)
+            let head = pool.log.frontier.head().unwrap();
+            pool.log.frontier.leave_segment();
+            Ok::<u32, crate::Error>(head.segment)
         });
         let left = left.unwrap().unwrap();
         pool.turn(|turn| turn.put_range(b"key", 0, &vec![2; 40_000])).unwrap().0.unwrap();

@@ -90,7 +90,7 @@ impl<M: Medium> Turn<'_, M> {
             }
             // All of it is written, and no chunk that was there counts, nor is missed.
             _ => {
-                let large = Large { object: self.log.next_sequence, len: new_len, chunk_size, ahead: 0 };
+                let large = Large { object: self.log.frontier.next_sequence(), len: new_len, chunk_size, ahead: 0 };
                 (large, (0, large.chunks()))
             }
         };
@@ -138,7 +138,7 @@ impl<M: Medium> Turn<'_, M> {
             Err(error) => return Err(self.abandon_record(&record, error)),
         };
         let without = old.map_or(0, |old| large.ahead_by(chunk, old));
-        *ahead = ahead.wrapping_sub(without).wrapping_add(large.ahead_by(chunk, self.log.next_sequence));
+        *ahead = ahead.wrapping_sub(without).wrapping_add(large.ahead_by(chunk, self.log.frontier.next_sequence()));
         self.add(record, Kind::Chunk, &large.chunk_key(chunk), &content, None)
     }
 

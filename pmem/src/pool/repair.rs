@@ -115,8 +115,7 @@ impl Log {
             HeaderPair::Readable { header, .. } if header.state == State::Used => self.move_out(store, &header)?,
             HeaderPair::Readable { .. } => {}
             HeaderPair::Damaged | HeaderPair::Misplaced { .. } => {
-                let header = Header { generation: self.next_generation, ..Header::unused(segment) };
-                self.next_generation += 1;
+                let header = Header { generation: self.frontier.take_generations(1), ..Header::unused(segment) };
                 for place in self.good_places(segment) {
                     header.write_at(store, &uuid, place)?;
                     store.fence();

@@ -79,7 +79,7 @@ impl Log {
                 continue;
             };
             let start = self.geometry().start_of(scrubbing.segment);
-            let head = self.head.filter(|head| head.segment == scrubbing.segment);
+            let head = self.frontier.head().filter(|head| head.segment == scrubbing.segment);
             let before = walk.position();
             let end = head.map_or(self.geometry().segment_size, |head| head.at);
             let mut over = before >= end;

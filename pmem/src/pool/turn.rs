@@ -154,7 +154,7 @@ impl<'t, M: Medium> Turn<'t, M> {
             return Err(Error::Full);
         }
         self.log.discard_staged();
-        self.log.clear_staged = Some(self.log.next_sequence - 1);
+        self.log.clear_staged = Some(self.log.frontier.next_sequence() - 1);
         self.log.replan();
         Ok(())
     }

@@ -79,8 +79,7 @@ impl<M: Medium> Turn<'_, M> {
         expires_at_ms: Option<u64>,
     ) -> Result<Record, Error> {
         let log = &mut *self.log;
-        let sequence = log.next_sequence;
-        log.next_sequence += 1;
+        let sequence = log.frontier.take_sequence();
         let header = OpHeader { kind, expires_at_ms, key_len: key.len(), value_len: value.len(), sequence };
         let hash = log.hash(key);
         log.stage.push(hash, None, &header, key, &[value]);
@@ -104,7 +103,7 @@ impl<M: Medium> Turn<'_, M> {
     pub(super) fn end_record(&mut self, record: Record) -> Result<(), Error> {
         let Record { frame, parts } = record;
         let Some(mut parts) = parts else {
-            self.log.plan = self.log.planned(self.log.stage.frame_len(&frame));
+            self.log.frontier.plan_frame(self.log.stage.frame_len(&frame));
             self.log.stage.end_frame(frame);
             self.log.stage.publish_last_frame();
             return Ok(());

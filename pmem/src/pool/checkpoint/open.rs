@@ -15,7 +15,7 @@ use crate::pool::bad_ranges::BadRanges;
 use crate::pool::dram::{self, NoRoom};
 use crate::pool::expiring::Expiring;
 use crate::pool::format::root as field;
-use crate::pool::head::Head;
+use crate::pool::frontier::Head;
 use crate::pool::index::Index;
 use crate::pool::log::Log;
 use crate::pool::record::{BATCH_LIMIT, FrameHeader, Kind, LEAST_FRAME, Ops, SEQUENCE_LIMIT, Salt};
@@ -115,8 +115,8 @@ impl Log {
         used: &mut Vec<Header>,
     ) -> Result<Verdict, Error> {
         let why = "segments that hold it are missing";
-        self.next_generation = self.next_generation.max(root.generations().end);
-        self.next_batch = self.next_batch.max(root.batch + 1);
+        self.frontier.reach_generation(root.generations().end);
+        self.frontier.reach_batch(root.batch + 1);
         let is_there = |generation: &u64| held.binary_search_by_key(generation, |(held, _)| *held).is_ok();
         let missing = root.generations().find(|generation| !is_there(generation));
         let replaced = missing.and_then(|generation| self.find_replaced(root, generation));
@@ -172,11 +172,11 @@ impl Log {
                 dram::push(&mut outdated, index)?;
             }
             // Numbers that were used are not used again, whether they can be found or not.
-            self.next_generation = self.next_generation.max(left.generation + 1);
+            self.frontier.reach_generation(left.generation + 1);
         }
         self.set_outdated_aside(&outdated, used);
-        self.next_sequence = self.next_sequence.max(sums.next_sequence);
-        self.next_batch = self.next_batch.max(root.batch + 1);
+        self.frontier.reach_sequence(sums.next_sequence);
+        self.frontier.reach_batch(root.batch + 1);
         let (end, is_close) = self.end_of(load, root, used)?;
         Ok(match (outdated.is_empty(), is_close) {
             (false, _) => Verdict::Contradicted { why: "segments are older than it says", end, outdated },
@@ -199,7 +199,7 @@ impl Log {
         }
         let end = Head { segment: root.segment, at: root.at + LINE as u32 };
         self.unverified = Some(Unverified::new(&self.space, end)?);
-        self.head = Some(end);
+        self.frontier.move_to(end);
         self.checkpoint = Some(held);
         Ok(root.end() + LINE)
     }

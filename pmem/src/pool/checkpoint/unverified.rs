@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use crate::error::Error;
 use crate::medium::Load;
 use crate::pool::dram::{NoRoom, with_room};
-use crate::pool::head::Head;
+use crate::pool::frontier::Head;
 use crate::pool::record::{Kind, Ops};
 use crate::pool::segment::State;
 use crate::pool::space::Space;

@@ -55,7 +55,7 @@ impl Log {
         // The root is of a *close*, so there must be room for one.
         let head = self.head_with_room(store, LEAST_FRAME as u32, State::Used)?;
         self.write_mark(store, Kind::Close, &[])?;
-        self.closed = true;
+        self.frontier.set_closed(true);
         match self.plan_checkpoint() {
             Ok((layout, segments)) => self.write_checkpoint(store, layout, segments, head.segment, head.at),
             // The segment opened for the mark was one too many.
@@ -65,7 +65,7 @@ impl Log {
 
     /// Says in the log that it is complete.
     fn mark_closed(&mut self, store: &impl Store) -> Result<(), Error> {
-        let Some(head) = self.head.filter(|_| !self.closed) else { return Ok(()) };
+        let Some(head) = self.frontier.head().filter(|_| !self.frontier.is_closed()) else { return Ok(()) };
         // A segment's end proves as much as a mark that the pool was closed.
         match head.at >= self.batch_limit() {
             true => self.seal(store, head.at),
@@ -112,10 +112,10 @@ impl Log {
         close_at: u32,
     ) -> Result<Shutdown, Error> {
         let mut root = Root {
-            batch: self.next_batch - 1,
+            batch: self.frontier.newest_batch(),
             segment: close_segment,
             at: close_at,
-            generation: self.next_generation,
+            generation: self.frontier.next_generation(),
             segments,
             blocks: layout.blocks(),
             directory: 0,
@@ -166,14 +166,14 @@ impl Log {
         free.extend(self.space.those(State::Free).map(|index| (self.space.segment(index).generation, index)));
         free.sort_unstable();
         let mut headers = dram::with_room(segments as usize)?;
-        headers.extend(free.iter().take(segments as usize).zip(self.next_generation..).map(
+        headers.extend(free.iter().take(segments as usize).zip(self.frontier.next_generation()..).map(
             |((_, index), generation)| Header {
                 state: State::Checkpoint,
                 index: *index,
                 generation,
-                first_sequence: self.next_sequence,
-                first_batch: self.next_batch,
-                cleared_through: self.cleared_through,
+                first_sequence: self.frontier.next_sequence(),
+                first_batch: self.frontier.next_batch(),
+                cleared_through: self.frontier.cleared_through(),
                 joined_from: 0,
             },
         ));
@@ -197,7 +197,7 @@ impl Log {
             header.write_at(store, &uuid, Header::places(self.geometry(), header.index)[1])?;
             self.space.open(header.index, State::Checkpoint, header.generation);
         }
-        self.next_generation += headers.len() as u64;
+        self.frontier.take_generations(headers.len() as u64);
         Ok(Row { segments: headers.iter().map(|header| header.index).collect() })
     }
 
@@ -215,7 +215,7 @@ impl Log {
         let page = |index: &Index, first: u32, out: &mut Vec<u8>| index.encode_page(number - first, out);
         if number == 0 {
             let sums = [
-                self.next_sequence,
+                self.frontier.next_sequence(),
                 self.space.largest(),
                 self.space.live(),
                 self.space.removals(),

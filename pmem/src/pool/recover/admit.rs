@@ -26,7 +26,7 @@ impl Log {
             self.report.bytes_scanned += scanned.bytes;
         }
         gathered.last_batch = gathered.last_batch.max(scanned.last_batch);
-        self.next_sequence = self.next_sequence.max(scanned.next_sequence);
+        self.frontier.reach_sequence(scanned.next_sequence);
         let mut more = core::mem::take(&mut scanned.more).into_iter();
         for op in core::mem::take(&mut scanned.ops) {
             let more = if matches!(op.kind, Kind::PutLarge | Kind::Lost) { more.next() } else { None };
@@ -91,7 +91,7 @@ impl Log {
             self.count_expiry(expires_at_ms);
         }
         if let Some(More::Large(large)) = more {
-            self.next_sequence = self.next_sequence.max(large.object.saturating_add(1));
+            self.frontier.reach_sequence(large.object.saturating_add(1));
             dram::push(&mut gathered.larges, (hash, place, cost, large))?;
         }
         Ok(())

@@ -6,7 +6,7 @@ use super::{Gathered, Repairs};
 use crate::error::Error;
 use crate::medium::{LINE, Load};
 use crate::pool::dram::{self, NoRoom};
-use crate::pool::head::Head;
+use crate::pool::frontier::Head;
 use crate::pool::log::Log;
 use crate::pool::record::{FrameHeader, Kind, Ops};
 use crate::pool::report::{DamageKind, Tail};
@@ -41,9 +41,10 @@ impl Log {
                 // Complete, gaps aside.
             } else if let Some(end) = missing {
                 self.damaged_records(header.index, scanned.end, end.at);
-                self.head = Some(end);
+                self.frontier.move_to(end);
             } else if newest {
-                self.head = Some(Head { segment: header.index, at: scanned.end.next_multiple_of(LINE as u32) });
+                let at = scanned.end.next_multiple_of(LINE as u32);
+                self.frontier.move_to(Head { segment: header.index, at });
                 tail = match scanned {
                     Scanned { untidy: true, end, .. } => {
                         let offset = self.geometry().start_of(header.index) + u64::from(end);
@@ -54,7 +55,7 @@ impl Log {
                     Scanned { closed: true, .. } => Tail::Clean,
                     _ => Tail::Unclean,
                 };
-                self.closed = tail == Tail::Clean;
+                self.frontier.set_closed(tail == Tail::Clean);
             } else {
                 self.damaged_records(header.index, scanned.end, self.batch_limit().max(scanned.end + 1));
             }

@@ -48,11 +48,11 @@ impl Log {
                 State::Free => self.space.set_generation(index, header.generation),
                 state => self.space.open(index, state, header.generation),
             }
-            self.next_generation = self.next_generation.max(header.generation + 1);
-            self.next_sequence = self.next_sequence.max(header.first_sequence).max(header.cleared_through + 1);
-            self.next_batch = self.next_batch.max(header.first_batch);
+            self.frontier.reach_generation(header.generation + 1);
+            self.frontier.reach_sequence(header.first_sequence.max(header.cleared_through + 1));
+            self.frontier.reach_batch(header.first_batch);
             if header.state == State::Used {
-                self.cleared_through = self.cleared_through.max(header.cleared_through);
+                self.frontier.reach_clearing(header.cleared_through);
             }
         }
         if !readable && Header::is_anywhere(load, self.geometry())? {
@@ -71,7 +71,7 @@ impl Log {
                 }
                 repairs.headers.push((header, place));
             }
-            if header.cleared_through < self.cleared_through {
+            if header.cleared_through < self.frontier.cleared_through() {
                 // Opened before the pool was cleared: everything in it is void.
                 repairs.void.push(header.index);
             } else {
@@ -122,7 +122,7 @@ mod tests {
     fn a_second_header_that_a_cut_left_out_is_written_by_the_next_opening() {
         let mut pool = Pool::format(Memory::new(1 << 20), &FormatOptions::new([7; 16])).unwrap();
         let _durable = pool.turn(|turn| turn.put(b"key", b"value", None)).unwrap();
-        let places = Header::places(pool.log.geometry(), pool.log.head.unwrap().segment);
+        let places = Header::places(pool.log.geometry(), pool.log.frontier.head().unwrap().segment);
         let memory = Memory::from(pool.medium().image());
         memory.write(|store| store.fill(places[1], LINE, 0)).unwrap().unwrap();
         let pool = Pool::open(memory).unwrap();

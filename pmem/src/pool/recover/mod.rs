@@ -22,7 +22,7 @@ use crate::error::Error;
 use crate::medium::{LINE, Load};
 use crate::pool::checkpoint::Verdict;
 use crate::pool::dram;
-use crate::pool::head::Head;
+use crate::pool::frontier::Head;
 use crate::pool::index::Index;
 use crate::pool::log::Log;
 use crate::pool::record::{BATCH_LIMIT, Large, Lost, SEQUENCE_LIMIT};
@@ -150,7 +150,7 @@ impl Log {
         }
         repairs.void.extend(log.space.those(State::Checkpoint));
         let mut gathered = Gathered {
-            last_batch: log.next_batch - 1,
+            last_batch: log.frontier.newest_batch(),
             ops: 0,
             removed: Index::new()?,
             larges: Vec::new(),
@@ -171,8 +171,8 @@ impl Log {
                     let offset = log.geometry().start_of(header.index) + u64::from(cut);
                     end.tail = Tail::Torn { offset, discarded };
                     repairs.cut = Some(cut);
-                    log.head = Some(Head { segment: header.index, at: cut.next_multiple_of(LINE as u32) });
-                    log.closed = false;
+                    log.frontier.move_to(Head { segment: header.index, at: cut.next_multiple_of(LINE as u32) });
+                    log.frontier.set_closed(false);
                 }
             }
             end.incomplete = incomplete;
@@ -181,10 +181,10 @@ impl Log {
             }
             gathered.removed.clear(0, gathered.removed.page_to_clear()?);
         }
-        if let Some(head) = log.head {
+        if let Some(head) = log.frontier.head() {
             repairs.seal = log.space.segment(head.segment).state == State::Quarantined;
         }
-        log.next_batch = log.next_batch.max(gathered.last_batch + 1);
+        log.frontier.reach_batch(gathered.last_batch + 1);
         log.check_numbers()?;
         log.finish(load, gathered.larges)?;
         log.report.tail = end.tail;
@@ -197,9 +197,9 @@ impl Log {
 
     /// Refuses numbers that no pool ever reached: going on from them would end at ones that nobody reads.
     fn check_numbers(&self) -> Result<(), Error> {
-        let possible = self.next_sequence <= SEQUENCE_LIMIT / 2
-            && self.next_batch <= BATCH_LIMIT / 2
-            && self.next_generation <= GENERATION_LIMIT / 2;
+        let possible = self.frontier.next_sequence() <= SEQUENCE_LIMIT / 2
+            && self.frontier.next_batch() <= BATCH_LIMIT / 2
+            && self.frontier.next_generation() <= GENERATION_LIMIT / 2;
         if possible { Ok(()) } else { Err(Error::Damaged { offset: self.geometry().first_segment }) }
     }
 
@@ -311,8 +311,8 @@ mod tests {
             let shuffled = shuffled.unwrap().unwrap().0;
             prop_assert!(shuffled.agrees_with(&expected) && expected.agrees_with(&shuffled));
             prop_assert_eq!(&shuffled.report, &expected.report);
-            prop_assert_eq!(shuffled.head, expected.head);
-            prop_assert_eq!((shuffled.next_sequence, shuffled.next_batch), (expected.next_sequence, expected.next_batch));
+            let end = |log: &Log| (log.frontier.head(), log.frontier.next_sequence(), log.frontier.next_batch());
+            prop_assert_eq!(end(&shuffled), end(&expected));
         }
     }
 }

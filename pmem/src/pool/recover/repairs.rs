@@ -65,16 +65,16 @@ impl Log {
             self.release(store, segment)?;
         }
         store.fence();
-        let Some(head) = self.head else { return Ok(()) };
+        let Some(head) = self.frontier.head() else { return Ok(()) };
         // A batch that was being written when the power went has this number. It must not come again at this place:
         // stores of the next batch could complete what is left of a frame that recovery has found void.
-        self.next_batch += 1;
+        self.frontier.pass_batch();
         let valid_end = repairs.cut.unwrap_or(head.at);
         let Some(head) = self.pass_bad(head) else {
-            self.head = None;
+            self.frontier.leave_segment();
             return Ok(());
         };
-        self.head = Some(head);
+        self.frontier.move_to(head);
         if repairs.seal || self.batch_limit() - head.at < LINE as u32 {
             self.seal(store, valid_end)?;
         } else {
