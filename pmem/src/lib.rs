@@ -34,4 +34,4 @@ pub mod sim;
 pub use device::{Device, ReadGrant, ReadLock, WriteGrant};
 pub use error::Error;
 pub use medium::{Counters, Load, LoadError, Medium, OutOfRange, Store, WriteProtectError};
-pub use pool::{Durable, FormatOptions, Inspection, Meta, Op, OpenReport, Pool, Stats, Turn, inspect};
+pub use pool::{Durable, FormatOptions, Inspection, Meta, Op, OpenReport, Pool, Stats, Turn, ValueType, inspect};

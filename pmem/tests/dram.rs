@@ -9,7 +9,7 @@ use std::sync::Once;
 
 use pmem::pool::{Checkpoint, Shutdown};
 use pmem::sim::Memory;
-use pmem::{Error, FormatOptions, Op, Pool, Turn};
+use pmem::{Error, FormatOptions, Op, Pool, Turn, ValueType};
 
 const MIB: u64 = 1 << 20;
 /// What counters and the table of segments of the largest pool here take, in bytes.
@@ -208,7 +208,9 @@ fn a_long_record_without_memory_is_refused_whole() {
 }
 
 fn puts(keys: &[[u8; 2000]]) -> Vec<Op<'_>> {
-    keys.iter().map(|key| Op::Put { key, value: b"value", expires_at_ms: None }).collect()
+    keys.iter()
+        .map(|key| Op::Put { key, value: b"value", value_type: ValueType::STRING, expires_at_ms: None })
+        .collect()
 }
 
 /// A checkpoint keeps a table as large as it was with more keys; where it does not fit, the records may.

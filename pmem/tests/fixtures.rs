@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use pmem::pool::{FORMAT_VERSION, OLDEST_VERSION, Tail};
 use pmem::sim::{Event, Memory};
-use pmem::{FormatOptions, Op, Pool, inspect};
+use pmem::{FormatOptions, Op, Pool, ValueType, inspect};
 
 /// The smallest pool there is.
 const LEN: u64 = (64 << 10) + 8 * (64 << 10) + 4096;
@@ -52,9 +52,17 @@ fn sample() -> Pool<Memory> {
     put(&mut pool, b"removed", b"value", None);
     pool.turn(|turn| turn.remove(b"removed")).unwrap().0.unwrap();
     put(&mut pool, b"large", &large(), None);
-    let one = Op::Put { key: b"atomic-1", value: b"one", expires_at_ms: None };
-    let two = Op::Put { key: b"atomic-2", value: b"two", expires_at_ms: Some(1_900_000_000_001) };
-    let gone = [Op::Put { key: b"atomic-3", value: b"three", expires_at_ms: None }, Op::Remove { key: b"atomic-3" }];
+    let one = Op::Put { key: b"atomic-1", value: b"one", value_type: ValueType::STRING, expires_at_ms: None };
+    let two = Op::Put {
+        key: b"atomic-2",
+        value: b"two",
+        value_type: ValueType::STRING,
+        expires_at_ms: Some(1_900_000_000_001),
+    };
+    let gone = [
+        Op::Put { key: b"atomic-3", value: b"three", value_type: ValueType::STRING, expires_at_ms: None },
+        Op::Remove { key: b"atomic-3" },
+    ];
     pool.turn(|turn| turn.atomically(&[one, two, gone[0], gone[1]])).unwrap().0.unwrap();
     // Opened again, so that there is a mark.
     Pool::open(pool.close().unwrap()).unwrap()

@@ -1,7 +1,7 @@
 //! The pool's operations, one by one.
 
 use pmem::sim::Memory;
-use pmem::{Error, FormatOptions, Medium, Meta, Op, Pool, Turn};
+use pmem::{Error, FormatOptions, Medium, Meta, Op, Pool, Turn, ValueType};
 
 const MIB: u64 = 1 << 20;
 
@@ -62,7 +62,10 @@ fn a_turn_sees_its_own_writes() {
         let mut value = Vec::new();
         turn.put(b"new", b"1", Some(77)).unwrap();
         turn.put(b"new", b"2", Some(78)).unwrap();
-        assert_eq!(turn.get(b"new", &mut value).unwrap(), Some(Meta { len: 1, expires_at_ms: Some(78) }));
+        assert_eq!(
+            turn.get(b"new", &mut value).unwrap(),
+            Some(Meta { len: 1, value_type: ValueType::STRING, expires_at_ms: Some(78) })
+        );
         assert_eq!(value, b"2");
         assert!(turn.remove(b"old").unwrap());
         assert!(!turn.remove(b"old").unwrap());
@@ -112,9 +115,9 @@ fn an_atomic_record_applies_its_operations_in_order() {
     turn(&mut pool, |turn| {
         turn.atomically(&[
             Op::Remove { key: b"from" },
-            Op::Put { key: b"to", value: b"first", expires_at_ms: None },
-            Op::Put { key: b"big", value: &large, expires_at_ms: Some(5) },
-            Op::Put { key: b"to", value: b"value", expires_at_ms: None },
+            Op::Put { key: b"to", value: b"first", value_type: ValueType::STRING, expires_at_ms: None },
+            Op::Put { key: b"big", value: &large, value_type: ValueType::STRING, expires_at_ms: Some(5) },
+            Op::Put { key: b"to", value: b"value", value_type: ValueType::STRING, expires_at_ms: None },
             Op::Remove { key: b"never there" },
         ])
     })

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use fastrand::Rng;
 use pmem::sim::Memory;
-use pmem::{Counters, Error, FormatOptions, Op, Pool, Turn};
+use pmem::{Counters, Error, FormatOptions, Op, Pool, Turn, ValueType};
 
 const MIB: u64 = 1 << 20;
 
@@ -307,8 +307,10 @@ fn a_record_of_any_length_is_taken() {
     let names: Vec<Vec<u8>> = (0..50_000).map(|number| format!("key-{number}").into_bytes()).collect();
     for (count, len) in [(50_000, 100), (60, 30_000), (60, 100_000)] {
         let value = pattern(len);
-        let puts: Vec<_> =
-            names[..count].iter().map(|key| Op::Put { key, value: &value, expires_at_ms: None }).collect();
+        let puts: Vec<_> = names[..count]
+            .iter()
+            .map(|key| Op::Put { key, value: &value, value_type: ValueType::STRING, expires_at_ms: None })
+            .collect();
         pool.turn(|turn| turn.atomically(&puts)).unwrap().0.unwrap();
         assert_eq!(pool.stats().keys, 50_000);
         for name in [&names[0], &names[count / 2], &names[count - 1]] {
@@ -334,7 +336,10 @@ fn a_record_that_does_not_fit_changes_nothing() {
     let value = pattern(1000);
     let record = |pool: &mut Pool<Memory>, count: u32| {
         let names: Vec<Vec<u8>> = (0..count).map(|number| format!("key-{number}").into_bytes()).collect();
-        let puts: Vec<_> = names.iter().map(|key| Op::Put { key, value: &value, expires_at_ms: None }).collect();
+        let puts: Vec<_> = names
+            .iter()
+            .map(|key| Op::Put { key, value: &value, value_type: ValueType::STRING, expires_at_ms: None })
+            .collect();
         pool.turn(|turn| turn.atomically(&puts)).unwrap().0
     };
     assert_eq!(record(&mut pool, 8000), Err(Error::Full));

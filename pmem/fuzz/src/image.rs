@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::OnceLock;
 
 use pmem::sim::Memory;
-use pmem::{Error, FormatOptions, Pool, inspect};
+use pmem::{Error, FormatOptions, Pool, ValueType, inspect};
 
 use super::input::Input;
 use super::seal::{self, SEGMENT};
@@ -291,7 +291,8 @@ fn bases() -> &'static [Vec<u8>] {
         put(b"large", &[1; 20_000]);
         put(b"gone", b"");
         pool.turn(|turn| turn.remove(b"gone")).unwrap().0.unwrap();
-        let put = |key| pmem::Op::Put { key, value: b"together", expires_at_ms: Some(5) };
+        let put =
+            |key| pmem::Op::Put { key, value: b"together", value_type: ValueType::STRING, expires_at_ms: Some(5) };
         pool.turn(|turn| turn.atomically(&[put(b"one"), put(b"other")])).unwrap().0.unwrap();
         bases.push(fresh.image());
         pool.close().unwrap();

@@ -192,7 +192,7 @@ impl Log {
         let Some(head) = self.frontier.head() else { return Err(Error::Full) };
         // Without a number of its own, so that no word of the mark completes what a power cut left of an operation
         // there.
-        let header = OpHeader { kind, expires_at_ms: None, key_len: 0, value_len: value.len(), sequence: 0 };
+        let header = OpHeader::new(kind, 0, value.len());
         let mut frame = Vec::from([0; FRAME_HEADER]);
         encode_op(&mut frame, &header, &[], &[value]);
         let start = self.geometry().start_of(head.segment) + u64::from(head.at);
@@ -373,7 +373,7 @@ impl Log {
                 }
                 self.space.count_live(place, cost);
             }
-            Kind::End | Kind::Cut | Kind::Close => {}
+            Kind::End | Kind::Cut | Kind::Close | Kind::PassedOver => {}
         }
     }
 

@@ -4,12 +4,13 @@ use alloc::vec::Vec;
 
 use crate::error::Error;
 use crate::medium::Medium;
-use crate::pool::Op;
 use crate::pool::clean::{Choice, PUT_RESERVE, REMOVE_RESERVE};
 use crate::pool::log::{Log, large_cost};
-use crate::pool::record::{FRAME_HEADER, Kind, LARGE, Large, OpHeader, VALUE_LIMIT};
+use crate::pool::record::{FRAME_HEADER, Kind, Large, OpHeader, VALUE_LIMIT};
+use crate::pool::superblock::TYPED;
 use crate::pool::turn::Turn;
 use crate::pool::writer::{Record, Size};
+use crate::pool::{Op, ValueType};
 
 /// A turn commits early when it has staged this much, in bytes.
 const STAGE_LIMIT: usize = 512 << 10;
@@ -17,8 +18,13 @@ const STAGE_LIMIT: usize = 512 << 10;
 impl<M: Medium> Turn<'_, M> {
     /// Does all of `ops`, in order, in one record: after a power cut all of them happened or none. An operation on a
     /// key that an earlier one of them wrote sees its effect.
+    ///
+    /// [`Error::OldVersion`] if one of them is on a value of another type than string, and the pool is of version 1.
     pub fn atomically(&mut self, ops: &[Op<'_>]) -> Result<(), Error> {
         let mut size = self.measure(ops)?;
+        for op in ops {
+            self.allow_type(op.parts().0.value_type)?;
+        }
         let removes_only = ops.iter().all(|op| matches!(op, Op::Remove { .. }));
         if !removes_only {
             size.keys = self.admit(ops, size.growth)?;
@@ -48,6 +54,15 @@ impl<M: Medium> Turn<'_, M> {
         self.settle_if_large()
     }
 
+    /// Makes sure that a value of this type may be written: before the first one that is no string, the pool says that
+    /// it has some.
+    pub(super) fn allow_type(&mut self, value_type: ValueType) -> Result<(), Error> {
+        if value_type == ValueType::STRING || self.log.superblock.features.to_read & TYPED != 0 {
+            return Ok(());
+        }
+        self.medium.write(|store| self.log.require_to_read(&store, TYPED))?
+    }
+
     /// Counts what a record adds to the accounts and the index that has been staged, and is not durable already.
     pub(super) fn count_staged(&mut self, size: &Size) {
         if !self.log.stage.is_empty() {
@@ -75,15 +90,11 @@ impl<M: Medium> Turn<'_, M> {
     fn measure(&self, ops: &[Op<'_>]) -> Result<Size, Error> {
         let mut size = Size::new();
         for op in ops {
-            let (key, value, expires_at_ms) = match *op {
-                Op::Put { key, value, expires_at_ms } => (key, value, expires_at_ms),
-                Op::Remove { key } => (key, &[][..], None),
-            };
+            let (header, key, value) = op.parts();
             too_large("a key", key.len() as u64, self.log.key_limit() as u64)?;
             too_large("a value", value.len() as u64, VALUE_LIMIT)?;
             let large = self.is_large(value);
-            let value_len = if large { LARGE } else { value.len() };
-            size.add(&OpHeader { kind: Kind::Put, expires_at_ms, key_len: key.len(), value_len, sequence: 0 });
+            size.add(&if large { header.in_chunks() } else { header });
             if large {
                 size.growth += large_cost(&self.division(value));
             }
@@ -210,13 +221,8 @@ impl<M: Medium> Turn<'_, M> {
         let large = self.division(value);
         for (chunk, part) in value.chunks(large.chunk_size as usize).enumerate() {
             let key = large.chunk_key(chunk as u32);
-            let header = OpHeader {
-                kind: Kind::Chunk,
-                expires_at_ms: None,
-                key_len: key.len(),
-                value_len: part.len(),
-                sequence: self.log.frontier.take_sequence(),
-            };
+            let sequence = self.log.frontier.take_sequence();
+            let header = OpHeader { sequence, ..OpHeader::new(Kind::Chunk, key.len(), part.len()) };
             let staged = self.make_room(FRAME_HEADER + header.len(), PUT_RESERVE).and_then(|()| {
                 self.log.reserve_chunks(self.log.staged_chunks + 1).map_err(|_| Error::IndexFull)?;
                 self.log.staged_chunks += 1;
@@ -255,18 +261,27 @@ impl<M: Medium> Turn<'_, M> {
     fn stage_ops(&mut self, mut record: Record, ops: &[Op<'_>], larges: &[Large]) -> Result<(), Error> {
         let mut larges = larges.iter();
         for op in ops {
-            let (kind, key, value, expires_at_ms) = match *op {
-                Op::Put { key, value, expires_at_ms } => (Kind::Put, key, value, expires_at_ms),
-                Op::Remove { key } => (Kind::Remove, key, &[][..], None),
-            };
+            let (header, key, value) = op.parts();
             let large = if self.is_large(value) { larges.next().map(Large::encode) } else { None };
-            let (kind, value) = match &large {
-                Some(large) => (Kind::PutLarge, &large[..]),
-                None => (kind, value),
+            record = match &large {
+                Some(large) => self.add(record, header.in_chunks(), key, large)?,
+                None => self.add(record, header, key, value)?,
             };
-            record = self.add(record, kind, key, value, expires_at_ms)?;
         }
         self.end_record(record)
+    }
+}
+
+impl<'a> Op<'a> {
+    /// The header of the operation, without a number, its key and its value.
+    fn parts(&self) -> (OpHeader, &'a [u8], &'a [u8]) {
+        match *self {
+            Op::Put { key, value, value_type, expires_at_ms } => {
+                let header = OpHeader::new(Kind::Put, key.len(), value.len());
+                (OpHeader { value_type, expires_at_ms, ..header }, key, value)
+            }
+            Op::Remove { key } => (OpHeader::new(Kind::Remove, key.len(), 0), key, &[]),
+        }
     }
 }
 

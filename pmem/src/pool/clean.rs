@@ -201,7 +201,8 @@ impl Log {
                     ended = true;
                     false
                 }
-                Kind::Cut | Kind::Close => false,
+                // Who does not know what it says cannot know when it is dead, nor keep it for ever.
+                Kind::Cut | Kind::Close | Kind::PassedOver => false,
                 Kind::Lost => self.is_lost_still(op.key),
             };
             if needed {

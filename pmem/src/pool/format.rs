@@ -190,14 +190,16 @@ pub(crate) mod operation {
     pub(crate) const KIND: Field<1> = Field::at(0);
     pub(crate) const FLAGS: Field<1> = Field::at(1);
     pub(crate) const KEY_LEN: Field<2> = Field::at(2);
-    pub(crate) const VALUE_LEN: Field<4> = Field::at(4);
+    pub(crate) const VALUE_LEN: Field<3> = Field::at(4);
+    pub(crate) const TYPE: Field<1> = Field::at(7);
     pub(crate) const SEQUENCE: Field<8> = Field::at(8);
 
-    pub(super) const ROWS: [Row; 5] = [
+    pub(super) const ROWS: [Row; 6] = [
         KIND.row("kind"),
         FLAGS.row("flags"),
         KEY_LEN.row("length of the key"),
         VALUE_LEN.row("length of the value"),
+        TYPE.row("type of the value"),
         SEQUENCE.row("sequence number"),
     ];
     const _: () = assert!(fill(&ROWS, LEN));

@@ -153,6 +153,9 @@ impl fmt::Display for Inspection {
             report.segments_used, self.segments_free, self.segments_checkpoint, self.segments_quarantined
         )?;
         writeln!(f, "records:   {} valid, {} bytes", report.records, report.bytes_scanned)?;
+        if report.passed_over > 0 {
+            writeln!(f, "unknown:   {} operations of a newer program, passed over", report.passed_over)?;
+        }
         writeln!(f, "log end:   {}", report.tail)?;
         writeln!(f, "checkpoint: {}", report.checkpoint)?;
         for bad in &report.bad_ranges {

@@ -209,7 +209,7 @@ impl<M: Medium> Turn<'_, M> {
             self.log.append(&self.reader, place + header.value_at() as u64, LARGE, &mut large)?;
             len = Large::decode(&large).ok_or(damaged)?.len;
         }
-        Ok(Meta { len, expires_at_ms: header.expires_at_ms })
+        Ok(header.meta(len))
     }
 }
 
@@ -220,5 +220,5 @@ fn staged_meta(header: &OpHeader, value: &[u8]) -> Option<Meta> {
         Kind::PutLarge => Large::decode(value)?.len,
         _ => return None,
     };
-    Some(Meta { len, expires_at_ms: header.expires_at_ms })
+    Some(header.meta(len))
 }

@@ -183,8 +183,7 @@ impl Log {
             for lost in lost {
                 let key = lost.encode();
                 let sequence = self.frontier.take_sequence();
-                let header =
-                    OpHeader { kind: Kind::Lost, expires_at_ms: None, key_len: key.len(), value_len: 0, sequence };
+                let header = OpHeader { sequence, ..OpHeader::new(Kind::Lost, key.len(), 0) };
                 moved.push(lost.hash, None, &header, &key, &[]);
             }
             moved.end_frame(mark);

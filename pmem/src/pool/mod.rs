@@ -37,6 +37,7 @@ mod space;
 mod stage;
 mod superblock;
 mod turn;
+mod value_type;
 mod walk;
 mod writer;
 
@@ -48,6 +49,7 @@ pub use report::{Checkpoint, Damage, DamageKind, OpenReport, Stats, Tail};
 pub use scan::{Executor, Progress, Sequential};
 pub use scrub::Scrub;
 pub use turn::Turn;
+pub use value_type::ValueType;
 
 use alloc::string::String;
 use core::ops::Range;
@@ -89,6 +91,8 @@ impl FormatOptions {
 pub struct Meta {
     /// The value's length in bytes.
     pub len: u64,
+    /// What kind of value it is. The pool keeps it and never acts on it.
+    pub value_type: ValueType,
     /// When the value expires, in milliseconds of Unix time. The pool keeps it and never acts on it.
     pub expires_at_ms: Option<u64>,
 }
@@ -102,6 +106,8 @@ pub enum Op<'a> {
         key: &'a [u8],
         /// Its new value.
         value: &'a [u8],
+        /// What kind of value that is.
+        value_type: ValueType,
         /// When it expires, in milliseconds of Unix time.
         expires_at_ms: Option<u64>,
     },

@@ -8,18 +8,19 @@ use core::ops::Range;
 
 use crate::error::Error;
 use crate::medium::Medium;
-use crate::pool::Op;
 use crate::pool::atomic::too_large;
 use crate::pool::clean::PUT_RESERVE;
 use crate::pool::dram;
 use crate::pool::record::{CHUNK_KEY, Kind, LARGE, Large, OpHeader, VALUE_LIMIT};
 use crate::pool::turn::Turn;
 use crate::pool::writer::{Record, Size};
+use crate::pool::{Op, ValueType};
 
 /// What a key has before its value is changed.
 #[derive(Clone, Copy, Debug, Default)]
 struct Before {
     len: u64,
+    value_type: ValueType,
     expires_at_ms: Option<u64>,
     /// How the value is divided, if it lies in chunks.
     large: Option<Large>,
@@ -43,8 +44,8 @@ struct Change<'a> {
 }
 
 impl<M: Medium> Turn<'_, M> {
-    /// Replaces the bytes of the key's value from `offset` on, and keeps its expiry. The value grows as far as needed,
-    /// with zeros up to `offset`; a key that is not there has the empty one. Returns its length.
+    /// Replaces the bytes of the key's value from `offset` on, and keeps its type and its expiry. The value grows as far
+    /// as needed, with zeros up to `offset`; a key that is not there has the empty one. Returns its length.
     ///
     /// Of a large value, parts of 32 KiB (less in a small pool) are written that the bytes touch, and not the others.
     pub fn put_range(&mut self, key: &[u8], offset: u64, bytes: &[u8]) -> Result<u64, Error> {
@@ -64,11 +65,12 @@ impl<M: Medium> Turn<'_, M> {
         let (header, place) = (current.header(), current.place());
         let large = self.large_of(&current)?;
         let len = large.map_or(header.value_len as u64, |large| large.len);
-        Ok(Before { len, expires_at_ms: header.expires_at_ms, large, cost: header.cost(), place })
+        let OpHeader { value_type, expires_at_ms, .. } = *header;
+        Ok(Before { len, value_type, expires_at_ms, large, cost: header.cost(), place })
     }
 
     fn change(&mut self, key: &[u8], before: Before, offset: u64, bytes: &[u8]) -> Result<u64, Error> {
-        let Before { len, expires_at_ms, large, .. } = before;
+        let Before { len, value_type, expires_at_ms, large, .. } = before;
         if bytes.is_empty() {
             return Ok(len);
         }
@@ -79,7 +81,7 @@ impl<M: Medium> Turn<'_, M> {
         let chunk_size = self.log.chunk_size() as u32;
         if new_len <= u64::from(chunk_size) {
             let value = self.patched(key, 0..new_len, len, offset, bytes)?;
-            self.put(key, &value, expires_at_ms)?;
+            self.atomically(&[Op::Put { key, value: &value, value_type, expires_at_ms }])?;
             return Ok(new_len);
         }
         let chunk_behind = |at: u64| at.div_ceil(u64::from(chunk_size)) as u32;
@@ -100,15 +102,16 @@ impl<M: Medium> Turn<'_, M> {
 
     fn write_change(&mut self, change: &Change<'_>) -> Result<(), Error> {
         let Change { key, before, large, .. } = *change;
-        let op =
-            |kind, expires_at_ms, key_len, value_len| OpHeader { kind, expires_at_ms, key_len, value_len, sequence: 0 };
+        let Before { value_type, expires_at_ms, .. } = before;
+        self.allow_type(value_type)?;
+        let put = OpHeader { value_type, expires_at_ms, ..OpHeader::new(Kind::PutLarge, key.len(), LARGE) };
         let mut size = Size::new();
-        size.add(&op(Kind::PutLarge, before.expires_at_ms, key.len(), LARGE));
+        size.add(&put);
         for chunk in change.chunks.0..change.chunks.1 {
-            size.add(&op(Kind::Chunk, None, CHUNK_KEY, large.chunk_len(chunk) as usize));
+            size.add(&OpHeader::new(Kind::Chunk, CHUNK_KEY, large.chunk_len(chunk) as usize));
         }
 
-        size.keys = self.reserve_index(&[Op::Put { key, value: &[], expires_at_ms: None }])?;
+        size.keys = self.reserve_index(&[Op::Put { key, value: &[], value_type, expires_at_ms }])?;
         self.admit_growth(size.growth, |turn| turn.replaced_by(change))?;
         let mut record = self.begin_record(&size, PUT_RESERVE)?;
         let mut ahead = large.ahead;
@@ -116,7 +119,7 @@ impl<M: Medium> Turn<'_, M> {
             record = self.write_chunk(record, change, chunk, &mut ahead)?;
         }
         let value = Large { ahead, ..large }.encode();
-        record = self.add(record, Kind::PutLarge, key, &value, before.expires_at_ms)?;
+        record = self.add(record, put, key, &value)?;
         self.end_record(record)?;
         self.count_staged(&size);
         self.settle_if_large()
@@ -139,7 +142,8 @@ impl<M: Medium> Turn<'_, M> {
         };
         let without = old.map_or(0, |old| large.ahead_by(chunk, old));
         *ahead = ahead.wrapping_sub(without).wrapping_add(large.ahead_by(chunk, self.log.frontier.next_sequence()));
-        self.add(record, Kind::Chunk, &large.chunk_key(chunk), &content, None)
+        let key = large.chunk_key(chunk);
+        self.add(record, OpHeader::new(Kind::Chunk, key.len(), content.len()), &key, &content)
     }
 
     /// The sequence number of the chunk that the change replaces, if it does.
@@ -194,7 +198,7 @@ impl<M: Medium> Turn<'_, M> {
         let replaced = (0..large.chunks()).filter(|chunk| !kept || written.contains(chunk));
         let chunk_cost = |chunk| {
             let value_len = large.chunk_len(chunk) as usize;
-            OpHeader { kind: Kind::Chunk, expires_at_ms: None, key_len: CHUNK_KEY, value_len, sequence: 0 }.cost()
+            OpHeader::new(Kind::Chunk, CHUNK_KEY, value_len).cost()
         };
         Ok(cost + replaced.map(chunk_cost).sum::<u64>())
     }

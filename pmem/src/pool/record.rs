@@ -9,6 +9,7 @@ use alloc::vec::Vec;
 use crate::crc32c::Crc32c;
 use crate::medium::LINE;
 use crate::pool::format::{chunk, frame, large, lost, operation};
+use crate::pool::{Meta, ValueType};
 
 /// Bytes of a frame's header.
 pub(crate) const FRAME_HEADER: usize = frame::LEN;
@@ -54,12 +55,15 @@ pub(crate) enum Kind {
     Close = 7,
     /// The value of a key is lost: it lay where the medium cannot be read any more.
     Lost = 8,
+    /// Something that a newer program says, and that may be passed over: any kind from here on.
+    PassedOver = 128,
 }
 
 /// An operation's header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct OpHeader {
     pub kind: Kind,
+    pub value_type: ValueType,
     pub expires_at_ms: Option<u64>,
     pub key_len: usize,
     pub value_len: usize,
@@ -67,6 +71,11 @@ pub(crate) struct OpHeader {
 }
 
 impl OpHeader {
+    /// That of an operation without an expiry, on a string, and without a number.
+    pub(crate) fn new(kind: Kind, key_len: usize, value_len: usize) -> OpHeader {
+        OpHeader { kind, value_type: ValueType::STRING, expires_at_ms: None, key_len, value_len, sequence: 0 }
+    }
+
     /// Reads a header from the first bytes of an operation. `None` if they are none.
     pub(crate) fn decode(bytes: &[u8]) -> Option<OpHeader> {
         let fixed: &[u8; OP_HEADER] = bytes.first_chunk()?;
@@ -80,6 +89,7 @@ impl OpHeader {
             6 => Kind::Cut,
             7 => Kind::Close,
             8 => Kind::Lost,
+            128.. => Kind::PassedOver,
             _ => return None,
         };
         let expires_at_ms = match operation::FLAGS.get(fixed) {
@@ -87,16 +97,20 @@ impl OpHeader {
             [EXPIRES] => Some(u64::from_le_bytes(*bytes.get(OP_HEADER..)?.first_chunk()?)),
             _ => return None,
         };
+        let [a, b, c] = operation::VALUE_LEN.get(fixed);
+        let [value_type] = operation::TYPE.get(fixed);
         let header = OpHeader {
             kind,
+            value_type: ValueType::new(value_type),
             expires_at_ms,
             key_len: usize::from(u16::from_le_bytes(operation::KEY_LEN.get(fixed))),
-            value_len: operation::VALUE_LEN.u32(fixed) as usize,
+            value_len: u32::from_le_bytes([a, b, c, 0]) as usize,
             sequence: operation::SEQUENCE.u64(fixed),
         };
         let sound = header.sequence < SEQUENCE_LIMIT
+            && (value_type == 0 || matches!(kind, Kind::Put | Kind::PutLarge | Kind::PassedOver))
             && match kind {
-                Kind::Put => true,
+                Kind::Put | Kind::PassedOver => true,
                 Kind::Remove => header.value_len == 0,
                 Kind::PutLarge => header.value_len == LARGE,
                 Kind::Chunk => header.key_len == CHUNK_KEY,
@@ -105,6 +119,16 @@ impl OpHeader {
                 Kind::Lost => header.key_len == LOST_KEY && header.value_len == 0,
             };
         sound.then_some(header)
+    }
+
+    /// That of the operation that sets the same value when it lies in chunks.
+    pub(crate) fn in_chunks(self) -> OpHeader {
+        OpHeader { kind: Kind::PutLarge, value_len: LARGE, ..self }
+    }
+
+    /// What the operation says of a value of `len` bytes.
+    pub(crate) fn meta(&self, len: u64) -> Meta {
+        Meta { len, value_type: self.value_type, expires_at_ms: self.expires_at_ms }
     }
 
     /// Where the key begins, from the operation's start.
@@ -135,8 +159,8 @@ impl OpHeader {
 
 /// The bytes of the pool that a key of `key_len` bytes with such a value takes, in a batch of its own; a large value's
 /// division into chunks, some headers, is not counted.
-pub fn record_bytes(key_len: usize, value: crate::Meta) -> u64 {
-    let head = OpHeader { kind: Kind::Put, expires_at_ms: value.expires_at_ms, key_len, value_len: 0, sequence: 0 };
+pub fn record_bytes(key_len: usize, value: Meta) -> u64 {
+    let head = OpHeader { expires_at_ms: value.expires_at_ms, ..OpHeader::new(Kind::Put, key_len, 0) };
     (head.cost() - head.len() as u64) + (head.value_at() as u64 + value.len).next_multiple_of(8)
 }
 
@@ -148,7 +172,9 @@ pub(crate) fn encode_op(out: &mut Vec<u8>, header: &OpHeader, key: &[u8], value:
     operation::KIND.put(&mut fixed, [header.kind as u8]);
     operation::FLAGS.put(&mut fixed, [flags]);
     operation::KEY_LEN.put(&mut fixed, (header.key_len as u16).to_le_bytes());
-    operation::VALUE_LEN.put(&mut fixed, (header.value_len as u32).to_le_bytes());
+    let [a, b, c, ..] = (header.value_len as u32).to_le_bytes();
+    operation::VALUE_LEN.put(&mut fixed, [a, b, c]);
+    operation::TYPE.put(&mut fixed, [header.value_type.number()]);
     operation::SEQUENCE.put(&mut fixed, header.sequence.to_le_bytes());
     out.extend_from_slice(&fixed);
     if let Some(expires_at_ms) = header.expires_at_ms {
@@ -357,7 +383,7 @@ mod tests {
     use alloc::vec::Vec;
 
     fn frame(salt: &Salt, offset: u64) -> Vec<u8> {
-        let header = OpHeader { kind: Kind::Put, expires_at_ms: Some(99), key_len: 3, value_len: 6, sequence: 12 };
+        let header = OpHeader { expires_at_ms: Some(99), sequence: 12, ..OpHeader::new(Kind::Put, 3, 6) };
         let mut frame = Vec::from([0; FRAME_HEADER]);
         encode_op(&mut frame, &header, b"key", &[b"val", b"ue!"]);
         salt.seal(&mut frame, offset, 7, offset - 640);

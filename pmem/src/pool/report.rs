@@ -17,6 +17,8 @@ pub struct OpenReport {
     pub bytes_scanned: u64,
     /// Valid records met, live or not.
     pub records: u64,
+    /// Operations among them of kinds that this version does not know and may pass over.
+    pub passed_over: u64,
     /// Keys that the pool holds.
     pub keys: u64,
     /// How the log ended.

@@ -109,6 +109,8 @@ pub(crate) struct Scanned {
     pub end: u32,
     pub untidy: bool,
     pub records: u64,
+    /// Operations of kinds that this version does not know and may pass over.
+    pub passed_over: u64,
     pub bytes: u64,
     pub last_batch: u64,
     pub next_sequence: u64,
@@ -118,7 +120,7 @@ impl Scanner {
     /// Takes down an operation of the frame at `start`, if it is of this part and recovery has anything to do with it.
     pub(crate) fn found(&self, start: u64, op: &FrameOp<'_>) -> Option<(FoundOp, Option<More>)> {
         let more = match op.header.kind {
-            Kind::End | Kind::Cut | Kind::Close => return None,
+            Kind::End | Kind::Cut | Kind::Close | Kind::PassedOver => return None,
             Kind::PutLarge => Some(More::Large(Large::decode(op.value)?)),
             Kind::Lost => Some(More::Lost(Lost::decode(op.key)?)),
             Kind::Put | Kind::Remove | Kind::Chunk => None,
@@ -158,6 +160,7 @@ impl Scanner {
                     for op in Ops::of(walk.frame(at, &frame)) {
                         scanned.closed |= op.header.kind == Kind::Close;
                         scanned.sealed |= op.header.kind == Kind::End;
+                        scanned.passed_over += u64::from(op.header.kind == Kind::PassedOver);
                         scanned.next_sequence = scanned.next_sequence.max(op.header.sequence + 1);
                         if !scanned.gaps
                             && let Some((found, more)) = self.found(segment + u64::from(at), &op)

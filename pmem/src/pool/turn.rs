@@ -7,7 +7,7 @@ use crate::medium::Medium;
 use crate::pool::checkpoint::Which;
 use crate::pool::log::{Found, Log};
 use crate::pool::record::{Kind, Large, OpHeader};
-use crate::pool::{Meta, Op};
+use crate::pool::{Meta, Op, ValueType};
 
 /// One turn of an event loop over a pool: reads, and writes staged until the turn's end. See
 /// [`Pool::turn`](crate::Pool::turn).
@@ -64,7 +64,7 @@ impl<'t, M: Medium> Turn<'t, M> {
     fn read_range(&mut self, key: &[u8], offset: u64, len: u64, value: &mut Vec<u8>) -> Result<Option<Meta>, Error> {
         self.prepare(key)?;
         let Some(current) = self.current(key)? else { return Ok(None) };
-        let (place, expires_at_ms) = (current.place(), current.header().expires_at_ms);
+        let (place, header) = (current.place(), *current.header());
         let total = match (self.large_of(&current)?, &current) {
             (Some(large), _) => {
                 self.read_chunks(place, &large, offset, len, value)?;
@@ -78,7 +78,7 @@ impl<'t, M: Medium> Turn<'t, M> {
                 staged.len() as u64
             }
         };
-        Ok(Some(Meta { len: total, expires_at_ms }))
+        Ok(Some(header.meta(total)))
     }
 
     /// Appends bytes of a large value. `place` is what an error names.
@@ -109,13 +109,13 @@ impl<'t, M: Medium> Turn<'t, M> {
         }
     }
 
-    /// The length and the expiry of the key's value.
+    /// What the pool keeps about the key's value: its length, its type, its expiry.
     pub fn meta(&mut self, key: &[u8]) -> Result<Option<Meta>, Error> {
         self.prepare(key)?;
         let Some(current) = self.current(key)? else { return Ok(None) };
         let header = current.header();
         let len = self.large_of(&current)?.map_or(header.value_len as u64, |large| large.len);
-        Ok(Some(Meta { len, expires_at_ms: header.expires_at_ms }))
+        Ok(Some(header.meta(len)))
     }
 
     /// Whether the key is there.
@@ -124,9 +124,9 @@ impl<'t, M: Medium> Turn<'t, M> {
         Ok(self.current(key)?.is_some())
     }
 
-    /// Sets the key's value.
+    /// Sets the key's value, a string. [`Op::Put`] sets one of any type.
     pub fn put(&mut self, key: &[u8], value: &[u8], expires_at_ms: Option<u64>) -> Result<(), Error> {
-        self.atomically(&[Op::Put { key, value, expires_at_ms }])
+        self.atomically(&[Op::Put { key, value, value_type: ValueType::STRING, expires_at_ms }])
     }
 
     /// Removes the key. Says whether it was there.

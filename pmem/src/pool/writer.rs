@@ -69,18 +69,16 @@ impl<M: Medium> Turn<'_, M> {
         keys.and(chunks).map_err(|_| Error::IndexFull)
     }
 
-    /// Adds an operation. After an error the record is given up.
+    /// Adds an operation, which gets the next number. After an error the record is given up.
     pub(super) fn add(
         &mut self,
         mut record: Record,
-        kind: Kind,
+        header: OpHeader,
         key: &[u8],
         value: &[u8],
-        expires_at_ms: Option<u64>,
     ) -> Result<Record, Error> {
         let log = &mut *self.log;
-        let sequence = log.frontier.take_sequence();
-        let header = OpHeader { kind, expires_at_ms, key_len: key.len(), value_len: value.len(), sequence };
+        let header = OpHeader { sequence: log.frontier.take_sequence(), ..header };
         let hash = log.hash(key);
         log.stage.push(hash, None, &header, key, &[value]);
         if let Some(parts) = &mut record.parts

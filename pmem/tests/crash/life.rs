@@ -5,7 +5,7 @@ use std::fmt::Write;
 
 use fastrand::Rng;
 use pmem::sim::{Event, Memory};
-use pmem::{Error, FormatOptions, Medium, Op, Pool, Turn};
+use pmem::{Error, FormatOptions, Medium, Op, Pool, Turn, ValueType};
 
 /// What a pool holds: by key, the value and its expiry.
 pub type Model = BTreeMap<Vec<u8>, (Vec<u8>, Option<u64>)>;
@@ -116,7 +116,7 @@ impl Step {
                 let ops: Vec<_> = ops
                     .iter()
                     .map(|(key, value)| match value {
-                        Some(value) => Op::Put { key, value, expires_at_ms: None },
+                        Some(value) => Op::Put { key, value, value_type: ValueType::STRING, expires_at_ms: None },
                         None => Op::Remove { key },
                     })
                     .collect();

@@ -2,7 +2,7 @@
 //! in the recovery itself.
 
 use pmem::sim::{Domain, Event, Memory, Words};
-use pmem::{Error, Medium, Op, Pool, Store};
+use pmem::{Error, Medium, Op, Pool, Store, ValueType};
 
 use crate::crash::ledger::{Contents, Ledger};
 use crate::random::random_bytes;
@@ -153,7 +153,12 @@ fn go_on_with<'m>(
             .turn(|turn| {
                 turn.put(b"after", &value, Some(round))?;
                 turn.remove(&gone)?;
-                turn.atomically(&pair.each_ref().map(|key| Op::Put { key, value: &value, expires_at_ms: None }))
+                turn.atomically(&pair.each_ref().map(|key| Op::Put {
+                    key,
+                    value: &value,
+                    value_type: ValueType::STRING,
+                    expires_at_ms: None,
+                }))
             })
             .map_err(failed)?;
         done.map_err(failed)?;

@@ -150,6 +150,7 @@ fn describe(path: &Path, inspection: &Inspection) -> Value {
         "keys": report.keys,
         "records": report.records,
         "records_bytes": report.bytes_scanned,
+        "operations_passed_over": report.passed_over,
         "end": end,
         "checkpoint": checkpoint,
         "bad_ranges": report.bad_ranges.iter().map(|bad| json!({ "offset": bad.start, "bytes": bad.end - bad.start })).collect::<Value>(),

@@ -1,7 +1,8 @@
 //! `pool dump` and `pool load`: a pool's keys and values as lines of text, and back.
 //!
 //! A line of JSON is one key: `{"key":"k","value":"v","expires_at_ms":1700000000000}`. Bytes that are no UTF-8 are
-//! written as `{"hex":"ff00"}`. The last line says that it is the last: `{"end":true,"keys":601,"unreadable":0}`, as
+//! written as `{"hex":"ff00"}`. A value that is no string has its type too, by its name or its number:
+//! `"type":"hash"`. The last line says that it is the last: `{"end":true,"keys":601,"unreadable":0}`, as
 //! text
 //! `end of the dump: 601 keys, 0 unreadable`. In a pipe from `dump` to `load` nothing else tells that `dump` has
 //! failed.
@@ -10,7 +11,7 @@ use std::io::{BufRead, Write};
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
-use pmem::{Device, Medium, Meta, Pool};
+use pmem::{Device, Medium, Meta, Op, Pool, ValueType};
 use serde_json::{Value, json};
 
 use crate::output::warn;
@@ -58,12 +59,20 @@ pub fn dump(path: &Path, json: bool, out: &mut impl Write) -> Result<(u64, u64)>
 fn line(key: &[u8], value: &[u8], meta: Meta, json: bool, out: &mut impl Write) -> Result<()> {
     if json {
         let mut object = json!({ "key": encode(key), "value": encode(value) });
+        match meta.value_type.name() {
+            _ if meta.value_type == ValueType::STRING => {}
+            Some(name) => object["type"] = json!(name),
+            None => object["type"] = json!(meta.value_type.number()),
+        }
         if let Some(expires_at_ms) = meta.expires_at_ms {
             object["expires_at_ms"] = json!(expires_at_ms);
         }
         writeln!(out, "{object}")?;
     } else {
         write!(out, "{} = {}", key.escape_ascii(), value.escape_ascii())?;
+        if meta.value_type != ValueType::STRING {
+            write!(out, "  ({})", meta.value_type)?;
+        }
         match meta.expires_at_ms {
             Some(at) => writeln!(out, "  (expires {at} ms after 1970)")?,
             None => writeln!(out)?,
@@ -91,9 +100,8 @@ pub fn load(path: &Path, lines: impl BufRead) -> Result<u64> {
 fn load_lines<M: Medium>(pool: &mut Pool<M>, lines: impl BufRead, put: &mut u64) -> Result<()> {
     let mut waiting = Vec::with_capacity(TURN);
     let mut commit = |waiting: &mut Vec<Entry>| -> Result<()> {
-        let (result, _durable) = pool.turn(|turn| {
-            waiting.iter().try_for_each(|entry| turn.put(&entry.key, &entry.value, entry.expires_at_ms))
-        })?;
+        let (result, _durable) =
+            pool.turn(|turn| waiting.iter().try_for_each(|entry| turn.atomically(&[entry.put()])))?;
         result?;
         *put += waiting.len() as u64;
         waiting.clear();
@@ -170,18 +178,30 @@ impl End {
 struct Entry {
     key: Vec<u8>,
     value: Vec<u8>,
+    value_type: ValueType,
     expires_at_ms: Option<u64>,
 }
 
 impl Entry {
+    fn put(&self) -> Op<'_> {
+        let Self { key, value, value_type, expires_at_ms } = self;
+        Op::Put { key, value, value_type: *value_type, expires_at_ms: *expires_at_ms }
+    }
+
     fn parse(object: &Value) -> Result<Entry> {
         let expires_at_ms = match &object["expires_at_ms"] {
             Value::Null => None,
             number => Some(number.as_u64().context("`expires_at_ms` is no number of milliseconds")?),
         };
+        let value_type = match &object["type"] {
+            Value::Null => Some(ValueType::STRING),
+            Value::String(name) => ValueType::of_name(name),
+            number => number.as_u64().and_then(|number| u8::try_from(number).ok()).map(ValueType::new),
+        };
         Ok(Entry {
             key: decode(&object["key"]).context("`key`")?,
             value: decode(&object["value"]).context("`value`")?,
+            value_type: value_type.context("`type` is neither the name of a type nor its number")?,
             expires_at_ms,
         })
     }

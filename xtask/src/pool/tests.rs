@@ -161,9 +161,45 @@ fn a_dump_is_loaded_as_it_was() {
     assert!(lines.windows(18).any(|window| window == b"\"expires_at_ms\":77"));
     let last = lines[..lines.len() - 1].iter().rposition(|byte| *byte == b'\n').unwrap() + 1;
     assert_eq!(lines[last..], *b"{\"end\":true,\"keys\":601,\"unreadable\":0}\n");
-    for bad in ["{", "{\"key\":1,\"value\":\"\"}", "{\"key\":{\"hex\":\"zz\"},\"value\":\"\"}", "{\"key\":\"k\"}"] {
+    for bad in [
+        "{",
+        "{\"key\":\"k\",\"value\":\"\",\"type\":\"heap\"}",
+        "{\"key\":1,\"value\":\"\"}",
+        "{\"key\":{\"hex\":\"zz\"},\"value\":\"\"}",
+        "{\"key\":\"k\"}",
+    ] {
         let error = format!("{:#}", load(&copy, bad.as_bytes()).unwrap_err());
         assert!(error.contains("line 1"), "{error}");
+    }
+}
+
+#[test]
+fn a_dump_says_of_which_type_a_value_is() {
+    let directory = tempfile::tempdir().unwrap();
+    let (path, copy) = (directory.path().join("pool.img"), directory.path().join("copy.img"));
+    create(&path, 16 * MIB, "", None).unwrap();
+    let lines = "{\"key\":\"h\",\"type\":\"hash\",\"value\":\"v\"}\n{\"expires_at_ms\":7,\"key\":\"u\",\"type\":200,\"value\":\"\"}\n\
+        {\"key\":\"s\",\"value\":\"v\"}\n{\"end\":true,\"keys\":3,\"unreadable\":0}\n";
+    assert_eq!(load(&path, lines.as_bytes()).unwrap(), 3);
+    let (mut dumped, mut text, mut again) = (Vec::new(), Vec::new(), Vec::new());
+    dump(&path, true, &mut dumped).unwrap();
+    create(&copy, 16 * MIB, "", None).unwrap();
+    load(&copy, dumped.as_slice()).unwrap();
+    dump(&copy, true, &mut again).unwrap();
+    let sorted = |lines: &[u8]| {
+        let mut lines: Vec<_> = std::str::from_utf8(lines).unwrap().lines().map(str::to_owned).collect();
+        lines.sort();
+        lines
+    };
+    assert_eq!(sorted(&dumped), sorted(lines.as_bytes()));
+    assert_eq!(sorted(&again), sorted(lines.as_bytes()));
+    dump(&path, false, &mut text).unwrap();
+    let text = sorted(&text);
+    assert!(text.contains(&"h = v  (hash)".into()) && text.contains(&"s = v".into()), "{text:?}");
+    assert!(text.contains(&"u =   (type 200)  (expires 7 ms after 1970)".into()), "{text:?}");
+    for wrong in ["\"heap\"", "256", "-1", "[]"] {
+        let line = format!("{{\"key\":\"k\",\"type\":{wrong},\"value\":\"\"}}");
+        assert!(format!("{:#}", load(&copy, line.as_bytes()).unwrap_err()).contains("`type`"), "{wrong}");
     }
 }
 

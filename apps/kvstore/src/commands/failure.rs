@@ -29,6 +29,8 @@ pub struct Failure {
 
 /// Something in a request is not where or what it should be.
 pub const SYNTAX: Failure = Failure::text("ERR syntax error");
+/// The key holds a value of another type than the command is for.
+pub const WRONG_TYPE: Failure = Failure::text("WRONGTYPE Operation against a key holding the wrong kind of value");
 /// A number is no integer, or does not fit.
 pub const NOT_AN_INTEGER: Failure = Failure::text("ERR value is not an integer or out of range");
 /// A number is no floating-point number.

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use pmem::{Medium, Meta, Op};
+use pmem::{Medium, Meta, Op, ValueType};
 
+use super::failure::WRONG_TYPE;
 use super::{Context, Failure};
 
 /// How much of a value is read before its length is known, in bytes.
@@ -16,6 +17,11 @@ impl<M: Medium> Context<'_, '_, M> {
         self.live(key, found)
     }
 
+    /// As [`Self::find`], for a command on strings: a value of another type is an error.
+    pub fn find_string(&mut self, key: &[u8]) -> Result<Option<Meta>, Failure> {
+        string(self.find(key)?)
+    }
+
     /// As [`Self::find`], for a command that only reads: counted as a hit or a miss.
     pub fn look(&mut self, key: &[u8]) -> Result<Option<Meta>, Failure> {
         let found = self.find(key)?;
@@ -23,12 +29,17 @@ impl<M: Medium> Context<'_, '_, M> {
         Ok(found)
     }
 
+    /// As [`Self::look`], for a command on strings: a value of another type is an error.
+    pub fn look_string(&mut self, key: &[u8]) -> Result<Option<Meta>, Failure> {
+        string(self.look(key)?)
+    }
+
     /// Whether the key exists.
     pub fn exists(&mut self, key: &[u8]) -> Result<bool, Failure> {
         Ok(self.find(key)?.is_some())
     }
 
-    /// The key's value, left in `shared.value`, and its properties.
+    /// The key's value, of whichever type, left in `shared.value`, and its properties.
     pub fn read(&mut self, key: &[u8]) -> Result<Option<Meta>, Failure> {
         self.shared.value.clear();
         self.shared.reserve_value(FIRST)?;
@@ -45,13 +56,18 @@ impl<M: Medium> Context<'_, '_, M> {
         })
     }
 
-    /// Replies with the key's value; writes nothing if there is none.
+    /// As [`Self::read`], for a command on strings: a value of another type is an error.
+    pub fn read_string(&mut self, key: &[u8]) -> Result<Option<Meta>, Failure> {
+        string(self.read(key)?)
+    }
+
+    /// Replies with the key's value; writes nothing if there is none, or if it is no string.
     pub fn reply_value(&mut self, key: &[u8]) -> Result<Option<Meta>, Failure> {
         let start = self.reply.position();
         let mut found = None;
         self.reply.bulk_from(|at, most, out| {
             found = self.turn.get_range(key, at, most, out)?;
-            Ok::<_, Failure>(found.map(|meta| meta.len))
+            Ok::<_, Failure>(found.filter(is_string).map(|meta| meta.len))
         })?;
         // Before the caller changes what it has replied: without memory for the end the command is executed again.
         self.reply.check()?;
@@ -63,41 +79,51 @@ impl<M: Medium> Context<'_, '_, M> {
         Ok(live)
     }
 
-    /// Replies with the key's value or null.
+    /// Replies with the key's value or null. A value that is no string is an error.
     pub fn reply_value_or_null(&mut self, key: &[u8]) -> Result<Option<Meta>, Failure> {
-        let found = self.reply_value(key)?;
+        let found = string(self.reply_value(key)?)?;
         if found.is_none() {
             self.reply.null();
         }
         Ok(found)
     }
 
-    /// Stores a value. One that has expired already is not stored: the key is gone.
+    /// Stores a string. One that has expired already is not stored: the key is gone.
     pub fn put(&mut self, key: &[u8], value: &[u8], expires_at_ms: Option<u64>) -> Result<(), Failure> {
+        self.put_as(key, value, ValueType::STRING, expires_at_ms)
+    }
+
+    fn put_as(
+        &mut self,
+        key: &[u8],
+        value: &[u8],
+        value_type: ValueType,
+        expires_at_ms: Option<u64>,
+    ) -> Result<(), Failure> {
         match expires_at_ms {
             Some(at) if at <= self.shared.now_ms => {
                 self.turn.remove(key)?;
             }
             at => {
-                self.turn.put(key, value, at)?;
+                self.turn.atomically(&[Op::Put { key, value, value_type, expires_at_ms: at }])?;
                 self.shared.expiry.expect(at);
             }
         }
         Ok(())
     }
 
-    /// Writes `patch` over a key's value from byte `offset` on, after zeros where the value ends before; returns the
-    /// length that it has then.
+    /// Writes `patch` over a string from byte `offset` on, after zeros where it ends before; returns the length that it
+    /// has then.
     pub fn overwrite(&mut self, key: &[u8], offset: usize, patch: &[u8]) -> Result<usize, Failure> {
         // One that has expired is gone.
-        self.find(key)?;
+        self.find_string(key)?;
         Ok(self.turn.put_range(key, offset as u64, patch)? as usize)
     }
 
-    /// Stores what is in `shared.value`.
-    pub fn put_value(&mut self, key: &[u8], expires_at_ms: Option<u64>) -> Result<(), Failure> {
+    /// Stores what is in `shared.value`, as a value of this type.
+    pub fn put_value(&mut self, key: &[u8], value_type: ValueType, expires_at_ms: Option<u64>) -> Result<(), Failure> {
         let value = std::mem::take(&mut self.shared.value);
-        let stored = self.put(key, &value, expires_at_ms);
+        let stored = self.put_as(key, &value, value_type, expires_at_ms);
         self.shared.value = value;
         stored
     }
@@ -148,4 +174,19 @@ impl<M: Medium> Context<'_, '_, M> {
             found => Ok(found),
         }
     }
+}
+
+/// Whether a key's value is a string.
+pub fn is_string(meta: &Meta) -> bool {
+    meta.value_type == ValueType::STRING
+}
+
+/// What a command on strings makes of what it has found.
+fn string(found: Option<Meta>) -> Result<Option<Meta>, Failure> {
+    if found.as_ref().is_none_or(is_string) { Ok(found) } else { Err(WRONG_TYPE) }
+}
+
+/// What Redis calls the type of a value.
+pub fn type_name(meta: Meta) -> &'static str {
+    meta.value_type.name().unwrap_or("unknown")
 }

@@ -1,4 +1,5 @@
-//! The commands: Redis 7.0's syntax, semantics and words, for keys that hold strings.
+//! The commands: Redis 7.0's syntax, semantics and words, for keys that hold strings; of values of other types, which
+//! no command makes yet, what their keys are.
 //!
 //! Owns the command table and every command. A command reads and stages through the [`Turn`] that it is lent, and
 //! writes its reply behind a seal that only the turn's receipt breaks. Nothing here knows sockets, and nothing waits.
@@ -26,6 +27,8 @@ mod task;
 #[cfg(test)]
 mod tests;
 mod transaction;
+#[cfg(test)]
+mod types;
 mod version;
 
 use std::time::Duration;

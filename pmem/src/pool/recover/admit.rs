@@ -23,6 +23,7 @@ impl Log {
     ) -> Result<(), Error> {
         if part.is_first() {
             self.report.records += scanned.records;
+            self.report.passed_over += scanned.passed_over;
             self.report.bytes_scanned += scanned.bytes;
         }
         gathered.last_batch = gathered.last_batch.max(scanned.last_batch);

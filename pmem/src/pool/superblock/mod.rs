@@ -17,7 +17,7 @@ use crate::pool::checkpoint::ROOT;
 use crate::pool::format::superblock::{self as field, LEN};
 use crate::pool::{FORMAT_VERSION, OLDEST_VERSION, bad_ranges};
 
-pub(crate) use features::Features;
+pub(crate) use features::{Features, TYPED};
 pub(crate) use find::Found;
 pub(crate) use geometry::Geometry;
 use geometry::second_area;

@@ -57,7 +57,6 @@ impl Log {
     }
 
     /// Sets a feature that a program must know to read the pool, before anything is written that needs it.
-    #[cfg_attr(not(test), expect(dead_code, reason = "values of other types than strings need the first one"))]
     pub(crate) fn require_to_read(&mut self, store: &impl Store, feature: u64) -> Result<(), Error> {
         if self.superblock.version == 1 {
             return Err(Error::OldVersion { found: 1 });

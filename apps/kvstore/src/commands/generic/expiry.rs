@@ -140,8 +140,8 @@ fn report<M: Medium>(context: &mut Context<'_, '_, M>, request: Request<'_>, of:
 impl<M: Medium> Context<'_, '_, M> {
     /// Gives an existing key another expiry; one in the past removes the key.
     pub fn set_expiry(&mut self, key: &[u8], expires_at_ms: Option<u64>) -> Outcome {
-        if self.read(key)?.is_some() {
-            self.put_value(key, expires_at_ms)?;
+        if let Some(meta) = self.read(key)? {
+            self.put_value(key, meta.value_type, expires_at_ms)?;
         }
         Ok(())
     }

@@ -7,6 +7,7 @@ use pmem::{Medium, Meta, Op};
 use crate::budget;
 use crate::commands::arguments::{Options, is, small_integer};
 use crate::commands::failure::{Failure, NO_SUCH_DATABASE, NO_SUCH_KEY, Outcome, SYNTAX};
+use crate::commands::lookup::type_name;
 use crate::commands::{Context, Request};
 
 /// Keys that `DEL` removes in one step.
@@ -42,8 +43,8 @@ pub fn exists<M: Medium>(context: &mut Context<'_, '_, M>, request: Request<'_>)
 
 /// `TYPE key`
 pub fn r#type<M: Medium>(context: &mut Context<'_, '_, M>, request: Request<'_>) -> Outcome {
-    let found = context.exists(request.get(1))?;
-    context.reply.status(if found { "string" } else { "none" });
+    let found = context.find(request.get(1))?;
+    context.reply.status(found.map_or("none", type_name));
     Ok(())
 }
 
@@ -73,7 +74,8 @@ pub fn renamenx<M: Medium>(context: &mut Context<'_, '_, M>, request: Request<'_
 /// Stores what was read of `from` under `to`, and `from` is gone: in one step.
 fn move_value<M: Medium>(context: &mut Context<'_, '_, M>, from: &[u8], to: &[u8], meta: Meta) -> Outcome {
     let value = &context.shared.value;
-    let put = Op::Put { key: to, value, expires_at_ms: meta.expires_at_ms };
+    let Meta { value_type, expires_at_ms, .. } = meta;
+    let put = Op::Put { key: to, value, value_type, expires_at_ms };
     Ok(context.turn.atomically(&[put, Op::Remove { key: from }])?)
 }
 
@@ -97,7 +99,7 @@ pub fn copy<M: Medium>(context: &mut Context<'_, '_, M>, request: Request<'_>) -
     }
     let copied = match context.read(from)? {
         Some(meta) if replace || !context.exists(to)? => {
-            context.put_value(to, meta.expires_at_ms)?;
+            context.put_value(to, meta.value_type, meta.expires_at_ms)?;
             true
         }
         _ => false,

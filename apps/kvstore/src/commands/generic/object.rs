@@ -4,6 +4,7 @@ use pmem::Medium;
 
 use crate::commands::failure::{Failure, Outcome};
 use crate::commands::help::reply_help;
+use crate::commands::lookup::is_string;
 use crate::commands::{Context, Request};
 use crate::number;
 
@@ -20,6 +21,11 @@ const DIGITS: u64 = 20;
 pub fn encoding<M: Medium>(context: &mut Context<'_, '_, M>, request: Request<'_>) -> Outcome {
     let key = request.get(2);
     let Some(meta) = context.find(key)? else { return null(context) };
+    if !is_string(&meta) {
+        // What Redis says of an encoding that it does not know.
+        context.reply.bulk(b"unknown");
+        return Ok(());
+    }
     let mut value = Vec::new();
     if meta.len <= DIGITS {
         context.turn.get_range(key, 0, DIGITS, &mut value)?;

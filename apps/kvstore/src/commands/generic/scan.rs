@@ -1,10 +1,11 @@
 //! Walking through the keys.
 
-use pmem::Medium;
+use pmem::{Medium, Meta};
 
 use crate::budget;
 use crate::commands::arguments::{Options, integer, is};
 use crate::commands::failure::{Failure, Outcome, SYNTAX};
+use crate::commands::lookup::type_name;
 use crate::commands::task::Task;
 use crate::commands::{Context, Request};
 use crate::glob::{LONGEST, Pattern};
@@ -60,7 +61,7 @@ pub fn keys<M: Medium>(context: &mut Context<'_, '_, M>, request: Request<'_>) -
     let start = context.reply_start();
     let memory = context.shared.memory.clone();
     let begin = || Walk::new(0, Some(pattern), &memory);
-    let walked = walk(context, pattern.len(), usize::MAX, true, begin)?;
+    let walked = walk(context, pattern.len(), usize::MAX, |_| true, begin)?;
     context.collected(walked, start, |reply, task| reply.array(task.walk.place.found));
     Ok(())
 }
@@ -68,7 +69,7 @@ pub fn keys<M: Medium>(context: &mut Context<'_, '_, M>, request: Request<'_>) -
 /// `SCAN cursor [MATCH pattern] [COUNT count] [TYPE type]`
 pub fn scan<M: Medium>(context: &mut Context<'_, '_, M>, request: Request<'_>) -> Outcome {
     let cursor = number::unsigned(request.get(1)).ok_or(Failure::text("ERR invalid cursor"))?;
-    let (mut options, mut pattern, mut count, mut strings) = (Options::new(request, 2), None, 10, true);
+    let (mut options, mut pattern, mut count, mut wanted) = (Options::new(request, 2), None, 10, None);
     while let Some(option) = options.next() {
         if is(option, "COUNT") {
             count = integer(options.value()?)?;
@@ -78,7 +79,7 @@ pub fn scan<M: Medium>(context: &mut Context<'_, '_, M>, request: Request<'_>) -
         } else if is(option, "MATCH") {
             pattern = Some(options.value()?);
         } else if is(option, "TYPE") {
-            strings = is(options.value()?, "string");
+            wanted = Some(options.value()?);
         } else {
             return Err(SYNTAX);
         }
@@ -87,7 +88,8 @@ pub fn scan<M: Medium>(context: &mut Context<'_, '_, M>, request: Request<'_>) -
     let start = context.reply_start();
     let memory = context.shared.memory.clone();
     let begin = || Walk::new(cursor, pattern, &memory);
-    let walked = walk(context, pattern.map_or(0, <[u8]>::len), count, strings, begin)?;
+    let is_wanted = |meta| wanted.is_none_or(|name| is(name, type_name(meta)));
+    let walked = walk(context, pattern.map_or(0, <[u8]>::len), count, is_wanted, begin)?;
     context.collected(walked, start, |reply, task| {
         reply.array(2);
         reply.bulk(task.walk.place.cursor.to_string().as_bytes());
@@ -96,13 +98,13 @@ pub fn scan<M: Medium>(context: &mut Context<'_, '_, M>, request: Request<'_>) -
     Ok(())
 }
 
-/// Replies with the living keys among the next `most` that match, or with none unless they are `wanted`. In pieces:
+/// Replies with the living keys among the next `most` that match and whose values are `wanted`. In pieces:
 /// `None` when the command has paused. `reading` is what it costs to `begin`.
 fn walk<M: Medium>(
     context: &mut Context<'_, '_, M>,
     reading: usize,
     most: usize,
-    wanted: bool,
+    wanted: impl Fn(Meta) -> bool,
     begin: impl FnOnce() -> Result<Walk, Failure>,
 ) -> Result<Option<Task>, Failure> {
     let (start, resumed) = (context.reply_start(), context.task.is_some());
@@ -114,7 +116,7 @@ fn walk<M: Medium>(
     let mut done = false;
     loop {
         let (written, place) = (context.reply.position(), task.walk.place);
-        let cost = step(context, &mut task.walk, most, wanted)?;
+        let cost = step(context, &mut task.walk, most, &wanted)?;
         if let Err(failure) = context.reply.check() {
             context.reply.rewind(written);
             task.walk.place = place;
@@ -138,7 +140,7 @@ fn step<M: Medium>(
     context: &mut Context<'_, '_, M>,
     walk: &mut Walk,
     most: usize,
-    wanted: bool,
+    wanted: impl Fn(Meta) -> bool,
 ) -> Result<u64, Failure> {
     let (reply, shared) = (&mut context.reply, &*context.shared);
     let mut cost = BUCKETS;
@@ -149,7 +151,7 @@ fn step<M: Medium>(
         place.passed += 1;
         cost += budget::KEY + pattern.as_ref().map_or(0, |pattern| pattern.cost(key.len()));
         let matches = |pattern: &Pattern| pattern.matches(key);
-        if wanted && !shared.expired(meta) && pattern.as_ref().is_none_or(matches) {
+        if !shared.expired(meta) && wanted(meta) && pattern.as_ref().is_none_or(matches) {
             reply.bulk(key);
             place.found += 1;
         }

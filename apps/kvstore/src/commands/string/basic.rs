@@ -1,9 +1,10 @@
 //! Reading and writing strings.
 
-use pmem::{Medium, Op};
+use pmem::{Medium, Op, ValueType};
 
 use crate::commands::arguments::integer;
 use crate::commands::failure::{Failure, NO_MEMORY, Outcome, TOO_LONG};
+use crate::commands::lookup::is_string;
 use crate::commands::{Context, Request};
 
 /// `GET key`
@@ -40,7 +41,9 @@ pub fn setnx<M: Medium>(context: &mut Context<'_, '_, M>, request: Request<'_>) 
 pub fn mget<M: Medium>(context: &mut Context<'_, '_, M>, request: Request<'_>) -> Outcome {
     let start = context.reply_start();
     let read = context.in_pieces(request, 1, |context, _, keys| {
-        context.reply_value_or_null(request.get(keys.start))?;
+        if !context.reply_value(request.get(keys.start))?.as_ref().is_some_and(is_string) {
+            context.reply.null();
+        }
         context.check_reply(start)
     })?;
     context.collected(read, start, |reply, _| reply.array(request.len() - 1));
@@ -77,14 +80,14 @@ fn set_pairs<M: Medium>(context: &mut Context<'_, '_, M>, request: Request<'_>, 
     let pairs = request.from(1).step_by(2).zip(request.from(2).step_by(2));
     let mut puts: Vec<Op<'_>> = Vec::new();
     puts.try_reserve_exact(request.len() / 2).map_err(|_| NO_MEMORY)?;
-    puts.extend(pairs.map(|(key, value)| Op::Put { key, value, expires_at_ms: None }));
+    puts.extend(pairs.map(|(key, value)| Op::Put { key, value, value_type: ValueType::STRING, expires_at_ms: None }));
     Ok(context.turn.atomically(&puts)?)
 }
 
 /// `APPEND key value`
 pub fn append<M: Medium>(context: &mut Context<'_, '_, M>, request: Request<'_>) -> Outcome {
     let (key, suffix) = (request.get(1), request.get(2));
-    let Some(meta) = context.find(key)? else {
+    let Some(meta) = context.find_string(key)? else {
         context.put(key, suffix, None)?;
         context.reply.integer(suffix.len() as i64);
         return Ok(());
@@ -99,7 +102,7 @@ pub fn append<M: Medium>(context: &mut Context<'_, '_, M>, request: Request<'_>)
 
 /// `STRLEN key`
 pub fn strlen<M: Medium>(context: &mut Context<'_, '_, M>, request: Request<'_>) -> Outcome {
-    let length = context.look(request.get(1))?.map_or(0, |meta| meta.len);
+    let length = context.look_string(request.get(1))?.map_or(0, |meta| meta.len);
     context.reply.integer(length as i64);
     Ok(())
 }
@@ -108,7 +111,7 @@ pub fn strlen<M: Medium>(context: &mut Context<'_, '_, M>, request: Request<'_>)
 pub fn getrange<M: Medium>(context: &mut Context<'_, '_, M>, request: Request<'_>) -> Outcome {
     let key = request.get(1);
     let (start, end) = (integer(request.get(2))?, integer(request.get(3))?);
-    let length = context.look(key)?.map_or(0, |meta| meta.len) as i64;
+    let length = context.look_string(key)?.map_or(0, |meta| meta.len) as i64;
     // From the end, if negative; before the beginning is the beginning.
     let place = |at: i64| if at < 0 { at.saturating_add(length).max(0) } else { at };
     let (first, last) = (place(start), place(end).min(length - 1));
@@ -130,8 +133,8 @@ pub fn setrange<M: Medium>(context: &mut Context<'_, '_, M>, request: Request<'_
     let Ok(offset) = usize::try_from(integer(request.get(2))?) else {
         return Err(Failure::text("ERR offset is out of range"));
     };
+    let length = context.find_string(key)?.map_or(0, |meta| meta.len);
     if patch.is_empty() {
-        let length = context.find(key)?.map_or(0, |meta| meta.len);
         context.reply.integer(length as i64);
         return Ok(());
     }

@@ -1,6 +1,6 @@
 //! Strings that are numbers.
 
-use pmem::Medium;
+use pmem::{Medium, ValueType};
 
 use crate::commands::arguments::integer;
 use crate::commands::failure::{Failure, NOT_A_FLOAT, NOT_AN_INTEGER, Outcome};
@@ -29,7 +29,7 @@ pub fn decrby<M: Medium>(context: &mut Context<'_, '_, M>, request: Request<'_>)
 }
 
 fn add<M: Medium>(context: &mut Context<'_, '_, M>, key: &[u8], by: i64) -> Outcome {
-    let found = context.read(key)?;
+    let found = context.read_string(key)?;
     let old = match found {
         Some(_) => number::integer(&context.shared.value).ok_or(NOT_AN_INTEGER)?,
         None => 0,
@@ -44,7 +44,7 @@ fn add<M: Medium>(context: &mut Context<'_, '_, M>, key: &[u8], by: i64) -> Outc
 /// `INCRBYFLOAT key increment`
 pub fn incrbyfloat<M: Medium>(context: &mut Context<'_, '_, M>, request: Request<'_>) -> Outcome {
     let key = request.get(1);
-    let found = context.read(key)?;
+    let found = context.read_string(key)?;
     let old = if found.is_some() { &context.shared.value[..] } else { b"0" };
     let old = Extended::parse(old).ok_or(NOT_A_FLOAT)?;
     let by = Extended::parse(request.get(2)).ok_or(NOT_A_FLOAT)?;
@@ -53,5 +53,5 @@ pub fn incrbyfloat<M: Medium>(context: &mut Context<'_, '_, M>, request: Request
     new.write(&mut context.shared.value);
     context.reply.bulk(&context.shared.value);
     context.reply.check()?;
-    context.put_value(key, found.and_then(|meta| meta.expires_at_ms))
+    context.put_value(key, ValueType::STRING, found.and_then(|meta| meta.expires_at_ms))
 }

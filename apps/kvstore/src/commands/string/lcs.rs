@@ -6,6 +6,7 @@ use pmem::Medium;
 
 use crate::commands::arguments::{Options, integer, is};
 use crate::commands::failure::{Failure, Outcome, SYNTAX};
+use crate::commands::lookup::is_string;
 use crate::commands::{Context, Request};
 use crate::memory::Buffer;
 
@@ -46,12 +47,13 @@ impl Wanted {
 /// `LCS key1 key2 [LEN] [IDX] [MINMATCHLEN length] [WITHMATCHLEN]`
 pub fn lcs<M: Medium>(context: &mut Context<'_, '_, M>, request: Request<'_>) -> Outcome {
     let keys = [request.get(1), request.get(2)];
-    let wanted = Wanted::parse(Options::new(request, 3))?;
-    let (mut pairs, mut lengths) = (1u64, [0; 2]);
-    for (key, length) in keys.into_iter().zip(&mut lengths) {
-        *length = context.look(key)?.map_or(0, |meta| meta.len);
-        pairs = pairs.saturating_mul(*length + 1);
+    let found = [context.look(keys[0])?, context.look(keys[1])?];
+    if found.iter().flatten().any(|meta| !is_string(meta)) {
+        return Err(Failure::text("ERR The specified keys must contain string values"));
     }
+    let wanted = Wanted::parse(Options::new(request, 3))?;
+    let lengths = found.map(|found| found.map_or(0, |meta| meta.len));
+    let pairs = lengths.iter().fold(1u64, |pairs, length| pairs.saturating_mul(length + 1));
     if pairs.saturating_mul(4) > TABLE.min(context.shared.limits.parser.argument as u64) {
         return Err(Failure::text("ERR Insufficient memory, transient memory for LCS exceeds proto-max-bulk-len"));
     }

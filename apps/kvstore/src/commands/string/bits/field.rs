@@ -234,8 +234,8 @@ fn execute<M: Medium>(context: &mut Context<'_, '_, M>, request: Request<'_>, re
         return Err(Failure::text("ERR BITFIELD_RO only supports the GET subcommand"));
     }
     let length = match written {
-        None => context.look(key)?,
-        Some(_) => context.find(key)?,
+        None => context.look_string(key)?,
+        Some(_) => context.find_string(key)?,
     };
     let length = length.map_or(0, |meta| meta.len);
     context.reply.array(count);

@@ -41,7 +41,7 @@ pub fn setbit<M: Medium>(context: &mut Context<'_, '_, M>, request: Request<'_>)
         Some(1) => true,
         _ => return Err(NO_BIT),
     };
-    let length = context.find(key)?.map_or(0, |meta| meta.len);
+    let length = context.find_string(key)?.map_or(0, |meta| meta.len);
     let mut byte = context.bytes(key, at / 8, 1)?;
     byte.resize(1, 0);
     let before = bitmap::bit(&byte, at % 8);
@@ -56,7 +56,7 @@ pub fn setbit<M: Medium>(context: &mut Context<'_, '_, M>, request: Request<'_>)
 /// `GETBIT key offset`
 pub fn getbit<M: Medium>(context: &mut Context<'_, '_, M>, request: Request<'_>) -> Outcome {
     let at = offset(context, request.get(2))?;
-    context.look(request.get(1))?;
+    context.look_string(request.get(1))?;
     let byte = context.bytes(request.get(1), at / 8, 1)?;
     context.reply.flag(bitmap::bit(&byte, at % 8));
     Ok(())
@@ -65,7 +65,7 @@ pub fn getbit<M: Medium>(context: &mut Context<'_, '_, M>, request: Request<'_>)
 /// `BITCOUNT key [start end [BYTE | BIT]]`
 pub fn bitcount<M: Medium>(context: &mut Context<'_, '_, M>, request: Request<'_>) -> Outcome {
     let key = request.get(1);
-    let Some(meta) = context.look(key)? else {
+    let Some(meta) = context.look_string(key)? else {
         context.reply.flag(false);
         return Ok(());
     };
@@ -98,7 +98,7 @@ pub fn bitpos<M: Medium>(context: &mut Context<'_, '_, M>, request: Request<'_>)
         1 => true,
         _ => return Err(Failure::text("ERR The bit argument must be 1 or 0.")),
     };
-    let Some(meta) = context.look(key)? else {
+    let Some(meta) = context.look_string(key)? else {
         // As a string of clear bits without an end.
         context.reply.integer(if set { -1 } else { 0 });
         return Ok(());

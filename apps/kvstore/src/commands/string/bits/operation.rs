@@ -81,7 +81,7 @@ fn combine<M: Medium>(
     source: &[u8],
     result: &mut Buffer,
 ) -> Outcome {
-    let length = context.look(source)?.map_or(0, |meta| meta.len);
+    let length = context.look_string(source)?.map_or(0, |meta| meta.len);
     result.extend_to(length as usize)?;
     context.shared.reserve_value(PIECE as usize)?;
     let operation = match operation {
