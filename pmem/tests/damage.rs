@@ -169,7 +169,7 @@ fn every_metadata_line_may_be_lost() {
         let start = FIRST_SEGMENT + segment * SEGMENT;
         [start, start + SEGMENT - 64]
     });
-    for line in headers.filter(|line| line + 64 <= LEN).chain([0, 64, LEN - 4096]) {
+    for line in headers.filter(|line| line + 64 <= LEN).chain([0, 64, 128, 192, LEN - 4096, LEN - 4096 + 128]) {
         let mut damaged = image.clone();
         damaged[line..line + 64].fill(0xA5);
         let Outcome::Opened { found, .. } = exercise(damaged, &model) else { panic!("line {line:#x}") };
@@ -177,13 +177,13 @@ fn every_metadata_line_may_be_lost() {
     }
 }
 
-/// A flipped bit in any byte of a superblock or a segment header is found, named, and costs nothing.
+/// A flipped bit in any byte of a superblock, a history record or a segment header is found, named, and costs nothing.
 #[test]
 fn every_byte_of_metadata_is_verified() {
     let (image, model) = sample(true);
     let line = |at: usize| at..at + 64;
     let headers = [FIRST_SEGMENT, FIRST_SEGMENT + SEGMENT - 64, FIRST_SEGMENT + 3 * SEGMENT];
-    let bytes = headers.into_iter().flat_map(line).chain(0..128).chain(LEN - 4096..LEN - 4096 + 128);
+    let bytes = headers.into_iter().flat_map(line).chain(0..256).chain(LEN - 4096..LEN - 4096 + 256);
     for byte in bytes {
         let mut damaged = image.clone();
         damaged[byte] ^= 1 << (byte % 8);

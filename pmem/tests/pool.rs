@@ -1,5 +1,6 @@
 //! The pool's operations, one by one.
 
+use pmem::pool::DamageKind;
 use pmem::sim::Memory;
 use pmem::{Error, FormatOptions, Medium, Meta, Op, Pool, Turn, ValueType};
 
@@ -309,6 +310,25 @@ fn removals_do_not_pile_up() {
     let mut pool = reopen(pool);
     assert_eq!(pool.stats().keys, 3000);
     assert_eq!(get(&mut pool, &7u32.to_le_bytes()).unwrap(), [1; 40]);
+}
+
+/// The segments begin behind the first place where those of a small pool would.
+#[test]
+fn a_pool_with_large_segments_is_recognised_by_them_and_the_gap_before_them_is_checked() {
+    let options = FormatOptions { segment_size: Some(2 << 20), ..options() };
+    let image = Pool::format(Memory::new(20 * MIB), &options).unwrap().close().unwrap().image();
+    let mut zeroed = image.clone();
+    zeroed[..4096].fill(0);
+    zeroed[20 * MIB as usize - 4096..].fill(0);
+    assert_eq!(Pool::open(Memory::from(zeroed)).unwrap_err(), Error::Zeroed);
+    for at in [64 << 10, (2 << 20) - 1] {
+        let mut stray = image.clone();
+        stray[at] = 1;
+        let damage = pmem::inspect(&Memory::from(stray)).unwrap().report.damage;
+        let [damage] = &damage[..] else { panic!("{damage:?}") };
+        assert_eq!((damage.kind, damage.offset, damage.len), (DamageKind::Reserved, at as u64, 1));
+    }
+    assert!(pmem::inspect(&Memory::from(image)).unwrap().report.damage.is_empty());
 }
 
 #[test]

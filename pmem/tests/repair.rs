@@ -71,6 +71,21 @@ fn repair(places: &[usize]) -> (Vec<DamageKind>, Model, pmem::pool::Repair, Pool
     (kinds, before, repair, pool)
 }
 
+/// One of them tells of the other; where both are damaged, the pool's first id is known.
+#[test]
+fn damaged_history_records_are_written_anew() {
+    let history = |pool: &Pool<Memory>| pool.stats().history.unwrap();
+    let id = history(&Pool::open(Memory::from(sample())).unwrap()).id;
+    for places in [&[200][..], &[LEN - 4096 + 150], &[130, LEN - 4096 + 255], &[50, LEN - 4096 + 150]] {
+        let (kinds, _, _, pool) = repair(places);
+        assert_eq!(kinds.len(), places.len());
+        assert!(kinds.contains(&DamageKind::History), "{kinds:?}");
+        assert_eq!(history(&pool).id, id);
+        let image = pool.medium().image();
+        assert!(image[..4096] == image[LEN - 4096..]);
+    }
+}
+
 #[test]
 fn whole_records_leave_damaged_segments() {
     let places = [FIRST_SEGMENT + 5000, FIRST_SEGMENT + 40_000, FIRST_SEGMENT + SEGMENT + 333];

@@ -120,6 +120,34 @@ pub(crate) mod superblock {
     const _: () = assert!(fill(&ROWS, LEN));
 }
 
+/// Which history of changes the pool's batches are of. Behind each superblock.
+pub(crate) mod history {
+    use super::{Field, Row, fill, zero};
+
+    pub(crate) const LEN: usize = 128;
+    pub(crate) const MAGIC: Field<8> = Field::at(0);
+    pub(crate) const NUMBER: Field<8> = Field::at(8);
+    pub(crate) const ID: Field<20> = Field::at(16);
+    pub(crate) const BEFORE_ID: Field<20> = Field::at(36);
+    pub(crate) const OFFSET: Field<8> = Field::at(56);
+    pub(crate) const BATCH: Field<8> = Field::at(64);
+    pub(crate) const BEFORE_END: Field<8> = Field::at(72);
+    pub(crate) const CHECKSUM: Field<4> = Field::at(124);
+
+    pub(super) const ROWS: [Row; 9] = [
+        MAGIC.row("magic"),
+        NUMBER.row("number: how often"),
+        ID.row("replication id"),
+        BEFORE_ID.row("the replication id before"),
+        OFFSET.row("offset of the batch below"),
+        BATCH.row("number of that batch"),
+        BEFORE_END.row("offset up to which"),
+        zero(80..124),
+        CHECKSUM.row("CRC32C"),
+    ];
+    const _: () = assert!(fill(&ROWS, LEN));
+}
+
 /// What a copy of the list of bad ranges begins with. The ranges follow.
 pub(crate) mod bad_ranges {
     use super::{Field, Row, fill};
@@ -332,8 +360,9 @@ mod tests {
 
     #[test]
     fn the_documentation_has_each_field_where_the_code_has_it() {
-        let structures: [(&str, &[Row]); 7] = [
+        let structures: [(&str, &[Row]); 8] = [
             ("superblock", &superblock::ROWS),
+            ("history record", &history::ROWS),
             ("list of bad ranges", &bad_ranges::ROWS),
             ("segment header", &segment_header::ROWS),
             ("frame", &frame::ROWS),

@@ -10,6 +10,7 @@ use crate::pool::checkpoint::ROOT;
 use crate::pool::log::Log;
 use crate::pool::recover::Source;
 use crate::pool::report::{Checkpoint, DamageKind, OpenReport, Tail};
+use crate::pool::superblock::AREA;
 
 /// A summary of a pool. [`Display`](fmt::Display) prints it for people.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,8 +47,8 @@ pub struct Inspection {
 /// Reads all of the pool on `medium`, as opening it would, and the reserved bytes too, and changes nothing.
 pub fn inspect(medium: &impl Medium) -> Result<Inspection, Error> {
     let mut log = medium.read(|load| {
-        let (mut log, _repairs) = Log::recover(&load, Source::Records, u64::MAX)?;
-        log.check_reserved(&load)?;
+        let (mut log, repairs) = Log::recover(&load, Source::Records, u64::MAX)?;
+        log.check_reserved(&load, repairs.unfinished_area())?;
         log.check_checkpoint(&load)?;
         Ok::<Log, Error>(log)
     })??;
@@ -100,10 +101,12 @@ impl Log {
             && self.chunks.is_within(&other.chunks)
     }
 
-    /// Notes reserved bytes that are not zero.
-    pub(crate) fn check_reserved(&mut self, load: &impl Load) -> Result<(), Error> {
+    /// Notes reserved bytes that are not zero. In the area of a superblock that is to be written again there may be
+    /// anything.
+    pub(crate) fn check_reserved(&mut self, load: &impl Load, unfinished: Option<u64>) -> Result<(), Error> {
         const PIECE: usize = 4096;
-        for range in self.superblock.reserved() {
+        let is_finished = |range: &Range<u64>| unfinished != Some(range.start / AREA * AREA);
+        for range in self.superblock.reserved().into_iter().filter(is_finished) {
             let mut damaged: Option<Range<u64>> = None;
             let mut at = range.start;
             while at < range.end {

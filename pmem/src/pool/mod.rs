@@ -48,6 +48,7 @@ pub use repair::Repair;
 pub use report::{Checkpoint, Damage, DamageKind, OpenReport, Stats, Tail};
 pub use scan::{Executor, Progress, Sequential};
 pub use scrub::Scrub;
+pub use superblock::history::{History, HistoryId};
 pub use turn::Turn;
 pub use value_type::ValueType;
 
@@ -284,6 +285,7 @@ impl<M: Medium> Pool<M> {
             expiring_keys: log.expiring.map(|expiring| expiring.keys),
             mean_expiry_ms: log.expiring.and_then(|expiring| expiring.mean_ms()),
             index_bytes: log.index_bytes(),
+            history: log.superblock.history.map(|history| history.at(log.frontier.newest_batch())),
             other_bytes: log.shadows.bytes() + log.stage.capacity() + log.space.bytes(),
             turns: log.totals.turns,
             commits: log.totals.commits,

@@ -15,6 +15,7 @@ use crate::pool::report::{Damage, DamageKind};
 use crate::pool::segment::{Header, HeaderPair, State};
 use crate::pool::shadow_counts::Counts;
 use crate::pool::stage::Stage;
+use crate::pool::superblock::AREA;
 use crate::pool::walk::{Step, Walk};
 
 /// How much is moved with one fence, in bytes.
@@ -57,7 +58,7 @@ impl<M: Medium> Pool<M> {
         let Pool { medium, log, .. } = self;
         let moved = log.totals.bytes_moved;
         medium.write(|store| {
-            log.check_reserved(&store)?;
+            log.check_reserved(&store, None)?;
             for range in log.superblock.reserved() {
                 let inside = |damage: &&Damage| damage.kind == DamageKind::Reserved && range.contains(&damage.offset);
                 if let Some(damage) = log.report.damage.iter().find(inside) {
@@ -70,11 +71,14 @@ impl<M: Medium> Pool<M> {
                 let (uuid, len) = (log.superblock.uuid, log.geometry().len);
                 log.bad.write(&store, &uuid, len)?;
             }
-            let damaged_superblock = |damage: &&Damage| damage.kind == DamageKind::Superblock;
-            if let Some(damage) = log.report.damage.iter().find(damaged_superblock)
-                && log.bad.within(&(damage.offset..damage.offset + damage.len)).is_none()
-            {
-                log.superblock.write_at(&store, damage.offset)?;
+            // A superblock first: it stands in for the other one while the record behind that is written anew.
+            for kind in [DamageKind::Superblock, DamageKind::History] {
+                for damage in log.report.damage.iter().filter(|damage| damage.kind == kind) {
+                    let area = damage.offset / AREA * AREA;
+                    if log.bad.within(&(area..area + AREA)).is_none() {
+                        log.superblock.write_at(&store, area)?;
+                    }
+                }
             }
             for segment in 0..log.geometry().segments {
                 // One that was emptied before and has bad bytes stays as it is.

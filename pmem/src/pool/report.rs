@@ -5,6 +5,7 @@ use core::fmt;
 use core::ops::Range;
 
 use crate::medium::Counters;
+use crate::pool::superblock::history::History;
 
 /// What opening a pool found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -90,6 +91,8 @@ pub enum DamageKind {
     Reserved,
     /// One of the two superblocks; the other one was used.
     Superblock,
+    /// One of the two history records, or both: then the history's id is that which the pool began with.
+    History,
     /// One of the two headers of a segment; the other one was used.
     SegmentHeader,
     /// Both headers of a segment: what the segment held is not readable.
@@ -117,6 +120,7 @@ impl fmt::Display for Damage {
         let what = match self.kind {
             DamageKind::Reserved => "reserved, and not zero (nothing is lost)",
             DamageKind::Superblock => "one of the two superblocks (the other one is used)",
+            DamageKind::History => "a history record (the other one is used, or else the pool's first id)",
             DamageKind::SegmentHeader => "one of the two headers of a segment (the other one is used)",
             DamageKind::Segment => "both headers of a segment: its records are not readable",
             DamageKind::MisplacedSegment => "another segment of the pool: segments were swapped or copied",
@@ -157,6 +161,8 @@ pub struct Stats {
     pub expiring_keys: Option<u64>,
     /// When these expire on average, in milliseconds of Unix time. `None` if there are none.
     pub mean_expiry_ms: Option<u64>,
+    /// Which history of changes the pool is of, and how far in it. `None` in a pool of version 1, which does not tell.
+    pub history: Option<History>,
     /// DRAM that the index takes, in bytes.
     pub index_bytes: u64,
     /// DRAM that the pool takes for everything else that grows, in bytes.

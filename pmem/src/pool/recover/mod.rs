@@ -28,10 +28,10 @@ use crate::pool::log::Log;
 use crate::pool::record::{BATCH_LIMIT, Large, Lost, SEQUENCE_LIMIT};
 use crate::pool::recover::ends::LogEnd;
 use crate::pool::recover::repairs::Repairs;
-use crate::pool::report::{Checkpoint, DamageKind, Tail};
+use crate::pool::report::{Checkpoint, Tail};
 use crate::pool::scan::{Part, Scanned, Scanner};
 use crate::pool::segment::{GENERATION_LIMIT, Header, State};
-use crate::pool::superblock::{self, Found, Superblock};
+use crate::pool::superblock::{Found, Superblock};
 
 /// What the log's state is taken from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,7 +92,7 @@ impl Log {
         parts: u32,
         scan_all: &mut impl FnMut(&Scanner, &[Header], &mut dyn FnMut(usize, Result<Scanned, Error>)),
     ) -> Result<(Log, Repairs), Error> {
-        let Found { superblock, damaged, unfinished } = Superblock::read(load)?;
+        let Found { superblock, damage, unfinished } = Superblock::read(load)?;
         let tables = Log::least_dram(&superblock.geometry);
         let no_memory = Error::NoMemory { needed: tables };
         if memory < tables {
@@ -101,9 +101,7 @@ impl Log {
         let mut log = Log::new(superblock).map_err(|_| no_memory)?;
         log.memory_limit = memory;
         let mut repairs = Repairs { superblock: unfinished, ..Repairs::default() };
-        if let Some(place) = damaged {
-            log.note_damage(DamageKind::Superblock, place, superblock::AREA);
-        }
+        log.report.damage = damage;
         log.read_bad_ranges(load)?;
         let mut used = log.read_headers(load, &mut repairs)?;
         log.check_numbers()?;

@@ -8,6 +8,7 @@ use crate::pool::checkpoint;
 use crate::pool::log::Log;
 use crate::pool::record::Kind;
 use crate::pool::segment::Header;
+use crate::pool::superblock::AREA;
 
 /// What must be written before anything else is.
 #[derive(Debug, Default)]
@@ -20,7 +21,7 @@ pub(crate) struct Repairs {
     pub(super) joined: Vec<u32>,
     /// Segments that are as they were earlier. Only the root tells, so they are marked while it is there.
     pub(super) outdated: Vec<u32>,
-    /// Where the superblock has to be written again, for a power cut ended that.
+    /// The area in which the superblock has to be written again, for a power cut ended that.
     pub(super) superblock: Option<u64>,
     /// There is something in the place of a checkpoint's root.
     pub(super) root: bool,
@@ -31,6 +32,11 @@ pub(crate) struct Repairs {
 }
 
 impl Repairs {
+    /// The area of the superblock that has to be written again.
+    pub(crate) fn unfinished_area(&self) -> Option<u64> {
+        self.superblock
+    }
+
     /// Takes segments for outdated, whatever their headers need. They are in the order of their numbers.
     pub(super) fn leave_alone(&mut self, outdated: Vec<u32>) {
         let is_kept = |segment: &u32| outdated.binary_search(segment).is_err();
@@ -53,11 +59,11 @@ impl Log {
         if repairs.root {
             checkpoint::invalidate(store)?;
         }
-        let good_line = |place: u64| self.bad.within(&(place..place + LINE)).is_none();
-        if let Some(place) = repairs.superblock.filter(|place| good_line(*place) && good_line(*place + LINE)) {
-            self.superblock.write_at(store, place)?;
+        let good = |place: u64, len: u64| self.bad.within(&(place..place + len)).is_none();
+        if let Some(area) = repairs.superblock.filter(|area| good(*area, AREA)) {
+            self.superblock.write_at(store, area)?;
         }
-        for (header, place) in repairs.headers.iter().filter(|(_, place)| good_line(*place)) {
+        for (header, place) in repairs.headers.iter().filter(|(_, place)| good(*place, LINE)) {
             header.write_at(store, &self.superblock.uuid, *place)?;
         }
         self.count_parts(store, &repairs.joined)?;

@@ -1,24 +1,33 @@
 //! Which superblock a medium has, or why it has none.
 
+use alloc::vec::Vec;
 use core::cmp::Ordering;
 
-use super::geometry::{LEAST_SEGMENTS, SEGMENT_SIZES, second_area};
-use super::{AREA, CHANGING, FIRST_SEGMENT, FORMATTING, LEN, MAGIC, Superblock, field};
+use super::geometry::{ALIGNED, LEAST_SEGMENTS, SEGMENT_SIZES, second_area};
+use super::{AREA, CHANGING, FIRST_SEGMENT, FORMATTING, HistoryRecord, LEN, MAGIC, Superblock, WRITTEN, field};
 use crate::error::Error;
 use crate::medium::{Load, LoadError};
+use crate::pool::report::{Damage, DamageKind};
 use crate::pool::segment;
 
 /// A superblock that counts, and what is to be said of the two places.
 #[derive(Debug)]
 pub(crate) struct Found {
     pub superblock: Superblock,
-    /// Where one is damaged.
-    pub damaged: Option<u64>,
-    /// Where one is not equal to the one that counts, for a power cut ended its writing.
+    /// What is damaged of the two, and of the history records behind them.
+    pub damage: Vec<Damage>,
+    /// The area in which what a power cut left is not equal to the one that counts.
     pub unfinished: Option<u64>,
 }
 
 /// What lies at one of the two places.
+#[derive(Debug)]
+struct Area {
+    place: u64,
+    bytes: [u8; WRITTEN],
+    copy: Copy,
+}
+
 #[derive(Debug)]
 enum Copy {
     Valid(Superblock),
@@ -27,36 +36,75 @@ enum Copy {
     Unreadable,
 }
 
-impl Copy {
-    fn of(bytes: &[u8; LEN]) -> Result<Copy, Error> {
-        let is_changing = field::MAGIC.get(bytes) == CHANGING;
-        let other = if is_changing { Copy::Changing } else { Copy::Unreadable };
-        Ok(Superblock::decode(bytes)?.map_or(other, Copy::Valid))
+impl Area {
+    fn read(load: &impl Load, place: u64) -> Result<Area, Error> {
+        let mut bytes = [0; WRITTEN];
+        match load.load(place, &mut bytes) {
+            Ok(()) => {}
+            // As good as damaged: the other one counts.
+            Err(LoadError::Unreadable(_)) => bytes.fill(0xFF),
+            Err(error) => return Err(error.into()),
+        }
+        let copy = match Superblock::decode(&bytes[..LEN])? {
+            Some(superblock) => Copy::Valid(superblock),
+            None if field::MAGIC.get(&bytes) == CHANGING => Copy::Changing,
+            None => Copy::Unreadable,
+        };
+        Ok(Area { place, bytes, copy })
+    }
+
+    fn superblock(&self) -> Option<&Superblock> {
+        match &self.copy {
+            Copy::Valid(superblock) => Some(superblock),
+            Copy::Changing | Copy::Unreadable => None,
+        }
+    }
+
+    fn magic(&self) -> [u8; 8] {
+        field::MAGIC.get(&self.bytes)
+    }
+
+    /// The history record in it.
+    fn history(&self, uuid: &[u8; 16]) -> Option<HistoryRecord> {
+        HistoryRecord::decode(&self.bytes[LEN..], uuid)
     }
 }
 
 impl Found {
     /// Of what lies at the two places, one of which is valid.
-    fn choose(first: Copy, second: Copy, places: [u64; 2]) -> Result<Found, Error> {
-        let found = |superblock, damaged, unfinished| Ok(Found { superblock, damaged, unfinished });
-        match (first, second) {
-            (Copy::Valid(first), Copy::Valid(second)) if first.uuid != second.uuid => Err(Error::TwoPools),
+    fn choose(areas: [Area; 2]) -> Result<Found, Error> {
+        let [first, second] = [&areas[0], &areas[1]];
+        let (counts, other, is_unfinished) = match (&first.copy, &second.copy) {
+            (Copy::Valid(one), Copy::Valid(two)) if one.uuid != two.uuid => return Err(Error::TwoPools),
             // The second one is written first.
-            (Copy::Valid(first), Copy::Valid(second)) if second.epoch == first.epoch + 1 => {
-                found(second, None, Some(places[0]))
+            (Copy::Valid(one), Copy::Valid(two)) if two.epoch > one.epoch => (two, first, two.epoch - one.epoch == 1),
+            (Copy::Valid(one), copy) => (one, second, matches!(copy, Copy::Changing)),
+            (copy, Copy::Valid(two)) => (two, first, matches!(copy, Copy::Changing)),
+            _ => return Err(Error::SuperblockDamaged),
+        };
+        let is_damaged = !is_unfinished && other.superblock() != Some(counts);
+        let mut found = Found { superblock: counts.clone(), damage: Vec::new(), unfinished: None };
+        found.unfinished = is_unfinished.then_some(other.place);
+        if is_damaged {
+            found.damage.push(Damage { kind: DamageKind::Superblock, offset: other.place, len: AREA });
+        }
+        if found.superblock.version > 1 {
+            found.find_history(&areas);
+        }
+        Ok(found)
+    }
+
+    /// Of the two history records the newer one.
+    fn find_history(&mut self, areas: &[Area; 2]) {
+        let uuid = self.superblock.uuid;
+        let records = areas.iter().filter_map(|area| area.history(&uuid));
+        let history = records.reduce(HistoryRecord::newer).unwrap_or_else(|| HistoryRecord::begin(&uuid));
+        self.superblock.history = Some(history);
+        for area in areas.iter().filter(|area| Some(area.place) != self.unfinished) {
+            if area.history(&uuid) != Some(history) {
+                let offset = area.place + LEN as u64;
+                self.damage.push(Damage { kind: DamageKind::History, offset, len: (WRITTEN - LEN) as u64 });
             }
-            (Copy::Valid(first), Copy::Valid(second)) if second.epoch > first.epoch => {
-                found(second, Some(places[0]), None)
-            }
-            (Copy::Valid(first), Copy::Valid(second)) => {
-                let damaged = (first != second).then_some(places[1]);
-                found(first, damaged, None)
-            }
-            (Copy::Valid(first), Copy::Changing) => found(first, None, Some(places[1])),
-            (Copy::Valid(first), Copy::Unreadable) => found(first, Some(places[1]), None),
-            (Copy::Changing, Copy::Valid(second)) => found(second, None, Some(places[0])),
-            (Copy::Unreadable, Copy::Valid(second)) => found(second, Some(places[0]), None),
-            _ => Err(Error::SuperblockDamaged),
         }
     }
 }
@@ -68,27 +116,18 @@ impl Superblock {
         if len < FIRST_SEGMENT {
             return Err(Self::explain_short(load, len)?);
         }
-        let areas = [0, second_area(len)];
-        let mut raw = [[0; LEN]; 2];
-        for (bytes, area) in raw.iter_mut().zip(areas) {
-            match load.load(area, bytes) {
-                // As good as damaged: the other one counts.
-                Ok(()) | Err(LoadError::Unreadable(_)) => {}
-                Err(error) => return Err(error.into()),
-            }
-        }
-        if field::MAGIC.get(&raw[0]) == FORMATTING {
+        let areas = [Area::read(load, 0)?, Area::read(load, second_area(len))?];
+        if areas[0].magic() == FORMATTING {
             return Err(Error::FormatInterrupted);
         }
-        let [first, second] = [Copy::of(&raw[0])?, Copy::of(&raw[1])?];
-        let recorded = match (&first, &second) {
-            (Copy::Valid(found), _) | (_, Copy::Valid(found)) => found.geometry.len,
-            _ => return Err(Self::explain_absence(load, &raw, areas)?),
+        let Some(superblock) = areas.iter().find_map(Area::superblock) else {
+            return Err(Self::explain_absence(load, &areas)?);
         };
+        let recorded = superblock.geometry.len;
         match recorded.cmp(&len) {
             Ordering::Greater => Err(Error::Truncated { recorded, actual: len }),
             Ordering::Less => Err(Error::Grown { recorded, actual: len }),
-            Ordering::Equal => Found::choose(first, second, areas),
+            Ordering::Equal => Found::choose(areas),
         }
     }
 
@@ -108,36 +147,39 @@ impl Superblock {
     }
 
     /// Why neither superblock is readable.
-    fn explain_absence(load: &impl Load, raw: &[[u8; LEN]; 2], areas: [u64; 2]) -> Result<Error, Error> {
-        if raw.iter().any(|bytes| [MAGIC, CHANGING].contains(&field::MAGIC.get(bytes))) {
+    fn explain_absence(load: &impl Load, areas: &[Area; 2]) -> Result<Error, Error> {
+        if areas.iter().any(|area| [MAGIC, CHANGING].contains(&area.magic())) {
             return Ok(Error::SuperblockDamaged);
         }
         let mut zeroed = true;
         let mut page = [0; AREA as usize];
         for area in areas {
-            load.load(area, &mut page)?;
+            load.load(area.place, &mut page)?;
             zeroed &= page.iter().all(|byte| *byte == 0);
         }
         // Every segment of a pool has headers, so a pool whose superblocks were zeroed is not taken for a blank medium.
-        // Segments begin at multiples of the least size; a thousand of those are looked at, over the whole medium.
-        let least = u64::from(*SEGMENT_SIZES.start());
-        let places = (load.size() - FIRST_SEGMENT) / least;
         let mut header = false;
-        let mut first = [0; 8];
-        for place in (0..places).step_by((places / 1024).max(1) as usize) {
-            let mut word = [0; 8];
-            load.load(FIRST_SEGMENT + place * least, &mut word)?;
+        let mut word = [0; 8];
+        for place in segment_starts(load.size()) {
+            load.load(place, &mut word)?;
             header |= segment::Header::looks_like_one(&word);
-            if place == 0 {
-                first = word;
-            }
         }
-        let found = field::MAGIC.get(&raw[0]);
+        load.load(FIRST_SEGMENT, &mut word)?;
+        let found = areas[0].magic();
         Ok(match (zeroed, header) {
             (true, true) => Error::Zeroed,
             (false, true) => Error::SuperblockDamaged,
-            (true, false) if first == [0; 8] => Error::Blank,
+            (true, false) if word == [0; 8] => Error::Blank,
             (_, false) => Error::Foreign { found },
         })
     }
+}
+
+/// Places where a segment may begin, a few thousand of them over the whole medium: of those with the small segments'
+/// grid and of those with the large ones', each with the first.
+fn segment_starts(len: u64) -> impl Iterator<Item = u64> {
+    [u64::from(*SEGMENT_SIZES.start()), u64::from(ALIGNED)].into_iter().flat_map(move |grid| {
+        let places = (len / grid).saturating_sub(1);
+        (0..places).step_by((places / 1024).max(1) as usize).map(move |place| grid + place * grid)
+    })
 }

@@ -1,6 +1,6 @@
 //! Making a pool of a medium.
 
-use super::{AREA, FIRST_SEGMENT, FORMATTING, Features, Geometry, LEN, MAGIC, Superblock, field, second_area};
+use super::{AREA, FORMATTING, Features, Geometry, HistoryRecord, MAGIC, Superblock, WRITTEN, field, second_area};
 use crate::error::Error;
 use crate::medium::Store;
 use crate::pool::{FORMAT_VERSION, FormatOptions, segment};
@@ -26,6 +26,7 @@ impl Superblock {
             label: options.label.clone(),
             epoch: 1,
             geometry,
+            history: Some(HistoryRecord::begin(&options.uuid)),
         };
         let second = second_area(geometry.len);
         let durable = |from: u64, len: u64| store.write_back(from..from + len);
@@ -34,8 +35,8 @@ impl Superblock {
         durable(0, 8)?;
         store.fence();
 
-        store.fill(8, FIRST_SEGMENT - 8, 0)?;
-        durable(8, FIRST_SEGMENT - 8)?;
+        store.fill(8, geometry.first_segment - 8, 0)?;
+        durable(8, geometry.first_segment - 8)?;
         store.fill(second, AREA, 0)?;
         durable(second, AREA)?;
         for index in 0..geometry.segments {
@@ -48,11 +49,11 @@ impl Superblock {
         }
         store.fence();
 
-        let bytes = superblock.encode();
+        let bytes = superblock.encode_area();
         store.store(second, &bytes)?;
         store.store(8, &bytes[8..])?;
-        durable(second, LEN as u64)?;
-        durable(0, LEN as u64)?;
+        durable(second, WRITTEN as u64)?;
+        durable(0, WRITTEN as u64)?;
         store.fence();
 
         store.store(0, &MAGIC)?;

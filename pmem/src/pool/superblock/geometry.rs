@@ -6,6 +6,8 @@ use crate::pool::segment;
 
 /// The least and the most bytes per segment.
 pub(super) const SEGMENT_SIZES: core::ops::RangeInclusive<u32> = 64 << 10..=4 << 20;
+/// Segments of this length or more begin at multiples of it.
+pub(super) const ALIGNED: u32 = 2 << 20;
 /// Fewer segments leave no room to clean in.
 pub(super) const LEAST_SEGMENTS: u64 = 8;
 /// The most segments. Bounds what opening a nonsensical superblock could ask of DRAM.
@@ -33,13 +35,15 @@ impl Geometry {
             // At least 64 segments where that is possible, of at most 2 MiB.
             None => 1 << (len / 64).max(1).ilog2().clamp(16, 21),
         };
-        let room = second_area(len).saturating_sub(FIRST_SEGMENT);
+        // Large segments begin at multiples of 2 MiB, as large pages do.
+        let first_segment = if size >= ALIGNED { u64::from(ALIGNED) } else { FIRST_SEGMENT };
+        let room = second_area(len).saturating_sub(first_segment);
         let segments = (room / u64::from(size)).min(MOST_SEGMENTS);
         if segments < LEAST_SEGMENTS {
-            let least = FIRST_SEGMENT + LEAST_SEGMENTS * u64::from(size) + AREA;
+            let least = first_segment + LEAST_SEGMENTS * u64::from(size) + AREA;
             return Err(Error::TooSmall { actual: len, least });
         }
-        Ok(Geometry { len, first_segment: FIRST_SEGMENT, segment_size: size, segments: segments as u32 })
+        Ok(Geometry { len, first_segment, segment_size: size, segments: segments as u32 })
     }
 
     /// Whether the numbers fit each other, so that nothing computed from them leaves the medium.
@@ -47,7 +51,7 @@ impl Geometry {
         self.segment_size.is_power_of_two()
             && SEGMENT_SIZES.contains(&self.segment_size)
             && (LEAST_SEGMENTS..=MOST_SEGMENTS).contains(&u64::from(self.segments))
-            && self.first_segment >= AREA
+            && self.first_segment >= FIRST_SEGMENT
             && self.first_segment.is_multiple_of(AREA)
             && self.first_segment < self.len
             && self.len < 1 << 43
@@ -74,4 +78,34 @@ impl Geometry {
 /// The second superblock's place in a medium of `len` bytes.
 pub(super) fn second_area(len: u64) -> u64 {
     (len / AREA * AREA).saturating_sub(AREA)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{ALIGNED, Geometry};
+
+    const KIB: u64 = 1 << 10;
+    const MIB: u64 = 1 << 20;
+
+    /// Where a segment is as long as a large page, each lies in large pages of its own.
+    #[test]
+    fn large_segments_begin_at_multiples_of_large_pages_and_small_ones_lose_no_room() {
+        for (len, segment_size, first_segment, segments) in [
+            (MIB, None, 64 * KIB, 14),
+            (64 * MIB, None, 64 * KIB, 63),
+            (127 * MIB, None, 64 * KIB, 126),
+            (128 * MIB, None, 2 * MIB, 62),
+            (1024 * MIB, None, 2 * MIB, 510),
+            (1024 * MIB, Some(4 << 20), 2 * MIB, 255),
+            (1024 * MIB, Some(1 << 20), 64 * KIB, 1023),
+        ] {
+            let geometry = Geometry::choose(len, segment_size).unwrap();
+            assert_eq!((geometry.first_segment, geometry.segments), (first_segment, segments), "{len}");
+            assert!(geometry.is_sound());
+            let is_aligned = |segment| geometry.start_of(segment).is_multiple_of(u64::from(ALIGNED));
+            assert!(geometry.segment_size < ALIGNED || (0..segments).all(is_aligned), "{len}");
+        }
+        let least = 2 * MIB + 8 * 2 * MIB + 4 * KIB;
+        assert!(Geometry::choose(least, Some(2 << 20)).is_ok() && Geometry::choose(least - 1, Some(2 << 20)).is_err());
+    }
 }

@@ -5,6 +5,7 @@ pub(crate) mod features;
 mod find;
 mod formatting;
 mod geometry;
+pub(crate) mod history;
 mod rewrite;
 
 use alloc::string::String;
@@ -15,12 +16,13 @@ use crate::error::Error;
 use crate::medium::LINE;
 use crate::pool::checkpoint::ROOT;
 use crate::pool::format::superblock::{self as field, LEN};
-use crate::pool::{FORMAT_VERSION, OLDEST_VERSION, bad_ranges};
+use crate::pool::{FORMAT_VERSION, OLDEST_VERSION, bad_ranges, format};
 
 pub(crate) use features::{Features, TYPED};
 pub(crate) use find::Found;
 pub(crate) use geometry::Geometry;
 use geometry::second_area;
+use history::HistoryRecord;
 
 /// First eight bytes of a superblock.
 pub(crate) const MAGIC: [u8; 8] = *b"HOLDFAST";
@@ -28,9 +30,11 @@ pub(crate) const MAGIC: [u8; 8] = *b"HOLDFAST";
 const FORMATTING: [u8; 8] = *b"HFFORMAT";
 /// In the place of a superblock's magic while that one is written anew. The other one counts.
 const CHANGING: [u8; 8] = *b"HFCHANGE";
-/// Bytes set aside for each of the two. What of them is behind the superblock itself is zero.
+/// Bytes set aside for each of the two. What of them is behind what is written is zero.
 pub(crate) const AREA: u64 = 4096;
-/// Where the segments begin. What lies between the first superblock and here is reserved.
+/// Bytes written in each: the superblock and, from version 2 on, the history record.
+const WRITTEN: usize = LEN + format::history::LEN;
+/// Where small segments begin. What lies between the first superblock and segment 0 is reserved.
 const FIRST_SEGMENT: u64 = 64 << 10;
 
 const _: () = {
@@ -49,9 +53,21 @@ pub(crate) struct Superblock {
     /// How often the superblock was written. Of two valid ones the higher counts.
     pub epoch: u64,
     pub geometry: Geometry,
+    /// Version 1 has none.
+    pub history: Option<HistoryRecord>,
 }
 
 impl Superblock {
+    /// What is written in an area.
+    fn encode_area(&self) -> [u8; WRITTEN] {
+        let mut bytes = [0; WRITTEN];
+        bytes[..LEN].copy_from_slice(&self.encode());
+        if let Some(history) = &self.history {
+            bytes[LEN..].copy_from_slice(&history.encode(&self.uuid));
+        }
+        bytes
+    }
+
     fn encode(&self) -> [u8; LEN] {
         let mut bytes = [0; LEN];
         field::MAGIC.put(&mut bytes, MAGIC);
@@ -70,8 +86,8 @@ impl Superblock {
         bytes
     }
 
-    /// Reads one superblock. `Ok(None)`: not a superblock, or a damaged one.
-    fn decode(bytes: &[u8; LEN]) -> Result<Option<Superblock>, Error> {
+    /// Reads one superblock, without the history record behind it. `Ok(None)`: not a superblock, or a damaged one.
+    fn decode(bytes: &[u8]) -> Result<Option<Superblock>, Error> {
         let checksum = field::CHECKSUM.u32(bytes);
         if field::MAGIC.get(bytes) != MAGIC || crc32c(&bytes[..field::CHECKSUM.at]) != checksum {
             return Ok(None);
@@ -95,7 +111,7 @@ impl Superblock {
         let (uuid, epoch) = (field::UUID.get(bytes), field::EPOCH.u64(bytes));
         // One more is written some time.
         let sound = geometry.is_sound() && epoch < u64::MAX;
-        Ok(sound.then_some(Superblock { version, features, uuid, label, epoch, geometry }))
+        Ok(sound.then_some(Superblock { version, features, uuid, label, epoch, geometry, history: None }))
     }
 
     /// Refuses a pool that this program may read only.
@@ -103,11 +119,12 @@ impl Superblock {
         self.features.check_writable(self.version)
     }
 
-    /// The parts of the medium outside superblocks and segments that are zero in every pool.
+    /// The parts of the medium outside segments that are zero in every pool.
     pub(crate) fn reserved(&self) -> [Range<u64>; 4] {
         let second = second_area(self.geometry.len);
         let first = self.geometry.first_segment;
-        let end = second + LEN as u64..second + AREA;
-        [LEN as u64..ROOT, ROOT + LINE..bad_ranges::AREA.start, bad_ranges::AREA.end..first, end]
+        let written = if self.history.is_some() { WRITTEN } else { LEN } as u64;
+        let end = second + written..second + AREA;
+        [written..ROOT, ROOT + LINE..bad_ranges::AREA.start, bad_ranges::AREA.end..first, end]
     }
 }

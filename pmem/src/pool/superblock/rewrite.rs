@@ -1,6 +1,6 @@
 //! Writing a superblock anew, so that a power cut leaves the one that there was, or the new one.
 
-use super::{CHANGING, LEN, MAGIC, Superblock, second_area};
+use super::{CHANGING, LEN, MAGIC, Superblock, WRITTEN, second_area};
 use crate::error::Error;
 use crate::medium::Store;
 use crate::pool::log::Log;
@@ -22,7 +22,7 @@ impl Superblock {
             Ok::<(), Error>(())
         };
         durable(place, &CHANGING)?;
-        durable(place + behind_magic, &self.encode()[MAGIC.len()..])?;
+        durable(place + behind_magic, &self.encode_area()[MAGIC.len()..])?;
         durable(place, &MAGIC)
     }
 }
@@ -36,7 +36,7 @@ impl Log {
     ) -> Result<(), Error> {
         let places = self.superblock.places();
         for place in places {
-            if let Some(bad) = self.bad.within(&(place..place + LEN as u64)) {
+            if let Some(bad) = self.bad.within(&(place..place + WRITTEN as u64)) {
                 return Err(Error::Damaged { offset: bad.start });
             }
         }

@@ -8,6 +8,7 @@ mod tests;
 
 use std::fmt::Write;
 
+use pmem::pool::HistoryId;
 use pmem::{Medium, Stats};
 
 use crate::commands::arguments::is;
@@ -40,7 +41,7 @@ const SECTIONS: [Section; 13] = [
     Section::new("Memory", memory),
     Section::new("Persistence", persistence),
     Section::new("Stats", stats),
-    Section::new("Replication", |text, _| text.push_str("role:master\r\nconnected_slaves:0\r\n")),
+    Section::new("Replication", replication),
     Section::new("CPU", cpu::write),
     Section::new("Modules", |_, _| {}),
     Section { default: false, ..Section::new("Commandstats", statistics::commands) },
@@ -95,6 +96,23 @@ fn server(text: &mut String, shared: &Shared) {
         "server_time_usec": shared.now_us,
         "uptime_in_seconds": uptime,
         "uptime_in_days": uptime / 86_400,
+    );
+}
+
+/// There are no replicas. The id and the offset are those of the pool's history; where the pool does not tell them
+/// (version 1 of the format), the id is the run's.
+fn replication(text: &mut String, shared: &Shared) {
+    let history = shared.pool.history;
+    let hex = |id: HistoryId| id.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    let before = history.and_then(|history| history.before);
+    let second_offset = before.map_or(-1, |(_, end)| i64::try_from(end).unwrap_or(i64::MAX));
+    lines!(text,
+        "role": "master",
+        "connected_slaves": 0,
+        "master_replid": history.map_or_else(|| shared.info.run_id.clone(), |history| hex(history.id)),
+        "master_replid2": hex(before.map_or([0; 20], |(id, _)| id)),
+        "master_repl_offset": history.map_or(0, |history| history.offset),
+        "second_repl_offset": second_offset,
     );
 }
 

@@ -1,5 +1,7 @@
 //! `INFO` as clients see it.
 
+use pmem::Pool;
+
 use crate::testing::Harness;
 
 /// Sends one request.
@@ -74,6 +76,27 @@ fn info_commandstats_and_errorstats_count_calls_refusals_and_failures() {
     let stats = ask(&mut client, "info commandstats");
     assert_eq!(stats.matches("cmdstat_").count(), 2, "itself, and INFO: {stats}");
     assert_eq!(field(&ask(&mut client, "info stats"), "total_error_replies"), "0");
+}
+
+/// Clients and monitors take another id for another server's data.
+#[test]
+fn info_replication_tells_of_the_pools_history_which_goes_on_after_a_restart() {
+    let told = |client: &mut Harness| {
+        let reply = ask(client, "info replication");
+        assert_eq!(field(&reply, "role") + &field(&reply, "second_repl_offset"), "master-1");
+        assert_eq!(field(&reply, "master_replid2"), "0".repeat(40));
+        (field(&reply, "master_replid"), field(&reply, "master_repl_offset").parse::<u64>().unwrap())
+    };
+    let mut client = Harness::new();
+    let (id, begun) = told(&mut client);
+    assert!(id.len() == 40 && id.bytes().all(|byte| byte.is_ascii_hexdigit()) && id != "0".repeat(40), "{id}");
+    ask(&mut client, "set k v");
+    ask(&mut client, "get k");
+    assert_eq!(told(&mut client), (id.clone(), begun + 1));
+    let pool = Pool::open(client.pool.close().unwrap()).unwrap();
+    let mut again = Harness { pool, ..Harness::new() };
+    let (same, later) = told(&mut again);
+    assert!(same == id && later > begun, "{same} {later}");
 }
 
 #[test]
