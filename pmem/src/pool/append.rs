@@ -9,7 +9,7 @@ use core::ops::Range;
 
 use crate::error::Error;
 use crate::medium::{LINE, Load, Store};
-use crate::pool::expiring::Expiring;
+use crate::pool::catalog::{Room, Which};
 use crate::pool::frontier::Head;
 use crate::pool::index::Slot;
 use crate::pool::log::{Found, Log};
@@ -118,8 +118,7 @@ impl Log {
     /// Nothing is counted, and no room in the index kept, for what is staged.
     fn nothing_staged(&mut self) {
         (self.staged_growth, self.staged_keys, self.staged_chunks) = (0, 0, 0);
-        self.keys.unreserve();
-        self.chunks.unreserve();
+        self.catalog.unreserve();
     }
 
     /// Reckons anew where the staged frames will go.
@@ -264,19 +263,14 @@ impl Log {
         if self.space.free() == 0 {
             return Err(Error::Full);
         }
-        let pages = (self.keys.page_to_clear()?, self.chunks.page_to_clear()?);
+        let pages = self.catalog.pages_to_clear()?;
         if let Some(head) = self.frontier.head() {
             self.seal(store, head.at)?;
         }
         self.frontier.clear_through(through);
         self.open_segment(store, State::Used, 0)?;
 
-        self.keys.clear(self.staged_keys, pages.0);
-        self.chunks.clear(self.staged_chunks, pages.1);
-        self.shadows.clear();
-        self.shadows_uncertain = false;
-        self.lost_places.clear();
-        self.expiring = Some(Expiring::default());
+        self.catalog.clear(Room { keys: self.staged_keys, chunks: self.staged_chunks }, pages);
         self.cleaning = None;
         self.space.void_all();
         self.release_checkpoint(store)?;
@@ -339,24 +333,25 @@ impl Log {
         match header.kind {
             Kind::Put | Kind::PutLarge => {
                 let object = Large::decode(value).filter(|_| header.kind == Kind::PutLarge).map(|large| large.object);
-                match self.find_old(load, hash, key) {
+                let over = match self.find_old(load, hash, key) {
                     Old::Found(old) => {
                         self.retire(load, hash, &old, object);
-                        self.keys.replace(old.slot, place);
+                        Some(old.slot)
                     }
-                    Old::Lost(slot) => self.keys.replace(slot, place),
-                    Old::None => self.keys.insert(hash, place),
-                }
+                    Old::Lost(slot) => Some(slot),
+                    Old::None => None,
+                };
+                self.catalog.enter(Which::Keys, hash, over, place);
                 self.space.count_live(place, cost);
-                self.count_expiry(header.expires_at_ms);
+                self.catalog.count_value(header.expires_at_ms);
             }
             Kind::Remove => {
                 match self.find_old(load, hash, key) {
                     Old::Found(old) => {
                         self.retire(load, hash, &old, None);
-                        self.keys.remove(hash, old.slot);
+                        self.catalog.remove(Which::Keys, hash, old.slot);
                     }
-                    Old::Lost(slot) => self.keys.remove(hash, slot),
+                    Old::Lost(slot) => self.catalog.remove(Which::Keys, hash, slot),
                     Old::None => {}
                 }
                 self.space.count_removal(place, cost);
@@ -364,13 +359,11 @@ impl Log {
             // The index has it already.
             Kind::Lost => self.space.count_removal(place, cost),
             Kind::Chunk => {
-                match self.find_in(&self.chunks, load, hash, key) {
-                    Ok(Some(old)) => {
-                        self.space.count_dead(old.place, old.header.cost());
-                        self.chunks.replace(old.slot, place);
-                    }
-                    _ => self.chunks.insert(hash, place),
+                let old = self.find_in(self.catalog.chunks(), load, hash, key).ok().flatten();
+                if let Some(old) = &old {
+                    self.space.count_dead(old.place, old.header.cost());
                 }
+                self.catalog.enter(Which::Chunks, hash, old.map(|old| old.slot), place);
                 self.space.count_live(place, cost);
             }
             Kind::End | Kind::Cut | Kind::Close | Kind::PassedOver => {}
@@ -381,17 +374,17 @@ impl Log {
     /// taken for the key's: that is how a lost key becomes well again.
     fn find_old(&mut self, load: &impl Load, hash: u64, key: &[u8]) -> Old {
         match self.find(load, hash, key) {
-            Ok(Some(old)) if self.lost_places.remove(&old.place) => {
+            Ok(Some(old)) if self.catalog.unmark_lost(old.place) => {
                 if let Ok(large) = self.large(load, &old) {
                     self.drop_chunks(load, &large, large.chunks());
                 }
-                self.discount_expiry(old.header.expires_at_ms);
+                self.catalog.discount_value(old.header.expires_at_ms);
                 Old::Lost(old.slot)
             }
             Ok(Some(old)) => Old::Found(old),
             Err(Error::Damaged { offset }) => {
-                self.lost_places.remove(&offset);
-                self.keys.find_place(hash, offset).map_or(Old::None, Old::Lost)
+                self.catalog.unmark_lost(offset);
+                self.catalog.keys().find_place(hash, offset).map_or(Old::None, Old::Lost)
             }
             _ => Old::None,
         }
@@ -400,13 +393,13 @@ impl Log {
     /// Lets the index follow an operation that was moved.
     fn index_move(&mut self, hash: u64, header: &OpHeader, from: u64, place: u64) {
         let cost = header.cost();
-        let index = match header.kind {
-            Kind::Put | Kind::PutLarge => &mut self.keys,
-            Kind::Chunk => &mut self.chunks,
+        let which = match header.kind {
+            Kind::Put | Kind::PutLarge => Which::Keys,
+            Kind::Chunk => Which::Chunks,
             _ => return self.space.count_removal(place, cost),
         };
-        if let Some(slot) = index.find_place(hash, from) {
-            index.replace(slot, place);
+        if let Some(slot) = self.catalog.index(which).find_place(hash, from) {
+            self.catalog.enter(which, hash, Some(slot), place);
             self.space.count_dead(from, cost);
             self.space.count_live(place, cost);
         }
@@ -417,8 +410,8 @@ impl Log {
     /// entry in the index is the caller's.
     fn retire(&mut self, load: &impl Load, hash: u64, old: &Found, kept: Option<u64>) {
         self.space.count_dead(old.place, old.header.cost());
-        self.discount_expiry(old.header.expires_at_ms);
-        self.shadows.add(self.shadows.counter(hash));
+        self.catalog.discount_value(old.header.expires_at_ms);
+        self.catalog.count_shadow(hash);
         if old.header.kind == Kind::PutLarge
             && let Ok(large) = self.large(load, old)
             && kept != Some(large.object)
@@ -433,7 +426,7 @@ impl Log {
             let key = large.chunk_key(chunk);
             if let Ok(Some(found)) = self.find_chunk(load, &key) {
                 self.space.count_dead(found.place, found.header.cost());
-                self.chunks.remove(self.hash(&key), found.slot);
+                self.catalog.remove(Which::Chunks, self.hash(&key), found.slot);
             }
         }
     }

@@ -6,6 +6,7 @@
 
 use crate::error::Error;
 use crate::medium::{Load, Store};
+use crate::pool::catalog::Which;
 use crate::pool::cleaning::Cleaning;
 use crate::pool::dram::NoRoom;
 use crate::pool::log::Log;
@@ -95,7 +96,7 @@ impl Log {
         let mut damaged = None;
         while !ended && moved.bytes.len() < MOVED_BATCH && u64::from(cleaning.walk.position() - begin) < budget {
             // What a walk that breaks off had picked is found again by the next one; how much that drops is not known.
-            match cleaning.walk.step(store).inspect_err(|_| self.shadows_uncertain = true)? {
+            match cleaning.walk.step(store).inspect_err(|_| self.catalog.doubt_shadows())? {
                 Step::Frame { at, header } => {
                     ended = self.pick_live(store, &mut cleaning, at, &header, &mut moved);
                 }
@@ -111,19 +112,17 @@ impl Log {
         }
         let walked = u64::from(cleaning.walk.position() - begin);
         if let Err(error) = self.write_frames(store, &mut moved) {
-            self.shadows_uncertain = true;
+            self.catalog.doubt_shadows();
             return Err(error);
         }
         if damaged.is_some() {
-            // What was moved out of the segment is still there as well, and `shadows` does not know it.
-            self.shadows_uncertain = true;
+            // What was moved out of the segment is still there as well, and the shadow counts do not know it.
+            self.catalog.doubt_shadows();
         } else if ended {
             self.release(store, cleaning.segment)?;
             store.fence();
             self.totals.segments_cleaned += 1;
-            for (counter, count) in cleaning.dropped.iter() {
-                self.shadows.subtract(counter, count);
-            }
+            self.catalog.discount_shadows(&cleaning.dropped);
         } else {
             self.cleaning = Some(cleaning);
         }
@@ -188,14 +187,14 @@ impl Log {
             let place = start + op.at as u64;
             let needed = match op.header.kind {
                 Kind::Put | Kind::PutLarge => {
-                    let live = self.keys.find_place(hash, place).is_some();
+                    let live = self.catalog.is_live(Which::Keys, hash, place);
                     if !live {
                         // One that there is no DRAM to count keeps a removal longer.
-                        let _ = dropped.add(self.shadows.counter(hash), 1);
+                        let _ = dropped.add(self.catalog.shadows().counter(hash), 1);
                     }
                     live
                 }
-                Kind::Chunk => self.chunks.find_place(hash, place).is_some(),
+                Kind::Chunk => self.catalog.is_live(Which::Chunks, hash, place),
                 Kind::Remove => self.removal_needed(load, hash, op.key, dropped),
                 Kind::End => {
                     ended = true;
@@ -223,8 +222,6 @@ impl Log {
         if matches!(self.find(load, hash, key), Ok(Some(_))) {
             return false;
         }
-        let counter = self.shadows.counter(hash);
-        let leaving = dropped.get(counter);
-        self.are_shadows_uncertain() || self.shadows.count(counter) > leaving
+        self.catalog.shadows().may_be_more_than(dropped, hash)
     }
 }

@@ -10,6 +10,7 @@ use crate::pool::checkpoint::ROOT;
 use crate::pool::log::Log;
 use crate::pool::recover::Source;
 use crate::pool::report::{Checkpoint, DamageKind, OpenReport, Tail};
+use crate::pool::space::Space;
 use crate::pool::superblock::AREA;
 
 /// A summary of a pool. [`Display`](fmt::Display) prints it for people.
@@ -91,14 +92,11 @@ impl Log {
 
     /// Whether two states of a pool, both wholly in DRAM, are equal in all that matters.
     pub(crate) fn agrees_with(&self, other: &Log) -> bool {
-        let sums = |log: &Log| (log.keys.len(), log.chunks.len(), log.space.live(), log.space.removals());
-        sums(self) == sums(other)
-            && self.expiring.is_none_or(|counted| Some(counted) == other.expiring)
+        let sums = |space: &Space| (space.live(), space.removals());
+        sums(&self.space) == sums(&other.space)
             && self.space.segments() == other.space.segments()
-            && self.shadows == other.shadows
+            && self.catalog.agrees_with(&other.catalog)
             && self.frontier.next_sequence() >= other.frontier.next_sequence()
-            && self.keys.is_within(&other.keys)
-            && self.chunks.is_within(&other.chunks)
     }
 
     /// Notes reserved bytes that are not zero. In the area of a superblock that is to be written again there may be

@@ -7,7 +7,7 @@ use core::ops::RangeInclusive;
 use crate::error::Error;
 use crate::medium::Medium;
 use crate::pool::Meta;
-use crate::pool::checkpoint::Which;
+use crate::pool::catalog::Which;
 use crate::pool::index;
 use crate::pool::log::Peek;
 use crate::pool::record::{Kind, LARGE, Large, OpHeader};
@@ -28,7 +28,7 @@ impl<M: Medium> Turn<'_, M> {
             };
             self.log.stage.count(position, was_there);
         }
-        let stored = if self.log.clear_staged.is_some() { 0 } else { self.log.keys.len() };
+        let stored = if self.log.clear_staged.is_some() { 0 } else { self.log.catalog.keys().len() };
         Ok(stored.saturating_add_signed(self.log.stage.growth()))
     }
 
@@ -79,7 +79,7 @@ impl<M: Medium> Turn<'_, M> {
         if self.is_empty()? {
             return Ok(None);
         }
-        let stored = if self.log.clear_staged.is_some() { 0 } else { self.log.keys.len() };
+        let stored = if self.log.clear_staged.is_some() { 0 } else { self.log.catalog.keys().len() };
         let all = stored + self.log.stage.ops.len() as u64;
         let mut damaged = None;
         // A key that was staged is drawn as such: only its last operation counts, and no stored one.
@@ -139,8 +139,8 @@ impl<M: Medium> Turn<'_, M> {
         if self.log.is_unread() {
             self.log.ready_to_scan(&self.reader, cursor)?;
         }
-        let covered = self.log.keys.covered(cursor);
-        self.log.keys.scan(cursor, |place| places.push(place));
+        let covered = self.log.catalog.keys().covered(cursor);
+        self.log.catalog.keys().scan(cursor, |place| places.push(place));
         Ok(covered)
     }
 

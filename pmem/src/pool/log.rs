@@ -3,18 +3,15 @@
 //! Nothing here decides when bytes become durable; that is `append`'s. The index and the segment table always describe
 //! what is durable: staged operations enter them after the fence that makes them so.
 
-use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
-
-use siphasher::sip::SipHasher13;
 
 use crate::error::Error;
 use crate::medium::{Load, LoadError};
 use crate::pool::bad_ranges::BadRanges;
+use crate::pool::catalog::{Catalog, Which};
 use crate::pool::checkpoint::{Held, Unverified};
 use crate::pool::cleaning::Cleaning;
 use crate::pool::dram::{self, NoRoom};
-use crate::pool::expiring::Expiring;
 use crate::pool::frontier::Frontier;
 use crate::pool::index::{Index, Slot};
 use crate::pool::record::{CHUNK_KEY, FRAME_HEADER, Kind, LARGE, Large, OP_HEADER, OpHeader};
@@ -31,17 +28,9 @@ pub(crate) const PEEK: usize = 256;
 #[derive(Debug)]
 pub(crate) struct Log {
     pub superblock: Superblock,
-    pub hasher: SipHasher13,
-    pub keys: Index,
-    /// The chunks of large values.
-    pub chunks: Index,
-    pub shadows: ShadowCounts,
+    pub catalog: Catalog,
     pub space: Space,
     pub frontier: Frontier,
-    /// Keys with an expiry, if that is known.
-    pub expiring: Option<Expiring>,
-    /// The most DRAM that may be taken before new keys are refused ([`Log::dram`]), in bytes.
-    pub memory_limit: u64,
     pub stage: Stage,
     /// A clearing is staged before all that is in `stage`: operations up to this sequence number are to be void.
     pub clear_staged: Option<u64>,
@@ -57,15 +46,11 @@ pub(crate) struct Log {
     pub checkpoint: Option<Held>,
     /// Segments whose records an opening from a checkpoint has not verified yet.
     pub unverified: Option<Unverified>,
-    /// `shadows` may have counted too little: no removal may be dropped until the next opening counts anew.
-    pub shadows_uncertain: bool,
     pub report: OpenReport,
     /// What the medium cannot read any more.
     pub bad: BadRanges,
     /// How many errors of the medium have been looked at.
     pub media_errors: usize,
-    /// The places of live operations that lie in bad ranges, in whole or in part.
-    pub lost_places: BTreeSet<u64>,
     pub totals: Totals,
 }
 
@@ -106,15 +91,9 @@ impl Log {
     pub(crate) fn new(superblock: Superblock) -> Result<Log, NoRoom> {
         let geometry = superblock.geometry;
         Ok(Log {
-            // A secret per pool: a client cannot aim at one bucket.
-            hasher: SipHasher13::new_with_key(&superblock.uuid),
-            keys: Index::new()?,
-            chunks: Index::new()?,
-            shadows: ShadowCounts::new(geometry.len)?,
+            catalog: Catalog::new(&superblock.uuid, geometry.len)?,
             space: Space::new(geometry)?,
             frontier: Frontier::new(geometry.batch_limit()),
-            expiring: Some(Expiring::default()),
-            memory_limit: u64::MAX,
             stage: Stage::default(),
             clear_staged: None,
             lost: None,
@@ -124,11 +103,9 @@ impl Log {
             cleaning: None,
             checkpoint: None,
             unverified: None,
-            shadows_uncertain: false,
             report: OpenReport { segments: geometry.segments, ..OpenReport::default() },
             bad: BadRanges::default(),
             media_errors: 0,
-            lost_places: BTreeSet::new(),
             totals: Totals::default(),
             superblock,
         })
@@ -139,12 +116,7 @@ impl Log {
     }
 
     pub(crate) fn hash(&self, key: &[u8]) -> u64 {
-        self.hasher.hash(key)
-    }
-
-    /// DRAM that the index takes, in bytes.
-    pub(crate) fn index_bytes(&self) -> u64 {
-        self.keys.bytes() + self.chunks.bytes()
+        self.catalog.hash(key)
     }
 
     /// DRAM that a pool takes without keys, in bytes: its counters and its table of segments.
@@ -154,24 +126,19 @@ impl Log {
 
     /// DRAM that everything takes that grows with the pool and its keys, in bytes.
     pub(crate) fn dram(&self) -> u64 {
-        self.index_bytes() + self.shadows.bytes() + self.space.bytes()
+        self.catalog.dram() + self.space.bytes()
     }
 
     /// Makes sure that so many keys can enter the index.
     pub(crate) fn reserve_keys(&mut self, inserts: usize) -> Result<(), NoRoom> {
-        let room = self.memory_limit.saturating_sub(self.dram());
-        self.keys.reserve(inserts, room)
+        let room = self.catalog.memory_limit().saturating_sub(self.dram());
+        self.catalog.reserve(Which::Keys, inserts, room)
     }
 
     /// Makes sure that so many chunks can enter the index.
     pub(crate) fn reserve_chunks(&mut self, inserts: usize) -> Result<(), NoRoom> {
-        let room = self.memory_limit.saturating_sub(self.dram());
-        self.chunks.reserve(inserts, room)
-    }
-
-    /// Whether superseded puts may be more than were counted, so that no removal may be dropped.
-    pub(crate) fn are_shadows_uncertain(&self) -> bool {
-        self.shadows_uncertain || self.shadows.is_uncertain()
+        let room = self.catalog.memory_limit().saturating_sub(self.dram());
+        self.catalog.reserve(Which::Chunks, inserts, room)
     }
 
     /// Where batches end at most, in bytes from a segment's start.
@@ -276,12 +243,12 @@ impl Log {
 
     /// Finds a key's live operation.
     pub(crate) fn find(&self, load: &impl Load, hash: u64, key: &[u8]) -> Result<Option<Found>, Error> {
-        self.find_in(&self.keys, load, hash, key)
+        self.find_in(self.catalog.keys(), load, hash, key)
     }
 
     /// Finds a chunk of a large value.
     pub(crate) fn find_chunk(&self, load: &impl Load, key: &[u8; CHUNK_KEY]) -> Result<Option<Found>, Error> {
-        self.find_in(&self.chunks, load, self.hash(key), key)
+        self.find_in(self.catalog.chunks(), load, self.hash(key), key)
     }
 
     /// Appends bytes of the value of the operation found, which lies in it, to `out`: at most `len`, from byte `from`
@@ -361,20 +328,6 @@ impl Log {
         match found.header.kind {
             Kind::PutLarge => Ok(found.header.cost() + large_cost(&self.large(load, found)?)),
             _ => Ok(found.header.cost()),
-        }
-    }
-
-    /// Counts a value that a key has got.
-    pub(crate) fn count_expiry(&mut self, expires_at_ms: Option<u64>) {
-        if let Some(expiring) = &mut self.expiring {
-            expiring.add(expires_at_ms);
-        }
-    }
-
-    /// Counts a value that a key no longer has.
-    pub(crate) fn discount_expiry(&mut self, expires_at_ms: Option<u64>) {
-        if let Some(expiring) = &mut self.expiring {
-            expiring.remove(expires_at_ms);
         }
     }
 

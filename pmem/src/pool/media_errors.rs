@@ -13,6 +13,7 @@ use crate::error::Error;
 use crate::medium::{LINE, Load, Medium, Store};
 use crate::pool::Pool;
 use crate::pool::bad_ranges::{self, BadRanges};
+use crate::pool::catalog::Which;
 use crate::pool::frontier::Head;
 use crate::pool::index::Index;
 use crate::pool::log::{Log, Peek};
@@ -78,7 +79,7 @@ impl Log {
             if self.cleaning.as_ref().is_some_and(|cleaning| cleaning.segment == *segment) {
                 // What it has moved already counts; how much it has dropped does not, any more.
                 self.cleaning = None;
-                self.shadows_uncertain = true;
+                self.catalog.doubt_shadows();
             }
             if self.frontier.is_head(*segment) {
                 self.leave_head(store)?;
@@ -146,7 +147,7 @@ impl Log {
         let within = start..start + u64::from(self.geometry().segment_size);
         // What is left in the index lies in frames that are hit somewhere.
         let mut left = Vec::new();
-        for (index, of_chunks) in [(&self.keys, false), (&self.chunks, true)] {
+        for (index, of_chunks) in [(self.catalog.keys(), false), (self.catalog.chunks(), true)] {
             index.each(|hash, place| {
                 if within.contains(&place) {
                     left.push((place, hash, of_chunks));
@@ -166,9 +167,9 @@ impl Log {
                 // Whose value it is a part of is found when that is read.
                 None if of_chunks => {}
                 None => {
-                    self.lost_places.insert(place);
+                    self.catalog.mark_lost(hash, place);
                     // Of two keys with the same hash the other one is not to suffer.
-                    if self.keys.find(hash, |other| other != place).is_none() {
+                    if self.catalog.keys().find(hash, |other| other != place).is_none() {
                         lost.push(Lost { hash, place });
                     }
                 }
@@ -239,7 +240,7 @@ impl Log {
 
     /// Whether the key that a [`Kind::Lost`] names is lost still.
     pub(crate) fn is_lost_still(&self, key: &[u8]) -> bool {
-        Lost::decode(key).is_some_and(|lost| self.keys.find_place(lost.hash, lost.place).is_some())
+        Lost::decode(key).is_some_and(|lost| self.catalog.is_live(Which::Keys, lost.hash, lost.place))
     }
 
     /// In recovery: reads the list.
@@ -281,7 +282,7 @@ impl Log {
     ) -> Result<(), Error> {
         let mut older = Vec::new();
         let mut others = Vec::new();
-        for index in [&self.keys, removed] {
+        for index in [self.catalog.keys(), removed] {
             index.find(lost.hash, |place| {
                 others.push(place);
                 false
@@ -299,19 +300,19 @@ impl Log {
             }
         }
         for (place, header) in older {
-            let Some(slot) = self.keys.find_place(lost.hash, place) else { continue };
-            self.keys.remove(lost.hash, slot);
+            let Some(slot) = self.catalog.keys().find_place(lost.hash, place) else { continue };
+            self.catalog.remove(Which::Keys, lost.hash, slot);
             if header.is_put() {
                 self.space.count_dead(place, header.cost());
-                self.discount_expiry(header.expires_at_ms);
+                self.catalog.discount_value(header.expires_at_ms);
                 let mut key = Vec::new();
                 self.append(load, place + header.key_at() as u64, header.key_len, &mut key)?;
-                self.shadows.add(self.shadows.counter(self.hash(&key)));
+                self.catalog.count_shadow(self.hash(&key));
             }
         }
         self.reserve_keys(self.staged_keys + 1)?;
-        self.keys.insert(lost.hash, lost.place);
-        self.lost_places.insert(lost.place);
+        self.catalog.enter(Which::Keys, lost.hash, None, lost.place);
+        self.catalog.mark_lost(lost.hash, lost.place);
         Ok(())
     }
 }

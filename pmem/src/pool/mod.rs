@@ -4,13 +4,15 @@
 //! what time it is (expiry times are kept, not acted on), or how bytes become durable (that is the medium's).
 //! docs/pool-format.md says what every byte means; `format` names the fields that it lists.
 //!
-//! The state in DRAM (`log`) is put together from pieces that know nothing of it: `space` (what each segment is in use
-//! for), `frontier` (where the log goes on), `index`, `shadow_counts`, `stage`, `bad_ranges`, and the state of what
-//! works on it: `cleaning`, `checkpoint::held`, `checkpoint::unverified`. How far scrubbing is is the pool's own.
+//! The state in DRAM (`log`) is put together from pieces that know nothing of it and let nobody at their fields:
+//! `space` (what each segment is in use for), `frontier` (where the log goes on), `catalog` (which operations count),
+//! `stage`, `bad_ranges`, and the state of what works on it: `cleaning`, `checkpoint::held`, `checkpoint::unverified`.
+//! How far scrubbing is is the pool's own.
 
 mod append;
 mod atomic;
 mod bad_ranges;
+mod catalog;
 mod checkpoint;
 mod clean;
 mod cleaning;
@@ -279,14 +281,14 @@ impl<M: Medium> Pool<M> {
             free_bytes: u64::from(log.space.free()) * size + behind_head,
             quarantined_bytes: u64::from(log.space.quarantined()) * size,
             bad_bytes: log.bad.iter().map(|bad| bad.end - bad.start).sum(),
-            lost_keys: log.lost_places.len() as u64,
+            lost_keys: log.catalog.lost_count(),
             damaged_places: log.report.damage.len() as u64,
-            keys: log.keys.len(),
-            expiring_keys: log.expiring.map(|expiring| expiring.keys),
-            mean_expiry_ms: log.expiring.and_then(|expiring| expiring.mean_ms()),
-            index_bytes: log.index_bytes(),
+            keys: log.catalog.keys().len(),
+            expiring_keys: log.catalog.expiring().map(|expiring| expiring.keys),
+            mean_expiry_ms: log.catalog.expiring().and_then(|expiring| expiring.mean_ms()),
+            index_bytes: log.catalog.index_bytes(),
             history: log.superblock.history.map(|history| history.at(log.frontier.newest_batch())),
-            other_bytes: log.shadows.bytes() + log.stage.capacity() + log.space.bytes(),
+            other_bytes: log.catalog.shadows().bytes() + log.stage.capacity() + log.space.bytes(),
             turns: log.totals.turns,
             commits: log.totals.commits,
             operations: log.totals.operations,
@@ -300,7 +302,7 @@ impl<M: Medium> Pool<M> {
     /// what is superseded ([`Stats::index_bytes`], [`Stats::other_bytes`]). Beyond it, and where there is no DRAM any
     /// more, puts of new keys fail with [`Error::IndexFull`]. The default is no limit.
     pub fn limit_memory(&mut self, bytes: u64) {
-        self.log.memory_limit = bytes;
+        self.log.catalog.limit_memory(bytes);
     }
 
     /// The pool's identity.

@@ -97,7 +97,7 @@ impl Log {
         for (hash, place) in parts.ops {
             // What cannot be read any more, an instant after it was written, is found by the next opening.
             let Ok(Some(Peek { header, .. })) = self.peek(store, place, 0) else {
-                self.shadows_uncertain = true;
+                self.catalog.doubt_shadows();
                 continue;
             };
             key.clear();
@@ -106,7 +106,7 @@ impl Log {
                 let (key, value) = key.split_at(header.key_len);
                 self.index_op(store, hash, &header, key, value, place);
             } else {
-                self.shadows_uncertain = true;
+                self.catalog.doubt_shadows();
             }
         }
         self.replan();

@@ -136,7 +136,7 @@ impl Log {
     /// Copies everything that counts in a damaged segment to the log's head.
     pub(crate) fn move_out(&mut self, store: &impl Store, header: &Header) -> Result<(), Error> {
         // What unreadable records would have been counted as is not known.
-        self.shadows_uncertain = true;
+        self.catalog.doubt_shadows();
         let walk = Walk::new(&self.superblock.uuid, self.geometry(), header, &self.bad);
         let mut cleaning = Cleaning { segment: header.index, walk, dropped: Counts::default() };
         let mut ended = false;

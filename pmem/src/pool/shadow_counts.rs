@@ -19,6 +19,8 @@ pub(crate) struct ShadowCounts {
     large: Counts,
     /// There was no DRAM for one of those: what is counted as [`FULL`] may be anything above.
     uncertain: bool,
+    /// Some may not have been counted at all.
+    doubted: bool,
 }
 
 /// Numbers by counter, as many as there is DRAM for.
@@ -81,7 +83,12 @@ const LARGE: usize = 16;
 impl ShadowCounts {
     /// For a medium of `len` bytes: a counter for each 256 of them.
     pub(crate) fn new(len: u64) -> Result<ShadowCounts, NoRoom> {
-        Ok(ShadowCounts { counts: filled(Self::counters(len), 0)?, large: Counts::default(), uncertain: false })
+        Ok(ShadowCounts {
+            counts: filled(Self::counters(len), 0)?,
+            large: Counts::default(),
+            uncertain: false,
+            doubted: false,
+        })
     }
 
     /// How many counters a medium of `len` bytes has; each takes a byte.
@@ -91,7 +98,24 @@ impl ShadowCounts {
 
     /// Whether counts may be higher than they say.
     pub(crate) fn is_uncertain(&self) -> bool {
-        self.uncertain
+        self.uncertain || self.doubted
+    }
+
+    /// Notes that some may not have been counted.
+    pub(crate) fn doubt(&mut self) {
+        self.doubted = true;
+    }
+
+    /// Whether more of them may be on the medium, of keys that share a counter with this hash, than those that are
+    /// `leaving` it.
+    pub(crate) fn may_be_more_than(&self, leaving: &Counts, hash: u64) -> bool {
+        let counter = self.counter(hash);
+        self.is_uncertain() || self.count(counter) > leaving.get(counter)
+    }
+
+    /// Takes over what a scan of all records has counted. Doubts stay.
+    pub(crate) fn take_scanned(&mut self, scanned: ShadowCounts) {
+        *self = ShadowCounts { doubted: self.doubted, ..scanned };
     }
 
     /// Which counter a hash has. The index uses the low bits of the hash, this the high ones.
@@ -133,7 +157,7 @@ impl ShadowCounts {
     pub(crate) fn clear(&mut self) {
         self.counts.fill(0);
         self.large = Counts::default();
-        self.uncertain = false;
+        (self.uncertain, self.doubted) = (false, false);
     }
 
     /// How many parts there are.

@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 
 use crate::error::Error;
 use crate::medium::Medium;
-use crate::pool::checkpoint::Which;
+use crate::pool::catalog::Which;
 use crate::pool::log::{Found, Log};
 use crate::pool::record::{Kind, Large, OpHeader};
 use crate::pool::{Meta, Op, ValueType};
@@ -144,7 +144,8 @@ impl<'t, M: Medium> Turn<'t, M> {
 
     /// Removes every key. [`Error::Full`] if damage has left no free segment to say so in.
     pub fn clear(&mut self) -> Result<(), Error> {
-        let nothing = self.log.stage.is_empty() && self.log.keys.len() == 0 && self.log.chunks.len() == 0;
+        let nothing =
+            self.log.stage.is_empty() && self.log.catalog.keys().len() == 0 && self.log.catalog.chunks().len() == 0;
         if nothing || self.log.clear_staged.is_some() && self.log.stage.is_empty() {
             return Ok(());
         }

@@ -120,7 +120,7 @@ impl<M: Medium> Turn<'_, M> {
             self.log.maintain(&store, bytes)
         });
         if let Err(error) = joined.map_err(Error::from).and_then(|joined| joined) {
-            self.log.shadows_uncertain = true;
+            self.log.catalog.doubt_shadows();
             self.log.lost.get_or_insert(error);
         }
         Ok(())

@@ -27,13 +27,6 @@ pub(crate) struct Held {
     pub(super) next: u32,
 }
 
-/// Which of the two indices.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Which {
-    Keys,
-    Chunks,
-}
-
 impl Held {
     pub(super) fn new(uuid: &[u8; 16], root: &Root, row: Row) -> Held {
         Held {

@@ -6,11 +6,12 @@
 use alloc::vec::Vec;
 use core::ops::Range;
 
-use super::held::{Held, Which};
+use super::held::Held;
 use super::{BLOCK_HEADER, ROOT};
 use crate::error::Error;
 use crate::medium::{Load, Store};
-use crate::pool::index::{Index, Missing};
+use crate::pool::catalog::Which;
+use crate::pool::index::Missing;
 use crate::pool::log::Log;
 use crate::pool::record::{Kind, Large};
 use crate::pool::recover::Source;
@@ -18,14 +19,6 @@ use crate::pool::report::DamageKind;
 use crate::pool::segment::State;
 
 impl Log {
-    /// One of the two indices.
-    pub(super) fn index(&self, which: Which) -> &Index {
-        match which {
-            Which::Keys => &self.keys,
-            Which::Chunks => &self.chunks,
-        }
-    }
-
     /// Whether there is anything left that an opening from a checkpoint did not read.
     pub(crate) fn is_unread(&self) -> bool {
         self.checkpoint.is_some() || self.unverified.is_some()
@@ -97,8 +90,8 @@ impl Log {
     fn take_block(&mut self, load: &impl Load, held: &mut Held, number: u32) -> Result<bool, Error> {
         let (geometry, layout) = (*self.geometry(), held.layout);
         let missing = match number {
-            _ if number >= layout.chunk_page(0) => self.chunks.is_missing(number - layout.chunk_page(0)),
-            _ if number >= layout.key_page(0) => self.keys.is_missing(number - layout.key_page(0)),
+            _ if number >= layout.chunk_page(0) => self.catalog.chunks().is_missing(number - layout.chunk_page(0)),
+            _ if number >= layout.key_page(0) => self.catalog.keys().is_missing(number - layout.key_page(0)),
             _ => true,
         };
         if !missing || held.spoilt {
@@ -107,12 +100,14 @@ impl Log {
         Ok(match held.read_block(load, &geometry, number)? {
             None => false,
             Some(content) if number >= layout.chunk_page(0) => {
-                self.chunks.decode_page(number - layout.chunk_page(0), content, geometry.len)?
+                self.catalog.take_page(Which::Chunks, number - layout.chunk_page(0), content, geometry.len)?
             }
             Some(content) if number >= layout.key_page(0) => {
-                self.keys.decode_page(number - layout.key_page(0), content, geometry.len)?
+                self.catalog.take_page(Which::Keys, number - layout.key_page(0), content, geometry.len)?
             }
-            Some(content) if number >= layout.shadows(0) => self.shadows.decode(number - layout.shadows(0), content),
+            Some(content) if number >= layout.shadows(0) => {
+                self.catalog.take_shadows(number - layout.shadows(0), content)
+            }
             Some(_) => false,
         })
     }
@@ -129,8 +124,8 @@ impl Log {
             let layout = held.layout;
             let done = number >= layout.key_page(0)
                 && match number >= layout.chunk_page(0) {
-                    true => !self.chunks.is_missing(number - layout.chunk_page(0)),
-                    false => !self.keys.is_missing(number - layout.key_page(0)),
+                    true => !self.catalog.chunks().is_missing(number - layout.chunk_page(0)),
+                    false => !self.catalog.keys().is_missing(number - layout.key_page(0)),
                 };
             if !done {
                 // If that fails, and so does reading the log instead, it is as missing as before.
@@ -149,7 +144,7 @@ impl Log {
         if self.checkpoint.is_some() {
             self.read_on(store, u32::MAX)?;
             self.release_checkpoint(store)?;
-        } else if self.keys.is_missing(0) {
+        } else if self.catalog.keys().is_missing(0) {
             self.read_log(store, None)?;
         }
         Ok(())
@@ -175,20 +170,13 @@ impl Log {
     /// The index that the checkpoint told is given back before. Where that is not DRAM enough, none of it is there, and
     /// whoever needs a page of it comes here again.
     pub(super) fn read_log(&mut self, load: &impl Load, damaged: Option<u64>) -> Result<(), Error> {
-        self.keys.forget();
-        self.chunks.forget();
+        self.catalog.forget_pages();
         if let Some(held) = &mut self.checkpoint {
             held.spoilt = true;
         }
-        let (mut scanned, _repairs) = Log::recover(load, Source::Records, self.memory_limit)?;
+        let (scanned, _repairs) = Log::recover(load, Source::Records, self.catalog.memory_limit())?;
         // What is staged still finds its room.
-        scanned.keys.reserve_again(self.keys.reserved())?;
-        scanned.chunks.reserve_again(self.chunks.reserved())?;
-        self.keys = scanned.keys;
-        self.chunks = scanned.chunks;
-        self.lost_places = scanned.lost_places;
-        self.expiring = scanned.expiring;
-        self.shadows = scanned.shadows;
+        self.catalog.take_scanned(scanned.catalog)?;
         self.space.recount(&scanned.space);
         self.report.damage.extend(scanned.report.damage);
         if let Some(place) = damaged {

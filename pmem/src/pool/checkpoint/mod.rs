@@ -17,7 +17,7 @@ mod unverified;
 mod verify;
 mod write;
 
-pub(crate) use held::{Held, Which};
+pub(crate) use held::Held;
 pub(crate) use open::Verdict;
 pub(crate) use unverified::Unverified;
 pub use write::Shutdown;

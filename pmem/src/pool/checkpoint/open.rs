@@ -190,11 +190,9 @@ impl Log {
     pub(crate) fn take_checkpoint(&mut self, sound: Sound) -> Result<u64, Error> {
         let Sound { root, held, sums } = sound;
         self.space = sums.space;
-        self.expiring = sums.expiring;
-        self.keys = sums.keys;
-        self.chunks = sums.chunks;
-        let needed = self.keys.bytes_when_read() + self.chunks.bytes_when_read() + Log::least_dram(self.geometry());
-        if needed > self.memory_limit.saturating_add(self.memory_limit / 8) {
+        let indices = self.catalog.take_checkpoint(sums.keys, sums.chunks, sums.expiring);
+        let needed = indices + Log::least_dram(self.geometry());
+        if needed > self.catalog.memory_limit_in_recovery() {
             return Err(Error::NoMemory { needed });
         }
         let end = Head { segment: root.segment, at: root.at + LINE as u32 };
@@ -276,7 +274,7 @@ impl Log {
             return Ok(None);
         };
         let (keys, chunks) = (keys?, chunks?);
-        let layout = Layout::new(self.geometry(), &self.shadows, keys.page_count(), chunks.page_count());
+        let layout = Layout::new(self.geometry(), self.catalog.shadows(), keys.page_count(), chunks.page_count());
         // More bytes than the medium has would overflow the accounts.
         let too_much = (1..4).any(|at| sum(at) > self.geometry().len);
         let too_many = expiring.is_some_and(|expiring| expiring.keys > keys.len());

@@ -3,10 +3,10 @@
 //!
 //! A segment that is not as it was written ends the checkpoint too: the log is read in place, and says what is damaged.
 
-use super::held::Which;
 use super::unverified::Progress;
 use crate::error::Error;
 use crate::medium::Load;
+use crate::pool::catalog::Which;
 use crate::pool::log::Log;
 use crate::pool::segment::{Header, HeaderPair, State};
 use crate::pool::walk::Walk;
@@ -34,13 +34,13 @@ impl Log {
             return Ok(());
         }
         loop {
-            while let Err(missing) = self.index(which).ready(hash) {
+            while let Err(missing) = self.catalog.index(which).ready(hash) {
                 self.read_page(load, which, missing)?;
             }
             if self.unverified.is_none() {
                 return Ok(());
             }
-            let found = self.index(which).find(hash, |place| self.unverified_at(place).is_some());
+            let found = self.catalog.index(which).find(hash, |place| self.unverified_at(place).is_some());
             match found {
                 Some((_, place)) => self.verify_at(load, place)?,
                 None => return Ok(()),
@@ -51,12 +51,12 @@ impl Log {
     /// The same for a step of a scan.
     pub(crate) fn ready_to_scan(&mut self, load: &impl Load, cursor: u64) -> Result<(), Error> {
         loop {
-            while let Err(missing) = self.keys.ready_to_scan(cursor) {
+            while let Err(missing) = self.catalog.keys().ready_to_scan(cursor) {
                 self.read_page(load, Which::Keys, missing)?;
             }
             let mut found = None;
             if self.unverified.is_some() {
-                self.keys.scan(cursor, |place| found = self.unverified_at(place).map(|_| place).or(found));
+                self.catalog.keys().scan(cursor, |place| found = self.unverified_at(place).map(|_| place).or(found));
             }
             match found {
                 Some(place) => self.verify_at(load, place)?,
@@ -68,7 +68,7 @@ impl Log {
     /// The place of an entry chosen by `seed`; its record is as it was written.
     pub(crate) fn ready_random(&mut self, load: &impl Load, seed: u64) -> Result<Option<u64>, Error> {
         loop {
-            match self.keys.random(seed) {
+            match self.catalog.keys().random(seed) {
                 Err(missing) => self.read_page(load, Which::Keys, missing)?,
                 Ok(Some(place)) if self.unverified_at(place).is_some() => self.verify_at(load, place)?,
                 Ok(place) => return Ok(place),

@@ -10,7 +10,6 @@ use crate::error::Error;
 use crate::medium::{LINE, Store};
 use crate::pool::clean::Choice;
 use crate::pool::dram::{self, NoRoom};
-use crate::pool::expiring::Expiring;
 use crate::pool::index::{Index, page_len};
 use crate::pool::log::Log;
 use crate::pool::record::{Kind, LEAST_FRAME};
@@ -80,19 +79,20 @@ impl Log {
         }
         let repeats = |kind: DamageKind| kind != DamageKind::Checkpoint;
         let damaged = self.report.damage.iter().any(|damage| repeats(damage.kind));
-        if damaged || self.space.quarantined() > 0 || !self.bad.is_empty() || self.are_shadows_uncertain() {
+        if damaged || self.space.quarantined() > 0 || !self.bad.is_empty() || self.catalog.shadows().is_uncertain() {
             return Err(Shutdown::Damaged);
         }
         if self.cleaning.is_some() {
             // There was no buffer to clean on with, and the counts of superseded puts are not recovery's.
             return Err(Shutdown::NoMemory);
         }
-        let layout = Layout::new(self.geometry(), &self.shadows, self.keys.page_count(), self.chunks.page_count());
+        let (keys, chunks, shadows) = (self.catalog.keys(), self.catalog.chunks(), self.catalog.shadows());
+        let layout = Layout::new(self.geometry(), shadows, keys.page_count(), chunks.page_count());
         let pages = u64::from(layout.key_pages) + u64::from(layout.chunk_pages);
         let content = SUMS as u64
             + u64::from(self.geometry().segments) * TABLE_ENTRY as u64
-            + self.shadows.encoded_len()
-            + page_len(pages, self.keys.len() + self.chunks.len());
+            + shadows.encoded_len()
+            + page_len(pages, keys.len() + chunks.len());
         let directory = u64::from(layout.blocks().div_ceil(DIRECTORY_BLOCKS)) * DIRECTORY_LEN as u64;
         let bytes = content + u64::from(layout.blocks()) * BLOCK_HEADER as u64 + directory;
         let segments = bytes.div_ceil(Row::per_segment(self.geometry())).min(u64::from(u32::MAX)) as u32;
@@ -219,14 +219,14 @@ impl Log {
                 self.space.largest(),
                 self.space.live(),
                 self.space.removals(),
-                self.keys.bucket_count(),
-                self.keys.len(),
-                self.chunks.bucket_count(),
-                self.chunks.len(),
+                self.catalog.keys().bucket_count(),
+                self.catalog.keys().len(),
+                self.catalog.chunks().bucket_count(),
+                self.catalog.chunks().len(),
             ];
             out.extend(sums.iter().flat_map(|sum| sum.to_le_bytes()));
-            let expiring = self.expiring.iter().flat_map(Expiring::words);
-            out.extend(expiring.flat_map(u64::to_le_bytes));
+            let expiring = self.catalog.expiring().map(|expiring| expiring.words());
+            out.extend(expiring.into_iter().flatten().flat_map(u64::to_le_bytes));
         } else if number < layout.shadows(0) {
             let first = (number - layout.table(0)) * TABLE_SEGMENTS;
             for segment in self.space.segments().iter().skip(first as usize).take(TABLE_SEGMENTS as usize) {
@@ -235,11 +235,11 @@ impl Log {
                 out.extend(words.iter().flat_map(|word| word.to_le_bytes()));
             }
         } else if number < layout.key_page(0) {
-            self.shadows.encode(number - layout.shadows(0), out);
+            self.catalog.shadows().encode(number - layout.shadows(0), out);
         } else if number < layout.chunk_page(0) {
-            return page(&self.keys, layout.key_page(0), out);
+            return page(self.catalog.keys(), layout.key_page(0), out);
         } else {
-            return page(&self.chunks, layout.chunk_page(0), out);
+            return page(self.catalog.chunks(), layout.chunk_page(0), out);
         }
         true
     }

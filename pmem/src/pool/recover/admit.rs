@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 use super::Gathered;
 use crate::error::Error;
 use crate::medium::Load;
+use crate::pool::catalog::Which;
 use crate::pool::dram::{self, NoRoom};
 use crate::pool::index::Index;
 use crate::pool::log::{self, Log};
@@ -65,31 +66,36 @@ impl Log {
             };
             if age(old.header.sequence, old.place) >= age(sequence, place) {
                 if is_put {
-                    self.shadows.add(self.shadows.counter(hash));
+                    self.catalog.count_shadow(hash);
                 }
                 return Ok(());
             }
             if old.header.is_put() {
                 self.space.count_dead(old.place, old.header.cost());
-                self.discount_expiry(old.header.expires_at_ms);
-                self.shadows.add(self.shadows.counter(hash));
+                self.catalog.discount_value(old.header.expires_at_ms);
+                self.catalog.count_shadow(hash);
             }
         }
         self.reserve_in_recovery(kind, gathered)?;
-        match &old {
-            Some(old) if (old.header.kind == Kind::Remove) == (kind == Kind::Remove) => {
-                self.index_of(kind, gathered).replace(old.slot, place);
-            }
-            old => {
-                if let Some(old) = old {
-                    self.index_of(old.header.kind, gathered).remove(hash, old.slot);
+        let over = match old {
+            Some(old) if (old.header.kind == Kind::Remove) == (kind == Kind::Remove) => Some(old.slot),
+            Some(old) => {
+                match index_of(old.header.kind) {
+                    Some(which) => self.catalog.remove(which, hash, old.slot),
+                    None => gathered.removed.remove(hash, old.slot),
                 }
-                self.index_of(kind, gathered).insert(hash, place);
+                None
             }
+            None => None,
+        };
+        match (index_of(kind), over) {
+            (Some(which), over) => self.catalog.enter(which, hash, over, place),
+            (None, Some(slot)) => gathered.removed.replace(slot, place),
+            (None, None) => gathered.removed.insert(hash, place),
         }
         if is_put {
             self.space.count_live(place, cost);
-            self.count_expiry(expires_at_ms);
+            self.catalog.count_value(expires_at_ms);
         }
         if let Some(More::Large(large)) = more {
             self.frontier.reach_sequence(large.object.saturating_add(1));
@@ -98,28 +104,21 @@ impl Log {
         Ok(())
     }
 
-    /// The index in which recovery keeps operations of this kind.
-    fn index_of<'a>(&'a mut self, kind: Kind, gathered: &'a mut Gathered) -> &'a mut Index {
-        match kind {
-            Kind::Chunk => &mut self.chunks,
-            Kind::Remove => &mut gathered.removed,
-            _ => &mut self.keys,
-        }
-    }
-
-    /// Makes sure that one more operation can enter its index. What fitted while the pool was used fits now, if with
-    /// other chains.
+    /// Makes sure that one more operation can enter its index.
     fn reserve_in_recovery(&mut self, kind: Kind, gathered: &mut Gathered) -> Result<(), NoRoom> {
-        let limit = self.memory_limit.saturating_add(self.memory_limit / 8);
+        let limit = self.catalog.memory_limit_in_recovery();
         let room = limit.saturating_sub(self.dram() + gathered.removed.bytes());
-        self.index_of(kind, gathered).reserve(1, room)
+        match index_of(kind) {
+            Some(which) => self.catalog.reserve(which, 1, room),
+            None => gathered.removed.reserve(1, room),
+        }
     }
 
     /// Finds the operation that is known of the key of `op`. Most keys have none of their hash, and are not looked at.
     fn find_other(&self, load: &impl Load, op: &FoundOp, gathered: &Gathered) -> Option<log::Found> {
         let indices = match op.kind {
-            Kind::Chunk => [Some(&self.chunks), None],
-            _ => [Some(&self.keys), Some(&gathered.removed)],
+            Kind::Chunk => [Some(self.catalog.chunks()), None],
+            _ => [Some(self.catalog.keys()), Some(&gathered.removed)],
         };
         let known = |index: &&Index| index.find(op.hash, |_| true).is_some();
         let mut indices = indices.into_iter().flatten().filter(known).peekable();
@@ -134,14 +133,14 @@ impl Log {
     pub(super) fn finish(&mut self, load: &impl Load, larges: Vec<(u64, u64, u64, Large)>) -> Result<(), Error> {
         let mut kept = Index::new()?;
         for (hash, place, cost, large) in larges {
-            if self.keys.find_place(hash, place).is_none() {
+            if !self.catalog.is_live(Which::Keys, hash, place) {
                 continue;
             }
             if !self.keep_chunks(load, &large, &mut kept)? {
                 self.note_damage(DamageKind::Value, place, cost);
             }
         }
-        self.chunks = kept;
+        self.catalog.keep_chunks(kept);
         Ok(())
     }
 
@@ -160,12 +159,21 @@ impl Log {
             return Ok(false);
         }
         for (hash, place, cost) in chunks {
-            let Some(slot) = self.chunks.find_place(hash, place) else { continue };
-            self.chunks.remove(hash, slot);
+            let Some(slot) = self.catalog.chunks().find_place(hash, place) else { continue };
+            self.catalog.remove(Which::Chunks, hash, slot);
             kept.reserve(1, u64::MAX)?;
             kept.insert(hash, place);
             self.space.count_live(place, cost);
         }
         Ok(true)
+    }
+}
+
+/// The index in which an operation of this kind counts. `None`: among the removals that are gathered.
+fn index_of(kind: Kind) -> Option<Which> {
+    match kind {
+        Kind::Chunk => Some(Which::Chunks),
+        Kind::Remove => None,
+        _ => Some(Which::Keys),
     }
 }

@@ -99,7 +99,7 @@ impl Log {
             return Err(no_memory);
         }
         let mut log = Log::new(superblock).map_err(|_| no_memory)?;
-        log.memory_limit = memory;
+        log.catalog.limit_memory(memory);
         let mut repairs = Repairs { superblock: unfinished, ..Repairs::default() };
         log.report.damage = damage;
         log.read_bad_ranges(load)?;
@@ -129,7 +129,7 @@ impl Log {
                 };
                 repairs.root = true;
                 log.report.checkpoint = Checkpoint::Used { bytes };
-                log.report.keys = log.keys.len();
+                log.report.keys = log.catalog.keys().len();
                 log.replan();
                 return Ok((log, repairs));
             }
@@ -186,8 +186,8 @@ impl Log {
         log.check_numbers()?;
         log.finish(load, gathered.larges)?;
         log.report.tail = end.tail;
-        log.report.keys = log.keys.len();
-        log.report.lost_keys = log.lost_places.len() as u64;
+        log.report.keys = log.catalog.keys().len();
+        log.report.lost_keys = log.catalog.lost_count();
         log.report.damage.sort_by_key(|damage| damage.offset);
         log.replan();
         Ok((log, repairs))
@@ -243,17 +243,17 @@ impl Log {
         const FEW: u64 = 1000;
         const USUAL: u64 = 16;
         let all = (gathered.ops + left) * u64::from(part.of) / u64::from(part.number + 1);
-        let so_far = self.index_bytes() + gathered.removed.bytes();
+        let so_far = self.catalog.index_bytes() + gathered.removed.bytes();
         let index = match gathered.ops {
             0..FEW => all.saturating_mul(USUAL),
             ops => (u128::from(so_far) * u128::from(all) / u128::from(ops)) as u64,
         };
-        Error::NoMemory { needed: self.dram() - self.index_bytes() + index.max(so_far) }
+        Error::NoMemory { needed: self.dram() - self.catalog.index_bytes() + index.max(so_far) }
     }
 
     fn scanner(&self, part: Part) -> Scanner {
         let uuid = self.superblock.uuid;
-        Scanner { uuid, geometry: *self.geometry(), hasher: self.hasher, bad: self.bad.clone(), part }
+        Scanner { uuid, geometry: *self.geometry(), hasher: self.catalog.hasher(), bad: self.bad.clone(), part }
     }
 }
 
