@@ -19,23 +19,54 @@ pub(super) struct Arrow {
     pub path: String,
 }
 
+/// What a path names.
+#[derive(Clone, Copy)]
+struct Target {
+    /// The module itself, or in which it is.
+    module: usize,
+    is_module: bool,
+}
+
+impl Target {
+    fn thing_in(module: usize) -> Self {
+        Self { module, is_module: false }
+    }
+}
+
 impl Modules {
     /// Every use of a file by another, in the order of the modules.
     pub(super) fn arrows(&self) -> Vec<Arrow> {
         let mut arrows = BTreeSet::new();
-        for (from, module) in self.0.iter().enumerate() {
+        // A door uses nothing: who takes something through it does, from where that is defined.
+        for (from, module) in self.0.iter().enumerate().filter(|(_, module)| !module.is_door()) {
             for mention in &module.mentions {
-                let Some(to) = self.resolve(from, &mention.path, 0) else { continue };
-                if self.0[to].file != module.file {
-                    arrows.insert(Arrow { from, to, line: mention.line, path: mention.path.join("::") });
+                for to in self.used(from, &mention.path, module.globs.contains(&mention.path)) {
+                    if self.0[to].file != module.file {
+                        arrows.insert(Arrow { from, to, line: mention.line, path: mention.path.join("::") });
+                    }
                 }
             }
         }
         arrows.into_iter().collect()
     }
 
-    /// The module in which the thing stands that `path` means in the module `from`; nothing, if it is of another crate.
-    fn resolve(&self, from: usize, path: &[String], chain: usize) -> Option<usize> {
+    /// The modules that the module `from` uses by a path: that of what it names. A door that is named is not used yet,
+    /// but `everything` that it hands on is by `use …::*`.
+    fn used(&self, from: usize, path: &[String], everything: bool) -> Vec<usize> {
+        let Some(target) = self.resolve(from, path, 0) else { return Vec::new() };
+        let module = &self.0[target.module];
+        if !(target.is_module && module.is_door()) {
+            vec![target.module]
+        } else if everything {
+            let handed_on = module.imports.iter().map(|(_, path)| path).chain(&module.globs);
+            handed_on.filter_map(|path| self.resolve(target.module, path, 0)).map(|target| target.module).collect()
+        } else {
+            Vec::new()
+        }
+    }
+
+    /// What `path` means in the module `from`; nothing, if it is of another crate.
+    fn resolve(&self, from: usize, path: &[String], chain: usize) -> Option<Target> {
         let (first, rest) = path.split_first()?;
         match first.as_str() {
             "crate" => self.descend(0, rest, chain),
@@ -46,16 +77,16 @@ impl Modules {
     }
 
     /// Follows `path` downwards from `module`. What that does not name is taken for its own: macros may define it.
-    fn descend(&self, module: usize, path: &[String], chain: usize) -> Option<usize> {
+    fn descend(&self, module: usize, path: &[String], chain: usize) -> Option<Target> {
         match path.split_first() {
-            None => Some(module),
+            None => Some(Target { module, is_module: true }),
             Some((name, rest)) if name == "super" => self.descend(self.0[module].parent?, rest, chain),
-            Some((name, rest)) => self.find(module, name, rest, chain).or(Some(module)),
+            Some((name, rest)) => self.find(module, name, rest, chain).or(Some(Target::thing_in(module))),
         }
     }
 
     /// Follows a path that begins with a `name` which `module` knows.
-    fn find(&self, module: usize, name: &str, rest: &[String], chain: usize) -> Option<usize> {
+    fn find(&self, module: usize, name: &str, rest: &[String], chain: usize) -> Option<Target> {
         if chain > LONGEST_CHAIN {
             return None;
         }
@@ -66,7 +97,7 @@ impl Modules {
             return self.descend(child, rest, chain);
         }
         if let Some(&owner) = known.items.get(name) {
-            return Some(owner);
+            return Some(Target::thing_in(owner));
         }
         for (_, path) in known.imports.iter().filter(|(imported, _)| imported == name) {
             // `use log::Log` in a module `log` names another crate's.
@@ -75,9 +106,12 @@ impl Modules {
                 return Some(owner);
             }
         }
-        child.copied().or_else(|| {
+        child.map(|&module| Target { module, is_module: true }).or_else(|| {
             known.globs.iter().find_map(|path| {
-                let source = self.resolve(module, path, chain + 1).filter(|&source| source != module)?;
+                let source = self.resolve(module, path, chain + 1)?.module;
+                if source == module {
+                    return None;
+                }
                 self.find(source, name, rest, chain + 1)
             })
         })

@@ -1,4 +1,6 @@
-//! Holds the imports of each crate against the map of its rooms: a room uses only what is on a lower floor.
+//! Holds the imports of each crate against the map of its rooms: a room uses only what is on a lower floor. Re-exports
+//! are followed to where a thing is defined; a module that has nothing else is a door, which may stand in front of any
+//! floor.
 //!
 //! Known exceptions are in the map, by name; one that is needed no more has to go. The files that use each other in a
 //! circle are counted, and a circle of more than a few has its number in the map, which has to go down with it.

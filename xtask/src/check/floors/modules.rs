@@ -31,6 +31,16 @@ pub(super) struct Module {
     /// Paths of `use …::*`.
     pub globs: Vec<Vec<String>>,
     pub mentions: Vec<Mention>,
+    /// Whether it has anything but modules and re-exports.
+    pub has_code: bool,
+}
+
+impl Module {
+    /// Whether it only hands on what is defined elsewhere.
+    pub(super) fn is_door(&self) -> bool {
+        let hands_on = !self.imports.is_empty() || !self.globs.is_empty();
+        hands_on && !self.has_code
+    }
 }
 
 /// A path in the code.
@@ -66,6 +76,7 @@ fn read_items(modules: &mut Vec<Module>, module: Module, items: &[Item], folder:
             modules[index].children.insert(child.ident.to_string(), child_index);
             continue;
         }
+        modules[index].has_code |= !is_re_export(item);
         if let Some(name) = defined(item) {
             let owner = if is_exported_macro(item) { 0 } else { index };
             modules[owner].items.insert(name.to_string(), index);
@@ -245,6 +256,10 @@ fn defined(item: &Item) -> Option<&Ident> {
         Item::Union(item) => Some(&item.ident),
         _ => None,
     }
+}
+
+fn is_re_export(item: &Item) -> bool {
+    matches!(item, Item::Use(item) if !matches!(item.vis, Visibility::Inherited))
 }
 
 fn is_exported_macro(item: &Item) -> bool {

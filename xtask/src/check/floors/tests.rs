@@ -110,16 +110,41 @@ fn names_are_followed_through_facades_to_the_file_that_defines_them() {
     assert_eq!(
         files.arrows(),
         [
-            "a a/one one",
-            "a a/two self::two::Two",
             "a/two a/one super::One",
-            "b a crate::a",
             "b a/one a::f",
             "b a/two crate::a::Second",
             "b a/two Second::new",
             "b a/two a::two::g",
         ]
     );
+}
+
+#[test]
+fn what_is_taken_through_a_door_counts_where_it_is_defined_and_the_door_itself_does_not() {
+    let found = |lower: &str| {
+        let map = "b\nlower\na\nlist";
+        let mods = ["mod lower;", "mod list;"].join("\n");
+        Files::new([
+            ("lib.rs", &(root(map) + &mods)),
+            ("a.rs", "pub fn f() {}"),
+            ("b.rs", "pub fn g() {}\npub struct B;"),
+            ("list.rs", "pub mod part { pub use crate::b::g; pub use other_crate::Other; }\npub use crate::a::f;"),
+            ("lower.rs", lower),
+        ])
+        .findings()
+    };
+    for fine in ["use crate::list;\nfn h() { list::f(); }", "use crate::list::part;", "use crate::list::part::Other;"] {
+        assert_eq!(found(fine), Vec::<String>::new(), "{fine}");
+    }
+    for wrong in [
+        "use crate::list::part;\nfn h() { part::g(); }",
+        "use crate::list::part::g;",
+        "use crate::list::part::*;",
+        "fn h() { crate::list::part::g(); }",
+    ] {
+        let found = found(wrong);
+        assert!(found.len() == 1 && found[0].contains("lower is not above b"), "{wrong}: {found:?}");
+    }
 }
 
 #[test]
