@@ -159,7 +159,7 @@ pub use guest::{aside, reached, ready, report};
 #[cfg(target_os = "hermit")]
 mod guest {
     use super::{Mark, Marks, Report};
-    use crate::arch::tsc;
+    use crate::arch::counter;
     use crate::kprintln;
     use crate::sync::IrqLock;
 
@@ -167,7 +167,7 @@ mod guest {
 
     /// Says that the stage of this name ends now, and the next one begins.
     pub fn reached(stage: &'static str) {
-        reached_at(stage, tsc::read());
+        reached_at(stage, counter::read());
     }
 
     /// Says that the stage of this name has ended when the time-stamp counter had this value.
@@ -177,7 +177,7 @@ mod guest {
 
     /// Says that something is done now that goes on beside the stages.
     pub fn aside(event: &'static str) {
-        MARKS.lock().add(Mark { name: event, count: tsc::read(), ends_stage: false });
+        MARKS.lock().add(Mark { name: event, count: counter::read(), ends_stage: false });
     }
 
     /// Says that the program does now what it is there for. The first time this prints how long everything took.
@@ -186,7 +186,7 @@ mod guest {
         if marks.is_ready {
             return;
         }
-        marks.add(Mark { name: "ready", count: tsc::read(), ends_stage: true });
+        marks.add(Mark { name: "ready", count: counter::read(), ends_stage: true });
         marks.is_ready = true;
         drop(marks);
         kprintln!("holdfast: {}", report());
@@ -194,7 +194,7 @@ mod guest {
 
     /// The stages so far.
     pub fn report() -> Report {
-        MARKS.lock().report(|count| tsc::to_nanoseconds(count) / 1000)
+        MARKS.lock().report(|count| counter::to_nanoseconds(count) / 1000)
     }
 }
 

@@ -9,7 +9,7 @@ use core::ptr;
 
 use libos_contract::limits::LEAST_RAM;
 
-use crate::arch::pvh::StartInfo;
+use crate::arch::StartInfo;
 use crate::arch::trap::TrapFrame;
 use crate::arch::{cpu, key_rights, vectors};
 use crate::dax::{self, PmemRange};
@@ -43,7 +43,7 @@ unsafe extern "C" {
 /// The first Rust function, on the boot stack and the boot mapping, with interrupts disabled. `start_info` is the
 /// physical address of PVH's start info.
 pub(crate) extern "C" fn start(start_info: u64) -> ! {
-    let entered = arch::tsc::read();
+    let entered = arch::counter::read();
     arch::set_hooks(arch::Hooks {
         page_fault,
         exception: report::exception,

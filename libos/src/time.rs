@@ -7,7 +7,7 @@ static BOOT_UNIX_NS: AtomicI64 = AtomicI64::new(0);
 
 /// Nanoseconds since boot; never goes back.
 pub fn now_ns() -> u64 {
-    crate::arch::tsc::nanoseconds()
+    crate::arch::counter::nanoseconds()
 }
 
 /// Nanoseconds since 1970-01-01 00:00 UTC.

@@ -403,7 +403,7 @@ fn schedule(reason: SwitchReason) {
                 };
                 trace::record_switch(why, (*next).id().get());
                 cpu.current.store(next.cast_mut().cast(), Ordering::Relaxed);
-                cpu::set_fs_base((*next).thread_pointer());
+                cpu::set_thread_pointer((*next).thread_pointer());
                 key_rights::load(to.rights);
                 switch::switch(&raw mut from.stack_pointer, to.stack_pointer);
                 // This may be another CPU than before.

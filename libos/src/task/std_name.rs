@@ -36,7 +36,7 @@ pub(super) fn with<R>(block: ptr::NonNull<u8>, thread_pointer: u64, work: impl F
     // it, and this is the thread or a handler that has interrupted it.
     let handle = unsafe { ptr::read_volatile(block.as_ptr().wrapping_add(offset).cast::<u64>()) };
     // In the middle of a switch between threads, `std` would look into the other one's block.
-    if handle <= LAST_WITHOUT_HANDLE || cpu::fs_base() != thread_pointer {
+    if handle <= LAST_WITHOUT_HANDLE || cpu::thread_pointer() != thread_pointer {
         return work(None);
     }
     // There is a handle, to which the variable keeps a reference: it is neither made nor freed here.

@@ -6,7 +6,7 @@ use core::ptr::NonNull;
 use core::sync::atomic::{AtomicPtr, AtomicU64, AtomicUsize, Ordering};
 
 use super::layout::{self, kind};
-use crate::arch::{interrupts, percpu, tsc};
+use crate::arch::{counter, interrupts, percpu};
 use crate::task;
 
 /// Where the region is mapped; null if there is none.
@@ -34,7 +34,7 @@ pub(crate) unsafe fn begin(region: NonNull<u8>, length: usize) -> Option<usize> 
     if header(layout::HEADER_MAGIC).load(Ordering::Relaxed) != layout::MAGIC || capacity == 0 {
         return None;
     }
-    header(layout::HEADER_SCALE).store(tsc::scale(), Ordering::Relaxed);
+    header(layout::HEADER_SCALE).store(counter::scale(), Ordering::Relaxed);
     header(layout::HEADER_CAPACITY).store(capacity as u64, Ordering::Release);
     CPUS.store(cpus, Ordering::Relaxed);
     CAPACITY.store(capacity, Ordering::Relaxed);
@@ -75,7 +75,7 @@ fn write(region: *mut u8, kind: u8, detail: u8, value: u64) {
         let number = word(0).fetch_add(1, Ordering::Relaxed);
         let event = layout::RING_HEAD + (number as usize & (capacity - 1)) * layout::EVENT;
         word(event + 24).store(0, Ordering::Release);
-        word(event).store(tsc::read(), Ordering::Relaxed);
+        word(event).store(counter::read(), Ordering::Relaxed);
         word(event + 8).store(what, Ordering::Relaxed);
         word(event + 16).store(value, Ordering::Relaxed);
         word(event + 24).store(number + 1, Ordering::Release);

@@ -179,7 +179,7 @@ pub fn halt() -> ! {
 }
 
 /// The thread pointer.
-pub fn fs_base() -> u64 {
+pub fn thread_pointer() -> u64 {
     let base;
     // SAFETY: FSGSBASE is enabled by `enable_features`; the instruction only reads the register.
     unsafe { asm!("rdfsbase {}", out(reg) base, options(nomem, nostack, preserves_flags)) };
@@ -190,7 +190,7 @@ pub fn fs_base() -> u64 {
 ///
 /// # Safety
 /// `base` is the thread pointer of the thread that runs from here on, with a TLS block below it.
-pub unsafe fn set_fs_base(base: u64) {
+pub unsafe fn set_thread_pointer(base: u64) {
     // SAFETY: FSGSBASE is enabled by `enable_features`; the caller answers for the value.
     unsafe { asm!("wrfsbase {}", in(reg) base, options(nostack, preserves_flags)) };
 }

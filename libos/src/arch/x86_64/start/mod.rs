@@ -1,5 +1,7 @@
 //! How the machine starts: the first instructions, what the boot loader tells, and the other CPUs.
 
 mod entry;
-pub mod pvh;
-pub mod smp;
+mod pvh;
+pub(crate) mod smp;
+
+pub use pvh::StartInfo;
