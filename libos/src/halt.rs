@@ -6,11 +6,10 @@
 use core::fmt;
 use core::sync::atomic::{AtomicU32, Ordering};
 
-use libos_contract::exit::{DEBUG_PORT, FATAL_EXCEPTION};
+use libos_contract::exit::FATAL_EXCEPTION;
 use spin::Once;
 
-use crate::arch::port::outl;
-use crate::arch::{cpu, interrupts, percpu};
+use crate::arch::{cpu, debug_exit, interrupts, percpu};
 use crate::time;
 
 /// Says why the machine stops, and stops it with this status.
@@ -42,9 +41,7 @@ pub(crate) fn stop(status: u8, reason: fmt::Arguments<'_>) -> ! {
 /// Ends the machine at once with a status other than 0, of 7 bits: QEMU exits with `2 * status + 1`. Callable from any
 /// context.
 pub(crate) fn exit(status: u8) -> ! {
-    // SAFETY: the port ends QEMU. On a machine without the device nothing answers there.
-    unsafe { outl(DEBUG_PORT, status.into()) };
-    cpu::halt()
+    debug_exit::exit(status)
 }
 
 /// Whether the end of the machine has begun.

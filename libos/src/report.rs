@@ -152,36 +152,9 @@ fn print_fault(frame: &TrapFrame, what: fmt::Arguments<'_>) {
     print_backtrace(0, backtrace::from_trap(frame));
 }
 
-/// Names of the exceptions (SDM volume 3A, table 6-1).
-const EXCEPTIONS: [&str; 22] = [
-    "#DE divide error",
-    "#DB debug exception",
-    "NMI non-maskable interrupt",
-    "#BP breakpoint",
-    "#OF overflow",
-    "#BR bound range exceeded",
-    "#UD invalid opcode",
-    "#NM device not available",
-    "#DF double fault",
-    "coprocessor segment overrun",
-    "#TS invalid TSS",
-    "#NP segment not present",
-    "#SS stack-segment fault",
-    "#GP general protection",
-    "#PF page fault",
-    "reserved exception 15",
-    "#MF x87 floating-point error",
-    "#AC alignment check",
-    "#MC machine check",
-    "#XM SIMD floating-point exception",
-    "#VE virtualization exception",
-    "#CP control protection exception",
-];
-
 /// The end of every exception that nothing handles.
 pub(crate) fn exception(frame: &TrapFrame) -> ! {
-    let name = EXCEPTIONS.get(frame.vector as usize).unwrap_or(&"reserved exception");
-    fault(FATAL_EXCEPTION, frame, format_args!("{name} (vector {})", frame.vector))
+    fault(FATAL_EXCEPTION, frame, format_args!("{}", frame.exception()))
 }
 
 /// The end of a program that gave up: `std` has printed why.

@@ -26,6 +26,9 @@ pub mod interrupts {
     pub(crate) use super::x86_64::machine::interrupts::stop_others;
 }
 
+/// How pages are cached, by what their leaves say.
+pub use x86_64::format::cache_types::CacheTypes;
+
 /// Vectors of devices' interrupts: above memory, for registers of interrupt controllers are mapped.
 #[cfg(target_os = "hermit")]
 pub mod vectors {
@@ -44,6 +47,8 @@ pub mod vectors {
 pub mod cpu {
     /// Why a CPU is not to go on after `enable_features`.
     pub use super::x86_64::machine::cpu::NoWriteProtection;
+    /// How pages are cached.
+    pub use super::x86_64::machine::cpu::cache_types;
     /// Turns on what the rest relies on, once on each CPU.
     pub use super::x86_64::machine::cpu::enable_features;
     /// Stops this CPU for good.
@@ -54,8 +59,6 @@ pub mod cpu {
     pub use super::x86_64::machine::cpu::has_pku;
     /// What the library cannot do without and this CPU lacks.
     pub use super::x86_64::machine::cpu::missing_feature;
-    /// Whether pages are cached as their entries say.
-    pub use super::x86_64::machine::cpu::page_attribute_table;
     /// Sets it, in the middle of a switch.
     pub use super::x86_64::machine::cpu::set_thread_pointer;
     /// The thread pointer of the running thread.
@@ -64,6 +67,13 @@ pub mod cpu {
     pub use super::x86_64::machine::cpu::wait_for_interrupt;
     /// The best way that there is to write cache lines back.
     pub use super::x86_64::machine::cpu::write_back_instruction;
+}
+
+/// The end of a machine that QEMU emulates.
+#[cfg(target_os = "hermit")]
+pub(crate) mod debug_exit {
+    /// Ends it with a status.
+    pub(crate) use super::x86_64::machine::debug_exit::exit;
 }
 
 /// Each CPU's own data.
@@ -161,6 +171,15 @@ pub mod switch {
     pub use super::x86_64::machine::switch::prepare;
     /// Leaves one thread and goes on with another.
     pub use super::x86_64::machine::switch::switch;
+}
+
+/// What is where in a thread's block of thread-local storage.
+#[cfg(target_os = "hermit")]
+pub(crate) mod tls {
+    /// Fills a block; its thread pointer.
+    pub(crate) use super::x86_64::machine::tls::fill;
+    /// The size and the alignment of one.
+    pub(crate) use super::x86_64::machine::tls::layout;
 }
 
 /// This CPU's timer: one interrupt at a time.

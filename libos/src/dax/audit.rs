@@ -9,6 +9,7 @@ use core::sync::atomic::{AtomicBool, Ordering};
 
 #[cfg(target_os = "hermit")]
 use super::device::{Device, devices};
+use crate::arch::CacheTypes;
 #[cfg(target_os = "hermit")]
 use crate::keys::Protection;
 use crate::keys::{KeyRegister, Registers, Rights};
@@ -56,15 +57,14 @@ pub enum AuditError {
     Writable(Leaf),
     /// A leaf of a device is encrypted: its data would be lost with the machine's keys.
     Encrypted(Leaf),
-    /// The page attribute table, which is this, does not have its reset value, so that leaves are not cached as they
-    /// say.
-    CacheTypes(u64),
-    /// A CPU does not look at keys: CR4.PKS or CR4.PKE is clear.
+    /// Leaves are not cached as they say, but by these.
+    CacheTypes(CacheTypes),
+    /// A CPU does not look at keys.
     KeysOff {
         /// The CPU's number.
         cpu: u32,
     },
-    /// A CPU does not look at write protection in ring 0, neither of pages nor of keys: CR0.WP is clear.
+    /// A CPU does not look at write protection in ring 0, neither of pages nor of keys.
     WriteProtectOff {
         /// The CPU's number.
         cpu: u32,
@@ -106,9 +106,9 @@ impl fmt::Display for AuditError {
             Self::Uncached(leaf) => write!(f, "leaf {:#x} of pmem is not write-back", leaf.virtual_address),
             Self::Writable(leaf) => write!(f, "leaf {:#x} of a read-only device is writable", leaf.virtual_address),
             Self::Encrypted(leaf) => write!(f, "leaf {:#x} of pmem is encrypted", leaf.virtual_address),
-            Self::CacheTypes(table) => write!(f, "the page attribute table is {table:#x}, not {RESET_CACHE_TYPES:#x}"),
-            Self::KeysOff { cpu } => write!(f, "protection keys are turned off in CR4 of cpu {cpu}"),
-            Self::WriteProtectOff { cpu } => write!(f, "write protection is turned off in CR0 of cpu {cpu}"),
+            Self::CacheTypes(types) => write!(f, "{types}"),
+            Self::KeysOff { cpu } => write!(f, "protection keys are turned off on cpu {cpu}"),
+            Self::WriteProtectOff { cpu } => write!(f, "write protection is turned off on cpu {cpu}"),
             Self::WrongRights { cpu, holds, should_hold } => {
                 write!(f, "the key register of cpu {cpu} holds {holds}, not {should_hold}")
             }
@@ -230,9 +230,6 @@ pub fn check_registers(registers: &Registers) -> Result<(), AuditError> {
     }
 }
 
-/// What the page attribute table is after a reset (SDM volume 3A, table 12-12).
-const RESET_CACHE_TYPES: u64 = 0x0007_0406_0007_0406;
-
 /// Whether somebody asks the CPUs what their registers hold.
 #[cfg(target_os = "hermit")]
 static CHECKING: AtomicBool = AtomicBool::new(false);
@@ -256,8 +253,8 @@ fn regions() -> Vec<Region> {
 /// before it is asked is not seen; called with interrupts disabled, only this CPU is asked.
 #[cfg(target_os = "hermit")]
 pub fn audit() -> Result<Audit, AuditError> {
-    let types = crate::arch::cpu::page_attribute_table();
-    if types != RESET_CACHE_TYPES {
+    let types = crate::arch::cpu::cache_types();
+    if !types.are_as_expected() {
         return Err(AuditError::CacheTypes(types));
     }
     // With interrupts disabled, no other CPU is asked, and nobody could be waited for.

@@ -148,7 +148,8 @@ impl Stray {
     }
 
     fn end_thread(&self, frame: &mut TrapFrame) {
-        let possible = if frame.is_thread() { task::can_kill(frame.rsp) } else { Err(task::KillRefused::NotAThread) };
+        let possible =
+            if frame.is_thread() { task::can_kill(frame.stack_pointer()) } else { Err(task::KillRefused::NotAThread) };
         match possible {
             Ok(()) => {
                 report::report(frame, format_args!("{self}: thread ended"));
@@ -162,11 +163,11 @@ impl Stray {
         // The debug exception after the instruction would store its frame there too, with the rights that are opened
         // for the instruction, and its handler's own stores would fault, be let through, and so on down to the
         // device's start.
-        let around_stack = [frame.rsp, frame.rsp.wrapping_sub(1)];
+        let around_stack = [frame.stack_pointer(), frame.stack_pointer().wrapping_sub(1)];
         if around_stack.into_iter().any(|address| owners::owner_of_address(address).is_some()) {
             self.stop(frame, Some(&"the stack pointer is in persistent memory, where every trap would store"));
         }
-        if first_report_for(frame.rip) {
+        if first_report_for(frame.instruction()) {
             report::report(frame, format_args!("{self}: let through once, reported once for this place in the code"));
         }
         let Some(key) = self.device.protection_key() else { return };
@@ -193,11 +194,11 @@ pub fn fault_count() -> u64 {
 static REPORTED: [AtomicU64; 256] = [const { AtomicU64::new(0) }; 256];
 
 /// Whether this place in the code was not reported before; from now on it was.
-fn first_report_for(rip: u64) -> bool {
+fn first_report_for(instruction: u64) -> bool {
     for place in &REPORTED {
-        match place.compare_exchange(0, rip, Ordering::Relaxed, Ordering::Relaxed) {
+        match place.compare_exchange(0, instruction, Ordering::Relaxed, Ordering::Relaxed) {
             Ok(_) => return true,
-            Err(known) if known == rip => return false,
+            Err(known) if known == instruction => return false,
             Err(_) => {}
         }
     }

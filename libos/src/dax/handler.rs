@@ -69,7 +69,7 @@ impl<'f> Fault<'f> {
 
     /// The address of the instruction that made the access.
     pub fn instruction_address(&self) -> u64 {
-        self.frame.rip
+        self.frame.instruction()
     }
 
     pub(super) fn frame(&self) -> &TrapFrame {

@@ -7,7 +7,7 @@ use super::Rights;
 pub struct Registers {
     /// The CPU's number.
     pub cpu: u32,
-    /// CR0.WP: ring 0 obeys write protection.
+    /// The library's own code obeys write protection.
     pub write_protect: bool,
     /// The protection-key register, if one protects.
     pub keys: Option<KeyRegister>,
@@ -16,7 +16,7 @@ pub struct Registers {
 /// The protection-key register of a CPU.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct KeyRegister {
-    /// CR4.PKS or CR4.PKE: it is looked at.
+    /// It is looked at.
     pub on: bool,
     /// What it holds.
     pub holds: Rights,

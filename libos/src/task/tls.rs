@@ -1,20 +1,17 @@
-//! Thread-local storage blocks (x86-64 ELF TLS, variant II): the image's template below the thread pointer, and at the
-//! thread pointer a word that holds its own address.
+//! Thread-local storage blocks, one for each thread, with a copy of the image's template.
 
 use alloc::alloc::{alloc_zeroed, dealloc};
 use core::alloc::Layout;
-use core::ptr::{self, NonNull};
+use core::ptr::NonNull;
 
 use super::std_name;
+use crate::arch::tls;
 
 unsafe extern "C" {
     static tls_start: u8;
     static tls_file_end: u8;
     static tls_memory_size: u8;
 }
-
-/// The alignment of a block; the linker script aligns the template to it.
-const ALIGN: usize = 64;
 
 /// One thread's block.
 #[derive(Debug)]
@@ -35,18 +32,13 @@ impl Tls {
         let template = &raw const tls_start;
         let file_size = (&raw const tls_file_end).addr() - template.addr();
         // The symbol's address is the size.
-        let size = (&raw const tls_memory_size).addr().next_multiple_of(ALIGN);
-        let layout = Layout::from_size_align(size + size_of::<u64>(), ALIGN).ok()?;
+        let size = (&raw const tls_memory_size).addr();
+        let layout = tls::layout(size)?;
         // SAFETY: the layout is not of size zero.
         let block = NonNull::new(unsafe { alloc_zeroed(layout) })?;
-        let thread_pointer = block.as_ptr().wrapping_add(size);
-        // SAFETY: the linker script puts the template's `file_size` bytes at `tls_start`; the block has room for them
-        // and, at the thread pointer, for one aligned word.
-        unsafe {
-            ptr::copy_nonoverlapping(template, block.as_ptr(), file_size);
-            thread_pointer.cast::<u64>().write(thread_pointer.addr() as u64);
-        }
-        Some(Self { block, layout, thread_pointer: thread_pointer.addr() as u64 })
+        // SAFETY: the block has this layout and is zeroed, and the linker script puts `file_size` bytes at `tls_start`.
+        let thread_pointer = unsafe { tls::fill(block, size, template, file_size) };
+        Some(Self { block, layout, thread_pointer })
     }
 
     /// Runs `work` with the name that `std` knows for the thread of this block, which is the running one.
@@ -54,7 +46,7 @@ impl Tls {
         std_name::with(self.block, self.thread_pointer, work)
     }
 
-    /// The value of FS base while the thread runs.
+    /// The thread pointer while the thread runs.
     pub(super) fn thread_pointer(&self) -> u64 {
         self.thread_pointer
     }

@@ -5,6 +5,7 @@
 //! protection-key registers. Never: policy. What a fault means, who runs next and what is mapped where is decided by
 //! the rooms above.
 
+#[cfg_attr(not(target_os = "hermit"), allow(dead_code, reason = "on the host only the tests use some of it"))]
 pub mod format;
 #[cfg(target_os = "hermit")]
 pub mod machine;

@@ -8,6 +8,7 @@ use x86_64::registers::control::{Cr0, Cr0Flags, Cr3, Cr4, Cr4Flags};
 use x86_64::registers::model_specific::Msr;
 use x86_64::registers::xcontrol::{XCr0, XCr0Flags};
 
+use crate::arch::x86_64::format::cache_types::CacheTypes;
 use crate::paging::Encryption;
 
 fn cpuid() -> CpuId<CpuIdReaderNative> {
@@ -58,10 +59,10 @@ fn has_hypervisor() -> bool {
     cpuid().get_feature_info().is_some_and(|f| f.has_hypervisor())
 }
 
-/// What each of the eight places of the page attribute table stands for, one byte each (IA32_PAT).
-pub fn page_attribute_table() -> u64 {
+/// How pages are cached, by the bits of their leaves (IA32_PAT).
+pub fn cache_types() -> CacheTypes {
     // SAFETY: every CPU with long mode has it; reading it changes nothing.
-    unsafe { Msr::new(0x277).read() }
+    CacheTypes::from_bits(unsafe { Msr::new(0x277).read() })
 }
 
 /// Whether leaves of 1 GiB exist (CPUID.80000001H:EDX.Page1GB).

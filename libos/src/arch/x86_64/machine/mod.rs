@@ -7,6 +7,7 @@ pub(in crate::arch) mod apic;
 pub mod cpu;
 mod cpu_local;
 pub mod dax_copy;
+pub(crate) mod debug_exit;
 pub mod entropy;
 pub(in crate::arch) mod fpu;
 pub mod interrupts;
@@ -21,6 +22,7 @@ pub mod register_check;
 pub mod shootdown;
 pub mod switch;
 pub mod timer;
+pub(crate) mod tls;
 pub mod tsc;
 
 pub(crate) use cpu_local::{CpuLocal, cpu_local};

@@ -3,6 +3,7 @@
 use core::fmt;
 
 use super::single_step;
+use crate::arch::x86_64::format::exception::Exception;
 use crate::arch::x86_64::machine::percpu;
 use crate::keys::Rights;
 
@@ -28,23 +29,23 @@ pub mod vector {
 pub struct TrapFrame {
     /// The protection-key register of the interrupted context in the low 32 bits; above them a mark of
     /// [`key_rights`]'s.
-    pub pkrs: u64,
+    pub(in crate::arch) pkrs: u64,
     /// General registers in the order R15 to R8, RBP, RDI, RSI, RDX, RCX, RBX, RAX.
-    pub general: [u64; 15],
+    pub(in crate::arch) general: [u64; 15],
     /// The vector's number.
-    pub vector: u64,
+    pub(in crate::arch) vector: u64,
     /// The error code; 0 for vectors without one.
     pub error_code: u64,
     /// The interrupted instruction's address.
-    pub rip: u64,
+    pub(in crate::arch) rip: u64,
     /// The code segment's selector.
-    pub cs: u64,
+    pub(in crate::arch) cs: u64,
     /// The flags.
-    pub rflags: u64,
+    pub(in crate::arch) rflags: u64,
     /// The stack pointer.
-    pub rsp: u64,
+    pub(in crate::arch) rsp: u64,
     /// The stack segment's selector.
-    pub ss: u64,
+    pub(in crate::arch) ss: u64,
 }
 
 /// Places in [`TrapFrame::general`].
@@ -60,8 +61,23 @@ const GENERAL_NAMES: [&str; 15] =
     ["r15", "r14", "r13", "r12", "r11", "r10", "r9", "r8", "rbp", "rdi", "rsi", "rdx", "rcx", "rbx", "rax"];
 
 impl TrapFrame {
+    /// The address of the interrupted instruction.
+    pub(crate) fn instruction(&self) -> u64 {
+        self.rip
+    }
+
+    /// The interrupted context's stack pointer.
+    pub(crate) fn stack_pointer(&self) -> u64 {
+        self.rsp
+    }
+
+    /// Which exception this is.
+    pub(crate) fn exception(&self) -> Exception {
+        Exception::of(self.vector)
+    }
+
     /// The interrupted context's frame pointer.
-    pub fn rbp(&self) -> u64 {
+    pub(super) fn rbp(&self) -> u64 {
         self.general[RBP]
     }
 
