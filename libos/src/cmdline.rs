@@ -1,7 +1,7 @@
 //! The kernel command line: what the person who boots the image decides.
 //!
 //! ```text
-//! protection=CHOICE  fault-policy=POLICY  paging=auto|4|5
+//! protection=CHOICE  fault-policy=POLICY  paging=auto|4|5  log=warn|info|debug
 //! ip=dhcp|ADDRESS/PREFIX,GATEWAY[,DNS]  ip6=auto|off|ADDRESS/PREFIX[,GATEWAY]  dns=SERVER[:PORT][,…]
 //! link-faults=drop:N,duplicate:N,reorder:N,seed:N  name=NAME  env.KEY=VALUE … -- ARG …
 //! ```
@@ -16,7 +16,8 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use libos_contract::command_line::{self, ARGUMENTS, ENVIRONMENT, FAULT_POLICY, IP, Malformed, NAME, PROTECTION};
+use libos_contract::command_line::{self, ARGUMENTS, ENVIRONMENT, FAULT_POLICY, IP, LOG, Malformed, NAME, PROTECTION};
+use libos_contract::log_level::LogLevel;
 use libos_contract::words;
 use spin::Once;
 
@@ -69,6 +70,8 @@ pub struct Options {
     pub protection: ProtectionChoice,
     /// What a stray access leads to, until the program changes it.
     pub fault_policy: FaultPolicy,
+    /// How much the library says.
+    pub log: LogLevel,
     /// The levels of the page tables.
     pub paging: Paging,
     /// The network address.
@@ -144,6 +147,10 @@ fn parse_option(word: &str, options: &mut Options) -> Result<(), CmdlineError> {
             let expected = || error(&format!("{FAULT_POLICY}={}", words::list(&FaultPolicy::ALL, "or")));
             options.fault_policy = value.parse().map_err(|_| expected())?;
         }
+        LOG => {
+            let expected = || error(&format!("{LOG}={}", words::list(&LogLevel::ALL, "or")));
+            options.log = value.parse().map_err(|_| expected())?;
+        }
         "paging" => {
             options.paging = parse_paging(value).ok_or_else(|| error("paging=auto, paging=4 or paging=5"))?;
         }
@@ -166,7 +173,9 @@ fn parse_option(word: &str, options: &mut Options) -> Result<(), CmdlineError> {
             options.environment.push(decode(&word[ENVIRONMENT.len()..])?);
         }
         _ => {
-            return Err(error("protection=, fault-policy=, paging=, ip=, ip6=, dns=, link-faults=, name= or env.KEY="));
+            return Err(error(
+                "protection=, fault-policy=, log=, paging=, ip=, ip6=, dns=, link-faults=, name= or env.KEY=",
+            ));
         }
     }
     Ok(())
@@ -253,10 +262,11 @@ mod tests {
 
     #[test]
     fn every_option_is_read() {
-        let line = "protection=none fault-policy=end-thread ip=10.0.2.15/24,10.0.2.2,10.0.2.3 name=kv env.A=b%20c -- --port 1%25";
+        let line = "protection=none fault-policy=end-thread log=debug ip=10.0.2.15/24,10.0.2.2,10.0.2.3 name=kv env.A=b%20c -- --port 1%25";
         let options = parse(line).unwrap();
         assert_eq!(options.protection, ProtectionChoice::Only(Protection::None));
         assert_eq!(options.fault_policy, FaultPolicy::EndThread);
+        assert_eq!(options.log, LogLevel::Debug);
         assert_eq!(
             options.ip,
             IpConfig::Static {
@@ -319,6 +329,7 @@ mod tests {
             "name=%0",
             "name=%00",
             "fault-policy=lax",
+            "log=all",
             "paging=3",
             "env.=x%zz",
         ] {

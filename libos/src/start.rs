@@ -91,7 +91,6 @@ pub(crate) extern "C" fn start(start_info: u64) -> ! {
         refuse(format_args!("{error}"));
     }
     let largest = units::Bytes(if mode.gibibyte_pages { mm::layout::GIB } else { 2 << 20 });
-    kprintln!("holdfast: {}, pages of up to {largest}", mode.levels);
     boot::reached("memory");
     // SAFETY: the boot CPU, once, with interrupts disabled.
     if let Err(error) = unsafe { arch::init_stacks() } {
@@ -102,6 +101,11 @@ pub(crate) extern "C" fn start(start_info: u64) -> ! {
         refuse(format_args!("the command line: {error}"));
     }
     let options = cmdline::init(command_line).unwrap_or_else(|error| refuse(format_args!("{error}")));
+    console::set_level(options.log);
+    console::info(format_args!("{}, pages of up to {largest}", mode.levels));
+    for range in mm::ram_ranges() {
+        console::debug(format_args!("RAM {:#x}..{:#x}", range.start, range.end));
+    }
     console::hold_beginnings();
     let protection = close_keys(options.protection);
     dax::set_fault_policy(options.fault_policy);
@@ -139,7 +143,10 @@ fn close_keys(choice: ProtectionChoice) -> Protection {
 /// Finds what the firmware describes and takes it into use.
 fn find_devices(rsdp: Option<u64>, protection: Protection) -> AcpiInfo {
     let acpi = acpi::init(rsdp).unwrap_or_else(|error| refuse(format_args!("{error}")));
+    let (cpus, nfit) = (acpi.cpus.len(), if acpi.nfit.is_some() { "an NFIT" } else { "no NFIT" });
+    console::debug(format_args!("ACPI: {cpus} CPUs, local APICs at {:#x}, {nfit}", acpi.local_apic_address));
     for io_apic in &acpi.io_apics {
+        console::debug(format_args!("ACPI: I/O APIC at {:#x} from GSI {} on", io_apic.address, io_apic.gsi_base));
         vectors::add_io_apic(io_apic.address, io_apic.gsi_base).unwrap_or_else(|error| refuse(format_args!("{error}")));
     }
     if let Err(error) = rtc::init(acpi.fadt.century) {
@@ -171,7 +178,7 @@ fn find_persistent_memory(acpi: &AcpiInfo, protection: Protection) {
     });
     let devices = dax::register(ranges, protection).unwrap_or_else(|error| refuse(format_args!("{error}")));
     for device in devices {
-        kprintln!("holdfast: {device}");
+        console::info(format_args!("{device}"));
     }
     // A mistake in the mappings must not go unnoticed for as long as nobody makes a stray access.
     if let Err(error) = dax::audit() {

@@ -10,6 +10,7 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use libos_contract::limits::{LEAST_RAM, MAX_CPUS};
+use libos_contract::log_level::LogLevel;
 use xtask::apps;
 use xtask::qemu::{Accelerator, FaultPolicy, HostFile, MachineOptions, Network, ProtectionChoice};
 use xtask::run::RunOptions;
@@ -270,6 +271,9 @@ pub struct RunArguments {
     /// What follows a stray access: stop the machine, end the thread, or let it through once
     #[arg(long, value_parser = one_of::<FaultPolicy>(FaultPolicy::ALL.map(FaultPolicy::word)), default_value_t)]
     fault_policy: FaultPolicy,
+    /// How much the library says of its work on the console
+    #[arg(long, value_name = "LEVEL", value_parser = one_of::<LogLevel>(LogLevel::ALL.map(LogLevel::word)), default_value_t)]
+    log: LogLevel,
     /// How the guest reaches the network
     #[arg(long, value_enum, default_value_t = NetworkArgument::User)]
     net: NetworkArgument,
@@ -348,6 +352,7 @@ impl RunArguments {
             },
             protection: self.protection,
             fault_policy: self.fault_policy,
+            log: self.log,
             network: match self.net {
                 NetworkArgument::User => Network::User,
                 NetworkArgument::Tap => Network::Tap,

@@ -10,6 +10,8 @@ use core::fmt;
 pub const PROTECTION: &str = "protection";
 /// `fault-policy=strict|end-thread|relaxed`: see [`FaultPolicy`](crate::policy::FaultPolicy).
 pub const FAULT_POLICY: &str = "fault-policy";
+/// `log=warn|info|debug`: see [`LogLevel`](crate::log_level::LogLevel).
+pub const LOG: &str = "log";
 /// `ip=dhcp|ADDRESS/PREFIX,GATEWAY[,DNS]`: the IPv4 address.
 pub const IP: &str = "ip";
 /// `name=NAME`: the program's name, its `argv[0]`.

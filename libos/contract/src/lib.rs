@@ -7,7 +7,7 @@
 //! Rooms, the highest floor first; a room uses only rooms on lower floors (`cargo xtask check floors`):
 //!
 //! ```floors
-//! policy, protection: words of what follows a stray access, and of what keeps it out
+//! log_level, policy, protection: words of how much is said, what follows a stray access, and what keeps it out
 //! command_line, exit, limits, report, trace, vectors, words
 //! ```
 #![no_std]
@@ -20,6 +20,7 @@ extern crate std;
 pub mod command_line;
 pub mod exit;
 pub mod limits;
+pub mod log_level;
 pub mod policy;
 pub mod protection;
 pub mod report;

@@ -2,7 +2,7 @@
 
 use super::pci::{self, Ports};
 use crate::mm::map_mmio;
-use crate::{kprintln, trace};
+use crate::{console, kprintln, trace};
 
 /// QEMU's device, and the number of its memory region.
 const SHARED_MEMORY: (u16, u16) = (0x1af4, 0x1110);
@@ -39,7 +39,7 @@ fn begin(bar: &pci::Bar) -> bool {
     // SAFETY: the region is mapped with this length, for ever, and has room.
     let capacity = unsafe { trace::begin(region, length) };
     match capacity {
-        Some(capacity) => kprintln!("holdfast: traced: the last {capacity} events of each CPU"),
+        Some(capacity) => console::info(format_args!("traced: the last {capacity} events of each CPU")),
         None => {
             let address = bar.address;
             kprintln!("holdfast: the shared memory at {address:#x} is no region for a trace; it is left alone");

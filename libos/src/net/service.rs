@@ -23,11 +23,11 @@ use crate::arch::entropy;
 use crate::cmdline::{Ip6Config, IpConfig, options};
 use crate::drivers::virtio::net::{self as card, NetworkCard, Traffic};
 use crate::io::{Watch, pollers};
-use crate::kprintln;
 use crate::mm::free_bytes;
 use crate::sync::class;
 use crate::task::{self, Mutex, TimedOut, WaitQueue};
 use crate::time::now_ns;
+use crate::{console, kprintln};
 
 /// The network thread's sleep while a program polls by itself, in nanoseconds; as often a card without interrupts is
 /// looked at.
@@ -93,7 +93,7 @@ pub fn init() {
             HAS_CARD.store(true, Ordering::Relaxed);
             IS_POLLED.store(!running.has_interrupts, Ordering::Relaxed);
             if !running.has_interrupts {
-                kprintln!("holdfast: the network card has no interrupts and is polled");
+                console::info(format_args!("the network card has no interrupts and is polled"));
             }
             let faults = options().link_faults;
             if let Some(faults) = faults {
@@ -189,11 +189,13 @@ fn announce(change: AddressChange) {
         crate::boot::aside(if is_ipv4 { "IPv4 address" } else { "IPv6 address" });
     }
     match change {
-        AddressChange::Configured { address, learnt: false } => kprintln!("holdfast: net {address}"),
+        AddressChange::Configured { address, learnt: false } => console::info(format_args!("net {address}")),
         AddressChange::Configured { address: address @ IpCidr::Ipv4(_), .. } => {
-            kprintln!("holdfast: net {address} by DHCP");
+            console::info(format_args!("net {address} by DHCP"));
         }
-        AddressChange::Configured { address, .. } => kprintln!("holdfast: net {address} by router advertisement"),
+        AddressChange::Configured { address, .. } => {
+            console::info(format_args!("net {address} by router advertisement"))
+        }
         AddressChange::Lost { address: address @ IpCidr::Ipv4(_) } => {
             kprintln!("holdfast: net: the DHCP server took {address} back");
         }

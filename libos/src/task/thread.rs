@@ -18,6 +18,7 @@ use super::tls::Tls;
 use super::wait::WaitQueue;
 use crate::arch::single_step::Step;
 use crate::arch::{key_rights, percpu, switch};
+use crate::console;
 use crate::dax::Record;
 use crate::keys::{Access, Key, Rights};
 use crate::mm::{CALL_ROOM, Stack, StackError, has_room};
@@ -361,6 +362,7 @@ pub(crate) fn spawn(
     if thread.is_programs() {
         stuck::count_thread(true);
     }
+    console::debug(format_args!("thread {id} {name:?} begins"));
     THREADS.lock().insert(id, thread.clone());
     scheduler::make_runnable(&thread);
     Ok(id)
@@ -395,6 +397,7 @@ extern "C" fn begin(start: usize) -> ! {
 /// Ends the running thread.
 pub(super) fn exit() -> ! {
     let thread = current();
+    console::debug(format_args!("thread {} ends", thread.id));
     // What a fault handler may have opened for it.
     key_rights::update(|_| Rights::CLOSED);
     thread.record.leave_lent_sections(Rights::CLOSED);

@@ -7,8 +7,9 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
-use libos_contract::command_line::{ARGUMENTS, ENVIRONMENT, FAULT_POLICY, IP, NAME, PROTECTION, encode};
+use libos_contract::command_line::{ARGUMENTS, ENVIRONMENT, FAULT_POLICY, IP, LOG, NAME, PROTECTION, encode};
 use libos_contract::exit::DEBUG_PORT;
+use libos_contract::log_level::LogLevel;
 use libos_contract::policy::FaultPolicy;
 use libos_contract::protection::ProtectionChoice;
 
@@ -78,6 +79,8 @@ pub struct MachineOptions {
     pub protection: ProtectionChoice,
     /// What follows a stray access.
     pub fault_policy: FaultPolicy,
+    /// How much the library says of its work.
+    pub log: LogLevel,
     /// How the guest reaches the network.
     pub network: Network,
     /// Whether QEMU waits for a debugger on port 1234 before it starts the guest.
@@ -121,6 +124,7 @@ impl Default for MachineOptions {
             cpu_features: Vec::new(),
             protection: ProtectionChoice::default(),
             fault_policy: FaultPolicy::default(),
+            log: LogLevel::default(),
             network: Network::default(),
             gdb: false,
             gdb_socket: None,
@@ -244,10 +248,13 @@ impl MachineOptions {
         option
     }
 
-    /// The kernel's command line: `protection=… fault-policy=… ip=… name=… [env.NAME=VALUE …] -- ARGUMENT …`.
+    /// The kernel's command line: `protection=… fault-policy=… [log=…] ip=… name=… [env.NAME=VALUE …] -- ARGUMENT …`.
     fn kernel_command_line(&self) -> Result<String> {
         let mut words =
             vec![format!("{PROTECTION}={}", self.protection), format!("{FAULT_POLICY}={}", self.fault_policy)];
+        if self.log != LogLevel::default() {
+            words.push(format!("{LOG}={}", self.log));
+        }
         match self.network {
             Network::User => words.push(format!("{IP}=dhcp")),
             Network::Tap => words.push(crate::tap::guest_option()),

@@ -16,6 +16,7 @@ pub use command::{Accelerator, MachineOptions, Network, Plugin};
 pub use console::{Console, Event};
 pub use exit::Exit;
 pub use files::HostFile;
+pub use libos_contract::log_level::LogLevel;
 pub use libos_contract::policy::FaultPolicy;
 pub use libos_contract::protection::{Protection, ProtectionChoice};
 pub use process::Machine;

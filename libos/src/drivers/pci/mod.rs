@@ -20,6 +20,9 @@ pub use msix::{ENTRY_LEN, MsixCapability, entry};
 pub use ports::Ports;
 pub use scan::scan;
 
+#[cfg(target_os = "hermit")]
+use crate::console;
+
 /// How a driver is shown the devices that it is for.
 #[cfg(target_os = "hermit")]
 pub struct Driver {
@@ -33,7 +36,8 @@ pub struct Driver {
 #[cfg(target_os = "hermit")]
 pub fn init(drivers: &[Driver]) {
     scan(&Ports, |function| {
-        let ids = function.vendor_device();
+        let ids @ (vendor, device) = function.vendor_device();
+        console::debug(format_args!("PCI: {} is {vendor:04x}:{device:04x}", function.address));
         if let Some(driver) = drivers.iter().find(|driver| (driver.is_for)(ids)) {
             (driver.probe)(function);
         }

@@ -6,6 +6,7 @@ use super::memory::SharedMemory;
 use super::queue::{InterruptSwitch, Queue};
 use super::transport::{Registers, StartError, Transport};
 use crate::arch::vectors::allocate_vector;
+use crate::console;
 use crate::mm::allocate_dma;
 
 /// What tells the device of new buffers in its queues `0..N`, by writing to its registers.
@@ -41,6 +42,7 @@ pub fn make_queue(transport: &Transport, number: u16, most: u16) -> Result<(Queu
         return Err(StartError::Queue);
     }
     let size = 1 << size.ilog2();
+    console::debug(format_args!("VIRTIO: queue {number} has {size} buffers"));
     let queue = Queue::new(shared_memory(Queue::bytes(size))?, size);
     let doorbell = transport.enable_queue(number, &queue)?;
     Ok((queue, doorbell))
@@ -58,7 +60,10 @@ pub fn connect<const N: usize>(transport: &Transport, handler: fn(usize), switch
     switches.into_iter().zip(0..).all(|(switch, queue)| {
         let line: &'static Line = Box::leak(Box::new(Line { switch, handler }));
         let vector = allocate_vector(interrupt, core::ptr::from_ref(line).expose_provenance());
-        vector.is_some_and(|vector| transport.connect_queue(queue, queue, vector))
+        vector.is_some_and(|vector| {
+            console::debug(format_args!("VIRTIO: queue {queue} has interrupt vector {vector}"));
+            transport.connect_queue(queue, queue, vector)
+        })
     })
 }
 

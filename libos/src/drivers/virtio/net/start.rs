@@ -5,8 +5,8 @@ use super::super::transport::{StartError, Transport};
 use super::features::{MAC, Offload, STATUS, wanted};
 use super::{Card, Doorbell};
 use crate::drivers::pci::{Address, Driver, Function, Ports};
-use crate::kprintln;
 use crate::sync::IrqLock;
+use crate::{console, kprintln};
 
 /// virtio's vendor number, and the modern network card's device number (section 4.1.2).
 const NETWORK_CARD: (u16, u16) = (0x1af4, 0x1041);
@@ -98,6 +98,7 @@ impl Probed {
         let transport = &self.transport;
         let started = (|| {
             let features = transport.negotiate(wanted)?;
+            console::debug(format_args!("network card: features {features:#x}"));
             let (receive, receive_bell) = make_queue(transport, RECEIVE, MAX_BUFFERS)?;
             let (transmit, transmit_bell) = make_queue(transport, TRANSMIT, MAX_BUFFERS)?;
             let offload = Offload::of(features);
