@@ -6,6 +6,8 @@ use core::fmt;
 use core::ops::Range;
 use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicUsize, Ordering};
 
+use pmem_medium::SharedCounters;
+
 use super::media;
 use crate::arch::dax_copy::WriteBack;
 use crate::arch::{cpu, percpu};
@@ -27,6 +29,8 @@ pub struct Device {
     protection: Protection,
     write_back: WriteBack,
     read_only: bool,
+    /// What was done to it since boot.
+    pub(super) counters: SharedCounters,
     /// The address of the [`FaultHandler`](super::FaultHandler) for its key; 0 if there is none. Only `handler` stores
     /// there.
     pub(super) fault_handler: AtomicUsize,
@@ -49,18 +53,6 @@ pub fn devices() -> &'static [Device] {
     DEVICES.get().map_or(&[], Vec::as_slice)
 }
 
-/// The device has gone away: it was retired, or the machine is shutting down.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct DeviceGone;
-
-impl fmt::Display for DeviceGone {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the persistent-memory device has gone away")
-    }
-}
-
-impl core::error::Error for DeviceGone {}
-
 impl Device {
     /// A device that is not in use yet.
     pub(super) fn new(
@@ -80,6 +72,7 @@ impl Device {
             protection,
             write_back: if flushes_caches { WriteBack::Unneeded } else { cpu::write_back_instruction() },
             read_only,
+            counters: SharedCounters::default(),
             fault_handler: AtomicUsize::new(0),
             change: Mutex::new(()),
             mapped: AtomicBool::new(false),
@@ -121,15 +114,9 @@ impl Device {
         self.read_only
     }
 
-    /// How many ranges of persistent memory, of all devices, machine checks have reported as unreadable since boot.
-    /// When it has grown, [`Self::bad_ranges`] may have news.
-    pub fn media_errors(&self) -> usize {
-        media::BAD.count()
-    }
-
     /// The ranges of the device, as offsets, that machine checks have reported as unreadable since boot. Loads from
     /// them fail.
-    pub fn bad_ranges(&self) -> impl Iterator<Item = Range<u64>> {
+    pub(super) fn unreadable_ranges(&self) -> impl Iterator<Item = Range<u64>> {
         let inside = |range: &Range<u64>| self.physical.contains(&range.start);
         media::BAD.iter().filter(inside).map(|range| range.start - self.physical.start..range.end - self.physical.start)
     }

@@ -7,12 +7,13 @@
 //! Inside, memory is reached by copying in and out. There are no references into persistent memory: the compiler may
 //! move an access through a reference across the register write, since it believes that a reference is always valid.
 
-use core::fmt;
 use core::marker::PhantomData;
 use core::ops::Range;
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::sync::atomic::Ordering;
 
-use super::device::{Device, DeviceGone};
+use pmem_medium::{Gone, Load, LoadError, OutOfRange, Store, WriteError};
+
+use super::device::Device;
 use super::record;
 use crate::arch::{backtrace, dax_copy, key_rights};
 use crate::keys::{Access, Rights};
@@ -37,57 +38,6 @@ pub struct ReadGrant<'g> {
 #[derive(Debug)]
 pub struct WriteGrant<'g> {
     reader: ReadGrant<'g>,
-}
-
-/// A range that is not wholly inside the device.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct OutOfRange {
-    /// Where the range begins, in bytes from the device's start.
-    pub offset: u64,
-    /// The range's length in bytes.
-    pub length: u64,
-}
-
-/// Why bytes were not loaded.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum LoadError {
-    /// They are not all inside the device.
-    OutOfRange(OutOfRange),
-    /// These offsets are unreadable: a machine check has said so.
-    Unreadable(Range<u64>),
-}
-
-impl From<OutOfRange> for LoadError {
-    fn from(error: OutOfRange) -> Self {
-        Self::OutOfRange(error)
-    }
-}
-
-impl fmt::Display for LoadError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::OutOfRange(error) => error.fmt(f),
-            Self::Unreadable(range) => write!(f, "offsets {:#x}..{:#x} are unreadable", range.start, range.end),
-        }
-    }
-}
-
-impl core::error::Error for LoadError {}
-
-impl fmt::Display for OutOfRange {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} bytes at offset {:#x} are not inside the device", self.length, self.offset)
-    }
-}
-
-impl core::error::Error for OutOfRange {}
-
-static GRANTS_READ: AtomicU64 = AtomicU64::new(0);
-static GRANTS_WRITE: AtomicU64 = AtomicU64::new(0);
-
-/// How many grants were given since boot: for reading, and for writing.
-pub fn grant_counts() -> (u64, u64) {
-    (GRANTS_READ.load(Ordering::Relaxed), GRANTS_WRITE.load(Ordering::Relaxed))
 }
 
 /// An open window: the register is changed when it begins and restored when it ends. Never leaves this module, so it
@@ -123,11 +73,11 @@ impl Drop for Window<'_> {
 impl Device {
     /// Enters a section in which the device cannot go away. It gives no permission: see [`ReadLock::read`] and
     /// [`ReadLock::write`].
-    pub fn read_lock(&self) -> Result<ReadLock<'_>, DeviceGone> {
+    pub fn read_lock(&self) -> Result<ReadLock<'_>, Gone> {
         self.sections.fetch_add(1, Ordering::SeqCst);
         let lock = ReadLock::new(self);
         // Counted first, looked at second: whoever retires the device clears the flag first and reads the count second.
-        if self.alive.load(Ordering::SeqCst) { Ok(lock) } else { Err(DeviceGone) }
+        if self.alive.load(Ordering::SeqCst) { Ok(lock) } else { Err(Gone) }
     }
 }
 
@@ -142,17 +92,20 @@ impl<'d> ReadLock<'d> {
     // Inlined, as `write` is, so that the return address that is recorded for a report is the caller's.
     #[inline(always)]
     pub fn read<R>(&self, scope: impl FnOnce(&ReadGrant<'_>) -> R) -> R {
-        GRANTS_READ.fetch_add(1, Ordering::Relaxed);
+        self.device.counters.read_grant();
         let _window = Window::open(self.device, Access::Read);
         scope(&ReadGrant { device: self.device, thread_bound: PhantomData })
     }
 
-    /// Runs `scope` with permission to read and write the device.
+    /// Runs `scope` with permission to read and write the device, unless the platform would not keep what is stored.
     #[inline(always)]
-    pub fn write<R>(&self, scope: impl FnOnce(&WriteGrant<'_>) -> R) -> R {
-        GRANTS_WRITE.fetch_add(1, Ordering::Relaxed);
+    pub fn write<R>(&self, scope: impl FnOnce(&WriteGrant<'_>) -> R) -> Result<R, WriteError> {
+        if self.device.is_read_only() {
+            return Err(WriteError::ReadOnly);
+        }
+        self.device.counters.write_grant();
         let _window = Window::open(self.device, Access::Write);
-        scope(&WriteGrant { reader: ReadGrant { device: self.device, thread_bound: PhantomData } })
+        Ok(scope(&WriteGrant { reader: ReadGrant { device: self.device, thread_bound: PhantomData } }))
     }
 }
 
@@ -166,15 +119,19 @@ impl Drop for ReadLock<'_> {
 impl ReadGrant<'_> {
     /// The address of `length` bytes at `offset`, if they are inside the device.
     fn address(&self, offset: u64, length: u64) -> Result<u64, OutOfRange> {
-        match offset.checked_add(length) {
-            Some(end) if end <= self.device.len() => Ok(self.device.address_range().start + offset),
-            _ => Err(OutOfRange { offset, length }),
-        }
+        OutOfRange::check(offset, length, self.device.len())?;
+        Ok(self.device.address_range().start + offset)
+    }
+}
+
+impl Load for ReadGrant<'_> {
+    fn size(&self) -> u64 {
+        self.device.len()
     }
 
-    /// Copies the bytes at `offset` out. After an error `into` may have changed.
-    pub fn load(&self, offset: u64, into: &mut [u8]) -> Result<(), LoadError> {
+    fn load(&self, offset: u64, into: &mut [u8]) -> Result<(), LoadError> {
         let from = self.address(offset, into.len() as u64)?;
+        self.device.counters.loaded(into.len() as u64);
         loop {
             if let Some(bad) = self.device.unreadable(&(offset..offset + into.len() as u64)) {
                 return Err(LoadError::Unreadable(bad));
@@ -188,32 +145,22 @@ impl ReadGrant<'_> {
             // A machine check has cut it short: because of a byte of these, or it was about another place.
         }
     }
+}
 
-    /// Writes the cache lines of this range of offsets back, unless the platform does when power fails; durable after
-    /// the next fence. Returns how many lines were written back.
-    pub fn write_back(&self, range: Range<u64>) -> Result<u64, OutOfRange> {
-        let length = range.end.saturating_sub(range.start);
-        let start = self.address(range.start, length)?;
-        // SAFETY: the lines are inside the device's mapping (its ends are page-aligned), and the window is open (as in
-        // `load`).
-        Ok(unsafe { dax_copy::write_back(self.device.write_back_instruction(), start, start + length) })
+impl Load for WriteGrant<'_> {
+    fn size(&self) -> u64 {
+        self.reader.size()
     }
 
-    /// Waits until all stores and write-backs of this thread have reached the persistence domain.
-    pub fn fence(&self) {
-        dax_copy::fence();
+    fn load(&self, offset: u64, into: &mut [u8]) -> Result<(), LoadError> {
+        self.reader.load(offset, into)
     }
 }
 
-impl WriteGrant<'_> {
-    /// Copies the bytes at `offset` out. After an error `into` may have changed.
-    pub fn load(&self, offset: u64, into: &mut [u8]) -> Result<(), LoadError> {
-        self.reader.load(offset, into)
-    }
-
-    /// Copies `from` to `offset`.
-    pub fn store(&self, offset: u64, from: &[u8]) -> Result<(), OutOfRange> {
+impl Store for WriteGrant<'_> {
+    fn store(&self, offset: u64, from: &[u8]) -> Result<(), OutOfRange> {
         let to = self.reader.address(offset, from.len() as u64)?;
+        self.reader.device.counters.stored(from.len() as u64);
         // SAFETY: as in `ReadGrant::load` with the roles exchanged; this window permits writing, and nobody has a
         // reference into the device.
         let whole = unsafe { dax_copy::copy(to as *mut u8, from.as_ptr(), from.len()) };
@@ -221,35 +168,40 @@ impl WriteGrant<'_> {
         Ok(())
     }
 
-    /// Copies `from` to `offset` past the caches: durable after the next fence, without a write-back. Says `false`, and
-    /// stores nothing, if `offset` is no multiple of eight or `from` is not made of whole words of eight bytes.
-    pub fn stream(&self, offset: u64, from: &[u8]) -> Result<bool, OutOfRange> {
-        let to = self.reader.address(offset, from.len() as u64)?;
-        let words = from.len() / 8;
-        if !to.is_multiple_of(8) || !from.len().is_multiple_of(8) {
-            return Ok(false);
-        }
-        // SAFETY: as in `store`; the target's alignment was checked.
-        unsafe { dax_copy::stream(to as *mut u64, from.as_ptr(), words) };
-        Ok(true)
-    }
-
-    /// Sets `length` bytes from `offset` on to `byte`.
-    pub fn fill(&self, offset: u64, length: u64, byte: u8) -> Result<(), OutOfRange> {
+    fn stream(&self, offset: u64, from: &[u8]) -> Result<(), OutOfRange> {
+        let length = from.len() as u64;
         let to = self.reader.address(offset, length)?;
-        // SAFETY: as in `store`.
-        unsafe { dax_copy::fill(to as *mut u8, byte, length as usize) };
+        if !to.is_multiple_of(8) || !length.is_multiple_of(8) {
+            self.store(offset, from)?;
+            return self.write_back(offset..offset + length);
+        }
+        self.reader.device.counters.streamed(length);
+        // SAFETY: as in `store`; the target's alignment was checked.
+        unsafe { dax_copy::stream(to as *mut u64, from.as_ptr(), from.len() / 8) };
         Ok(())
     }
 
-    /// Writes the cache lines of this range of offsets back, unless the platform does when power fails; durable after
-    /// the next fence. Returns how many lines were written back.
-    pub fn write_back(&self, range: Range<u64>) -> Result<u64, OutOfRange> {
-        self.reader.write_back(range)
+    fn fill(&self, offset: u64, len: u64, byte: u8) -> Result<(), OutOfRange> {
+        let to = self.reader.address(offset, len)?;
+        self.reader.device.counters.stored(len);
+        // SAFETY: as in `store`.
+        unsafe { dax_copy::fill(to as *mut u8, byte, len as usize) };
+        Ok(())
     }
 
-    /// Waits until all stores and write-backs of this thread have reached the persistence domain.
-    pub fn fence(&self) {
-        self.reader.fence();
+    fn write_back(&self, range: Range<u64>) -> Result<(), OutOfRange> {
+        let length = range.end.saturating_sub(range.start);
+        let start = self.reader.address(range.start, length)?;
+        let device = self.reader.device;
+        // SAFETY: the lines are inside the device's mapping (its ends are page-aligned), and the window is open (as in
+        // `load`).
+        let lines = unsafe { dax_copy::write_back(device.write_back_instruction(), start, start + length) };
+        device.counters.written_back(lines);
+        Ok(())
+    }
+
+    fn fence(&self) {
+        self.reader.device.counters.fence();
+        dax_copy::fence();
     }
 }

@@ -17,6 +17,8 @@ mod grant;
 #[cfg(target_os = "hermit")]
 mod handler;
 #[cfg(target_os = "hermit")]
+mod interface;
+#[cfg(target_os = "hermit")]
 mod lifecycle;
 pub mod media;
 #[cfg(target_os = "hermit")]
@@ -35,11 +37,11 @@ pub use audit::{Audit, AuditError, Region, check, check_registers};
 #[cfg(target_os = "hermit")]
 pub(crate) use device::is_device_address;
 #[cfg(target_os = "hermit")]
-pub use device::{Device, DeviceGone, devices};
+pub use device::{Device, devices};
 #[cfg(target_os = "hermit")]
 pub use fault::fault_count;
 #[cfg(target_os = "hermit")]
-pub use grant::{LoadError, OutOfRange, ReadGrant, ReadLock, WriteGrant, grant_counts};
+pub use grant::{ReadGrant, ReadLock, WriteGrant};
 #[cfg(target_os = "hermit")]
 pub use handler::{Fault, FaultAction, FaultHandler};
 #[cfg(target_os = "hermit")]
@@ -57,8 +59,8 @@ pub use policy::{fault_policy, set_fault_policy};
 pub(crate) use record::Record;
 #[cfg(target_os = "hermit")]
 pub(crate) use record::{leave_section_of, of_handlers as record_of_handlers};
-#[cfg(target_os = "hermit")]
-pub use write_protect::WriteProtectError;
+
+pub use pmem_medium::{Counters, Gone, Load, LoadError, Medium, OutOfRange, Store, WriteError, WriteProtectError};
 
 pub use crate::keys::{
     Access, FaultPolicy, Key, KeyAllocator, KeyRegister, NoKeyLeft, NoProtection, Protection, ProtectionChoice,

@@ -81,7 +81,7 @@ mod guest {
     /// Runs `work` while persistent memory is open for writing.
     fn in_grant(work: impl FnOnce()) {
         let [device, ..] = libos::dax::devices() else { panic!("the test gives this program an NVDIMM") };
-        device.read_lock().unwrap().write(|_| work());
+        device.read_lock().unwrap().write(|_| work()).unwrap();
     }
 
     /// A hook that calls the one that was there, and then goes astray.

@@ -91,7 +91,9 @@ mod guest {
         let ways: [(&str, Way); 4] = [
             ("without-a-grant", |first, _| store(first)),
             ("in-its-own-read-grant", |first, _| first.read_lock().unwrap().read(|_| store(first))),
-            ("in-another-device's-write-grant", |first, second| second.read_lock().unwrap().write(|_| store(first))),
+            ("in-another-device's-write-grant", |first, second| {
+                second.read_lock().unwrap().write(|_| store(first)).unwrap()
+            }),
             ("in-a-section", |first, _| {
                 let _section = first.read_lock().unwrap();
                 store(first);

@@ -15,7 +15,7 @@ mod guest {
     use std::time::Duration;
 
     use libos::arch::key_rights;
-    use libos::dax::{Access, Device, Rights, audit, devices};
+    use libos::dax::{Access, Device, Load, Rights, Store, audit, devices};
     use libos::task::Timer;
     use libos::time::now_ns;
 
@@ -60,29 +60,39 @@ mod guest {
         let (first_lock, second_lock) = (first.read_lock().unwrap(), second.read_lock().unwrap());
         assert_eq!((access(first), access(second)), (Access::Closed, Access::Closed));
         first_lock.read(|_| assert_eq!((access(first), access(second)), (Access::Read, Access::Closed)));
-        second_lock.write(|_| assert_eq!((access(first), access(second)), (Access::Closed, Access::Write)));
+        second_lock.write(|_| assert_eq!((access(first), access(second)), (Access::Closed, Access::Write))).unwrap();
     }
 
     fn nest(first: &Device, second: &Device) {
         let (first_lock, second_lock) = (first.read_lock().unwrap(), second.read_lock().unwrap());
-        first_lock.write(|_| {
-            first_lock.read(|_| {
-                assert_eq!(access(first), Access::Read);
-                second_lock.write(|_| {
-                    first_lock.write(|_| assert_eq!((access(first), access(second)), (Access::Write, Access::Write)));
-                    assert_eq!((access(first), access(second)), (Access::Read, Access::Write));
+        first_lock
+            .write(|_| {
+                first_lock.read(|_| {
+                    assert_eq!(access(first), Access::Read);
+                    second_lock
+                        .write(|_| {
+                            first_lock
+                                .write(|_| assert_eq!((access(first), access(second)), (Access::Write, Access::Write)))
+                                .unwrap();
+                            assert_eq!((access(first), access(second)), (Access::Read, Access::Write));
+                        })
+                        .unwrap();
+                    assert_eq!((access(first), access(second)), (Access::Read, Access::Closed));
                 });
-                assert_eq!((access(first), access(second)), (Access::Read, Access::Closed));
-            });
-            assert_eq!(access(first), Access::Write);
-        });
+                assert_eq!(access(first), Access::Write);
+            })
+            .unwrap();
     }
 
     fn early_return(device: &Device) {
-        let found = device.read_lock().unwrap().write(|grant| {
-            grant.store(u64::MAX, &[1])?;
-            grant.store(0, &[1])
-        });
+        let found = device
+            .read_lock()
+            .unwrap()
+            .write(|grant| {
+                grant.store(u64::MAX, &[1])?;
+                grant.store(0, &[1])
+            })
+            .unwrap();
         assert!(found.is_err());
     }
 
@@ -91,15 +101,17 @@ mod guest {
         for length in [0, 1, 2, 3, 4, 7, 8, 15, 16, 17, 31, 32, 33, 63, 64, 65, 127, 1000, 4096, 70_001] {
             let data: Vec<u8> = (0..length).map(|i: u32| (i * 7 + length) as u8).collect();
             for offset in [8192, 8193, 8207] {
-                let back = lock.write(|grant| {
-                    grant.fill(8000, u64::from(length) + 512, 0xa5).unwrap();
-                    grant.store(offset, &data).unwrap();
-                    grant.write_back(offset..offset + u64::from(length)).unwrap();
-                    grant.fence();
-                    let mut back = vec![0; data.len() + 2];
-                    grant.load(offset - 1, &mut back).unwrap();
-                    back
-                });
+                let back = lock
+                    .write(|grant| {
+                        grant.fill(8000, u64::from(length) + 512, 0xa5).unwrap();
+                        grant.store(offset, &data).unwrap();
+                        grant.write_back(offset..offset + u64::from(length)).unwrap();
+                        grant.fence();
+                        let mut back = vec![0; data.len() + 2];
+                        grant.load(offset - 1, &mut back).unwrap();
+                        back
+                    })
+                    .unwrap();
                 assert_eq!((back[0], back[back.len() - 1]), (0xa5, 0xa5));
                 assert_eq!(back[1..back.len() - 1], data);
             }
@@ -109,8 +121,8 @@ mod guest {
             grant.load(end - 4, &mut [0; 4]).unwrap();
             assert!(grant.load(end - 4, &mut [0; 5]).is_err());
             assert!(grant.load(u64::MAX, &mut [0; 2]).is_err());
-            assert!(grant.write_back(end..end + 1).is_err());
         });
+        lock.write(|grant| assert!(grant.write_back(end..end + 1).is_err())).unwrap();
     }
 
     fn survives_sleep(device: &'static Device) {
@@ -122,13 +134,17 @@ mod guest {
                 thread::yield_now();
             }
         });
-        device.read_lock().unwrap().write(|_| {
-            for round in 0..20 {
-                thread::sleep(Duration::from_millis(1));
-                assert_eq!(access(device), Access::Write);
-                poke(device, round);
-            }
-        });
+        device
+            .read_lock()
+            .unwrap()
+            .write(|_| {
+                for round in 0..20 {
+                    thread::sleep(Duration::from_millis(1));
+                    assert_eq!(access(device), Access::Write);
+                    poke(device, round);
+                }
+            })
+            .unwrap();
         stop.store(true, Ordering::SeqCst);
         other.join().unwrap();
     }
@@ -149,7 +165,7 @@ mod guest {
                 match expected {
                     Access::Closed => spin(device, number, expected),
                     Access::Read => lock.read(|_| spin(device, number, expected)),
-                    Access::Write => lock.write(|_| spin(device, number, expected)),
+                    Access::Write => lock.write(|_| spin(device, number, expected)).unwrap(),
                 }
             })
         };
@@ -187,10 +203,14 @@ mod guest {
     }
 
     fn new_thread_closed(device: &'static Device) {
-        device.read_lock().unwrap().write(|_| {
-            thread::spawn(|| assert_eq!(key_rights::current(), Rights::CLOSED)).join().unwrap();
-            assert_eq!(access(device), Access::Write);
-        });
+        device
+            .read_lock()
+            .unwrap()
+            .write(|_| {
+                thread::spawn(|| assert_eq!(key_rights::current(), Rights::CLOSED)).join().unwrap();
+                assert_eq!(access(device), Access::Write);
+            })
+            .unwrap();
     }
 
     /// What the last interrupt saw: its rights, and a mark that it came.
@@ -209,14 +229,18 @@ mod guest {
         fn tick(_: usize) {
             SEEN.store(key_rights::current().bits(), Ordering::SeqCst);
         }
-        device.read_lock().unwrap().write(|_| {
-            for round in 0..10 {
-                wait_for_tick(tick);
-                assert_eq!(SEEN.load(Ordering::SeqCst), Rights::CLOSED.bits());
-                assert_eq!(access(device), Access::Write, "the interrupted thread has its grant back");
-                poke(device, round);
-            }
-        });
+        device
+            .read_lock()
+            .unwrap()
+            .write(|_| {
+                for round in 0..10 {
+                    wait_for_tick(tick);
+                    assert_eq!(SEEN.load(Ordering::SeqCst), Rights::CLOSED.bits());
+                    assert_eq!(access(device), Access::Write, "the interrupted thread has its grant back");
+                    poke(device, round);
+                }
+            })
+            .unwrap();
     }
 
     fn interrupt_grants(first: &Device, second: &Device) {
@@ -225,16 +249,20 @@ mod guest {
             let inside = second.read_lock().map(|lock| lock.read(|_| key_rights::current().bits()));
             SEEN.store(inside.unwrap_or(1), Ordering::SeqCst);
         }
-        first.read_lock().unwrap().write(|_| {
-            wait_for_tick(tick);
-            let inside = Rights::from_bits(SEEN.load(Ordering::SeqCst));
-            assert_eq!(inside.access(second.key().unwrap()), Access::Read);
-            assert_eq!(
-                inside.access(first.key().unwrap()),
-                Access::Closed,
-                "the interrupted grant is not the handler's"
-            );
-            assert_eq!((access(first), access(second)), (Access::Write, Access::Closed));
-        });
+        first
+            .read_lock()
+            .unwrap()
+            .write(|_| {
+                wait_for_tick(tick);
+                let inside = Rights::from_bits(SEEN.load(Ordering::SeqCst));
+                assert_eq!(inside.access(second.key().unwrap()), Access::Read);
+                assert_eq!(
+                    inside.access(first.key().unwrap()),
+                    Access::Closed,
+                    "the interrupted grant is not the handler's"
+                );
+                assert_eq!((access(first), access(second)), (Access::Write, Access::Closed));
+            })
+            .unwrap();
     }
 }

@@ -18,7 +18,7 @@ mod guest {
 
     use libos::arch::key_rights;
     use libos::dax::{
-        AttachError, Device, DeviceGone, Fault, FaultAction, FaultPolicy, RetireError, Rights, audit, devices,
+        AttachError, Device, Fault, FaultAction, FaultPolicy, Gone, Load, RetireError, Rights, Store, audit, devices,
         set_fault_policy,
     };
     use libos::task::ended_count;
@@ -100,7 +100,7 @@ mod guest {
     }
 
     fn store(device: &Device, value: u64) {
-        device.read_lock().unwrap().write(|grant| grant.store(OFFSET, &value.to_le_bytes())).unwrap();
+        device.read_lock().unwrap().write(|grant| grant.store(OFFSET, &value.to_le_bytes())).unwrap().unwrap();
     }
 
     fn stored(device: &Device) -> u64 {
@@ -112,7 +112,7 @@ mod guest {
     fn refuses() {
         let before = audit().unwrap();
         first().retire(later()).unwrap();
-        assert_eq!(first().read_lock().err(), Some(DeviceGone));
+        assert_eq!(first().read_lock().err(), Some(Gone));
         assert_eq!(first().key(), None);
         assert!(audit().unwrap().pmem_leaves < before.pmem_leaves, "it is still mapped");
         // Once more changes nothing, and the other device is as it was.
@@ -151,9 +151,9 @@ mod guest {
         let key = first().key();
         assert_eq!(first().retire(soon()), Err(RetireError::SectionsHeld(1)));
         // Nobody enters any more; who is inside may still take grants.
-        assert_eq!(first().read_lock().err(), Some(DeviceGone));
+        assert_eq!(first().read_lock().err(), Some(Gone));
         assert_eq!(first().key(), key);
-        section.write(|grant| grant.store(OFFSET, &21u64.to_le_bytes())).unwrap();
+        section.write(|grant| grant.store(OFFSET, &21u64.to_le_bytes())).unwrap().unwrap();
         drop(section);
         first().retire(later()).unwrap();
         first().attach().unwrap();
@@ -173,7 +173,7 @@ mod guest {
                     while first().read_lock().is_ok() {
                         thread::yield_now();
                     }
-                    section.write(|grant| grant.store(OFFSET, &22u64.to_le_bytes())).unwrap();
+                    section.write(|grant| grant.store(OFFSET, &22u64.to_le_bytes())).unwrap().unwrap();
                 })
             })
             .collect();
@@ -191,7 +191,7 @@ mod guest {
         let section = first().read_lock().unwrap();
         assert!(first().retire(soon()).is_err());
         first().attach().unwrap();
-        first().read_lock().unwrap().write(|grant| grant.store(OFFSET, &[1])).unwrap();
+        first().read_lock().unwrap().write(|grant| grant.store(OFFSET, &[1])).unwrap().unwrap();
         drop(section);
     }
 
@@ -200,11 +200,15 @@ mod guest {
         let (open, opened) = mpsc::channel();
         let (end, ended) = mpsc::channel::<()>();
         let sleeper = thread::spawn(move || {
-            first().read_lock().unwrap().write(|grant| {
-                open.send(()).unwrap();
-                ended.recv().unwrap();
-                grant.store(OFFSET, &31u64.to_le_bytes()).unwrap();
-            });
+            first()
+                .read_lock()
+                .unwrap()
+                .write(|grant| {
+                    open.send(()).unwrap();
+                    ended.recv().unwrap();
+                    grant.store(OFFSET, &31u64.to_le_bytes()).unwrap();
+                })
+                .unwrap();
         });
         opened.recv().unwrap();
         let key = first().key();
@@ -353,7 +357,7 @@ mod guest {
     fn keys() {
         let last = devices().last().unwrap();
         assert_eq!(devices().len(), 16);
-        assert_eq!(last.read_lock().err(), Some(DeviceGone));
+        assert_eq!(last.read_lock().err(), Some(Gone));
         let error = last.attach().unwrap_err();
         println!("lifecycle: {error}");
         assert!(matches!(error, AttachError::NoKeyLeft(_)));

@@ -15,7 +15,9 @@ mod guest {
     use std::thread;
 
     use libos::arch::{interrupts, key_rights, percpu, trap};
-    use libos::dax::{Access, Device, Fault, FaultAction, FaultPolicy, Rights, devices, fault_count, set_fault_policy};
+    use libos::dax::{
+        Access, Device, Fault, FaultAction, FaultPolicy, Load, Rights, Store, devices, fault_count, set_fault_policy,
+    };
     use libos::task::Timer;
     use libos::time::now_ns;
 
@@ -29,18 +31,22 @@ mod guest {
                 trap::set_nmi_handler(Some(|| poke(second(), 3)));
                 poke(first(), 1);
             }
-            Some("wait") => first().read_lock().unwrap().write(|_| {
-                // No other thread gets this CPU; what comes now comes here.
-                interrupts::disable();
-                libos::kprintln!("nesting: waiting in a write grant");
-                while trap::unexpected_nmis() == 0 {
-                    std::hint::spin_loop();
-                }
-                libos::kprintln!("nesting: an unexpected interrupt came and went");
-                loop {
-                    std::hint::spin_loop();
-                }
-            }),
+            Some("wait") => first()
+                .read_lock()
+                .unwrap()
+                .write(|_| {
+                    // No other thread gets this CPU; what comes now comes here.
+                    interrupts::disable();
+                    libos::kprintln!("nesting: waiting in a write grant");
+                    while trap::unexpected_nmis() == 0 {
+                        std::hint::spin_loop();
+                    }
+                    libos::kprintln!("nesting: an unexpected interrupt came and went");
+                    loop {
+                        std::hint::spin_loop();
+                    }
+                })
+                .unwrap(),
             _ => panic!("no such way"),
         }
     }
@@ -164,7 +170,8 @@ mod guest {
             lock.write(|grant| {
                 expect(access(second()) == Access::Write && access(first()) == Access::Closed);
                 expect(grant.store(OFFSET, &NMIS.load(Ordering::SeqCst).to_le_bytes()).is_ok());
-            });
+            })
+            .unwrap();
         }
         expect(key_rights::current() == Rights::CLOSED);
         NMIS.fetch_add(1, Ordering::SeqCst);
@@ -222,12 +229,16 @@ mod guest {
             TICKED.store(true, Ordering::SeqCst);
         }
         trap::set_nmi_handler(Some(granted_nmi));
-        first().read_lock().unwrap().write(|_| {
-            for _ in 0..10 {
-                wait_for_tick(tick);
-                assert_eq!((access(first()), access(second())), (Access::Write, Access::Closed));
-            }
-        });
+        first()
+            .read_lock()
+            .unwrap()
+            .write(|_| {
+                for _ in 0..10 {
+                    wait_for_tick(tick);
+                    assert_eq!((access(first()), access(second())), (Access::Write, Access::Closed));
+                }
+            })
+            .unwrap();
     }
 
     /// Calls `work` while another CPU, if there is one, sends this one non-maskable interrupts.
@@ -267,7 +278,8 @@ mod guest {
                 lock.write(|grant| {
                     assert_eq!((access(first()), access(second())), (Access::Write, Access::Closed));
                     grant.store(OFFSET, &round.to_le_bytes()).unwrap();
-                });
+                })
+                .unwrap();
                 expect_closed("a grant under interrupts");
             }
         });
@@ -281,7 +293,8 @@ mod guest {
                     poke(first(), 77);
                     expect(access(second()) == Access::Write && access(first()) == Access::Closed);
                     expect(grant.store(OFFSET, &78u64.to_le_bytes()).is_ok());
-                });
+                })
+                .unwrap();
             }
             expect(key_rights::current() == Rights::CLOSED);
             TICKED.store(true, Ordering::SeqCst);

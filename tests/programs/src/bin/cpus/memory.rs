@@ -7,7 +7,7 @@ use std::sync::{Arc, Barrier};
 use std::thread::{self, Builder};
 use std::time::Duration;
 
-use libos::dax::{Device, devices};
+use libos::dax::{Device, Medium, devices};
 use libos::task::ended_count;
 use libos::task::statistics;
 

@@ -81,7 +81,7 @@ fn with_access(device: &'static Device, access: Access, body: impl FnOnce()) {
     match access {
         Access::Closed => body(),
         Access::Read => lock.read(|_| body()),
-        Access::Write => lock.write(|_| body()),
+        Access::Write => lock.write(|_| body()).unwrap(),
     }
 }
 

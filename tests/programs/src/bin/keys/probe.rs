@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use libos::arch::{interrupts, key_rights};
-use libos::dax::{Device, Fault, FaultAction, Rights, devices};
+use libos::dax::{Device, Fault, FaultAction, Load, Rights, Store, devices};
 
 use super::verdict::{Verdict, same};
 
@@ -112,7 +112,7 @@ pub(crate) fn peek(device: &Device, offset: u64) -> u64 {
 /// Stores with a grant.
 pub(crate) fn poke(device: &Device, offset: u64, value: u64) {
     let lock = device.read_lock().expect("no case makes a device go away");
-    lock.write(|grant| grant.store(offset, &value.to_le_bytes())).expect("the place is inside the device");
+    lock.write(|grant| grant.store(offset, &value.to_le_bytes())).unwrap().expect("the place is inside the device");
 }
 
 /// A fault as a device's handler saw it.

@@ -1,6 +1,6 @@
 //! On one CPU: what is split, what keeps its attributes, what is refused.
 
-use libos::dax::{Device, WriteProtectError, audit};
+use libos::dax::{Device, Load, Medium, WriteProtectError, audit};
 use libos::mm::page_table::Leaf;
 
 use crate::guest::{GIB, MIB2, PAGE, check, peek, poke};
@@ -67,21 +67,29 @@ fn split(device: &Device, largest: u64) {
 
 fn around(device: &Device) {
     let before = device.read_lock().unwrap().read(|_| peek(device, TARGET));
-    device.read_lock().unwrap().write(|grant| {
-        poke(device, TARGET - 8, 0x11);
-        poke(device, TARGET + PAGE, 0x22);
-        let mut there = [0; 8];
-        grant.load(TARGET, &mut there).unwrap();
-        assert_eq!(u64::from_le_bytes(there), before, "it can be read as before");
-    });
+    device
+        .read_lock()
+        .unwrap()
+        .write(|grant| {
+            poke(device, TARGET - 8, 0x11);
+            poke(device, TARGET + PAGE, 0x22);
+            let mut there = [0; 8];
+            grant.load(TARGET, &mut there).unwrap();
+            assert_eq!(u64::from_le_bytes(there), before, "it can be read as before");
+        })
+        .unwrap();
 }
 
 fn again(device: &Device) {
     device.set_writable(TARGET..TARGET + PAGE, true).unwrap();
-    device.read_lock().unwrap().write(|_| {
-        poke(device, TARGET, 0x33);
-        assert_eq!(peek(device, TARGET), 0x33);
-    });
+    device
+        .read_lock()
+        .unwrap()
+        .write(|_| {
+            poke(device, TARGET, 0x33);
+            assert_eq!(peek(device, TARGET), 0x33);
+        })
+        .unwrap();
 }
 
 fn over_ends(device: &Device) {
@@ -102,13 +110,13 @@ fn whole(device: &Device) {
     assert!(all(device, |leaf| !leaf.flags.is_writable()));
     assert!(audit().is_ok());
     device.set_writable(0..device.len(), true).unwrap();
-    device.read_lock().unwrap().write(|_| poke(device, 3 * MIB2, 0x44));
+    device.read_lock().unwrap().write(|_| poke(device, 3 * MIB2, 0x44)).unwrap();
 }
 
 fn refused(device: &Device) {
     let length = device.len();
     for range in [1..PAGE, 0..PAGE + 8] {
-        assert_eq!(device.set_writable(range, false), Err(WriteProtectError::Misaligned));
+        assert_eq!(device.set_writable(range.clone(), false), Err(WriteProtectError::Misaligned(range)));
     }
     #[allow(clippy::reversed_empty_ranges, reason = "it is to be refused")]
     for range in [length..length + PAGE, 0..u64::MAX, 2 * PAGE..PAGE] {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
-use libos::dax::Device;
+use libos::dax::{Device, Medium};
 use libos::task;
 
 use crate::guest::{MIB2, PAGE, peek, poke};
@@ -18,7 +18,7 @@ pub(crate) fn run(way: &str, device: &'static Device) {
     match way {
         "in-a-write-grant" => {
             device.set_writable(PROTECTED..PROTECTED + PAGE, false).unwrap();
-            device.read_lock().unwrap().write(|_| poke(device, OFFSET, 0x66));
+            device.read_lock().unwrap().write(|_| poke(device, OFFSET, 0x66)).unwrap();
         }
         "without-a-grant" => {
             device.set_writable(PROTECTED..PROTECTED + PAGE, false).unwrap();
@@ -26,7 +26,7 @@ pub(crate) fn run(way: &str, device: &'static Device) {
         }
         "in-a-thread" => {
             device.set_writable(PROTECTED..PROTECTED + PAGE, false).unwrap();
-            let store = || device.read_lock().unwrap().write(|_| poke(device, OFFSET, 0x66));
+            let store = || device.read_lock().unwrap().write(|_| poke(device, OFFSET, 0x66)).unwrap();
             let astray = thread::spawn(store);
             while task::ended_count() == 0 && !astray.is_finished() {
                 thread::yield_now();
@@ -38,7 +38,7 @@ pub(crate) fn run(way: &str, device: &'static Device) {
             let code = device.address_range().start + OFFSET;
             // SAFETY: none: nothing in pmem can run, which this is to show.
             let function: extern "C" fn() = unsafe { std::mem::transmute(code) };
-            device.read_lock().unwrap().write(|_| function());
+            device.read_lock().unwrap().write(|_| function()).unwrap();
         }
         _ => panic!("no such way"),
     }
@@ -59,13 +59,17 @@ fn another_cpu(device: &'static Device) {
         let seen = steps.clone();
         let writer = thread::spawn(move || {
             pin_to_last();
-            device.read_lock().unwrap().write(|_| {
-                let there = peek(device, offset);
-                poke(device, offset, there);
-                seen.store(1, Ordering::SeqCst);
-                wait_for(&seen, 2);
-                poke(device, offset, 0x66);
-            });
+            device
+                .read_lock()
+                .unwrap()
+                .write(|_| {
+                    let there = peek(device, offset);
+                    poke(device, offset, there);
+                    seen.store(1, Ordering::SeqCst);
+                    wait_for(&seen, 2);
+                    poke(device, offset, 0x66);
+                })
+                .unwrap();
         });
         wait_for(&steps, 1);
         device.set_writable(page..page + PAGE, false).unwrap();

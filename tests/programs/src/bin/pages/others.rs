@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 
 use libos::arch::percpu;
-use libos::dax::Device;
+use libos::dax::{Device, Medium};
 use libos::task;
 
 use crate::guest::{MIB2, PAGE, check, peek, poke};
@@ -63,12 +63,16 @@ fn remembered(device: &'static Device) {
     let seen = steps.clone();
     let other = thread::spawn(move || {
         pin_to_last();
-        device.read_lock().unwrap().write(|_| {
-            peek(device, page);
-            seen.store(1, Ordering::SeqCst);
-            wait_for(&seen, 2);
-            poke(device, page, 0x55);
-        });
+        device
+            .read_lock()
+            .unwrap()
+            .write(|_| {
+                peek(device, page);
+                seen.store(1, Ordering::SeqCst);
+                wait_for(&seen, 2);
+                poke(device, page, 0x55);
+            })
+            .unwrap();
     });
     wait_for(&steps, 1);
     device.set_writable(page..page + PAGE, true).unwrap();

@@ -46,7 +46,7 @@ pub(crate) fn run(device: &'static Device) {
             assert!(audit().is_ok());
         }
         // Inside a grant the register holds what the grant has put there.
-        device.read_lock().unwrap().write(|_| assert!(audit().is_ok()));
+        device.read_lock().unwrap().write(|_| assert!(audit().is_ok())).unwrap();
         let this = NonZeroU32::new(task::current_id()).expect("a thread runs this");
         assert!(task::pin(this, None));
     });

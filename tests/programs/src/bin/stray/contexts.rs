@@ -8,7 +8,7 @@ use std::sync::mpsc;
 use std::thread;
 
 use libos::arch::{interrupts, percpu, trap};
-use libos::dax::{Device, devices};
+use libos::dax::{Device, Medium, devices};
 use libos::task::{self, ThreadId, Timer, current_id, current_name};
 use libos::time::now_ns;
 
@@ -60,7 +60,7 @@ fn read_grant() {
 /// By a thread that may write to another device.
 #[inline(never)]
 fn other_device() {
-    second().read_lock().unwrap().write(|_| act());
+    second().read_lock().unwrap().write(|_| act()).unwrap();
 }
 
 /// By one thread while another one may write.
@@ -69,10 +69,14 @@ fn other_thread() {
     let (granted, wait_granted) = mpsc::channel();
     let (done, wait_done) = mpsc::channel::<()>();
     let holder = thread::spawn(move || {
-        first().read_lock().unwrap().write(|_| {
-            granted.send(()).unwrap();
-            wait_done.recv().unwrap();
-        });
+        first()
+            .read_lock()
+            .unwrap()
+            .write(|_| {
+                granted.send(()).unwrap();
+                wait_done.recv().unwrap();
+            })
+            .unwrap();
     });
     wait_granted.recv().unwrap();
     act();
@@ -83,7 +87,7 @@ fn other_thread() {
 /// By a thread whose permission to write has ended.
 #[inline(never)]
 fn after_revoke() {
-    first().read_lock().unwrap().write(|_| {});
+    first().read_lock().unwrap().write(|_| {}).unwrap();
     act();
     black_box(());
 }
@@ -105,15 +109,19 @@ fn handle() {
 
 /// Raises interrupts of this thread, which may write, until the handler has acted.
 fn raise_while_granted(raise: impl Fn()) {
-    first().read_lock().unwrap().write(|_| {
-        while !ACTED.load(Ordering::SeqCst) {
-            let before = HANDLED.load(Ordering::SeqCst);
-            raise();
-            while HANDLED.load(Ordering::SeqCst) == before {
-                std::hint::spin_loop();
+    first()
+        .read_lock()
+        .unwrap()
+        .write(|_| {
+            while !ACTED.load(Ordering::SeqCst) {
+                let before = HANDLED.load(Ordering::SeqCst);
+                raise();
+                while HANDLED.load(Ordering::SeqCst) == before {
+                    std::hint::spin_loop();
+                }
             }
-        }
-    });
+        })
+        .unwrap();
 }
 
 /// By a device's interrupt handler that interrupts a thread that may write.
@@ -157,7 +165,7 @@ fn new_thread() {
         act();
         black_box(());
     }
-    first().read_lock().unwrap().write(|_| thread::spawn(started).join().unwrap());
+    first().read_lock().unwrap().write(|_| thread::spawn(started).join().unwrap()).unwrap();
 }
 
 fn cpu() -> u32 {
@@ -182,12 +190,16 @@ fn migrated() {
     assert_ne!(from, to, "the test gives this context two CPUs");
     let writer = thread::spawn(move || {
         stay_on(to);
-        first().read_lock().unwrap().write(|_| {
-            while !DONE.load(Ordering::SeqCst) {
-                TURNS.fetch_add(1, Ordering::SeqCst);
-                thread::yield_now();
-            }
-        });
+        first()
+            .read_lock()
+            .unwrap()
+            .write(|_| {
+                while !DONE.load(Ordering::SeqCst) {
+                    TURNS.fetch_add(1, Ordering::SeqCst);
+                    thread::yield_now();
+                }
+            })
+            .unwrap();
     });
     first().read_lock().unwrap().read(|_| {
         stay_on(to);

@@ -28,7 +28,7 @@ fn again() {
 /// By an interrupt's handler, on the stack of a thread that may write to persistent memory and has its stack there.
 fn granted_stack() {
     shapes::choose("interrupted", "0,0");
-    devices()[0].read_lock().unwrap().write(|_| shapes::act());
+    devices()[0].read_lock().unwrap().write(|_| shapes::act()).unwrap();
 }
 
 /// By a copy into one device, for which there is a write grant, that runs past its end into the next device.
@@ -36,11 +36,15 @@ fn overrun() {
     let [first, second, ..] = devices() else { panic!("the test gives this program two NVDIMMs") };
     assert_eq!(first.address_range().end, second.address_range().start, "the devices are neighbours");
     let source = [MARK; 1024];
-    first.read_lock().unwrap().write(|_| {
-        let to = (first.address_range().end as usize - size_of_val(&source) / 2) as *mut u64;
-        // SAFETY: none for the second half, which is the mistake; the first half is inside the grant.
-        unsafe { ptr::copy(source.as_ptr(), to, source.len()) };
-    });
+    first
+        .read_lock()
+        .unwrap()
+        .write(|_| {
+            let to = (first.address_range().end as usize - size_of_val(&source) / 2) as *mut u64;
+            // SAFETY: none for the second half, which is the mistake; the first half is inside the grant.
+            unsafe { ptr::copy(source.as_ptr(), to, source.len()) };
+        })
+        .unwrap();
 }
 
 /// Through a pointer into the heap with two bits flipped.

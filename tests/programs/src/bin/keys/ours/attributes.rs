@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use libos::arch::interrupts;
-use libos::dax::{AuditError, Protection, audit, devices};
+use libos::dax::{AuditError, Medium, Protection, audit, devices};
 
 use crate::cpus::on_every_cpu;
 use crate::probe::{AD, KEYS, OPEN, PLACE, WD, access_with, device, key};

@@ -54,7 +54,7 @@ fn in_grant(device: &'static Device, write: bool, body: impl FnOnce() -> Verdict
             is_one_fault(&faults, device, PLACE, true, right)
         }
     };
-    if write { lock.write(|_| scope()) } else { lock.read(|_| scope()) }?;
+    if write { lock.write(|_| scope()).unwrap() } else { lock.read(|_| scope()) }?;
     register_is("after the grant", Rights::CLOSED)
 }
 
@@ -102,7 +102,7 @@ fn nmi_in_grant(write: bool) -> Verdict {
 fn grant(index: usize, write: bool, scope: impl FnOnce()) {
     // A handler has nobody to tell that a device is gone; what its scope should have noted is then missing.
     let Ok(lock) = device(index).read_lock() else { return };
-    if write { lock.write(|_| scope()) } else { lock.read(|_| scope()) }
+    if write { lock.write(|_| scope()).unwrap() } else { lock.read(|_| scope()) }
 }
 
 fn nmi_in_irq_in_grant() -> Verdict {

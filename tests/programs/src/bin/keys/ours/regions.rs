@@ -54,7 +54,7 @@ fn byte_before() -> Verdict {
     neighbours()?;
     let (left, right) = (device(1), device(2));
     let lock = right.read_lock().map_err(|error| error.to_string())?;
-    let faults = lock.write(|_| watch(|| store_byte(right.address_range().start - 1, 0)));
+    let faults = lock.write(|_| watch(|| store_byte(right.address_range().start - 1, 0))).unwrap();
     is_one_fault(&faults, left, left.len() - 1, true, only(right, OPEN))
 }
 
@@ -63,7 +63,7 @@ fn byte_after() -> Verdict {
     neighbours()?;
     let (left, right) = (device(1), device(2));
     let lock = left.read_lock().map_err(|error| error.to_string())?;
-    let faults = lock.write(|_| watch(|| store_byte(left.address_range().end, 0)));
+    let faults = lock.write(|_| watch(|| store_byte(left.address_range().end, 0))).unwrap();
     is_one_fault(&faults, right, 0, true, only(left, OPEN))
 }
 
@@ -76,7 +76,7 @@ fn across_the_edge() -> Verdict {
         poke(left, edge, 0x1111);
         poke(right, 0, 0x2222);
         let lock = open.read_lock().map_err(|error| error.to_string())?;
-        let faults = lock.write(|_| watch_by(note_both_sides, || store(left, left.len() - 4, u64::MAX)));
+        let faults = lock.write(|_| watch_by(note_both_sides, || store(left, left.len() - 4, u64::MAX))).unwrap();
         let fault = sides(&faults)?;
         is_one_fault(&[fault], closed, offset, true, only(open, OPEN))?;
         same("the left side when it faulted", LEFT.load(SeqCst), 0x1111)?;
@@ -144,7 +144,7 @@ fn string_store(run: fn(u64, usize)) -> Verdict {
     poke(left, left.len() - 8, 0);
     poke(right, 0, 0x2222);
     let lock = left.read_lock().map_err(|error| error.to_string())?;
-    let faults = lock.write(|_| watch_by(note_both_sides, || run(left.address_range().end - 1000, 2000)));
+    let faults = lock.write(|_| watch_by(note_both_sides, || run(left.address_range().end - 1000, 2000))).unwrap();
     is_one_fault(&[sides(&faults)?], right, 0, true, only(left, OPEN))?;
     same("the left side when it faulted", LEFT.load(SeqCst), u64::from_le_bytes([BYTE; 8]))?;
     same("the right side when it faulted", RIGHT.load(SeqCst), 0x2222)?;
@@ -162,16 +162,18 @@ fn rep_movs_backwards() -> Verdict {
     let source = [BYTE; 2000];
     let last = right.address_range().start + 999;
     let lock = right.read_lock().map_err(|error| error.to_string())?;
-    let faults = lock.write(|_| {
-        watch_by(note_both_sides, || {
-            // SAFETY: the target is in devices, where no Rust object is; the source is as long as the count, and the
-            // copy begins at its end; the direction flag is as it was afterwards.
-            unsafe {
-                asm!("std", "rep movsb", "cld", inout("rdi") last => _, inout("rsi") source.as_ptr().add(1999) => _,
+    let faults = lock
+        .write(|_| {
+            watch_by(note_both_sides, || {
+                // SAFETY: the target is in devices, where no Rust object is; the source is as long as the count, and the
+                // copy begins at its end; the direction flag is as it was afterwards.
+                unsafe {
+                    asm!("std", "rep movsb", "cld", inout("rdi") last => _, inout("rsi") source.as_ptr().add(1999) => _,
                     inout("rcx") 2000usize => _, options(nostack));
-            }
+                }
+            })
         })
-    });
+        .unwrap();
     is_one_fault(&[sides(&faults)?], left, left.len() - 1, true, only(right, OPEN))?;
     same("the right side when it faulted", RIGHT.load(SeqCst), u64::from_le_bytes([BYTE; 8]))?;
     same("the left side when it faulted", LEFT.load(SeqCst), 0x1111)
@@ -181,7 +183,7 @@ fn rep_movs_backwards() -> Verdict {
 fn rep_movs_crash() -> Verdict {
     let left = device(1);
     let lock = left.read_lock().map_err(|error| error.to_string())?;
-    lock.write(|_| rep_movs(left.address_range().end - 1000, 2000));
+    lock.write(|_| rep_movs(left.address_range().end - 1000, 2000)).unwrap();
     Err("the copy came back".to_owned())
 }
 

@@ -3,7 +3,7 @@
 use std::hint::black_box;
 
 use libos::arch::key_rights;
-use libos::dax::{Device, Rights};
+use libos::dax::{Device, Load, Rights, Store};
 
 use crate::probe::{AD, OPEN, PLACE, WD, device, is_one_fault, load, only, register_is, store, watch, with_bits};
 use crate::verdict::{Case, Verdict, same};
@@ -37,14 +37,18 @@ fn read_grant() -> Verdict {
 
 fn write_grant() -> Verdict {
     let device = device(0);
-    device.read_lock().map_err(|error| error.to_string())?.write(|_| {
-        register_is("in a write grant", only(device, OPEN))?;
-        let faults = watch(|| {
-            store(device, PLACE, 77);
-            black_box(load(device, PLACE));
-        });
-        same("the faults of a store and a load", faults, vec![])
-    })?;
+    device
+        .read_lock()
+        .map_err(|error| error.to_string())?
+        .write(|_| {
+            register_is("in a write grant", only(device, OPEN))?;
+            let faults = watch(|| {
+                store(device, PLACE, 77);
+                black_box(load(device, PLACE));
+            });
+            same("the faults of a store and a load", faults, vec![])
+        })
+        .unwrap()?;
     register_is("after a write grant", Rights::CLOSED)
 }
 
@@ -58,7 +62,8 @@ fn read_in_write() -> Verdict {
         })?;
         register_is("back in the write grant", only(device, OPEN))?;
         same("the faults of a store", watch(|| store(device, PLACE, 2)), vec![])
-    })?;
+    })
+    .unwrap()?;
     register_is("after both", Rights::CLOSED)
 }
 
@@ -69,7 +74,8 @@ fn write_in_read() -> Verdict {
         lock.write(|_| {
             register_is("in a write grant inside a read grant", only(device, OPEN))?;
             same("the faults of a store", watch(|| store(device, PLACE, 2)), vec![])
-        })?;
+        })
+        .unwrap()?;
         register_is("back in the read grant", only(device, WD))?;
         is_one_fault(&watch(|| store(device, PLACE, 1)), device, PLACE, true, only(device, WD))
     })?;
@@ -81,29 +87,32 @@ fn same_grant_twice() -> Verdict {
     let device = device(0);
     let lock = device.read_lock().map_err(|error| error.to_string())?;
     lock.write(|_| {
-        lock.write(|_| register_is("in the inner one", only(device, OPEN)))?;
+        lock.write(|_| register_is("in the inner one", only(device, OPEN))).unwrap()?;
         register_is("after the inner one", only(device, OPEN))?;
         same("the faults of a store", watch(|| store(device, PLACE, 2)), vec![])
     })
+    .unwrap()
 }
 
 fn two_devices() -> Verdict {
     let (first, second) = (device(0), device(1));
     let [first_lock, second_lock] = [first.read_lock(), second.read_lock()];
     let (Ok(first_lock), Ok(second_lock)) = (first_lock, second_lock) else { return Err("a device is gone".into()) };
-    first_lock.write(|_| {
-        is_one_fault(&watch(|| store(second, PLACE, 1)), second, PLACE, true, only(first, OPEN))?;
-        second_lock.read(|_| {
-            register_is("in both", with_bits(only(first, OPEN), second, WD))?;
-            let faults = watch(|| {
-                store(first, PLACE, 2);
-                black_box(load(second, PLACE));
-            });
-            same("the faults of what both permit", faults, vec![])
-        })?;
-        register_is("after the inner one", only(first, OPEN))
-    })?;
-    second_lock.write(|_| register_is("in the other one alone", only(second, OPEN)))?;
+    first_lock
+        .write(|_| {
+            is_one_fault(&watch(|| store(second, PLACE, 1)), second, PLACE, true, only(first, OPEN))?;
+            second_lock.read(|_| {
+                register_is("in both", with_bits(only(first, OPEN), second, WD))?;
+                let faults = watch(|| {
+                    store(first, PLACE, 2);
+                    black_box(load(second, PLACE));
+                });
+                same("the faults of what both permit", faults, vec![])
+            })?;
+            register_is("after the inner one", only(first, OPEN))
+        })
+        .unwrap()?;
+    second_lock.write(|_| register_is("in the other one alone", only(second, OPEN))).unwrap()?;
     register_is("after all", Rights::CLOSED)
 }
 
@@ -118,7 +127,7 @@ fn four_devices() -> Verdict {
             let (bits, scope) = if place % 2 == 0 { (OPEN, true) } else { (WD, false) };
             let inside = with_bits(held, device, bits);
             if scope {
-                lock.write(|_| descend(inside, &others))?
+                lock.write(|_| descend(inside, &others)).unwrap()?
             } else {
                 lock.read(|_| descend(inside, &others))?
             }
@@ -137,6 +146,7 @@ fn early_return() -> Verdict {
             lock.read(|grant| grant.load(u64::MAX, &mut [0])).map_err(|error| error.to_string())?;
             unreachable!("no device is so long")
         })
+        .unwrap()
     }
     same("whether it failed", fails().is_err(), true)?;
     register_is("after the early return", Rights::CLOSED)?;
@@ -150,11 +160,12 @@ fn panic_in_a_grant() -> Verdict {
         grant.store(PLACE, b"RAYSTRAW").map_err(|error| error.to_string())?;
         panic!("rights {}", key_rights::current())
     })
+    .unwrap()
 }
 
 fn use_after_the_grant() -> Verdict {
     let device = device(0);
     let lock = device.read_lock().map_err(|error| error.to_string())?;
-    let kept = lock.write(|_| device.address_range().start + PLACE);
+    let kept = lock.write(|_| device.address_range().start + PLACE).unwrap();
     is_one_fault(&watch(|| crate::probe::store_byte(kept, 9)), device, PLACE, true, Rights::CLOSED)
 }

@@ -144,7 +144,7 @@ fn change(from: Rights, to: Rights) -> Verdict {
 /// A grant with nothing else in it.
 fn whole_grant() -> Verdict {
     let lock = device(0).read_lock().map_err(|error| error.to_string())?;
-    sweep(|| {}, || lock.write(|_| black_box(())), || register_is("after the grant", Rights::CLOSED), 0)
+    sweep(|| {}, || lock.write(|_| black_box(())).unwrap(), || register_is("after the grant", Rights::CLOSED), 0)
 }
 
 /// The end of an inner grant, inside an outer one of another device.
@@ -153,7 +153,7 @@ fn nested_grant() -> Verdict {
     let (first_lock, second_lock) = (first.read_lock(), second.read_lock());
     let (Ok(first_lock), Ok(second_lock)) = (first_lock, second_lock) else { return Err("a device is gone".into()) };
     let body = || {
-        second_lock.read(|_| first_lock.write(|_| black_box(())));
+        second_lock.read(|_| first_lock.write(|_| black_box(())).unwrap());
     };
     sweep(|| set_bits(second, OPEN), body, || register_is("after the grants", only(second, OPEN)), 0)
 }

@@ -49,6 +49,7 @@ fn other_thread() -> Verdict {
             register_is("of the holder afterwards", only(device(0), OPEN))?;
             same("the faults of the holder", watch(|| store(device(0), PLACE, 1)), vec![])
         })
+        .unwrap()
     });
     let _ = wait_granted.recv();
     let own = is_one_fault(&watch(|| store(device(0), PLACE, 2)), device(0), PLACE, true, Rights::CLOSED);
@@ -76,6 +77,7 @@ fn other_cpu() -> Verdict {
             }
             Ok(())
         })
+        .unwrap()
     });
     let single = percpu::online_count() == 1;
     let mut own = Ok(());
@@ -116,6 +118,7 @@ fn grant_opens_no_other_cpu() -> Verdict {
             }
             Ok(())
         })
+        .unwrap()
     });
     let found = on_every_cpu(|| key_rights::current().bits());
     STOP.store(true, Ordering::SeqCst);
@@ -133,6 +136,7 @@ fn new_thread() -> Verdict {
         join(new)?;
         register_is("of the thread that started it", only(device(0), OPEN))
     })
+    .unwrap()
 }
 
 /// A thread whose register is open when it ends leaves that to nobody who runs on its CPU next.
@@ -165,27 +169,29 @@ fn blocking() -> Verdict {
         }
         Ok(())
     });
-    let own = first_lock.write(|_| {
-        second_lock.read(|_| {
-            for _ in 0..10 {
-                thread::sleep(Duration::from_micros(200));
-                register_is("after a sleep", both)?;
-                thread::yield_now();
-                register_is("after a yield", both)?;
-                let (send, receive) = mpsc::channel();
-                let sender = thread::spawn(move || {
-                    let sent = send.send(());
-                    register_is("of the sender", Rights::CLOSED).and(sent.map_err(|error| error.to_string()))
-                });
-                receive.recv().map_err(|error| error.to_string())?;
-                register_is("after a message", both)?;
-                join(sender)?;
-                register_is("after a join", both)?;
-                store(first, PLACE, 4);
-            }
-            Ok(())
+    let own = first_lock
+        .write(|_| {
+            second_lock.read(|_| {
+                for _ in 0..10 {
+                    thread::sleep(Duration::from_micros(200));
+                    register_is("after a sleep", both)?;
+                    thread::yield_now();
+                    register_is("after a yield", both)?;
+                    let (send, receive) = mpsc::channel();
+                    let sender = thread::spawn(move || {
+                        let sent = send.send(());
+                        register_is("of the sender", Rights::CLOSED).and(sent.map_err(|error| error.to_string()))
+                    });
+                    receive.recv().map_err(|error| error.to_string())?;
+                    register_is("after a message", both)?;
+                    join(sender)?;
+                    register_is("after a join", both)?;
+                    store(first, PLACE, 4);
+                }
+                Ok(())
+            })
         })
-    });
+        .unwrap();
     stop.store(true, Ordering::SeqCst);
     join(other).and(own)
 }
@@ -214,10 +220,10 @@ impl Hold {
         match self {
             Self::Nothing => scope(),
             Self::Read(index) => lock(index)?.read(|_| scope()),
-            Self::Write(index) => lock(index)?.write(|_| scope()),
+            Self::Write(index) => lock(index)?.write(|_| scope()).unwrap(),
             Self::WriteAndRead(first, second) => {
                 let (first, second) = (lock(first)?, lock(second)?);
-                first.write(|_| second.read(|_| scope()))
+                first.write(|_| second.read(|_| scope())).unwrap()
             }
         }
     }
