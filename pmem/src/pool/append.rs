@@ -234,14 +234,17 @@ impl Log {
     /// 0, count as soon as the segment is used.
     pub(crate) fn open_segment(&mut self, store: &impl Store, state: State, joined_from: u64) -> Result<(), Error> {
         let Some(index) = self.space.oldest_free() else { return Err(Error::Full) };
+        let generation = self.frontier.next_generation();
+        let sums = self.sums_with(index, generation);
         let header = Header {
             state,
             index,
-            generation: self.frontier.next_generation(),
+            generation,
             first_sequence: self.frontier.next_sequence(),
             first_batch: self.frontier.next_batch(),
             cleared_through: self.frontier.cleared_through(),
             joined_from,
+            sums: self.told(sums),
         };
         let places = Header::places(self.geometry(), header.index);
         Header { state: State::Free, ..header }.write_at(store, &self.superblock.uuid, places[0])?;
@@ -250,6 +253,7 @@ impl Log {
         store.fence();
         header.write_at(store, &self.superblock.uuid, places[1])?;
 
+        self.sums = sums;
         self.space.open(index, state, header.generation);
         self.frontier.open_segment(index);
         Ok(())

@@ -165,7 +165,7 @@ pub(crate) mod bad_ranges {
 
 /// The first and the last line of a segment.
 pub(crate) mod segment_header {
-    use super::{Field, Row, fill, zero};
+    use super::{Field, Row, fill};
 
     pub(crate) const LEN: usize = 64;
     pub(crate) const STATE: Field<8> = Field::at(0);
@@ -175,6 +175,7 @@ pub(crate) mod segment_header {
     pub(crate) const CLEARED_THROUGH: Field<8> = Field::at(32);
     pub(crate) const INDEX: Field<4> = Field::at(40);
     pub(crate) const JOINED_FROM: Field<8> = Field::at(44);
+    pub(crate) const SUMS: Field<8> = Field::at(52);
     pub(crate) const CHECKSUM: Field<4> = Field::at(60);
 
     pub(super) const ROWS: [Row; 9] = [
@@ -185,7 +186,7 @@ pub(crate) mod segment_header {
         CLEARED_THROUGH.row("cleared-through"),
         INDEX.row("the segment's own number"),
         JOINED_FROM.row("joined-from"),
-        zero(52..60),
+        SUMS.row("generation sums"),
         CHECKSUM.row("CRC32C"),
     ];
     const _: () = assert!(fill(&ROWS, LEN));

@@ -19,6 +19,7 @@ use crate::pool::report::{Damage, DamageKind, OpenReport};
 use crate::pool::shadow_counts::ShadowCounts;
 use crate::pool::space::Space;
 use crate::pool::stage::Stage;
+use crate::pool::sums::Sums;
 use crate::pool::superblock::{Geometry, Superblock};
 
 /// How much of an operation one look at it copies. Small keys and values fit.
@@ -31,6 +32,8 @@ pub(crate) struct Log {
     pub catalog: Catalog,
     pub space: Space,
     pub frontier: Frontier,
+    /// What the next header adds its own use to.
+    pub sums: Sums,
     pub stage: Stage,
     /// A clearing is staged before all that is in `stage`: operations up to this sequence number are to be void.
     pub clear_staged: Option<u64>,
@@ -94,6 +97,7 @@ impl Log {
             catalog: Catalog::new(&superblock.uuid, geometry.len)?,
             space: Space::new(geometry)?,
             frontier: Frontier::new(geometry.batch_limit()),
+            sums: Sums::default(),
             stage: Stage::default(),
             clear_staged: None,
             lost: None,
@@ -113,6 +117,16 @@ impl Log {
 
     pub(crate) fn geometry(&self) -> &Geometry {
         &self.superblock.geometry
+    }
+
+    /// The generation sums when a segment gets this generation.
+    pub(crate) fn sums_with(&self, index: u32, generation: u64) -> Sums {
+        self.sums.after(&self.catalog.hasher(), index, self.space.segment(index).generation, generation)
+    }
+
+    /// The sums as a header of this pool tells them: version 1 has none.
+    pub(crate) fn told(&self, sums: Sums) -> Sums {
+        if self.superblock.version == 1 { Sums::default() } else { sums }
     }
 
     pub(crate) fn hash(&self, key: &[u8]) -> u64 {

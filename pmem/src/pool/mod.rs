@@ -37,6 +37,7 @@ mod segment;
 mod shadow_counts;
 mod space;
 mod stage;
+mod sums;
 mod superblock;
 mod turn;
 mod value_type;

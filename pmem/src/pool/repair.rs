@@ -88,6 +88,7 @@ impl<M: Medium> Pool<M> {
                     repair.segments_freed += u32::from(freed);
                 }
             }
+            log.accept_generations(&store)?;
             Ok::<(), Error>(())
         })??;
         repair.bytes_moved = log.totals.bytes_moved - moved;
@@ -119,7 +120,9 @@ impl Log {
             HeaderPair::Readable { header, .. } if header.state == State::Used => self.move_out(store, &header)?,
             HeaderPair::Readable { .. } => {}
             HeaderPair::Damaged | HeaderPair::Misplaced { .. } => {
-                let header = Header { generation: self.frontier.take_generations(1), ..Header::unused(segment) };
+                let generation = self.frontier.take_generations(1);
+                self.sums = self.sums_with(segment, generation);
+                let header = Header { generation, sums: self.told(self.sums), ..Header::unused(segment) };
                 for place in self.good_places(segment) {
                     header.write_at(store, &uuid, place)?;
                     store.fence();

@@ -102,6 +102,9 @@ pub enum DamageKind {
     /// A segment as it was at an earlier time: what was written to it since is missing, or what was removed from it is
     /// back.
     Outdated,
+    /// Several segments among these as they were at an earlier time, it is not known which: what was written to them
+    /// since is missing, or what was removed from them is back.
+    OutdatedSomewhere,
     /// One or more records.
     Records,
     /// Parts of a large value: the key is there, its value is not readable.
@@ -125,6 +128,9 @@ impl fmt::Display for Damage {
             DamageKind::Segment => "both headers of a segment: its records are not readable",
             DamageKind::MisplacedSegment => "another segment of the pool: segments were swapped or copied",
             DamageKind::Outdated => "a segment as it was earlier: parts of an image were lost, or restored",
+            DamageKind::OutdatedSomewhere => {
+                "several segments among these as they were earlier, not known which: parts of an image were lost, or restored"
+            }
             DamageKind::Records => "records",
             DamageKind::Value => "parts of a large value",
             DamageKind::Checkpoint => "a checkpoint (all records were read instead: nothing is lost)",

@@ -13,6 +13,7 @@ use crate::pool::bad_ranges::BadRanges;
 use crate::pool::dram::{self, NoRoom};
 use crate::pool::format::segment_header as field;
 use crate::pool::record::{BATCH_LIMIT, SEQUENCE_LIMIT};
+use crate::pool::sums::Sums;
 use crate::pool::superblock::Geometry;
 
 /// First word of a header while the segment holds records.
@@ -51,6 +52,9 @@ pub(crate) struct Header {
     pub cleared_through: u64,
     /// Parts of this generation or a later one, up to this segment's own, count; 0 for none.
     pub joined_from: u64,
+    /// What the generations of all segments add up to, this use among them. Zeros in version 1, and in a checkpoint's
+    /// segments but for the last.
+    pub sums: Sums,
 }
 
 /// The two headers of a segment, as found.
@@ -83,6 +87,7 @@ impl Header {
             first_batch: 0,
             cleared_through: 0,
             joined_from: 0,
+            sums: Sums::default(),
         }
     }
 
@@ -113,6 +118,7 @@ impl Header {
         field::CLEARED_THROUGH.put(&mut bytes, self.cleared_through.to_le_bytes());
         field::INDEX.put(&mut bytes, self.index.to_le_bytes());
         field::JOINED_FROM.put(&mut bytes, self.joined_from.to_le_bytes());
+        field::SUMS.put(&mut bytes, self.sums.to_bytes());
         let checksum = Self::checksum(uuid, &bytes);
         field::CHECKSUM.put(&mut bytes, checksum.to_le_bytes());
         bytes
@@ -140,6 +146,7 @@ impl Header {
             first_batch: field::FIRST_BATCH.u64(bytes),
             cleared_through: field::CLEARED_THROUGH.u64(bytes),
             joined_from: field::JOINED_FROM.u64(bytes),
+            sums: Sums::from_bytes(field::SUMS.get(bytes)),
         };
         let sound = field::CHECKSUM.u32(bytes) == Self::checksum(uuid, bytes)
             && header.generation < GENERATION_LIMIT

@@ -139,7 +139,7 @@ impl Log {
     }
 
     /// Sets segments aside that are not as a checkpoint left them. They are in the order of their numbers.
-    fn set_outdated_aside(&mut self, outdated: &[u32], used: &mut Vec<Header>) {
+    pub(crate) fn set_outdated_aside(&mut self, outdated: &[u32], used: &mut Vec<Header>) {
         for index in outdated {
             let place = self.geometry().start_of(*index);
             self.note_damage(DamageKind::Outdated, place, u64::from(self.geometry().segment_size));

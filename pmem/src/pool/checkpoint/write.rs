@@ -15,6 +15,7 @@ use crate::pool::log::Log;
 use crate::pool::record::{Kind, LEAST_FRAME};
 use crate::pool::report::DamageKind;
 use crate::pool::segment::{Header, State};
+use crate::pool::sums::Sums;
 
 /// Free segments that a checkpoint leaves.
 const LEFT: u32 = 1;
@@ -122,8 +123,8 @@ impl Log {
             digest: 0,
         };
         let Ok(mut places) = dram::with_room(layout.blocks() as usize + 1) else { return Ok(Shutdown::NoMemory) };
-        let Ok(headers) = self.plan_row(segments) else { return Ok(Shutdown::NoMemory) };
-        let row = self.open_row(store, &headers)?;
+        let Ok(mut headers) = self.plan_row(segments) else { return Ok(Shutdown::NoMemory) };
+        let row = self.open_row(store, &mut headers)?;
         root.digest = self.digest();
         let salt = root.salt(&self.superblock.uuid);
         let mut at = 0;
@@ -175,25 +176,36 @@ impl Log {
                 first_batch: self.frontier.next_batch(),
                 cleared_through: self.frontier.cleared_through(),
                 joined_from: 0,
+                sums: Sums::default(),
             },
         ));
         Ok(headers)
     }
 
     /// Takes the segments for a checkpoint.
-    fn open_row(&mut self, store: &impl Store, headers: &[Header]) -> Result<Row, Error> {
+    fn open_row(&mut self, store: &impl Store, headers: &mut [Header]) -> Result<Row, Error> {
         let uuid = self.superblock.uuid;
-        // As for records: the state comes last, in one word, so that no former header reads as used.
-        for header in headers {
+        for header in &*headers {
+            self.sums = self.sums_with(header.index, header.generation);
+        }
+        if let Some(newest) = headers.last_mut() {
+            newest.sums = self.told(self.sums);
+        }
+        // As for records: the state comes last, in one word, so that no former header reads as used. The newest header
+        // tells of the others' generations, so it comes behind them.
+        for (position, header) in headers.iter().enumerate() {
+            if position > 0 && position + 1 == headers.len() {
+                store.fence();
+            }
             let first = Header::places(self.geometry(), header.index)[0];
             Header { state: State::Free, ..*header }.write_at(store, &uuid, first)?;
         }
         store.fence();
-        for header in headers {
+        for header in &*headers {
             header.write_state(store, Header::places(self.geometry(), header.index)[0])?;
         }
         store.fence();
-        for header in headers {
+        for header in &*headers {
             header.write_at(store, &uuid, Header::places(self.geometry(), header.index)[1])?;
             self.space.open(header.index, State::Checkpoint, header.generation);
         }

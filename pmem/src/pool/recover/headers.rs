@@ -3,16 +3,24 @@
 use alloc::vec::Vec;
 
 use super::Repairs;
+use super::generations::Told;
 use crate::error::Error;
 use crate::medium::{LINE, Load};
 use crate::pool::dram::NoRoom;
 use crate::pool::log::Log;
 use crate::pool::report::DamageKind;
 use crate::pool::segment::{Header, HeaderPair, Joined, Odd, State};
+use crate::pool::sums::Sums;
 
 impl Log {
-    /// Reads all segments' headers. Returns those of the segments whose records count, oldest first.
-    pub(super) fn read_headers(&mut self, load: &impl Load, repairs: &mut Repairs) -> Result<Vec<Header>, Error> {
+    /// Reads all segments' headers. Returns those of the segments whose records count, oldest first, and what the
+    /// headers tell of each other.
+    pub(super) fn read_headers(
+        &mut self,
+        load: &impl Load,
+        repairs: &mut Repairs,
+    ) -> Result<(Vec<Header>, Told), Error> {
+        let mut told = Told::default();
         let uuid = self.superblock.uuid;
         let mut used = Vec::new();
         let mut readable = false;
@@ -40,10 +48,12 @@ impl Log {
                     let place = self.geometry().start_of(index);
                     self.note_damage(kind, place, u64::from(self.geometry().segment_size));
                     self.space.quarantine(index);
+                    told.note_unknown();
                     continue;
                 }
             };
             readable = true;
+            told.note(&header);
             match header.state {
                 State::Free => self.space.set_generation(index, header.generation),
                 state => self.space.open(index, state, header.generation),
@@ -78,7 +88,8 @@ impl Log {
                 kept.push(header);
             }
         }
-        Ok(kept)
+        self.sums = Sums::of(&self.catalog.hasher(), self.space.segments());
+        Ok((kept, told))
     }
 
     /// Adds to the segments that are `used` the parts that count, each with the place of a header that is damaged.

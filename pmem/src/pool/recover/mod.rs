@@ -13,6 +13,7 @@
 
 mod admit;
 mod ends;
+mod generations;
 mod headers;
 mod repairs;
 
@@ -103,7 +104,7 @@ impl Log {
         let mut repairs = Repairs { superblock: unfinished, ..Repairs::default() };
         log.report.damage = damage;
         log.read_bad_ranges(load)?;
-        let mut used = log.read_headers(load, &mut repairs)?;
+        let (mut used, told) = log.read_headers(load, &mut repairs)?;
         log.check_numbers()?;
         log.set_bad_aside();
         // Where bytes are bad, lost keys are looked for in the records, too.
@@ -133,10 +134,11 @@ impl Log {
                 log.replan();
                 return Ok((log, repairs));
             }
-            Verdict::None => {}
+            Verdict::None => log.judge_generations(told, &mut used, &mut repairs)?,
             Verdict::Sound(_) => repairs.root = true,
             Verdict::Refused(why) => {
                 repairs.root = true;
+                log.judge_generations(told, &mut used, &mut repairs)?;
                 log.report.checkpoint = Checkpoint::Refused { why };
             }
             Verdict::Contradicted { why, end, outdated } => {

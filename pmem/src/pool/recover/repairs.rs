@@ -19,7 +19,8 @@ pub(crate) struct Repairs {
     pub(super) void: Vec<u32>,
     /// Parts that count, and whose headers do not say so yet.
     pub(super) joined: Vec<u32>,
-    /// Segments that are as they were earlier. Only the root tells, so they are marked while it is there.
+    /// Segments that are as they were earlier. Only the root tells, or the newest header, so they are marked before
+    /// either is another one.
     pub(super) outdated: Vec<u32>,
     /// The area in which the superblock has to be written again, for a power cut ended that.
     pub(super) superblock: Option<u64>,
