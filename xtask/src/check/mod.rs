@@ -4,6 +4,7 @@
 //! everything.
 
 mod dependencies;
+mod documents;
 mod floors;
 mod sources;
 
@@ -29,7 +30,7 @@ pub fn check(only: Option<&str>, choice: Choice) -> Result<u8> {
     let toolchain = setup::ensure(choice, &[])?;
     ensure_component("cargo-fmt", "rustfmt")?;
     ensure_component("cargo-clippy", "clippy")?;
-    let all: [(&str, &dyn Fn() -> Result<()>); 8] = [
+    let all: [(&str, &dyn Fn() -> Result<()>); 9] = [
         ("format", &format),
         ("lints, host", &clippy_host),
         ("lints, guest", &|| clippy_guest(&toolchain)),
@@ -38,6 +39,7 @@ pub fn check(only: Option<&str>, choice: Choice) -> Result<u8> {
         ("dependencies", &dependencies::check),
         ("floors", &floors::check),
         ("sources", &sources::check),
+        ("documents", &documents::check),
     ];
     let steps: Vec<_> = all.iter().filter(|(name, _)| only.is_none_or(|only| *name == only)).collect();
     if steps.is_empty() {
