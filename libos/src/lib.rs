@@ -31,6 +31,7 @@
 //! arch/x86_64/machine: what one CPU does
 //! keys, paging, units: values only
 //! arch/x86_64/format: what bits mean
+//! addr: physical and virtual addresses
 //!
 //! task -> arch/x86_64/trap/single_step: a thread keeps what is to be put back after a step
 //! console -> task: flushes by a timer
@@ -57,6 +58,7 @@ extern crate std;
 pub mod abi;
 #[cfg(target_os = "hermit")]
 pub mod accounts;
+pub mod addr;
 pub mod arch;
 pub mod boot;
 pub mod cmdline;

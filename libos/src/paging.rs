@@ -4,6 +4,8 @@
 
 use core::fmt;
 
+use crate::addr::{PhysAddr, VirtAddr};
+
 /// The size of a 4 KiB page, in bytes.
 pub const PAGE: u64 = 4096;
 
@@ -42,14 +44,14 @@ impl Levels {
 
     /// Whether the CPU can use this address at all: the bits above those that are translated repeat the highest of
     /// these.
-    pub const fn is_canonical(self, address: u64) -> bool {
-        self.sign_extend(address) == address
+    pub const fn is_canonical(self, address: VirtAddr) -> bool {
+        self.sign_extend(address).as_u64() == address.as_u64()
     }
 
     /// The canonical address with the same translated bits.
-    pub(crate) const fn sign_extend(self, address: u64) -> u64 {
+    pub(crate) const fn sign_extend(self, address: VirtAddr) -> VirtAddr {
         let unused = 64 - (12 + 9 * self.root());
-        ((address << unused) as i64 >> unused) as u64
+        VirtAddr::new(((address.as_u64() << unused) as i64 >> unused) as u64)
     }
 }
 
@@ -96,9 +98,9 @@ impl Encryption {
 
 impl Mode {
     /// The end of what can be physical memory.
-    pub const fn physical_end(self) -> u64 {
+    pub const fn physical_end(self) -> PhysAddr {
         // The bits for encryption are the highest ones, or those above them are reserved.
-        if self.encryption.mask == 0 { 1 << 52 } else { 1 << self.encryption.mask.trailing_zeros() }
+        PhysAddr::new(if self.encryption.mask == 0 { 1 << 52 } else { 1 << self.encryption.mask.trailing_zeros() })
     }
 
     /// The highest level that may have leaves.
@@ -118,6 +120,6 @@ pub(crate) const fn coverage(level: u32) -> u64 {
 }
 
 /// The place of an address's entry in its table at this level.
-pub(crate) const fn index(address: u64, level: u32) -> usize {
-    (address / coverage(level) % 512) as usize
+pub(crate) const fn index(address: VirtAddr, level: u32) -> usize {
+    (address.as_u64() / coverage(level) % 512) as usize
 }

@@ -8,6 +8,7 @@ use core::sync::atomic::Ordering;
 use libos_contract::exit::{BOOT_REFUSED, FATAL_EXCEPTION, PANIC};
 use libos_contract::report::{ABORTED, FATAL, FAULT};
 
+use crate::addr::VirtAddr;
 use crate::arch::trap::TrapFrame;
 use crate::arch::{backtrace, interrupted, percpu};
 use crate::mm::fault::PageFault;
@@ -65,7 +66,7 @@ fn print_grants(traps: u32) {
 }
 
 /// Prints the frames from number `first` on: 0 is an interrupted instruction, the others are return addresses.
-fn print_backtrace(first: usize, addresses: impl Iterator<Item = u64>) {
+fn print_backtrace(first: usize, addresses: impl Iterator<Item = VirtAddr>) {
     kprintln!("  backtrace:");
     for (depth, address) in (first..).zip(addresses) {
         kprintln!("    #{depth} {address:#018x}");

@@ -9,6 +9,7 @@ use core::ptr;
 
 use libos_contract::limits::LEAST_RAM;
 
+use crate::addr::{AddrRange, PhysAddr, VirtAddr};
 use crate::arch::StartInfo;
 use crate::arch::trap::TrapFrame;
 use crate::arch::{cpu, key_rights, vectors};
@@ -31,7 +32,7 @@ const SHUTDOWN_LIMIT: u64 = 2_000_000_000;
 static APIC_IDS: Once<Vec<u32>> = Once::new();
 
 /// Where the boot loader put the archive of the host's files.
-static HOST_FILES: Once<Range<u64>> = Once::new();
+static HOST_FILES: Once<Range<PhysAddr>> = Once::new();
 
 unsafe extern "C" {
     /// `std`'s start: sets itself up and calls `main`.
@@ -40,9 +41,9 @@ unsafe extern "C" {
     static init_array_end: extern "C" fn();
 }
 
-/// The first Rust function, on the boot stack and the boot mapping, with interrupts disabled. `start_info` is the
-/// physical address of PVH's start info.
-pub(crate) extern "C" fn start(start_info: u64) -> ! {
+/// The first Rust function, on the boot stack and the boot mapping, with interrupts disabled. `start_info` is
+/// where PVH's start info is.
+pub(crate) extern "C" fn start(start_info: PhysAddr) -> ! {
     let entered = arch::counter::read();
     arch::set_hooks(arch::Hooks {
         page_fault,
@@ -75,7 +76,7 @@ pub(crate) extern "C" fn start(start_info: u64) -> ! {
         ));
     };
     let (command_line, rsdp) = (info.command_line(), info.rsdp());
-    let ram = info.ram().map(|range| range.end - range.start).sum::<u64>();
+    let ram = info.ram().map(|range| range.length()).sum::<u64>();
     if ram + mm::FIRMWARE_RAM < LEAST_RAM {
         refuse(format_args!(
             "this machine has {} of RAM, and needs {}; give it more (under QEMU: -m 64M, with xtask: --memory 64M)",
@@ -97,7 +98,7 @@ pub(crate) extern "C" fn start(start_info: u64) -> ! {
         refuse(format_args!("{error}"));
     }
     // The start info lies low in memory, which is not mapped any more; its text is needed once more.
-    if let Err(error) = mm::map_firmware(command_line.as_ptr().addr() as u64, command_line.len()) {
+    if let Err(error) = mm::map_firmware(VirtAddr::from_ptr(command_line).identity_physical(), command_line.len()) {
         refuse(format_args!("the command line: {error}"));
     }
     let options = cmdline::init(command_line).unwrap_or_else(|error| refuse(format_args!("{error}")));
@@ -121,7 +122,7 @@ pub(crate) extern "C" fn start(start_info: u64) -> ! {
 }
 
 /// Decides about a page fault: whose room it is in.
-fn page_fault(frame: &mut TrapFrame, address: u64) {
+fn page_fault(frame: &mut TrapFrame, address: VirtAddr) {
     let fault = PageFault::new(address, frame.error_code);
     if !(fault.is_outdated() || dax::fault::page_fault(frame, fault)) {
         report::page_fault(frame, fault);
@@ -141,7 +142,7 @@ fn close_keys(choice: ProtectionChoice) -> Protection {
 }
 
 /// Finds what the firmware describes and takes it into use.
-fn find_devices(rsdp: Option<u64>, protection: Protection) -> AcpiInfo {
+fn find_devices(rsdp: Option<PhysAddr>, protection: Protection) -> AcpiInfo {
     let acpi = acpi::init(rsdp).unwrap_or_else(|error| refuse(format_args!("{error}")));
     let (cpus, nfit) = (acpi.cpus.len(), if acpi.nfit.is_some() { "an NFIT" } else { "no NFIT" });
     console::debug(format_args!("ACPI: {cpus} CPUs, local APICs at {:#x}, {nfit}", acpi.local_apic_address));
@@ -172,7 +173,7 @@ fn find_persistent_memory(acpi: &AcpiInfo, protection: Protection) {
         kprintln!("holdfast: {refused}");
     }
     let ranges = nfit.ranges.iter().map(|range| PmemRange {
-        physical: range.base..range.base + range.length,
+        physical: Range::of(range.base, range.length),
         read_only: range.read_only,
         flushes_caches: range.capabilities.cpu_cache_flush,
     });
@@ -191,7 +192,7 @@ extern "C" fn run_program(_: usize) {
     arch::smp::start(APIC_IDS.get().into_iter().flatten().copied());
     boot::reached("cpus");
     let archive = HOST_FILES.get().map_or(&[][..], |range| {
-        mm::loaded(range.clone()).unwrap_or_else(|error| refuse(format_args!("the host's files: {error}")))
+        mm::loaded(range).unwrap_or_else(|error| refuse(format_args!("the host's files: {error}")))
     });
     fs::init(archive).unwrap_or_else(|error| refuse(format_args!("{error}")));
     boot::reached("files");

@@ -9,6 +9,7 @@ use core::sync::atomic::{AtomicBool, Ordering};
 
 #[cfg(target_os = "hermit")]
 use super::device::{Device, devices};
+use crate::addr::{AddrRange, PhysAddr, VirtAddr};
 use crate::arch::CacheTypes;
 #[cfg(target_os = "hermit")]
 use crate::keys::Protection;
@@ -19,10 +20,10 @@ use crate::mm::page_table::Leaf;
 /// What one device should look like in the page tables.
 #[derive(Clone, Debug)]
 pub struct Region {
-    /// Its physical addresses.
-    pub physical: Range<u64>,
+    /// Where it is.
+    pub physical: Range<PhysAddr>,
     /// Where it is mapped.
-    pub window: u64,
+    pub window: VirtAddr,
     /// The key that its leaves carry; 0 without protection.
     pub key: u8,
     /// Whether its leaves are user pages, as PKU needs them.
@@ -155,7 +156,7 @@ impl<'a> Auditor<'a> {
             return Err(AuditError::Executable(leaf));
         }
         let physical = leaf.physical_addresses();
-        let touched = |region: &Region| region.physical.start < physical.end && physical.start < region.physical.end;
+        let touched = |region: &Region| region.physical.overlaps(&physical);
         let user = leaf.flags.is_user();
         let Some(device) = self.regions.iter().position(touched) else {
             if user {
@@ -165,7 +166,7 @@ impl<'a> Auditor<'a> {
         };
         let region = &self.regions[device];
         self.audit.pmem_leaves += 1;
-        let inside = region.physical.start <= physical.start && physical.end <= region.physical.end;
+        let inside = region.physical.covers(&physical);
         if !region.mapped || !inside || leaf.virtual_address != region.window + (physical.start - region.physical.start)
         {
             return Err(AuditError::Alias(leaf));
@@ -197,7 +198,7 @@ impl<'a> Auditor<'a> {
             return Err(error);
         }
         for (device, (region, mapped)) in self.regions.iter().zip(self.mapped).enumerate() {
-            if region.mapped && mapped != region.physical.end - region.physical.start {
+            if region.mapped && mapped != region.physical.length() {
                 return Err(AuditError::Incomplete { device, mapped });
             }
         }

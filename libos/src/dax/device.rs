@@ -9,6 +9,7 @@ use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicUsize, Ordering}
 use pmem_medium::SharedCounters;
 
 use super::media;
+use crate::addr::{AddrRange, PhysAddr, VirtAddr};
 use crate::arch::dax_copy::WriteBack;
 use crate::arch::{cpu, percpu};
 use crate::keys::{Key, NoKeyLeft, Protection};
@@ -22,8 +23,8 @@ pub struct Device {
     name: String,
     /// Its place in [`devices`].
     index: usize,
-    physical: Range<u64>,
-    start: u64,
+    physical: Range<PhysAddr>,
+    start: VirtAddr,
     /// The number of its key; 0 if it has none. Changes only while nobody is in a section.
     key: AtomicU8,
     protection: Protection,
@@ -58,7 +59,7 @@ impl Device {
     pub(super) fn new(
         name: String,
         index: usize,
-        physical: Range<u64>,
+        physical: Range<PhysAddr>,
         protection: Protection,
         read_only: bool,
         flushes_caches: bool,
@@ -87,7 +88,7 @@ impl Device {
         &self.name
     }
 
-    /// The device's length in bytes.
+    /// The device's length.
     #[allow(clippy::len_without_is_empty, reason = "a device is never empty")]
     pub fn len(&self) -> u64 {
         self.physical.end - self.physical.start
@@ -117,7 +118,7 @@ impl Device {
     /// The ranges of the device, as offsets, that machine checks have reported as unreadable since boot. Loads from
     /// them fail.
     pub(super) fn unreadable_ranges(&self) -> impl Iterator<Item = Range<u64>> {
-        let inside = |range: &Range<u64>| self.physical.contains(&range.start);
+        let inside = |range: &Range<PhysAddr>| self.physical.contains(&range.start);
         media::BAD.iter().filter(inside).map(|range| range.start - self.physical.start..range.end - self.physical.start)
     }
 
@@ -129,12 +130,12 @@ impl Device {
     }
 
     /// The device's addresses. Touching them without a grant faults: this is for audits and reports.
-    pub fn address_range(&self) -> Range<u64> {
-        self.start..self.start + self.len()
+    pub fn address_range(&self) -> Range<VirtAddr> {
+        Range::of(self.start, self.len())
     }
 
     /// The device's physical addresses.
-    pub(super) fn physical_range(&self) -> Range<u64> {
+    pub(super) fn physical_range(&self) -> Range<PhysAddr> {
         self.physical.clone()
     }
 
@@ -176,7 +177,7 @@ impl Device {
 }
 
 /// Whether this is the address of a byte of a device.
-pub(crate) fn is_device_address(address: u64) -> bool {
+pub(crate) fn is_device_address(address: VirtAddr) -> bool {
     devices().iter().any(|device| device.address_range().contains(&address))
 }
 

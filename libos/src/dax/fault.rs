@@ -10,6 +10,7 @@ use super::handler::{Fault, FaultAction};
 use super::owners;
 use super::policy::fault_policy;
 use super::record;
+use crate::addr::VirtAddr;
 use crate::arch::single_step::CannotStep;
 use crate::arch::trap::TrapFrame;
 use crate::arch::{interrupted, percpu, single_step};
@@ -68,7 +69,7 @@ fn protection_fault(mut fault: Fault<'_>) {
 /// An access that the page's own permissions deny, whatever rights its context has: a store to a part of a device that
 /// is write-protected, a jump into a device, or anything in the window of a device that has gone away. No right would
 /// permit it, so it is let through under no policy.
-fn page_denied(frame: &mut TrapFrame, device: &'static Device, address: u64, kind: &'static str) {
+fn page_denied(frame: &mut TrapFrame, device: &'static Device, address: VirtAddr, kind: &'static str) {
     FAULTS.fetch_add(1, Ordering::Relaxed);
     let policy = fault_policy();
     let (code, length) = interrupted::code(frame);
@@ -99,8 +100,8 @@ fn page_denied(frame: &mut TrapFrame, device: &'static Device, address: u64, kin
     }
 }
 
-fn trace(write: bool, address: u64) {
-    crate::trace::record(crate::trace::layout::kind::FAULT, u8::from(write), address);
+fn trace(write: bool, address: VirtAddr) {
+    crate::trace::record(crate::trace::layout::kind::FAULT, u8::from(write), address.as_u64());
 }
 
 /// A stray access, with what its report says.
@@ -109,7 +110,7 @@ struct Stray {
     access: Access,
     device: &'static Device,
     offset: u64,
-    address: u64,
+    address: VirtAddr,
     /// What else than a key denied it; empty, or words with a comma.
     denied: &'static str,
     policy: FaultPolicy,
@@ -194,7 +195,8 @@ pub fn fault_count() -> u64 {
 static REPORTED: [AtomicU64; 256] = [const { AtomicU64::new(0) }; 256];
 
 /// Whether this place in the code was not reported before; from now on it was.
-fn first_report_for(instruction: u64) -> bool {
+fn first_report_for(instruction: VirtAddr) -> bool {
+    let instruction = instruction.as_u64();
     for place in &REPORTED {
         match place.compare_exchange(0, instruction, Ordering::Relaxed, Ordering::Relaxed) {
             Ok(_) => return true,

@@ -15,6 +15,7 @@ use pmem_medium::{Gone, Load, LoadError, OutOfRange, Store, WriteError};
 
 use super::device::Device;
 use super::record;
+use crate::addr::VirtAddr;
 use crate::arch::{backtrace, dax_copy, key_rights};
 use crate::keys::{Access, Rights};
 
@@ -118,7 +119,7 @@ impl Drop for ReadLock<'_> {
 
 impl ReadGrant<'_> {
     /// The address of `length` bytes at `offset`, if they are inside the device.
-    fn address(&self, offset: u64, length: u64) -> Result<u64, OutOfRange> {
+    fn address(&self, offset: u64, length: u64) -> Result<VirtAddr, OutOfRange> {
         OutOfRange::check(offset, length, self.device.len())?;
         Ok(self.device.address_range().start + offset)
     }
@@ -139,7 +140,7 @@ impl Load for ReadGrant<'_> {
             // SAFETY: the source is inside the device's mapping, which lasts as long as the section that this grant
             // borrows from, and this thread's window is open while a grant exists; the target is the
             // caller's exclusive slice, which is ordinary memory.
-            if unsafe { dax_copy::copy(into.as_mut_ptr(), from as *const u8, into.len()) } {
+            if unsafe { dax_copy::copy(into.as_mut_ptr(), from.as_ptr(), into.len()) } {
                 return Ok(());
             }
             // A machine check has cut it short: because of a byte of these, or it was about another place.
@@ -163,7 +164,7 @@ impl Store for WriteGrant<'_> {
         self.reader.device.counters.stored(from.len() as u64);
         // SAFETY: as in `ReadGrant::load` with the roles exchanged; this window permits writing, and nobody has a
         // reference into the device.
-        let whole = unsafe { dax_copy::copy(to as *mut u8, from.as_ptr(), from.len()) };
+        let whole = unsafe { dax_copy::copy(to.as_mut_ptr(), from.as_ptr(), from.len()) };
         debug_assert!(whole, "only a copy from persistent memory is cut short");
         Ok(())
     }
@@ -171,13 +172,13 @@ impl Store for WriteGrant<'_> {
     fn stream(&self, offset: u64, from: &[u8]) -> Result<(), OutOfRange> {
         let length = from.len() as u64;
         let to = self.reader.address(offset, length)?;
-        if !to.is_multiple_of(8) || !length.is_multiple_of(8) {
+        if !to.is_aligned(8) || !length.is_multiple_of(8) {
             self.store(offset, from)?;
             return self.write_back(offset..offset + length);
         }
         self.reader.device.counters.streamed(length);
         // SAFETY: as in `store`; the target's alignment was checked.
-        unsafe { dax_copy::stream(to as *mut u64, from.as_ptr(), from.len() / 8) };
+        unsafe { dax_copy::stream(to.as_mut_ptr(), from.as_ptr(), from.len() / 8) };
         Ok(())
     }
 
@@ -185,7 +186,7 @@ impl Store for WriteGrant<'_> {
         let to = self.reader.address(offset, len)?;
         self.reader.device.counters.stored(len);
         // SAFETY: as in `store`.
-        unsafe { dax_copy::fill(to as *mut u8, byte, len as usize) };
+        unsafe { dax_copy::fill(to.as_mut_ptr(), byte, len as usize) };
         Ok(())
     }
 

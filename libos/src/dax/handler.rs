@@ -7,6 +7,7 @@ use core::sync::atomic::Ordering;
 
 use super::device::Device;
 use super::record;
+use crate::addr::VirtAddr;
 use crate::arch::trap::TrapFrame;
 use crate::keys::{Access, Rights};
 use crate::mm;
@@ -30,12 +31,12 @@ pub type FaultHandler = fn(&mut Fault<'_>) -> FaultAction;
 pub struct Fault<'f> {
     frame: &'f mut TrapFrame,
     device: &'static Device,
-    address: u64,
+    address: VirtAddr,
     write: bool,
 }
 
 impl<'f> Fault<'f> {
-    pub(super) fn new(frame: &'f mut TrapFrame, device: &'static Device, address: u64, write: bool) -> Self {
+    pub(super) fn new(frame: &'f mut TrapFrame, device: &'static Device, address: VirtAddr, write: bool) -> Self {
         Self { frame, device, address, write }
     }
 
@@ -46,7 +47,7 @@ impl<'f> Fault<'f> {
 
     /// Where in the device: the first byte that was denied.
     pub fn offset(&self) -> u64 {
-        self.address.wrapping_sub(self.device.address_range().start)
+        self.address - self.device.address_range().start
     }
 
     /// Whether it was a store.
@@ -68,7 +69,7 @@ impl<'f> Fault<'f> {
     }
 
     /// The address of the instruction that made the access.
-    pub fn instruction_address(&self) -> u64 {
+    pub fn instruction_address(&self) -> VirtAddr {
         self.frame.instruction()
     }
 
@@ -80,7 +81,7 @@ impl<'f> Fault<'f> {
         self.frame
     }
 
-    pub(super) fn address(&self) -> u64 {
+    pub(super) fn address(&self) -> VirtAddr {
         self.address
     }
 

@@ -24,6 +24,7 @@ use core::sync::atomic::Ordering;
 
 use super::device::{DEVICES, Device, devices};
 use super::owners;
+use crate::addr::PhysAddr;
 use crate::keys::{Key, KeyAllocator, NoKeyLeft, Protection};
 use crate::mm::attributes::Attributes;
 use crate::mm::layout;
@@ -40,8 +41,8 @@ const LOOK_AGAIN: u64 = 10_000_000;
 /// Persistent memory, as the platform describes it.
 #[derive(Clone, Debug)]
 pub(crate) struct PmemRange {
-    /// Its physical addresses, whole pages.
-    pub(crate) physical: Range<u64>,
+    /// Where it is, whole pages.
+    pub(crate) physical: Range<PhysAddr>,
     /// The platform would not keep stores.
     pub(crate) read_only: bool,
     /// The platform flushes the caches of the CPUs when power fails.
@@ -52,7 +53,7 @@ pub(crate) struct PmemRange {
 #[derive(Debug)]
 pub(crate) enum RegisterError {
     Map(MapError),
-    TooHigh(u64),
+    TooHigh(PhysAddr),
 }
 
 impl fmt::Display for RegisterError {

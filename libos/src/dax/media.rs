@@ -9,10 +9,12 @@
 use core::ops::Range;
 use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
+use crate::addr::{AddrRange, PhysAddr};
+
 /// How many ranges are kept. With more than these, a device is to be replaced.
 const MOST: usize = 256;
 
-/// A list of ranges that only grows.
+/// A list of physical ranges that only grows.
 #[derive(Debug)]
 pub struct BadRanges {
     slots: [Slot; MOST],
@@ -30,10 +32,10 @@ struct Slot {
 }
 
 impl Slot {
-    fn range(&self) -> Range<u64> {
+    fn range(&self) -> Range<PhysAddr> {
         // The end is stored last, so what is not empty is whole.
         let end = self.end.load(Ordering::Acquire);
-        self.start.load(Ordering::Relaxed)..end
+        PhysAddr::new(self.start.load(Ordering::Relaxed))..PhysAddr::new(end)
     }
 }
 
@@ -53,13 +55,13 @@ impl BadRanges {
     }
 
     /// Adds a range. Says whether it was news.
-    pub fn add(&self, range: &Range<u64>) -> Result<bool, TooMany> {
-        if self.iter().any(|known| known.start <= range.start && range.end <= known.end) {
+    pub fn add(&self, range: &Range<PhysAddr>) -> Result<bool, TooMany> {
+        if self.iter().any(|known| known.covers(range)) {
             return Ok(false);
         }
         let slot = self.slots.get(self.taken.fetch_add(1, Ordering::Relaxed)).ok_or(TooMany)?;
-        slot.start.store(range.start, Ordering::Relaxed);
-        slot.end.store(range.end, Ordering::Release);
+        slot.start.store(range.start.as_u64(), Ordering::Relaxed);
+        slot.end.store(range.end.as_u64(), Ordering::Release);
         self.known.fetch_add(1, Ordering::Release);
         Ok(true)
     }
@@ -70,7 +72,7 @@ impl BadRanges {
     }
 
     /// The ranges, in the order in which they came.
-    pub fn iter(&self) -> impl Iterator<Item = Range<u64>> {
+    pub fn iter(&self) -> impl Iterator<Item = Range<PhysAddr>> {
         self.slots[..self.taken.load(Ordering::Acquire).min(MOST)]
             .iter()
             .map(Slot::range)
@@ -78,7 +80,7 @@ impl BadRanges {
     }
 
     /// The part of `range` that a bad range covers, the first that is met.
-    pub fn within(&self, range: &Range<u64>) -> Option<Range<u64>> {
+    pub fn within(&self, range: &Range<PhysAddr>) -> Option<Range<PhysAddr>> {
         if self.count() == 0 {
             return None;
         }
@@ -86,18 +88,14 @@ impl BadRanges {
     }
 }
 
-/// The bad ranges of this machine, as physical addresses.
+/// The bad ranges of this machine.
 #[cfg(target_os = "hermit")]
 pub(super) static BAD: BadRanges = BadRanges::new();
 
 /// Notes what a machine check has reported. The range is inside one device, or nothing is noted.
 #[cfg(target_os = "hermit")]
-pub(crate) fn report(range: &Range<u64>) -> Result<(), &'static str> {
-    let inside = |device: &super::Device| {
-        let all = device.physical_range();
-        all.start <= range.start && range.end <= all.end
-    };
-    if !super::devices().iter().any(inside) {
+pub(crate) fn report(range: &Range<PhysAddr>) -> Result<(), &'static str> {
+    if !super::devices().iter().any(|device| device.physical_range().covers(range)) {
         return Err("it is not in persistent memory");
     }
     BAD.add(range).map(drop).map_err(|TooMany| "there are more bad ranges of persistent memory than can be kept")
@@ -107,29 +105,33 @@ pub(crate) fn report(range: &Range<u64>) -> Result<(), &'static str> {
 mod tests {
     use super::*;
 
+    fn range(start: u64, end: u64) -> Range<PhysAddr> {
+        PhysAddr::new(start)..PhysAddr::new(end)
+    }
+
     #[test]
     fn ranges_are_kept_once_and_found_by_any_byte() {
         let bad = BadRanges::new();
-        assert_eq!((bad.count(), bad.within(&(0..u64::MAX))), (0, None));
-        assert_eq!(bad.add(&(4096..8192)), Ok(true));
-        assert_eq!(bad.add(&(4096..8192)), Ok(false));
-        assert_eq!(bad.add(&(4160..4224)), Ok(false));
-        assert_eq!(bad.add(&(64..128)), Ok(true));
+        assert_eq!((bad.count(), bad.within(&range(0, u64::MAX))), (0, None));
+        assert_eq!(bad.add(&range(4096, 8192)), Ok(true));
+        assert_eq!(bad.add(&range(4096, 8192)), Ok(false));
+        assert_eq!(bad.add(&range(4160, 4224)), Ok(false));
+        assert_eq!(bad.add(&range(64, 128)), Ok(true));
         assert_eq!(bad.count(), 2);
-        assert_eq!(bad.within(&(8000..9000)), Some(8000..8192));
-        assert_eq!(bad.within(&(8192..9000)), None);
-        assert_eq!(bad.within(&(0..65)), Some(64..65));
-        assert_eq!(bad.within(&(100..100)), None);
+        assert_eq!(bad.within(&range(8000, 9000)), Some(range(8000, 8192)));
+        assert_eq!(bad.within(&range(8192, 9000)), None);
+        assert_eq!(bad.within(&range(0, 65)), Some(range(64, 65)));
+        assert_eq!(bad.within(&range(100, 100)), None);
     }
 
     #[test]
     fn a_full_list_says_so() {
         let bad = BadRanges::new();
         for number in 0..MOST as u64 {
-            assert_eq!(bad.add(&(number * 64..number * 64 + 64)), Ok(true));
+            assert_eq!(bad.add(&range(number * 64, number * 64 + 64)), Ok(true));
         }
-        assert_eq!(bad.add(&(1 << 40..(1 << 40) + 64)), Err(TooMany));
-        assert_eq!(bad.add(&(0..64)), Ok(false));
+        assert_eq!(bad.add(&range(1 << 40, (1 << 40) + 64)), Err(TooMany));
+        assert_eq!(bad.add(&range(0, 64)), Ok(false));
         assert_eq!((bad.count(), bad.iter().count()), (MOST, MOST));
     }
 }

@@ -5,6 +5,7 @@ use core::ptr;
 use core::sync::atomic::{AtomicPtr, Ordering};
 
 use super::device::Device;
+use crate::addr::VirtAddr;
 use crate::keys::{Key, Rights};
 use crate::mm;
 
@@ -18,7 +19,7 @@ pub(super) fn set_owner(key: Key, device: Option<&'static Device>) {
 }
 
 /// The device whose key the leaf that maps this address carries.
-pub(super) fn owner_of_address(address: u64) -> Option<&'static Device> {
+pub(super) fn owner_of_address(address: VirtAddr) -> Option<&'static Device> {
     owner(mm::translate(address)?.flags.key())
 }
 

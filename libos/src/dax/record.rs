@@ -9,6 +9,7 @@ use core::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 use super::device::{Device, devices};
 use super::owners;
+use crate::addr::VirtAddr;
 use crate::arch::cpu_local;
 use crate::keys::{Access, Key, Rights};
 use crate::trace::{self, layout::kind};
@@ -88,13 +89,13 @@ impl Record {
         }
     }
 
-    fn begin(&self, device: &Device, access: Access, caller: u64) -> usize {
+    fn begin(&self, device: &Device, access: Access, caller: VirtAddr) -> usize {
         let number = self.taken.fetch_add(1, Ordering::Relaxed) + 1;
         let entry = &self.grants[number % GRANTS];
         entry.what.store(device.index() as u32 * 2 + u32::from(access == Access::Write), Ordering::Relaxed);
         entry.began.store(time::now_ns(), Ordering::Relaxed);
         entry.ended.store(0, Ordering::Relaxed);
-        entry.caller.store(caller, Ordering::Relaxed);
+        entry.caller.store(caller.as_u64(), Ordering::Relaxed);
         entry.number.store(number, Ordering::Relaxed);
         number
     }
@@ -188,7 +189,7 @@ pub(super) fn count_section(device: &Device, change: i32) {
 }
 
 /// A grant of the running context begins, asked for at `caller`; its number, for [`end_grant`].
-pub(super) fn begin_grant(device: &Device, access: Access, caller: u64) -> usize {
+pub(super) fn begin_grant(device: &Device, access: Access, caller: VirtAddr) -> usize {
     trace(kind::GRANT, device, access);
     with_record(|record| record.begin(device, access, caller)).unwrap_or(0)
 }

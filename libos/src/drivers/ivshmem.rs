@@ -1,6 +1,7 @@
 //! Memory that the host shares with the machine: QEMU's `ivshmem` device, which holds the region for a trace.
 
 use super::pci::{self, Ports};
+use crate::addr::PhysAddr;
 use crate::mm::map_mmio;
 use crate::{console, kprintln, trace};
 
@@ -16,7 +17,7 @@ pub(crate) fn find_trace_region() {
         if function.vendor_device() != SHARED_MEMORY || !is_first {
             return;
         }
-        if let Some(bar) = function.bar(SHARED_MEMORY_BAR).filter(|bar| bar.address != 0) {
+        if let Some(bar) = function.bar(SHARED_MEMORY_BAR).filter(|bar| bar.address != PhysAddr::ZERO) {
             function.enable();
             is_first = !begin(&bar);
         }

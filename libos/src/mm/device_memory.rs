@@ -13,7 +13,11 @@ use super::attributes::{Attributes, Permissions};
 use super::layout::{IDENTITY_END, PAGE};
 use super::page_table::MapError;
 use super::ram::{allocate_frames, is_ram, ram_ranges};
-use super::space::{map_identity, protect};
+use super::space::{identity_mapped, map_identity, protect};
+use crate::addr::{AddrRange, PhysAddr};
+
+/// The first address at which something can be mapped: page 0 stays unmapped.
+const FIRST: PhysAddr = PhysAddr::new(PAGE);
 
 /// Memory for direct memory access: contiguous, at a physical address that a device is told, ours for ever.
 #[derive(Clone, Copy, Debug)]
@@ -21,8 +25,8 @@ pub struct DmaRegion {
     /// Where the program sees it.
     pub virt: NonNull<u8>,
     /// Where a device sees it.
-    pub phys: u64,
-    /// Its length in bytes.
+    pub phys: PhysAddr,
+    /// Its length.
     pub len: usize,
 }
 
@@ -35,7 +39,7 @@ unsafe impl Sync for DmaRegion {}
 pub fn allocate_dma(bytes: usize) -> Option<DmaRegion> {
     let pages = (bytes as u64).div_ceil(PAGE);
     let phys = allocate_frames(pages)?;
-    let virt = NonNull::new(phys as *mut u8)?;
+    let virt = NonNull::new(phys.identity_mapped().as_mut_ptr())?;
     let len = (pages * PAGE) as usize;
     // SAFETY: the frames are ours alone, RAM and identity mapped.
     unsafe { ptr::write_bytes(virt.as_ptr(), 0, len) };
@@ -46,13 +50,13 @@ pub fn allocate_dma(bytes: usize) -> Option<DmaRegion> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DeviceMapError {
     /// Registers would lie over RAM or persistent memory.
-    OverMemory(u64),
+    OverMemory(PhysAddr),
     /// A table of the firmware lies in persistent memory.
-    InPersistentMemory(u64),
+    InPersistentMemory(PhysAddr),
     /// There can be nothing at this address, or not so much.
-    Impossible(u64, usize),
+    Impossible(PhysAddr, usize),
     /// The page tables do not take it.
-    Map(u64, MapError),
+    Map(PhysAddr, MapError),
 }
 
 impl fmt::Display for DeviceMapError {
@@ -69,65 +73,59 @@ impl fmt::Display for DeviceMapError {
 impl core::error::Error for DeviceMapError {}
 
 /// The physical ranges of persistent memory, which are nobody's registers or tables.
-static PERSISTENT: Once<Vec<Range<u64>>> = Once::new();
+static PERSISTENT: Once<Vec<Range<PhysAddr>>> = Once::new();
 
 /// Says where persistent memory is, once: from then on nothing else is mapped there.
-pub(crate) fn set_persistent(ranges: Vec<Range<u64>>) {
+pub(crate) fn set_persistent(ranges: Vec<Range<PhysAddr>>) {
     PERSISTENT.call_once(|| ranges);
 }
 
-fn is_persistent(range: &Range<u64>) -> bool {
-    PERSISTENT.get().is_some_and(|all| all.iter().any(|each| each.start < range.end && range.start < each.end))
+fn is_persistent(range: &Range<PhysAddr>) -> bool {
+    PERSISTENT.get().is_some_and(|all| all.iter().any(|each| each.overlaps(range)))
 }
 
 /// Maps a device's registers, uncacheable, at their physical address.
-pub fn map_mmio(phys: u64, len: usize) -> Result<NonNull<u8>, DeviceMapError> {
+pub fn map_mmio(phys: PhysAddr, len: usize) -> Result<NonNull<u8>, DeviceMapError> {
     let range = pages(phys, len)?;
     if is_ram(&range) || is_persistent(&range) {
         return Err(DeviceMapError::OverMemory(phys));
     }
-    map(range, Attributes::DEVICE)?;
-    NonNull::new(phys as *mut u8).ok_or(DeviceMapError::Impossible(phys, len))
+    map(&range, Attributes::DEVICE)?;
+    NonNull::new(phys.identity_mapped().as_mut_ptr()).ok_or(DeviceMapError::Impossible(phys, len))
 }
 
 /// Maps a table of the firmware, read-only, at its physical address.
-pub fn map_firmware(phys: u64, len: usize) -> Result<&'static [u8], DeviceMapError> {
+pub fn map_firmware(phys: PhysAddr, len: usize) -> Result<&'static [u8], DeviceMapError> {
     let range = pages(phys, len)?;
     if is_persistent(&range) {
         return Err(DeviceMapError::InPersistentMemory(phys));
     }
-    map(range, Attributes::CONSTANT)?;
+    map(&range, Attributes::CONSTANT)?;
     // SAFETY: the pages are mapped for ever. Firmware wrote them before the boot and nobody writes them since: RAM that
     // holds them is reserved in the memory map, so it is in no allocator.
-    Ok(unsafe { slice::from_raw_parts(phys as *const u8, len) })
+    Ok(unsafe { slice::from_raw_parts(phys.identity_mapped().as_ptr(), len) })
 }
 
 /// What the boot loader put into RAM, which was kept out of the allocator since: from now on nobody can write there.
 /// Called by a thread.
-pub(crate) fn loaded(range: Range<u64>) -> Result<&'static [u8], MapError> {
+pub(crate) fn loaded(range: &Range<PhysAddr>) -> Result<&'static [u8], MapError> {
     if range.is_empty() {
         return Ok(&[]);
     }
-    if !ram_ranges().any(|ram| ram.start <= range.start && range.end <= ram.end) {
+    if !ram_ranges().any(|ram| ram.covers(range)) {
         return Err(MapError::BadPhysical(range.start));
     }
-    let len = (range.end - range.start) as usize;
-    protect(whole_pages(range.start, len), Permissions::Read)?;
+    protect(identity_mapped(&range.widened_to(PAGE)), Permissions::Read)?;
     // SAFETY: the pages are RAM, mapped for ever, and `mm::init` has reserved them whole, so no allocator has them; the
     // loader wrote them before the boot, and nobody can since.
-    Ok(unsafe { slice::from_raw_parts(range.start as *const u8, len) })
+    Ok(unsafe { slice::from_raw_parts(range.start.identity_mapped().as_ptr(), range.length() as usize) })
 }
 
-fn pages(phys: u64, len: usize) -> Result<Range<u64>, DeviceMapError> {
-    let end = phys.checked_add(len as u64).filter(|&end| end <= IDENTITY_END && phys >= PAGE);
-    end.map(|_| whole_pages(phys, len)).ok_or(DeviceMapError::Impossible(phys, len))
+fn pages(phys: PhysAddr, len: usize) -> Result<Range<PhysAddr>, DeviceMapError> {
+    let end = phys.checked_add(len as u64).filter(|&end| end <= IDENTITY_END && phys >= FIRST);
+    end.map(|end| (phys..end).widened_to(PAGE)).ok_or(DeviceMapError::Impossible(phys, len))
 }
 
-fn whole_pages(phys: u64, len: usize) -> Range<u64> {
-    phys / PAGE * PAGE..(phys + len as u64).next_multiple_of(PAGE)
-}
-
-fn map(range: Range<u64>, attributes: Attributes) -> Result<(), DeviceMapError> {
-    let start = range.start;
-    map_identity(range, attributes).map_err(|error| DeviceMapError::Map(start, error))
+fn map(range: &Range<PhysAddr>, attributes: Attributes) -> Result<(), DeviceMapError> {
+    map_identity(range, attributes).map_err(|error| DeviceMapError::Map(range.start, error))
 }

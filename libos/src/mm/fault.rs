@@ -1,5 +1,7 @@
 //! What a page fault says, and the one kind of it that is nobody's mistake.
 
+use crate::addr::VirtAddr;
+
 /// Bits of the error code (SDM volume 3A, figure 4-12).
 const PROTECTION_VIOLATION: u64 = 1 << 0;
 const WRITE: u64 = 1 << 1;
@@ -10,13 +12,13 @@ const PROTECTION_KEY: u64 = 1 << 5;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PageFault {
     /// The address that was touched.
-    pub address: u64,
+    pub address: VirtAddr,
     code: u64,
 }
 
 impl PageFault {
     /// The fault at this address with this error code.
-    pub const fn new(address: u64, code: u64) -> Self {
+    pub const fn new(address: VirtAddr, code: u64) -> Self {
         Self { address, code }
     }
 
@@ -62,7 +64,7 @@ mod tests {
 
     #[test]
     fn the_code_is_read_as_the_manual_says() {
-        let fault = |code| PageFault::new(0x1000, code);
+        let fault = |code| PageFault::new(VirtAddr::new(0x1000), code);
         assert_eq!(
             [0b00000, 0b00010, 0b10000, 0b10010].map(|code| fault(code).access()),
             ["read", "write", "execution", "execution"]

@@ -1,146 +1,68 @@
-//! Physical frames of 4 KiB, one bit each.
+//! Physical frames of 4 KiB: which are in use.
 
-/// The frames of all RAM: a set bit is a frame in use (or not RAM at all).
+use core::ops::Range;
+
+use super::bitmap::Bitmap;
+use crate::addr::{AddrRange, PhysAddr};
+use crate::paging::PAGE;
+
+/// The frames of all RAM. What is in use, or no RAM at all, nobody is given.
 #[derive(Debug)]
-pub struct FrameBitmap<'a> {
-    words: &'a mut [u64],
-    free: u64,
-    /// Every frame below this one is in use.
-    lowest_free: u64,
-}
+pub struct Frames<'a>(Bitmap<'a>);
 
-impl<'a> FrameBitmap<'a> {
-    /// A bitmap of `words.len() * 64` frames, all in use.
+impl<'a> Frames<'a> {
+    /// How many words describe the frames below `end`.
+    pub const fn words(end: PhysAddr) -> usize {
+        end.as_u64().div_ceil(PAGE * 64) as usize
+    }
+
+    /// As many frames as the words can describe, from address 0 on, all in use.
     pub fn new(words: &'a mut [u64]) -> Self {
-        words.fill(u64::MAX);
-        let frames = words.len() as u64 * 64;
-        Self { words, free: 0, lowest_free: frames }
+        Self(Bitmap::new(words))
     }
 
-    /// The number of frames that the bitmap describes.
-    pub fn capacity(&self) -> u64 {
-        self.words.len() as u64 * 64
+    /// How many bytes are in no use.
+    pub fn free_bytes(&self) -> u64 {
+        self.0.free() * PAGE
     }
 
-    /// The number of free frames.
-    pub fn free(&self) -> u64 {
-        self.free
+    /// Frees the frames of this range, whole pages; those already free are left alone.
+    pub fn release(&mut self, range: &Range<PhysAddr>) {
+        self.0.release(range.start.as_u64() / PAGE, range.length() / PAGE);
     }
 
-    fn is_used(&self, frame: u64) -> bool {
-        self.words[(frame / 64) as usize] & 1 << (frame % 64) != 0
+    /// Takes every frame of which a byte is in this range out of use.
+    pub fn reserve(&mut self, range: &Range<PhysAddr>) {
+        let frames = range.widened_to(PAGE);
+        self.0.reserve(frames.start.as_u64() / PAGE, frames.length() / PAGE);
     }
 
-    /// Frees `count` frames from `first` on; those already free or beyond the end are left alone.
-    pub fn release(&mut self, first: u64, count: u64) {
-        let end = first.saturating_add(count).min(self.capacity());
-        for frame in first..end {
-            if self.is_used(frame) {
-                self.words[(frame / 64) as usize] &= !(1 << (frame % 64));
-                self.free += 1;
-            }
-        }
-        if first < end {
-            self.lowest_free = self.lowest_free.min(first);
-        }
-    }
-
-    /// Takes `count` frames from `first` on out of use; those already taken or beyond the end are left alone.
-    pub fn reserve(&mut self, first: u64, count: u64) {
-        for frame in first..first.saturating_add(count).min(self.capacity()) {
-            if !self.is_used(frame) {
-                self.words[(frame / 64) as usize] |= 1 << (frame % 64);
-                self.free -= 1;
-            }
-        }
-    }
-
-    /// Takes `count` frames that follow each other, the lowest such run; the first one's number.
-    pub fn allocate(&mut self, count: u64) -> Option<u64> {
-        if count == 0 || count > self.free {
-            return None;
-        }
-        self.lowest_free = self.next_free(self.lowest_free)?;
-        let mut start = self.lowest_free;
-        while start + count <= self.capacity() {
-            match (start..start + count).rev().find(|&frame| self.is_used(frame)) {
-                None => {
-                    self.reserve(start, count);
-                    return Some(start);
-                }
-                Some(used) => start = self.next_free(used + 1)?,
-            }
-        }
-        None
-    }
-
-    fn next_free(&self, from: u64) -> Option<u64> {
-        let mut word = (from / 64) as usize;
-        let mut mask = u64::MAX << (from % 64);
-        while let Some(&used) = self.words.get(word) {
-            let candidates = !used & mask;
-            if candidates != 0 {
-                return Some(word as u64 * 64 + u64::from(candidates.trailing_zeros()));
-            }
-            mask = u64::MAX;
-            word += 1;
-        }
-        None
+    /// Takes `count` frames that follow each other, the lowest that do; where they begin.
+    pub fn allocate(&mut self, count: u64) -> Option<PhysAddr> {
+        self.0.allocate(count).map(|number| PhysAddr::new(number * PAGE))
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::vec;
-    use std::vec::Vec;
-
-    use proptest::prelude::*;
-
     use super::*;
 
     #[test]
-    fn a_new_bitmap_has_nothing_to_give() {
-        let mut words = [0; 4];
-        assert_eq!(FrameBitmap::new(&mut words).allocate(1), None);
+    fn reserved_is_whatever_a_range_touches() {
+        let mut words = [0; 1];
+        let mut frames = Frames::new(&mut words);
+        let at = |pages: u64| PhysAddr::new(pages * PAGE);
+        frames.release(&(at(1)..at(5)));
+        frames.reserve(&(at(2) + 100..at(3) + 1));
+        assert_eq!(frames.free_bytes(), 2 * PAGE);
+        assert_eq!([frames.allocate(1), frames.allocate(1), frames.allocate(1)], [Some(at(1)), Some(at(4)), None]);
+        frames.release(&(at(1)..at(2)));
+        assert_eq!(frames.allocate(1), Some(at(1)));
     }
 
     #[test]
-    fn runs_do_not_cross_reserved_frames() {
-        let mut words = [0; 2];
-        let mut frames = FrameBitmap::new(&mut words);
-        frames.release(0, 128);
-        frames.reserve(10, 1);
-        assert_eq!(frames.allocate(11), Some(11));
-        assert_eq!(frames.allocate(10), Some(0));
-        assert_eq!(frames.free(), 128 - 22);
-    }
-
-    proptest! {
-        #[test]
-        fn no_frame_is_given_twice(requests in proptest::collection::vec((1u64..40, any::<bool>()), 1..200)) {
-            let mut words = [0; 16];
-            let mut frames = FrameBitmap::new(&mut words);
-            frames.release(3, 1000);
-            let mut owned = vec![false; 1024];
-            let mut runs: Vec<(u64, u64)> = Vec::new();
-            for (count, give_back) in requests {
-                if give_back && !runs.is_empty() {
-                    let (first, count) = runs.swap_remove(count as usize % runs.len());
-                    frames.release(first, count);
-                    owned[first as usize..(first + count) as usize].fill(false);
-                } else if let Some(first) = frames.allocate(count) {
-                    prop_assert!(first >= 3 && first + count <= 1003);
-                    for frame in first..first + count {
-                        prop_assert!(!std::mem::replace(&mut owned[frame as usize], true));
-                    }
-                    runs.push((first, count));
-                } else {
-                    let longest = owned[3..1003].split(|&used| used).map(<[bool]>::len).max();
-                    prop_assert!(longest < Some(count as usize));
-                }
-                let used: u64 = runs.iter().map(|run| run.1).sum();
-                prop_assert_eq!(frames.free(), 1000 - used);
-            }
-        }
+    fn words_are_enough_for_the_last_frame() {
+        let ends = [0, 1, 64 * PAGE, 64 * PAGE + 1].map(PhysAddr::new);
+        assert_eq!(ends.map(Frames::words), [0, 1, 1, 2]);
     }
 }

@@ -17,13 +17,13 @@ use super::layout::PAGE;
 use super::ram::{allocate_frames, free_bytes, kept_bytes, release_frames};
 use crate::sync::{RawIrqLock, class};
 
-/// The heap grows by at least this much, in bytes.
+/// The heap grows by at least this much.
 const GROWTH: u64 = 1 << 20;
 
-/// Room for the allocator's own bookkeeping in a new part of the heap, in bytes.
+/// Room for the allocator's own bookkeeping in a new part of the heap.
 const OVERHEAD: u64 = 64 << 10;
 
-/// Allocations of this size or more, in bytes, leave the last part of memory alone.
+/// Allocations of this size or more leave the last part of memory alone.
 const LARGE: usize = 32 << 10;
 
 const _: () = assert!(CALL_ROOM < LARGE, "what every call needs is small");
@@ -47,7 +47,7 @@ unsafe impl Source for FrameSource {
         let least = wanted.checked_add(OVERHEAD).ok_or(())?.next_multiple_of(PAGE);
         let take = |bytes: u64| allocate_frames(bytes / PAGE).map(|physical| (physical, bytes));
         let (physical, bytes) = take(least.max(GROWTH)).or_else(|| take(least)).ok_or(())?;
-        let start = physical as *mut u8;
+        let start = physical.identity_mapped().as_mut_ptr::<u8>();
         let grown_end = start.wrapping_add(bytes as usize);
         let end = match talc.source.end {
             // SAFETY: the frames follow the part of the heap that ends at `end`, are RAM, mapped, and ours alone.
@@ -105,7 +105,7 @@ unsafe impl GlobalAlloc for Heap {
     }
 }
 
-/// How much memory there is for large pieces, in bytes: RAM in no use and what is free in the heap, without the last
+/// How much memory there is for large pieces: RAM in no use and what is free in the heap, without the last
 /// part, which is kept for small ones.
 pub fn available_bytes() -> u64 {
     let in_heap = HEAP.0.lock().counters().available_bytes as u64;

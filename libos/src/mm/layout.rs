@@ -7,36 +7,42 @@
 //! 0x0010_0000_0000_0000  persistent memory with five-level paging: all 4 PiB of physical addresses fit
 //! ```
 
+use crate::addr::{PhysAddr, VirtAddr};
 use crate::paging::Levels;
 pub use crate::paging::PAGE;
 
-/// The size of a 1 GiB page, in bytes.
+/// The size of a 1 GiB page.
 pub const GIB: u64 = 1 << 30;
 
 /// The end of what is mapped at its physical address: 16 TiB.
-pub const IDENTITY_END: u64 = 1 << 44;
+pub const IDENTITY_END: PhysAddr = PhysAddr::new(1 << 44);
 
 /// Where persistent memory begins: the device at physical address P is mapped at this plus P, so addresses are aligned
 /// alike and the largest pages fit.
-pub const fn pmem_base(levels: Levels) -> u64 {
+pub const fn pmem_base(levels: Levels) -> VirtAddr {
     match levels {
-        Levels::Four => IDENTITY_END,
-        Levels::Five => 1 << 52,
+        Levels::Four => IDENTITY_END.identity_mapped(),
+        Levels::Five => VirtAddr::new(1 << 52),
     }
 }
 
-/// The end of what can be mapped as persistent memory, a physical address: 64 TiB, or 4 PiB with five levels.
-pub const fn pmem_physical_end(levels: Levels) -> u64 {
+/// Where persistent memory at this physical address is mapped, if it is.
+pub const fn pmem_window(levels: Levels, physical: PhysAddr) -> VirtAddr {
+    VirtAddr::new(pmem_base(levels).as_u64() + physical.as_u64())
+}
+
+/// The end of what can be mapped as persistent memory: 64 TiB, or 4 PiB with five levels.
+pub const fn pmem_physical_end(levels: Levels) -> PhysAddr {
     match levels {
-        Levels::Four => 1 << 46,
-        Levels::Five => 1 << 52,
+        Levels::Four => PhysAddr::new(1 << 46),
+        Levels::Five => PhysAddr::new(1 << 52),
     }
 }
 
 /// Where the stacks begin.
-pub const STACKS_BASE: u64 = 0x0000_6000_0000_0000;
+pub const STACKS_BASE: VirtAddr = VirtAddr::new(0x0000_6000_0000_0000);
 
-/// The address space for one stack, in bytes; a stack itself is smaller.
+/// The address space for one stack; a stack itself is smaller.
 pub const STACK_STRIDE: u64 = GIB;
 
 /// How many stacks there can be at once.
@@ -49,6 +55,7 @@ pub(crate) use image::{Section, image, in_text, sections};
 mod image {
     use core::ops::Range;
 
+    use crate::addr::{AddrRange, PhysAddr, VirtAddr};
     use crate::mm::attributes::Attributes;
     use crate::mm::page_table::Piece;
 
@@ -62,7 +69,7 @@ mod image {
 
     /// A part of the image and how its pages are mapped; `None` for the guard page.
     pub(crate) struct Section {
-        range: Range<u64>,
+        range: Range<PhysAddr>,
         attributes: Option<Attributes>,
     }
 
@@ -71,23 +78,24 @@ mod image {
         pub(crate) fn piece(self) -> Piece {
             match self.attributes {
                 Some(attributes) => Piece::Memory { physical: self.range, attributes },
-                None => Piece::Hole { length: self.range.end - self.range.start },
+                None => Piece::Hole { length: self.range.length() },
             }
         }
     }
 
-    fn address(symbol: *const u8) -> u64 {
-        symbol.addr() as u64
+    /// The image is loaded where it is linked: at its physical addresses.
+    fn address(symbol: *const u8) -> PhysAddr {
+        VirtAddr::from_ptr(symbol).identity_physical()
     }
 
     /// The whole image as the linker laid it out.
-    pub(crate) fn image() -> Range<u64> {
+    pub(crate) fn image() -> Range<PhysAddr> {
         address(&raw const image_start)..address(&raw const image_end)
     }
 
     /// Whether the address is in the image's code.
-    pub(crate) fn in_text(at: u64) -> bool {
-        (address(&raw const image_start)..address(&raw const text_end)).contains(&at)
+    pub(crate) fn in_text(at: VirtAddr) -> bool {
+        (VirtAddr::from_ptr(&raw const image_start)..VirtAddr::from_ptr(&raw const text_end)).contains(&at)
     }
 
     /// The image's sections, one after the other, with the boot stack's guard page among them.
@@ -110,11 +118,15 @@ mod image {
 }
 
 const _: () = {
+    const fn pmem_end(levels: Levels) -> u64 {
+        pmem_window(levels, pmem_physical_end(levels)).as_u64()
+    }
     let (four, five) = (pmem_base(Levels::Four), pmem_base(Levels::Five));
-    assert!(four.is_multiple_of(GIB) && five.is_multiple_of(GIB), "pmem is aligned alike in both spaces");
-    assert!(four >= IDENTITY_END, "pmem begins above what is mapped at its physical address");
-    assert!(four + pmem_physical_end(Levels::Four) <= STACKS_BASE, "pmem ends below the stacks");
-    let stacks_end = STACKS_BASE + STACK_SLOTS as u64 * STACK_STRIDE;
+    assert!(four.is_aligned(GIB) && five.is_aligned(GIB), "pmem is aligned alike in both spaces");
+    let identity_end = IDENTITY_END.identity_mapped().as_u64();
+    assert!(four.as_u64() >= identity_end, "pmem begins above what is mapped at its physical address");
+    assert!(pmem_end(Levels::Four) <= STACKS_BASE.as_u64(), "pmem ends below the stacks");
+    let stacks_end = STACKS_BASE.as_u64() + STACK_SLOTS as u64 * STACK_STRIDE;
     assert!(stacks_end <= 1 << 47, "stacks end below the hole");
-    assert!(stacks_end <= five && five + pmem_physical_end(Levels::Five) <= 1 << 56, "pmem fits above the stacks");
+    assert!(stacks_end <= five.as_u64() && pmem_end(Levels::Five) <= 1 << 56, "pmem fits above the stacks");
 };

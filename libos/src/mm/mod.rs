@@ -6,6 +6,7 @@
 //! [`layout`]). Never: an alias of persistent memory, or a page both writable and executable.
 
 pub mod attributes;
+mod bitmap;
 #[cfg_attr(not(target_os = "hermit"), allow(dead_code, reason = "on the host only the tests use it"))]
 pub mod fault;
 pub mod frames;
@@ -44,6 +45,9 @@ use alloc::vec::Vec;
 #[cfg(target_os = "hermit")]
 use core::ops::Range;
 
+#[cfg(target_os = "hermit")]
+use crate::addr::PhysAddr;
+
 /// What of [`LEAST_RAM`](libos_contract::limits::LEAST_RAM) the firmware may keep for itself.
 pub const FIRMWARE_RAM: u64 = 2 << 20;
 
@@ -67,8 +71,8 @@ pub fn has_room(bytes: usize) -> bool {
 /// `usable` is RAM that nobody else uses, apart from the image itself and `reserved`. Called once, on the boot mapping.
 #[cfg(target_os = "hermit")]
 pub(crate) unsafe fn init(
-    usable: impl Iterator<Item = Range<u64>>,
-    reserved: &[Range<u64>],
+    usable: impl Iterator<Item = Range<PhysAddr>>,
+    reserved: &[Range<PhysAddr>],
     mode: crate::paging::Mode,
 ) -> Result<(), InitError> {
     // SAFETY: the caller promises just this.

@@ -5,19 +5,19 @@ use core::fmt;
 use core::ops::Range;
 
 use super::CALL_ROOM;
-use super::frames::FrameBitmap;
+use super::bitmap::Bitmap;
 use super::heap::available_bytes;
 use super::layout::{PAGE, STACK_SLOTS, STACK_STRIDE, STACKS_BASE};
 use super::page_table::MapError;
 use super::space::{map_frames, unmap_frames};
+use crate::addr::{AddrRange, VirtAddr};
 use crate::sync::{IrqLock, class};
 
 /// The address slots for stacks.
 static SLOTS: IrqLock<Option<Slots>, class::Slots> = IrqLock::new(None);
 
 struct Slots {
-    /// A bitmap of frames serves as well for slots.
-    free: FrameBitmap<'static>,
+    free: Bitmap<'static>,
     taken: u64,
     most_taken: u64,
 }
@@ -56,13 +56,13 @@ impl From<MapError> for StackError {
 #[derive(Debug)]
 struct Mapped {
     slot: u64,
-    range: Range<u64>,
+    range: Range<VirtAddr>,
 }
 
 impl Mapped {
     /// An unused one of this size, if one was kept.
     fn reuse(bytes: u64) -> Option<Self> {
-        let fits = |mapped: &mut Mapped| mapped.range.end - mapped.range.start == bytes;
+        let fits = |mapped: &mut Mapped| mapped.range.length() == bytes;
         UNUSED.lock().iter_mut().find_map(|place| place.take_if(fits))
     }
 
@@ -111,7 +111,7 @@ impl Mapped {
 pub(crate) struct Stack {
     /// Taken out only by dropping the stack.
     mapped: Option<Mapped>,
-    range: Range<u64>,
+    range: Range<VirtAddr>,
 }
 
 impl Stack {
@@ -130,34 +130,34 @@ impl Stack {
     }
 
     /// The address just above the stack: where its first push goes below.
-    pub(crate) fn top(&self) -> u64 {
+    pub(crate) fn top(&self) -> VirtAddr {
         self.range.end
     }
 
     /// The address of the stack's lowest byte.
-    pub(crate) fn bottom(&self) -> u64 {
+    pub(crate) fn bottom(&self) -> VirtAddr {
         self.range.start
     }
 
-    /// The stack's size in bytes.
+    /// The stack's size.
     pub(crate) fn size(&self) -> u64 {
-        self.range.end - self.range.start
+        self.range.length()
     }
 
     /// How many bytes of the stack are free if this is its stack pointer; `None` if that is not in this stack.
-    pub(crate) fn room_below(&self, stack_pointer: u64) -> Option<u64> {
+    pub(crate) fn room_below(&self, stack_pointer: VirtAddr) -> Option<u64> {
         (self.range.start..=self.range.end).contains(&stack_pointer).then(|| stack_pointer - self.range.start)
     }
 
     /// Whether the address lies in the unmapped space below this stack: an overflow.
-    pub(crate) fn guards(&self, address: u64) -> bool {
+    pub(crate) fn guards(&self, address: VirtAddr) -> bool {
         (self.range.end - STACK_STRIDE..self.range.start).contains(&address)
     }
 }
 
 /// Bytes of the unused stacks that stay mapped.
 pub(crate) fn unused_bytes() -> u64 {
-    UNUSED.lock().iter().flatten().map(|mapped| mapped.range.end - mapped.range.start).sum()
+    UNUSED.lock().iter().flatten().map(|mapped| mapped.range.length()).sum()
 }
 
 /// The most stacks that there were at once since the boot, unused ones among them.
@@ -168,7 +168,7 @@ pub(crate) fn most() -> u64 {
 fn allocate_slot() -> Option<u64> {
     let mut slots = SLOTS.lock();
     let slots = slots.get_or_insert_with(|| {
-        let mut free = FrameBitmap::new(vec![0; STACK_SLOTS / 64].leak());
+        let mut free = Bitmap::new(vec![0; STACK_SLOTS / 64].leak());
         free.release(0, STACK_SLOTS as u64);
         Slots { free, taken: 0, most_taken: 0 }
     });

@@ -16,6 +16,7 @@ use super::stuck::{self, Waiting};
 use super::timer::Timer;
 use super::tls::Tls;
 use super::wait::WaitQueue;
+use crate::addr::VirtAddr;
 use crate::arch::single_step::Step;
 use crate::arch::{key_rights, percpu, switch};
 use crate::console;
@@ -211,7 +212,7 @@ impl Thread {
     }
 
     /// What there is to say of an overflow of this thread's stack, if the address lies in the unmapped space below it.
-    pub(crate) fn overflow(&self, address: u64) -> Option<Overflow> {
+    pub(crate) fn overflow(&self, address: VirtAddr) -> Option<Overflow> {
         let stack = self.stack.as_ref().filter(|stack| stack.guards(address))?;
         Some(Overflow { size: Bytes(stack.size()), below: Bytes(stack.bottom() - address), role: self.role })
     }
@@ -461,7 +462,7 @@ impl fmt::Display for KillRefused {
 }
 
 /// Whether the running thread, which a trap interrupted with this stack pointer, can be killed there.
-pub(crate) fn can_kill(stack_pointer: u64) -> Result<(), KillRefused> {
+pub(crate) fn can_kill(stack_pointer: VirtAddr) -> Result<(), KillRefused> {
     let thread = current_ref().ok_or(KillRefused::NotAThread)?;
     if thread.role == Role::Library {
         return Err(KillRefused::Essential);

@@ -4,13 +4,13 @@ use super::*;
 use crate::dax::{Key, KeyAllocator, Protection};
 use crate::mm::attributes::{Attributes, Flags, Permissions};
 
-const WINDOW: u64 = 0x1000_0000_0000;
-const PHYSICAL: u64 = 0x1_0000_0000;
+const WINDOW: VirtAddr = VirtAddr::new(0x1000_0000_0000);
+const PHYSICAL: PhysAddr = PhysAddr::new(0x1_0000_0000);
 const PAGE: u64 = 4096;
 
 fn region() -> Region {
     Region {
-        physical: PHYSICAL..PHYSICAL + 2 * PAGE,
+        physical: Range::of(PHYSICAL, 2 * PAGE),
         window: WINDOW,
         key: 1,
         user: false,
@@ -19,8 +19,12 @@ fn region() -> Region {
     }
 }
 
-fn leaf(virtual_address: u64, physical_address: u64, attributes: Attributes) -> Leaf {
+fn leaf(virtual_address: VirtAddr, physical_address: PhysAddr, attributes: Attributes) -> Leaf {
     Leaf { virtual_address, physical_address, size: PAGE, flags: attributes.flags(), encryption: 0 }
+}
+
+fn identity_leaf(at: PhysAddr, attributes: Attributes) -> Leaf {
+    leaf(at.identity_mapped(), at, attributes)
 }
 
 fn check_all(region: Region, leaves: &[Leaf]) -> Result<Audit, AuditError> {
@@ -40,7 +44,11 @@ fn keyed() -> Attributes {
 }
 
 fn good() -> [Leaf; 3] {
-    [leaf(PAGE, PAGE, Attributes::DATA), leaf(WINDOW, PHYSICAL, keyed()), leaf(WINDOW + PAGE, PHYSICAL + PAGE, keyed())]
+    [
+        identity_leaf(PhysAddr::new(PAGE), Attributes::DATA),
+        leaf(WINDOW, PHYSICAL, keyed()),
+        leaf(WINDOW + PAGE, PHYSICAL + PAGE, keyed()),
+    ]
 }
 
 #[test]
@@ -60,11 +68,11 @@ fn keys_and_addresses_that_are_wrong_are_found() {
     let [_, first, second] = good();
     let open = leaf(WINDOW, PHYSICAL, Attributes::DATA);
     assert_eq!(run(&[open, second]), Err(AuditError::WrongKey { leaf: open, expected: 1 }));
-    let alias = leaf(PHYSICAL, PHYSICAL, keyed());
+    let alias = identity_leaf(PHYSICAL, keyed());
     assert_eq!(run(&[first, second, alias]), Err(AuditError::Alias(alias)));
-    let encrypted_alias = Leaf { encryption: 1 << 47, ..leaf(PHYSICAL, PHYSICAL, Attributes::DATA) };
+    let encrypted_alias = Leaf { encryption: 1 << 47, ..identity_leaf(PHYSICAL, Attributes::DATA) };
     assert_eq!(run(&[first, second, encrypted_alias]), Err(AuditError::Alias(encrypted_alias)));
-    let stray = leaf(PAGE, PAGE, keyed());
+    let stray = identity_leaf(PhysAddr::new(PAGE), keyed());
     assert_eq!(run(&[first, second, stray]), Err(AuditError::StrayKey(stray)));
     assert_eq!(run(&[first]), Err(AuditError::Incomplete { device: 0, mapped: PAGE }));
     let straddling = Leaf { size: 4 * PAGE, ..first };
@@ -85,7 +93,7 @@ fn permissions_that_are_wrong_are_found() {
 #[test]
 fn a_writable_and_executable_leaf_is_found_wherever_it_is() {
     let [_, first, second] = good();
-    let both = Leaf { flags: Flags::from_bits(0b11), ..leaf(PAGE, PAGE, Attributes::DATA) };
+    let both = Leaf { flags: Flags::from_bits(0b11), ..identity_leaf(PhysAddr::new(PAGE), Attributes::DATA) };
     assert!(both.flags.is_writable() && both.flags.is_executable());
     assert_eq!(run(&[first, second, both]), Err(AuditError::Executable(both)));
 }
@@ -99,7 +107,7 @@ fn attributes_that_are_wrong_are_found() {
     }
     let user = leaf(WINDOW, PHYSICAL, Attributes::pmem(Protection::Pku, first_key(), false));
     assert_eq!(run(&[user, second]), Err(AuditError::WrongMode(user)));
-    let other_user = leaf(PAGE, PAGE, Attributes::pmem(Protection::Pku, None, false));
+    let other_user = identity_leaf(PhysAddr::new(PAGE), Attributes::pmem(Protection::Pku, None, false));
     assert_eq!(run(&[other_user, first, second]), Err(AuditError::WrongMode(other_user)));
     let supervisor = Region { user: true, ..region() };
     assert_eq!(check_all(supervisor, &[other, first, second]), Err(AuditError::WrongMode(first)));
@@ -110,7 +118,7 @@ fn attributes_that_are_wrong_are_found() {
 #[test]
 fn a_device_that_has_gone_away_is_mapped_nowhere() {
     let gone = || Region { key: 0, mapped: false, ..region() };
-    let other = leaf(PAGE, PAGE, Attributes::DATA);
+    let other = identity_leaf(PhysAddr::new(PAGE), Attributes::DATA);
     assert_eq!(check_all(gone(), &[other]), Ok(Audit { leaves: 1, pmem_leaves: 0 }));
     let left = leaf(WINDOW, PHYSICAL, Attributes::pmem(Protection::Pks, None, false));
     assert_eq!(check_all(gone(), &[other, left]), Err(AuditError::Alias(left)));

@@ -2,14 +2,15 @@
 
 use core::ops::Range;
 
-use super::bytes::{u8_at, u16_at, u32_at, u64_at};
+use super::bytes::{address_32_at, address_64_at, u8_at, u16_at, u32_at, u64_at};
 use super::{AcpiError, Signature};
+use crate::addr::PhysAddr;
 
 /// The fixed hardware. All of it is in I/O ports: no PC has it in memory, and what a table places there is ignored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fadt {
-    /// Physical address of the DSDT; 0 if there is none.
-    pub dsdt: u64,
+    /// Where the DSDT is, if there is one.
+    pub dsdt: Option<PhysAddr>,
     /// The system control interrupt: an ISA interrupt where there are 8259s, else a GSI. See `AcpiInfo::sci_route`.
     pub sci_interrupt: u16,
     /// Port and value that hand the fixed hardware from the firmware to us, unless it is ours already.
@@ -75,7 +76,6 @@ impl Fadt {
         let byte = |offset| u8_at(table, offset).unwrap_or(0);
         let half = |offset| u16_at(table, offset).unwrap_or(0);
         let word = |offset| u32_at(table, offset).unwrap_or(0);
-        let wide = |offset| u64_at(table, offset).unwrap_or(0);
 
         let flags = word(112);
         let fixed = flags & HARDWARE_REDUCED == 0;
@@ -99,10 +99,10 @@ impl Fadt {
         let smi_command = u16::try_from(word(48)).unwrap_or(0);
         let reset_port = io_address(table, 116).and_then(|port| u16::try_from(port).ok());
         Ok(Self {
-            dsdt: match wide(140) {
-                0 => word(40).into(),
-                extended => extended,
-            },
+            dsdt: [address_64_at(table, 140), address_32_at(table, 40)]
+                .into_iter()
+                .flatten()
+                .find(|address| *address != PhysAddr::ZERO),
             sci_interrupt: half(46),
             acpi_enable: (fixed && smi_command != 0 && byte(52) != 0).then_some((smi_command, byte(52))),
             pm1_event: [event(148, 56), event(160, 60)],

@@ -3,6 +3,7 @@
 use std::vec::Vec;
 
 use super::PhysicalMemory;
+use crate::addr::PhysAddr;
 
 /// The bytes of a `.hex` file: pairs of digits, and comments from `#` to the end of the line.
 pub fn hex(text: &str) -> Vec<u8> {
@@ -61,12 +62,12 @@ pub fn seal(bytes: &mut [u8], at: usize) {
 
 /// Pieces of physical memory by their addresses; the rest is unreadable.
 #[derive(Clone, Default)]
-pub struct FakeMemory(pub Vec<(u64, Vec<u8>)>);
+pub struct FakeMemory(pub Vec<(PhysAddr, Vec<u8>)>);
 
 impl PhysicalMemory for FakeMemory {
-    fn bytes(&self, address: u64, length: usize) -> Option<&[u8]> {
+    fn bytes(&self, address: PhysAddr, length: usize) -> Option<&[u8]> {
         self.0.iter().find_map(|(base, bytes)| {
-            let offset = usize::try_from(address.checked_sub(*base)?).ok()?;
+            let offset = usize::try_from(address.as_u64().checked_sub(base.as_u64())?).ok()?;
             bytes.get(offset..offset.checked_add(length)?)
         })
     }
@@ -84,12 +85,12 @@ pub fn machine(tables: &[Vec<u8>], xsdt: bool) -> FakeMemory {
             seal(&mut table, 9);
         }
         if table.starts_with(b"DSDT") {
-            memory.0.push((DSDT, table));
+            memory.0.push((PhysAddr::new(DSDT), table));
             continue;
         }
         let entry = address.to_le_bytes();
         root.extend_from_slice(if xsdt { &entry } else { &entry[..4] });
-        memory.0.push((address, table));
+        memory.0.push((PhysAddr::new(address), table));
     }
     let mut pointer = rsdp();
     if xsdt {
@@ -105,8 +106,8 @@ pub fn machine(tables: &[Vec<u8>], xsdt: bool) -> FakeMemory {
     seal(&mut pointer[..36], 32);
     let mut bios_area = std::vec![0; 0x2_0000];
     bios_area[RSDP_OFFSET..RSDP_OFFSET + 36].copy_from_slice(&pointer);
-    memory.0.push((ROOT, table(if xsdt { b"XSDT" } else { b"RSDT" }, &root)));
-    memory.0.push((0xe_0000, bios_area));
+    memory.0.push((PhysAddr::new(ROOT), table(if xsdt { b"XSDT" } else { b"RSDT" }, &root)));
+    memory.0.push((PhysAddr::new(0xe_0000), bios_area));
     memory
 }
 
@@ -115,4 +116,4 @@ const DSDT: u64 = 0x0ffd_f040;
 const RSDP_OFFSET: usize = 0x1_59e0;
 
 /// Where [`machine`] puts the root pointer.
-pub const RSDP: u64 = 0xe_0000 + RSDP_OFFSET as u64;
+pub const RSDP: PhysAddr = PhysAddr::new(0xe_0000 + RSDP_OFFSET as u64);

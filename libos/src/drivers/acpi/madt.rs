@@ -2,16 +2,17 @@
 
 use alloc::vec::Vec;
 
-use super::bytes::{u8_at, u16_at, u32_at, u64_at};
+use super::bytes::{address_32_at, address_64_at, u8_at, u16_at, u32_at};
 use super::{AcpiError, Signature};
+use crate::addr::PhysAddr;
 
 /// The content of the MADT.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Madt {
     /// Processors.
     pub cpus: Vec<Cpu>,
-    /// Physical address of the local APIC's registers.
-    pub local_apic_address: u64,
+    /// Where the local APIC's registers are.
+    pub local_apic_address: PhysAddr,
     /// PCAT_COMPAT: the machine has 8259s as well.
     pub has_8259: bool,
     /// I/O APICs.
@@ -38,8 +39,8 @@ pub struct Cpu {
 pub struct IoApic {
     /// Its id.
     pub id: u8,
-    /// Physical address of its registers.
-    pub address: u64,
+    /// Where its registers are.
+    pub address: PhysAddr,
     /// The GSI of its first input.
     pub gsi_base: u32,
 }
@@ -102,9 +103,12 @@ impl Madt {
         let too_short = AcpiError::Length(Signature::MADT, table.len() as u32);
         let mut rest = table.get(ENTRIES..).ok_or(too_short)?;
         let mut madt = Self {
-            local_apic_address: u32_at(table, 36).ok_or(too_short)?.into(),
+            local_apic_address: address_32_at(table, 36).ok_or(too_short)?,
             has_8259: u32_at(table, 40).ok_or(too_short)? & PCAT_COMPAT != 0,
-            ..Self::default()
+            cpus: Vec::new(),
+            io_apics: Vec::new(),
+            overrides: Vec::new(),
+            local_nmis: Vec::new(),
         };
         while !rest.is_empty() {
             let bad = AcpiError::Entry(Signature::MADT, table.len() - rest.len());
@@ -126,7 +130,7 @@ impl Madt {
             }),
             1 => self.io_apics.push(IoApic {
                 id: u8_at(entry, 2)?,
-                address: u32_at(entry, 4)?.into(),
+                address: address_32_at(entry, 4)?,
                 gsi_base: u32_at(entry, 8)?,
             }),
             2 => {
@@ -139,7 +143,7 @@ impl Madt {
                 let uid = Some(u8_at(entry, 2)?).filter(|uid| *uid != u8::MAX).map(u32::from);
                 self.local_nmis.push(LocalNmi { uid, lint: u8_at(entry, 5)?, polarity, trigger });
             }
-            5 => self.local_apic_address = u64_at(entry, 4)?,
+            5 => self.local_apic_address = address_64_at(entry, 4)?,
             9 => self.cpus.push(Cpu {
                 apic_id: u32_at(entry, 4)?,
                 enabled: u32_at(entry, 8)? & CPU_ENABLED != 0,

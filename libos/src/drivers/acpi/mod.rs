@@ -18,6 +18,8 @@ mod tests;
 use alloc::vec::Vec;
 use core::fmt;
 
+use crate::addr::PhysAddr;
+
 pub use aml::SleepType;
 pub use fadt::{EventBlock, Fadt, PmTimer, Reset};
 pub use madt::{Cpu, IoApic, LocalNmi, Madt, Override, Polarity, Trigger};
@@ -28,8 +30,8 @@ pub use table::{PhysicalMemory, Signature};
 pub struct AcpiInfo {
     /// Every processor that the MADT lists, the unusable ones too.
     pub cpus: Vec<Cpu>,
-    /// Physical address of the local APIC's registers (xAPIC mode).
-    pub local_apic_address: u64,
+    /// Where the local APIC's registers are (xAPIC mode).
+    pub local_apic_address: PhysAddr,
     /// Whether the machine also has 8259 interrupt controllers, which must be masked (MADT, PCAT_COMPAT).
     pub has_8259: bool,
     /// The I/O APICs.
@@ -62,8 +64,8 @@ pub struct Route {
 pub enum AcpiError {
     /// No root pointer where the caller said, nor in the BIOS area.
     NoRootPointer,
-    /// Firmware memory at this physical address cannot be read.
-    Unreadable(u64),
+    /// Firmware memory at this address cannot be read.
+    Unreadable(PhysAddr),
     /// A table's length field cannot be right.
     Length(Signature, u32),
     /// The bytes of a table do not add up to zero.
@@ -94,14 +96,14 @@ impl core::error::Error for AcpiError {}
 
 impl AcpiInfo {
     /// Reads the tables through `memory`, from the root pointer at `rsdp`, or else from one found in the BIOS area.
-    pub fn read(memory: &impl PhysicalMemory, rsdp: Option<u64>) -> Result<Self, AcpiError> {
+    pub fn read(memory: &impl PhysicalMemory, rsdp: Option<PhysAddr>) -> Result<Self, AcpiError> {
         let root = table::Root::find(memory, rsdp)?;
         let require = |signature| root.table(signature)?.ok_or(AcpiError::Missing(signature));
         let fadt = Fadt::parse(require(Signature::FADT)?)?;
         let madt = Madt::parse(require(Signature::MADT)?)?;
         let s5 = match fadt.dsdt {
-            0 => None,
-            address => aml::find_s5(table::read(memory, address, Signature::DSDT)?),
+            None => None,
+            Some(address) => aml::find_s5(table::read(memory, address, Signature::DSDT)?),
         };
         let nfit = root.table(Signature::NFIT)?.map(<[u8]>::to_vec);
         Ok(Self {
@@ -151,12 +153,12 @@ impl AcpiInfo {
     }
 }
 
-/// Reads the machine's tables. `rsdp` is the physical address of the root pointer, where the boot protocol told it.
+/// Reads the machine's tables. `rsdp` is where the root pointer is, if the boot protocol told it.
 #[cfg(target_os = "hermit")]
-pub fn init(rsdp: Option<u64>) -> Result<AcpiInfo, AcpiError> {
+pub fn init(rsdp: Option<PhysAddr>) -> Result<AcpiInfo, AcpiError> {
     struct Firmware;
     impl PhysicalMemory for Firmware {
-        fn bytes(&self, address: u64, length: usize) -> Option<&[u8]> {
+        fn bytes(&self, address: PhysAddr, length: usize) -> Option<&[u8]> {
             crate::mm::map_firmware(address, length).ok()
         }
     }

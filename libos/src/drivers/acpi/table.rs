@@ -1,14 +1,16 @@
 //! Finding tables: root pointer, root table, signature, length, checksum (ACPI 6.5, sections 5.2.5 to 5.2.8).
 
 use core::fmt;
+use core::ops::Range;
 
 use super::AcpiError;
-use super::bytes::{array_at, u8_at, u32_at, u64_at};
+use super::bytes::{address_32_at, address_64_at, array_at, u8_at, u32_at};
+use crate::addr::{AddrRange, PhysAddr};
 
 /// Physical memory as the parser sees it.
 pub trait PhysicalMemory {
     /// `length` bytes at `address`, or `None` if any of them is not readable memory.
-    fn bytes(&self, address: u64, length: usize) -> Option<&[u8]>;
+    fn bytes(&self, address: PhysAddr, length: usize) -> Option<&[u8]>;
 }
 
 /// The four letters that name a table.
@@ -44,8 +46,7 @@ pub const HEADER_LENGTH: usize = 36;
 const LONGEST_TABLE: usize = 1 << 20;
 
 /// Where a BIOS keeps the root pointer, on a 16-byte boundary.
-const BIOS_AREA: u64 = 0xe_0000;
-const BIOS_AREA_LENGTH: usize = 0x2_0000;
+const BIOS_AREA: Range<PhysAddr> = PhysAddr::new(0xe_0000)..PhysAddr::new(0x10_0000);
 
 /// How the root pointer begins.
 const POINTER: &[u8] = b"RSD PTR ";
@@ -55,7 +56,7 @@ fn sums_to_zero(bytes: &[u8]) -> bool {
 }
 
 /// The table at `address`: it is readable, has this signature, and adds up to zero.
-pub fn read(memory: &impl PhysicalMemory, address: u64, wanted: Signature) -> Result<&[u8], AcpiError> {
+pub fn read(memory: &impl PhysicalMemory, address: PhysAddr, wanted: Signature) -> Result<&[u8], AcpiError> {
     let header = memory.bytes(address, HEADER_LENGTH).ok_or(AcpiError::Unreadable(address))?;
     let found = array_at(header, 0).map(Signature).ok_or(AcpiError::Unreadable(address))?;
     if found != wanted {
@@ -79,12 +80,12 @@ pub struct Root<'m, M> {
 
 impl<'m, M: PhysicalMemory> Root<'m, M> {
     /// Follows the root pointer at `rsdp`, or else the first valid one in the BIOS area.
-    pub fn find(memory: &'m M, rsdp: Option<u64>) -> Result<Self, AcpiError> {
+    pub fn find(memory: &'m M, rsdp: Option<PhysAddr>) -> Result<Self, AcpiError> {
         if let Some(address) = rsdp {
             return Self::from_pointer(memory, address);
         }
-        let area = memory.bytes(BIOS_AREA, BIOS_AREA_LENGTH).ok_or(AcpiError::NoRootPointer)?;
-        let candidates = (BIOS_AREA..).step_by(16).zip(area.chunks_exact(16));
+        let area = memory.bytes(BIOS_AREA.start, BIOS_AREA.length() as usize).ok_or(AcpiError::NoRootPointer)?;
+        let candidates = BIOS_AREA.steps(16).zip(area.chunks_exact(16));
         candidates
             .filter(|(_, paragraph)| paragraph.starts_with(POINTER))
             .map(|(address, _)| Self::from_pointer(memory, address))
@@ -92,7 +93,7 @@ impl<'m, M: PhysicalMemory> Root<'m, M> {
             .unwrap_or(Err(AcpiError::NoRootPointer))
     }
 
-    fn from_pointer(memory: &'m M, address: u64) -> Result<Self, AcpiError> {
+    fn from_pointer(memory: &'m M, address: PhysAddr) -> Result<Self, AcpiError> {
         let first = memory.bytes(address, 20).ok_or(AcpiError::NoRootPointer)?;
         if !first.starts_with(POINTER) || !sums_to_zero(first) {
             return Err(AcpiError::NoRootPointer);
@@ -102,11 +103,11 @@ impl<'m, M: PhysicalMemory> Root<'m, M> {
             if !sums_to_zero(pointer) {
                 return Err(AcpiError::Checksum(Signature::RSDP));
             }
-            if let Some(xsdt @ 1..) = u64_at(pointer, 24) {
+            if let Some(xsdt) = address_64_at(pointer, 24).filter(|at| *at != PhysAddr::ZERO) {
                 return Ok(Self { memory, table: read(memory, xsdt, Signature::XSDT)?, entry_length: 8 });
             }
         }
-        let rsdt = u32_at(first, 16).map_or(0, u64::from);
+        let rsdt = address_32_at(first, 16).unwrap_or(PhysAddr::ZERO);
         Ok(Self { memory, table: read(memory, rsdt, Signature::RSDT)?, entry_length: 4 })
     }
 
@@ -114,12 +115,10 @@ impl<'m, M: PhysicalMemory> Root<'m, M> {
     pub fn table(&self, wanted: Signature) -> Result<Option<&'m [u8]>, AcpiError> {
         for entry in self.table[HEADER_LENGTH..].chunks_exact(self.entry_length) {
             let address = match self.entry_length {
-                4 => u32_at(entry, 0).map_or(0, u64::from),
-                _ => u64_at(entry, 0).unwrap_or(0),
+                4 => address_32_at(entry, 0),
+                _ => address_64_at(entry, 0),
             };
-            if address == 0 {
-                continue;
-            }
+            let Some(address) = address.filter(|at| *at != PhysAddr::ZERO) else { continue };
             let signature = self.memory.bytes(address, 4).ok_or(AcpiError::Unreadable(address))?;
             if signature == wanted.0 {
                 return read(self.memory, address, wanted).map(Some);

@@ -13,14 +13,14 @@ fn tables() -> Vec<Vec<u8>> {
 fn reads_the_tables_of_qemu() {
     let info = AcpiInfo::read(&fixtures::machine(&tables(), false), Some(RSDP)).unwrap();
     assert_eq!(info.cpus, [Cpu { apic_id: 0, uid: 0, enabled: true }]);
-    assert_eq!(info.local_apic_address, 0xfee0_0000);
+    assert_eq!(info.local_apic_address, PhysAddr::new(0xfee0_0000));
     assert!(info.has_8259);
-    assert_eq!(info.io_apics, [IoApic { id: 0, address: 0xfec0_0000, gsi_base: 0 }]);
+    assert_eq!(info.io_apics, [IoApic { id: 0, address: PhysAddr::new(0xfec0_0000), gsi_base: 0 }]);
     assert_eq!(info.overrides.len(), 5);
     let nmi = LocalNmi { uid: None, lint: 1, polarity: Polarity::Bus, trigger: Trigger::Bus };
     assert_eq!(info.local_nmis, [nmi]);
     let fadt = Fadt {
-        dsdt: 0x0ffd_f040,
+        dsdt: Some(PhysAddr::new(0x0ffd_f040)),
         sci_interrupt: 9,
         acpi_enable: Some((0xb2, 2)),
         pm1_event: [Some(EventBlock { status: 0x600, enable: 0x602 }), None],
@@ -72,7 +72,7 @@ fn reads_x2apic_entries_and_a_moved_local_apic() {
     table.extend_from_slice(&[9, 16, 0, 0, 0x2c, 1, 0, 0, 1, 0, 0, 0, 7, 0, 0, 0]);
     table.extend_from_slice(&[10, 12, 0x0f, 0, 7, 0, 0, 0, 1, 0, 0, 0]);
     let madt = Madt::parse(&table).unwrap();
-    assert_eq!(madt.local_apic_address, 0x1_fde0_0000);
+    assert_eq!(madt.local_apic_address, PhysAddr::new(0x1_fde0_0000));
     assert_eq!(madt.cpus, [Cpu { apic_id: 300, uid: 7, enabled: true }]);
     let nmi = LocalNmi { uid: Some(7), lint: 1, polarity: Polarity::Low, trigger: Trigger::Level };
     assert_eq!(madt.local_nmis, [nmi]);
@@ -116,7 +116,7 @@ fn an_acpi_1_0_fadt_is_enough() {
     let mut table = fixtures::facp();
     table.truncate(116);
     let fadt = Fadt::parse(&table).unwrap();
-    assert_eq!((fadt.pm1_control[0], fadt.reset, fadt.dsdt), (Some(0x604), None, 0x0ffd_f040));
+    assert_eq!((fadt.pm1_control[0], fadt.reset, fadt.dsdt), (Some(0x604), None, Some(PhysAddr::new(0x0ffd_f040))));
 }
 
 #[test]
@@ -143,7 +143,7 @@ proptest! {
         rsdp[24..32].copy_from_slice(&0x1000u64.to_le_bytes());
         seal(&mut rsdp[..20], 8);
         seal(&mut rsdp, 32);
-        let memory = fixtures::FakeMemory(vec![(0xe_0000, rsdp.to_vec()), (0x1000, memory)]);
+        let memory = fixtures::FakeMemory(vec![(PhysAddr::new(0xe_0000), rsdp.to_vec()), (PhysAddr::new(0x1000), memory)]);
         let _ = AcpiInfo::read(&memory, None);
     }
 

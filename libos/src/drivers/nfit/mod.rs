@@ -15,13 +15,15 @@ use core::ops::Range;
 pub use structures::{Attributes, Capabilities, Health, NfitError};
 use structures::{Structure, Structures};
 
+use crate::addr::{AddrRange, PhysAddr};
+
 /// A range of system physical addresses that is persistent memory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SpaRange {
     /// The range's index in the table.
     pub index: u16,
-    /// First physical address; a multiple of 4 KiB.
-    pub base: u64,
+    /// Where it begins; a multiple of 4 KiB.
+    pub base: PhysAddr,
     /// Bytes; a multiple of 4 KiB, not 0.
     pub length: u64,
     /// Proximity domain (NUMA), if the table says one.
@@ -34,8 +36,8 @@ pub struct SpaRange {
     pub health: Health,
     /// What the platform does when power fails.
     pub capabilities: Capabilities,
-    /// Physical addresses, any of which may be written to flush the memory controller's queues. Often there are none.
-    pub flush_hints: Vec<u64>,
+    /// Where any write flushes the memory controller's queues. Often there is no such place.
+    pub flush_hints: Vec<PhysAddr>,
 }
 
 /// A persistent range that cannot be used.
@@ -43,8 +45,8 @@ pub struct SpaRange {
 pub struct Refused {
     /// The range's index in the table.
     pub index: u16,
-    /// First physical address.
-    pub base: u64,
+    /// Where it begins.
+    pub base: PhysAddr,
     /// Bytes.
     pub length: u64,
     /// Why.
@@ -96,10 +98,10 @@ pub struct Nfit {
 }
 
 const PAGE: u64 = 4096;
-const PHYSICAL_ADDRESS_END: u64 = 1 << 52;
+const PHYSICAL_ADDRESS_END: PhysAddr = PhysAddr::new(1 << 52);
 
 /// Reads an NFIT whose checksum has been verified. `memory` are the physical ranges of ordinary memory.
-pub fn parse(table: &[u8], memory: &[Range<u64>]) -> Result<Nfit, NfitError> {
+pub fn parse(table: &[u8], memory: &[Range<PhysAddr>]) -> Result<Nfit, NfitError> {
     let structures = Structures::of(table).collect::<Result<Vec<_>, _>>()?;
     let capabilities = structures
         .iter()
@@ -156,20 +158,20 @@ pub fn parse(table: &[u8], memory: &[Range<u64>]) -> Result<Nfit, NfitError> {
 }
 
 /// What speaks against using `range`, which is one of `all`.
-fn reason_against(range: &SpaRange, all: &[SpaRange], memory: &[Range<u64>]) -> Option<Reason> {
+fn reason_against(range: &SpaRange, all: &[SpaRange], memory: &[Range<PhysAddr>]) -> Option<Reason> {
     if range.length == 0 {
         return Some(Reason::Empty);
     }
     if range.index == 0 || all.iter().filter(|other| other.index == range.index).count() > 1 {
         return Some(Reason::Index);
     }
-    if !range.base.is_multiple_of(PAGE) || !range.length.is_multiple_of(PAGE) {
+    if !range.base.is_aligned(PAGE) || !range.length.is_multiple_of(PAGE) {
         return Some(Reason::Unaligned);
     }
     let Some(end) = range.base.checked_add(range.length).filter(|end| *end <= PHYSICAL_ADDRESS_END) else {
         return Some(Reason::BeyondAddressSpace);
     };
-    let overlaps = |other: &Range<u64>| !other.is_empty() && range.base < other.end && other.start < end;
+    let overlaps = |other: &Range<PhysAddr>| !other.is_empty() && (range.base..end).overlaps(other);
     let others = all.iter().filter(|other| other.index != range.index);
     if others.map(|other| other.base..other.base.saturating_add(other.length)).any(|other| overlaps(&other)) {
         return Some(Reason::OverlapsRange);

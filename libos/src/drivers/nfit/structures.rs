@@ -5,7 +5,8 @@ use core::fmt;
 
 use bitflags::bitflags;
 
-use crate::drivers::acpi::bytes::{array_at, u8_at, u16_at, u32_at, u64_at};
+use crate::addr::PhysAddr;
+use crate::drivers::acpi::bytes::{address_64_at, array_at, u8_at, u16_at, u32_at, u64_at};
 
 bitflags! {
     /// State flags of the modules behind a range (table 5.133, offset 44).
@@ -77,11 +78,11 @@ impl core::error::Error for NfitError {}
 #[derive(Clone, Debug)]
 pub enum Structure {
     /// Type 0 with the GUID of persistent memory.
-    PersistentRange { index: u16, base: u64, length: u64, proximity: Option<u32>, attributes: Attributes },
+    PersistentRange { index: u16, base: PhysAddr, length: u64, proximity: Option<u32>, attributes: Attributes },
     /// Type 1: part of a module is mapped into a range.
     Mapping { module: u32, range: u16, health: Health },
     /// Type 6.
-    FlushHints { module: u32, addresses: Vec<u64> },
+    FlushHints { module: u32, addresses: Vec<PhysAddr> },
     /// Type 7.
     Capabilities(Capabilities),
     /// One that we have no use for.
@@ -134,7 +135,7 @@ fn parse(bytes: &[u8]) -> Option<Structure> {
     Some(match u16_at(bytes, 0)? {
         0 => {
             let (flags, proximity, guid) = (u16_at(bytes, 6)?, u32_at(bytes, 12)?, array_at(bytes, 16)?);
-            let (base, length, attributes) = (u64_at(bytes, 32)?, u64_at(bytes, 40)?, u64_at(bytes, 48)?);
+            let (base, length, attributes) = (address_64_at(bytes, 32)?, u64_at(bytes, 40)?, u64_at(bytes, 48)?);
             if guid != PERSISTENT_MEMORY {
                 return Some(Structure::Other);
             }
@@ -154,7 +155,7 @@ fn parse(bytes: &[u8]) -> Option<Structure> {
         6 => {
             let count = usize::from(u16_at(bytes, 8)?);
             let addresses = bytes.get(16..16 + 8 * count)?;
-            let addresses = addresses.chunks_exact(8).filter_map(|address| u64_at(address, 0)).collect();
+            let addresses = addresses.chunks_exact(8).filter_map(|address| address_64_at(address, 0)).collect();
             Structure::FlushHints { module: u32_at(bytes, 4)?, addresses }
         }
         7 => {

@@ -8,6 +8,14 @@ use crate::drivers::acpi::fixtures;
 
 const GIB: u64 = 1 << 30;
 
+fn at(address: u64) -> PhysAddr {
+    PhysAddr::new(address)
+}
+
+fn memory() -> [Range<PhysAddr>; 2] {
+    [at(0)..at(0xa_0000), at(0x10_0000)..at(0x1000_0000)]
+}
+
 fn header() -> Vec<u8> {
     let mut table = fixtures::table(b"NFIT", &[0; 4]);
     table.truncate(40);
@@ -35,16 +43,16 @@ fn table(structures: &[Vec<u8>]) -> Vec<u8> {
 }
 
 fn refused(structures: &[Vec<u8>]) -> Vec<(u16, Reason)> {
-    let nfit = parse(&table(structures), &[0..0xa_0000, 0x10_0000..0x1000_0000]).unwrap();
+    let nfit = parse(&table(structures), &memory()).unwrap();
     nfit.refused.iter().map(|refused| (refused.index, refused.reason)).collect()
 }
 
 #[test]
 fn reads_the_table_of_qemu() {
-    let nfit = parse(&fixtures::nfit(), &[0..0xa_0000, 0x10_0000..0x1000_0000]).unwrap();
+    let nfit = parse(&fixtures::nfit(), &memory()).unwrap();
     let expected = SpaRange {
         index: 2,
-        base: 4 * GIB,
+        base: at(4 * GIB),
         length: GIB,
         proximity: Some(0),
         attributes: Attributes::WRITE_BACK | Attributes::NON_VOLATILE,
@@ -60,7 +68,7 @@ fn reads_the_table_of_qemu() {
 fn an_unarmed_module_is_read_only_and_capabilities_hold_for_every_range() {
     let nfit = parse(&fixtures::nfit_unarmed(), &[]).unwrap();
     let seen: Vec<_> = nfit.ranges.iter().map(|r| (r.base, r.length, r.read_only, r.health)).collect();
-    assert_eq!(seen, [(4 * GIB, GIB, false, Health::empty()), (5 * GIB, GIB / 2, true, Health::NOT_ARMED)]);
+    assert_eq!(seen, [(at(4 * GIB), GIB, false, Health::empty()), (at(5 * GIB), GIB / 2, true, Health::NOT_ARMED)]);
     let adr = Capabilities { cpu_cache_flush: false, memory_controller_flush: true };
     assert!(nfit.ranges.iter().all(|range| range.capabilities == adr));
 }
@@ -84,7 +92,7 @@ fn sorts_by_base_and_joins_the_modules_of_an_interleaved_range() {
     assert_eq!(nfit.ranges.iter().map(|range| range.index).collect::<Vec<_>>(), [2, 1]);
     assert_eq!(nfit.ranges[1].health, Health::NOT_ARMED | Health::SAVE_FAILED);
     assert!(nfit.ranges[1].read_only);
-    assert_eq!(nfit.ranges[1].flush_hints, [0xfd00_0000, 0xfd00_0040]);
+    assert_eq!(nfit.ranges[1].flush_hints, [at(0xfd00_0000), at(0xfd00_0040)]);
 }
 
 #[test]
@@ -104,14 +112,14 @@ fn refuses_ranges_that_cannot_be_used() {
     assert_eq!(refused(&[range(1, 4 * GIB + 512, GIB)]), [(1, Reason::Unaligned)]);
     assert_eq!(refused(&[range(1, 4 * GIB, GIB + 64)]), [(1, Reason::Unaligned)]);
     assert_eq!(refused(&[range(1, u64::MAX - 4095, 8192)]), [(1, Reason::BeyondAddressSpace)]);
-    assert_eq!(refused(&[range(1, PHYSICAL_ADDRESS_END - 4096, 8192)]), [(1, Reason::BeyondAddressSpace)]);
+    assert_eq!(refused(&[range(1, PHYSICAL_ADDRESS_END.as_u64() - 4096, 8192)]), [(1, Reason::BeyondAddressSpace)]);
     let overlapping = [range(1, 4 * GIB, GIB), range(2, 5 * GIB - 4096, GIB), range(3, 6 * GIB, GIB)];
     assert_eq!(refused(&overlapping), [(1, Reason::OverlapsRange), (2, Reason::OverlapsRange)]);
     assert_eq!(refused(&[range(1, 0x0fff_f000, GIB)]), [(1, Reason::OverlapsMemory)]);
     let unmapped = [range(1, 4 * GIB, GIB), mapping(1, 1, Health::MAP_FAILED)];
     assert_eq!(refused(&unmapped), [(1, Reason::NotMapped)]);
 
-    let text = Refused { index: 1, base: 4 * GIB, length: 64, reason: Reason::Unaligned }.to_string();
+    let text = Refused { index: 1, base: at(4 * GIB), length: 64, reason: Reason::Unaligned }.to_string();
     assert_eq!(text, "NFIT: range 1 at 0x100000000 with 0x40 bytes is refused: it is not aligned to 4 KiB");
 }
 
@@ -148,13 +156,13 @@ proptest! {
             .iter()
             .map(|(index, base, pages, odd)| range(*index, base * 4096 + (odd / 2) * 64, pages * 4096))
             .collect();
-        let memory = 0..memory * 4096;
+        let memory = at(0)..at(memory * 4096);
         let nfit = parse(&table(&structures), core::slice::from_ref(&memory)).unwrap();
         prop_assert_eq!(nfit.ranges.len() + nfit.refused.len(), structures.len());
         let mut free_from = memory.end;
         for range in &nfit.ranges {
             prop_assert!(range.base >= free_from && range.length > 0);
-            prop_assert!(range.base % 4096 == 0 && range.length % 4096 == 0);
+            prop_assert!(range.base.is_aligned(4096) && range.length % 4096 == 0);
             free_from = range.base + range.length;
         }
     }

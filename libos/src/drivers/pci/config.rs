@@ -3,6 +3,8 @@
 
 use core::fmt;
 
+use crate::addr::PhysAddr;
+
 /// Names one function of one device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Address {
@@ -31,9 +33,9 @@ pub trait ConfigSpace {
 /// A memory region that a function decodes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bar {
-    /// Its physical address; 0 if the firmware gave it none.
-    pub address: u64,
-    /// Its length in bytes, a power of two.
+    /// Where it is; 0 if the firmware gave it no place.
+    pub address: PhysAddr,
+    /// Its length, a power of two.
     pub len: u64,
 }
 
@@ -156,7 +158,7 @@ impl<'a, C: ConfigSpace> Function<'a, C> {
         }
         self.write(COMMAND, command);
         let len = mask & mask.wrapping_neg();
-        (mask & 0xffff_ffff != 0 || (is_64 && mask != 0)).then_some(Bar { address, len })
+        (mask & 0xffff_ffff != 0 || (is_64 && mask != 0)).then_some(Bar { address: PhysAddr::new(address), len })
     }
 
     /// The capabilities, in the order of their list. A list that does not end is cut off.

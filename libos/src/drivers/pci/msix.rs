@@ -1,6 +1,7 @@
 //! MSI-X: interrupts that a device raises by a write to memory (PCI Local Bus Specification 3.0, section 6.8.2).
 
 use super::config::{ConfigSpace, Function, MSI_X};
+use crate::addr::PhysAddr;
 
 /// What a function's MSI-X capability says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,7 +15,7 @@ pub struct MsixCapability {
     pub table_offset: u32,
 }
 
-/// The length of a table entry in bytes.
+/// The length of a table entry.
 pub const ENTRY_LEN: usize = 16;
 
 impl MsixCapability {
@@ -39,6 +40,7 @@ impl MsixCapability {
 }
 
 /// The four words of a table entry: where the device writes what, unmasked.
-pub fn entry(address: u64, data: u32) -> [u32; 4] {
+pub fn entry(address: PhysAddr, data: u32) -> [u32; 4] {
+    let address = address.as_u64();
     [address as u32, (address >> 32) as u32, data, 0]
 }

@@ -9,6 +9,7 @@ use super::config::{Bar, Capability};
 use super::fake::{Fake, at};
 use super::msix::MsixCapability;
 use super::scan;
+use crate::addr::PhysAddr;
 
 #[test]
 fn functions_behind_bridges_are_found_once() {
@@ -35,9 +36,9 @@ fn regions_have_an_address_and_a_length() {
         fake.writable.insert((function, offset), mask);
     }
     let function = fake.function(function);
-    assert_eq!(function.bar(0), Some(Bar { address: 0xfebf_1000, len: 0x1000 }));
+    assert_eq!(function.bar(0), Some(Bar { address: PhysAddr::new(0xfebf_1000), len: 0x1000 }));
     assert_eq!(function.bar(1), None, "I/O ports");
-    assert_eq!(function.bar(2), Some(Bar { address: 0x80_0000_0000, len: 0x4000 }));
+    assert_eq!(function.bar(2), Some(Bar { address: PhysAddr::new(0x80_0000_0000), len: 0x4000 }));
     assert_eq!(function.bar(3), None, "an address half is not a region of its own: {:?}", function.bar(3));
     assert_eq!(function.bar(4), None, "absent");
     assert_eq!(function.bar(5), None, "half of a 64-bit region");

@@ -3,6 +3,8 @@
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicU16, Ordering};
 
+use crate::addr::PhysAddr;
+
 /// A piece of memory that is shared with a device for ever.
 ///
 /// Every access is checked against its bounds. The 16-bit indices of a ring are atomic, because they order everything
@@ -11,7 +13,7 @@ use core::sync::atomic::{AtomicU16, Ordering};
 pub struct SharedMemory {
     base: NonNull<u8>,
     len: usize,
-    bus: u64,
+    bus: PhysAddr,
 }
 
 // SAFETY: it is plain memory without thread affinity, and all ways to it are atomic or volatile, or slices whose
@@ -25,11 +27,11 @@ impl SharedMemory {
     ///
     /// # Safety
     /// The memory is valid and aligned to 16 bytes for ever, and nobody but the caller and the device uses it.
-    pub const unsafe fn new(base: NonNull<u8>, len: usize, bus: u64) -> Self {
+    pub const unsafe fn new(base: NonNull<u8>, len: usize, bus: PhysAddr) -> Self {
         Self { base, len, bus }
     }
 
-    /// Its length in bytes.
+    /// Its length.
     pub const fn len(&self) -> usize {
         self.len
     }
@@ -46,7 +48,7 @@ impl SharedMemory {
     }
 
     /// Where the device finds it.
-    pub const fn bus(&self) -> u64 {
+    pub const fn bus(&self) -> PhysAddr {
         self.bus
     }
 
@@ -106,13 +108,14 @@ pub mod test_support {
     use std::alloc::{Layout, alloc_zeroed};
 
     use super::*;
+    use crate::addr::VirtAddr;
 
     /// Memory as `mm::allocate_dma` gives it. The "bus" address is the real one, so that a fake device finds it.
     pub fn leaked(len: usize) -> SharedMemory {
         // SAFETY: the layout is not empty, and the memory is never freed.
         unsafe {
             let base = NonNull::new(alloc_zeroed(Layout::from_size_align(len, 4096).unwrap())).unwrap();
-            SharedMemory::new(base, len, base.as_ptr() as u64)
+            SharedMemory::new(base, len, VirtAddr::from_ptr(base.as_ptr()).identity_physical())
         }
     }
 }

@@ -10,6 +10,7 @@ use core::fmt;
 use core::sync::atomic::{Ordering, fence};
 
 use super::memory::SharedMemory;
+use crate::addr::PhysAddr;
 
 const DESCRIPTOR_LEN: usize = 16;
 /// The descriptor's buffer is written by the device.
@@ -106,16 +107,16 @@ impl Queue {
     }
 
     /// Where the device finds the descriptors, the available ring and the used ring.
-    pub const fn addresses(&self) -> [u64; 3] {
+    pub fn addresses(&self) -> [PhysAddr; 3] {
         let base = self.memory.bus();
         [base, base + available_at(self.size) as u64, base + used_at(self.size) as u64]
     }
 
     /// Says where `buffer` is and which way its bytes go. The device must not have it.
-    pub fn set_descriptor(&mut self, buffer: u16, address: u64, len: u32, device_writes: bool) {
+    pub fn set_descriptor(&mut self, buffer: u16, address: PhysAddr, len: u32, device_writes: bool) {
         assert!(!self.lent[usize::from(buffer)], "the device must not have the buffer");
         let at = DESCRIPTOR_LEN * usize::from(buffer);
-        self.memory.write_u64(at, address);
+        self.memory.write_u64(at, address.as_u64());
         self.memory.write_u32(at + 8, len);
         self.memory.write_u32(at + 12, if device_writes { DESCRIPTOR_WRITE } else { 0 });
     }
@@ -233,7 +234,7 @@ pub mod fake {
     #[derive(Clone, Copy, Debug)]
     pub struct Lent {
         pub id: u16,
-        pub address: u64,
+        pub address: PhysAddr,
         pub len: u32,
         pub device_writes: bool,
     }
@@ -251,7 +252,8 @@ pub mod fake {
                 let slot = usize::from(self.seen % self.size);
                 let id = self.memory.load(available_at(self.size) + 4 + 2 * slot, Ordering::Relaxed);
                 let at = DESCRIPTOR_LEN * usize::from(id);
-                let address = u64::from(self.memory.read_u32(at)) | u64::from(self.memory.read_u32(at + 4)) << 32;
+                let [low, high] = [at, at + 4].map(|at| u64::from(self.memory.read_u32(at)));
+                let address = PhysAddr::new(low | high << 32);
                 let (len, flags) = (self.memory.read_u32(at + 8), self.memory.read_u32(at + 12));
                 lent.push(Lent { id, address, len, device_writes: flags & DESCRIPTOR_WRITE != 0 });
                 self.seen = self.seen.wrapping_add(1);
@@ -311,11 +313,12 @@ mod tests {
         let rounds = if cfg!(miri) { 300 } else { 70_000 };
         for round in 0..rounds {
             let buffer = (round % 4) as u16;
-            queue.set_descriptor(buffer, 0x1000 + u64::from(round), 64, round % 2 == 0);
+            let address = PhysAddr::new(0x1000 + u64::from(round));
+            queue.set_descriptor(buffer, address, 64, round % 2 == 0);
             queue.add(buffer);
             assert!(queue.publish());
             let lent = device.available();
-            assert_eq!((lent.len(), lent[0].id, lent[0].address), (1, buffer, 0x1000 + u64::from(round)));
+            assert_eq!((lent.len(), lent[0].id, lent[0].address), (1, buffer, address));
             assert_eq!((lent[0].len, lent[0].device_writes), (64, round % 2 == 0));
             assert_eq!(queue.pop_used(), None);
             device.give_back(buffer.into(), round);

@@ -92,6 +92,7 @@ mod guest {
 
     use super::super::queue::Queue;
     use super::{ConfigSpace, Function, Layout, Location, StartError};
+    use crate::addr::PhysAddr;
     use crate::drivers::pci::{ENTRY_LEN, MsixCapability, entry};
     use crate::mm::map_mmio;
 
@@ -173,7 +174,10 @@ mod guest {
                 Some(whole) => whole,
                 None => {
                     // Devices have a few pages of registers; a claim of more is not believed.
-                    let bar = self.function.bar(location.bar).filter(|bar| bar.address != 0 && bar.len <= 1 << 24)?;
+                    let bar = self
+                        .function
+                        .bar(location.bar)
+                        .filter(|bar| bar.address != PhysAddr::ZERO && bar.len <= 1 << 24)?;
                     let whole =
                         Registers { base: map_mmio(bar.address, bar.len as usize).ok()?, len: bar.len as usize };
                     *slot.insert(whole)
@@ -257,8 +261,8 @@ mod guest {
             self.common.write(QUEUE_SELECT, number);
             self.common.write(QUEUE_SIZE, queue.size());
             for (register, address) in QUEUE_ADDRESSES.into_iter().zip(queue.addresses()) {
-                self.common.write(register, address as u32);
-                self.common.write(register + 4, (address >> 32) as u32);
+                self.common.write(register, address.as_u64() as u32);
+                self.common.write(register + 4, (address.as_u64() >> 32) as u32);
             }
             self.common.write(QUEUE_ENABLE, 1u16);
             let steps = u32::from(self.common.read::<u16>(QUEUE_NOTIFY_OFFSET));

@@ -4,13 +4,14 @@ use core::ops::Range;
 
 use super::entry::Entry;
 use super::{AddressSpace, FlushRange, Leaf, MapError, TableMemory};
+use crate::addr::{AddrRange, PhysAddr, VirtAddr};
 use crate::mm::attributes::Permissions;
 use crate::paging::{coverage, index};
 
 impl<M: TableMemory> AddressSpace<M> {
     /// Gives the whole of `range` these permissions; key, cacheability, encryption and all else stay as they are. Pages
     /// that reach over its ends are split. On an error no permission has changed.
-    pub fn protect(&mut self, range: Range<u64>, permissions: Permissions) -> Result<FlushRange, MapError> {
+    pub fn protect(&mut self, range: Range<VirtAddr>, permissions: Permissions) -> Result<FlushRange, MapError> {
         self.check_range(&range)?;
         let mut to_flush = FlushRange::NOTHING;
         let mut at = range.start;
@@ -35,7 +36,7 @@ impl<M: TableMemory> AddressSpace<M> {
     }
 
     /// Makes a page begin at `at`, if any covers it.
-    pub(super) fn split_at(&mut self, at: u64) -> Result<(), MapError> {
+    pub(super) fn split_at(&mut self, at: VirtAddr) -> Result<(), MapError> {
         while let Some(leaf) = self.translate(at)
             && leaf.virtual_address != at
         {
@@ -59,16 +60,15 @@ impl<M: TableMemory> AddressSpace<M> {
     }
 
     /// Replaces the entry of the leaf that maps `at`; the addresses that the leaf maps.
-    fn change_leaf(&mut self, at: u64, change: impl FnOnce(Entry) -> Entry) -> Range<u64> {
+    fn change_leaf(&mut self, at: VirtAddr, change: impl FnOnce(Entry) -> Entry) -> Range<VirtAddr> {
         let (table, level) = self.table_of(at);
         let table = self.memory.table(table);
         table.set(index(at, level), change(table.get(index(at, level))));
-        let start = at & !(coverage(level) - 1);
-        start..start + coverage(level)
+        Range::of(at.align_down(coverage(level)), coverage(level))
     }
 
     /// The table that has the leaf for this address, which is mapped, and the table's level.
-    fn table_of(&self, at: u64) -> (u64, u32) {
+    fn table_of(&self, at: VirtAddr) -> (PhysAddr, u32) {
         let (mut table, mut level) = (self.root, self.mode.levels.root());
         loop {
             let entry = self.memory.table(table).get(index(at, level));

@@ -5,6 +5,7 @@
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use super::Leaf;
+use crate::addr::{PhysAddr, VirtAddr};
 use crate::mm::attributes::{Flags, Permissions};
 use crate::paging::{ADDRESS, Mode, coverage};
 
@@ -28,26 +29,32 @@ impl Entry {
         Self(bits)
     }
 
-    /// The entry that maps nothing.
-    pub(super) const UNUSED: Self = Self(0);
-
-    /// An entry that leads to the table at this physical address. It restricts nothing: permissions are the leaf's.
-    pub(super) const fn table(physical: u64) -> Self {
-        Self(physical | PRESENT | WRITABLE | USER)
-    }
-
-    /// An entry that leads nowhere and keeps an address multiple of 4 KiB.
-    pub(super) const fn parked(address: u64) -> Self {
-        Self(address)
-    }
-
     /// The entry as the CPU sees it.
+    #[cfg(test)]
     pub(super) const fn bits(self) -> u64 {
         self.0
     }
 
+    /// The entry that maps nothing.
+    pub(super) const UNUSED: Self = Self(0);
+
+    /// An entry that leads to the table at this physical address. It restricts nothing: permissions are the leaf's.
+    pub(super) const fn table(physical: PhysAddr) -> Self {
+        Self(physical.as_u64() | PRESENT | WRITABLE | USER)
+    }
+
+    /// An entry that leads nowhere and keeps the address of a table, or of none.
+    pub(super) fn parked(table: Option<PhysAddr>) -> Self {
+        Self(table.map_or(0, PhysAddr::as_u64))
+    }
+
+    /// What [`Self::parked`] keeps.
+    pub(super) fn parked_table(self) -> Option<PhysAddr> {
+        (self.0 != 0).then_some(PhysAddr::new(self.0))
+    }
+
     /// A leaf at this level. `encryption` are bits of the mode's.
-    pub(super) const fn leaf(level: u32, physical: u64, flags: Flags, encryption: u64) -> Self {
+    pub(super) const fn leaf(level: u32, physical: PhysAddr, flags: Flags, encryption: u64) -> Self {
         let bits = flags.bits();
         let placed = if level == 1 {
             bits
@@ -55,7 +62,7 @@ impl Entry {
             let table = if bits & Flags::ATTRIBUTE_TABLE != 0 { LARGE_ATTRIBUTE_TABLE } else { 0 };
             bits & !Flags::ATTRIBUTE_TABLE | table | PAGE_SIZE
         };
-        Self(physical | encryption | placed)
+        Self(physical.as_u64() | encryption | placed)
     }
 
     pub(super) const fn is_present(self) -> bool {
@@ -68,13 +75,13 @@ impl Entry {
     }
 
     /// The physical address of the page or table that this present entry leads to.
-    pub(super) const fn physical(self, level: u32, mode: Mode) -> u64 {
+    pub(super) const fn physical(self, level: u32, mode: Mode) -> PhysAddr {
         // A pointer to a table has its address in all of the bits.
-        self.0 & mode.address_mask(if self.is_leaf(level) { level } else { 1 })
+        PhysAddr::new(self.0 & mode.address_mask(if self.is_leaf(level) { level } else { 1 }))
     }
 
     /// This leaf, which maps what begins at `virtual_address`.
-    pub(super) fn describe(self, level: u32, mode: Mode, virtual_address: u64) -> Leaf {
+    pub(super) fn describe(self, level: u32, mode: Mode, virtual_address: VirtAddr) -> Leaf {
         let mut bits = self.0 & !ADDRESS & !MARKS;
         if level > 1 {
             bits &= !PAGE_SIZE;

@@ -4,20 +4,21 @@ use core::ops::Range;
 
 use super::entry::Entry;
 use super::{AddressSpace, MapError, Piece, TableMemory};
+use crate::addr::{AddrRange, PhysAddr, VirtAddr};
 use crate::mm::attributes::Attributes;
 use crate::paging::{PAGE, coverage, index};
 
 impl<M: TableMemory> AddressSpace<M> {
     /// Maps `range` to the physical memory from `physical` on. On an error nothing is mapped.
-    pub fn map(&mut self, range: Range<u64>, physical: u64, attributes: Attributes) -> Result<(), MapError> {
-        let length = range.end.checked_sub(range.start).ok_or(MapError::Misaligned)?;
+    pub fn map(&mut self, range: Range<VirtAddr>, physical: PhysAddr, attributes: Attributes) -> Result<(), MapError> {
+        let length = (range.start <= range.end).then(|| range.length()).ok_or(MapError::Misaligned)?;
         let end = physical.checked_add(length).ok_or(MapError::BadPhysical(physical))?;
         self.map_pieces(range.start, &[Piece::Memory { physical: physical..end, attributes }]).map(drop)
     }
 
     /// Maps the `pieces` one after the other from `start` on, each to its own memory with its own attributes and with
     /// the largest pages that fit; the addresses that they occupy. On an error nothing is mapped.
-    pub fn map_pieces(&mut self, start: u64, pieces: &[Piece]) -> Result<Range<u64>, MapError> {
+    pub fn map_pieces(&mut self, start: VirtAddr, pieces: &[Piece]) -> Result<Range<VirtAddr>, MapError> {
         let mut at = start;
         for piece in pieces {
             let length = piece.length();
@@ -35,8 +36,13 @@ impl<M: TableMemory> AddressSpace<M> {
         Ok(start..at)
     }
 
-    fn map_piece(&mut self, start: u64, physical: &Range<u64>, attributes: Attributes) -> Result<(), MapError> {
-        if !(physical.start | physical.end).is_multiple_of(PAGE) || physical.start > physical.end {
+    fn map_piece(
+        &mut self,
+        start: VirtAddr,
+        physical: &Range<PhysAddr>,
+        attributes: Attributes,
+    ) -> Result<(), MapError> {
+        if !physical.is_aligned(PAGE) || physical.start > physical.end {
             return Err(MapError::Misaligned);
         }
         if physical.end > self.mode.physical_end() {
@@ -45,7 +51,7 @@ impl<M: TableMemory> AddressSpace<M> {
         let mut target = physical.start;
         while target < physical.end {
             let at = start + (target - physical.start);
-            let level = self.leaf_level(at | target, physical.end - target);
+            let level = self.leaf_level(at, target, physical.end - target);
             if let Err(error) = self.map_leaf(at, target, level, attributes) {
                 // Where memory ran out nothing was mapped; there may be tables on the way there, which go too.
                 let end = if error == MapError::OutOfMemory { at + PAGE } else { at };
@@ -57,13 +63,22 @@ impl<M: TableMemory> AddressSpace<M> {
         Ok(())
     }
 
-    /// The highest level whose leaf fits the alignment of `addresses` and the length that is left.
-    fn leaf_level(&self, addresses: u64, length: u64) -> u32 {
-        let fits = |&level: &u32| addresses.is_multiple_of(coverage(level)) && length >= coverage(level);
+    /// The highest level whose leaf fits the alignment of both addresses and the length that is left.
+    fn leaf_level(&self, at: VirtAddr, target: PhysAddr, length: u64) -> u32 {
+        let fits = |&level: &u32| {
+            let size = coverage(level);
+            at.is_aligned(size) && target.is_aligned(size) && length >= size
+        };
         (2..=self.mode.leaf_limit()).rev().find(fits).unwrap_or(1)
     }
 
-    fn map_leaf(&mut self, at: u64, physical: u64, level: u32, attributes: Attributes) -> Result<(), MapError> {
+    fn map_leaf(
+        &mut self,
+        at: VirtAddr,
+        physical: PhysAddr,
+        level: u32,
+        attributes: Attributes,
+    ) -> Result<(), MapError> {
         let mut table = self.root;
         for above in (level + 1..=self.mode.levels.root()).rev() {
             let entry = self.memory.table(table).get(index(at, above));

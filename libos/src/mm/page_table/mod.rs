@@ -20,25 +20,26 @@ use core::fmt;
 use core::ops::Range;
 
 use super::attributes::{Attributes, Flags};
+use crate::addr::{AddrRange, PhysAddr, VirtAddr};
 use crate::paging::{Mode, PAGE};
 
 /// Where page tables come from and how one is reached by its physical address.
 pub trait TableMemory {
     /// A new table that maps nothing; `None` when memory is full.
-    fn allocate(&mut self) -> Option<u64>;
+    fn allocate(&mut self) -> Option<PhysAddr>;
     /// Takes back a table that came from [`Self::allocate`] and that nothing reaches any more.
-    fn release(&mut self, physical: u64);
+    fn release(&mut self, physical: PhysAddr);
     /// The table at this physical address, which came from [`Self::allocate`].
-    fn table(&self, physical: u64) -> &PageTable;
+    fn table(&self, physical: PhysAddr) -> &PageTable;
 }
 
 /// A present leaf entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Leaf {
     /// Where the page begins in the address space.
-    pub virtual_address: u64,
+    pub virtual_address: VirtAddr,
     /// Where the page begins in physical memory.
-    pub physical_address: u64,
+    pub physical_address: PhysAddr,
     /// The page's size in bytes: 4 KiB, 2 MiB or 1 GiB.
     pub size: u64,
     /// The page's attributes as they stand in the entry, the key among them.
@@ -49,13 +50,13 @@ pub struct Leaf {
 
 impl Leaf {
     /// The addresses that it maps. (The last page of the address space ends at address 0, and is never mapped.)
-    pub fn addresses(&self) -> Range<u64> {
+    pub fn addresses(&self) -> Range<VirtAddr> {
         self.virtual_address..self.virtual_address.saturating_add(self.size)
     }
 
     /// The physical addresses that it maps them to.
-    pub fn physical_addresses(&self) -> Range<u64> {
-        self.physical_address..self.physical_address + self.size
+    pub fn physical_addresses(&self) -> Range<PhysAddr> {
+        Range::of(self.physical_address, self.size)
     }
 }
 
@@ -65,7 +66,7 @@ pub enum Piece {
     /// This physical memory.
     Memory {
         /// Where it is.
-        physical: Range<u64>,
+        physical: Range<PhysAddr>,
         /// How it is mapped.
         attributes: Attributes,
     },
@@ -80,7 +81,7 @@ impl Piece {
     /// Its length in bytes.
     pub fn length(&self) -> u64 {
         match self {
-            Self::Memory { physical, .. } => physical.end.saturating_sub(physical.start),
+            Self::Memory { physical, .. } => physical.length(),
             Self::Hole { length } => *length,
         }
     }
@@ -90,15 +91,15 @@ impl Piece {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use = "CPUs go on using what they remember"]
 pub struct FlushRange {
-    range: Range<u64>,
+    range: Range<VirtAddr>,
 }
 
 impl FlushRange {
     /// Nothing has changed.
-    pub const NOTHING: Self = Self { range: 0..0 };
+    pub const NOTHING: Self = Self { range: VirtAddr::ZERO..VirtAddr::ZERO };
 
     /// What is to be flushed: whole pages, large ones in full.
-    pub fn range(&self) -> Range<u64> {
+    pub fn range(&self) -> Range<VirtAddr> {
         self.range.clone()
     }
 
@@ -109,7 +110,7 @@ impl FlushRange {
         }
     }
 
-    fn add(&mut self, more: &Range<u64>) {
+    fn add(&mut self, more: &Range<VirtAddr>) {
         if self.range.is_empty() {
             self.range = more.clone();
         } else {
@@ -124,13 +125,13 @@ pub enum MapError {
     /// A start or a length is not a multiple of 4 KiB.
     Misaligned,
     /// The CPU cannot use this address, or the range from it on leaves its half of the address space.
-    NotCanonical(u64),
+    NotCanonical(VirtAddr),
     /// There cannot be memory at this physical address.
-    BadPhysical(u64),
+    BadPhysical(PhysAddr),
     /// Something is mapped at this address already.
-    AlreadyMapped(u64),
+    AlreadyMapped(VirtAddr),
     /// Nothing is mapped at this address.
-    NotMapped(u64),
+    NotMapped(VirtAddr),
     /// There is no frame left for a page table.
     OutOfMemory,
 }
@@ -155,9 +156,9 @@ impl core::error::Error for MapError {}
 pub struct AddressSpace<M> {
     memory: M,
     mode: Mode,
-    root: u64,
+    root: PhysAddr,
     /// The first of the tables that were taken out of the tree.
-    retired: Option<u64>,
+    retired: Option<PhysAddr>,
 }
 
 impl<M: TableMemory> AddressSpace<M> {
@@ -168,7 +169,7 @@ impl<M: TableMemory> AddressSpace<M> {
     }
 
     /// The physical address of the root table, as CR3 holds it.
-    pub fn root(&self) -> u64 {
+    pub fn root(&self) -> PhysAddr {
         self.root
     }
 
@@ -178,14 +179,14 @@ impl<M: TableMemory> AddressSpace<M> {
     }
 
     /// Whole pages, all of them addresses, all in one half of the address space.
-    fn check_range(&self, range: &Range<u64>) -> Result<(), MapError> {
-        if !(range.start | range.end).is_multiple_of(PAGE) {
+    fn check_range(&self, range: &Range<VirtAddr>) -> Result<(), MapError> {
+        if !range.is_aligned(PAGE) {
             return Err(MapError::Misaligned);
         }
         let levels = self.mode.levels;
         // The end itself need not be an address. The very last page is left out, so that an end is never 0.
         let last = range.end.wrapping_sub(1);
-        let one_half = range.start <= range.end && (range.start ^ last) >> 63 == 0;
+        let one_half = range.start <= range.end && (range.start.as_u64() ^ last.as_u64()) >> 63 == 0;
         if range.start != range.end && !(one_half && levels.is_canonical(range.start) && levels.is_canonical(last)) {
             return Err(MapError::NotCanonical(range.start));
         }

@@ -7,19 +7,20 @@ use core::ops::Range;
 
 use super::entry::Entry;
 use super::{AddressSpace, FlushRange, Leaf, MapError, TableMemory};
+use crate::addr::{PhysAddr, VirtAddr};
 use crate::paging::{coverage, index};
 
 /// Tables that were taken out of the tree, to be given to [`AddressSpace::release`] once no CPU remembers them.
 #[derive(Debug)]
 #[must_use = "the tables are lost"]
 pub struct RetiredTables {
-    first: Option<u64>,
+    first: Option<PhysAddr>,
 }
 
 impl<M: TableMemory> AddressSpace<M> {
     /// Unmaps whatever is mapped in `range` and shows it to `removed`. Pages that reach over its ends are split. On an
     /// error nothing was unmapped.
-    pub fn unmap(&mut self, range: Range<u64>, removed: &mut dyn FnMut(Leaf)) -> Result<FlushRange, MapError> {
+    pub fn unmap(&mut self, range: Range<VirtAddr>, removed: &mut dyn FnMut(Leaf)) -> Result<FlushRange, MapError> {
         self.check_range(&range)?;
         let mut to_flush = FlushRange::NOTHING;
         for end in [range.start, range.end] {
@@ -36,18 +37,25 @@ impl<M: TableMemory> AddressSpace<M> {
     }
 
     /// Unmaps the leaves in `range`, none of which reaches over its ends.
-    pub(super) fn unmap_leaves(&mut self, range: &Range<u64>, removed: &mut dyn FnMut(Leaf)) {
+    pub(super) fn unmap_leaves(&mut self, range: &Range<VirtAddr>, removed: &mut dyn FnMut(Leaf)) {
         if range.start < range.end {
             self.unmap_table(self.root, self.mode.levels.root(), range.start, range.end - 1, removed);
         }
     }
 
     /// Unmaps from `first` to `last`, both of which the table covers.
-    fn unmap_table(&mut self, table: u64, level: u32, first: u64, last: u64, removed: &mut dyn FnMut(Leaf)) {
+    fn unmap_table(
+        &mut self,
+        table: PhysAddr,
+        level: u32,
+        first: VirtAddr,
+        last: VirtAddr,
+        removed: &mut dyn FnMut(Leaf),
+    ) {
         let size = coverage(level);
         let mut at = first;
         loop {
-            let end = (at | (size - 1)).min(last);
+            let end = (at.align_down(size) + (size - 1)).min(last);
             let number = index(at, level);
             let entry = self.memory.table(table).get(number);
             if entry.is_present() && entry.is_leaf(level) {
@@ -58,7 +66,7 @@ impl<M: TableMemory> AddressSpace<M> {
                 self.unmap_table(below, level - 1, at, end, removed);
                 if self.memory.table(below).is_empty() {
                     self.memory.table(table).set(number, Entry::UNUSED);
-                    self.memory.table(below).set(0, Entry::parked(self.retired.unwrap_or(0)));
+                    self.memory.table(below).set(0, Entry::parked(self.retired));
                     self.retired = Some(below);
                 }
             }
@@ -79,8 +87,7 @@ impl<M: TableMemory> AddressSpace<M> {
     pub fn release(&mut self, retired: RetiredTables) {
         let mut next = retired.first;
         while let Some(table) = next {
-            let following = self.memory.table(table).get(0).bits();
-            next = (following != 0).then_some(following);
+            next = self.memory.table(table).get(0).parked_table();
             self.memory.release(table);
         }
     }

@@ -1,11 +1,12 @@
 //! Finding leaves.
 
 use super::{AddressSpace, Leaf, TableMemory};
+use crate::addr::{PhysAddr, VirtAddr};
 use crate::paging::{Mode, coverage, index};
 
 /// The leaf that maps this address in the tables below `root`. Needs no lock: every entry is read once, and is whole.
 /// Whoever changes the tables meanwhile must not release a table that this may have reached.
-pub fn translate(memory: &impl TableMemory, mode: Mode, root: u64, address: u64) -> Option<Leaf> {
+pub fn translate(memory: &impl TableMemory, mode: Mode, root: PhysAddr, address: VirtAddr) -> Option<Leaf> {
     if !mode.levels.is_canonical(address) {
         return None;
     }
@@ -16,7 +17,7 @@ pub fn translate(memory: &impl TableMemory, mode: Mode, root: u64, address: u64)
             return None;
         }
         if entry.is_leaf(level) {
-            return Some(entry.describe(level, mode, address & !(coverage(level) - 1)));
+            return Some(entry.describe(level, mode, address.align_down(coverage(level))));
         }
         table = entry.physical(level, mode);
     }
@@ -25,16 +26,16 @@ pub fn translate(memory: &impl TableMemory, mode: Mode, root: u64, address: u64)
 
 impl<M: TableMemory> AddressSpace<M> {
     /// The leaf that maps this address.
-    pub fn translate(&self, address: u64) -> Option<Leaf> {
+    pub fn translate(&self, address: VirtAddr) -> Option<Leaf> {
         translate(&self.memory, self.mode, self.root, address)
     }
 
     /// Calls `visit` for every present leaf, the lower half of the address space first, in the order of addresses.
     pub fn for_each_leaf(&self, mut visit: impl FnMut(Leaf)) {
-        self.visit_table(self.root, self.mode.levels.root(), 0, &mut visit);
+        self.visit_table(self.root, self.mode.levels.root(), VirtAddr::ZERO, &mut visit);
     }
 
-    fn visit_table(&self, table: u64, level: u32, base: u64, visit: &mut impl FnMut(Leaf)) {
+    fn visit_table(&self, table: PhysAddr, level: u32, base: VirtAddr, visit: &mut impl FnMut(Leaf)) {
         let table = self.memory.table(table);
         for number in 0..512 {
             let entry = table.get(number);

@@ -109,7 +109,7 @@ mod guest {
     impl std::fmt::Display for Stray {
         fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
             let [device, ..] = libos::dax::devices() else { return Err(std::fmt::Error) };
-            let at = (device.address_range().start + 0x1230) as *mut u64;
+            let at = (device.address_range().start + 0x1230).as_mut_ptr::<u64>();
             // SAFETY: none. This is the mistake that the protection is there for; it touches no memory of Rust's.
             unsafe { at.write_volatile(0x5741_5254_5359_4152) };
             f.write_str("it got through")

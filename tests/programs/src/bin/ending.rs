@@ -23,7 +23,7 @@ mod guest {
     use libos::time::now_ns;
 
     const MARK: u64 = 0x5741_5254_5359_4152;
-    const OFFSET: usize = 0x12_3450;
+    const OFFSET: u64 = 0x12_3450;
     /// How many threads go astray in each way.
     const ROUNDS: u64 = 5;
 
@@ -50,7 +50,7 @@ mod guest {
 
     #[inline(never)]
     fn store(device: &Device) {
-        let at = (device.address_range().start as usize + OFFSET) as *mut u64;
+        let at = (device.address_range().start + OFFSET).as_mut_ptr::<u64>();
         // SAFETY: none. This is the mistake that the protection is there for; it touches no memory of Rust's.
         unsafe { at.write_volatile(MARK) };
     }
@@ -141,7 +141,7 @@ mod guest {
             stream.write_all(&MARK.to_le_bytes()).unwrap();
             // SAFETY: none, as in `store`.
             let buffer =
-                unsafe { slice::from_raw_parts_mut((device.address_range().start as usize + OFFSET) as *mut u8, 8) };
+                unsafe { slice::from_raw_parts_mut((device.address_range().start + OFFSET).as_mut_ptr::<u8>(), 8) };
             stream.read_exact(buffer).unwrap();
         });
         while !astray.is_finished() {

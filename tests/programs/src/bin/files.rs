@@ -301,8 +301,10 @@ mod guest {
         const TEXT: &[u8] = b"as the host has it";
         const PAGE: usize = 4096;
         assert_eq!(fs::read("/f").unwrap(), TEXT);
-        let pages =
-            (256..64 * 256).rev().map(|page| page * PAGE).filter(|&page| libos::mm::translate(page as u64).is_some());
+        let pages = (256..64 * 256)
+            .rev()
+            .map(|page| page * PAGE)
+            .filter(|&page| libos::mm::translate(libos::addr::VirtAddr::new(page as u64)).is_some());
         for page in pages {
             // SAFETY: the page is mapped and none of persistent memory, since there is none; other threads may write
             // there meanwhile, which at worst hides what is looked for.

@@ -51,7 +51,7 @@ mod guest {
 
     /// A store as the program's own code would make it, past the grant's methods.
     fn poke(device: &Device, value: u64) {
-        let at = (device.address_range().start as usize + 4096) as *mut u64;
+        let at = (device.address_range().start + 4096).as_mut_ptr::<u64>();
         // SAFETY: the caller is in a write grant; nobody has a reference into the device.
         unsafe { at.write_volatile(value) };
     }

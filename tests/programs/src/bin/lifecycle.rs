@@ -94,7 +94,7 @@ mod guest {
     /// A store that nobody granted.
     #[inline(never)]
     fn poke(device: &Device, value: u64) {
-        let at = (device.address_range().start + OFFSET) as *mut u64;
+        let at = (device.address_range().start + OFFSET).as_mut_ptr::<u64>();
         // SAFETY: none. This is the mistake that the protection is there for; it touches no memory of Rust's.
         unsafe { at.write_volatile(value) };
     }

@@ -102,7 +102,7 @@ mod guest {
     }
 
     fn at(device: &Device) -> *mut u64 {
-        (device.address_range().start + OFFSET) as *mut u64
+        (device.address_range().start + OFFSET).as_mut_ptr()
     }
 
     /// A store that nobody granted.

@@ -3,6 +3,8 @@
 
 use core::ops::Range;
 
+use crate::addr::{AddrRange, PhysAddr};
+
 /// The registers of one bank, as they were found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bank {
@@ -19,9 +21,9 @@ pub struct Bank {
 pub enum Verdict {
     /// Nothing: it is empty, the error was corrected, or nobody has consumed it and its place is not known.
     Nothing,
-    /// These physical addresses are not readable any more. Whoever was interrupted can go on, provided that the
+    /// This memory is not readable any more. Whoever was interrupted can go on, provided that the
     /// processor's context can be restarted.
-    Unreadable(Range<u64>),
+    Unreadable(Range<PhysAddr>),
     /// The machine cannot go on, for this reason.
     Stop(&'static str),
 }
@@ -73,8 +75,8 @@ impl Bank {
         if self.misc >> 6 & 7 != PHYSICAL || shift > LARGEST {
             return Verdict::Stop("its place is not a physical address");
         }
-        let start = self.address >> shift << shift;
-        Verdict::Unreadable(start..start + (1 << shift))
+        let start = PhysAddr::new(self.address).align_down(1 << shift);
+        Verdict::Unreadable(Range::of(start, 1 << shift))
     }
 }
 
@@ -87,10 +89,11 @@ mod tests {
 
     #[test]
     fn an_error_with_a_place_is_the_range_that_it_says() {
-        assert_eq!(CONSUMED.verdict(), Verdict::Unreadable(0x1_0000_1000..0x1_0000_2000));
+        let unreadable = |start, end| Verdict::Unreadable(PhysAddr::new(start)..PhysAddr::new(end));
+        assert_eq!(CONSUMED.verdict(), unreadable(0x1_0000_1000, 0x1_0000_2000));
         assert!(CONSUMED.is_consumed());
         let line = Bank { misc: 0x86, ..CONSUMED };
-        assert_eq!(line.verdict(), Verdict::Unreadable(0x1_0000_1a80..0x1_0000_1ac0));
+        assert_eq!(line.verdict(), unreadable(0x1_0000_1a80, 0x1_0000_1ac0));
         let less_than_a_line = Bank { misc: 0x80, ..CONSUMED };
         assert_eq!(less_than_a_line.verdict(), line.verdict());
         let optional = Bank { status: CONSUMED.status & !ACTION_REQUIRED, ..CONSUMED };

@@ -10,6 +10,7 @@ use volatile::VolatilePtr;
 use x86_64::registers::model_specific::{ApicBase, ApicBaseFlags, Msr};
 
 use super::{cpu, percpu, pit};
+use crate::addr::PhysAddr;
 
 /// Registers, by their offset in memory; the MSR's number is 0x800 + offset / 16.
 mod register {
@@ -72,9 +73,9 @@ fn write(register: u32, value: u32) {
     }
 }
 
-/// The physical address of the page with the registers; nothing, if they are MSRs.
-pub(in crate::arch) fn registers() -> Option<u64> {
-    (!cpu::has_x2apic()).then(|| ApicBase::read().0.start_address().as_u64())
+/// Where the page with the registers is; nothing, if they are MSRs.
+pub(in crate::arch) fn registers() -> Option<PhysAddr> {
+    (!cpu::has_x2apic()).then(|| PhysAddr::new(ApicBase::read().0.start_address().as_u64()))
 }
 
 /// Enables the boot CPU's local APIC and finds the timer's frequency.

@@ -8,6 +8,7 @@ use x86_64::registers::control::{Cr0, Cr0Flags, Cr3, Cr4, Cr4Flags};
 use x86_64::registers::model_specific::Msr;
 use x86_64::registers::xcontrol::{XCr0, XCr0Flags};
 
+use crate::addr::{PhysAddr, VirtAddr};
 use crate::arch::x86_64::format::cache_types::CacheTypes;
 use crate::paging::Encryption;
 
@@ -148,17 +149,17 @@ pub unsafe fn enable_features() -> Result<(), NoWriteProtection> {
     if Cr0::read().contains(Cr0Flags::WRITE_PROTECT) { Ok(()) } else { Err(NoWriteProtection) }
 }
 
-/// The physical address of the page tables that are in use.
-pub(in crate::arch) fn page_table_root() -> u64 {
-    Cr3::read().0.start_address().as_u64()
+/// The root of the page tables that are in use.
+pub(in crate::arch) fn page_table_root() -> PhysAddr {
+    PhysAddr::new(Cr3::read().0.start_address().as_u64())
 }
 
 /// Forgets this CPU's cached translation of a page.
-pub fn flush_tlb_page(address: u64) {
+pub fn flush_tlb_page(address: VirtAddr) {
     // The x86_64 crate's function knows addresses of four levels only.
     // SAFETY: forgetting a translation changes nothing but time. The block counts as one that accesses memory, so that
     // the compiler moves no access across it.
-    unsafe { asm!("invlpg [{}]", in(reg) address, options(nostack, preserves_flags)) };
+    unsafe { asm!("invlpg [{}]", in(reg) address.as_u64(), options(nostack, preserves_flags)) };
 }
 
 /// Forgets all of this CPU's cached translations (no page is global).

@@ -7,6 +7,8 @@
 use core::arch::asm;
 use core::fmt;
 
+use crate::addr::{AddrRange, VirtAddr};
+
 /// The size of a cache line in bytes, the unit of write-back.
 pub const CACHE_LINE: u64 = 64;
 
@@ -81,14 +83,14 @@ pub unsafe fn stream(to: *mut u64, from: *const u8, words: usize) {
 ///
 /// # Safety
 /// The range is mapped, and readable under the running context's rights: a write-back is checked like a load.
-pub unsafe fn write_back(instruction: WriteBack, start: u64, end: u64) -> u64 {
+pub unsafe fn write_back(instruction: WriteBack, start: VirtAddr, end: VirtAddr) -> u64 {
     if instruction == WriteBack::Unneeded {
         return 0;
     }
-    let first = start / CACHE_LINE * CACHE_LINE;
-    let lines = end.saturating_sub(first).div_ceil(CACHE_LINE);
+    let first = start.align_down(CACHE_LINE);
+    let lines = (first..end).length().div_ceil(CACHE_LINE);
     for line in 0..lines {
-        let at = first + line * CACHE_LINE;
+        let at = (first + line * CACHE_LINE).as_u64();
         // SAFETY: the caller says that the line may be read; the CPU has the instruction
         // (`cpu::write_back_instruction`).
         unsafe {

@@ -5,6 +5,8 @@
 
 use core::arch::global_asm;
 
+use crate::addr::VirtAddr;
+
 global_asm!(
     r#"
     .section .text.memory_functions, "ax", @progbits
@@ -218,17 +220,17 @@ unsafe extern "C" {
 
 /// Whether the address is in one of these functions. They push nothing, so there the stack pointer is at the return
 /// address, and the frame pointer is the caller's.
-pub(in crate::arch) fn contain(address: u64) -> bool {
+pub(in crate::arch) fn contain(address: VirtAddr) -> bool {
     is_between(&raw const memory_functions_start, &raw const memory_functions_end, address)
 }
 
 /// Whether the address is in the loop of a large copy or fill. There R8 is the address of the target's last 16 bytes,
 /// RDI and RSI are how far it has come.
-pub(in crate::arch) fn is_in_large_loop(address: u64) -> bool {
+pub(in crate::arch) fn is_in_large_loop(address: VirtAddr) -> bool {
     is_between(&raw const copy_forward_start, &raw const copy_forward_end, address)
         || is_between(&raw const fill_start, &raw const fill_end, address)
 }
 
-fn is_between(start: *const u8, end: *const u8, address: u64) -> bool {
-    (start.addr() as u64..end.addr() as u64).contains(&address)
+fn is_between(start: *const u8, end: *const u8, address: VirtAddr) -> bool {
+    (VirtAddr::from_ptr(start)..VirtAddr::from_ptr(end)).contains(&address)
 }

@@ -7,11 +7,11 @@
 use core::arch::{asm, global_asm};
 use core::fmt;
 
-use x86_64::PhysAddr;
 use x86_64::registers::control::{Cr3, Cr3Flags, Cr4, Cr4Flags};
 use x86_64::structures::paging::PhysFrame;
 
 use super::cpu;
+use crate::addr::PhysAddr;
 use crate::paging::{Levels, Mode, Paging};
 
 /// The physical addresses that four levels leave room for, in bits: above these, persistent memory could not be mapped.
@@ -48,16 +48,16 @@ pub fn mode(choice: Paging) -> Result<Mode, NoFiveLevels> {
 /// They map the running code, its data and its stack where they are now. With five levels, moreover: root, code, stack
 /// and the tables that are in use are mapped at their physical addresses below 4 GiB, interrupts are disabled, and this
 /// is the boot CPU on the boot code's four levels.
-pub unsafe fn load(root: u64, levels: Levels) {
+pub unsafe fn load(root: PhysAddr, levels: Levels) {
     match levels {
         Levels::Four => {
-            let frame = PhysFrame::containing_address(PhysAddr::new(root));
+            let frame = PhysFrame::containing_address(x86_64::PhysAddr::new(root.as_u64()));
             // SAFETY: the caller answers for what the tables map.
             unsafe { Cr3::write(frame, Cr3Flags::empty()) };
         }
         // SAFETY: the function keeps what the ABI says it keeps; the caller answers for the rest.
         Levels::Five => unsafe {
-            asm!("call {}", sym switch_to_five_levels, in("rdi") root, clobber_abi("C"));
+            asm!("call {}", sym switch_to_five_levels, in("rdi") root.as_u64(), clobber_abi("C"));
         },
     }
 }

@@ -12,6 +12,7 @@ use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use super::percpu::{self, PerCpu};
 use super::{cpu, interrupts};
+use crate::addr::{AddrRange, VirtAddr};
 use crate::paging::PAGE;
 
 /// Whether a shootdown is under way.
@@ -60,7 +61,7 @@ fn defers_flush(cpu: &PerCpu) -> bool {
 
 /// Makes every CPU forget the translations of these addresses. Called with interrupts enabled, by who may wait for the
 /// other CPUs.
-pub fn flush_everywhere(range: Range<u64>) {
+pub fn flush_everywhere(range: Range<VirtAddr>) {
     if percpu::online_count() <= 1 {
         flush_here(&range);
         return;
@@ -71,8 +72,8 @@ pub fn flush_everywhere(range: Range<u64>) {
         serve();
         core::hint::spin_loop();
     }
-    START.store(range.start, Ordering::Relaxed);
-    END.store(range.end, Ordering::Relaxed);
+    START.store(range.start.as_u64(), Ordering::Relaxed);
+    END.store(range.end.as_u64(), Ordering::Relaxed);
     let this = percpu::this();
     let others = percpu::online().filter(|cpu| cpu.id != this.id);
     let (mut awake, mut deferred) = (0_u64, 0);
@@ -98,15 +99,16 @@ pub fn flush_everywhere(range: Range<u64>) {
 pub(in crate::arch) fn serve() {
     let bit = 1 << percpu::this().id;
     if PENDING.load(Ordering::Acquire) & bit != 0 {
-        flush_here(&(START.load(Ordering::Relaxed)..END.load(Ordering::Relaxed)));
+        let [start, end] = [&START, &END].map(|bound| VirtAddr::new(bound.load(Ordering::Relaxed)));
+        flush_here(&(start..end));
         PENDING.fetch_and(!bit, Ordering::Release);
     }
 }
 
-fn flush_here(range: &Range<u64>) {
-    if (range.end - range.start) / PAGE > MANY_PAGES {
+fn flush_here(range: &Range<VirtAddr>) {
+    if range.length() / PAGE > MANY_PAGES {
         cpu::flush_tlb();
     } else {
-        range.clone().step_by(PAGE as usize).for_each(cpu::flush_tlb_page);
+        range.steps(PAGE).for_each(cpu::flush_tlb_page);
     }
 }

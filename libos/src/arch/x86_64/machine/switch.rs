@@ -3,6 +3,7 @@
 use core::arch::naked_asm;
 
 use super::fpu::{INITIAL_MXCSR, INITIAL_X87_CONTROL};
+use crate::addr::VirtAddr;
 
 /// Saves what a call preserves (RBX, RBP, R12 to R15, MXCSR, the x87 control word) on the running stack, stores the
 /// stack pointer at `save`, and continues on the stack `next`, where this or [`prepare`] left such a record.
@@ -41,7 +42,7 @@ pub unsafe extern "C" fn switch(save: *mut u64, next: u64) {
 ///
 /// # Safety
 /// `top` is the 16-byte aligned end of a mapped stack that nothing uses, with room for at least one page.
-pub unsafe fn prepare(top: u64, entry: extern "C" fn(usize) -> !, argument: usize) -> u64 {
+pub unsafe fn prepare(top: VirtAddr, entry: extern "C" fn(usize) -> !, argument: usize) -> u64 {
     let frame: [u64; 10] = [
         u64::from(INITIAL_MXCSR) | u64::from(INITIAL_X87_CONTROL) << 32,
         0,                     // r15
@@ -56,8 +57,8 @@ pub unsafe fn prepare(top: u64, entry: extern "C" fn(usize) -> !, argument: usiz
     ];
     let start = top - size_of_val(&frame) as u64;
     // SAFETY: the caller gives the memory below `top`.
-    unsafe { (start as *mut [u64; 10]).write(frame) };
-    start
+    unsafe { start.as_mut_ptr::<[u64; 10]>().write(frame) };
+    start.as_u64()
 }
 
 /// Where a new thread's first switch returns to.

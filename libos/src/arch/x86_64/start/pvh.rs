@@ -4,6 +4,8 @@ use core::ffi::CStr;
 use core::ops::Range;
 use core::slice;
 
+use crate::addr::{AddrRange, PhysAddr, VirtAddr};
+
 /// `hvm_start_info`, versions 0 and 1.
 #[repr(C)]
 pub struct StartInfo {
@@ -11,10 +13,10 @@ pub struct StartInfo {
     version: u32,
     flags: u32,
     module_count: u32,
-    modules: u64,
-    command_line: u64,
-    rsdp: u64,
-    memory_map: u64,
+    modules: PhysAddr,
+    command_line: PhysAddr,
+    rsdp: PhysAddr,
+    memory_map: PhysAddr,
     memory_map_entries: u32,
     reserved: u32,
 }
@@ -22,7 +24,7 @@ pub struct StartInfo {
 /// `hvm_memmap_table_entry`.
 #[repr(C)]
 struct MemoryMapEntry {
-    base: u64,
+    base: PhysAddr,
     length: u64,
     kind: u32,
     reserved: u32,
@@ -31,9 +33,9 @@ struct MemoryMapEntry {
 /// `hvm_modlist_entry`.
 #[repr(C)]
 struct Module {
-    address: u64,
+    address: PhysAddr,
     length: u64,
-    command_line: u64,
+    command_line: PhysAddr,
     reserved: u64,
 }
 
@@ -48,8 +50,8 @@ impl StartInfo {
     /// # Safety
     /// `address` was handed over by the boot loader and is mapped, as is all that the start info points to; nobody
     /// writes there while the result is in use.
-    pub unsafe fn at(address: u64) -> Option<&'static Self> {
-        let pointer = address as *const Self;
+    pub unsafe fn at(address: PhysAddr) -> Option<&'static Self> {
+        let pointer = address.identity_mapped().as_ptr::<Self>();
         if pointer.is_null() || !pointer.is_aligned() {
             return None;
         }
@@ -59,51 +61,55 @@ impl StartInfo {
     }
 
     /// The ranges of usable RAM.
-    pub fn ram(&self) -> impl Iterator<Item = Range<u64>> {
+    pub fn ram(&self) -> impl Iterator<Item = Range<PhysAddr>> {
         let map = self.memory_map_range();
         // SAFETY: the loader wrote `memory_map_entries` entries there (the contract of `at`).
-        let entries =
-            unsafe { slice::from_raw_parts(map.start as *const MemoryMapEntry, self.memory_map_entries as usize) };
+        let entries = unsafe {
+            slice::from_raw_parts(
+                map.start.identity_mapped().as_ptr::<MemoryMapEntry>(),
+                self.memory_map_entries as usize,
+            )
+        };
         entries
             .iter()
             .filter(|entry| entry.kind == RAM)
             .map(|entry| entry.base..entry.base.saturating_add(entry.length))
     }
 
-    fn memory_map_range(&self) -> Range<u64> {
+    fn memory_map_range(&self) -> Range<PhysAddr> {
         let bytes = u64::from(self.memory_map_entries) * size_of::<MemoryMapEntry>() as u64;
-        self.memory_map..self.memory_map + bytes
+        Range::of(self.memory_map, bytes)
     }
 
     /// The kernel command line; empty if there is none or it is not UTF-8.
     pub fn command_line(&self) -> &'static str {
-        if self.command_line == 0 {
+        if self.command_line == PhysAddr::ZERO {
             return "";
         }
         // SAFETY: the loader wrote a C string there (the contract of `at`).
-        let text = unsafe { CStr::from_ptr(self.command_line as *const _) };
+        let text = unsafe { CStr::from_ptr(self.command_line.identity_mapped().as_ptr()) };
         text.to_str().unwrap_or_default()
     }
 
     /// The physical address of ACPI's root pointer.
-    pub fn rsdp(&self) -> Option<u64> {
-        (self.rsdp != 0).then_some(self.rsdp)
+    pub fn rsdp(&self) -> Option<PhysAddr> {
+        (self.rsdp != PhysAddr::ZERO).then_some(self.rsdp)
     }
 
     /// The memory of the first module that the loader was told to load: QEMU's `-initrd`. Empty if there is none.
-    pub fn module(&self) -> Range<u64> {
-        if self.module_count == 0 || self.modules == 0 {
-            return 0..0;
+    pub fn module(&self) -> Range<PhysAddr> {
+        if self.module_count == 0 || self.modules == PhysAddr::ZERO {
+            return PhysAddr::ZERO..PhysAddr::ZERO;
         }
         // SAFETY: the loader wrote `module_count` entries there (the contract of `at`).
-        let module = unsafe { (self.modules as *const Module).read_unaligned() };
+        let module = unsafe { self.modules.identity_mapped().as_ptr::<Module>().read_unaligned() };
         module.address..module.address.saturating_add(module.length)
     }
 
     /// The memory that the start info itself and the module occupy, so that nobody allocates it.
-    pub fn occupied(&self) -> [Range<u64>; 4] {
-        let this = core::ptr::from_ref(self).addr() as u64;
-        let line = self.command_line..self.command_line + self.command_line().len() as u64 + 1;
-        [this..this + size_of::<Self>() as u64, self.memory_map_range(), line, self.module()]
+    pub fn occupied(&self) -> [Range<PhysAddr>; 4] {
+        let this = VirtAddr::from_ptr(self).identity_physical();
+        let line = Range::of(self.command_line, self.command_line().len() as u64 + 1);
+        [Range::of(this, size_of::<Self>() as u64), self.memory_map_range(), line, self.module()]
     }
 }

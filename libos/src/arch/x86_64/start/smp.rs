@@ -10,6 +10,7 @@ use core::{ptr, slice};
 
 use libos_contract::exit::BOOT_REFUSED;
 
+use crate::addr::{PhysAddr, VirtAddr};
 use crate::arch::x86_64::machine::apic::{self, Command};
 use crate::arch::x86_64::machine::{cpu, interrupts, key_rights, paging, percpu};
 use crate::arch::x86_64::trap::{gdt, idt};
@@ -19,7 +20,7 @@ use crate::paging::PAGE;
 use crate::{halt, kprintln, task, time};
 
 /// Where the trampoline runs: a page of RAM below 1 MiB that nobody allocates.
-const TRAMPOLINE: u64 = 0x8000;
+const TRAMPOLINE: PhysAddr = PhysAddr::new(0x8000);
 
 /// The size of the stack on which a CPU starts and on which its idle loop stays, in bytes.
 const IDLE_STACK: usize = 32 << 10;
@@ -92,7 +93,7 @@ global_asm!(
     trampoline_end:
     .text
     "#,
-    base = const TRAMPOLINE,
+    base = const TRAMPOLINE.as_u64(),
     enter = sym enter,
     options(att_syntax)
 );
@@ -138,7 +139,7 @@ fn start_one(apic_id: u32, number: usize) -> bool {
         send(Command::Init);
         task::sleep_until(time::now_ns() + AFTER_INIT);
         for _ in 0..2 {
-            send(Command::StartUp((TRAMPOLINE / PAGE) as u8));
+            send(Command::StartUp((TRAMPOLINE.as_u64() / PAGE) as u8));
             task::sleep_until(time::now_ns() + AFTER_START_UP);
         }
         let deadline = time::now_ns() + START_LIMIT;
@@ -150,16 +151,16 @@ fn start_one(apic_id: u32, number: usize) -> bool {
     mapped.unwrap_or(false)
 }
 
-fn fill_trampoline(stack_top: u64, number: u64) {
+fn fill_trampoline(stack_top: VirtAddr, number: u64) {
     let start = &raw const trampoline_start;
     let length = (&raw const trampoline_end).addr() - start.addr();
     let variables = (&raw const trampoline_variables).addr() - start.addr();
-    let values = [cpu::page_table_root(), stack_top, number, paging::level_bits()];
+    let values = [cpu::page_table_root().as_u64(), stack_top.as_u64(), number, paging::level_bits()];
     let filled = mm::with_low_page(TRAMPOLINE, Attributes::DATA, || {
         // SAFETY: the page is mapped writable while this runs, it is RAM that nobody else uses, no CPU runs on it now,
         // and the trampoline with its variables is smaller than a page.
         unsafe {
-            let page = slice::from_raw_parts_mut(TRAMPOLINE as *mut u8, PAGE as usize);
+            let page = slice::from_raw_parts_mut(TRAMPOLINE.identity_mapped().as_mut_ptr::<u8>(), PAGE as usize);
             ptr::copy_nonoverlapping(start, page.as_mut_ptr(), length);
             for (place, value) in values.iter().enumerate() {
                 page[variables + place * 8..][..8].copy_from_slice(&value.to_le_bytes());

@@ -23,6 +23,7 @@ use super::frame::{TrapFrame, vector};
 use super::gdt::PAGE_FAULT_STACK;
 use super::hooks::hooks;
 use super::{machine_check, nmi, single_step, vectors};
+use crate::addr::VirtAddr;
 use crate::arch::x86_64::machine::{fpu, key_rights, percpu, shootdown};
 use crate::trace::{self, layout::kind};
 
@@ -171,7 +172,7 @@ extern "C" fn handle(frame: &mut TrapFrame) {
         }
         vector::PAGE_FAULT => {
             // Read at once: a page fault inside this one's handler changes it.
-            let address = x86_64::registers::control::Cr2::read_raw();
+            let address = VirtAddr::new(x86_64::registers::control::Cr2::read_raw());
             let stack = PAGE_FAULT_STACK.on(cpu);
             if !stack.enter() {
                 (hooks().exception)(frame);

@@ -3,6 +3,7 @@
 use core::fmt;
 
 use super::single_step;
+use crate::addr::VirtAddr;
 use crate::arch::x86_64::format::exception::Exception;
 use crate::arch::x86_64::machine::percpu;
 use crate::keys::Rights;
@@ -37,13 +38,13 @@ pub struct TrapFrame {
     /// The error code; 0 for vectors without one.
     pub error_code: u64,
     /// The interrupted instruction's address.
-    pub(in crate::arch) rip: u64,
+    pub(in crate::arch) rip: VirtAddr,
     /// The code segment's selector.
     pub(in crate::arch) cs: u64,
     /// The flags.
     pub(in crate::arch) rflags: u64,
     /// The stack pointer.
-    pub(in crate::arch) rsp: u64,
+    pub(in crate::arch) rsp: VirtAddr,
     /// The stack segment's selector.
     pub(in crate::arch) ss: u64,
 }
@@ -62,12 +63,12 @@ const GENERAL_NAMES: [&str; 15] =
 
 impl TrapFrame {
     /// The address of the interrupted instruction.
-    pub(crate) fn instruction(&self) -> u64 {
+    pub(crate) fn instruction(&self) -> VirtAddr {
         self.rip
     }
 
     /// The interrupted context's stack pointer.
-    pub(crate) fn stack_pointer(&self) -> u64 {
+    pub(crate) fn stack_pointer(&self) -> VirtAddr {
         self.rsp
     }
 
@@ -77,8 +78,8 @@ impl TrapFrame {
     }
 
     /// The interrupted context's frame pointer.
-    pub(super) fn rbp(&self) -> u64 {
-        self.general[RBP]
+    pub(super) fn rbp(&self) -> VirtAddr {
+        VirtAddr::new(self.general[RBP])
     }
 
     pub(super) fn rcx(&self) -> u64 {
@@ -117,9 +118,9 @@ impl TrapFrame {
     pub(crate) fn divert(&mut self, function: extern "C" fn() -> !) {
         single_step::forget();
         self.set_rights(Rights::CLOSED);
-        self.rip = function as usize as u64;
+        self.rip = VirtAddr::new(function as usize as u64);
         // As after a call: the return address's place, then a multiple of 16.
-        self.rsp = (self.rsp & !15) - 8;
+        self.rsp = self.rsp.align_down(16) - 8;
         self.general[RBP] = 0;
         self.rflags = INTERRUPT_FLAG | RESERVED_FLAG;
     }
@@ -128,7 +129,7 @@ impl TrapFrame {
     pub(super) fn return_early(&mut self, value: u64) {
         // SAFETY: the stack pointer of a function that has pushed nothing is at its return address, on the stack of a
         // context that this trap interrupted and that does not run meanwhile.
-        self.rip = unsafe { (self.rsp as *const u64).read() };
+        self.rip = unsafe { self.rsp.as_ptr::<VirtAddr>().read() };
         self.rsp += 8;
         self.general[RAX] = value;
     }

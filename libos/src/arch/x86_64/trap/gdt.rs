@@ -158,10 +158,10 @@ pub(in crate::arch) unsafe fn init() -> Result<(), StackError> {
     let nested = STACK_SIZE * PAGE_FAULT_DEPTH as usize;
     for place in 0..OWN_STACKS {
         let size = if place == OwnStack::PageFault as usize { nested } else { STACK_SIZE };
-        tables.task_state.interrupt_stack_table[place] = VirtAddr::new(stack(size)?);
+        tables.task_state.interrupt_stack_table[place] = VirtAddr::new(stack(size)?.as_u64());
     }
     let page_faults = &PAGE_FAULT_STACK.here();
-    page_faults.non_maskable.store(stack(nested)?, Ordering::Relaxed);
+    page_faults.non_maskable.store(stack(nested)?.as_u64(), Ordering::Relaxed);
     let tables = Box::leak(tables);
     let table = (&raw const tables.task_state).addr() + offset_of!(TaskStateSegment, interrupt_stack_table);
     let entry = table + OwnStack::PageFault as usize * size_of::<VirtAddr>();

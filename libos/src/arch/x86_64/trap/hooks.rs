@@ -7,21 +7,22 @@ use libos_contract::exit::FATAL_EXCEPTION;
 use spin::Once;
 
 use super::frame::TrapFrame;
+use crate::addr::{PhysAddr, VirtAddr};
 use crate::halt;
 use crate::keys::Rights;
 
 /// Who is called for what. All of it runs in the handler of a trap: nothing here may wait or allocate.
 pub(crate) struct Hooks {
     /// A page fault at this address (CR2). What returns lets the interrupted context go on.
-    pub(crate) page_fault: fn(&mut TrapFrame, u64),
+    pub(crate) page_fault: fn(&mut TrapFrame, VirtAddr),
     /// An exception that nothing handles.
     pub(crate) exception: fn(&TrapFrame) -> !,
     /// A failure of the machine, in words.
     pub(crate) failure: fn(&TrapFrame, fmt::Arguments<'_>) -> !,
-    /// These physical addresses have become unreadable; why the machine cannot live with that.
-    pub(crate) unreadable: fn(&Range<u64>) -> Result<(), &'static str>,
+    /// This memory has become unreadable; why the machine cannot live with that.
+    pub(crate) unreadable: fn(&Range<PhysAddr>) -> Result<(), &'static str>,
     /// Whether this is the address of a byte of persistent memory.
-    pub(crate) is_persistent: fn(u64) -> bool,
+    pub(crate) is_persistent: fn(VirtAddr) -> bool,
     /// An instruction that was let through is done with the pages of this key.
     pub(crate) leave_section: fn(u8),
     /// This CPU's timer has come to its end.

@@ -1,6 +1,7 @@
 //! The interrupt descriptor table: 256 interrupt gates to the stubs in [`super::entry`].
 
 use core::cell::UnsafeCell;
+use core::ops::Range;
 
 use x86_64::VirtAddr;
 use x86_64::instructions::tables::lidt;
@@ -9,6 +10,7 @@ use x86_64::structures::DescriptorTablePointer;
 use super::entry::{STUB_SIZE, stubs};
 use super::frame::vector;
 use super::gdt::{OwnStack, code_selector};
+use crate::addr::{self, AddrRange};
 use crate::mm;
 use crate::mm::attributes::Permissions;
 use crate::mm::page_table::MapError;
@@ -82,8 +84,7 @@ pub(super) unsafe fn init() {
 /// Write-protects the table, now that memory is managed: it does not change any more, and a stray store there would be
 /// found only by the next trap, which could not be reported.
 pub(super) fn write_protect() -> Result<(), MapError> {
-    let start = TABLE.0.get().addr() as u64;
-    mm::protect(start..start + PAGE, Permissions::Read)
+    mm::protect(Range::of(addr::VirtAddr::from_ptr(TABLE.0.get()), PAGE), Permissions::Read)
 }
 
 /// Loads the table on this CPU.

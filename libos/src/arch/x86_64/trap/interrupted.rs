@@ -1,12 +1,13 @@
 //! How much an interrupted instruction or copy has left to do, from its registers.
 
 use super::frame::TrapFrame;
+use crate::addr::VirtAddr;
 use crate::arch::x86_64::machine::memory_functions;
 use crate::mm;
 
 /// How many bytes from `address` on, where the access was denied, the interrupted context was about to read or write:
 /// known for repeated string instructions, whose `code` is given, and for the copy and fill functions.
-pub(crate) fn remaining(frame: &TrapFrame, code: &[u8], address: u64, write: bool) -> Option<u64> {
+pub(crate) fn remaining(frame: &TrapFrame, code: &[u8], address: VirtAddr, write: bool) -> Option<u64> {
     repeated(frame, code).or_else(|| remaining_of_large(frame, address, write))
 }
 
@@ -34,10 +35,11 @@ fn repeated(frame: &TrapFrame, code: &[u8]) -> Option<u64> {
 }
 
 /// How many bytes from `address` on a large copy or fill that was interrupted there has left; `None` elsewhere.
-fn remaining_of_large(frame: &TrapFrame, address: u64, write: bool) -> Option<u64> {
+fn remaining_of_large(frame: &TrapFrame, address: VirtAddr, write: bool) -> Option<u64> {
     if !memory_functions::is_in_large_loop(frame.rip) {
         return None;
     }
+    let address = address.as_u64();
     let target_end = frame.r8().checked_add(16)?;
     if write {
         target_end.checked_sub(address)
@@ -48,9 +50,9 @@ fn remaining_of_large(frame: &TrapFrame, address: u64, write: bool) -> Option<u6
 
 /// Leaves a copy from persistent memory that was interrupted: the function returns 0 instead of its target. Says
 /// whether the interrupted context was in one; `is_persistent` tells the addresses.
-pub(super) fn leave_copy(frame: &mut TrapFrame, is_persistent: impl Fn(u64) -> bool) -> bool {
+pub(super) fn leave_copy(frame: &mut TrapFrame, is_persistent: impl Fn(VirtAddr) -> bool) -> bool {
     // RSI is the source, or how far the copy has come in it: at most its end.
-    let source = frame.rsi();
+    let source = VirtAddr::new(frame.rsi());
     let copies =
         memory_functions::contain(frame.rip) && (is_persistent(source) || is_persistent(source.wrapping_sub(1)));
     if copies {
@@ -69,7 +71,7 @@ pub(crate) fn code(frame: &TrapFrame) -> ([u8; 15], usize) {
             break;
         }
         // SAFETY: the byte is mapped and not persistent memory; it is only read.
-        code[length] = unsafe { (at as *const u8).read_volatile() };
+        code[length] = unsafe { at.as_ptr::<u8>().read_volatile() };
         length += 1;
     }
     (code, length)

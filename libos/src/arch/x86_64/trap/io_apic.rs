@@ -4,6 +4,7 @@ use core::ptr::NonNull;
 
 use volatile::VolatilePtr;
 
+use crate::addr::PhysAddr;
 use crate::mm::{DeviceMapError, map_mmio};
 
 /// Registers of the indirect window (82093AA data sheet, section 3.2).
@@ -28,7 +29,7 @@ pub(super) struct IoApic {
 unsafe impl Send for IoApic {}
 
 impl IoApic {
-    pub(super) fn new(physical: u64, first_gsi: u32) -> Result<Self, DeviceMapError> {
+    pub(super) fn new(physical: PhysAddr, first_gsi: u32) -> Result<Self, DeviceMapError> {
         let mut this = Self { base: map_mmio(physical, 0x20)?.cast(), first_gsi, lines: 0 };
         this.lines = (this.read(VERSION) >> 16 & 0xff) + 1;
         Ok(this)

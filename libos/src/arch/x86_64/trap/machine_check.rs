@@ -9,6 +9,7 @@ use core::sync::atomic::{AtomicU64, Ordering};
 use super::frame::TrapFrame;
 use super::hooks::hooks;
 use super::interrupted;
+use crate::addr::{PhysAddr, VirtAddr};
 use crate::arch::x86_64::format::bank::Verdict;
 use crate::arch::x86_64::machine::{machine_check, percpu};
 
@@ -56,12 +57,13 @@ fn contain(frame: &mut TrapFrame) -> Result<(), &'static str> {
 
 /// Whether a program that consumed an error and is to go on as it was gets anywhere: not if it has consumed the same
 /// one at the same instruction several times in a row.
-fn is_progress(rip: u64, place: u64) -> bool {
+fn is_progress(rip: VirtAddr, place: PhysAddr) -> bool {
     const MOST: u64 = 16;
     static RIP: AtomicU64 = AtomicU64::new(0);
     static PLACE: AtomicU64 = AtomicU64::new(0);
     static TIMES: AtomicU64 = AtomicU64::new(0);
-    let same = RIP.swap(rip, Ordering::Relaxed) == rip && PLACE.swap(place, Ordering::Relaxed) == place;
+    let same = RIP.swap(rip.as_u64(), Ordering::Relaxed) == rip.as_u64()
+        && PLACE.swap(place.as_u64(), Ordering::Relaxed) == place.as_u64();
     if !same {
         TIMES.store(0, Ordering::Relaxed);
     }

@@ -6,6 +6,7 @@ use libos_contract::vectors;
 
 use super::hooks::hooks;
 use super::io_apic::{IoApic, Trigger};
+use crate::addr::PhysAddr;
 use crate::arch::x86_64::machine::{apic, percpu, register_check, shootdown};
 use crate::mm::DeviceMapError;
 use crate::sync::{IrqLock, class};
@@ -34,12 +35,12 @@ pub fn allocate_vector(handler: fn(usize), argument: usize) -> Option<u8> {
 }
 
 /// The address and the data that a device writes to raise this vector on this CPU (SDM volume 3A, section 11.11).
-pub fn message_address_data(vector: u8) -> (u64, u32) {
-    (0xfee0_0000 | u64::from(apic::id()) << 12, u32::from(vector))
+pub fn message_address_data(vector: u8) -> (PhysAddr, u32) {
+    (PhysAddr::new(0xfee0_0000 | u64::from(apic::id()) << 12), u32::from(vector))
 }
 
 /// Says where an I/O APIC is: its registers' physical address and the first global system interrupt that it serves.
-pub fn add_io_apic(physical: u64, first_gsi: u32) -> Result<(), DeviceMapError> {
+pub fn add_io_apic(physical: PhysAddr, first_gsi: u32) -> Result<(), DeviceMapError> {
     let mut all = IO_APICS.lock();
     if let Some(free) = all.iter_mut().find(|slot| slot.is_none()) {
         *free = Some(IoApic::new(physical, first_gsi)?);

@@ -6,7 +6,7 @@ use super::*;
 /// How an access at some address ends up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Seen {
-    pub(super) physical: u64,
+    pub(super) physical: PhysAddr,
     pub(super) writable: bool,
     pub(super) executable: bool,
     pub(super) user: bool,
@@ -17,7 +17,8 @@ pub(super) struct Seen {
 }
 
 /// Walks as a CPU does whose CR3 is `root`; `None` is a page fault, a panic is a reserved bit.
-pub(super) fn walk(tables: &Tables, root: u64, levels: u32, address: u64) -> Option<Seen> {
+pub(super) fn walk(tables: &Tables, root: PhysAddr, levels: u32, address: VirtAddr) -> Option<Seen> {
+    let address = address.as_u64();
     let bits = 12 + 9 * levels;
     let upper = (address as i64) >> (bits - 1);
     assert!(upper == 0 || upper == -1, "a general-protection fault");
@@ -35,14 +36,14 @@ pub(super) fn walk(tables: &Tables, root: u64, levels: u32, address: u64) -> Opt
         let large = level > 1 && entry >> 7 & 1 == 1;
         assert!(!large || level <= 3, "bit 7 is reserved in the higher tables");
         if level > 1 && !large {
-            table = entry & 0x000f_ffff_ffff_f000 & !(1 << C_BIT);
+            table = phys(entry & 0x000f_ffff_ffff_f000 & !(1 << C_BIT));
             continue;
         }
         let pat = if large { entry >> 12 & 1 } else { entry >> 7 & 1 };
         let frame = entry & 0x000f_ffff_ffff_f000 & !(1 << C_BIT) & !if large { 1 << 12 } else { 0 };
         assert_eq!(frame & ((1 << shift) - 1), 0, "reserved bits of a large page");
         return Some(Seen {
-            physical: frame | address & ((1 << shift) - 1),
+            physical: phys(frame | address & ((1 << shift) - 1)),
             writable,
             executable: !no_execute,
             user,

@@ -21,28 +21,28 @@ const C_BIT: u32 = 47;
 
 #[derive(Debug, Default)]
 struct Tables {
-    tables: BTreeMap<u64, Box<PageTable>>,
+    tables: BTreeMap<PhysAddr, Box<PageTable>>,
     /// How many there were ever: no address is given twice, so a use after release is found.
     given: u64,
     limit: Option<usize>,
 }
 
 impl TableMemory for Tables {
-    fn allocate(&mut self) -> Option<u64> {
+    fn allocate(&mut self) -> Option<PhysAddr> {
         if self.limit.is_some_and(|limit| self.tables.len() >= limit) {
             return None;
         }
-        let physical = 0x7000_0000 + self.given * PAGE;
+        let physical = PhysAddr::new(0x7000_0000 + self.given * PAGE);
         self.given += 1;
         self.tables.insert(physical, Box::default());
         Some(physical)
     }
 
-    fn release(&mut self, physical: u64) {
+    fn release(&mut self, physical: PhysAddr) {
         assert!(self.tables.remove(&physical).is_some(), "released twice");
     }
 
-    fn table(&self, physical: u64) -> &PageTable {
+    fn table(&self, physical: PhysAddr) -> &PageTable {
         self.tables.get(&physical).expect("a table that was allocated")
     }
 }
@@ -65,6 +65,18 @@ fn sizes(space: &AddressSpace<Tables>) -> Vec<u64> {
     leaves(space).iter().map(|leaf| leaf.size).collect()
 }
 
+fn virt(bits: u64) -> VirtAddr {
+    VirtAddr::new(bits)
+}
+
+fn phys(bits: u64) -> PhysAddr {
+    PhysAddr::new(bits)
+}
+
+fn pages(range: Range<u64>) -> Range<VirtAddr> {
+    virt(range.start)..virt(range.end)
+}
+
 fn memory(physical: Range<u64>, attributes: Attributes) -> Piece {
-    Piece::Memory { physical, attributes }
+    Piece::Memory { physical: phys(physical.start)..phys(physical.end), attributes }
 }

@@ -13,35 +13,35 @@ use crate::mm::attributes::{Cacheability, Permissions};
 /// What is said of a stretch of pages: where the first one leads, and the attributes of all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Stretch {
-    end: u64,
-    physical: u64,
+    end: VirtAddr,
+    physical: PhysAddr,
     flags: Flags,
     encryption: u64,
 }
 
 /// Stretches by their starts. None overlap.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct Model(BTreeMap<u64, Stretch>);
+struct Model(BTreeMap<VirtAddr, Stretch>);
 
 impl Model {
-    fn find(&self, at: u64) -> Option<(u64, Stretch)> {
+    fn find(&self, at: VirtAddr) -> Option<(VirtAddr, Stretch)> {
         self.0.range(..=at).next_back().map(|(&start, &stretch)| (start, stretch)).filter(|(_, found)| at < found.end)
     }
 
     /// Makes a stretch begin at `at`, if one goes over it.
-    fn cut(&mut self, at: u64) {
+    fn cut(&mut self, at: VirtAddr) {
         if let Some((start, stretch)) = self.find(at).filter(|&(start, _)| start < at) {
             self.0.insert(start, Stretch { end: at, ..stretch });
             self.0.insert(at, Stretch { physical: stretch.physical + (at - start), ..stretch });
         }
     }
 
-    fn is_free(&self, range: &Range<u64>) -> bool {
+    fn is_free(&self, range: &Range<VirtAddr>) -> bool {
         self.find(range.start).is_none() && self.0.range(range.clone()).next().is_none()
     }
 
     /// The first address of the range that nothing maps.
-    fn hole(&self, range: &Range<u64>) -> Option<u64> {
+    fn hole(&self, range: &Range<VirtAddr>) -> Option<VirtAddr> {
         let mut at = range.start;
         while at < range.end {
             match self.find(at) {
@@ -52,14 +52,14 @@ impl Model {
         None
     }
 
-    fn cut_out(&mut self, range: &Range<u64>) -> Vec<u64> {
+    fn cut_out(&mut self, range: &Range<VirtAddr>) -> Vec<VirtAddr> {
         self.cut(range.start);
         self.cut(range.end);
         self.0.range(range.clone()).map(|(&start, _)| start).collect()
     }
 
     /// The parts of the address space of which this and the other say different things.
-    fn differences(&self, other: &Self) -> Vec<Range<u64>> {
+    fn differences(&self, other: &Self) -> Vec<Range<VirtAddr>> {
         let ends = |model: &Self| model.0.iter().flat_map(|(&start, stretch)| [start, stretch.end]).collect::<Vec<_>>();
         let mut places = [ends(self), ends(other)].concat();
         places.sort_unstable();
@@ -73,8 +73,8 @@ impl Model {
     }
 
     /// The same with as few stretches as possible.
-    fn joined(&self) -> Vec<(u64, Stretch)> {
-        let mut all: Vec<(u64, Stretch)> = Vec::new();
+    fn joined(&self) -> Vec<(VirtAddr, Stretch)> {
+        let mut all: Vec<(VirtAddr, Stretch)> = Vec::new();
         for (&start, &stretch) in &self.0 {
             if let Some((first, last)) = all.last_mut()
                 && last.end == start
@@ -171,24 +171,24 @@ fn step() -> impl Strategy<Value = Step> {
 const BASES: [u64; 5] =
     [0x1000_0000_0000, (1 << 39) - GIB, (1 << 48) - GIB, 0xffff_9000_0000_0000, 0xff10_0000_0000_0000];
 
-fn usable(levels: Levels, range: &Range<u64>) -> bool {
+fn usable(levels: Levels, range: &Range<VirtAddr>) -> bool {
     let bits = match levels {
         Levels::Four => 47,
         Levels::Five => 56,
     };
-    let half = |at: u64| (at as i64) >> bits;
+    let half = |at: VirtAddr| (at.as_u64() as i64) >> bits;
     [range.start, range.end - 1].iter().all(|&at| half(at) == half(range.start) && [0, -1].contains(&half(at)))
 }
 
 struct Run {
     space: AddressSpace<Tables>,
     model: Model,
-    base: u64,
+    base: VirtAddr,
     levels: Levels,
 }
 
 impl Run {
-    fn range(&self, from: usize, to: usize) -> Range<u64> {
+    fn range(&self, from: usize, to: usize) -> Range<VirtAddr> {
         self.base + PLACES[from.min(to)]..self.base + PLACES[from.max(to)]
     }
 
@@ -201,10 +201,10 @@ impl Run {
         for (ends, (number, (shift, attributes))) in places.windows(2).zip(kinds.iter().enumerate()) {
             let range = self.range(ends[0], ends[1]);
             let physical = (5 + 4 * number as u64) * GIB + PLACES[ends[0]] + shift;
-            pieces.push(memory(physical..physical + (range.end - range.start), *attributes));
+            pieces.push(memory(physical..physical + range.length(), *attributes));
             possible &= usable(self.levels, &range) && wanted.is_free(&range);
             let encryption = if attributes.is_encrypted() { 1 << C_BIT } else { 0 };
-            let stretch = Stretch { end: range.end, physical, flags: attributes.flags(), encryption };
+            let stretch = Stretch { end: range.end, physical: phys(physical), flags: attributes.flags(), encryption };
             wanted.0.insert(range.start, stretch);
         }
         let mapped = self.space.map_pieces(self.base + PLACES[places[0]], &pieces);
@@ -216,7 +216,7 @@ impl Run {
         })
     }
 
-    fn protect(&mut self, range: &Range<u64>, wanted: Permissions) -> Result<FlushRange, MapError> {
+    fn protect(&mut self, range: &Range<VirtAddr>, wanted: Permissions) -> Result<FlushRange, MapError> {
         let changed = self.space.protect(range.clone(), wanted);
         if usable(self.levels, range) {
             let hole = self.model.hole(range).map(MapError::NotMapped);
@@ -233,7 +233,7 @@ impl Run {
         Ok(to_flush)
     }
 
-    fn unmap(&mut self, range: &Range<u64>) -> Result<FlushRange, MapError> {
+    fn unmap(&mut self, range: &Range<VirtAddr>) -> Result<FlushRange, MapError> {
         let mut removed = Vec::new();
         let to_flush = self.space.unmap(range.clone(), &mut |leaf| removed.push(leaf.addresses()));
         assert!(to_flush.is_ok() || removed.is_empty());
@@ -241,7 +241,7 @@ impl Run {
         for start in self.model.cut_out(range) {
             self.model.0.remove(&start);
         }
-        assert!(removed.iter().all(|leaf| range.start <= leaf.start && leaf.end <= range.end));
+        assert!(removed.iter().all(|leaf| range.covers(leaf)));
         Ok(to_flush)
     }
 
@@ -262,9 +262,9 @@ impl Run {
         let changed = before.differences(&self.model);
         for leaf in remembered {
             let range = leaf.addresses();
-            if changed.iter().any(|part| part.start < range.end && range.start < part.end) {
+            if changed.iter().any(|part| part.overlaps(&range)) {
                 let flushed = to_flush.range();
-                assert!(flushed.start <= range.start && range.end <= flushed.end, "{leaf:x?} {to_flush:x?}");
+                assert!(flushed.covers(&range), "{leaf:x?} {to_flush:x?}");
             }
         }
     }
@@ -306,7 +306,7 @@ proptest! {
         let levels = if five { Levels::Five } else { Levels::Four };
         let memory = Tables { limit, ..Tables::default() };
         let space = AddressSpace::new(memory, mode(levels, gibibyte_pages)).unwrap();
-        let mut run = Run { space, model: Model::default(), base, levels };
+        let mut run = Run { space, model: Model::default(), base: virt(base), levels };
         for step in steps {
             run.step(step);
             let retired = run.space.take_retired();

@@ -121,7 +121,7 @@ fn try_store(device: &'static Device, cpu: u32) {
 
 /// Stores as it is told; returns when it has stored where it must not.
 fn obey(device: &Device, orders: &Receiver<Order>, done: &Sender<()>) {
-    let at = (device.address_range().start + PAGE) as *mut u64;
+    let at = (device.address_range().start + PAGE).as_mut_ptr::<u64>();
     loop {
         match orders.recv().expect("the boot CPU gives orders") {
             Order::Use => {

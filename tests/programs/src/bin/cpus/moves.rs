@@ -130,7 +130,7 @@ pub(crate) fn granted() {
 
 /// Reads or writes the device as far as it is permitted; anything else would stop the machine.
 fn use_device(device: &Device, access: Access) {
-    let at = (device.address_range().start as usize + 4096) as *mut u64;
+    let at = (device.address_range().start + 4096).as_mut_ptr::<u64>();
     if access != Access::Closed {
         // SAFETY: the caller is in a read grant at least; nobody has a reference into the device.
         let value = unsafe { at.read_volatile() };

@@ -9,6 +9,7 @@ use std::cell::UnsafeCell;
 use std::sync::Once;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use libos::addr::VirtAddr;
 use libos::dax::Device;
 
 use super::verdict::{Verdict, same};
@@ -59,7 +60,7 @@ fn code_selector() -> u16 {
 /// Stores `value` at `at` under the table `own`; 0 if the CPU let it through, 1 if it faulted. Either way the table
 /// `saved` is loaded at the end.
 #[unsafe(naked)]
-extern "C" fn store_or_skip(at: u64, value: u64, own: &Pointer, saved: &Pointer) -> u32 {
+extern "C" fn store_or_skip(at: VirtAddr, value: u64, own: &Pointer, saved: &Pointer) -> u32 {
     naked_asm!("lidt [rdx]", "mov [rdi], rsi", "xor eax, eax", "lidt [rcx]", "ret")
 }
 

@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
+use libos::addr::VirtAddr;
 use libos::arch::{interrupts, key_rights};
 use libos::dax::{Device, Fault, FaultAction, Load, Rights, Store, devices};
 
@@ -69,22 +70,22 @@ pub(crate) fn register_is(what: &str, rights: Rights) -> Verdict {
 /// A 64-bit store past all grants.
 #[inline(never)]
 pub(crate) fn store(device: &Device, offset: u64, value: u64) {
-    let at = (device.address_range().start + offset) as *mut u64;
+    let at = (device.address_range().start + offset).as_mut_ptr::<u64>();
     // SAFETY: the bytes are a device's, so no Rust object is there; whether the store is permitted is what is tested.
     unsafe { at.write_unaligned_volatile(value) };
 }
 
 /// A store of one byte past all grants, at any address near a device.
 #[inline(never)]
-pub(crate) fn store_byte(address: u64, value: u8) {
+pub(crate) fn store_byte(address: VirtAddr, value: u8) {
     // SAFETY: as in `store`.
-    unsafe { (address as *mut u8).write_volatile(value) };
+    unsafe { address.as_mut_ptr::<u8>().write_volatile(value) };
 }
 
 /// A 64-bit load past all grants.
 #[inline(never)]
 pub(crate) fn load(device: &Device, offset: u64) -> u64 {
-    let at = (device.address_range().start + offset) as *const u64;
+    let at = (device.address_range().start + offset).as_ptr::<u64>();
     // SAFETY: as in `store`.
     unsafe { at.read_volatile() }
 }

@@ -3,12 +3,14 @@
 
 use std::arch::asm;
 
+use libos::addr::VirtAddr;
+
 /// A leaf entry, in place.
 #[derive(Clone, Copy)]
 pub(crate) struct Leaf {
     entry: *mut u64,
     /// Where its page begins.
-    page: u64,
+    page: VirtAddr,
     /// The page's size in bytes.
     pub(crate) size: u64,
 }
@@ -56,19 +58,19 @@ pub(crate) fn set_write_protect(on: bool) {
 }
 
 /// The leaf that maps `address`; `None` if nothing does.
-pub(crate) fn leaf(address: u64) -> Option<Leaf> {
+pub(crate) fn leaf(address: VirtAddr) -> Option<Leaf> {
     let mut table = cr3() & ADDRESS;
     let levels = if cr4() & CR4_LA57 != 0 { 5 } else { 4 };
     for level in (1..=levels).rev() {
         let size = 4096u64 << (9 * (level - 1));
-        let entry = (table + address / size % 512 * 8) as *mut u64;
+        let entry = (table + address.as_u64() / size % 512 * 8) as *mut u64;
         // SAFETY: page tables lie in RAM, which is mapped at its physical address; entries are read whole.
         let value = unsafe { entry.read_volatile() };
         if value & PRESENT == 0 {
             return None;
         }
         if level == 1 || value & LARGE != 0 {
-            return Some(Leaf { entry, page: address & !(size - 1), size });
+            return Some(Leaf { entry, page: address.align_down(size), size });
         }
         table = value & ADDRESS;
     }
@@ -117,7 +119,7 @@ impl Leaf {
         // cached.
         unsafe {
             self.entry.write_volatile(value);
-            asm!("invlpg [{}]", in(reg) self.page, options(nostack, preserves_flags));
+            asm!("invlpg [{}]", in(reg) self.page.as_u64(), options(nostack, preserves_flags));
         }
     }
 }

@@ -1,5 +1,6 @@
 //! On one CPU: what is split, what keeps its attributes, what is refused.
 
+use libos::addr::VirtAddr;
 use libos::dax::{Device, Load, Medium, WriteProtectError, audit};
 use libos::mm::page_table::Leaf;
 
@@ -10,7 +11,7 @@ const TARGET: u64 = 5 * MIB2 + 9 * PAGE;
 
 pub(crate) fn run(device: &'static Device) {
     let largest = device.leaf(0).expect("the device is mapped").size;
-    let levels = if device.address_range().start >= 1 << 52 { 5 } else { 4 };
+    let levels = if device.address_range().start >= VirtAddr::new(1 << 52) { 5 } else { 4 };
     println!("pages: {levels} levels, the first leaf has {largest} bytes");
     let before = attributes(device);
     check("a-boot-maps-with-large-pages", || assert!(all(device, |leaf| leaf.size == largest)));

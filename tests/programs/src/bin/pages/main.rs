@@ -55,12 +55,12 @@ mod guest {
     #[inline(never)]
     pub(crate) fn poke(device: &Device, offset: u64, value: u64) {
         // SAFETY: the caller is in a write grant, or wants to see the fault; nobody has a reference into the device.
-        unsafe { ((device.address_range().start + offset) as *mut u64).write_volatile(value) };
+        unsafe { (device.address_range().start + offset).as_mut_ptr::<u64>().write_volatile(value) };
     }
 
     /// A load as the program's own code would make it.
     pub(crate) fn peek(device: &Device, offset: u64) -> u64 {
         // SAFETY: as for `poke`, with a grant to read.
-        unsafe { ((device.address_range().start + offset) as *const u64).read_volatile() }
+        unsafe { (device.address_range().start + offset).as_ptr::<u64>().read_volatile() }
     }
 }

@@ -104,7 +104,7 @@ pub(crate) fn tell() {
 }
 
 fn start() -> usize {
-    devices().first().expect("the test gives this program an NVDIMM").address_range().start as usize
+    devices().first().expect("the test gives this program an NVDIMM").address_range().start.as_u64() as usize
 }
 
 /// The address at [`OFFSET`] of the first device.
@@ -314,7 +314,7 @@ fn straddle_movsb(_: usize) {
 /// Eight bytes of which the first four go to the first device's end, the others to the second device.
 #[inline(never)]
 fn straddle_out(_: usize) {
-    let end = devices().first().map_or(0, |device| device.address_range().end as usize);
+    let end = devices().first().map_or(0, |device| device.address_range().end.as_u64() as usize);
     store64(end - 4);
     black_box(());
 }

@@ -40,7 +40,7 @@ fn overrun() {
         .read_lock()
         .unwrap()
         .write(|_| {
-            let to = (first.address_range().end as usize - size_of_val(&source) / 2) as *mut u64;
+            let to = (first.address_range().end - size_of_val(&source) as u64 / 2).as_mut_ptr::<u64>();
             // SAFETY: none for the second half, which is the mistake; the first half is inside the grant.
             unsafe { ptr::copy(source.as_ptr(), to, source.len()) };
         })

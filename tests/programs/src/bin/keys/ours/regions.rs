@@ -98,6 +98,8 @@ fn across_a_page_inside() -> Verdict {
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::SeqCst;
 
+use libos::addr::VirtAddr;
+
 /// What the fault handler found on both sides of the edge between the second and the third device.
 static LEFT: AtomicU64 = AtomicU64::new(0);
 static RIGHT: AtomicU64 = AtomicU64::new(0);
@@ -119,26 +121,26 @@ fn sides(faults: &[Seen]) -> Result<Seen, String> {
 const BYTE: u8 = 0x5a;
 
 /// `rep movsb` of `count` bytes to `to`.
-fn rep_movs(to: u64, count: usize) {
+fn rep_movs(to: VirtAddr, count: usize) {
     let source = vec![BYTE; count];
     // SAFETY: the target is in devices, where no Rust object is; the source is as long as the count.
     unsafe {
-        asm!("rep movsb", inout("rdi") to => _, inout("rsi") source.as_ptr() => _, inout("rcx") count => _,
+        asm!("rep movsb", inout("rdi") to.as_u64() => _, inout("rsi") source.as_ptr() => _, inout("rcx") count => _,
             options(nostack, preserves_flags));
     }
 }
 
 /// `rep stosb` of `count` bytes to `to`.
-fn rep_stos(to: u64, count: usize) {
+fn rep_stos(to: VirtAddr, count: usize) {
     // SAFETY: as in `rep_movs`.
     unsafe {
-        asm!("rep stosb", inout("rdi") to => _, inout("rcx") count => _, in("al") BYTE, options(nostack, preserves_flags));
+        asm!("rep stosb", inout("rdi") to.as_u64() => _, inout("rcx") count => _, in("al") BYTE, options(nostack, preserves_flags));
     }
 }
 
 /// A string instruction that begins in an open device and runs into a closed one: when it faults, all bytes before the
 /// edge are there and none after it.
-fn string_store(run: fn(u64, usize)) -> Verdict {
+fn string_store(run: fn(VirtAddr, usize)) -> Verdict {
     neighbours()?;
     let (left, right) = (device(1), device(2));
     poke(left, left.len() - 8, 0);
@@ -165,10 +167,10 @@ fn rep_movs_backwards() -> Verdict {
     let faults = lock
         .write(|_| {
             watch_by(note_both_sides, || {
-                // SAFETY: the target is in devices, where no Rust object is; the source is as long as the count, and the
-                // copy begins at its end; the direction flag is as it was afterwards.
+                // SAFETY: the target is in devices, where no Rust object is; the source is as long as the count, and
+                // the copy begins at its end; the direction flag is as it was afterwards.
                 unsafe {
-                    asm!("std", "rep movsb", "cld", inout("rdi") last => _, inout("rsi") source.as_ptr().add(1999) => _,
+                    asm!("std", "rep movsb", "cld", inout("rdi") last.as_u64() => _, inout("rsi") source.as_ptr().add(1999) => _,
                     inout("rcx") 2000usize => _, options(nostack));
                 }
             })
@@ -188,7 +190,7 @@ fn rep_movs_crash() -> Verdict {
 }
 
 /// One byte beyond all devices: nothing is mapped there, so it is an ordinary page fault, which stops the machine.
-fn beyond(address: u64) -> Verdict {
+fn beyond(address: VirtAddr) -> Verdict {
     let (first, last) = (device(0), device(KEYS - 1));
     holds("nothing is mapped there", leaf(address).is_none())?;
     set_bits(first, OPEN);
