@@ -45,6 +45,10 @@ pub fn open(options: &Options, memory: u64) -> Result<Store, String> {
                 "of this machine's memory it may have {} MiB; give it more with `--memory`, of which the pool gets two fifths",
                 memory >> 20
             ),
+            pmem::Error::ReadOnly => {
+                "a store keeps what it is told: give this machine an NVDIMM that is armed, with an image that can be written"
+                    .into()
+            }
             _ => "`cargo xtask pool check FILE` looks into the image from the host, and says more".into(),
         };
         format!("{name}: {error} ({advice})")

@@ -67,6 +67,8 @@ pub struct MachineOptions {
     pub files: Vec<HostFile>,
     /// The platform says that it flushes the processor's caches when power fails (eADR).
     pub eadr: bool,
+    /// The platform says that the NVDIMMs would not keep stores (NFIT: not armed), and the images are only read.
+    pub unarmed: bool,
     /// RAM in bytes.
     pub memory: u64,
     /// Processors.
@@ -118,6 +120,7 @@ impl Default for MachineOptions {
             pmem: Vec::new(),
             files: Vec::new(),
             eadr: false,
+            unarmed: false,
             memory: 256 * MIB,
             smp: 1,
             accelerator: Accelerator::default(),
@@ -172,11 +175,12 @@ impl MachineOptions {
         arguments.option("-chardev", &format!("socket,id=qmp,fd={}", qmp.as_raw_fd()));
         arguments.option("-mon", "chardev=qmp,mode=control");
         arguments.option("-device", &format!("isa-debug-exit,iobase={DEBUG_PORT:#x},iosize=4"));
+        let (backend, device) = if self.unarmed { (",readonly=on", ",unarmed=on") } else { ("", "") };
         for (index, image) in self.pmem.iter().enumerate() {
             let prefix = format!("memory-backend-file,id=pmem{index},share=on,mem-path=");
-            let suffix = format!(",size={},align={ALIGNMENT}", image.length());
+            let suffix = format!(",size={},align={ALIGNMENT}{backend}", image.length());
             arguments.path_option("-object", &prefix, image.path(), &suffix);
-            arguments.option("-device", &format!("nvdimm,id=nvdimm{index},memdev=pmem{index}"));
+            arguments.option("-device", &format!("nvdimm,id=nvdimm{index},memdev=pmem{index}{device}"));
         }
         match self.network {
             Network::User => arguments.option("-netdev", "user,id=n0"),
@@ -423,6 +427,17 @@ mod tests {
         assert!(line.contains("-m\n256M,slots=4,maxmem=2304M\n"), "{line}");
         assert!(line.contains("a,,b.img,size=67108864,align=2097152\n"), "{line}");
         assert!(line.contains("nvdimm,id=nvdimm0,memdev=pmem0"), "{line}");
+    }
+
+    #[test]
+    fn an_unarmed_nvdimm_is_only_read() {
+        let directory = tempfile::tempdir().unwrap();
+        for unarmed in [true, false] {
+            let image = PmemImage::open(&directory.path().join("pmem0.img"), Some(64 * MIB)).unwrap();
+            let line = line(&MachineOptions { pmem: vec![image], unarmed, ..MachineOptions::default() });
+            assert_eq!(line.contains(",align=2097152,readonly=on\n"), unarmed, "{line}");
+            assert_eq!(line.contains("memdev=pmem0,unarmed=on\n"), unarmed, "{line}");
+        }
     }
 
     #[test]

@@ -15,11 +15,14 @@ mod guest {
     use std::time::Duration;
 
     use libos::arch::key_rights;
-    use libos::dax::{Access, Device, Load, Rights, Store, audit, devices};
+    use libos::dax::{Access, Device, Load, Medium, OutOfRange, Rights, Store, WriteGrant, audit, devices};
     use libos::task::Timer;
     use libos::time::now_ns;
 
     pub(crate) fn main() {
+        if std::env::args().nth(1).as_deref() == Some("keeps-stores") {
+            return tell_whether_stores_are_kept(&devices()[0]);
+        }
         let [first, second, ..] = devices() else { panic!("the test gives this program two NVDIMMs") };
         check("boot-is-closed", || assert_eq!(key_rights::current(), Rights::CLOSED));
         check("audit", || {
@@ -123,6 +126,26 @@ mod guest {
             assert!(grant.load(u64::MAX, &mut [0; 2]).is_err());
         });
         lock.write(|grant| assert!(grant.write_back(end..end + 1).is_err())).unwrap();
+    }
+
+    /// Says what each use of the device comes to, for the test to judge.
+    fn tell_whether_stores_are_kept(device: &Device) {
+        let mut word = [0; 8];
+        println!("read {:?}", device.read(|grant| grant.load(4096, &mut word)));
+        println!("word {:#x}", u64::from_le_bytes(word));
+        let store = |grant: &WriteGrant<'_>| {
+            grant.store(4096, &0x55u64.to_le_bytes())?;
+            grant.write_back(4096..4104)?;
+            grant.fence();
+            Ok::<(), OutOfRange>(())
+        };
+        println!("write {:?}", device.write(store));
+        println!("write in a section {:?}", device.read_lock().unwrap().write(store));
+        println!("write-protect {:?}", device.set_writable(8192..12288, false));
+        println!("make writable {:?}", device.set_writable(8192..12288, true));
+        println!("leaf is writable {}", device.leaf(4096).unwrap().flags.is_writable());
+        let counters = device.counters();
+        println!("grants {} {}", counters.read_grants, counters.write_grants);
     }
 
     fn survives_sleep(device: &'static Device) {
