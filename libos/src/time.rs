@@ -6,6 +6,7 @@ use core::sync::atomic::{AtomicI64, Ordering};
 static BOOT_UNIX_NS: AtomicI64 = AtomicI64::new(0);
 
 /// Nanoseconds since boot; never goes back.
+#[inline]
 pub fn now_ns() -> u64 {
     crate::arch::counter::nanoseconds()
 }

@@ -79,6 +79,7 @@ impl Record {
     }
 
     /// Leaves the sections of lent rights that `rights` no longer have.
+    #[inline]
     pub(crate) fn leave_lent_sections(&self, rights: Rights) {
         if self.lent.load(Ordering::Relaxed) != 0 {
             for key in (1..16).filter(|&key| rights.access(key) == Access::Closed) {
@@ -89,6 +90,7 @@ impl Record {
         }
     }
 
+    #[inline]
     fn begin(&self, device: &Device, access: Access, caller: VirtAddr) -> usize {
         let number = self.taken.fetch_add(1, Ordering::Relaxed) + 1;
         let entry = &self.grants[number % GRANTS];
@@ -100,6 +102,7 @@ impl Record {
         number
     }
 
+    #[inline]
     fn end(&self, number: usize) {
         let entry = &self.grants[number % GRANTS];
         // Otherwise newer ones, inside of this one, have taken its place.
@@ -121,6 +124,7 @@ pub(crate) fn of_handlers() -> &'static Record {
 
 /// Runs `use_record` with the record of the running context: the thread's, or of the CPU's handlers; `None` before
 /// there are threads.
+#[inline]
 fn with_record<R>(use_record: impl FnOnce(&Record) -> R) -> Option<R> {
     if crate::arch::percpu::in_trap() {
         // A handler stays on its CPU.
@@ -180,6 +184,7 @@ pub(crate) fn leave_section_of(key: u8) {
 }
 
 /// A section of the running context begins (`1`) or ends (`-1`).
+#[inline]
 pub(super) fn count_section(device: &Device, change: i32) {
     with_record(|record| {
         if let Some(held) = record.sections.get(device.index()) {
@@ -189,12 +194,14 @@ pub(super) fn count_section(device: &Device, change: i32) {
 }
 
 /// A grant of the running context begins, asked for at `caller`; its number, for [`end_grant`].
+#[inline]
 pub(super) fn begin_grant(device: &Device, access: Access, caller: VirtAddr) -> usize {
     trace(kind::GRANT, device, access);
     with_record(|record| record.begin(device, access, caller)).unwrap_or(0)
 }
 
 /// The grant with this number ends.
+#[inline]
 pub(super) fn end_grant(device: &Device, access: Access, number: usize) {
     with_record(|record| record.end(number));
     trace(kind::RELEASE, device, access);

@@ -44,16 +44,19 @@ where
     }
 
     /// How many wait.
+    #[inline]
     pub const fn len(&self) -> usize {
         self.length
     }
 
     /// Whether nobody waits.
+    #[inline]
     pub const fn is_empty(&self) -> bool {
         self.length == 0
     }
 
     /// Puts a thread at the end of its class. `now` is in nanoseconds.
+    #[inline]
     pub fn push(&mut self, class: Class, thread: Pointer<A>, now: u64) {
         self.length += 1;
         match class {
@@ -68,6 +71,7 @@ where
     }
 
     /// Takes the thread that comes next.
+    #[inline]
     pub fn pop(&mut self, now: u64) -> Option<Pointer<A>> {
         let overdue = !self.preempted.is_empty() && now.saturating_sub(self.passed_over_since) >= PATIENCE;
         let woken = if overdue { None } else { self.woken.pop_front() };

@@ -171,6 +171,7 @@ pub(in crate::arch) fn id() -> u8 {
 }
 
 /// Tells the APIC that the interrupt in service was served.
+#[inline]
 pub(in crate::arch) fn end_of_interrupt() {
     write(register::END_OF_INTERRUPT, 0);
 }

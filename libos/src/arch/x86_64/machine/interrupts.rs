@@ -9,6 +9,7 @@ use super::percpu::{self, PerCpu};
 use super::port;
 
 /// Disables interrupts on this CPU; whether they were enabled.
+#[inline]
 pub fn disable() -> bool {
     let enabled = x86_64::instructions::interrupts::are_enabled();
     x86_64::instructions::interrupts::disable();
@@ -16,6 +17,7 @@ pub fn disable() -> bool {
 }
 
 /// Enables interrupts if `enabled`, which [`disable`] returned.
+#[inline]
 pub fn restore(enabled: bool) {
     if enabled {
         x86_64::instructions::interrupts::enable();

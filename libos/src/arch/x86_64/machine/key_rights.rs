@@ -100,11 +100,13 @@ fn enabling_bit(register: u8) -> Cr4Flags {
 }
 
 /// The register in use, if any.
+#[inline]
 fn register() -> Option<u8> {
     let register = REGISTER.load(Ordering::Relaxed);
     (register != NO_REGISTER).then_some(register)
 }
 
+#[inline]
 fn write_register(register: u8, rights: Rights) {
     // SAFETY: the register exists (`enable`'s contract). The value changes only what this context may do with keyed
     // pages. The block counts as one that accesses memory, so the compiler moves no access across it.
@@ -130,12 +132,14 @@ fn read_register(register: u8) -> Rights {
     Rights::from_bits(low)
 }
 
+#[inline]
 fn known(cpu: &PerCpu) -> Option<Rights> {
     let value = cpu.key_rights.load(Ordering::Relaxed);
     (value != UNKNOWN).then(|| Rights::from_bits(value as u32))
 }
 
 /// Sets this CPU's register. Interrupts are disabled, so that the CPU cannot change below us.
+#[inline]
 fn set(register: u8, cpu: &PerCpu, rights: Rights, cause: Cause) {
     if known(cpu) == Some(rights) {
         SKIPPED.fetch_add(1, Ordering::Relaxed);
@@ -200,6 +204,7 @@ pub unsafe fn force(change: impl FnOnce(Rights) -> Rights) -> Rights {
 }
 
 /// Replaces the running context's rights by what `change` makes of them; the rights before.
+#[inline]
 pub(crate) fn update(change: impl FnOnce(Rights) -> Rights) -> Rights {
     let Some(register) = register() else { return Rights::CLOSED };
     let enabled = super::interrupts::disable();
@@ -223,6 +228,7 @@ const WAS_UNKNOWN: u64 = 1 << 32;
 
 /// On trap entry: closes all keys. Returns what [`leave_trap`] needs, the interrupted context's rights in the low 32
 /// bits.
+#[inline]
 pub(in crate::arch) fn enter_trap() -> u64 {
     let Some(register) = register() else { return u64::from(Rights::CLOSED.bits()) };
     let cpu = percpu::this();
@@ -234,6 +240,7 @@ pub(in crate::arch) fn enter_trap() -> u64 {
 
 /// On trap exit: gives the interrupted context its rights back. If the trap came in the middle of a write, the mark is
 /// put back too: the write is still under way.
+#[inline]
 pub(in crate::arch) fn leave_trap(saved: u64) {
     let Some(register) = register() else { return };
     let cpu = percpu::this();

@@ -160,6 +160,7 @@ pub(crate) fn online() -> impl Iterator<Item = &'static PerCpu> {
 }
 
 /// The data of the CPU that runs this. A thread may move to another CPU at any time: use it with interrupts disabled.
+#[inline]
 pub fn this() -> &'static PerCpu {
     let pointer: *const PerCpu;
     // SAFETY: `init` pointed GS at a static `PerCpu` whose `this` field points at itself.
@@ -172,6 +173,7 @@ pub fn this() -> &'static PerCpu {
 
 /// The thread that runs this, as one instruction: right even if the thread moves to another CPU. Null before there are
 /// threads.
+#[inline]
 pub(crate) fn current_thread() -> *mut () {
     let pointer;
     // SAFETY: as in `this`.
@@ -183,6 +185,7 @@ pub(crate) fn current_thread() -> *mut () {
 }
 
 /// The number of the CPU that runs this, from 0. A thread that is not pinned may be elsewhere when this returns.
+#[inline]
 pub fn current_id() -> u32 {
     let id: u32;
     // SAFETY: as in `this`.
@@ -195,6 +198,7 @@ pub fn current_id() -> u32 {
 
 /// Whether this CPU is handling a non-maskable interrupt, where a fault is final. As one instruction: a thread sees
 /// false wherever it is.
+#[inline]
 pub(crate) fn in_nmi() -> bool {
     let flag: u8;
     // SAFETY: as in `this`.
@@ -206,6 +210,7 @@ pub(crate) fn in_nmi() -> bool {
 }
 
 /// How many traps this CPU is handling, as one instruction: a thread that runs in none sees 0 wherever it is.
+#[inline]
 pub(crate) fn trap_depth() -> u32 {
     let depth: u32;
     // SAFETY: as in `this`.
@@ -217,6 +222,7 @@ pub(crate) fn trap_depth() -> u32 {
 }
 
 /// Whether this CPU is handling a trap. What may sleep asks this first.
+#[inline]
 pub(crate) fn in_trap() -> bool {
     trap_depth() != 0
 }

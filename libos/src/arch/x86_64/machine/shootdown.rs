@@ -41,6 +41,7 @@ pub(crate) fn enter_lazy() {
 }
 
 /// At the beginning of every trap: the CPU is not lazy any more.
+#[inline]
 pub(in crate::arch) fn leave_lazy(cpu: &PerCpu) {
     // Only this CPU and, while it is lazy, an initiator write there; so a relaxed look is enough to see that it is.
     if cpu.translations.load(Ordering::Relaxed) != translations::USED

@@ -11,6 +11,7 @@ static EPOCH: AtomicU64 = AtomicU64::new(0);
 static SCALE: AtomicU64 = AtomicU64::new(0);
 
 /// The counter.
+#[inline]
 pub fn read() -> u64 {
     // SAFETY: RDTSC is available in ring 0 always.
     unsafe { _rdtsc() }
@@ -39,11 +40,13 @@ pub(crate) fn scale() -> u64 {
 }
 
 /// The time from the machine's reset, when the counter was 0, to this value; 0 before the counter's frequency is known.
+#[inline]
 pub fn to_nanoseconds(count: u64) -> u64 {
     ((u128::from(count) * u128::from(SCALE.load(Ordering::Relaxed))) >> 32) as u64
 }
 
 /// Nanoseconds since the boot found the counter's frequency; 0 before.
+#[inline]
 pub fn nanoseconds() -> u64 {
     to_nanoseconds(read().saturating_sub(EPOCH.load(Ordering::Relaxed)))
 }

@@ -55,6 +55,7 @@ pub fn route_gsi(gsi: u32, vector: u8, level: bool, active_low: bool) -> bool {
 }
 
 /// Runs the handler of an interrupt, then tells the local APIC that it was served.
+#[inline]
 pub(super) fn dispatch(vector: u8) {
     match vector {
         vectors::SPURIOUS => return,
