@@ -33,17 +33,14 @@
 //! arch/x86_64/format: what bits mean
 //! addr: physical and virtual addresses
 //!
-//! task -> arch/x86_64/trap/single_step: a thread keeps what is to be put back after a step
 //! console -> task: flushes by a timer
 //! net -> cmdline: the options of addresses are the parser's types
 //! report -> cmdline: reports as the options say
 //! report -> dax: names rights in reports
-//! sync -> task: who holds which sleeping lock
 //! task -> dax: a thread has its record of grants
 //! task -> net: says who waits for the network
 //! task -> start: the main thread's end is the program's
-//! trace -> task: events name the thread
-//! largest circle: 52 files
+//! largest circle: 24 files
 //! ```
 //! Logic that needs no machine (parsers, allocators, page-table arithmetic, the socket layer) is compiled on the host
 //! too and tested there by `cargo test -p libos`.

@@ -1,10 +1,10 @@
 //! Error numbers.
 
-use core::sync::atomic::Ordering;
+use core::sync::atomic::{AtomicI32, Ordering};
 
 use hermit_abi::errno;
 
-use crate::task;
+use crate::arch::per_thread;
 
 /// A positive error number of the Hermit ABI.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,10 +70,15 @@ impl Errno {
     }
 }
 
+per_thread! {
+    /// The error number of the last call that failed, positive.
+    static LAST: AtomicI32 = AtomicI32::new(0);
+}
+
 /// Leaves an error number for `sys_get_errno`.
 pub(crate) fn set_errno(error: Errno) {
-    if let Some(thread) = task::current_ref() {
-        thread.errno.store(error.0, Ordering::Relaxed);
+    if let Some(last) = LAST.here() {
+        last.store(error.0, Ordering::Relaxed);
     }
 }
 
@@ -88,7 +93,7 @@ pub(crate) fn result<T: From<i32>>(outcome: Result<T, Errno>) -> T {
 /// The error number of this thread's last call that failed.
 #[unsafe(no_mangle)]
 extern "C" fn sys_get_errno() -> i32 {
-    task::current_ref().map_or(0, |thread| thread.errno.load(Ordering::Relaxed))
+    LAST.here().map_or(0, |last| last.load(Ordering::Relaxed))
 }
 
 /// As `sys_get_errno`; mio's and the libc crate's name for it.

@@ -112,6 +112,22 @@ pub(crate) use x86_64::machine::CpuLocal;
 #[cfg(target_os = "hermit")]
 pub(crate) use x86_64::machine::cpu_local;
 
+/// A variable of which each thread has its own.
+#[cfg(target_os = "hermit")]
+pub(crate) use x86_64::machine::PerThread;
+/// What every thread begins with.
+#[cfg(target_os = "hermit")]
+pub(crate) use x86_64::machine::ThreadHead;
+/// That of the thread that runs this.
+#[cfg(target_os = "hermit")]
+pub(crate) use x86_64::machine::current_thread;
+/// Declares a variable of which each thread has its own.
+#[cfg(target_os = "hermit")]
+pub(crate) use x86_64::machine::per_thread;
+/// The number of the thread that runs this.
+#[cfg(target_os = "hermit")]
+pub(crate) use x86_64::machine::thread_id;
+
 /// The register that says which keys are open to whoever runs: the one way to write it.
 #[cfg(target_os = "hermit")]
 pub mod key_rights {
@@ -280,8 +296,6 @@ pub(crate) mod interrupted {
 pub(crate) mod single_step {
     /// Why it cannot be let through.
     pub(crate) use super::x86_64::trap::single_step::CannotStep;
-    /// What to put back afterwards.
-    pub(crate) use super::x86_64::trap::single_step::Step;
     /// Lets the interrupted one through.
     pub(crate) use super::x86_64::trap::single_step::open_for_one_instruction;
 }

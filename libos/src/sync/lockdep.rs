@@ -182,18 +182,23 @@ mod context {
     use libos_contract::exit::PANIC;
 
     use super::{Context, Held};
-    use crate::arch::{cpu_local, interrupts, percpu};
-    use crate::{halt, task};
+    use crate::arch::{cpu_local, current_thread, interrupts, per_thread, percpu};
+    use crate::halt;
 
     cpu_local! {
         /// The spinlocks that are held on a CPU.
         static HELD: Held = Held::new();
     }
 
+    per_thread! {
+        /// The sleeping locks that a thread holds.
+        static SLEEPING: Held = Held::new();
+    }
+
     /// Calls `check` in a build with debug assertions, once there are threads and as long as nothing has failed.
     #[inline]
     pub(super) fn with(check: impl FnOnce(&Context<'_>)) {
-        if cfg!(debug_assertions) && task::current_ref().is_some() && !halt::is_failing() {
+        if cfg!(debug_assertions) && current_thread().is_some() && !halt::is_failing() {
             let in_trap = percpu::in_trap();
             let interrupts_enabled = interrupts::disable();
             check(&Context { spinlocks: HELD.here(), in_trap, interrupts_enabled });
@@ -204,10 +209,10 @@ mod context {
     /// As [`with`], with the sleeping locks of the running thread.
     pub(super) fn with_thread(check: impl FnOnce(&Held)) {
         if cfg!(debug_assertions)
-            && let Some(thread) = task::current_ref()
+            && let Some(held) = SLEEPING.here()
             && !halt::is_failing()
         {
-            check(&thread.sleeping_locks);
+            check(held);
         }
     }
 

@@ -10,8 +10,6 @@ mod irq_lock;
 mod lockdep;
 
 pub use irq_lock::{IrqLock, IrqLockGuard, RawIrqLock};
-#[cfg(target_os = "hermit")]
-pub(crate) use lockdep::Held;
 pub use lockdep::might_sleep;
 #[cfg(target_os = "hermit")]
 pub(crate) use lockdep::sleeping;

@@ -37,7 +37,7 @@ mod guest {
     pub use super::statistics::{Statistics, statistics, statistics_by_cpu};
     pub(crate) use super::thread::{
         KillRefused, NoKill, Role, can_kill, count as thread_count, current_ref, kill_current, spawn,
-        thread_with_rights_to, with_given_name, with_name,
+        thread_with_rights_to, with_name,
     };
     pub use super::thread::{SpawnError, Thread, ThreadId, current_id, current_name, ended_count, join, spawn_kernel};
     pub use super::timer::Timer;

@@ -401,7 +401,9 @@ fn schedule(reason: SwitchReason) {
                     SwitchReason::Yield(why) | SwitchReason::Block(why) => why,
                     SwitchReason::Exit => why::ENDED,
                 };
-                trace::record_switch(why, (*next).id().get());
+                if trace::is_on() {
+                    trace_switch(why, (*next).id().get());
+                }
                 cpu.current.store(next.cast_mut().cast(), Ordering::Relaxed);
                 cpu::set_thread_pointer((*next).thread_pointer());
                 key_rights::load(to.rights);
@@ -412,6 +414,20 @@ fn schedule(reason: SwitchReason) {
         }
     }
     interrupts::restore(enabled);
+}
+
+/// Records that the running thread is left for `next`. The trace has it under the name that the program gave it, if it
+/// did: `std` tells its names to nobody, and knows them only once the thread runs.
+#[cold]
+fn trace_switch(why: u8, next: u32) {
+    if let Some(thread) = current_ref() {
+        thread.with_given_name(|name| {
+            if name != IDLE {
+                trace::name_thread(thread.id().get(), name);
+            }
+        });
+    }
+    trace::record(kind::SWITCH, why, next.into());
 }
 
 /// Releases the queue's lock for the thread that was left, and arms the timer for the new one's slice.

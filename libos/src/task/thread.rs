@@ -6,7 +6,7 @@ use core::cell::UnsafeCell;
 use core::fmt;
 use core::marker::PhantomData;
 use core::num::NonZeroU32;
-use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 use intrusive_collections::{LinkedListAtomicLink, intrusive_adapter};
 use libos_contract::exit::PROTECTION_FAULT;
@@ -17,13 +17,12 @@ use super::timer::Timer;
 use super::tls::Tls;
 use super::wait::WaitQueue;
 use crate::addr::VirtAddr;
-use crate::arch::single_step::Step;
-use crate::arch::{key_rights, percpu, switch};
+use crate::arch::{ThreadHead, interrupts, key_rights, percpu, switch, thread_id};
 use crate::console;
 use crate::dax::Record;
 use crate::keys::{Access, Key, Rights};
 use crate::mm::{CALL_ROOM, Stack, StackError, has_room};
-use crate::sync::{Held, IrqLock, class};
+use crate::sync::{IrqLock, class};
 use crate::units::Bytes;
 
 /// A thread's identifier, never reused.
@@ -64,7 +63,10 @@ const NO_CPU: u32 = u32::MAX;
 
 /// A thread.
 #[derive(Debug)]
+#[repr(C)]
 pub struct Thread {
+    /// First, so that whoever has its address has the thread's.
+    head: ThreadHead,
     id: ThreadId,
     name: &'static str,
     role: Role,
@@ -88,10 +90,6 @@ pub struct Thread {
     pub(super) timer: Timer,
     /// Who waits for its end.
     joiners: WaitQueue,
-    /// The sleeping locks that it holds; [`crate::sync`]'s.
-    pub(crate) sleeping_locks: Held,
-    /// An instruction of this thread that is let through; `arch`'s.
-    pub(crate) step: Step,
     /// For checks: the rights that it gave up the CPU with, and those of what an interrupt took the CPU from. Closed
     /// while it runs.
     pub(super) rights_left: AtomicU32,
@@ -102,8 +100,6 @@ pub struct Thread {
     no_kill_depth: AtomicU32,
     /// What it waits for without a deadline.
     pub(super) waiting: Waiting,
-    /// The last error that a call of this thread returned, positive.
-    pub(crate) errno: AtomicI32,
 }
 
 // SAFETY: `saved` is the scheduler's, which touches it only with interrupts disabled and only while the thread is
@@ -147,9 +143,11 @@ struct Start {
 impl Thread {
     pub(super) fn new(name: &'static str, role: Role, stack: Option<Stack>) -> Result<Arc<Self>, SpawnError> {
         let id = ThreadId::new(NEXT_ID.fetch_add(1, Ordering::Relaxed)).ok_or(SpawnError)?;
+        let head = ThreadHead::new(id.get()).ok_or(SpawnError)?;
         let tls = Tls::new().ok_or(SpawnError)?;
         crate::trace::name_thread(id.get(), name);
         Ok(Arc::new_cyclic(|this: &Weak<Self>| Self {
+            head,
             id,
             name,
             role,
@@ -165,14 +163,11 @@ impl Thread {
             futex: AtomicUsize::new(0),
             timer: Timer::new(wake_by_timer, this.as_ptr().addr()),
             joiners: WaitQueue::new(),
-            sleeping_locks: Held::new(),
-            step: Step::new(),
             rights_left: AtomicU32::new(Rights::CLOSED.bits()),
             rights_interrupted: AtomicU32::new(Rights::CLOSED.bits()),
             record: Record::new(),
             no_kill_depth: AtomicU32::new(0),
             waiting: Waiting::new(),
-            errno: AtomicI32::new(0),
         }))
     }
 
@@ -215,6 +210,12 @@ impl Thread {
     pub(crate) fn overflow(&self, address: VirtAddr) -> Option<Overflow> {
         let stack = self.stack.as_ref().filter(|stack| stack.guards(address))?;
         Some(Overflow { size: Bytes(stack.size()), below: Bytes(stack.bottom() - address), role: self.role })
+    }
+
+    /// Runs `work` with the name that the program gave this thread, the running one, by `std`, if it did. May be called
+    /// wherever [`with_name`] may.
+    pub(super) fn with_given_name(&self, work: impl FnOnce(&str)) {
+        self.tls.with_std_name(|name| name.map_or((), work));
     }
 
     pub(super) fn is(&self, state: ThreadState) -> bool {
@@ -274,8 +275,8 @@ fn wake_by_timer(thread: usize) {
 /// The running thread.
 pub(crate) fn current() -> Arc<Thread> {
     let pointer = percpu::current_thread().cast::<Thread>().cast_const();
-    // SAFETY: the scheduler keeps the running thread's pointer there, which came from an `Arc` that `THREADS` (or, for
-    // the idle thread, a leak) keeps alive.
+    // SAFETY: the scheduler keeps the running thread's address there, that of its head too, which came from an `Arc` that
+    // `THREADS` (or, for the idle thread, a leak) keeps alive.
     unsafe {
         Arc::increment_strong_count(pointer);
         Arc::from_raw(pointer)
@@ -310,17 +311,9 @@ pub(crate) fn with_name<R>(work: impl FnOnce(&str) -> R) -> R {
     }
 }
 
-/// Runs `work` with the name that the program gave the running thread by `std`, if it did. May be called wherever
-/// [`with_name`] may.
-pub(crate) fn with_given_name(work: impl FnOnce(&str)) {
-    if let Some(thread) = current_ref() {
-        thread.tls.with_std_name(|name| name.map_or((), work));
-    }
-}
-
 /// The number of the running thread; 0 before there are threads.
 pub fn current_id() -> u32 {
-    current_ref().map_or(0, |thread| thread.id.get())
+    thread_id()
 }
 
 /// How many threads have not ended.
@@ -386,7 +379,7 @@ pub fn spawn_kernel(name: &'static str, entry: fn()) -> ThreadId {
 extern "C" fn begin(start: usize) -> ! {
     // SAFETY: this thread was just switched to for the first time.
     unsafe { scheduler::after_switch() };
-    crate::arch::interrupts::restore(true);
+    interrupts::restore(true);
     // SAFETY: `spawn` made the box and gave its address to this thread alone.
     let start = unsafe { alloc::boxed::Box::from_raw(start as *mut Start) };
     let Start { function, argument } = *start;

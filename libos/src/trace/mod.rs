@@ -17,4 +17,4 @@ mod region;
 pub use libos_contract::trace as layout;
 
 #[cfg(target_os = "hermit")]
-pub(crate) use region::{begin, fits, name_device, name_thread, record, record_switch};
+pub(crate) use region::{begin, fits, is_on, name_device, name_thread, record};

@@ -5,9 +5,8 @@ use core::ops::Range;
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicPtr, AtomicU64, AtomicUsize, Ordering};
 
-use super::layout::{self, kind};
-use crate::arch::{counter, interrupts, percpu};
-use crate::task;
+use super::layout;
+use crate::arch::{counter, interrupts, percpu, thread_id};
 
 /// Where the region is mapped; null if there is none.
 static REGION: AtomicPtr<u8> = AtomicPtr::new(core::ptr::null_mut());
@@ -63,7 +62,7 @@ pub(crate) fn record(kind: u8, detail: u8, value: u64) {
 
 #[cold]
 fn write(region: *mut u8, kind: u8, detail: u8, value: u64) {
-    let what = u64::from(kind) | u64::from(detail) << 8 | u64::from(task::current_id()) << 32;
+    let what = u64::from(kind) | u64::from(detail) << 8 | u64::from(thread_id()) << 32;
     // The ring stays this CPU's until the event is written, and the times in it do not go back.
     let enabled = interrupts::disable();
     let (cpu, capacity) = (percpu::this().id as usize, CAPACITY.load(Ordering::Relaxed));
@@ -83,19 +82,10 @@ fn write(region: *mut u8, kind: u8, detail: u8, value: u64) {
     interrupts::restore(enabled);
 }
 
-/// Records that the running thread is left for `next`. The trace has it under the name that the program gave it, if it
-/// did: `std` tells its names to nobody, and knows them only once the thread runs.
+/// Whether anybody wants events.
 #[inline(always)]
-pub(crate) fn record_switch(why: u8, next: u32) {
-    let region = REGION.load(Ordering::Relaxed);
-    if !region.is_null() {
-        task::with_given_name(|name| {
-            if name != layout::IDLE {
-                name_thread(task::current_id(), name);
-            }
-        });
-        write(region, kind::SWITCH, why, next.into());
-    }
+pub(crate) fn is_on() -> bool {
+    !REGION.load(Ordering::Relaxed).is_null()
 }
 
 /// Gives a thread its name in the trace.

@@ -15,6 +15,7 @@ pub mod key_rights;
 pub(in crate::arch) mod machine_check;
 pub(in crate::arch) mod memory_functions;
 pub mod paging;
+mod per_thread;
 pub mod percpu;
 mod pit;
 pub mod port;
@@ -26,3 +27,4 @@ pub(crate) mod tls;
 pub mod tsc;
 
 pub(crate) use cpu_local::{CpuLocal, cpu_local};
+pub(crate) use per_thread::{PerThread, ThreadHead, current as current_thread, per_thread, thread_id};

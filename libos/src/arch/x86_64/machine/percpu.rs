@@ -61,7 +61,8 @@ impl Counters {
 #[repr(C)]
 pub struct PerCpu {
     this: UnsafeCell<*const PerCpu>,
-    /// The thread that runs here, which only the scheduler knows more of; null before there are threads.
+    /// The thread that runs here, which [`super::per_thread`] knows the head of, and only the scheduler more; null before
+    /// there are threads.
     pub(crate) current: AtomicPtr<()>,
     /// How far this CPU's copy of [`super::cpu_local!`]'s variables is from their initial values.
     local_offset: AtomicUsize,
@@ -171,8 +172,8 @@ pub fn this() -> &'static PerCpu {
     }
 }
 
-/// The thread that runs this, as one instruction: right even if the thread moves to another CPU. Null before there are
-/// threads.
+/// The thread that runs this, as one instruction: right even if the thread moves to another CPU. Null before
+/// there are threads.
 #[inline]
 pub(crate) fn current_thread() -> *mut () {
     let pointer;

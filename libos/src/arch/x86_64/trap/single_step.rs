@@ -9,10 +9,9 @@ use core::sync::atomic::{AtomicU64, Ordering};
 
 use super::frame::TrapFrame;
 use super::hooks::hooks;
-use crate::arch::cpu_local;
 use crate::arch::x86_64::machine::percpu;
+use crate::arch::{cpu_local, per_thread};
 use crate::keys::{Access, Key, Rights};
-use crate::task;
 
 /// RFLAGS.TF: a debug exception after each instruction.
 const TRAP_FLAG: u64 = 1 << 8;
@@ -22,7 +21,7 @@ const DEPTHS: usize = 4;
 
 /// What to put back: the rights in the low 32 bits, two marks, and the keys of the sections that it counts as.
 #[derive(Debug, Default)]
-pub(crate) struct Step(AtomicU64);
+struct Step(AtomicU64);
 
 /// A step is under way.
 const ACTIVE: u64 = 1 << 32;
@@ -32,7 +31,7 @@ const WAS_STEPPING: u64 = 1 << 33;
 const KEYS: u32 = 34;
 
 impl Step {
-    pub(crate) const fn new() -> Self {
+    const fn new() -> Self {
         Self(AtomicU64::new(0))
     }
 }
@@ -42,12 +41,17 @@ cpu_local! {
     static HANDLERS: [Step; DEPTHS] = [const { Step::new() }; DEPTHS];
 }
 
+per_thread! {
+    /// The step of a thread.
+    static STEP: Step = Step::new();
+}
+
 /// The step of the context that this trap interrupted.
 fn with_step<R>(use_step: impl FnOnce(&Step) -> R) -> Option<R> {
     let cpu = percpu::this();
     // This trap counts as one.
     match cpu.trap_depth.load(Ordering::Relaxed).checked_sub(2) {
-        None => task::current_ref().map(|thread| use_step(&thread.step)),
+        None => STEP.here().map(use_step),
         Some(depth) => HANDLERS.on(cpu).get(depth as usize).map(use_step),
     }
 }
