@@ -37,10 +37,8 @@
 //! net -> cmdline: the options of addresses are the parser's types
 //! report -> cmdline: reports as the options say
 //! report -> dax: names rights in reports
-//! task -> dax: a thread has its record of grants
 //! task -> net: says who waits for the network
-//! task -> start: the main thread's end is the program's
-//! largest circle: 24 files
+//! largest circle: 10 files
 //! ```
 //! Logic that needs no machine (parsers, allocators, page-table arithmetic, the socket layer) is compiled on the host
 //! too and tested there by `cargo test -p libos`.

@@ -60,8 +60,8 @@ fn print_grants(traps: u32) {
     if traps != 0 {
         kprintln!("  last grants of this cpu's handlers:{}", dax::record_of_handlers());
     }
-    if let Some(thread) = task::current_ref() {
-        kprintln!("  last grants:{}", thread.record);
+    if let Some(record) = dax::record_of_thread() {
+        kprintln!("  last grants:{record}");
     }
 }
 

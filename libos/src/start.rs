@@ -7,6 +7,7 @@ use core::ffi::c_char;
 use core::ops::Range;
 use core::ptr;
 
+use libos_contract::exit::PROTECTION_FAULT;
 use libos_contract::limits::LEAST_RAM;
 
 use crate::addr::{AddrRange, PhysAddr, VirtAddr};
@@ -54,6 +55,11 @@ pub(crate) extern "C" fn start(start_info: PhysAddr) -> ! {
         leave_section: dax::leave_section_of,
         timer: task::timer_interrupt,
         preempt: task::preempt,
+    });
+    task::set_hooks(task::Hooks {
+        ends: dax::end_grants,
+        killed: dax::leave_sections_of_thread,
+        main_killed: || shut_down(PROTECTION_FAULT.into()),
     });
     // SAFETY: the boot CPU, once, with interrupts disabled.
     unsafe { arch::init_traps() };

@@ -56,9 +56,9 @@ pub use panic::end_grants;
 pub(crate) use panic::install as end_grants_at_panics;
 pub use policy::{fault_policy, set_fault_policy};
 #[cfg(target_os = "hermit")]
-pub(crate) use record::Record;
-#[cfg(target_os = "hermit")]
-pub(crate) use record::{leave_section_of, of_handlers as record_of_handlers};
+pub(crate) use record::{
+    leave_section_of, leave_sections_of_thread, of_handlers as record_of_handlers, of_thread as record_of_thread,
+};
 
 pub use pmem_medium::{Counters, Gone, Load, LoadError, Medium, OutOfRange, Store, WriteError, WriteProtectError};
 

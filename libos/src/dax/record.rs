@@ -10,10 +10,10 @@ use core::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use super::device::{Device, devices};
 use super::owners;
 use crate::addr::VirtAddr;
-use crate::arch::cpu_local;
+use crate::arch::{cpu_local, per_thread};
 use crate::keys::{Access, Key, Rights};
+use crate::time;
 use crate::trace::{self, layout::kind};
-use crate::{task, time};
 
 /// How many grants are remembered.
 const GRANTS: usize = 8;
@@ -49,7 +49,7 @@ impl Entry {
 
 /// What is kept for each thread, and for each CPU's trap handlers.
 #[derive(Debug)]
-pub(crate) struct Record {
+pub(super) struct Record {
     sections: [AtomicU32; DEVICES],
     /// A bit for each key to which a fault handler gave the thread rights. Each counts as a section of the key's
     /// device.
@@ -59,7 +59,7 @@ pub(crate) struct Record {
 }
 
 impl Record {
-    pub(crate) const fn new() -> Self {
+    const fn new() -> Self {
         Self {
             sections: [const { AtomicU32::new(0) }; DEVICES],
             lent: AtomicU32::new(0),
@@ -69,7 +69,7 @@ impl Record {
     }
 
     /// Leaves every section that the thread, which has ended, has not left.
-    pub(crate) fn leave_sections(&self) {
+    fn leave_sections(&self) {
         for (device, held) in devices().iter().zip(&self.sections) {
             for _ in 0..held.swap(0, Ordering::Relaxed) {
                 device.leave_section();
@@ -80,7 +80,7 @@ impl Record {
 
     /// Leaves the sections of lent rights that `rights` no longer have.
     #[inline]
-    pub(crate) fn leave_lent_sections(&self, rights: Rights) {
+    fn leave_lent_sections(&self, rights: Rights) {
         if self.lent.load(Ordering::Relaxed) != 0 {
             for key in (1..16).filter(|&key| rights.access(key) == Access::Closed) {
                 if self.lent.fetch_and(!(1 << key), Ordering::Relaxed) & 1 << key != 0 {
@@ -117,9 +117,26 @@ cpu_local! {
     static HANDLERS: Record = Record::new();
 }
 
+per_thread! {
+    /// What a thread holds and has held.
+    static THREAD: Record = Record::new();
+}
+
 /// The record of this CPU's trap handlers. Interrupts are disabled.
-pub(crate) fn of_handlers() -> &'static Record {
+pub(crate) fn of_handlers() -> impl fmt::Display {
     HANDLERS.here()
+}
+
+/// The record of the running thread; `None` before there are threads.
+pub(crate) fn of_thread() -> Option<impl fmt::Display> {
+    THREAD.here()
+}
+
+/// The running thread is killed: leaves the sections that it does not leave by itself any more.
+pub(crate) fn leave_sections_of_thread() {
+    if let Some(record) = THREAD.here() {
+        record.leave_sections();
+    }
 }
 
 /// Runs `use_record` with the record of the running context: the thread's, or of the CPU's handlers; `None` before
@@ -130,7 +147,7 @@ fn with_record<R>(use_record: impl FnOnce(&Record) -> R) -> Option<R> {
         // A handler stays on its CPU.
         Some(use_record(HANDLERS.here()))
     } else {
-        task::current_ref().map(|thread| use_record(&thread.record))
+        THREAD.here().map(use_record)
     }
 }
 
@@ -138,35 +155,35 @@ fn with_record<R>(use_record: impl FnOnce(&Record) -> R) -> Option<R> {
 /// keys that nobody owns or whose device is going away. In a thread each key that it opens counts as a section.
 pub(super) fn lend(before: Rights, wanted: Rights, in_thread: bool) -> Rights {
     let mut rights = wanted;
-    let thread = task::current_ref().filter(|_| in_thread);
+    let record = THREAD.here().filter(|_| in_thread);
     for key in (1..16).filter_map(Key::from_number) {
         let number = key.number();
         if wanted.access(number) == Access::Closed || wanted.access(number) == before.access(number) {
             continue;
         }
-        let lent = thread.is_some_and(|thread| thread.record.lent.load(Ordering::Relaxed) & 1 << number != 0);
-        match (owners::owner(number), thread) {
+        let lent = record.is_some_and(|record| record.lent.load(Ordering::Relaxed) & 1 << number != 0);
+        match (owners::owner(number), record) {
             (Some(_), Some(_)) if lent => {}
-            (Some(device), Some(thread)) if device.enter_section() => {
-                thread.record.lent.fetch_or(1 << number, Ordering::Relaxed);
+            (Some(device), Some(record)) if device.enter_section() => {
+                record.lent.fetch_or(1 << number, Ordering::Relaxed);
             }
             // A trap handler's rights end with it: see `lifecycle`.
             (Some(_), None) => {}
             _ => rights = rights.with(key, before.access(number)),
         }
     }
-    if let Some(thread) = thread {
-        thread.record.leave_lent_sections(rights);
+    if let Some(record) = record {
+        record.leave_lent_sections(rights);
     }
     rights
 }
 
 /// The running thread's rights have been restored to these: leaves the sections of lent rights that it has no more.
 pub(super) fn leave_lent_sections(rights: Rights) {
-    if let Some(thread) = task::current_ref()
+    if let Some(record) = THREAD.here()
         && !crate::arch::percpu::in_trap()
     {
-        thread.record.leave_lent_sections(rights);
+        record.leave_lent_sections(rights);
     }
 }
 

@@ -10,6 +10,8 @@ pub mod queue;
 #[cfg(target_os = "hermit")]
 mod futex;
 #[cfg(target_os = "hermit")]
+mod hooks;
+#[cfg(target_os = "hermit")]
 mod mutex;
 #[cfg(target_os = "hermit")]
 mod scheduler;
@@ -31,6 +33,7 @@ mod wait;
 #[cfg(target_os = "hermit")]
 mod guest {
     pub use super::futex::{FutexError, futex_wait, futex_wake};
+    pub(crate) use super::hooks::{Hooks, set_hooks};
     pub use super::mutex::{Mutex, MutexGuard};
     pub(crate) use super::scheduler::{become_idle, preempt, reap_exited, timer_interrupt};
     pub use super::scheduler::{cpu_of, pin, sleep_until, yield_now};

@@ -9,17 +9,16 @@ use core::num::NonZeroU32;
 use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 use intrusive_collections::{LinkedListAtomicLink, intrusive_adapter};
-use libos_contract::exit::PROTECTION_FAULT;
 
+use super::hooks::hooks;
 use super::scheduler;
 use super::stuck::{self, Waiting};
 use super::timer::Timer;
 use super::tls::Tls;
 use super::wait::WaitQueue;
 use crate::addr::VirtAddr;
-use crate::arch::{ThreadHead, interrupts, key_rights, percpu, switch, thread_id};
+use crate::arch::{ThreadHead, interrupts, percpu, switch, thread_id};
 use crate::console;
-use crate::dax::Record;
 use crate::keys::{Access, Key, Rights};
 use crate::mm::{CALL_ROOM, Stack, StackError, has_room};
 use crate::sync::{IrqLock, class};
@@ -94,8 +93,6 @@ pub struct Thread {
     /// while it runs.
     pub(super) rights_left: AtomicU32,
     rights_interrupted: AtomicU32,
-    /// What it holds and has held of persistent memory; `dax`'s.
-    pub(crate) record: Record,
     /// How many things this thread holds that others wait for and that only it can give back: see [`NoKill`].
     no_kill_depth: AtomicU32,
     /// What it waits for without a deadline.
@@ -165,7 +162,6 @@ impl Thread {
             joiners: WaitQueue::new(),
             rights_left: AtomicU32::new(Rights::CLOSED.bits()),
             rights_interrupted: AtomicU32::new(Rights::CLOSED.bits()),
-            record: Record::new(),
             no_kill_depth: AtomicU32::new(0),
             waiting: Waiting::new(),
         }))
@@ -392,9 +388,7 @@ extern "C" fn begin(start: usize) -> ! {
 pub(super) fn exit() -> ! {
     let thread = current();
     console::debug(format_args!("thread {} ends", thread.id));
-    // What a fault handler may have opened for it.
-    key_rights::update(|_| Rights::CLOSED);
-    thread.record.leave_lent_sections(Rights::CLOSED);
+    (hooks().ends)();
     thread.timer.cancel();
     THREADS.lock().remove(&thread.id);
     if thread.is_programs() {
@@ -486,9 +480,9 @@ pub fn ended_count() -> u64 {
 pub(crate) extern "C" fn kill_current() -> ! {
     let thread = current();
     if thread.role == Role::Main {
-        crate::start::shut_down(i32::from(PROTECTION_FAULT));
+        (hooks().main_killed)();
     }
-    thread.record.leave_sections();
+    (hooks().killed)();
     ENDED.fetch_add(1, Ordering::Relaxed);
     core::mem::forget(thread.clone());
     drop(thread);
