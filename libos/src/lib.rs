@@ -36,7 +36,6 @@
 //! console -> task: flushes by a timer
 //! net -> cmdline: the options of addresses are the parser's types
 //! report -> cmdline: reports as the options say
-//! report -> dax: names rights in reports
 //! task -> net: says who waits for the network
 //! largest circle: 10 files
 //! ```

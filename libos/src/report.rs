@@ -11,9 +11,10 @@ use libos_contract::report::{ABORTED, FATAL, FAULT};
 use crate::addr::VirtAddr;
 use crate::arch::trap::TrapFrame;
 use crate::arch::{backtrace, interrupted, percpu};
+use crate::keys::Rights;
 use crate::mm::fault::PageFault;
-use crate::sync::{IrqLock, class};
-use crate::{console, dax, halt, kprintln, task};
+use crate::sync::{IrqLock, Once, class};
+use crate::{console, halt, kprintln, task};
 
 /// Stops everything else and makes the console usable.
 fn begin() {
@@ -55,13 +56,48 @@ impl fmt::Display for Hexadecimal<'_> {
     }
 }
 
+/// What only the room of the grants can say of them.
+pub(crate) struct Grants {
+    /// Writes rights, with the names of the devices that they open.
+    pub(crate) rights: fn(Rights, &mut fmt::Formatter<'_>) -> fmt::Result,
+    /// Writes the last grants of this CPU's trap handlers, a line for each.
+    pub(crate) last_of_handlers: fn(&mut fmt::Formatter<'_>) -> fmt::Result,
+    /// Writes the last grants of the running thread, a line for each.
+    pub(crate) last_of_thread: fn(&mut fmt::Formatter<'_>) -> fmt::Result,
+}
+
+static GRANTS: Once<Grants> = Once::new();
+
+/// Names who can say more of grants.
+pub(crate) fn set_grants(grants: Grants) {
+    GRANTS.call_once(|| grants);
+}
+
+/// What a function writes.
+struct Written<F>(F);
+
+impl<F: Fn(&mut fmt::Formatter<'_>) -> fmt::Result> fmt::Display for Written<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        (self.0)(f)
+    }
+}
+
+/// Prints the rights of whoever was running.
+fn print_rights(rights: Rights) {
+    match GRANTS.get() {
+        Some(grants) => kprintln!("  rights {}", Written(|f: &mut fmt::Formatter<'_>| (grants.rights)(rights, f))),
+        None => kprintln!("  rights {rights}"),
+    }
+}
+
 /// Prints the last grants of whoever was running: of this CPU's handlers, if it was one, and of the thread.
 fn print_grants(traps: u32) {
+    let Some(grants) = GRANTS.get() else { return };
     if traps != 0 {
-        kprintln!("  last grants of this cpu's handlers:{}", dax::record_of_handlers());
+        kprintln!("  last grants of this cpu's handlers:{}", Written(grants.last_of_handlers));
     }
-    if let Some(record) = dax::record_of_thread() {
-        kprintln!("  last grants:{record}");
+    if task::current_ref().is_some() {
+        kprintln!("  last grants:{}", Written(grants.last_of_thread));
     }
 }
 
@@ -146,7 +182,7 @@ fn print_fault(frame: &TrapFrame, what: fmt::Arguments<'_>) {
     // This exception's own handler is not what did it.
     let traps = traps().saturating_sub(1);
     print_context(traps);
-    kprintln!("  rights {}", dax::NamedRights(frame.rights()));
+    print_rights(frame.rights());
     kprintln!("{frame}");
     print_code(frame);
     print_grants(traps);

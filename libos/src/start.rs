@@ -66,6 +66,11 @@ pub(crate) extern "C" fn start(start_info: PhysAddr) -> ! {
     boot::reached_at("firmware", entered);
     console::init();
     halt::set_reporter(report::stop);
+    report::set_grants(report::Grants {
+        rights: dax::write_rights,
+        last_of_handlers: dax::write_grants_of_handlers,
+        last_of_thread: dax::write_grants_of_thread,
+    });
     if let Some(feature) = cpu::missing_feature() {
         refuse(format_args!("this CPU lacks {feature}; under QEMU, choose one that has it, such as -cpu max"));
     }

@@ -49,7 +49,7 @@ pub use lifecycle::{AttachError, RetireError};
 #[cfg(target_os = "hermit")]
 pub(crate) use lifecycle::{PmemRange, register, retire_all};
 #[cfg(target_os = "hermit")]
-pub(crate) use owners::NamedRights;
+pub(crate) use owners::write_rights;
 #[cfg(target_os = "hermit")]
 pub use panic::end_grants;
 #[cfg(target_os = "hermit")]
@@ -57,7 +57,8 @@ pub(crate) use panic::install as end_grants_at_panics;
 pub use policy::{fault_policy, set_fault_policy};
 #[cfg(target_os = "hermit")]
 pub(crate) use record::{
-    leave_section_of, leave_sections_of_thread, of_handlers as record_of_handlers, of_thread as record_of_thread,
+    leave_section_of, leave_sections_of_thread, write_of_handlers as write_grants_of_handlers,
+    write_of_thread as write_grants_of_thread,
 };
 
 pub use pmem_medium::{Counters, Gone, Load, LoadError, Medium, OutOfRange, Store, WriteError, WriteProtectError};

@@ -29,11 +29,7 @@ pub(super) fn owner(key: u8) -> Option<&'static Device> {
     unsafe { OWNERS[usize::from(key & 15)].load(Ordering::Acquire).as_ref() }
 }
 
-/// Rights, with the names of the devices whose keys are open, as a fault report shows them.
-pub(crate) struct NamedRights(pub(crate) Rights);
-
-impl fmt::Display for NamedRights {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.describe(f, |key| owner(key).map(Device::name))
-    }
+/// Writes rights, with the names of the devices whose keys are open, as a fault report shows them.
+pub(crate) fn write_rights(rights: Rights, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    rights.describe(f, |key| owner(key).map(Device::name))
 }

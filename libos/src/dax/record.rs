@@ -122,14 +122,14 @@ per_thread! {
     static THREAD: Record = Record::new();
 }
 
-/// The record of this CPU's trap handlers. Interrupts are disabled.
-pub(crate) fn of_handlers() -> impl fmt::Display {
-    HANDLERS.here()
+/// Writes the record of this CPU's trap handlers. Interrupts are disabled.
+pub(crate) fn write_of_handlers(f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    fmt::Display::fmt(HANDLERS.here(), f)
 }
 
-/// The record of the running thread; `None` before there are threads.
-pub(crate) fn of_thread() -> Option<impl fmt::Display> {
-    THREAD.here()
+/// Writes the record of the running thread; nothing before there are threads.
+pub(crate) fn write_of_thread(f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    THREAD.here().map_or(Ok(()), |record| fmt::Display::fmt(record, f))
 }
 
 /// The running thread is killed: leaves the sections that it does not leave by itself any more.
