@@ -14,54 +14,15 @@ use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::fmt;
-use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use core::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use libos_contract::command_line::{self, ARGUMENTS, ENVIRONMENT, FAULT_POLICY, IP, LOG, Malformed, NAME, PROTECTION};
 use libos_contract::log_level::LogLevel;
 use libos_contract::words;
-use spin::Once;
 
 use crate::keys::{FaultPolicy, ProtectionChoice};
-use crate::net::{LinkFaults, impossible_host};
+use crate::net::{Config, Ip6Config, IpConfig, impossible_host};
 use crate::paging::Paging;
-
-/// How the network interface gets its address.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum IpConfig {
-    /// Ask a DHCP server.
-    #[default]
-    Dhcp,
-    /// Use this address.
-    Static {
-        /// The interface's own address.
-        address: Ipv4Addr,
-        /// The number of leading one bits in the network mask, 0 to 32.
-        prefix_len: u8,
-        /// The router for everything outside the network.
-        gateway: Ipv4Addr,
-        /// The name server, if one was named.
-        dns: Option<Ipv4Addr>,
-    },
-}
-
-/// How the network interface gets its IPv6 addresses. With `auto` and an address it has a link-local one as well.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum Ip6Config {
-    /// Listen to routers.
-    #[default]
-    Auto,
-    /// Have none.
-    Off,
-    /// Use this address.
-    Static {
-        /// The interface's own address.
-        address: Ipv6Addr,
-        /// The number of leading one bits in the network mask, 0 to 128.
-        prefix_len: u8,
-        /// The router for everything outside the network.
-        gateway: Option<Ipv6Addr>,
-    },
-}
 
 /// The decoded command line.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -74,14 +35,8 @@ pub struct Options {
     pub log: LogLevel,
     /// The levels of the page tables.
     pub paging: Paging,
-    /// The network address.
-    pub ip: IpConfig,
-    /// The IPv6 addresses.
-    pub ip6: Ip6Config,
-    /// The name servers; with none, those that DHCP and the routers name.
-    pub dns: Vec<SocketAddr>,
-    /// What a test wants to happen to frames, each number of a thousand.
-    pub link_faults: Option<LinkFaults>,
+    /// The network.
+    pub net: Config,
     /// The program's name, its `argv[0]`.
     pub name: String,
     /// The program's environment, each `KEY=VALUE`.
@@ -101,22 +56,6 @@ impl fmt::Display for CmdlineError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "command line: '{}' is not understood; expected {}", self.word, self.expected)
     }
-}
-
-static OPTIONS: Once<Options> = Once::new();
-
-/// The options of this boot.
-///
-/// # Panics
-/// Before [`init`], which the boot does first.
-pub fn options() -> &'static Options {
-    OPTIONS.get().expect("the command line is parsed at boot")
-}
-
-/// Parses the boot's command line and keeps it for [`options`].
-pub fn init(line: &str) -> Result<&'static Options, CmdlineError> {
-    let parsed = parse(line)?;
-    Ok(OPTIONS.call_once(|| parsed))
 }
 
 /// Parses a command line.
@@ -155,18 +94,20 @@ fn parse_option(word: &str, options: &mut Options) -> Result<(), CmdlineError> {
             options.paging = parse_paging(value).ok_or_else(|| error("paging=auto, paging=4 or paging=5"))?;
         }
         IP => {
-            options.ip = parse_ip(value).ok_or_else(|| error("ip=dhcp or ip=ADDRESS/PREFIX,GATEWAY[,DNS]"))?;
+            options.net.ip = parse_ip(value).ok_or_else(|| error("ip=dhcp or ip=ADDRESS/PREFIX,GATEWAY[,DNS]"))?;
         }
         "ip6" => {
-            options.ip6 = parse_ip6(value).ok_or_else(|| error("ip6=auto, ip6=off or ip6=ADDRESS/PREFIX[,GATEWAY]"))?;
+            options.net.ip6 =
+                parse_ip6(value).ok_or_else(|| error("ip6=auto, ip6=off or ip6=ADDRESS/PREFIX[,GATEWAY]"))?;
         }
         "dns" => {
             let servers: Option<_> = value.split(',').map(parse_server).collect();
-            options.dns = servers.ok_or_else(|| error("dns=SERVER[:PORT], or several of them with commas between"))?;
+            options.net.dns =
+                servers.ok_or_else(|| error("dns=SERVER[:PORT], or several of them with commas between"))?;
         }
         "link-faults" => {
             let expected = "link-faults=drop:N,duplicate:N,reorder:N,seed:N, each of 1000 frames";
-            options.link_faults = Some(value.parse().map_err(|_| error(expected))?);
+            options.net.link_faults = Some(value.parse().map_err(|_| error(expected))?);
         }
         NAME => options.name = decode(value)?,
         _ if key.len() > ENVIRONMENT.len() && key.starts_with(ENVIRONMENT) => {
@@ -248,6 +189,8 @@ fn decode(word: &str) -> Result<String, CmdlineError> {
 
 #[cfg(test)]
 mod tests {
+    use core::net::Ipv4Addr;
+
     use super::*;
     use crate::keys::Protection;
 
@@ -256,7 +199,7 @@ mod tests {
         let options = parse("").unwrap();
         assert_eq!(options.protection, ProtectionChoice::Auto);
         assert_eq!(options.fault_policy, FaultPolicy::Strict);
-        assert_eq!(options.ip, IpConfig::Dhcp);
+        assert_eq!(options.net.ip, IpConfig::Dhcp);
         assert!(options.arguments.is_empty());
     }
 
@@ -268,7 +211,7 @@ mod tests {
         assert_eq!(options.fault_policy, FaultPolicy::EndThread);
         assert_eq!(options.log, LogLevel::Debug);
         assert_eq!(
-            options.ip,
+            options.net.ip,
             IpConfig::Static {
                 address: Ipv4Addr::new(10, 0, 2, 15),
                 prefix_len: 24,
@@ -285,11 +228,11 @@ mod tests {
     fn ipv6_and_name_servers_are_read() {
         let options = parse("ip6=fec0::15/64,fe80::2 dns=10.0.2.3,[fec0::3]:5353,::1").unwrap();
         let (address, gateway) = ("fec0::15".parse().unwrap(), Some("fe80::2".parse().unwrap()));
-        assert_eq!(options.ip6, Ip6Config::Static { address, prefix_len: 64, gateway });
-        let servers: Vec<_> = options.dns.iter().map(ToString::to_string).collect();
+        assert_eq!(options.net.ip6, Ip6Config::Static { address, prefix_len: 64, gateway });
+        let servers: Vec<_> = options.net.dns.iter().map(ToString::to_string).collect();
         assert_eq!(servers, ["10.0.2.3:53", "[fec0::3]:5353", "[::1]:53"]);
-        assert_eq!(parse("ip6=off").unwrap().ip6, Ip6Config::Off);
-        assert_eq!(parse("").unwrap().ip6, Ip6Config::Auto);
+        assert_eq!(parse("ip6=off").unwrap().net.ip6, Ip6Config::Off);
+        assert_eq!(parse("").unwrap().net.ip6, Ip6Config::Auto);
     }
 
     #[test]

@@ -34,8 +34,6 @@
 //! addr: physical and virtual addresses
 //!
 //! console -> task: flushes by a timer
-//! net -> cmdline: the options of addresses are the parser's types
-//! report -> cmdline: reports as the options say
 //! task -> net: says who waits for the network
 //! largest circle: 10 files
 //! ```

@@ -2,7 +2,11 @@
 //!
 //! Needs nothing that may be broken: no heap, no locks but the console's (which it breaks if it must), no scheduler.
 
+#[cfg(feature = "unwind")]
+use alloc::string::String;
 use core::fmt;
+#[cfg(feature = "unwind")]
+use core::sync::atomic::AtomicBool;
 use core::sync::atomic::Ordering;
 
 use libos_contract::exit::{BOOT_REFUSED, FATAL_EXCEPTION, PANIC};
@@ -203,14 +207,23 @@ pub(crate) fn abort() -> ! {
     halt::exit(PANIC)
 }
 
+/// Whether panics show where they were; [`show_backtraces`].
+#[cfg(feature = "unwind")]
+static SHOWS_BACKTRACES: AtomicBool = AtomicBool::new(false);
+
+/// Has panics show where they were, if the program's environment asks for it as `std` has it.
+#[cfg(feature = "unwind")]
+pub(crate) fn show_backtraces(environment: &[String]) {
+    let wanted = environment.iter().rfind(|variable| variable.starts_with("RUST_BACKTRACE="));
+    SHOWS_BACKTRACES.store(wanted.is_some_and(|variable| !variable.ends_with("=0")), Ordering::Relaxed);
+}
+
 /// Where the running thread panics, for who asked by `RUST_BACKTRACE`: `libos-unwind` calls this, since `std` prints no
 /// backtrace on this target and nothing is left of the stack where a panic is caught.
 #[cfg(feature = "unwind")]
 #[unsafe(no_mangle)]
 extern "C" fn libos_panicking() {
-    let environment = &crate::cmdline::options().environment;
-    let wanted = |variable: &&alloc::string::String| variable.starts_with("RUST_BACKTRACE=");
-    if environment.iter().rfind(wanted).is_some_and(|variable| !variable.ends_with("=0")) {
+    if SHOWS_BACKTRACES.load(Ordering::Relaxed) {
         print_backtrace(1, backtrace::from_frame_pointer(backtrace::frame_pointer()));
     }
 }

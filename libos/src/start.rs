@@ -14,6 +14,7 @@ use crate::addr::{AddrRange, PhysAddr, VirtAddr};
 use crate::arch::StartInfo;
 use crate::arch::trap::TrapFrame;
 use crate::arch::{cpu, key_rights, vectors};
+use crate::cmdline::Options;
 use crate::dax::{self, PmemRange};
 use crate::drivers::acpi::{self, AcpiInfo};
 use crate::drivers::{self, ivshmem, nfit, pci, power, rtc};
@@ -32,14 +33,20 @@ const SHUTDOWN_LIMIT: u64 = 2_000_000_000;
 /// The APIC identifiers of all usable CPUs.
 static APIC_IDS: Once<Vec<u32>> = Once::new();
 
+/// What the command line says.
+static OPTIONS: Once<Options> = Once::new();
+
 /// Where the boot loader put the archive of the host's files.
 static HOST_FILES: Once<Range<PhysAddr>> = Once::new();
+
+/// A function that runs before the program; it is given what `main` is given, as Linux's C libraries do.
+type Constructor = extern "C" fn(argc: i32, argv: *const *const c_char, env: *const *const c_char);
 
 unsafe extern "C" {
     /// `std`'s start: sets itself up and calls `main`.
     fn runtime_entry(argc: i32, argv: *const *const c_char, env: *const *const c_char) -> !;
-    static init_array_start: extern "C" fn();
-    static init_array_end: extern "C" fn();
+    static init_array_start: Constructor;
+    static init_array_end: Constructor;
 }
 
 /// The first Rust function, on the boot stack and the boot mapping, with interrupts disabled. `start_info` is
@@ -112,7 +119,10 @@ pub(crate) extern "C" fn start(start_info: PhysAddr) -> ! {
     if let Err(error) = mm::map_firmware(VirtAddr::from_ptr(command_line).identity_physical(), command_line.len()) {
         refuse(format_args!("the command line: {error}"));
     }
-    let options = cmdline::init(command_line).unwrap_or_else(|error| refuse(format_args!("{error}")));
+    let options = cmdline::parse(command_line).unwrap_or_else(|error| refuse(format_args!("{error}")));
+    let options = OPTIONS.call_once(|| options);
+    #[cfg(feature = "unwind")]
+    report::show_backtraces(&options.environment);
     console::set_level(options.log);
     console::info(format_args!("{}, pages of up to {largest}", mode.levels));
     for range in mm::ram_ranges() {
@@ -124,7 +134,7 @@ pub(crate) extern "C" fn start(start_info: PhysAddr) -> ! {
     arch::init_interrupts().unwrap_or_else(|error| refuse(format_args!("{error}")));
     ivshmem::find_trace_region();
     boot::reached("cpu");
-    let acpi = find_devices(rsdp, protection);
+    let acpi = find_devices(rsdp, protection, &options.net);
     APIC_IDS.call_once(|| acpi.cpus.iter().filter(|cpu| cpu.enabled).map(|cpu| cpu.apic_id).collect());
     if task::spawn("main", task::Role::Main, run_program, 0, MAIN_STACK).is_err() {
         refuse(format_args!("no memory for the program's main thread"));
@@ -153,7 +163,7 @@ fn close_keys(choice: ProtectionChoice) -> Protection {
 }
 
 /// Finds what the firmware describes and takes it into use.
-fn find_devices(rsdp: Option<PhysAddr>, protection: Protection) -> AcpiInfo {
+fn find_devices(rsdp: Option<PhysAddr>, protection: Protection, network: &net::Config) -> AcpiInfo {
     let acpi = acpi::init(rsdp).unwrap_or_else(|error| refuse(format_args!("{error}")));
     let (cpus, nfit) = (acpi.cpus.len(), if acpi.nfit.is_some() { "an NFIT" } else { "no NFIT" });
     console::debug(format_args!("ACPI: {cpus} CPUs, local APICs at {:#x}, {nfit}", acpi.local_apic_address));
@@ -171,7 +181,7 @@ fn find_devices(rsdp: Option<PhysAddr>, protection: Protection) -> AcpiInfo {
     find_persistent_memory(&acpi, protection);
     boot::reached("pmem");
     pci::init(&drivers::PCI_DRIVERS);
-    net::init();
+    net::init(network);
     boot::reached("devices");
     acpi
 }
@@ -208,16 +218,17 @@ extern "C" fn run_program(_: usize) {
     fs::init(archive).unwrap_or_else(|error| refuse(format_args!("{error}")));
     boot::reached("files");
     dax::end_grants_at_panics();
-    let mut constructor = &raw const init_array_start;
-    while constructor < &raw const init_array_end {
-        // SAFETY: the linker script puts the image's constructors between the two symbols.
-        unsafe { constructor.read()() };
-        constructor = constructor.wrapping_add(1);
-    }
-    let options = cmdline::options();
+    let options = OPTIONS.get().expect("the boot has read them");
     let arguments = c_strings(core::iter::once(&options.name).chain(&options.arguments));
     let environment = c_strings(&options.environment);
     let count = i32::try_from(arguments.len() - 1).unwrap_or(i32::MAX);
+    let mut constructor = &raw const init_array_start;
+    while constructor < &raw const init_array_end {
+        // SAFETY: the linker script puts the image's constructors between the two symbols. Those that take no arguments
+        // do not look at the registers that have them.
+        unsafe { constructor.read()(count, arguments.as_ptr(), environment.as_ptr()) };
+        constructor = constructor.wrapping_add(1);
+    }
     // SAFETY: a thread of its own with an aligned stack and TLS, interrupts enabled; both arrays end with null and live
     // for ever, as `std` reads them whenever it is asked.
     unsafe { runtime_entry(count, arguments.as_ptr(), environment.as_ptr()) }

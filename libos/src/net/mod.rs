@@ -24,6 +24,7 @@
 #![cfg_attr(not(target_os = "hermit"), allow(dead_code, reason = "on the host only the tests use this room"))]
 
 mod address;
+mod config;
 mod dns;
 mod drain_timeout;
 mod error;
@@ -49,6 +50,7 @@ mod tests;
 mod udp;
 
 pub(crate) use address::impossible_host;
+pub use config::{Config, Ip6Config, IpConfig};
 pub use dns::{LookupError, known as known_host};
 pub use error::Error;
 pub use fault_injector::LinkFaults;

@@ -14,17 +14,17 @@ use smoltcp::time::Instant;
 use smoltcp::wire::{EthernetAddress, IpAddress, IpCidr, Ipv4Cidr, Ipv6Cidr};
 
 use super::address::canonical;
+use super::config::{Config, Ip6Config, IpConfig};
 use super::drain_timeout::DrainTimeout;
 use super::fault_injector::{Burst, FaultCounts, FaultInjector};
 use super::slab::Id;
 use super::sockets::SocketCounts;
 use super::stack::{AddressChange, Stack};
 use crate::arch::entropy;
-use crate::cmdline::{Ip6Config, IpConfig, options};
 use crate::drivers::virtio::net::{self as card, NetworkCard, Traffic};
 use crate::io::{Watch, pollers};
 use crate::mm::free_bytes;
-use crate::sync::class;
+use crate::sync::{Once, class};
 use crate::task::{self, Mutex, TimedOut, WaitQueue};
 use crate::time::now_ns;
 use crate::{console, kprintln};
@@ -68,6 +68,8 @@ static IS_POLLED: AtomicBool = AtomicBool::new(false);
 static INTERRUPTS: AtomicU64 = AtomicU64::new(0);
 /// Wakes those who wait for an address.
 static ADDRESS: WaitQueue = WaitQueue::for_descriptors();
+/// The name servers of the command line.
+static NAME_SERVERS: Once<Vec<SocketAddr>> = Once::new();
 /// There is a card.
 static HAS_CARD: AtomicBool = AtomicBool::new(false);
 
@@ -82,7 +84,7 @@ fn nanoseconds(at: Instant) -> u64 {
 }
 
 /// Starts the card, if there is one, and the network thread.
-pub fn init() {
+pub fn init(config: &Config) {
     let seed = || entropy::random().unwrap_or_else(now_ns);
     let now = instant(now_ns());
     let budget = (free_bytes() as usize / SHARE).max(MIN_BUDGET);
@@ -95,18 +97,18 @@ pub fn init() {
             if !running.has_interrupts {
                 console::info(format_args!("the network card has no interrupts and is polled"));
             }
-            let faults = options().link_faults;
+            let faults = config.link_faults;
             if let Some(faults) = faults {
                 kprintln!("holdfast: WARNING: {faults}");
             }
             stack.attach(FaultInjector::new(running.card, faults), EthernetAddress(running.mac), seed(), now);
-            match &options().ip {
+            match &config.ip {
                 IpConfig::Dhcp => stack.use_dhcp(now),
                 IpConfig::Static { address, prefix_len, gateway, .. } => {
                     stack.use_address(Ipv4Cidr::new(*address, *prefix_len), Some(*gateway));
                 }
             }
-            match &options().ip6 {
+            match &config.ip6 {
                 Ip6Config::Off => {}
                 Ip6Config::Auto => stack.use_slaac(now),
                 Ip6Config::Static { address, prefix_len, gateway } => {
@@ -115,6 +117,7 @@ pub fn init() {
             }
         }
     }
+    NAME_SERVERS.call_once(|| named_servers(config));
     *STACK.lock() = Some(stack);
     task::spawn_kernel("net", run);
 }
@@ -302,16 +305,25 @@ pub fn is_reachable(address: IpAddr) -> bool {
     with(|stack, _| stack.is_reachable(canonical(address)))
 }
 
+/// A name server at the usual port.
+fn name_server(ip: IpAddr) -> SocketAddr {
+    SocketAddr::new(ip, 53)
+}
+
+/// The name servers that whoever booted the machine has named.
+fn named_servers(config: &Config) -> Vec<SocketAddr> {
+    let of_interface = match config.ip {
+        IpConfig::Static { dns, .. } => dns.map(|server| name_server(server.into())),
+        IpConfig::Dhcp => None,
+    };
+    config.dns.iter().copied().chain(of_interface).collect()
+}
+
 /// The name servers: those of the command line, else those that DHCP and the routers have named, for which is waited
 /// while they may still come.
 pub fn name_servers() -> Vec<SocketAddr> {
-    let usual = |ip: IpAddr| SocketAddr::new(ip, 53);
-    let mut servers = options().dns.clone();
-    if let IpConfig::Static { dns: Some(server), .. } = options().ip {
-        servers.push(usual(server.into()));
-    }
-    if !servers.is_empty() {
-        return servers;
+    if let Some(servers) = NAME_SERVERS.get().filter(|servers| !servers.is_empty()) {
+        return servers.clone();
     }
     let any = [IpAddress::v4(0, 0, 0, 0), IpAddress::v6(0, 0, 0, 0, 0, 0, 0, 0)];
     let settled = || {
@@ -319,7 +331,7 @@ pub fn name_servers() -> Vec<SocketAddr> {
             .then_some(())
     };
     let _ = ADDRESS.wait_until(Some(now_ns() + ADDRESS_LIMIT), settled);
-    with(|stack, _| stack.name_servers().map(|server| usual(server.into())).collect())
+    with(|stack, _| stack.name_servers().map(|server| name_server(server.into())).collect())
 }
 
 /// Waits until all that was sent on a closed connection has arrived, but not beyond `deadline`, in nanoseconds since

@@ -1,9 +1,9 @@
 //! The cases of `pks_test.c` as it was in the versions 1 to 6 of the series, in 2020: an array of six rows of rights
 //! and accesses, two of which went away later with the right to read only.
 
+use std::ffi::{CStr, c_char};
 use std::sync::Mutex;
 
-use libos::cmdline;
 use libos::dax::{Device, Rights, devices};
 
 use super::pks_test::{check_ctx_switch, check_defaults};
@@ -63,8 +63,10 @@ fn allocate_all_keys() -> Verdict {
 static ON_BOOT: Mutex<Option<Verdict>> = Mutex::new(None);
 
 /// The boot option `pks-test-on-boot`: the tests run while the kernel starts, here as a constructor, before `std` does.
-extern "C" fn run_on_boot() {
-    if cmdline::options().arguments.iter().any(|argument| argument == "pks_test_2020::on_boot") {
+extern "C" fn run_on_boot(argc: i32, argv: *const *const c_char, _: *const *const c_char) {
+    // SAFETY: the library hands over so many arguments, each a C string that lives for ever.
+    let argument = |at: usize| unsafe { CStr::from_ptr(*argv.add(at)) };
+    if (0..argc as usize).any(|at| argument(at) == c"pks_test_2020::on_boot") {
         let verdict = register_is("before the program", Rights::CLOSED).and_then(|()| rows(device(0)));
         if let Ok(mut on_boot) = ON_BOOT.lock() {
             *on_boot = Some(verdict);
@@ -76,7 +78,7 @@ extern "C" fn run_on_boot() {
 // SAFETY: the section is an array of functions without arguments, which are called once each before the program; this
 // is one.
 #[unsafe(link_section = ".init_array")]
-static CONSTRUCTOR: extern "C" fn() = run_on_boot;
+static CONSTRUCTOR: extern "C" fn(i32, *const *const c_char, *const *const c_char) = run_on_boot;
 
 fn on_boot() -> Verdict {
     check_defaults()?;
