@@ -34,7 +34,6 @@
 //! addr: physical and virtual addresses
 //!
 //! console -> task: flushes by a timer
-//! task -> net: says who waits for the network
 //! largest circle: 10 files
 //! ```
 //! Logic that needs no machine (parsers, allocators, page-table arithmetic, the socket layer) is compiled on the host

@@ -57,7 +57,7 @@ pub use fault_injector::LinkFaults;
 #[cfg(target_os = "hermit")]
 pub use resolve::resolve;
 #[cfg(target_os = "hermit")]
-pub(crate) use service::{accounts, has_card, interrupts};
+pub(crate) use service::{accounts, interrupts};
 #[cfg(target_os = "hermit")]
 pub use service::{connection_limit, drain, init, poll_returns, pump, pump_until_idle};
 #[cfg(target_os = "hermit")]

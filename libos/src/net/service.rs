@@ -70,8 +70,6 @@ static INTERRUPTS: AtomicU64 = AtomicU64::new(0);
 static ADDRESS: WaitQueue = WaitQueue::for_descriptors();
 /// The name servers of the command line.
 static NAME_SERVERS: Once<Vec<SocketAddr>> = Once::new();
-/// There is a card.
-static HAS_CARD: AtomicBool = AtomicBool::new(false);
 
 /// smoltcp's clock.
 fn instant(ns: u64) -> Instant {
@@ -92,7 +90,7 @@ pub fn init(config: &Config) {
     match card::take_probed().and_then(|card| card.start(interrupt)) {
         None => kprintln!("holdfast: no network card; this machine can talk only to itself"),
         Some(running) => {
-            HAS_CARD.store(true, Ordering::Relaxed);
+            task::expect_from_outside();
             IS_POLLED.store(!running.has_interrupts, Ordering::Relaxed);
             if !running.has_interrupts {
                 console::info(format_args!("the network card has no interrupts and is polled"));
@@ -120,11 +118,6 @@ pub fn init(config: &Config) {
     NAME_SERVERS.call_once(|| named_servers(config));
     *STACK.lock() = Some(stack);
     task::spawn_kernel("net", run);
-}
-
-/// Whether there is a network card.
-pub(crate) fn has_card() -> bool {
-    HAS_CARD.load(Ordering::Relaxed)
 }
 
 /// The card's interrupt handler.

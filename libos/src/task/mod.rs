@@ -38,6 +38,7 @@ mod guest {
     pub(crate) use super::scheduler::{become_idle, preempt, reap_exited, timer_interrupt};
     pub use super::scheduler::{cpu_of, pin, sleep_until, yield_now};
     pub use super::statistics::{Statistics, statistics, statistics_by_cpu};
+    pub(crate) use super::stuck::expect_from_outside;
     pub(crate) use super::thread::{
         KillRefused, NoKill, Role, can_kill, count as thread_count, current_ref, kill_current, spawn,
         thread_with_rights_to, with_name,

@@ -8,7 +8,7 @@
 use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
 
 use super::thread::{self, Thread};
-use crate::{kprintln, net};
+use crate::kprintln;
 
 /// The most threads that are listed.
 const LISTED: usize = 16;
@@ -34,7 +34,14 @@ static PROGRAM: AtomicU32 = AtomicU32::new(0);
 /// Those that wait for another thread, and those that wait for a descriptor.
 static FOR_THREADS: AtomicU32 = AtomicU32::new(0);
 static FOR_DESCRIPTORS: AtomicU32 = AtomicU32::new(0);
+/// Descriptors may become ready by what comes from outside.
+static OUTSIDE: AtomicBool = AtomicBool::new(false);
 static SAID: AtomicBool = AtomicBool::new(false);
+
+/// From now on a wait for a descriptor may end by what comes from outside: there is a network card.
+pub(crate) fn expect_from_outside() {
+    OUTSIDE.store(true, Ordering::Relaxed);
+}
 
 /// A thread's own part.
 #[derive(Debug)]
@@ -92,7 +99,7 @@ fn counter(what: For) -> &'static AtomicU32 {
 /// Whether all of the program's threads wait for ever, and nobody has said so. Asked while all CPUs rest.
 pub(super) fn is_news() -> bool {
     let mut stuck = FOR_THREADS.load(Ordering::SeqCst);
-    if !net::has_card() {
+    if !OUTSIDE.load(Ordering::Relaxed) {
         stuck += FOR_DESCRIPTORS.load(Ordering::SeqCst);
     }
     let all = PROGRAM.load(Ordering::SeqCst);
