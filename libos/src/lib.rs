@@ -33,7 +33,6 @@
 //! arch/x86_64/format: what bits mean
 //! addr: physical and virtual addresses
 //!
-//! console -> task: flushes by a timer
 //! largest circle: 10 files
 //! ```
 //! Logic that needs no machine (parsers, allocators, page-table arithmetic, the socket layer) is compiled on the host

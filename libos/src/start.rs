@@ -22,6 +22,7 @@ use crate::keys::{self, Protection, ProtectionChoice};
 use crate::mm::fault::PageFault;
 use crate::report::refuse;
 use crate::sync::Once;
+use crate::task::Timer;
 use crate::{arch, boot, cmdline, console, fs, halt, kprintln, mm, net, report, task, time, units};
 
 /// The size of the main thread's stack, in bytes.
@@ -35,6 +36,9 @@ static APIC_IDS: Once<Vec<u32>> = Once::new();
 
 /// What the command line says.
 static OPTIONS: Once<Options> = Once::new();
+
+/// Shows what the console holds back.
+static CONSOLE_TIMER: Once<Timer> = Once::new();
 
 /// Where the boot loader put the archive of the host's files.
 static HOST_FILES: Once<Range<PhysAddr>> = Once::new();
@@ -128,7 +132,12 @@ pub(crate) extern "C" fn start(start_info: PhysAddr) -> ! {
     for range in mm::ram_ranges() {
         console::debug(format_args!("RAM {:#x}..{:#x}", range.start, range.end));
     }
-    console::hold_beginnings();
+    CONSOLE_TIMER.call_once(|| Timer::new(|_| console::release_due(), 0));
+    console::hold_beginnings(|due| {
+        if let Some(timer) = CONSOLE_TIMER.get() {
+            timer.arm(due);
+        }
+    });
     let protection = close_keys(options.protection);
     dax::set_fault_policy(options.fault_policy);
     arch::init_interrupts().unwrap_or_else(|error| refuse(format_args!("{error}")));

@@ -13,7 +13,7 @@ mod port;
 #[cfg(target_os = "hermit")]
 pub(crate) use log::{debug, info, set_level};
 #[cfg(target_os = "hermit")]
-pub(crate) use port::{break_lock, flush, hold_beginnings, init, keep_others_out, wait_until_free};
+pub(crate) use port::{break_lock, flush, hold_beginnings, init, keep_others_out, release_due, wait_until_free};
 #[cfg(target_os = "hermit")]
 pub use port::{print, write};
 

@@ -7,14 +7,14 @@ use uart_16550::backend::PioBackend;
 use uart_16550::{Config, Uart16550};
 
 use super::lines::{Lines, Writer};
+use crate::arch::thread_id;
 use crate::sync::{IrqLock, class};
-use crate::task::{self, Timer};
 use crate::time::now_ns;
 
 static CONSOLE: IrqLock<Option<Console>, class::Console> = IrqLock::new(None);
 
-/// Shows what was held back; there is none until the heap can have it.
-static RELEASE: Once<Timer> = Once::new();
+/// Has [`release_due`] called at a time; named once there are timers.
+static ALARM: Once<fn(u64)> = Once::new();
 
 struct Console {
     port: Port,
@@ -57,30 +57,31 @@ pub(crate) fn init() {
     }
 }
 
-/// From now on, beginnings of lines are held back for a moment: there is a heap for the timer that ends it.
-pub(crate) fn hold_beginnings() {
-    RELEASE.call_once(|| Timer::new(release_due, 0));
+/// From now on, beginnings of lines are held back for a moment: `alarm` has [`release_due`] called at a time, in
+/// nanoseconds since boot, which may be earlier than a former one.
+pub(crate) fn hold_beginnings(alarm: fn(u64)) {
+    ALARM.call_once(|| alarm);
 }
 
-/// Works on the console, if there is one, and arms the timer for what is held back.
+/// Works on the console, if there is one, and sets the alarm for what is held back.
 fn with(work: impl FnOnce(&mut Lines, &mut dyn FnMut(&[u8])) -> Option<u64>) {
     let due = CONSOLE.lock().as_mut().and_then(|console| {
         let Console { port, lines } = console;
         work(lines, &mut |bytes| port.write_bytes(bytes))
     });
     // Without the console's lock, after which no other is taken.
-    if let (Some(due), Some(timer)) = (due, RELEASE.get()) {
-        timer.arm(due);
+    if let (Some(due), Some(alarm)) = (due, ALARM.get()) {
+        alarm(due);
     }
 }
 
 /// Writes what the running thread has written to a descriptor, as it is; a line feed becomes carriage return and line
 /// feed.
 pub fn write(descriptor: u8, bytes: &[u8]) {
-    let writer = Writer { thread: task::current_id(), descriptor };
+    let writer = Writer { thread: thread_id(), descriptor };
     with(|lines, mut out| {
         let due = lines.write(writer, bytes, now_ns(), &mut out);
-        if RELEASE.is_completed() {
+        if ALARM.is_completed() {
             return due;
         }
         lines.release_all(&mut out);
@@ -88,14 +89,14 @@ pub fn write(descriptor: u8, bytes: &[u8]) {
     });
 }
 
-/// By the timer: shows what was held back long enough.
-fn release_due(_: usize) {
+/// Shows what was held back long enough. Callable by interrupt handlers.
+pub(crate) fn release_due() {
     let mut due = None;
     if let Some(Console { port, lines }) = CONSOLE.lock().as_mut() {
         due = lines.release_due(now_ns(), &mut |bytes: &[u8]| port.write_bytes(bytes));
     }
-    if let (Some(due), Some(timer)) = (due, RELEASE.get()) {
-        timer.arm(due);
+    if let (Some(due), Some(alarm)) = (due, ALARM.get()) {
+        alarm(due);
     }
 }
 
