@@ -33,7 +33,6 @@
 //! arch/x86_64/format: what bits mean
 //! addr: physical and virtual addresses
 //!
-//! largest circle: 10 files
 //! ```
 //! Logic that needs no machine (parsers, allocators, page-table arithmetic, the socket layer) is compiled on the host
 //! too and tested there by `cargo test -p libos`.

@@ -1,7 +1,7 @@
 //! Waiting for many descriptors at once.
 //!
 //! A call looks at each descriptor once per round, without allocating: readiness is kept up to date in the object, so
-//! a look is two loads. Before every look the network is served, so that one call returns all that has come in.
+//! a look is two loads. When to look, [`io::poll`] knows.
 
 use core::slice;
 
@@ -9,8 +9,7 @@ use hermit_abi::pollfd;
 
 use super::errno::{Errno, set_errno};
 use super::fd::with_table;
-use crate::io::{Ready, pollers};
-use crate::net;
+use crate::io::{self, Ready};
 use crate::time::now_ns;
 
 /// The most entries that one call may have.
@@ -34,27 +33,8 @@ unsafe extern "C" fn sys_poll(entries: *mut pollfd, number: usize, timeout: i32)
         // SAFETY: the caller's.
         _ => unsafe { slice::from_raw_parts_mut(entries, number) },
     };
-    poll(entries, timeout) as i32
-}
-
-fn poll(entries: &mut [pollfd], timeout: i32) -> usize {
     let deadline = u64::try_from(timeout).ok().map(|ms| now_ns().saturating_add(ms * 1_000_000));
-    net::pump();
-    loop {
-        let seen = pollers::events();
-        let ready = look(entries);
-        if ready > 0 || timeout == 0 || deadline.is_some_and(|deadline| deadline <= now_ns()) {
-            net::poll_returns();
-            return ready;
-        }
-        let sleeper = pollers::announce();
-        // Whatever comes in from here on interrupts, and the interrupt wakes this thread.
-        let due = net::pump_until_idle();
-        let until = deadline.unwrap_or(u64::MAX).min(due);
-        let _ = sleeper.sleep(seen, (until != u64::MAX).then_some(until));
-        drop(sleeper);
-        net::pump_until_idle();
-    }
+    io::poll(deadline, || look(entries)) as i32
 }
 
 /// Fills in what every entry is ready for; how many are ready for anything.

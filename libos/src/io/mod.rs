@@ -7,6 +7,8 @@
 mod counter;
 mod io_slices;
 #[cfg(target_os = "hermit")]
+mod poll;
+#[cfg(target_os = "hermit")]
 pub mod pollers;
 mod readiness;
 mod table;
@@ -15,6 +17,8 @@ mod watch;
 
 pub use counter::Counter;
 pub use io_slices::{IoSlices, IoSlicesMut};
+#[cfg(target_os = "hermit")]
+pub(crate) use poll::{Source, poll, set_source};
 pub use readiness::{Ready, Signal};
 pub use table::{Full, Table};
 #[cfg(target_os = "hermit")]

@@ -59,7 +59,7 @@ pub use resolve::resolve;
 #[cfg(target_os = "hermit")]
 pub(crate) use service::{accounts, interrupts};
 #[cfg(target_os = "hermit")]
-pub use service::{connection_limit, drain, init, poll_returns, pump, pump_until_idle};
+pub use service::{connection_limit, drain, init};
 #[cfg(target_os = "hermit")]
 pub use socket::{Domain, Interface, Kind, Socket};
 pub use stack::Shutdown;

@@ -22,7 +22,7 @@ use super::sockets::SocketCounts;
 use super::stack::{AddressChange, Stack};
 use crate::arch::entropy;
 use crate::drivers::virtio::net::{self as card, NetworkCard, Traffic};
-use crate::io::{Watch, pollers};
+use crate::io::{self, Source, Watch, pollers};
 use crate::mm::free_bytes;
 use crate::sync::{Once, class};
 use crate::task::{self, Mutex, TimedOut, WaitQueue};
@@ -117,6 +117,7 @@ pub fn init(config: &Config) {
     }
     NAME_SERVERS.call_once(|| named_servers(config));
     *STACK.lock() = Some(stack);
+    io::set_source(&Network);
     task::spawn_kernel("net", run);
 }
 
@@ -224,7 +225,7 @@ fn listen_to_card() -> bool {
 
 /// Pumps until nothing more is received, and wants interrupts from then on. Returns when the stack has to be looked at
 /// though nothing happens, in nanoseconds since boot.
-pub fn pump_until_idle() -> u64 {
+fn pump_until_idle() -> u64 {
     for _ in 0..16 {
         pump();
         if listen_to_card() {
@@ -235,9 +236,21 @@ pub fn pump_until_idle() -> u64 {
     0
 }
 
-/// A program returns from `poll` with something to do.
-pub fn poll_returns() {
-    LAST_POLL.store(now_ns(), Ordering::Relaxed);
+/// The network, as the source of what programs poll for.
+struct Network;
+
+impl Source for Network {
+    fn pump(&self) {
+        pump();
+    }
+
+    fn settle(&self) -> u64 {
+        pump_until_idle()
+    }
+
+    fn polled(&self) {
+        LAST_POLL.store(now_ns(), Ordering::Relaxed);
+    }
 }
 
 /// The network thread.
