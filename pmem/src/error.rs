@@ -45,13 +45,8 @@ pub enum Error {
         /// The medium's length in bytes.
         actual: u64,
     },
-    /// The medium is longer than the pool in it.
-    Grown {
-        /// The pool's length in bytes.
-        recorded: u64,
-        /// The medium's length in bytes.
-        actual: u64,
-    },
+    /// The pool cannot become as long as the medium.
+    CannotGrow(&'static str),
     /// No superblock is readable, but there was one.
     SuperblockDamaged,
     /// Both superblocks are zeros, but segments of a pool are there.
@@ -137,11 +132,7 @@ impl fmt::Display for Error {
                 "the pool is {recorded} bytes long, but the medium only {actual}: it was truncated; \
                  restore the missing end before opening it"
             ),
-            Error::Grown { recorded, actual } => write!(
-                f,
-                "the pool is {recorded} bytes long, but the medium {actual}: pools do not grow yet; \
-                 give the medium its former length"
-            ),
+            Error::CannotGrow(why) => write!(f, "cannot grow to the medium's length: {why}"),
             Error::SuperblockDamaged => {
                 f.write_str("both superblocks of the pool are damaged; restore one from a copy of the image")
             }

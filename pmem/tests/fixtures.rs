@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use pmem::pool::{FORMAT_VERSION, OLDEST_VERSION, Tail};
 use pmem::sim::{Event, Memory};
-use pmem::{FormatOptions, Op, Pool, ValueType, inspect};
+use pmem::{Error, FormatOptions, Op, Pool, ValueType, inspect};
 
 /// The smallest pool there is.
 const LEN: u64 = (64 << 10) + 8 * (64 << 10) + 4096;
@@ -98,18 +98,31 @@ fn images_of_every_version_are_opened() {
             assert_eq!((inspection.report.damage.len(), inspection.report.keys), (0, 7), "{name}");
             assert_eq!(inspection.report.tail == Tail::Clean, name == "closed");
             assert_eq!(matches!(inspection.report.tail, Tail::Torn { .. }), name == "torn");
-            // As it is, and again after it was written to.
+            // As it is, again after it was written to, and again after it was migrated.
             let mut pool = Pool::open(medium).unwrap();
-            for _ in 0..2 {
+            for round in 0..3 {
                 for (key, value, expires_at_ms) in expected() {
                     let mut found = Vec::new();
                     let meta = pool.turn(|turn| turn.get(key, &mut found)).unwrap().0.unwrap().unwrap();
                     assert!(found == value, "{name}: {}", key.escape_ascii());
                     assert_eq!(meta.expires_at_ms, expires_at_ms);
                 }
+                let used = pool.stats().used_bytes;
                 pool.turn(|turn| turn.put(b"new", b"key", None)).unwrap().0.unwrap();
                 assert_eq!(pool.stats().keys, 8);
-                pool = Pool::open(pool.close().unwrap()).unwrap();
+                // What version 1 began, nobody else goes on with.
+                assert!(round < 2 || version > 1 || pool.stats().used_bytes > used);
+                assert_eq!(pool.version(), if round < 2 { version } else { FORMAT_VERSION });
+                assert_eq!(pool.stats().history.is_some(), pool.version() > 1);
+                let mut medium = pool.close().unwrap();
+                if round == 1 {
+                    let grown = Pool::grow(&medium).map(drop);
+                    assert_eq!(grown.err(), (version == 1).then_some(Error::OldVersion { found: 1 }));
+                    medium = Pool::migrate(medium).unwrap().0;
+                }
+                assert_eq!(inspect(&medium).unwrap().report.damage, [], "{name}");
+                pool = Pool::open(medium).unwrap();
+                assert_eq!(pool.report().tail, Tail::Clean, "{name}, round {round}");
             }
         }
     }

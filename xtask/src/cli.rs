@@ -126,7 +126,7 @@ pub enum Command {
         #[command(subcommand)]
         command: BenchCommand,
     },
-    /// Make, look into, check, repair, empty and fill a pmem image from the host
+    /// Make, look into, check, repair, empty, fill, enlarge and migrate a pmem image from the host
     Pool {
         /// What to do with it.
         #[command(subcommand)]
@@ -204,6 +204,19 @@ pub enum PoolCommand {
         /// Print JSON
         #[arg(long)]
         json: bool,
+    },
+    /// Make the pool one of the newest version of the format, in place
+    Migrate {
+        /// The image
+        file: PathBuf,
+    },
+    /// Make the image larger, and the pool in it, in place
+    Grow {
+        /// The image
+        file: PathBuf,
+        /// The size that it is to have, e.g. 64M or 2G
+        #[arg(long, value_parser = size::parse)]
+        size: u64,
     },
     /// Make an image with an empty pool
     Create {

@@ -109,7 +109,7 @@ impl PmemImage {
         if let Some(size) = size.filter(|&size| size != length) {
             bail!(
                 "the image {name} has {} ({length} bytes), but --pmem-size says {} ({size} bytes); \
-                 leave --pmem-size out, or name another file with --pmem",
+                 leave --pmem-size out, name another file with --pmem, or make a pool larger with `cargo xtask pool grow`",
                 size::display(length),
                 size::display(size),
             );

@@ -113,6 +113,8 @@ fn look_at_pool(command: PoolCommand) -> Result<u8> {
                 false => say(&format!("put {keys} keys into {}", file.display()))?,
             }
         }
+        PoolCommand::Migrate { file } => say(&pool::migrate(&file)?)?,
+        PoolCommand::Grow { file, size } => say(&pool::grow(&file, size)?)?,
         PoolCommand::Create { file, size, label, segment_size, json } => {
             pool::create(&file, size, &label, segment_size)?;
             say(&pool::info(&file, json)?)?;

@@ -107,7 +107,8 @@ fn serve(options: &Options) -> Result<(), String> {
         run_id: format!("{:016x}{:016x}{:08x}", store::random(), store::random(), store::random() as u32),
         started_ms: clock::unix_micros() / 1000,
     };
-    let ready = format!("{} {}, protection {}", info.device, gibibytes(info.device_bytes), info.protection);
+    let size = size(info.device_bytes, report.unused_bytes);
+    let ready = format!("{} {size}, protection {}", info.device, info.protection);
     let limits = ClientLimits::new(store.pool.value_limit(), division.clients, most_clients(options, division));
     let address = SocketAddr::new(options.bind, options.port);
     let mut shared = Shared::new(info, limits, store::random());
@@ -213,6 +214,15 @@ fn opening(report: &OpenReport) -> String {
         Checkpoint::None => format!("in {} records", report.records),
     };
     format!("{} keys {from} {tail}, {} places damaged", report.keys, report.damage.len())
+}
+
+/// A device's size for people, and how much of it the pool does not use.
+fn size(device: u64, unused: u64) -> String {
+    let all = gibibytes(device);
+    match unused {
+        0 => all,
+        _ => format!("{all}, of which the pool uses {} until `cargo xtask pool grow`", gibibytes(device - unused)),
+    }
 }
 
 /// A length for people: `1.0 GiB`.

@@ -102,6 +102,18 @@ impl Device {
         Self::map(path, file, true)
     }
 
+    /// Makes the file of a device that is open for writing `len` bytes long, with zeros, if it is not that long yet.
+    /// Nobody else gets at it in the meantime.
+    pub fn extend(self, len: u64) -> Result<Device, OpenError> {
+        let io_error = |error| OpenError::Io(self.path.clone(), error);
+        let map = self.file.set_len(len.max(self.size())).and_then(|()| {
+            // The length is durable before anything is that lies there.
+            self.file.sync_all()?;
+            MmapOptions::new().map_raw(&self.file)
+        });
+        Ok(Device { map: map.map_err(io_error)?, ..self })
+    }
+
     fn map(path: &Path, file: File, writable: bool) -> Result<Device, OpenError> {
         let io_error = |error| OpenError::Io(path.into(), error);
         let locked = if writable { file.try_lock() } else { file.try_lock_shared() };

@@ -145,6 +145,13 @@ impl fmt::Display for Inspection {
         if !self.label.is_empty() {
             writeln!(f, "label:     {}", self.label.escape_debug())?;
         }
+        if report.unused_bytes > 0 {
+            let unused = report.unused_bytes;
+            writeln!(
+                f,
+                "unused:    {unused} bytes behind the pool's end, which `cargo xtask pool grow` makes its own"
+            )?;
+        }
         writeln!(f, "keys:      {}", report.keys)?;
         let percent = self.live_bytes.saturating_mul(100).checked_div(self.capacity_bytes).unwrap_or(0);
         writeln!(f, "live:      {} of {} bytes ({percent} %)", self.live_bytes, self.capacity_bytes)?;

@@ -36,7 +36,10 @@ impl<M: Medium> Pool<M> {
         }
         log.media_errors = errors;
         let mut news = Vec::new();
-        for range in medium.bad_ranges() {
+        let len = log.geometry().len;
+        // What lies behind the pool's end is not the pool's.
+        for range in medium.bad_ranges().into_iter().filter(|range| range.start < len) {
+            let range = range.start..range.end.min(len);
             if log.bad.add(&range) {
                 news.push(range);
             }

@@ -12,6 +12,8 @@ use crate::pool::superblock::history::History;
 pub struct OpenReport {
     /// Segments in the pool.
     pub segments: u32,
+    /// Bytes of the medium behind the pool's end. [`Pool::grow`](crate::Pool::grow) makes them the pool's.
+    pub unused_bytes: u64,
     /// Segments that hold records.
     pub segments_used: u32,
     /// Bytes of records read and checked.

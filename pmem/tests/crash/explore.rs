@@ -1,9 +1,9 @@
 //! Cutting the power all over a life, and checking what is left.
 
 use fastrand::Rng;
-use pmem::pool::Tail;
+use pmem::pool::{FORMAT_VERSION, Tail};
 use pmem::sim::{Domain, Event, Memory, Words};
-use pmem::{Error, Pool, inspect};
+use pmem::{Error, Medium, Pool, inspect};
 
 use crate::life::{Act, Begin, Life, Mix, Model, Step, contents, summary, take_turn};
 
@@ -31,7 +31,7 @@ pub struct Explorer {
 
 impl Default for Explorer {
     fn default() -> Self {
-        let mix = Mix { keys: 1, largest: 1, steps: 1, clears: 0 };
+        let mix = Mix { keys: 1, largest: 1, steps: 1, clears: 0, upkeep: 0 };
         Explorer {
             random: Rng::with_seed(1),
             mix,
@@ -160,6 +160,9 @@ impl Explorer {
         assert!(report.damage.is_empty(), "damage after going on: {report:?}\n{}", self.place());
         assert!(report.tail == Tail::Clean || !clean || self.leftovers, "{report:?}\n{}", self.place());
         assert_eq!(again.stats().live_bytes, stats.live_bytes, "{}", self.place());
+        if self.mix.upkeep > 0 {
+            again = self.finish_upkeep(again);
+        }
         let found = contents(&mut again);
         assert!(
             found == *model,
@@ -168,6 +171,19 @@ impl Explorer {
             summary(model),
             self.place()
         );
+    }
+
+    /// Whatever a cut has left of a migration and of a growth, they are done when they are run again.
+    fn finish_upkeep<'m>(&self, pool: Pool<&'m Memory>) -> Pool<&'m Memory> {
+        let memory: &'m Memory = pool.medium();
+        drop(pool);
+        Pool::migrate(memory).unwrap_or_else(|error| panic!("{error}\n{}", self.place()));
+        Pool::grow(memory).unwrap_or_else(|error| panic!("{error}\n{}", self.place()));
+        let inspection = inspect(&memory).unwrap_or_else(|error| panic!("{error}\n{}", self.place()));
+        let report = &inspection.report;
+        assert_eq!((inspection.version, inspection.len), (FORMAT_VERSION, memory.len()), "{}", self.place());
+        assert!(report.damage.is_empty() && report.unused_bytes == 0, "{inspection}\n{}", self.place());
+        Pool::open(memory).unwrap_or_else(|error| panic!("{error}\n{}", self.place()))
     }
 
     /// Begins another life in an image, and cuts the power in its recovery and in what follows. `state` is what the

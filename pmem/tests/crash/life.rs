@@ -36,6 +36,10 @@ pub enum Act {
     Idle(u32),
     /// Ending without a shutdown, all stores kept, and opening again.
     Restart,
+    /// Ending so, and making the pool one of the newest version of the format.
+    Migrate,
+    /// Ending so, and making the pool as long as its medium, if its version allows that.
+    Grow,
 }
 
 /// How a life begins.
@@ -56,11 +60,15 @@ pub struct Mix {
     pub steps: u64,
     /// Of a thousand steps, how many clear the pool.
     pub clears: u64,
+    /// Of a thousand acts, how many migrate the pool, and how many make it grow.
+    pub upkeep: u64,
 }
 
 impl Mix {
     pub fn acts(&self, random: &mut Rng, turns: u64) -> Vec<Act> {
         let act = |random: &mut Rng| match random.u64(..13) {
+            _ if self.upkeep > 0 && random.u64(..1000) < self.upkeep => Act::Migrate,
+            _ if self.upkeep > 0 && random.u64(..1000) < self.upkeep => Act::Grow,
             0 => Act::Reopen,
             1 => Act::Restart,
             2 => Act::Idle(1 + random.u64(..8) as u32),
@@ -255,6 +263,16 @@ impl Life {
                 Act::Idle(blocks) => drop(pool.read_ahead(*blocks).unwrap()),
                 Act::Restart => {
                     drop(pool);
+                    pool = Pool::open(memory).unwrap();
+                }
+                Act::Migrate => {
+                    drop(pool);
+                    Pool::migrate(memory).unwrap();
+                    pool = Pool::open(memory).unwrap();
+                }
+                Act::Grow => {
+                    drop(pool);
+                    assert!(matches!(Pool::grow(memory), Ok(_) | Err(Error::OldVersion { .. })));
                     pool = Pool::open(memory).unwrap();
                 }
             }

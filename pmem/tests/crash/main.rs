@@ -13,6 +13,7 @@
 mod explore;
 mod life;
 mod torn;
+mod upkeep;
 
 use fastrand::Rng;
 use pmem::sim::{Domain, Event, Memory};
@@ -59,7 +60,7 @@ fn formatted(len: u64, uuid: u8) -> Memory {
 
 #[test]
 fn acknowledged_writes_survive_a_power_cut_anywhere() {
-    let mix = Mix { keys: 12, largest: 3000, steps: 5, clears: 20 };
+    let mix = Mix { keys: 12, largest: 3000, steps: 5, clears: 20, upkeep: 0 };
     explore("turns", 10, mix, |random| {
         Life::live(&formatted(SMALL, 9), Begin::Open, Model::new(), &mix.acts(random, 20))
     });
@@ -69,7 +70,7 @@ fn acknowledged_writes_survive_a_power_cut_anywhere() {
 /// into the openings from them, and into lives that have not read all of theirs.
 #[test]
 fn checkpoints_survive_a_power_cut_anywhere() {
-    let mix = Mix { keys: 30, largest: 2500, steps: 4, clears: 20 };
+    let mix = Mix { keys: 30, largest: 2500, steps: 4, clears: 20, upkeep: 0 };
     explore("checkpoints", 15, mix, |random| {
         let mut acts = Vec::new();
         for _ in 0..3 {
@@ -92,7 +93,7 @@ fn checkpoints_survive_a_power_cut_anywhere() {
 
 #[test]
 fn large_values_survive_a_power_cut_anywhere() {
-    let mix = Mix { keys: 3, largest: 40_000, steps: 3, clears: 20 };
+    let mix = Mix { keys: 3, largest: 40_000, steps: 3, clears: 20, upkeep: 0 };
     explore("large values", 10, mix, |random| {
         Life::live(&formatted(1 << 20, 9), Begin::Open, Model::new(), &mix.acts(random, 8))
     });
@@ -101,7 +102,7 @@ fn large_values_survive_a_power_cut_anywhere() {
 /// Small changes of values that lie in chunks, one after another and with others between.
 #[test]
 fn changes_of_large_values_survive_a_power_cut_anywhere() {
-    let mix = Mix { keys: 2, largest: 9000, steps: 3, clears: 5 };
+    let mix = Mix { keys: 2, largest: 9000, steps: 3, clears: 5, upkeep: 0 };
     explore("changes", 10, mix, |random| {
         let memory = formatted(1 << 20, 9);
         let mut pool = Pool::open(&memory).unwrap();
@@ -130,7 +131,7 @@ fn changes_of_large_values_survive_a_power_cut_anywhere() {
 /// together or not at all.
 #[test]
 fn long_records_survive_a_power_cut_anywhere() {
-    let mix = Mix { keys: 40, largest: 3000, steps: 3, clears: 10 };
+    let mix = Mix { keys: 40, largest: 3000, steps: 3, clears: 10, upkeep: 0 };
     explore("long records", 10, mix, |random| {
         let turn = |random: &mut Rng| {
             let mut steps = vec![Step::Put(mix.key(random), mix.value(random), None)];
@@ -166,7 +167,7 @@ fn long_records_survive_a_power_cut_anywhere() {
 /// segment fall in every way.
 #[test]
 fn leaving_a_segment_survives_a_power_cut_anywhere() {
-    let mix = Mix { keys: 6, largest: 200, steps: 3, clears: 20 };
+    let mix = Mix { keys: 6, largest: 200, steps: 3, clears: 20, upkeep: 0 };
     explore("segment ends", 15, mix, |random| {
         let memory = formatted(SMALL, 9);
         let mut pool = Pool::open(&memory).unwrap();
@@ -189,7 +190,7 @@ fn leaving_a_segment_survives_a_power_cut_anywhere() {
 /// by what the second one left of another.
 #[test]
 fn parts_never_become_whole() {
-    let mix = Mix { keys: 2, largest: 9, steps: 1, clears: 100 };
+    let mix = Mix { keys: 2, largest: 9, steps: 1, clears: 100, upkeep: 0 };
     let explorer = Explorer { mix, most: [256, 256, 3], again: 40, ..Explorer::default() };
     explore_with("torn twice", 20, explorer, |random| {
         let memory = formatted(SMALL, 9);
@@ -213,7 +214,7 @@ fn parts_never_become_whole() {
 /// The pool is nearly full: every turn has to clean.
 #[test]
 fn cleaning_survives_a_power_cut_anywhere() {
-    let mix = Mix { keys: 300, largest: 400, steps: 4, clears: 0 };
+    let mix = Mix { keys: 300, largest: 400, steps: 4, clears: 0, upkeep: 0 };
     let memory = formatted(SMALL, 9);
     let mut model = Model::new();
     let turn = |random: &mut Rng| -> Vec<Step> {
@@ -244,7 +245,7 @@ fn cleaning_survives_a_power_cut_anywhere() {
 /// not be gone before the put that it shadows is.
 #[test]
 fn freeing_survives_a_power_cut_anywhere() {
-    let mix = Mix { keys: 97, largest: 300, steps: 4, clears: 5 };
+    let mix = Mix { keys: 97, largest: 300, steps: 4, clears: 5, upkeep: 0 };
     let key = |number: u64| format!("key-{}", number % 97).into_bytes();
     let turn = |number: u64, count: u64| -> Vec<Step> {
         let put = |number: u64| Step::Put(key(number), vec![number as u8; 250], None);
@@ -268,7 +269,7 @@ fn freeing_survives_a_power_cut_anywhere() {
 /// until all segments were used again: the old records must not come back when the power is cut then.
 #[test]
 fn half_a_freeing_is_finished_by_recovery() {
-    let mix = Mix { keys: 97, largest: 300, steps: 4, clears: 0 };
+    let mix = Mix { keys: 97, largest: 300, steps: 4, clears: 0, upkeep: 0 };
     let most = if number("HOLDFAST_CRASH_IMAGES").is_none() { [2, 2, 2] } else { [5, 3, 3] };
     explore_with("half freed", 5, Explorer { mix, most, again: 200, ..Explorer::default() }, |random| {
         let memory = formatted(SMALL, 9);
@@ -295,7 +296,7 @@ fn half_a_freeing_is_finished_by_recovery() {
 /// A blank medium, noise, and another pool are formatted, and filled a little.
 #[test]
 fn formatting_survives_a_power_cut_anywhere() {
-    let mix = Mix { keys: 8, largest: 300, steps: 4, clears: 20 };
+    let mix = Mix { keys: 8, largest: 300, steps: 4, clears: 20, upkeep: 0 };
     explore("formatting", 10, mix, |random| {
         let kind = random.u64(..3);
         let (base, before) = match kind {
@@ -317,7 +318,7 @@ fn formatting_survives_a_power_cut_anywhere() {
 
 #[test]
 fn nothing_acknowledged_is_left_in_the_cache() {
-    let mix = Mix { keys: 40, largest: 2000, steps: 5, clears: 20 };
+    let mix = Mix { keys: 40, largest: 2000, steps: 5, clears: 20, upkeep: 0 };
     let acts = mix.acts(&mut Rng::with_seed(4), 300);
     let life = Life::live(&formatted(1 << 20, 9), Begin::Open, Model::new(), &acts);
     let mut domain = Domain::new(life.base.clone());

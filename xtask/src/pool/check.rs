@@ -139,6 +139,7 @@ fn describe(path: &Path, inspection: &Inspection) -> Value {
         "uuid": uuid,
         "label": inspection.label,
         "bytes": inspection.len,
+        "unused_bytes": report.unused_bytes,
         "segment_bytes": inspection.segment_size,
         "segments": report.segments,
         "segments_used": report.segments_used,

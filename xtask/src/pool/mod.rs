@@ -1,5 +1,5 @@
-//! `cargo xtask pool …`: looks into an image from the host, checks, repairs, empties and fills it; what the pool's
-//! operations cost; and the mutants that measure its tests.
+//! `cargo xtask pool …`: looks into an image from the host, checks, repairs, empties and fills it, makes it larger and
+//! brings it to the newest version; what the pool's operations cost; and the mutants that measure its tests.
 
 pub mod bench;
 mod check;
@@ -7,6 +7,7 @@ mod dump;
 pub mod mutants;
 #[cfg(test)]
 mod tests;
+mod upkeep;
 
 use std::fs::File;
 use std::io::Read;
@@ -18,6 +19,7 @@ use pmem::{Device, FormatOptions, Pool};
 
 pub use check::{Verdict, check, info};
 pub use dump::{dump, load};
+pub use upkeep::{grow, migrate};
 
 use crate::image;
 use crate::output::warn;
@@ -70,9 +72,6 @@ fn no_pool(path: &Path, error: pmem::Error) -> anyhow::Error {
         pmem::Error::Blank => format!("\n  a program that keeps a pool makes one there: cargo xtask run --pmem {name}"),
         pmem::Error::Truncated { recorded, .. } => format!(
             "\n  without it, to save the rest: copy the file, then truncate -s {recorded} {name}, then cargo xtask pool check --repair {name}"
-        ),
-        pmem::Error::Grown { recorded, .. } => format!(
-            "\n  truncate -s {recorded} {name} does; for a larger pool: cargo xtask pool dump --json, then create and load"
         ),
         _ => String::new(),
     };

@@ -93,7 +93,6 @@ fn harm_to_a_whole_image_has_a_message_of_its_own() {
             told(&|image| image.truncate(10 << 20)),
             "without it, to save the rest: copy the file, then truncate -s 16777216 ",
         ),
-        (told(&|image| image.resize(32 << 20, 0)), "truncate -s 16777216 "),
         (
             told(&|image| {
                 zero(image, 0, 4096);
@@ -236,6 +235,57 @@ fn making_a_large_pool_says_how_far_it_is() {
     let medium = pmem::sim::Memory::new(1 << 30);
     Pool::format_with(medium, &options, |progress| said.push(progress.bytes * 100 / progress.of_bytes)).unwrap();
     assert_eq!(said, [25, 50, 75]);
+}
+
+/// What version 1 of the format has written.
+fn of_version_1(path: &Path) {
+    let fixture = crate::workspace::root().join("pmem/tests/fixtures/v1-torn.img");
+    fs::copy(fixture, path).unwrap();
+    // A size that an image of ours may have.
+    File::options().write(true).open(path).unwrap().set_len(2 * MIB).unwrap();
+}
+
+#[test]
+fn a_pool_of_version_1_is_migrated_and_grows_then() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("pool.img");
+    of_version_1(&path);
+    let before = fs::read(&path).unwrap();
+    let error = format!("{:#}", grow(&path, 16 * MIB).unwrap_err());
+    assert!(error.contains("format version 1") && error.contains("cargo xtask pool migrate"), "{error}");
+    assert!(fs::read(&path).unwrap() == before, "it was changed");
+    assert!(migrate(&path).unwrap().ends_with("version 1 became version 2"));
+    assert!(migrate(&path).unwrap().ends_with("is version 2 already"));
+    assert!(grow(&path, 16 * MIB).unwrap().ends_with("16777216 bytes now, with 246 segments more"));
+    assert!(grow(&path, 16 * MIB).unwrap().ends_with("is 16777216 bytes long already"));
+    let verdict = check(&path, false, false).unwrap();
+    assert!(verdict.sound && verdict.text.contains("7 keys"), "{}", verdict.text);
+    let mut lines = Vec::new();
+    assert_eq!(dump(&path, true, &mut lines).unwrap(), (7, 0));
+}
+
+#[test]
+fn a_pool_grows_to_no_size_that_would_lose_something() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("pool.img");
+    sample(&path);
+    let before = fs::read(&path).unwrap();
+    for (size, reason) in [(8 * MIB, "does not shrink"), (17 * MIB, "not a multiple"), (0, "too small")] {
+        let error = format!("{:#}", grow(&path, size).unwrap_err());
+        assert!(error.contains(reason), "{error}");
+    }
+    assert!(grow(&path, 16 * MIB).unwrap().contains("already"));
+    assert!(fs::read(&path).unwrap() == before, "it was changed");
+    let machine = PmemImage::open(&path, None).unwrap();
+    for error in [grow(&path, 32 * MIB).unwrap_err(), migrate(&path).unwrap_err()] {
+        assert!(format!("{error:#}").contains("in use"), "{error:#}");
+    }
+    drop(machine);
+    // A file that something else has made longer.
+    File::options().write(true).open(&path).unwrap().set_len(32 * MIB).unwrap();
+    assert!(info(&path, false).unwrap().contains("unused:    16777216 bytes"));
+    assert!(grow(&path, 32 * MIB).unwrap().contains("33554432 bytes now"));
+    assert!(check(&path, false, false).unwrap().text.contains("601 keys"));
 }
 
 #[test]

@@ -64,7 +64,7 @@ impl Log {
     }
 
     /// Says in the log that it is complete.
-    fn mark_closed(&mut self, store: &impl Store) -> Result<(), Error> {
+    pub(crate) fn mark_closed(&mut self, store: &impl Store) -> Result<(), Error> {
         let Some(head) = self.frontier.head().filter(|_| !self.frontier.is_closed()) else { return Ok(()) };
         // A segment's end proves as much as a mark that the pool was closed.
         match head.at >= self.batch_limit() {

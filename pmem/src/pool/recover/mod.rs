@@ -103,6 +103,7 @@ impl Log {
         log.catalog.limit_memory(memory);
         let mut repairs = Repairs { superblock: unfinished, ..Repairs::default() };
         log.report.damage = damage;
+        log.report.unused_bytes = load.size() - log.geometry().len;
         log.read_bad_ranges(load)?;
         let (mut used, told) = log.read_headers(load, &mut repairs)?;
         log.check_numbers()?;

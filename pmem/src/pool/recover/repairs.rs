@@ -62,7 +62,7 @@ impl Log {
         }
         let good = |place: u64, len: u64| self.bad.within(&(place..place + len)).is_none();
         if let Some(area) = repairs.superblock.filter(|area| good(*area, AREA)) {
-            self.superblock.write_at(store, area)?;
+            self.superblock.finish(store, area)?;
         }
         for (header, place) in repairs.headers.iter().filter(|(_, place)| good(*place, LINE)) {
             header.write_at(store, &self.superblock.uuid, *place)?;

@@ -1,10 +1,11 @@
 //! Which superblock a medium has, or why it has none.
 
 use alloc::vec::Vec;
-use core::cmp::Ordering;
 
 use super::geometry::{ALIGNED, LEAST_SEGMENTS, SEGMENT_SIZES, second_area};
-use super::{AREA, CHANGING, FIRST_SEGMENT, FORMATTING, HistoryRecord, LEN, MAGIC, Superblock, WRITTEN, field};
+use super::{
+    AREA, CHANGING, FIRST_SEGMENT, FORMATTING, GROWING, HistoryRecord, LEN, MAGIC, Superblock, WRITTEN, field,
+};
 use crate::error::Error;
 use crate::medium::{Load, LoadError};
 use crate::pool::report::{Damage, DamageKind};
@@ -26,6 +27,8 @@ struct Area {
     place: u64,
     bytes: [u8; WRITTEN],
     copy: Copy,
+    /// It is the first one, and says that the second one does not count.
+    is_growing: bool,
 }
 
 #[derive(Debug)]
@@ -45,12 +48,20 @@ impl Area {
             Err(LoadError::Unreadable(_)) => bytes.fill(0xFF),
             Err(error) => return Err(error.into()),
         }
+        let is_growing = place == 0 && field::MAGIC.get(&bytes) == GROWING;
+        if is_growing {
+            field::MAGIC.put(&mut bytes, MAGIC);
+        }
         let copy = match Superblock::decode(&bytes[..LEN])? {
+            // A second one lies where its own length says, unless the medium was cut.
+            Some(found) if place > 0 && found.places()[1] != place && found.geometry.len <= load.size() => {
+                Copy::Unreadable
+            }
             Some(superblock) => Copy::Valid(superblock),
             None if field::MAGIC.get(&bytes) == CHANGING => Copy::Changing,
             None => Copy::Unreadable,
         };
-        Ok(Area { place, bytes, copy })
+        Ok(Area { place, bytes, copy, is_growing })
     }
 
     fn superblock(&self) -> Option<&Superblock> {
@@ -64,6 +75,11 @@ impl Area {
         field::MAGIC.get(&self.bytes)
     }
 
+    /// Whether it is of the same pool as `first`, and newer.
+    fn follows(&self, first: &Superblock) -> bool {
+        self.superblock().is_some_and(|second| second.uuid == first.uuid && second.epoch > first.epoch)
+    }
+
     /// The history record in it.
     fn history(&self, uuid: &[u8; 16]) -> Option<HistoryRecord> {
         HistoryRecord::decode(&self.bytes[LEN..], uuid)
@@ -75,10 +91,12 @@ impl Found {
     fn choose(areas: [Area; 2]) -> Result<Found, Error> {
         let [first, second] = [&areas[0], &areas[1]];
         let (counts, other, is_unfinished) = match (&first.copy, &second.copy) {
-            (Copy::Valid(one), Copy::Valid(two)) if one.uuid != two.uuid => return Err(Error::TwoPools),
+            (Copy::Valid(one), Copy::Valid(two)) if one.uuid != two.uuid && !first.is_growing => {
+                return Err(Error::TwoPools);
+            }
             // The second one is written first.
-            (Copy::Valid(one), Copy::Valid(two)) if two.epoch > one.epoch => (two, first, two.epoch - one.epoch == 1),
-            (Copy::Valid(one), copy) => (one, second, matches!(copy, Copy::Changing)),
+            (Copy::Valid(one), Copy::Valid(two)) if second.follows(one) => (two, first, two.epoch - one.epoch == 1),
+            (Copy::Valid(one), copy) => (one, second, first.is_growing || matches!(copy, Copy::Changing)),
             (copy, Copy::Valid(two)) => (two, first, matches!(copy, Copy::Changing)),
             _ => return Err(Error::SuperblockDamaged),
         };
@@ -110,25 +128,40 @@ impl Found {
 }
 
 impl Superblock {
-    /// Finds the medium's superblock.
+    /// Finds the medium's superblock. The medium may be longer than the pool.
     pub(crate) fn read(load: &impl Load) -> Result<Found, Error> {
         let len = load.size();
         if len < FIRST_SEGMENT {
             return Err(Self::explain_short(load, len)?);
         }
-        let areas = [Area::read(load, 0)?, Area::read(load, second_area(len))?];
-        if areas[0].magic() == FORMATTING {
+        let first = Area::read(load, 0)?;
+        if first.magic() == FORMATTING {
             return Err(Error::FormatInterrupted);
         }
+        let second = Self::find_second(load, &first)?;
+        let areas = [first, second];
         let Some(superblock) = areas.iter().find_map(Area::superblock) else {
             return Err(Self::explain_absence(load, &areas)?);
         };
         let recorded = superblock.geometry.len;
-        match recorded.cmp(&len) {
-            Ordering::Greater => Err(Error::Truncated { recorded, actual: len }),
-            Ordering::Less => Err(Error::Grown { recorded, actual: len }),
-            Ordering::Equal => Found::choose(areas),
+        if recorded > len { Err(Error::Truncated { recorded, actual: len }) } else { Found::choose(areas) }
+    }
+
+    /// The second area: at the medium's end, or at the pool's, if the medium is longer.
+    fn find_second(load: &impl Load, first: &Area) -> Result<Area, Error> {
+        let at_end = Area::read(load, second_area(load.size()))?;
+        let counts = match first.superblock() {
+            // A growth puts it there, and ends with the first one.
+            Some(first) => at_end.follows(first),
+            None => at_end.superblock().is_some(),
+        };
+        // One that is being written anew has this word of the former one or of the next one.
+        let recorded = field::MEDIUM_LEN.u64(&first.bytes);
+        if counts || !(FIRST_SEGMENT..load.size()).contains(&recorded) {
+            return Ok(at_end);
         }
+        let within = Area::read(load, second_area(recorded))?;
+        Ok(if first.superblock().is_some() || within.superblock().is_some() { within } else { at_end })
     }
 
     /// Why a medium that is too short for any pool holds none.

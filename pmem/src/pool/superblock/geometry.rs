@@ -46,6 +46,20 @@ impl Geometry {
         Ok(Geometry { len, first_segment, segment_size: size, segments: segments as u32 })
     }
 
+    /// The same division of a medium that is `len` bytes long now, with more segments. If it is not longer by a page at
+    /// least, nothing changes.
+    pub(crate) fn grown(&self, len: u64) -> Result<Geometry, Error> {
+        if len / AREA <= self.len / AREA {
+            return Ok(*self);
+        }
+        let segments = (second_area(len) - self.first_segment) / u64::from(self.segment_size);
+        if segments > MOST_SEGMENTS {
+            return Err(Error::CannotGrow("a pool has at most 2^24 segments, and theirs stay as long as they are"));
+        }
+        let next = Geometry { len, segments: segments as u32, ..*self };
+        if next.is_sound() { Ok(next) } else { Err(Error::CannotGrow("a pool is shorter than 2^43 bytes")) }
+    }
+
     /// Whether the numbers fit each other, so that nothing computed from them leaves the medium.
     pub(super) fn is_sound(&self) -> bool {
         self.segment_size.is_power_of_two()
@@ -105,6 +119,13 @@ mod tests {
             let is_aligned = |segment| geometry.start_of(segment).is_multiple_of(u64::from(ALIGNED));
             assert!(geometry.segment_size < ALIGNED || (0..segments).all(is_aligned), "{len}");
         }
+        let few = Geometry::choose(MIB, None).unwrap();
+        assert_eq!(few.grown(MIB + 4095).unwrap(), few);
+        assert_eq!(few.grown(2 * MIB).unwrap(), Geometry { len: 2 * MIB, segments: 30, ..few });
+        assert!(few.grown((1 << 40) + (1 << 39)).is_err(), "more segments than a pool may have");
+        let large = Geometry::choose(1024 * MIB, None).unwrap();
+        assert!(large.grown((1 << 43) - 4096).is_ok() && large.grown(1 << 43).is_err());
+
         let least = 2 * MIB + 8 * 2 * MIB + 4 * KIB;
         assert!(Geometry::choose(least, Some(2 << 20)).is_ok() && Geometry::choose(least - 1, Some(2 << 20)).is_err());
     }

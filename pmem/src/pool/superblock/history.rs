@@ -37,7 +37,7 @@ pub(crate) struct HistoryRecord {
 
 impl HistoryRecord {
     /// The history that begins with a pool. Its id is made of the UUID, which is random, and does not tell it.
-    pub(super) fn begin(uuid: &[u8; 16]) -> HistoryRecord {
+    pub(crate) fn begin(uuid: &[u8; 16]) -> HistoryRecord {
         let mut id = [0; 20];
         for (word, bytes) in id.chunks_mut(8).enumerate() {
             let hash = SipHasher13::new_with_key(uuid).hash(&[&MAGIC[..], &[word as u8]].concat());

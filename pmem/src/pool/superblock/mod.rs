@@ -30,6 +30,8 @@ pub(crate) const MAGIC: [u8; 8] = *b"HOLDFAST";
 const FORMATTING: [u8; 8] = *b"HFFORMAT";
 /// In the place of a superblock's magic while that one is written anew. The other one counts.
 const CHANGING: [u8; 8] = *b"HFCHANGE";
+/// In the place of the first superblock's magic while the pool grows. It counts; there may be no second one.
+const GROWING: [u8; 8] = *b"HFGROWNG";
 /// Bytes set aside for each of the two. What of them is behind what is written is zero.
 pub(crate) const AREA: u64 = 4096;
 /// Bytes written in each: the superblock and, from version 2 on, the history record.

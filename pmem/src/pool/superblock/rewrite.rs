@@ -1,6 +1,6 @@
 //! Writing a superblock anew, so that a power cut leaves the one that there was, or the new one.
 
-use super::{CHANGING, LEN, MAGIC, Superblock, WRITTEN, second_area};
+use super::{AREA, CHANGING, GROWING, LEN, MAGIC, Superblock, WRITTEN, second_area};
 use crate::error::Error;
 use crate::medium::Store;
 use crate::pool::log::Log;
@@ -11,20 +11,39 @@ impl Superblock {
         [0, second_area(self.geometry.len)]
     }
 
+    /// Says in the first superblock, in one word, that the second one does not count, for the pool is growing over it.
+    pub(crate) fn say_growing(&self, store: &impl Store) -> Result<(), Error> {
+        durable(store, 0, &GROWING)
+    }
+
+    /// Writes the superblock again in the area in which a power cut has ended its writing, and takes back that the pool
+    /// is growing.
+    pub(crate) fn finish(&self, store: &impl Store, area: u64) -> Result<(), Error> {
+        // A growth that was given up may have begun a segment here.
+        let rest = area + WRITTEN as u64..area + AREA;
+        store.fill(rest.start, rest.end - rest.start, 0)?;
+        store.write_back(rest)?;
+        self.write_at(store, area)?;
+        let mut magic = [0; MAGIC.len()];
+        store.load(0, &mut magic)?;
+        if magic == GROWING { durable(store, 0, &MAGIC) } else { Ok(()) }
+    }
+
     /// Writes the superblock at one of its two places, while the other one counts, and makes it durable. Whatever a
     /// power cut leaves here says of itself that it does not count, or is complete.
     pub(crate) fn write_at(&self, store: &impl Store, place: u64) -> Result<(), Error> {
-        let behind_magic = MAGIC.len() as u64;
-        let durable = |from: u64, bytes: &[u8]| {
-            store.store(from, bytes)?;
-            store.write_back(from..from + bytes.len() as u64)?;
-            store.fence();
-            Ok::<(), Error>(())
-        };
-        durable(place, &CHANGING)?;
-        durable(place + behind_magic, &self.encode_area()[MAGIC.len()..])?;
-        durable(place, &MAGIC)
+        durable(store, place, &CHANGING)?;
+        durable(store, place + MAGIC.len() as u64, &self.encode_area()[MAGIC.len()..])?;
+        durable(store, place, &MAGIC)
     }
+}
+
+/// Stores bytes, and waits until they are durable.
+fn durable(store: &impl Store, from: u64, bytes: &[u8]) -> Result<(), Error> {
+    store.store(from, bytes)?;
+    store.write_back(from..from + bytes.len() as u64)?;
+    store.fence();
+    Ok(())
 }
 
 impl Log {
@@ -34,26 +53,33 @@ impl Log {
         store: &impl Store,
         change: impl FnOnce(&mut Superblock),
     ) -> Result<(), Error> {
-        let places = self.superblock.places();
-        for place in places {
-            if let Some(bad) = self.bad.within(&(place..place + WRITTEN as u64)) {
-                return Err(Error::Damaged { offset: bad.start });
-            }
-        }
+        self.check_areas(&self.superblock)?;
         let mut next = self.superblock.clone();
         change(&mut next);
         next.epoch += 1;
-        let mut first = [0; LEN];
-        store.load(places[0], &mut first)?;
-        if first != self.superblock.encode() {
-            // It is damaged, and could not stand in for the second one while that is written.
-            self.superblock.write_at(store, places[0])?;
-        }
-        for place in places.into_iter().rev() {
+        self.mend_first_superblock(store)?;
+        for place in next.places().into_iter().rev() {
             next.write_at(store, place)?;
         }
         self.superblock = next;
         Ok(())
+    }
+
+    /// Refuses places of a superblock that the medium cannot read: a power cut could leave none.
+    pub(crate) fn check_areas(&self, superblock: &Superblock) -> Result<(), Error> {
+        for place in superblock.places() {
+            if let Some(bad) = self.bad.within(&(place..place + WRITTEN as u64)) {
+                return Err(Error::Damaged { offset: bad.start });
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes the first superblock if it is damaged, and could not stand in for the second one while that is written.
+    pub(crate) fn mend_first_superblock(&self, store: &impl Store) -> Result<(), Error> {
+        let mut first = [0; LEN];
+        store.load(0, &mut first)?;
+        if first == self.superblock.encode() { Ok(()) } else { self.superblock.write_at(store, 0) }
     }
 
     /// Sets a feature that a program must know to read the pool, before anything is written that needs it.
