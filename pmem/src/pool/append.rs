@@ -9,13 +9,13 @@ use core::ops::Range;
 
 use crate::error::Error;
 use crate::medium::{LINE, Load, Store};
-use crate::pool::catalog::{Room, Which};
+use crate::pool::catalog::Which;
 use crate::pool::frontier::Head;
 use crate::pool::index::Slot;
 use crate::pool::log::{Found, Log};
 use crate::pool::record::{FRAME_HEADER, Kind, Large, OpHeader, Salt, encode_op};
 use crate::pool::segment::{Header, State};
-use crate::pool::stage::{Stage, StagedOp};
+use crate::pool::stage::{Frames, StagedOp};
 
 /// A batch that is sealed for its place on the medium.
 pub(crate) struct Batch<'b> {
@@ -61,11 +61,11 @@ impl Log {
     /// Makes everything staged durable and puts it into the index, whatever that takes: segments sealed and opened, a
     /// clearing, several batches.
     pub(crate) fn commit(&mut self, store: &impl Store) -> Result<(), Error> {
-        let cleared = match self.clear_staged.take() {
+        let cleared = match self.stage.take_clearing() {
             Some(through) => self.clear_through(store, through),
             None => Ok(()),
         };
-        self.with_stage(|log, stage| cleared.and_then(|()| log.write_frames(store, stage)))
+        self.with_staged(|log, frames| cleared.and_then(|()| log.write_frames(store, frames)))
     }
 
     /// The ordinary case of [`Self::commit`]: all that is staged is one batch, and it fits behind the head's last one.
@@ -78,60 +78,48 @@ impl Log {
     ) -> Option<Result<(), Error>> {
         let head = self.frontier.head()?;
         let room = (self.batch_limit() - head.at) as usize;
-        if self.clear_staged.is_some()
-            || self.stage.bytes.len() > room
-            || self.needs_cleaning()
-            || self.head_is_damaged()
-        {
+        if self.stage.is_clearing() || self.stage.byte_len() > room || self.needs_cleaning() || self.head_is_damaged() {
             return None;
         }
-        Some(self.with_stage(|log, stage| {
-            let frames = 0..stage.frames.len();
-            let batch = log.seal_batch(head, stage, frames.clone());
+        Some(self.with_staged(|log, frames| {
+            let all = 0..frames.len();
+            let batch = log.seal_batch(head, frames, all.clone());
             write(&batch)?;
             let start = batch.start;
             log.batch_written(batch.bytes.len());
-            log.index_batch(load, stage, frames, start);
+            log.index_batch(load, frames, all, start);
             Ok(())
         }))
     }
 
     /// Runs `write` with what is staged; afterwards nothing is.
-    fn with_stage(&mut self, write: impl FnOnce(&mut Self, &mut Stage) -> Result<(), Error>) -> Result<(), Error> {
-        let mut stage = core::mem::take(&mut self.stage);
-        let result = write(self, &mut stage);
-        stage.clear();
-        self.stage = stage;
-        self.nothing_staged();
+    fn with_staged(&mut self, write: impl FnOnce(&mut Self, &mut Frames) -> Result<(), Error>) -> Result<(), Error> {
+        let mut frames = self.stage.take_frames();
+        let result = write(self, &mut frames);
+        self.stage.give_back(frames);
+        self.catalog.unreserve();
         self.replan();
         result
     }
 
     /// Forgets everything staged.
     pub(crate) fn discard_staged(&mut self) {
-        self.stage.clear();
-        self.clear_staged = None;
-        self.nothing_staged();
-        self.replan();
-    }
-
-    /// Nothing is counted, and no room in the index kept, for what is staged.
-    fn nothing_staged(&mut self) {
-        (self.staged_growth, self.staged_keys, self.staged_chunks) = (0, 0, 0);
+        self.stage.discard();
         self.catalog.unreserve();
+        self.replan();
     }
 
     /// Reckons anew where the staged frames will go.
     pub(crate) fn replan(&mut self) {
-        self.frontier.replan(self.clear_staged.is_some(), self.stage.frames.iter().map(|frame| frame.bytes.len()));
+        self.frontier.replan(self.stage.is_clearing(), self.stage.frame_lens());
     }
 
     /// Writes frames in batches, one for each segment that they fall into, each durable before the next.
-    pub(crate) fn write_frames(&mut self, store: &impl Store, stage: &mut Stage) -> Result<(), Error> {
+    pub(crate) fn write_frames(&mut self, store: &impl Store, frames: &mut Frames) -> Result<(), Error> {
         let mut first = 0;
-        while first < stage.frames.len() {
-            let (start, last) = self.write_batch(store, stage, first, State::Used)?;
-            self.index_batch(store, stage, first..last, start);
+        while first < frames.len() {
+            let (start, last) = self.write_batch(store, frames, first, State::Used)?;
+            self.index_batch(store, frames, first..last, start);
             first = last;
         }
         Ok(())
@@ -143,17 +131,14 @@ impl Log {
     pub(crate) fn write_batch(
         &mut self,
         store: &impl Store,
-        stage: &mut Stage,
+        frames: &mut Frames,
         first: usize,
         state: State,
     ) -> Result<(u64, usize), Error> {
-        let head = self.head_with_room(store, stage.frames[first].bytes.len() as u32, state)?;
-        let from = stage.frames[first].bytes.start;
-        let room = (self.batch_limit() - head.at) as usize;
-        let fitting = stage.frames[first..].iter().take_while(|frame| frame.bytes.end - from <= room).count();
-        let last = first + fitting;
+        let head = self.head_with_room(store, frames.frame_len(first) as u32, state)?;
+        let last = frames.first_unfit(first, (self.batch_limit() - head.at) as usize);
 
-        let batch = self.seal_batch(head, stage, first..last);
+        let batch = self.seal_batch(head, frames, first..last);
         batch.write(store)?;
         let (start, len) = (batch.start, batch.bytes.len());
         self.batch_written(len);
@@ -161,15 +146,12 @@ impl Log {
     }
 
     /// Gives frames their places, one behind the other from the head on, and their checksums.
-    fn seal_batch<'s>(&self, head: Head, stage: &'s mut Stage, frames: Range<usize>) -> Batch<'s> {
+    fn seal_batch<'f>(&self, head: Head, frames: &'f mut Frames, batch: Range<usize>) -> Batch<'f> {
         let start = self.geometry().start_of(head.segment) + u64::from(head.at);
         let salt = Salt::new(&self.superblock.uuid, self.space.segment(head.segment).generation);
-        let (from, to) = (stage.frames[frames.start].bytes.start, stage.frames[frames.end - 1].bytes.end);
-        for frame in &stage.frames[frames] {
-            let offset = start + (frame.bytes.start - from) as u64;
-            salt.seal(&mut stage.bytes[frame.bytes.clone()], offset, self.frontier.next_batch(), start);
-        }
-        Batch { start, bytes: &stage.bytes[from..to] }
+        let number = self.frontier.next_batch();
+        let bytes = frames.seal_batch(batch, |frame, at| salt.seal(frame, start + at, number, start));
+        Batch { start, bytes }
     }
 
     /// Notes that a batch of `len` bytes is durable at the head.
@@ -179,10 +161,9 @@ impl Log {
     }
 
     /// Puts the operations of a batch that is durable at `start` into the index.
-    fn index_batch(&mut self, load: &impl Load, stage: &Stage, frames: Range<usize>, start: u64) {
-        let from = stage.frames[frames.start].bytes.start;
-        for op in &stage.ops[stage.frames[frames.start].ops.start..stage.frames[frames.end - 1].ops.end] {
-            self.index_staged(load, &stage.bytes, op, start + (op.at - from) as u64);
+    fn index_batch(&mut self, load: &impl Load, frames: &Frames, batch: Range<usize>, start: u64) {
+        for (op, bytes, at) in frames.ops_of_batch(batch) {
+            self.index_staged(load, bytes, op, start + at);
         }
     }
 
@@ -274,7 +255,7 @@ impl Log {
         self.frontier.clear_through(through);
         self.open_segment(store, State::Used, 0)?;
 
-        self.catalog.clear(Room { keys: self.staged_keys, chunks: self.staged_chunks }, pages);
+        self.catalog.clear(self.stage.room(), pages);
         self.cleaning = None;
         self.space.void_all();
         self.release_checkpoint(store)?;
@@ -311,13 +292,12 @@ impl Log {
     ///
     /// It is too late to fail: what cannot be read any more of an older operation is left out of the accounts.
     fn index_staged(&mut self, load: &impl Load, bytes: &[u8], op: &StagedOp, place: u64) {
-        let Some(header) = OpHeader::decode(&bytes[op.at..]) else { return };
+        let Some(header) = OpHeader::decode(bytes) else { return };
         if let Some(from) = op.from {
             self.space.note_length(header.cost());
             return self.index_move(op.hash, &header, from, place);
         }
-        let (key, value) =
-            bytes[op.at + header.key_at()..][..header.key_len + header.value_len].split_at(header.key_len);
+        let (key, value) = bytes[header.key_at()..][..header.key_len + header.value_len].split_at(header.key_len);
         self.index_op(load, op.hash, &header, key, value, place);
     }
 

@@ -4,6 +4,7 @@ use alloc::vec::Vec;
 
 use crate::error::Error;
 use crate::medium::Medium;
+use crate::pool::catalog::Room;
 use crate::pool::clean::{Choice, PUT_RESERVE, REMOVE_RESERVE};
 use crate::pool::log::{Log, large_cost};
 use crate::pool::record::{FRAME_HEADER, Kind, Large, OpHeader, VALUE_LIMIT};
@@ -66,15 +67,13 @@ impl<M: Medium> Turn<'_, M> {
     /// Counts what a record adds to the accounts and the index that has been staged, and is not durable already.
     pub(super) fn count_staged(&mut self, size: &Size) {
         if !self.log.stage.is_empty() {
-            self.log.staged_growth += size.growth;
-            self.log.staged_keys += size.keys;
-            self.log.staged_chunks += size.chunks;
+            self.log.stage.count_growth(size.growth, size.room());
         }
     }
 
     /// Commits early what is as much as a turn may stage.
     pub(super) fn settle_if_large(&mut self) -> Result<(), Error> {
-        if self.log.stage.bytes.len() >= self.stage_limit() { self.settle() } else { Ok(()) }
+        if self.log.stage.byte_len() >= self.stage_limit() { self.settle() } else { Ok(()) }
     }
 
     pub(super) fn stage_limit(&self) -> usize {
@@ -126,7 +125,7 @@ impl<M: Medium> Turn<'_, M> {
                 puts += 1;
             }
         }
-        if self.log.reserve_keys(self.log.staged_keys + puts).is_ok() {
+        if self.log.reserve_keys(self.log.stage.room().keys + puts).is_ok() {
             return Ok(puts);
         }
         let mut new = 0;
@@ -137,7 +136,7 @@ impl<M: Medium> Turn<'_, M> {
         }
         match new {
             0 => Ok(0),
-            _ => self.log.reserve_keys(self.log.staged_keys + new).map(|()| new).map_err(|_| Error::IndexFull),
+            _ => self.log.reserve_keys(self.log.stage.room().keys + new).map(|()| new).map_err(|_| Error::IndexFull),
         }
     }
 
@@ -149,8 +148,8 @@ impl<M: Medium> Turn<'_, M> {
         replaced: impl FnOnce(&mut Self) -> Result<u64, Error>,
     ) -> Result<(), Error> {
         let over = |log: &Log, growth: u64| {
-            let kept = if log.clear_staged.is_some() { 0 } else { log.space.live() + log.space.removals() };
-            kept + log.staged_growth + growth > log.space.capacity()
+            let kept = if log.stage.is_clearing() { 0 } else { log.space.live() + log.space.removals() };
+            kept + log.stage.byte_growth() + growth > log.space.capacity()
         };
         if !over(self.log, growth) {
             return Ok(());
@@ -198,7 +197,7 @@ impl<M: Medium> Turn<'_, M> {
     pub(super) fn make_room(&mut self, frame_len: usize, reserve: u32) -> Result<(), Error> {
         self.clean_until(|log| {
             let plan = log.frontier.planned(frame_len);
-            plan.segments == 0 || log.clear_staged.is_some() || plan.segments + reserve <= log.space.free()
+            plan.segments == 0 || log.stage.is_clearing() || plan.segments + reserve <= log.space.free()
         })
     }
 
@@ -224,15 +223,15 @@ impl<M: Medium> Turn<'_, M> {
             let sequence = self.log.frontier.take_sequence();
             let header = OpHeader { sequence, ..OpHeader::new(Kind::Chunk, key.len(), part.len()) };
             let staged = self.make_room(FRAME_HEADER + header.len(), PUT_RESERVE).and_then(|()| {
-                self.log.reserve_chunks(self.log.staged_chunks + 1).map_err(|_| Error::IndexFull)?;
-                self.log.staged_chunks += 1;
+                self.log.reserve_chunks(self.log.stage.room().chunks + 1).map_err(|_| Error::IndexFull)?;
                 let hash = self.log.hash(&key);
                 self.log.frontier.plan_frame(FRAME_HEADER + header.len());
                 let mark = self.log.stage.begin_frame();
-                self.log.stage.push(hash, None, &header, &key, &[part]);
+                self.log.stage.push(hash, &header, &key, part);
                 self.log.stage.end_frame(mark);
                 self.log.stage.publish_last_frame();
-                if self.log.stage.bytes.len() >= self.stage_limit() { self.settle() } else { Ok(()) }
+                self.log.stage.count_growth(0, Room { keys: 0, chunks: 1 });
+                if self.log.stage.byte_len() >= self.stage_limit() { self.settle() } else { Ok(()) }
             });
             if let Err(error) = staged {
                 self.abandon_chunks(&[large]);

@@ -14,7 +14,7 @@ use crate::pool::record::{FrameHeader, Kind, Ops};
 use crate::pool::report::DamageKind;
 use crate::pool::segment::{Header, HeaderPair, State};
 use crate::pool::shadow_counts::Counts;
-use crate::pool::stage::Stage;
+use crate::pool::stage::Frames;
 use crate::pool::walk::{Step, Walk};
 
 /// Free segments that puts leave alone: to clean with, to remove with, to clear with.
@@ -83,7 +83,7 @@ impl Log {
     /// walked, or `None` if there is nothing worth cleaning.
     pub(crate) fn clean_step(&mut self, store: &impl Store, choice: Choice, budget: u64) -> Result<Option<u64>, Error> {
         self.finish_reading(store)?;
-        let mut moved = self.stage_to_move()?;
+        let mut moved = self.frames_to_move()?;
         let mut cleaning = match self.cleaning.take() {
             Some(cleaning) => cleaning,
             None => match self.begin_cleaning(store, choice)? {
@@ -94,7 +94,7 @@ impl Log {
         let begin = cleaning.walk.position();
         let mut ended = false;
         let mut damaged = None;
-        while !ended && moved.bytes.len() < MOVED_BATCH && u64::from(cleaning.walk.position() - begin) < budget {
+        while !ended && moved.byte_len() < MOVED_BATCH && u64::from(cleaning.walk.position() - begin) < budget {
             // What a walk that breaks off had picked is found again by the next one; how much that drops is not known.
             match cleaning.walk.step(store).inspect_err(|_| self.catalog.doubt_shadows())? {
                 Step::Frame { at, header } => {
@@ -131,8 +131,8 @@ impl Log {
     }
 
     /// A buffer for what is moved with one fence.
-    pub(crate) fn stage_to_move(&self) -> Result<Stage, NoRoom> {
-        Stage::with_room(MOVED_BATCH + MOVED_FRAME, self.space.largest() as usize)
+    pub(crate) fn frames_to_move(&self) -> Result<Frames, NoRoom> {
+        Frames::with_room(MOVED_BATCH + MOVED_FRAME, self.space.largest() as usize)
     }
 
     fn begin_cleaning(&mut self, load: &impl Load, choice: Choice) -> Result<Option<Cleaning>, Error> {
@@ -176,7 +176,7 @@ impl Log {
         cleaning: &mut Cleaning,
         at: u32,
         header: &FrameHeader,
-        moved: &mut Stage,
+        moved: &mut Frames,
     ) -> bool {
         let start = self.geometry().start_of(cleaning.segment) + u64::from(at);
         let mut ended = false;
@@ -205,7 +205,7 @@ impl Log {
                 Kind::Lost => self.is_lost_still(op.key),
             };
             if needed {
-                if moved.frame_len(&mark) > MOVED_FRAME {
+                if moved.begun_len(&mark) > MOVED_FRAME {
                     moved.end_frame(mark);
                     mark = moved.begin_frame();
                 }

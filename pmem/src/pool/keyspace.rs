@@ -26,10 +26,10 @@ impl<M: Medium> Turn<'_, M> {
                 Some(was_put) => was_put,
                 None => self.is_stored(position, hash)?,
             };
-            self.log.stage.count(position, was_there);
+            self.log.stage.count_key(position, was_there);
         }
-        let stored = if self.log.clear_staged.is_some() { 0 } else { self.log.catalog.keys().len() };
-        Ok(stored.saturating_add_signed(self.log.stage.growth()))
+        let stored = if self.log.stage.is_clearing() { 0 } else { self.log.catalog.keys().len() };
+        Ok(stored.saturating_add_signed(self.log.stage.key_growth()))
     }
 
     /// Whether there is no key.
@@ -79,8 +79,8 @@ impl<M: Medium> Turn<'_, M> {
         if self.is_empty()? {
             return Ok(None);
         }
-        let stored = if self.log.clear_staged.is_some() { 0 } else { self.log.catalog.keys().len() };
-        let all = stored + self.log.stage.ops.len() as u64;
+        let stored = if self.log.stage.is_clearing() { 0 } else { self.log.catalog.keys().len() };
+        let all = stored + self.log.stage.op_count() as u64;
         let mut damaged = None;
         // A key that was staged is drawn as such: only its last operation counts, and no stored one.
         for attempt in 0..DRAWS {
@@ -133,7 +133,7 @@ impl<M: Medium> Turn<'_, M> {
     /// Appends the places of the stored keys that the next step of a scan covers, and returns which hashes these are.
     fn next_places(&mut self, cursor: u64, places: &mut Vec<u64>) -> Result<RangeInclusive<u64>, Error> {
         self.log.stage.order_keys();
-        if self.log.clear_staged.is_some() {
+        if self.log.stage.is_clearing() {
             return Ok(index::covered_in_smallest(cursor));
         }
         if self.log.is_unread() {
@@ -172,14 +172,14 @@ impl<M: Medium> Turn<'_, M> {
     fn staged_at(&self, position: usize, key: &mut Vec<u8>) -> Option<Meta> {
         let stage = &self.log.stage;
         let (_, name) = stage.op(position).filter(|_| stage.is_latest(position))?;
-        let (header, value) = stage.latest(stage.ops[position].hash, name)?;
+        let (header, value) = stage.latest(stage.hash_of(position), name)?;
         key.extend_from_slice(name);
         staged_meta(&header, value)
     }
 
     /// Whether the key of a staged operation, the first on it, is in the index.
     fn is_stored(&mut self, position: usize, hash: u64) -> Result<bool, Error> {
-        if self.log.clear_staged.is_some() {
+        if self.log.stage.is_clearing() {
             return Ok(false);
         }
         if self.log.is_unread() {

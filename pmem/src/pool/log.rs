@@ -35,15 +35,6 @@ pub(crate) struct Log {
     /// What the next header adds its own use to.
     pub sums: Sums,
     pub stage: Stage,
-    /// A clearing is staged before all that is in `stage`: operations up to this sequence number are to be void.
-    pub clear_staged: Option<u64>,
-    /// Why something that the turn had staged is lost: the turn must fail, whatever its closure made of it.
-    pub lost: Option<Error>,
-    /// How many bytes the staged operations add to `live` and `removals` at most.
-    pub staged_growth: u64,
-    /// How many entries the staged operations add to the indices at most. There is room for them.
-    pub staged_keys: usize,
-    pub staged_chunks: usize,
     pub cleaning: Option<Cleaning>,
     /// The checkpoint that the pool was opened from, as long as it holds segments.
     pub checkpoint: Option<Held>,
@@ -99,11 +90,6 @@ impl Log {
             frontier: Frontier::new(geometry.batch_limit()),
             sums: Sums::default(),
             stage: Stage::default(),
-            clear_staged: None,
-            lost: None,
-            staged_growth: 0,
-            staged_keys: 0,
-            staged_chunks: 0,
             cleaning: None,
             checkpoint: None,
             unverified: None,

@@ -20,7 +20,7 @@ use crate::pool::log::{Log, Peek};
 use crate::pool::record::{Kind, Lost, OpHeader};
 use crate::pool::report::DamageKind;
 use crate::pool::segment::{Header, HeaderPair, State};
-use crate::pool::stage::Stage;
+use crate::pool::stage::Frames;
 
 /// How much is moved with one fence, in bytes.
 const MOVED_BATCH: usize = 64 << 10;
@@ -158,7 +158,7 @@ impl Log {
             });
         }
         left.sort_unstable();
-        let mut moved = Stage::default();
+        let mut moved = Frames::default();
         let mut lost = Vec::new();
         for (place, hash, of_chunks) in left {
             match self.read_whole(store, place, hash)? {
@@ -177,7 +177,7 @@ impl Log {
                     }
                 }
             }
-            if moved.bytes.len() >= MOVED_BATCH {
+            if moved.byte_len() >= MOVED_BATCH {
                 self.write_frames(store, &mut moved)?;
                 moved.clear();
             }
@@ -313,7 +313,7 @@ impl Log {
                 self.catalog.count_shadow(self.hash(&key));
             }
         }
-        self.reserve_keys(self.staged_keys + 1)?;
+        self.reserve_keys(self.stage.room().keys + 1)?;
         self.catalog.enter(Which::Keys, lost.hash, None, lost.place);
         self.catalog.mark_lost(lost.hash, lost.place);
         Ok(())

@@ -6,8 +6,8 @@
 //!
 //! The state in DRAM (`log`) is put together from pieces that know nothing of it and let nobody at their fields:
 //! `space` (what each segment is in use for), `frontier` (where the log goes on), `catalog` (which operations count),
-//! `stage`, `bad_ranges`, and the state of what works on it: `cleaning`, `checkpoint::held`, `checkpoint::unverified`.
-//! How far scrubbing is is the pool's own.
+//! `stage` (what a turn wrote), `bad_ranges`, and the state of what works on it: `cleaning`, `checkpoint::held`,
+//! `checkpoint::unverified`. How far scrubbing is is the pool's own.
 
 mod append;
 mod atomic;
@@ -350,7 +350,7 @@ impl<M: Medium> Pool<M> {
         let Pool { medium, log, .. } = self;
         // A turn that ended in a panic left what it had staged.
         log.discard_staged();
-        log.lost = None;
+        log.stage.take_failure();
         log.totals.turns += 1;
         Self::poll_media_errors(medium, log)?;
         let result = medium.read(|reader| {

@@ -60,20 +60,16 @@ impl Log {
 
     /// Makes the frames staged durable, as parts. Nothing enters the index.
     pub(crate) fn write_parts(&mut self, store: &impl Store, parts: &mut Parts) -> Result<(), Error> {
-        parts.ops.try_reserve(self.stage.ops.len()).map_err(|_| NoRoom)?;
-        let mut stage = core::mem::take(&mut self.stage);
+        parts.ops.try_reserve(self.stage.op_count()).map_err(|_| NoRoom)?;
+        let mut frames = self.stage.take_frames();
         let mut first = 0;
-        while first < stage.frames.len() {
-            let (start, last) = self.write_batch(store, &mut stage, first, State::Part)?;
-            let from = stage.frames[first].bytes.start;
-            for op in &stage.ops[stage.frames[first].ops.start..stage.frames[last - 1].ops.end] {
-                parts.ops.push((op.hash, start + (op.at - from) as u64));
-            }
+        while first < frames.len() {
+            let (start, last) = self.write_batch(store, &mut frames, first, State::Part)?;
+            parts.ops.extend(frames.ops_of_batch(first..last).map(|(op, _, at)| (op.hash, start + at)));
             first = last;
         }
-        parts.bytes += stage.bytes.len() as u64;
-        stage.clear();
-        self.stage = stage;
+        parts.bytes += frames.byte_len() as u64;
+        self.stage.give_back(frames);
         Ok(())
     }
 

@@ -14,7 +14,7 @@ use crate::pool::log::{Log, Peek};
 use crate::pool::report::{Damage, DamageKind};
 use crate::pool::segment::{Header, HeaderPair, State};
 use crate::pool::shadow_counts::Counts;
-use crate::pool::stage::Stage;
+use crate::pool::stage::Frames;
 use crate::pool::superblock::AREA;
 use crate::pool::walk::{Step, Walk};
 
@@ -144,8 +144,8 @@ impl Log {
         let mut cleaning = Cleaning { segment: header.index, walk, dropped: Counts::default() };
         let mut ended = false;
         while !ended {
-            let mut moved = Stage::default();
-            while !ended && moved.bytes.len() < MOVED_BATCH {
+            let mut moved = Frames::default();
+            while !ended && moved.byte_len() < MOVED_BATCH {
                 match cleaning.walk.step(store)? {
                     Step::Frame { at, header } => {
                         ended = self.pick_live(store, &mut cleaning, at, &header, &mut moved);

@@ -146,7 +146,7 @@ impl<'t, M: Medium> Turn<'t, M> {
     pub fn clear(&mut self) -> Result<(), Error> {
         let nothing =
             self.log.stage.is_empty() && self.log.catalog.keys().len() == 0 && self.log.catalog.chunks().len() == 0;
-        if nothing || self.log.clear_staged.is_some() && self.log.stage.is_empty() {
+        if nothing || self.log.stage.is_clearing() && self.log.stage.is_empty() {
             return Ok(());
         }
         // Cleaning always leaves one, or a checkpoint has taken it, which the clearing ends; else it was lost to
@@ -155,7 +155,7 @@ impl<'t, M: Medium> Turn<'t, M> {
             return Err(Error::Full);
         }
         self.log.discard_staged();
-        self.log.clear_staged = Some(self.log.frontier.next_sequence() - 1);
+        self.log.stage.stage_clearing(self.log.frontier.next_sequence() - 1);
         self.log.replan();
         Ok(())
     }
@@ -165,7 +165,7 @@ impl<'t, M: Medium> Turn<'t, M> {
     pub fn settle(&mut self) -> Result<(), Error> {
         let result = self.commit();
         if let Err(error) = &result {
-            self.log.lost.get_or_insert_with(|| error.clone());
+            self.log.stage.fail(error);
         }
         result
     }
@@ -174,7 +174,7 @@ impl<'t, M: Medium> Turn<'t, M> {
     /// turn works, for who bounds a turn.
     pub fn moved(&self) -> u64 {
         let counters = self.medium.counters();
-        counters.bytes_loaded + counters.bytes_stored + self.log.stage.bytes.len() as u64
+        counters.bytes_loaded + counters.bytes_stored + self.log.stage.byte_len() as u64
     }
 
     /// Makes sure that the index can be asked about a key.
@@ -191,7 +191,7 @@ impl<'t, M: Medium> Turn<'t, M> {
         if let Some((header, value)) = self.log.stage.latest(hash, key) {
             return Ok((header.kind != Kind::Remove).then_some(Current::Staged(header, value)));
         }
-        if self.log.clear_staged.is_some() {
+        if self.log.stage.is_clearing() {
             return Ok(None);
         }
         Ok(self.log.find(&self.reader, hash, key)?.map(Current::Stored))
@@ -199,7 +199,7 @@ impl<'t, M: Medium> Turn<'t, M> {
 
     /// Ends the turn: what is staged becomes durable.
     pub(crate) fn finish(&mut self) -> Result<(), Error> {
-        match self.log.lost.take() {
+        match self.log.stage.take_failure() {
             Some(error) => {
                 self.log.discard_staged();
                 Err(error)
@@ -209,7 +209,7 @@ impl<'t, M: Medium> Turn<'t, M> {
     }
 
     fn commit(&mut self) -> Result<(), Error> {
-        if self.log.stage.is_empty() && self.log.clear_staged.is_none() {
+        if self.log.stage.is_empty() && !self.log.stage.is_clearing() {
             return Ok(());
         }
         self.log.ready_for_staged(&self.reader)?;
@@ -217,7 +217,7 @@ impl<'t, M: Medium> Turn<'t, M> {
         if let Some(result) = self.log.commit_batch(&self.reader, |batch| medium.write(|store| batch.write(&store))?) {
             return result;
         }
-        let bytes = self.log.stage.bytes.len() as u64;
+        let bytes = self.log.stage.byte_len() as u64;
         medium.write(|store| {
             self.log.commit(&store)?;
             self.log.maintain(&store, bytes)

@@ -3,6 +3,7 @@
 
 use crate::error::Error;
 use crate::medium::Medium;
+use crate::pool::catalog::Room;
 use crate::pool::parts::Parts;
 use crate::pool::record::{FRAME_HEADER, Kind, OpHeader};
 use crate::pool::stage::Mark;
@@ -27,6 +28,11 @@ impl Size {
     /// A record without operations.
     pub(super) fn new() -> Size {
         Size { len: FRAME_HEADER, longest: 0, growth: 0, keys: 0, chunks: 0 }
+    }
+
+    /// The entries that the indices get.
+    pub(super) fn room(&self) -> Room {
+        Room { keys: self.keys, chunks: self.chunks }
     }
 
     /// Adds an operation.
@@ -64,8 +70,8 @@ impl<M: Medium> Turn<'_, M> {
 
     /// Makes sure that the index has room for what the record adds to it, next to what is staged.
     fn reserve_entries(&mut self, size: &Size) -> Result<(), Error> {
-        let keys = self.log.reserve_keys(self.log.staged_keys + size.keys);
-        let chunks = self.log.reserve_chunks(self.log.staged_chunks + size.chunks);
+        let keys = self.log.reserve_keys(self.log.stage.room().keys + size.keys);
+        let chunks = self.log.reserve_chunks(self.log.stage.room().chunks + size.chunks);
         keys.and(chunks).map_err(|_| Error::IndexFull)
     }
 
@@ -80,12 +86,12 @@ impl<M: Medium> Turn<'_, M> {
         let log = &mut *self.log;
         let header = OpHeader { sequence: log.frontier.take_sequence(), ..header };
         let hash = log.hash(key);
-        log.stage.push(hash, None, &header, key, &[value]);
+        log.stage.push(hash, &header, key, value);
         if let Some(parts) = &mut record.parts
-            && self.log.stage.frame_len(&record.frame) > self.log.part_frame()
+            && self.log.stage.begun_len(&record.frame) > self.log.part_frame()
         {
             self.log.stage.end_frame(record.frame);
-            if self.log.stage.bytes.len() >= self.stage_limit()
+            if self.log.stage.byte_len() >= self.stage_limit()
                 && let Err(error) = self.write_parts(parts)
             {
                 return Err(self.give_up_parts(error));
@@ -101,7 +107,7 @@ impl<M: Medium> Turn<'_, M> {
     pub(super) fn end_record(&mut self, record: Record) -> Result<(), Error> {
         let Record { frame, parts } = record;
         let Some(mut parts) = parts else {
-            self.log.frontier.plan_frame(self.log.stage.frame_len(&frame));
+            self.log.frontier.plan_frame(self.log.stage.begun_len(&frame));
             self.log.stage.end_frame(frame);
             self.log.stage.publish_last_frame();
             return Ok(());
@@ -121,7 +127,7 @@ impl<M: Medium> Turn<'_, M> {
         });
         if let Err(error) = joined.map_err(Error::from).and_then(|joined| joined) {
             self.log.catalog.doubt_shadows();
-            self.log.lost.get_or_insert(error);
+            self.log.stage.fail(&error);
         }
         Ok(())
     }
@@ -133,13 +139,13 @@ impl<M: Medium> Turn<'_, M> {
     }
 
     fn give_up_parts(&mut self, error: Error) -> Error {
-        self.log.stage.clear();
+        self.log.stage.discard();
         let given_up = self.medium.write(|store| self.log.abandon_parts(&store));
         match given_up.map_err(Error::from).and_then(|result| result) {
             Ok(()) => error,
             // What is durable is as it was, but what is free is not known any more.
             Err(failed) => {
-                self.log.lost.get_or_insert_with(|| failed.clone());
+                self.log.stage.fail(&failed);
                 failed
             }
         }

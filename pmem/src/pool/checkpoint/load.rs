@@ -37,19 +37,19 @@ impl Log {
     /// Makes sure that the index can take what is staged, and give up what that replaces: when it is durable, it is too
     /// late to read anything.
     pub(crate) fn ready_for_staged(&mut self, load: &impl Load) -> Result<(), Error> {
-        if !self.is_unread() || self.clear_staged.is_some() {
+        if !self.is_unread() || self.stage.is_clearing() {
             return Ok(());
         }
-        for position in 0..self.stage.ops.len() {
-            let op = self.stage.ops[position];
+        for position in 0..self.stage.op_count() {
+            let hash = self.stage.hash_of(position);
             let Some((kind, key)) = self.stage.op(position) else { continue };
             if kind == Kind::Chunk {
-                self.ready(load, Which::Chunks, op.hash)?;
+                self.ready(load, Which::Chunks, hash)?;
                 continue;
             }
             let key = Vec::from(key);
-            self.ready(load, Which::Keys, op.hash)?;
-            if let Some(found) = self.find(load, op.hash, &key).ok().flatten()
+            self.ready(load, Which::Keys, hash)?;
+            if let Some(found) = self.find(load, hash, &key).ok().flatten()
                 && found.header.kind == Kind::PutLarge
                 && let Ok(large) = self.large(load, &found)
             {

@@ -30,7 +30,7 @@ impl Log {
     /// Makes sure that the index can be asked about a hash, and that the records it may name are as they were written.
     pub(crate) fn ready(&mut self, load: &impl Load, which: Which, hash: u64) -> Result<(), Error> {
         // What is to be void is not asked about.
-        if self.clear_staged.is_some() {
+        if self.stage.is_clearing() {
             return Ok(());
         }
         loop {
