@@ -1,7 +1,7 @@
 //! Growing and migrating stopped pools.
 
 use pmem::pool::{Growth, Migration, Tail};
-use pmem::sim::Memory;
+use pmem::sim::{Event, Memory};
 use pmem::{Error, FormatOptions, Pool, inspect};
 
 const MIB: u64 = 1 << 20;
@@ -74,6 +74,36 @@ fn a_full_pool_that_grows_has_room() {
         let mut value = Vec::new();
         pool.turn(|turn| turn.get(&number.to_le_bytes(), &mut value)).unwrap().0.unwrap();
         assert!(value == [number as u8; 3000], "{number}");
+    }
+}
+
+/// The power goes when all is prepared for the second superblock at the new end.
+#[test]
+fn a_growth_that_is_given_up_leaves_nothing_of_it() {
+    let (memory, count) = full();
+    let memory = longer(&memory, 2 * MIB);
+    let mut image = memory.image();
+    memory.record();
+    let (memory, _) = Pool::grow(memory).unwrap();
+    let second = 2 * MIB - 4096;
+    for event in memory.record() {
+        match event {
+            Event::Store { offset, bytes } if offset == second && bytes == b"HFCHANGE" => break,
+            Event::Store { offset, bytes } => image[offset as usize..][..bytes.len()].copy_from_slice(&bytes),
+            Event::WriteBack(_) | Event::Fence => {}
+        }
+    }
+    let (former, magic) = (MIB as usize - 4096, image[..8].to_vec());
+    assert!(magic == b"HFGROWNG" && image[former..][..256] == [0; 256] && image[MIB as usize - 64] != 0);
+    let medium = Memory::from(image);
+    assert!(inspect(&medium).unwrap().report.damage.is_empty());
+    let medium = Pool::open(medium).unwrap().close().unwrap();
+    let image = medium.image();
+    assert!(image.starts_with(b"HOLDFAST") && image[..4096] == image[former..][..4096]);
+    for len in [2 * MIB, MIB] {
+        let inspection = inspect(&Memory::from(image[..len as usize].to_vec())).unwrap();
+        assert_eq!((inspection.len, inspection.report.keys), (MIB, u64::from(count)));
+        assert_eq!(inspection.report.damage, []);
     }
 }
 

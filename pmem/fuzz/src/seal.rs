@@ -22,7 +22,15 @@ fn put(image: &mut [u8], at: usize, checksum: u32) {
 
 /// Seals the superblock at `at`.
 pub(crate) fn superblock(image: &mut [u8], at: usize) {
-    let checksum = crc32c(&[&image[at..at + 124]]);
+    // The first one says in its first word that the pool grows, which its checksum leaves out.
+    let magic = if &image[at..at + 8] == b"HFGROWNG" { b"HOLDFAST" } else { &image[at..at + 8] };
+    let checksum = crc32c(&[magic, &image[at + 8..at + 124]]);
+    put(image, at + 124, checksum);
+}
+
+/// Seals the history record at `at`.
+pub(crate) fn history(image: &mut [u8], at: usize) {
+    let checksum = crc32c(&[&image[UUID], &image[at..at + 124]]);
     put(image, at + 124, checksum);
 }
 
