@@ -157,7 +157,7 @@ impl Log {
     /// Notes that a batch of `len` bytes is durable at the head.
     fn batch_written(&mut self, len: usize) {
         self.frontier.batch_written(len);
-        self.totals.commits += 1;
+        self.totals.count_commit();
     }
 
     /// Puts the operations of a batch that is durable at `start` into the index.
@@ -256,7 +256,7 @@ impl Log {
         self.open_segment(store, State::Used, 0)?;
 
         self.catalog.clear(self.stage.room(), pages);
-        self.cleaning = None;
+        self.cleaning.stop();
         self.space.void_all();
         self.release_checkpoint(store)?;
         let void =
@@ -313,7 +313,9 @@ impl Log {
     ) {
         let cost = header.cost();
         self.space.note_length(cost);
-        self.totals.operations += u64::from(matches!(header.kind, Kind::Put | Kind::PutLarge | Kind::Remove));
+        if matches!(header.kind, Kind::Put | Kind::PutLarge | Kind::Remove) {
+            self.totals.count_operation();
+        }
         match header.kind {
             Kind::Put | Kind::PutLarge => {
                 let object = Large::decode(value).filter(|_| header.kind == Kind::PutLarge).map(|large| large.object);
@@ -387,7 +389,7 @@ impl Log {
             self.space.count_dead(from, cost);
             self.space.count_live(place, cost);
         }
-        self.totals.bytes_moved += cost;
+        self.totals.count_moved(cost);
     }
 
     /// Takes a superseded put, and its chunks unless they are of the object that is kept, out of the accounts. Its

@@ -207,7 +207,7 @@ impl<M: Medium> Turn<'_, M> {
             if enough(self.log) {
                 return Ok(());
             }
-            let held = self.log.checkpoint.is_some();
+            let held = self.log.unread.has_checkpoint();
             if !self.medium.write(|store| self.log.clean_segment(&store, Choice::Sparsest))?? && !held {
                 break;
             }

@@ -40,7 +40,7 @@ impl Log {
     pub(crate) fn maintain(&mut self, store: &impl Store, written: u64) -> Result<(), Error> {
         let mut budget = 16 * written;
         while self.needs_cleaning() && budget > 0 {
-            if self.checkpoint.is_some() {
+            if self.unread.has_checkpoint() {
                 // What holds it becomes free, and cleaning has to know the whole index.
                 const BLOCK: u64 = 16 << 10;
                 match self.read_on(store, (budget / BLOCK) as u32 + 1) {
@@ -70,9 +70,9 @@ impl Log {
 
     /// Cleans one segment to its end. `false` if there is none that is worth it.
     pub(crate) fn clean_segment(&mut self, store: &impl Store, choice: Choice) -> Result<bool, Error> {
-        let before = self.totals.segments_cleaned;
+        let before = self.totals.segments_cleaned();
         while self.clean_step(store, choice, u64::MAX)?.is_some() {
-            if self.totals.segments_cleaned != before {
+            if self.totals.segments_cleaned() != before {
                 return Ok(true);
             }
         }
@@ -121,10 +121,10 @@ impl Log {
         } else if ended {
             self.release(store, cleaning.segment)?;
             store.fence();
-            self.totals.segments_cleaned += 1;
+            self.totals.count_cleaned();
             self.catalog.discount_shadows(&cleaning.dropped);
         } else {
-            self.cleaning = Some(cleaning);
+            self.cleaning.keep(cleaning);
         }
         self.replan();
         Ok(Some(walked))

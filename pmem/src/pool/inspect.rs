@@ -77,7 +77,7 @@ impl Log {
     fn check_checkpoint(&mut self, load: &impl Load) -> Result<(), Error> {
         let (mut log, _repairs) = Log::recover(load, Source::Checkpoint, u64::MAX)?;
         self.report.checkpoint = log.report.checkpoint;
-        if log.checkpoint.is_none() {
+        if !log.unread.has_checkpoint() {
             return Ok(());
         }
         log.read_on(load, u32::MAX)?;

@@ -9,8 +9,8 @@ use crate::error::Error;
 use crate::medium::{Load, LoadError};
 use crate::pool::bad_ranges::BadRanges;
 use crate::pool::catalog::{Catalog, Which};
-use crate::pool::checkpoint::{Held, Unverified};
-use crate::pool::cleaning::Cleaning;
+use crate::pool::checkpoint::Unread;
+use crate::pool::cleaning::Cleaner;
 use crate::pool::dram::{self, NoRoom};
 use crate::pool::frontier::Frontier;
 use crate::pool::index::{Index, Slot};
@@ -21,6 +21,7 @@ use crate::pool::space::Space;
 use crate::pool::stage::Stage;
 use crate::pool::sums::Sums;
 use crate::pool::superblock::{Geometry, Superblock};
+use crate::pool::totals::Totals;
 
 /// How much of an operation one look at it copies. Small keys and values fit.
 pub(crate) const PEEK: usize = 256;
@@ -35,27 +36,14 @@ pub(crate) struct Log {
     /// What the next header adds its own use to.
     pub sums: Sums,
     pub stage: Stage,
-    pub cleaning: Option<Cleaning>,
-    /// The checkpoint that the pool was opened from, as long as it holds segments.
-    pub checkpoint: Option<Held>,
-    /// Segments whose records an opening from a checkpoint has not verified yet.
-    pub unverified: Option<Unverified>,
+    pub cleaning: Cleaner,
+    pub unread: Unread,
     pub report: OpenReport,
     /// What the medium cannot read any more.
     pub bad: BadRanges,
     /// How many errors of the medium have been looked at.
     pub media_errors: usize,
     pub totals: Totals,
-}
-
-/// Running totals for the statistics.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Totals {
-    pub turns: u64,
-    pub commits: u64,
-    pub operations: u64,
-    pub segments_cleaned: u64,
-    pub bytes_moved: u64,
 }
 
 /// The first bytes of an operation.
@@ -90,9 +78,8 @@ impl Log {
             frontier: Frontier::new(geometry.batch_limit()),
             sums: Sums::default(),
             stage: Stage::default(),
-            cleaning: None,
-            checkpoint: None,
-            unverified: None,
+            cleaning: Cleaner::default(),
+            unread: Unread::default(),
             report: OpenReport { segments: geometry.segments, ..OpenReport::default() },
             bad: BadRanges::default(),
             media_errors: 0,

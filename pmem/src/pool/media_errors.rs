@@ -79,9 +79,8 @@ impl Log {
                 used.push(*segment);
             }
             self.space.quarantine(*segment);
-            if self.cleaning.as_ref().is_some_and(|cleaning| cleaning.segment == *segment) {
+            if self.cleaning.stop_in(*segment) {
                 // What it has moved already counts; how much it has dropped does not, any more.
-                self.cleaning = None;
                 self.catalog.doubt_shadows();
             }
             if self.frontier.is_head(*segment) {

@@ -6,8 +6,8 @@
 //!
 //! The state in DRAM (`log`) is put together from pieces that know nothing of it and let nobody at their fields:
 //! `space` (what each segment is in use for), `frontier` (where the log goes on), `catalog` (which operations count),
-//! `stage` (what a turn wrote), `bad_ranges`, and the state of what works on it: `cleaning`, `checkpoint::held`,
-//! `checkpoint::unverified`. How far scrubbing is is the pool's own.
+//! `stage` (what a turn wrote), `bad_ranges`, `totals`, and the state of what works on it: `cleaning`,
+//! `checkpoint::unread`. How far scrubbing is is the pool's own.
 
 mod append;
 mod atomic;
@@ -41,6 +41,7 @@ mod space;
 mod stage;
 mod sums;
 mod superblock;
+mod totals;
 mod turn;
 mod value_type;
 mod walk;
@@ -294,11 +295,11 @@ impl<M: Medium> Pool<M> {
             index_bytes: log.catalog.index_bytes(),
             history: log.superblock.history.map(|history| history.at(log.frontier.newest_batch())),
             other_bytes: log.catalog.shadows().bytes() + log.stage.capacity() + log.space.bytes(),
-            turns: log.totals.turns,
-            commits: log.totals.commits,
-            operations: log.totals.operations,
-            segments_cleaned: log.totals.segments_cleaned,
-            bytes_moved: log.totals.bytes_moved,
+            turns: log.totals.turns(),
+            commits: log.totals.commits(),
+            operations: log.totals.operations(),
+            segments_cleaned: log.totals.segments_cleaned(),
+            bytes_moved: log.totals.bytes_moved(),
             medium: self.medium.counters(),
         }
     }
@@ -351,7 +352,7 @@ impl<M: Medium> Pool<M> {
         // A turn that ended in a panic left what it had staged.
         log.discard_staged();
         log.stage.take_failure();
-        log.totals.turns += 1;
+        log.totals.count_turn();
         Self::poll_media_errors(medium, log)?;
         let result = medium.read(|reader| {
             let mut turn = Turn::new(medium, log, M::shorten(reader));
@@ -366,7 +367,7 @@ impl<M: Medium> Pool<M> {
     /// records, to verify them. Says whether there is more to do.
     pub fn read_ahead(&mut self, blocks: u32) -> Result<bool, Error> {
         let Pool { medium, log, .. } = self;
-        if log.checkpoint.is_none() {
+        if !log.unread.has_checkpoint() {
             return medium.read(|load| log.verify_on(&load, blocks.saturating_mul(16 << 10)))?;
         }
         if !medium.read(|load| log.read_on(&load, blocks))?? {

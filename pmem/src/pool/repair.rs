@@ -56,7 +56,7 @@ impl<M: Medium> Pool<M> {
             }
         }
         let Pool { medium, log, .. } = self;
-        let moved = log.totals.bytes_moved;
+        let moved = log.totals.bytes_moved();
         medium.write(|store| {
             log.check_reserved(&store, None)?;
             for range in log.superblock.reserved() {
@@ -91,7 +91,7 @@ impl<M: Medium> Pool<M> {
             log.accept_generations(&store)?;
             Ok::<(), Error>(())
         })??;
-        repair.bytes_moved = log.totals.bytes_moved - moved;
+        repair.bytes_moved = log.totals.bytes_moved() - moved;
         repair.damage = core::mem::take(&mut log.report.damage);
         Ok(repair)
     }

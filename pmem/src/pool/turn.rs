@@ -151,7 +151,7 @@ impl<'t, M: Medium> Turn<'t, M> {
         }
         // Cleaning always leaves one, or a checkpoint has taken it, which the clearing ends; else it was lost to
         // damage.
-        if self.log.space.free() == 0 && self.log.checkpoint.is_none() {
+        if self.log.space.free() == 0 && !self.log.unread.has_checkpoint() {
             return Err(Error::Full);
         }
         self.log.discard_staged();

@@ -21,7 +21,7 @@ use crate::pool::segment::State;
 impl Log {
     /// Whether there is anything left that an opening from a checkpoint did not read.
     pub(crate) fn is_unread(&self) -> bool {
-        self.checkpoint.is_some() || self.unverified.is_some()
+        self.unread.is_any()
     }
 
     /// Makes sure that chunks of a large value can be found.
@@ -61,7 +61,7 @@ impl Log {
 
     /// Reads a page of an index.
     pub(crate) fn read_page(&mut self, load: &impl Load, which: Which, Missing(page): Missing) -> Result<(), Error> {
-        let number = self.checkpoint.as_ref().map(|held| match which {
+        let number = self.unread.held.as_ref().map(|held| match which {
             Which::Keys => held.layout.key_page(page),
             Which::Chunks => held.layout.chunk_page(page),
         });
@@ -70,13 +70,13 @@ impl Log {
 
     /// Reads a block, unless it is one of the pages that were read before.
     fn read_number(&mut self, load: &impl Load, number: u32) -> Result<(), Error> {
-        let Some(mut held) = self.checkpoint.take() else { return self.read_log(load, None) };
+        let Some(mut held) = self.unread.held.take() else { return self.read_log(load, None) };
         let geometry = *self.geometry();
         let sound = self.take_block(load, &mut held, number);
         let range = held.place_of(load, &geometry, number).unwrap_or(None);
         let place = range.map_or(ROOT, |range| held.row.place(&geometry, range.start));
         let spoilt = held.spoilt;
-        self.checkpoint = Some(held);
+        self.unread.held = Some(held);
         match sound {
             Ok(true) => Ok(()),
             Err(error @ Error::NoMemory { .. }) => Err(error),
@@ -116,7 +116,7 @@ impl Log {
     pub(crate) fn read_on(&mut self, load: &impl Load, blocks: u32) -> Result<bool, Error> {
         let mut read = 0;
         while read < blocks {
-            let Some(held) = &self.checkpoint else { return Ok(false) };
+            let Some(held) = &self.unread.held else { return Ok(false) };
             let number = held.next.max(held.layout.shadows(0));
             if number >= held.layout.blocks() {
                 return Ok(false);
@@ -132,16 +132,16 @@ impl Log {
                 self.read_number(load, number)?;
                 read += 1;
             }
-            if let Some(held) = &mut self.checkpoint {
+            if let Some(held) = &mut self.unread.held {
                 held.next = held.next.max(number + 1);
             }
         }
-        Ok(self.checkpoint.as_ref().is_some_and(|held| held.next < held.layout.blocks()))
+        Ok(self.unread.held.as_ref().is_some_and(|held| held.next < held.layout.blocks()))
     }
 
     /// Reads all that is left, and frees the segments.
     pub(crate) fn finish_reading(&mut self, store: &impl Store) -> Result<(), Error> {
-        if self.checkpoint.is_some() {
+        if self.unread.has_checkpoint() {
             self.read_on(store, u32::MAX)?;
             self.release_checkpoint(store)?;
         } else if self.catalog.keys().is_missing(0) {
@@ -152,7 +152,7 @@ impl Log {
 
     /// Frees the segments that hold the checkpoint: it was read, or is of no use any more.
     pub(crate) fn release_checkpoint(&mut self, store: &impl Store) -> Result<(), Error> {
-        let Some(held) = self.checkpoint.take() else { return Ok(()) };
+        let Some(held) = self.unread.held.take() else { return Ok(()) };
         for segment in held.row.segments {
             if self.space.segment(segment).state == State::Checkpoint {
                 self.release(store, segment)?;
@@ -171,7 +171,7 @@ impl Log {
     /// whoever needs a page of it comes here again.
     pub(super) fn read_log(&mut self, load: &impl Load, damaged: Option<u64>) -> Result<(), Error> {
         self.catalog.forget_pages();
-        if let Some(held) = &mut self.checkpoint {
+        if let Some(held) = &mut self.unread.held {
             held.spoilt = true;
         }
         let (scanned, _repairs) = Log::recover(load, Source::Records, self.catalog.memory_limit())?;
@@ -182,9 +182,9 @@ impl Log {
         if let Some(place) = damaged {
             self.note_damage(DamageKind::Checkpoint, place, BLOCK_HEADER as u64);
         }
-        self.unverified = None;
+        self.unread.unverified = None;
         self.stage.recount();
-        if let Some(held) = &mut self.checkpoint {
+        if let Some(held) = &mut self.unread.held {
             held.next = held.layout.blocks();
         }
         self.replan();

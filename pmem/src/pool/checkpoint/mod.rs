@@ -13,13 +13,15 @@ mod digest;
 mod held;
 mod load;
 mod open;
+mod unread;
 mod unverified;
 mod verify;
 mod write;
 
-pub(crate) use held::Held;
+use held::Held;
 pub(crate) use open::Verdict;
-pub(crate) use unverified::Unverified;
+pub(crate) use unread::Unread;
+use unverified::Unverified;
 pub use write::Shutdown;
 
 use alloc::vec::Vec;

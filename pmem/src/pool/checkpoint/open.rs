@@ -196,9 +196,9 @@ impl Log {
             return Err(Error::NoMemory { needed });
         }
         let end = Head { segment: root.segment, at: root.at + LINE as u32 };
-        self.unverified = Some(Unverified::new(&self.space, end)?);
+        self.unread.unverified = Some(Unverified::new(&self.space, end)?);
         self.frontier.move_to(end);
-        self.checkpoint = Some(held);
+        self.unread.held = Some(held);
         Ok(root.end() + LINE)
     }
 

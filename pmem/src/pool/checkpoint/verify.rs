@@ -14,16 +14,16 @@ use crate::pool::walk::Walk;
 impl Log {
     /// Notes that a segment is not to be verified any more: it was, or it holds no more what it held.
     pub(crate) fn set_verified(&mut self, segment: u32) {
-        if let Some(unverified) = &mut self.unverified
+        if let Some(unverified) = &mut self.unread.unverified
             && !unverified.remove(segment)
         {
-            self.unverified = None;
+            self.unread.unverified = None;
         }
     }
 
     /// The segment of a place, if its records are still to be verified.
     fn unverified_at(&self, place: u64) -> Option<u32> {
-        let unverified = self.unverified.as_ref()?;
+        let unverified = self.unread.unverified.as_ref()?;
         self.geometry().segment_at(place).filter(|segment| unverified.has(*segment))
     }
 
@@ -37,7 +37,7 @@ impl Log {
             while let Err(missing) = self.catalog.index(which).ready(hash) {
                 self.read_page(load, which, missing)?;
             }
-            if self.unverified.is_none() {
+            if self.unread.unverified.is_none() {
                 return Ok(());
             }
             let found = self.catalog.index(which).find(hash, |place| self.unverified_at(place).is_some());
@@ -55,7 +55,7 @@ impl Log {
                 self.read_page(load, Which::Keys, missing)?;
             }
             let mut found = None;
-            if self.unverified.is_some() {
+            if self.unread.unverified.is_some() {
                 self.catalog.keys().scan(cursor, |place| found = self.unverified_at(place).map(|_| place).or(found));
             }
             match found {
@@ -96,7 +96,7 @@ impl Log {
     }
 
     fn verify(&mut self, load: &impl Load, segment: u32, walk: &mut Walk, budget: u32) -> Result<Progress, Error> {
-        let Some(unverified) = &self.unverified else { return Ok(Progress::Whole) };
+        let Some(unverified) = &self.unread.unverified else { return Ok(Progress::Whole) };
         let progress = unverified.walk_on(load, segment, walk, budget)?;
         match progress {
             Progress::Whole => self.set_verified(segment),
@@ -108,7 +108,7 @@ impl Log {
 
     /// Verifies on for about `budget` bytes. Says whether there is more to verify.
     pub(crate) fn verify_on(&mut self, load: &impl Load, budget: u32) -> Result<bool, Error> {
-        let Some(unverified) = &mut self.unverified else { return Ok(false) };
+        let Some(unverified) = &mut self.unread.unverified else { return Ok(false) };
         let begun = unverified.take_walk();
         let (segment, walk) = match begun {
             Some((segment, walk)) => (segment, Some(walk)),
@@ -121,11 +121,11 @@ impl Log {
             None => self.read_log(load, None)?,
             Some(mut walk) => {
                 let progress = self.verify(load, segment, &mut walk, budget)?;
-                if let (Progress::Unfinished, Some(unverified)) = (progress, &mut self.unverified) {
+                if let (Progress::Unfinished, Some(unverified)) = (progress, &mut self.unread.unverified) {
                     unverified.keep_walk(segment, walk);
                 }
             }
         }
-        Ok(self.unverified.is_some())
+        Ok(self.unread.unverified.is_some())
     }
 }

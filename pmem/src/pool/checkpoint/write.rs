@@ -47,7 +47,7 @@ impl Log {
     pub(crate) fn shut_down(&mut self, store: &impl Store) -> Result<Shutdown, Error> {
         // Superseded puts of a segment that is half cleaned are not counted as recovery would. If this fails, what was
         // cleaned is as good as before, and there is no checkpoint.
-        while self.cleaning.is_some() && self.clean_step(store, Choice::Sparsest, u64::MAX).is_ok() {}
+        while self.cleaning.is_busy() && self.clean_step(store, Choice::Sparsest, u64::MAX).is_ok() {}
         if let Err(why) = self.plan_checkpoint() {
             self.mark_closed(store)?;
             return Ok(why);
@@ -83,7 +83,7 @@ impl Log {
         if damaged || self.space.quarantined() > 0 || !self.bad.is_empty() || self.catalog.shadows().is_uncertain() {
             return Err(Shutdown::Damaged);
         }
-        if self.cleaning.is_some() {
+        if self.cleaning.is_busy() {
             // There was no buffer to clean on with, and the counts of superseded puts are not recovery's.
             return Err(Shutdown::NoMemory);
         }
@@ -274,7 +274,7 @@ mod tests {
             }
             let Pool { medium, log, .. } = &mut pool;
             medium.write(|store| log.clean_step(&store, Choice::Sparsest, 1)).unwrap().unwrap();
-            assert!(log.cleaning.is_some());
+            assert!(log.cleaning.is_busy());
             if no_memory {
                 // No allocator has a buffer for a record of this length.
                 log.space.note_length(i64::MAX as u64);
