@@ -126,6 +126,7 @@ impl PhysAddr {
     /// Where RAM, tables of the firmware and registers of devices are mapped: at their physical addresses. Persistent
     /// memory is not.
     #[must_use]
+    #[inline]
     pub const fn identity_mapped(self) -> VirtAddr {
         VirtAddr::new(self.bits)
     }
@@ -134,6 +135,7 @@ impl PhysAddr {
 impl VirtAddr {
     /// The physical address of what is mapped there, if that is something that [`PhysAddr::identity_mapped`] is about.
     #[must_use]
+    #[inline]
     pub const fn identity_physical(self) -> PhysAddr {
         PhysAddr::new(self.bits)
     }

@@ -5,6 +5,7 @@
 
 use core::fmt;
 use core::sync::atomic::{AtomicU32, Ordering};
+use core::time::Duration;
 
 use libos_contract::exit::FATAL_EXCEPTION;
 use spin::Once;
@@ -22,8 +23,8 @@ static FAILING: AtomicU32 = AtomicU32::new(0);
 /// How many other CPUs have stopped since.
 static STOPPED: AtomicU32 = AtomicU32::new(0);
 
-/// How long the other CPUs may take to stop, in nanoseconds.
-const STOP_LIMIT: u64 = 100_000_000;
+/// How long the other CPUs may take to stop.
+const STOP_LIMIT: Duration = Duration::from_millis(100);
 
 /// Names who reports why the machine stops.
 pub(crate) fn set_reporter(reporter: Reporter) {
@@ -66,8 +67,8 @@ pub(crate) fn stop_others() {
     let own = percpu::this().id;
     let others = percpu::online().filter(|cpu| cpu.id != own).count() as u32;
     interrupts::stop_others();
-    let deadline = time::now_ns() + STOP_LIMIT;
-    while STOPPED.load(Ordering::Acquire) < others && time::now_ns() < deadline {
+    let deadline = time::now() + STOP_LIMIT;
+    while STOPPED.load(Ordering::Acquire) < others && time::now() < deadline {
         core::hint::spin_loop();
     }
 }

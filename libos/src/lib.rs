@@ -31,7 +31,7 @@
 //! arch/x86_64/machine: what one CPU does
 //! keys, paging, units: values only
 //! arch/x86_64/format: what bits mean
-//! addr: physical and virtual addresses
+//! addr, instant: physical and virtual addresses; moments
 //!
 //! ```
 //! Logic that needs no machine (parsers, allocators, page-table arithmetic, the socket layer) is compiled on the host
@@ -57,6 +57,7 @@ pub mod drivers;
 pub mod fs;
 #[cfg(target_os = "hermit")]
 mod halt;
+pub mod instant;
 pub mod io;
 pub mod keys;
 pub mod mm;

@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 use core::ffi::c_char;
 use core::ops::Range;
 use core::ptr;
+use core::time::Duration;
 
 use libos_contract::exit::PROTECTION_FAULT;
 use libos_contract::limits::LEAST_RAM;
@@ -28,8 +29,8 @@ use crate::{arch, boot, cmdline, console, fs, halt, kprintln, mm, net, report, t
 /// The size of the main thread's stack, in bytes.
 const MAIN_STACK: usize = 4 << 20;
 
-/// How long sections of persistent memory may take at the end, in nanoseconds.
-const SHUTDOWN_LIMIT: u64 = 2_000_000_000;
+/// How long sections of persistent memory may take at the end.
+const SHUTDOWN_LIMIT: Duration = Duration::from_secs(2);
 
 /// The APIC identifiers of all usable CPUs.
 static APIC_IDS: Once<Vec<u32>> = Once::new();
@@ -256,7 +257,7 @@ fn c_strings<'a>(words: impl IntoIterator<Item = &'a String>) -> &'static [*cons
 /// persistent memory.
 pub(crate) fn shut_down(status: i32) -> ! {
     net::drain();
-    dax::retire_all(time::now_ns() + SHUTDOWN_LIMIT);
+    dax::retire_all(time::now() + SHUTDOWN_LIMIT);
     console::flush();
     power::exit(status)
 }

@@ -21,8 +21,8 @@ pub fn resident_bytes() -> Option<u64> {
 /// The processor's time since the boot. Program and system are one, so all of it is the program's.
 #[cfg(target_os = "hermit")]
 pub fn cpu_times() -> Option<CpuTimes> {
-    let busy = libos::task::statistics().busy_ns;
-    Some(CpuTimes { system: Duration::ZERO, user: Duration::from_nanos(busy), main_thread: None })
+    let busy = libos::task::statistics().busy;
+    Some(CpuTimes { system: Duration::ZERO, user: busy, main_thread: None })
 }
 
 /// The memory of the process that is in DRAM, in bytes; pages of the pool's file are not, though they are resident.

@@ -6,7 +6,7 @@ use hermit_abi::{FUTEX_RELATIVE_TIMEOUT, timespec};
 
 use super::errno::Errno;
 use crate::task::{self, FutexError};
-use crate::time;
+use crate::time::{self, Instant};
 
 /// Waits for a wake on `address` if the word there is `expected`: 0 after a wake, -EAGAIN if the word differs,
 /// -ETIMEDOUT.
@@ -22,8 +22,9 @@ unsafe extern "C" fn sys_futex_wait(address: *mut u32, expected: u32, timeout: *
     }
     // SAFETY: the caller's.
     let deadline = unsafe { timeout.as_ref() }.map(|timeout| {
-        let span = super::time::nanoseconds(timeout);
-        if flags & FUTEX_RELATIVE_TIMEOUT != 0 { time::now_ns().saturating_add(span) } else { span }
+        let span = super::time::duration(timeout);
+        let from = if flags & FUTEX_RELATIVE_TIMEOUT != 0 { time::now() } else { Instant::BOOT };
+        from.saturating_add(span)
     });
     // SAFETY: the caller's: an aligned word that outlives the call.
     let word = unsafe { AtomicU32::from_ptr(address) };

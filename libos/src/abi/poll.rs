@@ -4,13 +4,14 @@
 //! a look is two loads. When to look, [`io::poll`] knows.
 
 use core::slice;
+use core::time::Duration;
 
 use hermit_abi::pollfd;
 
 use super::errno::{Errno, set_errno};
 use super::fd::with_table;
 use crate::io::{self, Ready};
-use crate::time::now_ns;
+use crate::time::now;
 
 /// The most entries that one call may have.
 const MAX_ENTRIES: usize = 65536;
@@ -33,7 +34,7 @@ unsafe extern "C" fn sys_poll(entries: *mut pollfd, number: usize, timeout: i32)
         // SAFETY: the caller's.
         _ => unsafe { slice::from_raw_parts_mut(entries, number) },
     };
-    let deadline = u64::try_from(timeout).ok().map(|ms| now_ns().saturating_add(ms * 1_000_000));
+    let deadline = u64::try_from(timeout).ok().map(|ms| now().saturating_add(Duration::from_millis(ms)));
     io::poll(deadline, || look(entries)) as i32
 }
 

@@ -1,5 +1,7 @@
 //! Clocks and sleeping.
 
+use core::time::Duration;
+
 use hermit_abi::{CLOCK_MONOTONIC, CLOCK_REALTIME, timespec};
 
 use super::errno::{Errno, result};
@@ -7,10 +9,10 @@ use crate::{task, time};
 
 const NS_PER_SECOND: i128 = 1_000_000_000;
 
-/// A span in nanoseconds; 0 if it is negative.
-pub(super) fn nanoseconds(span: &timespec) -> u64 {
+/// A span; none if it is negative.
+pub(super) fn duration(span: &timespec) -> Duration {
     let total = i128::from(span.tv_sec) * NS_PER_SECOND + i128::from(span.tv_nsec);
-    u64::try_from(total.max(0)).unwrap_or(u64::MAX)
+    Duration::from_nanos(u64::try_from(total.max(0)).unwrap_or(u64::MAX))
 }
 
 /// Reads a clock.
@@ -20,7 +22,7 @@ pub(super) fn nanoseconds(span: &timespec) -> u64 {
 #[unsafe(no_mangle)]
 unsafe extern "C" fn sys_clock_gettime(clock: i32, out: *mut timespec) -> i32 {
     let now = match clock {
-        CLOCK_MONOTONIC => i128::from(time::now_ns()),
+        CLOCK_MONOTONIC => i128::from(time::now().as_nanos()),
         CLOCK_REALTIME => time::unix_ns(),
         _ => return result(Err(Errno::EINVAL)),
     };
@@ -37,7 +39,7 @@ unsafe extern "C" fn sys_clock_gettime(clock: i32, out: *mut timespec) -> i32 {
 /// Sleeps for at least this many microseconds.
 #[unsafe(no_mangle)]
 extern "C" fn sys_usleep(microseconds: u64) {
-    task::sleep_until(time::now_ns().saturating_add(microseconds.saturating_mul(1000)));
+    task::sleep_until(time::now().saturating_add(Duration::from_micros(microseconds)));
 }
 
 /// Sleeps for at least this span.
@@ -53,6 +55,6 @@ unsafe extern "C" fn sys_nanosleep(span: *const timespec) -> i32 {
     if span.tv_sec < 0 || !(0..1_000_000_000).contains(&span.tv_nsec) {
         return result(Err(Errno::EINVAL));
     }
-    task::sleep_until(time::now_ns().saturating_add(nanoseconds(span)));
+    task::sleep_until(time::now().saturating_add(duration(span)));
     0
 }

@@ -211,7 +211,7 @@ pub mod timer {
 #[cfg(target_os = "hermit")]
 pub mod counter {
     /// Nanoseconds since the boot.
-    pub use super::x86_64::machine::tsc::nanoseconds;
+    pub use super::x86_64::machine::tsc::now;
     /// The counter.
     pub use super::x86_64::machine::tsc::read;
     /// Nanoseconds a count, for whoever converts later.

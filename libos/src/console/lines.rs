@@ -4,8 +4,12 @@
 //! beginning of a line is held back until its end comes, for a moment; what takes longer or does not fit is shown, and
 //! whoever writes then begins a line of his own.
 
-/// How long the beginning of a line is held back, in nanoseconds.
-const HOLD: u64 = 20_000_000;
+use core::time::Duration;
+
+use crate::instant::Instant;
+
+/// How long the beginning of a line is held back.
+const HOLD: Duration = Duration::from_millis(20);
 /// The longest beginning that is held back, in bytes.
 const LONGEST: usize = 256;
 /// How many writers' beginnings are held back at a time.
@@ -33,11 +37,11 @@ struct Beginning {
     /// 0 if this place is free.
     length: usize,
     /// When it is shown even without its end.
-    due: u64,
+    due: Instant,
 }
 
 impl Beginning {
-    const NONE: Self = Self { writer: Writer::LIBRARY, bytes: [0; LONGEST], length: 0, due: 0 };
+    const NONE: Self = Self { writer: Writer::LIBRARY, bytes: [0; LONGEST], length: 0, due: Instant::BOOT };
 
     fn is(&self, writer: Writer) -> bool {
         self.length > 0 && self.writer == writer
@@ -68,7 +72,13 @@ impl Lines {
 
     /// Writes bytes, as far as whole lines go, to `out`. If the beginning of a line is left over: when
     /// [`Lines::release_due`] is to be called.
-    pub fn write(&mut self, writer: Writer, bytes: &[u8], now: u64, out: &mut impl FnMut(&[u8])) -> Option<u64> {
+    pub fn write(
+        &mut self,
+        writer: Writer,
+        bytes: &[u8],
+        now: Instant,
+        out: &mut impl FnMut(&[u8]),
+    ) -> Option<Instant> {
         let whole = bytes.iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1);
         let (whole, rest) = bytes.split_at(whole);
         if !whole.is_empty() {
@@ -81,7 +91,7 @@ impl Lines {
     }
 
     /// Holds the beginning of a line back, or what has come to it.
-    fn hold(&mut self, writer: Writer, bytes: &[u8], now: u64, out: &mut impl FnMut(&[u8])) -> Option<u64> {
+    fn hold(&mut self, writer: Writer, bytes: &[u8], now: Instant, out: &mut impl FnMut(&[u8])) -> Option<Instant> {
         // In a line that has begun to be shown there is nothing to hold back.
         if self.open != Some(writer) {
             let at = self.held.iter().position(|held| held.is(writer));
@@ -89,7 +99,7 @@ impl Lines {
                 at.or_else(|| self.held.iter().position(|held| held.length == 0)).map(|at| &mut self.held[at])
             {
                 if held.length == 0 {
-                    (held.writer, held.due) = (writer, now.saturating_add(HOLD));
+                    (held.writer, held.due) = (writer, now + HOLD);
                 }
                 if held.push(bytes) {
                     return Some(held.due);
@@ -102,7 +112,7 @@ impl Lines {
     }
 
     /// Shows the beginnings that were held back long enough; when to call it again.
-    pub fn release_due(&mut self, now: u64, out: &mut impl FnMut(&[u8])) -> Option<u64> {
+    pub fn release_due(&mut self, now: Instant, out: &mut impl FnMut(&[u8])) -> Option<Instant> {
         self.release(out, |held| held.due <= now);
         self.held.iter().filter(|held| held.length > 0).map(|held| held.due).min()
     }
@@ -146,6 +156,8 @@ mod tests {
 
     use super::*;
 
+    /// [`HOLD`], as a number of nanoseconds.
+    const HELD_FOR: u64 = HOLD.as_nanos() as u64;
     const A: Writer = Writer { thread: 1, descriptor: 1 };
     const A_ERRORS: Writer = Writer { thread: 1, descriptor: 2 };
     const B: Writer = Writer { thread: 2, descriptor: 2 };
@@ -155,6 +167,7 @@ mod tests {
         let (mut lines, mut shown) = (Lines::new(), Vec::new());
         let mut out = |bytes: &[u8]| shown.extend_from_slice(bytes);
         for &(writer, text, now) in writes {
+            let now = Instant::from_nanos(now);
             lines.release_due(now, &mut out);
             lines.write(writer, text.as_bytes(), now, &mut out);
         }
@@ -170,10 +183,10 @@ mod tests {
 
     #[test]
     fn what_takes_long_is_shown_and_others_begin_a_line_of_their_own() {
-        let prompt = [(A, "name? ", 0), (B, "log\n", HOLD), (A, "x\n", HOLD + 1)];
+        let prompt = [(A, "name? ", 0), (B, "log\n", HELD_FOR), (A, "x\n", HELD_FOR + 1)];
         assert_eq!(shown(&prompt), "name? \nlog\nx\n");
         // Alone, nothing is cut.
-        assert_eq!(shown(&[(A, ".", 0), (A, ".", HOLD), (A, ".\n", 3 * HOLD)]), "...\n");
+        assert_eq!(shown(&[(A, ".", 0), (A, ".", HELD_FOR), (A, ".\n", 3 * HELD_FOR)]), "...\n");
     }
 
     #[test]
@@ -194,12 +207,12 @@ mod tests {
     proptest! {
         /// Every byte is shown once, each writer's in its order.
         #[test]
-        fn nothing_is_lost_or_doubled(writes in prop::collection::vec((0u32..6, 1u8..3, 0usize..300, 1usize..400, 0..2 * HOLD), 0..40)) {
-            let mut now = 0;
+        fn nothing_is_lost_or_doubled(writes in prop::collection::vec((0u32..6, 1u8..3, 0usize..300, 1usize..400, 0..2 * HELD_FOR), 0..40)) {
+            let mut now = Instant::BOOT;
             let mut by_writer = std::collections::BTreeMap::<_, Vec<u8>>::new();
             let (mut lines, mut shown) = (Lines::new(), Vec::new());
             for (thread, descriptor, length, line, later) in &writes {
-                now += later;
+                now = now + Duration::from_nanos(*later);
                 // Letters tell the writers apart.
                 let letter = b'A' + *thread as u8 * 2 + descriptor;
                 let text: Vec<u8> = (1..=*length).map(|at| if at % line == 0 { b'\n' } else { letter }).collect();

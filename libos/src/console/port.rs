@@ -9,12 +9,12 @@ use uart_16550::{Config, Uart16550};
 use super::lines::{Lines, Writer};
 use crate::arch::thread_id;
 use crate::sync::{IrqLock, class};
-use crate::time::now_ns;
+use crate::time::{Instant, now};
 
 static CONSOLE: IrqLock<Option<Console>, class::Console> = IrqLock::new(None);
 
 /// Has [`release_due`] called at a time; named once there are timers.
-static ALARM: Once<fn(u64)> = Once::new();
+static ALARM: Once<fn(Instant)> = Once::new();
 
 struct Console {
     port: Port,
@@ -57,14 +57,14 @@ pub(crate) fn init() {
     }
 }
 
-/// From now on, beginnings of lines are held back for a moment: `alarm` has [`release_due`] called at a time, in
-/// nanoseconds since boot, which may be earlier than a former one.
-pub(crate) fn hold_beginnings(alarm: fn(u64)) {
+/// From now on, beginnings of lines are held back for a moment: `alarm` has [`release_due`] called at a time, which
+/// may be earlier than a former one.
+pub(crate) fn hold_beginnings(alarm: fn(Instant)) {
     ALARM.call_once(|| alarm);
 }
 
 /// Works on the console, if there is one, and sets the alarm for what is held back.
-fn with(work: impl FnOnce(&mut Lines, &mut dyn FnMut(&[u8])) -> Option<u64>) {
+fn with(work: impl FnOnce(&mut Lines, &mut dyn FnMut(&[u8])) -> Option<Instant>) {
     let due = CONSOLE.lock().as_mut().and_then(|console| {
         let Console { port, lines } = console;
         work(lines, &mut |bytes| port.write_bytes(bytes))
@@ -80,7 +80,7 @@ fn with(work: impl FnOnce(&mut Lines, &mut dyn FnMut(&[u8])) -> Option<u64>) {
 pub fn write(descriptor: u8, bytes: &[u8]) {
     let writer = Writer { thread: thread_id(), descriptor };
     with(|lines, mut out| {
-        let due = lines.write(writer, bytes, now_ns(), &mut out);
+        let due = lines.write(writer, bytes, now(), &mut out);
         if ALARM.is_completed() {
             return due;
         }
@@ -93,7 +93,7 @@ pub fn write(descriptor: u8, bytes: &[u8]) {
 pub(crate) fn release_due() {
     let mut due = None;
     if let Some(Console { port, lines }) = CONSOLE.lock().as_mut() {
-        due = lines.release_due(now_ns(), &mut |bytes: &[u8]| port.write_bytes(bytes));
+        due = lines.release_due(now(), &mut |bytes: &[u8]| port.write_bytes(bytes));
     }
     if let (Some(due), Some(alarm)) = (due, ALARM.get()) {
         alarm(due);

@@ -21,10 +21,12 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::ops::Range;
 use core::sync::atomic::Ordering;
+use core::time::Duration;
 
 use super::device::{DEVICES, Device, devices};
 use super::owners;
 use crate::addr::PhysAddr;
+use crate::instant::Instant;
 use crate::keys::{Key, KeyAllocator, NoKeyLeft, Protection};
 use crate::mm::attributes::Attributes;
 use crate::mm::layout;
@@ -34,9 +36,9 @@ use crate::{mm, task, time};
 
 static KEYS: IrqLock<KeyAllocator> = IrqLock::new(KeyAllocator::new());
 
-/// How long a wait for sections lasts before they are counted again, in nanoseconds: one that ends in a non-maskable
-/// interrupt wakes nobody.
-const LOOK_AGAIN: u64 = 10_000_000;
+/// How long a wait for sections lasts before they are counted again: one that ends in a non-maskable interrupt wakes
+/// nobody.
+const LOOK_AGAIN: Duration = Duration::from_millis(10);
 
 /// Persistent memory, as the platform describes it.
 #[derive(Clone, Debug)]
@@ -133,8 +135,8 @@ pub(crate) fn register(
 }
 
 /// Makes every device go away for the end of the machine: nobody may enter a section any more, and those who are in one
-/// have until `deadline`, in nanoseconds since boot, to leave it.
-pub(crate) fn retire_all(deadline: u64) {
+/// have until `deadline` to leave it.
+pub(crate) fn retire_all(deadline: Instant) {
     for device in devices() {
         device.alive.store(false, Ordering::SeqCst);
     }
@@ -172,11 +174,11 @@ impl Device {
         Ok(())
     }
 
-    /// Makes the device go away: from now on nobody enters a section, and those who are in one have until `deadline`,
-    /// in nanoseconds since boot, to leave it. Then the device is unmapped on every CPU, and its key is free for
+    /// Makes the device go away: from now on nobody enters a section, and those who are in one have until `deadline`
+    /// to leave it. Then the device is unmapped on every CPU, and its key is free for
     /// another one. Does nothing more to a device that has gone away. Called by a thread that holds no section of
     /// it.
-    pub fn retire(&self, deadline: u64) -> Result<(), RetireError> {
+    pub fn retire(&self, deadline: Instant) -> Result<(), RetireError> {
         let _change = self.change.lock();
         self.alive.store(false, Ordering::SeqCst);
         if !self.mapped.load(Ordering::Relaxed) {
@@ -196,10 +198,10 @@ impl Device {
     }
 
     /// Waits until nobody is in a section; how many there are if that takes longer than until `deadline`.
-    fn wait_for_sections(&self, deadline: u64) -> Result<(), u32> {
+    fn wait_for_sections(&self, deadline: Instant) -> Result<(), u32> {
         let ended = || (self.sections.load(Ordering::SeqCst) == 0).then_some(());
         loop {
-            let now = time::now_ns();
+            let now = time::now();
             if self.section_ended.wait_until(Some(deadline.min(now + LOOK_AGAIN)), ended).is_ok() {
                 return Ok(());
             }

@@ -11,6 +11,7 @@ use super::device::{Device, devices};
 use super::owners;
 use crate::addr::VirtAddr;
 use crate::arch::{cpu_local, per_thread};
+use crate::instant::{AtomicInstant, Instant};
 use crate::keys::{Access, Key, Rights};
 use crate::time;
 use crate::trace::{self, layout::kind};
@@ -28,9 +29,9 @@ struct Entry {
     number: AtomicUsize,
     /// The device's place in the list, times 2, plus 1 for writing.
     what: AtomicU32,
-    began: AtomicU64,
-    /// 0 as long as it is open.
-    ended: AtomicU64,
+    began: AtomicInstant,
+    /// When time began, as long as it is open.
+    ended: AtomicInstant,
     /// The return address of whoever asked for it.
     caller: AtomicU64,
 }
@@ -40,8 +41,8 @@ impl Entry {
         Self {
             number: AtomicUsize::new(0),
             what: AtomicU32::new(0),
-            began: AtomicU64::new(0),
-            ended: AtomicU64::new(0),
+            began: AtomicInstant::new(Instant::BOOT),
+            ended: AtomicInstant::new(Instant::BOOT),
             caller: AtomicU64::new(0),
         }
     }
@@ -95,8 +96,8 @@ impl Record {
         let number = self.taken.fetch_add(1, Ordering::Relaxed) + 1;
         let entry = &self.grants[number % GRANTS];
         entry.what.store(device.index() as u32 * 2 + u32::from(access == Access::Write), Ordering::Relaxed);
-        entry.began.store(time::now_ns(), Ordering::Relaxed);
-        entry.ended.store(0, Ordering::Relaxed);
+        entry.began.store(time::now(), Ordering::Relaxed);
+        entry.ended.store(Instant::BOOT, Ordering::Relaxed);
         entry.caller.store(caller.as_u64(), Ordering::Relaxed);
         entry.number.store(number, Ordering::Relaxed);
         number
@@ -107,7 +108,7 @@ impl Record {
         let entry = &self.grants[number % GRANTS];
         // Otherwise newer ones, inside of this one, have taken its place.
         if entry.number.load(Ordering::Relaxed) == number {
-            entry.ended.store(time::now_ns(), Ordering::Relaxed);
+            entry.ended.store(time::now(), Ordering::Relaxed);
         }
     }
 }
@@ -229,15 +230,6 @@ fn trace(kind: u8, device: &Device, access: Access) {
     trace::record(kind, detail, device.index() as u64);
 }
 
-/// Times in seconds since boot.
-struct Seconds(u64);
-
-impl fmt::Display for Seconds {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}.{:09} s", self.0 / 1_000_000_000, self.0 % 1_000_000_000)
-    }
-}
-
 impl fmt::Display for Record {
     /// A line for each grant that is remembered, the last one first, each after a line feed.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -252,10 +244,10 @@ impl fmt::Display for Record {
             let name = devices().get(what as usize / 2).map_or("?", Device::name);
             let access = if what % 2 == 1 { "write" } else { "read" };
             let (began, ended) = (entry.began.load(Ordering::Relaxed), entry.ended.load(Ordering::Relaxed));
-            write!(f, "\n    #{place} {access} of {name} from {} ", Seconds(began))?;
+            write!(f, "\n    #{place} {access} of {name} from {began} ")?;
             match ended {
-                0 => f.write_str("on, still open")?,
-                _ => write!(f, "to {}", Seconds(ended))?,
+                Instant::BOOT => f.write_str("on, still open")?,
+                _ => write!(f, "to {ended}")?,
             }
             write!(f, ", taken at {:#018x}", entry.caller.load(Ordering::Relaxed))?;
         }

@@ -2,6 +2,7 @@
 
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
+use crate::instant::Instant;
 use crate::task::{NoKill, TimedOut, WaitQueue};
 
 /// Counts what was published to pollers.
@@ -46,8 +47,8 @@ pub struct Sleeper(#[allow(dead_code, reason = "it counts as long as it exists")
 
 impl Sleeper {
     /// Sleeps until something was published since `seen`, a device wants attention (its handler is then the caller's
-    /// duty), or `deadline` in nanoseconds since boot has passed.
-    pub fn sleep(&self, seen: u64, deadline: Option<u64>) -> Result<(), TimedOut> {
+    /// duty), or `deadline` has passed.
+    pub fn sleep(&self, seen: u64, deadline: Option<Instant>) -> Result<(), TimedOut> {
         QUEUE.wait_until(deadline, || (DEVICE.load(Ordering::SeqCst) || events() != seen).then_some(()))
     }
 }

@@ -4,6 +4,7 @@ use core::sync::atomic::{AtomicU16, AtomicU32, Ordering};
 
 use super::pollers;
 use super::readiness::{Ready, Signal};
+use crate::instant::Instant;
 use crate::task::{NoKill, TimedOut, WaitQueue};
 
 /// An object's readiness, the threads that block on it, and whether a poller is interested in it.
@@ -58,8 +59,8 @@ impl Watch {
         self.ready()
     }
 
-    /// Blocks until the object is ready for any of `wanted`, or `deadline` in nanoseconds since boot has passed.
-    pub fn wait(&self, wanted: Ready, deadline: Option<u64>) -> Result<(), TimedOut> {
+    /// Blocks until the object is ready for any of `wanted`, or `deadline` has passed.
+    pub fn wait(&self, wanted: Ready, deadline: Option<Instant>) -> Result<(), TimedOut> {
         let _no_kill = NoKill::new();
         self.blocked.fetch_add(1, Ordering::SeqCst);
         let outcome = self.queue.wait_until(deadline, || self.ready().intersects(wanted).then_some(()));

@@ -8,7 +8,7 @@ use super::dns::{self, Carrier, LookupError, Name};
 use super::socket::{Domain, Kind, Socket};
 use super::{Error, service};
 use crate::arch::entropy;
-use crate::time::now_ns;
+use crate::time::{Instant, now};
 
 /// The addresses of a host, the most promising first.
 pub fn resolve(host: &str) -> Result<Vec<IpAddr>, LookupError> {
@@ -46,18 +46,21 @@ impl Carrier for Sockets {
         self.connected(server).and_then(|socket| socket.send_to(question, None)).is_ok()
     }
 
-    fn hear(&mut self, into: &mut [u8], deadline: u64) -> Option<usize> {
+    fn hear(&mut self, into: &mut [u8], deadline: Instant) -> Option<usize> {
         let (_, socket) = self.open.as_ref()?;
-        let left = deadline.checked_sub(now_ns()).filter(|&left| left > 0)?;
-        socket.options.receive_timeout.store(left, Ordering::Relaxed);
+        let left = deadline.saturating_duration_since(now());
+        if left.is_zero() {
+            return None;
+        }
+        socket.options.receive_timeout.store(left.as_nanos() as u64, Ordering::Relaxed);
         socket.receive_from(into, false).ok().map(|(len, _)| len)
     }
 
-    fn now(&self) -> u64 {
-        now_ns()
+    fn now(&self) -> Instant {
+        now()
     }
 
     fn random(&mut self) -> u16 {
-        entropy::random().unwrap_or_else(now_ns) as u16
+        entropy::random().unwrap_or_else(|| now().as_nanos()) as u16
     }
 }

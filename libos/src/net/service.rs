@@ -9,6 +9,7 @@
 use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr};
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use core::time::Duration;
 
 use smoltcp::time::Instant;
 use smoltcp::wire::{EthernetAddress, IpAddress, IpCidr, Ipv4Cidr, Ipv6Cidr};
@@ -22,23 +23,23 @@ use super::sockets::SocketCounts;
 use super::stack::{AddressChange, Stack};
 use crate::arch::entropy;
 use crate::drivers::virtio::net::{self as card, NetworkCard, Traffic};
+use crate::instant::AtomicInstant;
 use crate::io::{self, Source, Watch, pollers};
 use crate::mm::free_bytes;
 use crate::sync::{Once, class};
 use crate::task::{self, Mutex, TimedOut, WaitQueue};
-use crate::time::now_ns;
+use crate::time::{self, now};
 use crate::{console, kprintln};
 
-/// The network thread's sleep while a program polls by itself, in nanoseconds; as often a card without interrupts is
-/// looked at.
-const NAP: u64 = 2_000_000;
-/// A program that has called `poll` within this time is expected to call it again, in nanoseconds.
-const POLLS_OFTEN: u64 = 10_000_000;
+/// The network thread's sleep while a program polls by itself; as often a card without interrupts is looked at.
+const NAP: Duration = Duration::from_millis(2);
+/// A program that has called `poll` within this time is expected to call it again.
+const POLLS_OFTEN: Duration = Duration::from_millis(10);
 /// The part of free memory that connections' buffers may take, and the least that they get in bytes.
 const SHARE: usize = 4;
 const MIN_BUDGET: usize = 4 << 20;
-/// How long a connect waits for the machine to get an address, in nanoseconds.
-const ADDRESS_LIMIT: u64 = 10_000_000_000;
+/// How long a connect waits for the machine to get an address.
+const ADDRESS_LIMIT: Duration = Duration::from_secs(10);
 
 impl Burst for NetworkCard {
     fn has_received(&self) -> bool {
@@ -58,10 +59,10 @@ static STACK: Mutex<Option<GuestStack>, class::Network> = Mutex::new(None);
 static THREAD: WaitQueue = WaitQueue::new();
 /// The network thread is to look at the stack.
 static WANTED: AtomicBool = AtomicBool::new(false);
-/// When the network thread wakes by itself, in nanoseconds since boot; 0 while it is awake.
-static WAKES_AT: AtomicU64 = AtomicU64::new(0);
+/// When the network thread wakes by itself; when time began, while it is awake.
+static WAKES_AT: AtomicInstant = AtomicInstant::new(time::Instant::BOOT);
 /// When a program last returned from `poll`.
-static LAST_POLL: AtomicU64 = AtomicU64::new(0);
+static LAST_POLL: AtomicInstant = AtomicInstant::new(time::Instant::BOOT);
 /// There is a card, and it has no interrupts.
 static IS_POLLED: AtomicBool = AtomicBool::new(false);
 /// The card's interrupts until now.
@@ -72,19 +73,19 @@ static ADDRESS: WaitQueue = WaitQueue::for_descriptors();
 static NAME_SERVERS: Once<Vec<SocketAddr>> = Once::new();
 
 /// smoltcp's clock.
-fn instant(ns: u64) -> Instant {
-    Instant::from_micros((ns / 1000) as i64)
+fn instant(at: time::Instant) -> Instant {
+    Instant::from_micros((at.as_nanos() / 1000) as i64)
 }
 
-/// From smoltcp's clock to nanoseconds since boot, rounded up so that nobody wakes too early.
-fn nanoseconds(at: Instant) -> u64 {
-    (at.total_micros().max(0) as u64 + 1) * 1000
+/// From smoltcp's clock to the machine's, rounded up so that nobody wakes too early.
+fn machine_instant(at: Instant) -> time::Instant {
+    time::Instant::from_nanos((at.total_micros().max(0) as u64 + 1) * 1000)
 }
 
 /// Starts the card, if there is one, and the network thread.
 pub fn init(config: &Config) {
-    let seed = || entropy::random().unwrap_or_else(now_ns);
-    let now = instant(now_ns());
+    let seed = || entropy::random().unwrap_or_else(|| now().as_nanos());
+    let now = instant(now());
     let budget = (free_bytes() as usize / SHARE).max(MIN_BUDGET);
     let mut stack = GuestStack::new(seed(), budget, now);
     match card::take_probed().and_then(|card| card.start(interrupt)) {
@@ -124,7 +125,7 @@ pub fn init(config: &Config) {
 /// The card's interrupt handler.
 fn interrupt(_: usize) {
     INTERRUPTS.fetch_add(1, Ordering::Relaxed);
-    let now = now_ns();
+    let now = now();
     let taken = pollers::offer_device() || (polls_often(now) && looks_soon(now));
     if !taken {
         wake_thread();
@@ -132,12 +133,13 @@ fn interrupt(_: usize) {
 }
 
 /// Whether the network thread sleeps and will look at the stack within [`NAP`].
-fn looks_soon(now: u64) -> bool {
-    (1..=now + NAP).contains(&WAKES_AT.load(Ordering::Relaxed))
+fn looks_soon(now: time::Instant) -> bool {
+    let at = WAKES_AT.load(Ordering::Relaxed);
+    at != time::Instant::BOOT && at <= now + NAP
 }
 
-fn polls_often(now: u64) -> bool {
-    now.saturating_sub(LAST_POLL.load(Ordering::Relaxed)) < POLLS_OFTEN
+fn polls_often(now: time::Instant) -> bool {
+    now < LAST_POLL.load(Ordering::Relaxed) + POLLS_OFTEN
 }
 
 fn wake_thread() {
@@ -149,7 +151,7 @@ fn wake_thread() {
 /// again and again: it is about to come back, and to tell the card of twenty replies costs no more than of one. The
 /// network thread naps meanwhile and sees to it that nothing waits for longer than that.
 pub fn with<R>(work: impl FnOnce(&mut GuestStack, Instant) -> R) -> R {
-    let now = now_ns();
+    let now = now();
     serve(polls_often(now) && looks_soon(now), work)
 }
 
@@ -158,13 +160,13 @@ fn serve<R>(later: bool, work: impl FnOnce(&mut GuestStack, Instant) -> R) -> R 
     let mut guard = STACK.lock();
     let stack = guard.as_mut().expect("the network is initialised at boot");
     // The clock is read under the lock, so that for the stack it never goes back.
-    let result = work(stack, instant(now_ns()));
+    let result = work(stack, instant(now()));
     if let Some(card) = stack.device()
         && !later
     {
         card.flush();
     }
-    let next = stack.next_deadline().map_or(u64::MAX, nanoseconds);
+    let next = stack.next_deadline().map_or(time::Instant::NEVER, machine_instant);
     let changes = stack.take_changes();
     let failure = stack.device().and_then(|card| card.device().take_failure());
     drop(guard);
@@ -224,16 +226,16 @@ fn listen_to_card() -> bool {
 }
 
 /// Pumps until nothing more is received, and wants interrupts from then on. Returns when the stack has to be looked at
-/// though nothing happens, in nanoseconds since boot.
-fn pump_until_idle() -> u64 {
+/// though nothing happens.
+fn pump_until_idle() -> time::Instant {
     for _ in 0..16 {
         pump();
         if listen_to_card() {
-            return with(|stack, _| stack.next_deadline()).map_or(u64::MAX, nanoseconds);
+            return with(|stack, _| stack.next_deadline()).map_or(time::Instant::NEVER, machine_instant);
         }
     }
     // It does not end; others shall have their turn, but not for long.
-    0
+    time::Instant::BOOT
 }
 
 /// The network, as the source of what programs poll for.
@@ -244,12 +246,12 @@ impl Source for Network {
         pump();
     }
 
-    fn settle(&self) -> u64 {
+    fn settle(&self) -> time::Instant {
         pump_until_idle()
     }
 
     fn polled(&self) {
-        LAST_POLL.store(now_ns(), Ordering::Relaxed);
+        LAST_POLL.store(now(), Ordering::Relaxed);
     }
 }
 
@@ -257,11 +259,11 @@ impl Source for Network {
 fn run() {
     loop {
         WANTED.store(false, Ordering::SeqCst);
-        let now = now_ns();
+        let now = now();
         let next = if polls_often(now) {
             // The program takes what comes in by itself; an interrupt would only disturb it.
             pump();
-            let next = with(|stack, _| stack.next_deadline()).map_or(u64::MAX, nanoseconds);
+            let next = with(|stack, _| stack.next_deadline()).map_or(time::Instant::NEVER, machine_instant);
             next.min(now + NAP)
         } else {
             let next = pump_until_idle();
@@ -270,9 +272,9 @@ fn run() {
         WAKES_AT.store(next, Ordering::SeqCst);
         // Whoever brought an earlier deadline before that store did not wake this thread; `with` looks again.
         with(|_, _| ());
-        let deadline = (next != u64::MAX).then_some(next);
+        let deadline = (next != time::Instant::NEVER).then_some(next);
         let _ = THREAD.wait_until(deadline, || WANTED.load(Ordering::SeqCst).then_some(()));
-        WAKES_AT.store(0, Ordering::Relaxed);
+        WAKES_AT.store(time::Instant::BOOT, Ordering::Relaxed);
     }
 }
 
@@ -302,7 +304,7 @@ pub(crate) fn accounts() -> (SocketCounts, Traffic, FaultCounts) {
 /// one.
 pub fn wait_for_way(address: IpAddress) -> bool {
     let settled = || with(|stack, _| stack.is_reachable(address) || !stack.is_configuring(address)).then_some(());
-    let _ = ADDRESS.wait_until(Some(now_ns() + ADDRESS_LIMIT), settled);
+    let _ = ADDRESS.wait_until(Some(now() + ADDRESS_LIMIT), settled);
     with(|stack, _| stack.is_reachable(address))
 }
 
@@ -336,16 +338,15 @@ pub fn name_servers() -> Vec<SocketAddr> {
         with(|stack, _| stack.name_servers().next().is_some() || !any.iter().any(|&any| stack.is_configuring(any)))
             .then_some(())
     };
-    let _ = ADDRESS.wait_until(Some(now_ns() + ADDRESS_LIMIT), settled);
+    let _ = ADDRESS.wait_until(Some(now() + ADDRESS_LIMIT), settled);
     with(|stack, _| stack.name_servers().map(|server| name_server(server.into())).collect())
 }
 
-/// Waits until all that was sent on a closed connection has arrived, but not beyond `deadline`, in nanoseconds since
-/// boot.
-pub fn wait_for_delivery(id: Id, deadline: u64) {
-    while now_ns() < deadline && !with(|stack, _| stack.is_delivered(id)) {
+/// Waits until all that was sent on a closed connection has arrived, but not beyond `deadline`.
+pub fn wait_for_delivery(id: Id, deadline: time::Instant) {
+    while now() < deadline && !with(|stack, _| stack.is_delivered(id)) {
         pump();
-        task::sleep_until((now_ns() + NAP).min(deadline));
+        task::sleep_until((now() + NAP).min(deadline));
     }
 }
 
@@ -356,17 +357,17 @@ pub fn drain() {
         return;
     }
     with(|stack, now| stack.close_all(now));
-    let mut timeout = DrainTimeout::new(now_ns());
+    let mut timeout = DrainTimeout::new(now());
     loop {
         pump();
         let (connections, left) = with(|stack, _| stack.undelivered());
-        if !timeout.lasts(left, now_ns()) {
+        if !timeout.lasts(left, now()) {
             if left > 0 {
                 kprintln!("holdfast: {connections} peers have not taken what was sent to them; it is lost");
             }
             return;
         }
-        task::sleep_until(now_ns() + NAP);
+        task::sleep_until(now() + NAP);
     }
 }
 

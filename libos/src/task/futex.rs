@@ -7,6 +7,7 @@ use intrusive_collections::LinkedList;
 use super::scheduler;
 use super::stuck::{For, Forever};
 use super::thread::{ThreadState, WaitAdapter, current};
+use crate::instant::Instant;
 use crate::sync::{IrqLock, class, might_sleep};
 use crate::trace::layout::why;
 
@@ -31,10 +32,10 @@ pub enum FutexError {
     TimedOut,
 }
 
-/// Waits for [`futex_wake`] on the word's address if the word has the `expected` value, until `deadline` in nanoseconds
-/// since boot. Looking at the word and going to sleep are one step as seen by a waker.
+/// Waits for [`futex_wake`] on the word's address if the word has the `expected` value, until `deadline`.
+/// Looking at the word and going to sleep are one step as seen by a waker.
 #[track_caller]
-pub fn futex_wait(word: &AtomicU32, expected: u32, deadline: Option<u64>) -> Result<(), FutexError> {
+pub fn futex_wait(word: &AtomicU32, expected: u32, deadline: Option<Instant>) -> Result<(), FutexError> {
     might_sleep();
     let address = (&raw const *word).addr();
     let bucket = bucket(address);

@@ -20,7 +20,8 @@
 //! - **[`block`] does not block a thread that was woken meanwhile.**
 
 use alloc::sync::Arc;
-use core::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicPtr, Ordering};
+use core::time::Duration;
 use core::{mem, ptr};
 
 use intrusive_collections::LinkedList;
@@ -32,6 +33,7 @@ use super::thread::{Role, RunAdapter, Thread, ThreadId, ThreadState, current, cu
 use super::timer;
 use crate::arch::percpu::{MAX_CPUS, PerCpu};
 use crate::arch::{cpu, cpu_local, interrupts, key_rights, percpu, shootdown, switch, timer as cpu_timer};
+use crate::instant::{AtomicInstant, Instant};
 use crate::keys::Rights;
 use crate::sync::{IrqLock, class, might_sleep};
 use crate::time;
@@ -40,25 +42,25 @@ use crate::trace::{
     layout::{IDLE, kind, why},
 };
 
-/// How long a thread runs while others are ready, in nanoseconds.
-const TIME_SLICE: u64 = 4_000_000;
+/// How long a thread runs while others are ready.
+const TIME_SLICE: Duration = Duration::from_millis(4);
 
 /// What the scheduler keeps for each CPU.
 struct Local {
     /// The thread that runs there when no other is ready.
     idle: AtomicPtr<Thread>,
-    /// When the running thread's slice ends, or `u64::MAX` while nobody waits for its CPU.
-    slice_end: AtomicU64,
-    /// The deadline for which the timer is armed, or `u64::MAX`.
-    armed_for: AtomicU64,
+    /// When the running thread's slice ends: never, while nobody waits for its CPU.
+    slice_end: AtomicInstant,
+    /// The deadline for which the timer is armed.
+    armed_for: AtomicInstant,
     work: Work,
 }
 
 cpu_local! {
     static LOCAL: Local = Local {
         idle: AtomicPtr::new(ptr::null_mut()),
-        slice_end: AtomicU64::new(u64::MAX),
-        armed_for: AtomicU64::new(u64::MAX),
+        slice_end: AtomicInstant::new(Instant::NEVER),
+        armed_for: AtomicInstant::new(Instant::NEVER),
         work: Work::new(),
     };
 }
@@ -102,7 +104,7 @@ impl RunQueue {
     /// is left for this CPU or any other to take.
     fn enqueue(&mut self, thread: Arc<Thread>, class: Class, this: &PerCpu) -> bool {
         match thread.home() {
-            None => self.shared.push(class, thread, time::now_ns()),
+            None => self.shared.push(class, thread, time::now()),
             Some(home) => {
                 self.pinned[home as usize].push_back(thread);
                 if home != this.id {
@@ -121,7 +123,7 @@ impl RunQueue {
             let own = &mut self.pinned[cpu.id as usize];
             let thread = if own.is_empty() || (self.shared_next & bit != 0 && !self.shared.is_empty()) {
                 self.shared_next &= !bit;
-                self.shared.pop(time::now_ns())?
+                self.shared.pop(time::now())?
             } else {
                 self.shared_next |= bit;
                 own.pop_front()?
@@ -241,8 +243,8 @@ pub(super) fn make_runnable(thread: &Arc<Thread>) {
         return;
     }
     let local = LOCAL.on(this);
-    if local.slice_end.load(Ordering::Relaxed) == u64::MAX {
-        local.slice_end.store(time::now_ns() + TIME_SLICE, Ordering::Relaxed);
+    if local.slice_end.load(Ordering::Relaxed) == Instant::NEVER {
+        local.slice_end.store(time::now() + TIME_SLICE, Ordering::Relaxed);
     }
     drop(queue);
     arm_cpu_timer();
@@ -299,9 +301,9 @@ fn arm_timer_of(local: &Local) {
 pub(crate) fn timer_interrupt() {
     let cpu = percpu::this();
     let local = LOCAL.on(cpu);
-    local.armed_for.store(u64::MAX, Ordering::Relaxed);
+    local.armed_for.store(Instant::NEVER, Ordering::Relaxed);
     timer::run_expired();
-    if local.slice_end.load(Ordering::Relaxed) <= time::now_ns() {
+    if local.slice_end.load(Ordering::Relaxed) <= time::now() {
         cpu.reschedule.store(true, Ordering::Relaxed);
     }
     // Otherwise the choice of the next thread, which sets the next slice's end, arms the timer.
@@ -334,12 +336,12 @@ pub(super) fn block(why: u8) {
     schedule(SwitchReason::Block(why));
 }
 
-/// Sleeps until `deadline`, in nanoseconds since boot.
+/// Sleeps until `deadline`.
 #[track_caller]
-pub fn sleep_until(deadline: u64) {
+pub fn sleep_until(deadline: Instant) {
     might_sleep();
     let thread = current();
-    while time::now_ns() < deadline {
+    while time::now() < deadline {
         thread.set(ThreadState::Waiting);
         thread.timer.arm(deadline);
         block(why::SLEEP);
@@ -471,9 +473,9 @@ fn pick_next(
     let next = queue.dequeue(cpu).map_or(idle, |thread| Arc::as_ptr(&thread));
     queue.call_for_shared(u32::MAX);
     if (previous == idle) != (next == idle) {
-        local.work.set_busy(next != idle, time::now_ns());
+        local.work.set_busy(next != idle, time::now());
     }
-    let slice_end = if queue.has_work(cpu) { time::now_ns() + TIME_SLICE } else { u64::MAX };
+    let slice_end = if queue.has_work(cpu) { time::now() + TIME_SLICE } else { Instant::NEVER };
     local.slice_end.store(slice_end, Ordering::Relaxed);
     cpu.reschedule.store(false, Ordering::Relaxed);
     Some(next)

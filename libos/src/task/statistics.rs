@@ -1,8 +1,10 @@
 //! What CPUs have done since boot.
 
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::sync::atomic::Ordering;
+use core::time::Duration;
 
 use crate::arch::percpu::{self, Counter, PerCpu};
+use crate::instant::{AtomicInstant, Instant};
 use crate::time;
 
 /// What one CPU, or all together, have done since boot.
@@ -22,8 +24,8 @@ pub struct Statistics {
     pub shootdowns_deferred: u64,
     /// Interrupts that came, exceptions and non-maskable ones not counted.
     pub interrupts: u64,
-    /// Nanoseconds in which threads ran, idle ones not counted.
-    pub busy_ns: u64,
+    /// How long threads ran, idle ones not counted.
+    pub busy: Duration,
 }
 
 /// What the scheduler counts on one CPU.
@@ -32,8 +34,8 @@ pub(super) struct Work {
     pub(super) switches: Counter,
     pub(super) migrations: Counter,
     busy_ns: Counter,
-    /// Since when other threads than the idle one run here, or `u64::MAX` while none does.
-    busy_since: AtomicU64,
+    /// Since when other threads than the idle one run here: never, while none does.
+    busy_since: AtomicInstant,
 }
 
 impl Work {
@@ -42,25 +44,25 @@ impl Work {
             switches: Counter::new(),
             migrations: Counter::new(),
             busy_ns: Counter::new(),
-            busy_since: AtomicU64::new(u64::MAX),
+            busy_since: AtomicInstant::new(Instant::NEVER),
         }
     }
 
     /// Notes that the CPU goes from its idle thread to another one, or back.
-    pub(super) fn set_busy(&self, busy: bool, now_ns: u64) {
-        let since = self.busy_since.swap(if busy { now_ns } else { u64::MAX }, Ordering::Relaxed);
-        if since != u64::MAX {
-            self.busy_ns.add(now_ns.saturating_sub(since));
+    pub(super) fn set_busy(&self, busy: bool, now: Instant) {
+        let since = self.busy_since.swap(if busy { now } else { Instant::NEVER }, Ordering::Relaxed);
+        if since != Instant::NEVER {
+            self.busy_ns.add(now.as_nanos().saturating_sub(since.as_nanos()));
         }
     }
 
-    /// For how many nanoseconds it has not been idle by now.
-    fn busy_ns(&self) -> u64 {
+    /// For how long it has not been idle by now.
+    fn busy(&self) -> Duration {
         let now = match self.busy_since.load(Ordering::Relaxed) {
-            u64::MAX => 0,
-            since => time::now_ns().saturating_sub(since),
+            Instant::NEVER => Duration::ZERO,
+            since => time::now().saturating_duration_since(since),
         };
-        self.busy_ns.get() + now
+        Duration::from_nanos(self.busy_ns.get()) + now
     }
 }
 
@@ -75,7 +77,7 @@ fn of(cpu: &PerCpu) -> Statistics {
         shootdown_interrupts: counters.shootdown_interrupts.get(),
         shootdowns_deferred: counters.shootdowns_deferred.get(),
         interrupts: counters.interrupts.get(),
-        busy_ns: work.busy_ns(),
+        busy: work.busy(),
     }
 }
 
@@ -94,6 +96,6 @@ pub fn statistics() -> Statistics {
         shootdown_interrupts: sum.shootdown_interrupts + one.shootdown_interrupts,
         shootdowns_deferred: sum.shootdowns_deferred + one.shootdowns_deferred,
         interrupts: sum.interrupts + one.interrupts,
-        busy_ns: sum.busy_ns + one.busy_ns,
+        busy: sum.busy + one.busy,
     })
 }

@@ -8,6 +8,7 @@
 use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
 
 use super::thread::{self, Thread};
+use crate::instant::Instant;
 use crate::kprintln;
 
 /// The most threads that are listed.
@@ -73,7 +74,7 @@ pub(super) struct Forever<'t>(Option<&'t Thread>);
 impl<'t> Forever<'t> {
     /// Notes that the running thread is about to wait, unless there is a `deadline`, it is the library's own,
     /// or what it waits for comes from outside.
-    pub(super) fn begin(thread: &'t Thread, what: For, deadline: Option<u64>) -> Self {
+    pub(super) fn begin(thread: &'t Thread, what: For, deadline: Option<Instant>) -> Self {
         let counts = deadline.is_none() && thread.is_programs() && what != For::Outside;
         if counts {
             thread.waiting.0.store(what as u8, Ordering::Relaxed);

@@ -1,10 +1,11 @@
 //! Timers: a function that runs in interrupt context at a given time.
 
 use alloc::sync::Arc;
-use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, Ordering};
 
 use intrusive_collections::{KeyAdapter, RBTree, RBTreeAtomicLink, intrusive_adapter};
 
+use crate::instant::{AtomicInstant, Instant};
 use crate::sync::{IrqLock, class};
 use crate::time;
 
@@ -19,8 +20,8 @@ pub struct Timer {
 #[derive(Debug)]
 struct Alarm {
     link: RBTreeAtomicLink,
-    /// Nanoseconds since boot. Changes only while the timer is not linked.
-    deadline: AtomicU64,
+    /// Changes only while the timer is not linked.
+    deadline: AtomicInstant,
     function: fn(usize),
     argument: usize,
     /// Whether the function is running.
@@ -30,19 +31,19 @@ struct Alarm {
 intrusive_adapter!(ByDeadline = Arc<Alarm>: Alarm { link => RBTreeAtomicLink });
 
 impl<'a> KeyAdapter<'a> for ByDeadline {
-    type Key = u64;
-    fn get_key(&self, alarm: &'a Alarm) -> u64 {
+    type Key = Instant;
+    fn get_key(&self, alarm: &'a Alarm) -> Instant {
         alarm.deadline.load(Ordering::Relaxed)
     }
 }
 
 /// The armed timers.
 static ARMED: IrqLock<RBTree<ByDeadline>, class::Timers> = IrqLock::new(RBTree::new(ByDeadline::NEW));
-/// The earliest deadline among them, or `u64::MAX`.
-static EARLIEST: AtomicU64 = AtomicU64::new(u64::MAX);
+/// The earliest deadline among them.
+static EARLIEST: AtomicInstant = AtomicInstant::new(Instant::NEVER);
 
 fn note_earliest(armed: &RBTree<ByDeadline>) {
-    let earliest = armed.front().get().map_or(u64::MAX, |timer| timer.deadline.load(Ordering::Relaxed));
+    let earliest = armed.front().get().map_or(Instant::NEVER, |timer| timer.deadline.load(Ordering::Relaxed));
     EARLIEST.store(earliest, Ordering::Relaxed);
 }
 
@@ -52,7 +53,7 @@ impl Timer {
         Self {
             alarm: Arc::new(Alarm {
                 link: RBTreeAtomicLink::new(),
-                deadline: AtomicU64::new(0),
+                deadline: AtomicInstant::new(Instant::BOOT),
                 function,
                 argument,
                 running: AtomicBool::new(false),
@@ -60,8 +61,8 @@ impl Timer {
         }
     }
 
-    /// Runs the function at `deadline`, in nanoseconds since boot; replaces an earlier arming.
-    pub fn arm(&self, deadline: u64) {
+    /// Runs the function at `deadline`; replaces an earlier arming.
+    pub fn arm(&self, deadline: Instant) {
         {
             let mut armed = ARMED.lock();
             self.remove_from(&mut armed);
@@ -105,17 +106,17 @@ pub(crate) fn armed() -> usize {
 }
 
 /// The earliest deadline of all armed timers.
-pub(super) fn earliest() -> u64 {
+pub(super) fn earliest() -> Instant {
     EARLIEST.load(Ordering::Relaxed)
 }
 
 /// Runs every timer whose time has come.
 pub(super) fn run_expired() {
-    while earliest() <= time::now_ns() {
+    while earliest() <= time::now() {
         let timer = {
             let mut armed = ARMED.lock();
             let expired =
-                armed.front().get().is_some_and(|timer| timer.deadline.load(Ordering::Relaxed) <= time::now_ns());
+                armed.front().get().is_some_and(|timer| timer.deadline.load(Ordering::Relaxed) <= time::now());
             let timer = if expired { armed.front_mut().remove() } else { None };
             if let Some(timer) = &timer {
                 timer.running.store(true, Ordering::Relaxed);

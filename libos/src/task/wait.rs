@@ -8,6 +8,7 @@ use intrusive_collections::LinkedList;
 use super::scheduler;
 use super::stuck::{For, Forever};
 use super::thread::{Thread, ThreadState, WaitAdapter, current};
+use crate::instant::Instant;
 use crate::sync::{IrqLock, class, might_sleep};
 use crate::time;
 use crate::trace::layout::why;
@@ -54,11 +55,11 @@ impl WaitQueue {
         }
     }
 
-    /// As [`Self::wait`], but not longer than until `deadline`, in nanoseconds since boot.
+    /// As [`Self::wait`], but not longer than until `deadline`.
     #[track_caller]
     pub fn wait_until<R>(
         &self,
-        deadline: Option<u64>,
+        deadline: Option<Instant>,
         mut condition: impl FnMut() -> Option<R>,
     ) -> Result<R, TimedOut> {
         might_sleep();
@@ -67,7 +68,7 @@ impl WaitQueue {
             if let Some(value) = condition() {
                 return Ok(value);
             }
-            if deadline.is_some_and(|deadline| deadline <= time::now_ns()) {
+            if deadline.is_some_and(|deadline| deadline <= time::now()) {
                 return Err(TimedOut);
             }
             assert!(!crate::arch::percpu::in_trap(), "an interrupt handler must not wait");

@@ -7,6 +7,7 @@
 mod button;
 
 use core::fmt;
+use core::time::Duration;
 
 use crate::arch::port::{inw, outb, outw};
 use crate::drivers::acpi::{AcpiInfo, Fadt, SleepType};
@@ -24,7 +25,7 @@ const SLP_TYP: u16 = 0b111 << SLP_TYP_SHIFT;
 const SLP_EN: u16 = 1 << 13;
 
 /// How long the firmware may take to hand the fixed hardware over (ACPI 6.5, section 4.8.3.2.1 names no limit).
-const ENABLE_TIMEOUT_NS: u64 = 3_000_000_000;
+const ENABLE_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// The hardware, once [`init`] has taken it over.
 static HARDWARE: Once<(Fadt, Option<SleepType>)> = Once::new();
@@ -75,9 +76,9 @@ fn enable_acpi(fadt: &Fadt) -> Result<(), PowerError> {
     let (port, value) = fadt.acpi_enable.ok_or(PowerError::NotHandedOver)?;
     // SAFETY: the FADT's way to ask the firmware for ACPI mode; firmware keeps to its own memory.
     unsafe { outb(port, value) };
-    let deadline = time::now_ns() + ENABLE_TIMEOUT_NS;
+    let deadline = time::now() + ENABLE_TIMEOUT;
     while !enabled() {
-        if time::now_ns() > deadline {
+        if time::now() > deadline {
             return Err(PowerError::NotHandedOver);
         }
         core::hint::spin_loop();
@@ -111,8 +112,8 @@ pub fn off() -> ! {
             }
         }
         // The machine goes on for a moment: QEMU notices the request at its next event.
-        let deadline = time::now_ns() + ENABLE_TIMEOUT_NS;
-        while time::now_ns() < deadline {
+        let deadline = time::now() + ENABLE_TIMEOUT;
+        while time::now() < deadline {
             core::hint::spin_loop();
         }
     }

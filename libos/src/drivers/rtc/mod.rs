@@ -18,6 +18,7 @@ pub use machine::init;
 #[cfg(target_os = "hermit")]
 mod machine {
     use core::sync::atomic::{AtomicU8, Ordering};
+    use core::time::Duration;
 
     use crate::arch::port::{inb, outb};
     use crate::drivers::rtc::calendar::DateTime;
@@ -28,10 +29,10 @@ mod machine {
     const NS_PER_SECOND: u64 = 1_000_000_000;
 
     /// How often the thread looks at the clock: the wall clock is exact to half of it.
-    const POLL_NS: u64 = 4_000_000;
+    const POLL: Duration = Duration::from_millis(4);
 
     /// A clock that has not ticked for this long has stopped.
-    const LONGEST_SECOND_NS: u64 = 3 * NS_PER_SECOND;
+    const LONGEST_SECOND: Duration = Duration::from_secs(3);
 
     /// The register that holds the century; 0 if none does.
     static CENTURY: AtomicU8 = AtomicU8::new(0);
@@ -79,15 +80,15 @@ mod machine {
 
     fn set_at_next_tick() -> Result<(), RtcError> {
         let first = read()?.unix_seconds();
-        let mut before = time::now_ns();
-        let give_up = before + LONGEST_SECOND_NS;
+        let mut before = time::now();
+        let give_up = before + LONGEST_SECOND;
         while before < give_up {
-            task::sleep_until(before + POLL_NS);
+            task::sleep_until(before + POLL);
             let seconds = read()?.unix_seconds();
-            let after = time::now_ns();
+            let after = time::now();
             if seconds != first {
                 // The tick was between the two looks: halfway is right to half their distance.
-                let unix_ns = seconds * NS_PER_SECOND + (after - before) / 2;
+                let unix_ns = seconds * NS_PER_SECOND + (after.as_nanos() - before.as_nanos()) / 2;
                 if i128::from(unix_ns) > time::unix_ns() {
                     time::set_wall_clock(unix_ns.into());
                 }

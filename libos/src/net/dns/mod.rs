@@ -8,12 +8,15 @@ mod message;
 
 use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use core::time::Duration;
 
 pub use message::Name;
 use message::{Answer, Want};
 
-/// How long a server is waited for, in nanoseconds, and how often each is asked.
-const PATIENCE: u64 = 2_000_000_000;
+use crate::instant::Instant;
+
+/// How long a server is waited for, and how often each is asked.
+const PATIENCE: Duration = Duration::from_secs(2);
 const ROUNDS: usize = 3;
 /// The longest answer without extensions (RFC 1035, section 2.3.4) is 512 bytes; servers that send more are heard out.
 const MAX_MESSAGE: usize = 1500;
@@ -36,9 +39,9 @@ pub trait Carrier {
     /// Sends a question to a server; from now on only that server is heard. Whether that was possible.
     fn ask(&mut self, server: SocketAddr, question: &[u8]) -> bool;
     /// Waits for a datagram from the server, but not beyond `deadline`. Its length, or nothing when there will be none.
-    fn hear(&mut self, into: &mut [u8], deadline: u64) -> Option<usize>;
-    /// The time in nanoseconds.
-    fn now(&self) -> u64;
+    fn hear(&mut self, into: &mut [u8], deadline: Instant) -> Option<usize>;
+    /// This moment.
+    fn now(&self) -> Instant;
     /// A number that nobody can guess.
     fn random(&mut self) -> u16;
 }
@@ -89,7 +92,7 @@ fn ask(carrier: &mut impl Carrier, server: SocketAddr, name: &Name) -> Result<Op
             return Ok(None);
         }
     }
-    let deadline = carrier.now().saturating_add(PATIENCE);
+    let deadline = carrier.now() + PATIENCE;
     let mut bytes = [0; MAX_MESSAGE];
     while open.iter().any(|(_, _, answer)| answer.is_none()) {
         let Some(len) = carrier.hear(&mut bytes, deadline) else { break };

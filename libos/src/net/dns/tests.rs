@@ -51,11 +51,11 @@ struct Network<F> {
     plays: F,
     asked: Vec<SocketAddr>,
     heard: VecDeque<Vec<u8>>,
-    now: u64,
+    now: Instant,
 }
 
 fn network<F: FnMut(SocketAddr, &[u8]) -> Vec<Vec<u8>>>(plays: F) -> Network<F> {
-    Network { plays, asked: Vec::new(), heard: VecDeque::new(), now: 0 }
+    Network { plays, asked: Vec::new(), heard: VecDeque::new(), now: Instant::BOOT }
 }
 
 impl<F: FnMut(SocketAddr, &[u8]) -> Vec<Vec<u8>>> Carrier for Network<F> {
@@ -65,7 +65,7 @@ impl<F: FnMut(SocketAddr, &[u8]) -> Vec<Vec<u8>>> Carrier for Network<F> {
         true
     }
 
-    fn hear(&mut self, into: &mut [u8], deadline: u64) -> Option<usize> {
+    fn hear(&mut self, into: &mut [u8], deadline: Instant) -> Option<usize> {
         let Some(datagram) = self.heard.pop_front() else {
             self.now = deadline;
             return None;
@@ -74,7 +74,7 @@ impl<F: FnMut(SocketAddr, &[u8]) -> Vec<Vec<u8>>> Carrier for Network<F> {
         Some(datagram.len())
     }
 
-    fn now(&self) -> u64 {
+    fn now(&self) -> Instant {
         self.now
     }
 
@@ -132,7 +132,7 @@ fn a_server_that_is_silent_or_in_trouble_gives_way_to_the_next() {
             (_, Some(rcode)) => vec![reply(question, rcode, &[])],
         });
         assert_eq!(lookup(&mut net, &[SERVER, OTHER], &host()), Ok(both()));
-        assert_eq!(net.now, if trouble.is_none() { PATIENCE } else { 0 });
+        assert_eq!(net.now, Instant::BOOT + if trouble.is_none() { PATIENCE } else { Duration::ZERO });
         let mut net = network(|_, question| trouble.map(|rcode| reply(question, rcode, &[])).into_iter().collect());
         assert_eq!(lookup(&mut net, &[SERVER], &host()), Err(LookupError::TryAgain));
         assert_eq!(net.asked.len(), 2 * ROUNDS);

@@ -8,6 +8,7 @@ mod transfer;
 use alloc::sync::Arc;
 use core::net::SocketAddr;
 use core::sync::atomic::{AtomicU64, Ordering};
+use core::time::Duration;
 
 use smoltcp::time::Instant;
 use smoltcp::wire::IpAddress;
@@ -20,7 +21,7 @@ use super::slab::Id;
 use super::stack::Linger;
 use crate::io::{Ready, Signal, Watch};
 use crate::sync::{IrqLock, Once};
-use crate::time::now_ns;
+use crate::time::now;
 
 /// What a socket is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -133,7 +134,7 @@ impl Socket {
     ) -> Result<R, Error> {
         let deadline = match timeout.load(Ordering::Relaxed) {
             0 => None,
-            timeout => Some(now_ns().saturating_add(timeout)),
+            timeout => Some(now().saturating_add(Duration::from_nanos(timeout))),
         };
         let mut pumped = false;
         loop {
@@ -210,10 +211,7 @@ impl Drop for Socket {
                 let how = if linger == 1 { Linger::Reset } else { Linger::Background };
                 service::with(|stack, now| stack.close(*id, how, now));
                 if linger > 1 {
-                    service::wait_for_delivery(
-                        *id,
-                        now_ns().saturating_add((linger - 1).saturating_mul(1_000_000_000)),
-                    );
+                    service::wait_for_delivery(*id, now().saturating_add(Duration::from_secs(linger - 1)));
                 }
             }
         }

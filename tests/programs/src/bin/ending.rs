@@ -20,7 +20,7 @@ mod guest {
 
     use libos::dax::{Device, Protection, devices};
     use libos::task::{Timer, ended_count};
-    use libos::time::now_ns;
+    use libos::time::now;
 
     const MARK: u64 = 0x5741_5254_5359_4152;
     const OFFSET: u64 = 0x12_3450;
@@ -127,7 +127,7 @@ mod guest {
         }
         let _ = device;
         let timer = Timer::new(tick, 0);
-        timer.arm(now_ns() + 1_000_000);
+        timer.arm(now() + Duration::from_millis(1));
         while !DONE.load(Ordering::SeqCst) {
             std::hint::spin_loop();
         }

@@ -17,7 +17,7 @@ mod guest {
     use libos::arch::key_rights;
     use libos::dax::{Access, Device, Load, Medium, OutOfRange, Rights, Store, WriteGrant, audit, devices};
     use libos::task::Timer;
-    use libos::time::now_ns;
+    use libos::time::now;
 
     pub(crate) fn main() {
         if std::env::args().nth(1).as_deref() == Some("keeps-stores") {
@@ -242,7 +242,7 @@ mod guest {
     fn wait_for_tick(handler: fn(usize)) {
         SEEN.store(0, Ordering::SeqCst);
         let timer = Timer::new(handler, 0);
-        timer.arm(now_ns() + 1_000_000);
+        timer.arm(now() + Duration::from_millis(1));
         while SEEN.load(Ordering::SeqCst) == 0 {
             std::hint::spin_loop();
         }

@@ -22,10 +22,9 @@ mod guest {
         set_fault_policy,
     };
     use libos::task::ended_count;
-    use libos::time::now_ns;
+    use libos::time::{Instant, now};
 
     const OFFSET: u64 = 0x4000;
-    const SECOND: u64 = 1_000_000_000;
 
     pub(crate) fn main() {
         match std::env::args().nth(1).as_deref() {
@@ -79,12 +78,12 @@ mod guest {
         &devices()[1]
     }
 
-    fn soon() -> u64 {
-        now_ns() + SECOND / 100
+    fn soon() -> Instant {
+        now() + Duration::from_millis(10)
     }
 
-    fn later() -> u64 {
-        now_ns() + 60 * SECOND
+    fn later() -> Instant {
+        now() + Duration::from_secs(60)
     }
 
     fn is_protected() -> bool {

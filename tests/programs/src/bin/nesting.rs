@@ -13,13 +13,14 @@ fn main() {
 mod guest {
     use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
     use std::thread;
+    use std::time::Duration;
 
     use libos::arch::{interrupts, key_rights, percpu, trap};
     use libos::dax::{
         Access, Device, Fault, FaultAction, FaultPolicy, Load, Rights, Store, devices, fault_count, set_fault_policy,
     };
     use libos::task::Timer;
-    use libos::time::now_ns;
+    use libos::time::now;
 
     const OFFSET: u64 = 0x4000;
 
@@ -208,7 +209,7 @@ mod guest {
     fn wait_for_tick(handler: fn(usize)) {
         TICKED.store(false, Ordering::SeqCst);
         let timer = Timer::new(handler, 0);
-        timer.arm(now_ns() + 1_000_000);
+        timer.arm(now() + Duration::from_millis(1));
         while !TICKED.load(Ordering::SeqCst) {
             std::hint::spin_loop();
         }
@@ -268,7 +269,7 @@ mod guest {
         });
         assert_ne!(NMIS.load(Ordering::SeqCst), before, "no interrupt came");
         // Those that are still on their way find a handler; nobody counts them any more.
-        thread::sleep(std::time::Duration::from_millis(20));
+        thread::sleep(Duration::from_millis(20));
     }
 
     fn nmis_during_grants() {

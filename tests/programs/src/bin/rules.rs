@@ -11,11 +11,12 @@ fn main() {
 mod guest {
     use std::hint::{black_box, spin_loop};
     use std::sync::atomic::{AtomicBool, Ordering};
+    use std::time::Duration;
 
     use libos::arch::interrupts;
     use libos::sync::{IrqLock, class, might_sleep};
     use libos::task::{Timer, sleep_until};
-    use libos::time::now_ns;
+    use libos::time::{Instant, now};
 
     static SPACE: IrqLock<(), class::Space> = IrqLock::new(());
     static FRAMES: IrqLock<(), class::Frames> = IrqLock::new(());
@@ -28,12 +29,12 @@ mod guest {
             }
             Some("sleep-with-a-lock") => {
                 let _frames = FRAMES.lock();
-                sleep_until(0);
+                sleep_until(Instant::BOOT);
             }
             Some("sleep-in-a-trap") => in_a_trap(|_| might_sleep()),
             Some("sleep-without-interrupts") => {
                 let enabled = interrupts::disable();
-                sleep_until(0);
+                sleep_until(Instant::BOOT);
                 interrupts::restore(enabled);
             }
             Some("allocate-in-a-trap") => in_a_trap(|_| drop(black_box(Box::new(1)))),
@@ -47,8 +48,8 @@ mod guest {
     fn in_a_trap(handler: fn(usize)) {
         let done = Timer::new(|_| DONE.store(true, Ordering::SeqCst), 0);
         let timer = Timer::new(handler, 0);
-        timer.arm(now_ns());
-        done.arm(now_ns() + 1_000_000);
+        timer.arm(now());
+        done.arm(now() + Duration::from_millis(1));
         while !DONE.load(Ordering::SeqCst) {
             spin_loop();
         }

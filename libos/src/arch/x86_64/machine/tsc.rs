@@ -1,9 +1,10 @@
-//! The time-stamp counter and its conversion to nanoseconds.
+//! The time-stamp counter and what it tells of time.
 
 use core::arch::x86_64::{__cpuid, __cpuid_count, _rdtsc};
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use super::pit;
+use crate::instant::Instant;
 
 /// The counter's value when time began.
 static EPOCH: AtomicU64 = AtomicU64::new(0);
@@ -45,14 +46,14 @@ pub fn to_nanoseconds(count: u64) -> u64 {
     ((u128::from(count) * u128::from(SCALE.load(Ordering::Relaxed))) >> 32) as u64
 }
 
-/// Nanoseconds since the boot found the counter's frequency; 0 before.
+/// This moment; [`Instant::BOOT`] before the counter's frequency is known.
 #[inline]
-pub fn nanoseconds() -> u64 {
-    to_nanoseconds(read().saturating_sub(EPOCH.load(Ordering::Relaxed)))
+pub fn now() -> Instant {
+    Instant::from_nanos(to_nanoseconds(read().saturating_sub(EPOCH.load(Ordering::Relaxed))))
 }
 
-/// The counter's value at this time.
-pub(super) fn at_nanoseconds(nanoseconds: u64) -> u64 {
-    let counts = (u128::from(nanoseconds) << 32) / u128::from(SCALE.load(Ordering::Relaxed).max(1));
+/// The counter's value at this moment.
+pub(super) fn at(moment: Instant) -> u64 {
+    let counts = (u128::from(moment.as_nanos()) << 32) / u128::from(SCALE.load(Ordering::Relaxed).max(1));
     EPOCH.load(Ordering::Relaxed).saturating_add(counts as u64)
 }

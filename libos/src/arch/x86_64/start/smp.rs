@@ -6,6 +6,7 @@
 //! filled, then executable while CPUs run on it, and not at all afterwards.
 
 use core::arch::global_asm;
+use core::time::Duration;
 use core::{ptr, slice};
 
 use libos_contract::exit::BOOT_REFUSED;
@@ -25,12 +26,12 @@ const TRAMPOLINE: PhysAddr = PhysAddr::new(0x8000);
 /// The size of the stack on which a CPU starts and on which its idle loop stays, in bytes.
 const IDLE_STACK: usize = 32 << 10;
 
-/// How long a CPU may take from its start-up command to running threads, in nanoseconds.
-const START_LIMIT: u64 = 2_000_000_000;
+/// How long a CPU may take from its start-up command to running threads.
+const START_LIMIT: Duration = Duration::from_secs(2);
 
-/// Pauses of the start-up protocol, in nanoseconds (SDM volume 3A, section 9.4.4.1).
-const AFTER_INIT: u64 = 10_000_000;
-const AFTER_START_UP: u64 = 200_000;
+/// Pauses of the start-up protocol (SDM volume 3A, section 9.4.4.1).
+const AFTER_INIT: Duration = Duration::from_millis(10);
+const AFTER_START_UP: Duration = Duration::from_micros(200);
 
 global_asm!(
     r#"
@@ -137,13 +138,13 @@ fn start_one(apic_id: u32, number: usize) -> bool {
             interrupts::restore(enabled);
         };
         send(Command::Init);
-        task::sleep_until(time::now_ns() + AFTER_INIT);
+        task::sleep_until(time::now() + AFTER_INIT);
         for _ in 0..2 {
             send(Command::StartUp((TRAMPOLINE.as_u64() / PAGE) as u8));
-            task::sleep_until(time::now_ns() + AFTER_START_UP);
+            task::sleep_until(time::now() + AFTER_START_UP);
         }
-        let deadline = time::now_ns() + START_LIMIT;
-        while percpu::online_count() == before && time::now_ns() < deadline {
+        let deadline = time::now() + START_LIMIT;
+        while percpu::online_count() == before && time::now() < deadline {
             task::yield_now();
         }
         percpu::online_count() != before

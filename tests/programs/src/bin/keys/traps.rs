@@ -1,11 +1,12 @@
 //! Code that runs in an interrupt or a non-maskable interrupt of the calling thread, and what it notes for the case.
 
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use libos::arch::{interrupts, key_rights, percpu, trap};
 use libos::dax::Rights;
 use libos::task::{Timer, current_id};
-use libos::time::now_ns;
+use libos::time::now;
 
 use super::verdict::{Verdict, same};
 
@@ -34,7 +35,7 @@ pub(crate) fn in_interrupt(routine: fn()) {
     let timer = Timer::new(tick, 0);
     while !DONE.load(Ordering::SeqCst) {
         TICKED.store(false, Ordering::SeqCst);
-        timer.arm(now_ns() + 200_000);
+        timer.arm(now() + Duration::from_micros(200));
         while !TICKED.load(Ordering::SeqCst) {
             std::hint::spin_loop();
         }

@@ -6,11 +6,12 @@ use std::hint::black_box;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::mpsc;
 use std::thread;
+use std::time::Duration;
 
 use libos::arch::{interrupts, percpu, trap};
 use libos::dax::{Device, Medium, devices};
 use libos::task::{self, ThreadId, Timer, current_id, current_name};
-use libos::time::now_ns;
+use libos::time::now;
 
 use crate::shapes::{OFFSET, act};
 
@@ -155,7 +156,7 @@ fn timer() {
         black_box("timer");
     }
     let timer = Timer::new(on_timer, 0);
-    raise_while_granted(|| timer.arm(now_ns() + 1_000_000));
+    raise_while_granted(|| timer.arm(now() + Duration::from_millis(1)));
 }
 
 /// By a thread that was started by one that may write.
