@@ -139,9 +139,9 @@ impl Log {
         while let Some(segment) = self.choose_segment(choice) {
             let uuid = self.superblock.uuid;
             if let HeaderPair::Readable { header: header @ Header { state: State::Used, .. }, .. } =
-                Header::read(load, &uuid, self.geometry(), segment, &self.bad)?
+                Header::read(load, &uuid, self.geometry(), segment, self.media.bad())?
             {
-                let walk = Walk::new(&uuid, self.geometry(), &header, &self.bad);
+                let walk = Walk::new(&uuid, self.geometry(), &header, self.media.bad());
                 return Ok(Some(Cleaning { segment, walk, dropped: Counts::default() }));
             }
             let place = self.geometry().start_of(segment);

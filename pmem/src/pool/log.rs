@@ -7,13 +7,13 @@ use alloc::vec::Vec;
 
 use crate::error::Error;
 use crate::medium::{Load, LoadError};
-use crate::pool::bad_ranges::BadRanges;
 use crate::pool::catalog::{Catalog, Which};
 use crate::pool::checkpoint::Unread;
 use crate::pool::cleaning::Cleaner;
 use crate::pool::dram::{self, NoRoom};
 use crate::pool::frontier::Frontier;
 use crate::pool::index::{Index, Slot};
+use crate::pool::media::Media;
 use crate::pool::record::{CHUNK_KEY, FRAME_HEADER, Kind, LARGE, Large, OP_HEADER, OpHeader};
 use crate::pool::report::{Damage, DamageKind, OpenReport};
 use crate::pool::shadow_counts::ShadowCounts;
@@ -39,10 +39,7 @@ pub(crate) struct Log {
     pub cleaning: Cleaner,
     pub unread: Unread,
     pub report: OpenReport,
-    /// What the medium cannot read any more.
-    pub bad: BadRanges,
-    /// How many errors of the medium have been looked at.
-    pub media_errors: usize,
+    pub media: Media,
     pub totals: Totals,
 }
 
@@ -70,7 +67,7 @@ pub(crate) struct Found {
 
 impl Log {
     /// The state of a pool with nothing in it.
-    pub(crate) fn new(superblock: Superblock) -> Result<Log, NoRoom> {
+    pub(crate) fn new(superblock: Superblock, media: Media) -> Result<Log, NoRoom> {
         let geometry = superblock.geometry;
         Ok(Log {
             catalog: Catalog::new(&superblock.uuid, geometry.len)?,
@@ -81,8 +78,7 @@ impl Log {
             cleaning: Cleaner::default(),
             unread: Unread::default(),
             report: OpenReport { segments: geometry.segments, ..OpenReport::default() },
-            bad: BadRanges::default(),
-            media_errors: 0,
+            media,
             totals: Totals::default(),
             superblock,
         })
@@ -157,7 +153,7 @@ impl Log {
         let end = geometry.start_of(segment) + u64::from(geometry.segment_size);
         let mut want = (want.clamp(OP_HEADER + 8, PEEK) as u64).min(end - place) as usize;
         loop {
-            match self.bad.load(load, place, &mut bytes[..want]) {
+            match self.media.bad().load(load, place, &mut bytes[..want]) {
                 Ok(()) => break,
                 // What can be read before it may be all of the operation.
                 Err(LoadError::Unreadable(bad)) if bad.start > place => want = (bad.start - place) as usize,
@@ -172,7 +168,7 @@ impl Log {
 
     /// Whether a bad range covers any byte of an operation.
     pub(crate) fn is_hit(&self, place: u64, header: &OpHeader) -> bool {
-        self.bad.within(&(place..place + header.len() as u64)).is_some()
+        self.media.bad().within(&(place..place + header.len() as u64)).is_some()
     }
 
     /// Finds the operation of a key that `index` holds.
@@ -216,7 +212,7 @@ impl Log {
             Some(found) => found == key,
             None => {
                 let range = place + at as u64..place + (at + key.len()) as u64;
-                if self.bad.within(&range).is_some() {
+                if self.media.bad().within(&range).is_some() {
                     return Err(damaged);
                 }
                 match load.view(range)?.equals(key) {
@@ -296,7 +292,7 @@ impl Log {
     pub(crate) fn append(&self, load: &impl Load, place: u64, bytes: usize, out: &mut Vec<u8>) -> Result<(), Error> {
         let start = out.len();
         dram::resize(out, start + bytes)?;
-        if let Err(error) = self.bad.load(load, place, &mut out[start..]) {
+        if let Err(error) = self.media.bad().load(load, place, &mut out[start..]) {
             out.truncate(start);
             return Err(error.into());
         }
@@ -306,7 +302,7 @@ impl Log {
     /// What a [`Kind::PutLarge`] operation says.
     pub(crate) fn large(&self, load: &impl Load, found: &Found) -> Result<Large, Error> {
         let mut bytes = [0; LARGE];
-        self.bad.load(load, found.place + found.header.value_at() as u64, &mut bytes)?;
+        self.media.bad().load(load, found.place + found.header.value_at() as u64, &mut bytes)?;
         Large::decode(&bytes).ok_or(Error::Damaged { offset: found.place })
     }
 

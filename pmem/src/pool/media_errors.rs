@@ -12,7 +12,6 @@ use core::ops::Range;
 use crate::error::Error;
 use crate::medium::{LINE, Load, Medium, Store};
 use crate::pool::Pool;
-use crate::pool::bad_ranges::{self, BadRanges};
 use crate::pool::catalog::Which;
 use crate::pool::frontier::Head;
 use crate::pool::index::Index;
@@ -30,20 +29,7 @@ const LOST_PER_FRAME: usize = 128;
 impl<M: Medium> Pool<M> {
     /// Looks whether the medium has reported errors since the last time, and acts on them.
     pub(crate) fn poll_media_errors(medium: &M, log: &mut Log) -> Result<(), Error> {
-        let errors = medium.media_errors();
-        if errors == log.media_errors {
-            return Ok(());
-        }
-        log.media_errors = errors;
-        let mut news = Vec::new();
-        let len = log.geometry().len;
-        // What lies behind the pool's end is not the pool's.
-        for range in medium.bad_ranges().into_iter().filter(|range| range.start < len) {
-            let range = range.start..range.end.min(len);
-            if log.bad.add(&range) {
-                news.push(range);
-            }
-        }
+        let news = log.media.poll(medium, log.superblock.geometry.len);
         if news.is_empty() {
             return Ok(());
         }
@@ -55,7 +41,7 @@ impl Log {
     /// Treats bytes that are not as they were written like such that cannot be read.
     pub(crate) fn set_aside(&mut self, store: &impl Store, range: Range<u64>) -> Result<(), Error> {
         self.discard_staged();
-        match self.bad.add(&range) {
+        match self.media.give_up(&range) {
             true => self.isolate(store, core::slice::from_ref(&range)),
             false => Ok(()),
         }
@@ -64,9 +50,8 @@ impl Log {
     /// Makes ranges that have just become bad durable in the list, sets their segments aside, and moves everything that
     /// can be read out of these.
     fn isolate(&mut self, store: &impl Store, news: &[Range<u64>]) -> Result<(), Error> {
-        let (uuid, len) = (self.superblock.uuid, self.geometry().len);
-        self.bad.write(store, &uuid, len)?;
-        self.report.bad_ranges = self.bad.to_vec();
+        self.media.write(store, &self.superblock)?;
+        self.report.bad_ranges = self.media.bad().to_vec();
         // Whatever an opening left to be read: a part of it may be what cannot be read now, or name what lies there.
         self.finish_reading(store)?;
         for range in news {
@@ -131,7 +116,7 @@ impl Log {
         let lines = (head.at..=self.batch_limit()).step_by(LINE as usize);
         lines.map(|at| Head { at, ..head }).find(|head| {
             let at = start + u64::from(head.at);
-            self.bad.within(&(at..at + LINE)).is_none()
+            self.media.bad().within(&(at..at + LINE)).is_none()
         })
     }
 
@@ -139,7 +124,8 @@ impl Log {
     /// the segment, which stays set aside.
     pub(crate) fn rescue(&mut self, store: &impl Store, segment: u32) -> Result<(), Error> {
         let uuid = self.superblock.uuid;
-        if let HeaderPair::Readable { header, .. } = Header::read(store, &uuid, self.geometry(), segment, &self.bad)?
+        if let HeaderPair::Readable { header, .. } =
+            Header::read(store, &uuid, self.geometry(), segment, self.media.bad())?
             && header.state == State::Used
         {
             // Valid frames, with their removals, as cleaning and repair do it.
@@ -200,19 +186,19 @@ impl Log {
     /// Whether any byte of a segment is bad.
     pub(crate) fn is_bad(&self, segment: u32) -> bool {
         let start = self.geometry().start_of(segment);
-        self.bad.within(&(start..start + u64::from(self.geometry().segment_size))).is_some()
+        self.media.bad().within(&(start..start + u64::from(self.geometry().segment_size))).is_some()
     }
 
     /// The places of a segment's headers that can be written.
     pub(crate) fn good_places(&self, segment: u32) -> impl Iterator<Item = u64> + use<> {
         let places = Header::places(self.geometry(), segment);
-        let good = places.map(|place| self.bad.within(&(place..place + LINE)).is_none());
+        let good = places.map(|place| self.media.bad().within(&(place..place + LINE)).is_none());
         places.into_iter().zip(good).filter(|(_, good)| *good).map(|(place, _)| place)
     }
 
     /// Whether bytes of a segment are bad and nothing is left in it that counts.
     pub(crate) fn is_empty_and_bad(&self, load: &impl Load, segment: u32) -> Result<bool, Error> {
-        let header = Header::read(load, &self.superblock.uuid, self.geometry(), segment, &self.bad)?;
+        let header = Header::read(load, &self.superblock.uuid, self.geometry(), segment, self.media.bad())?;
         Ok(self.is_bad(segment)
             && matches!(header, HeaderPair::Readable { header: Header { state: State::Free, .. }, .. }))
     }
@@ -245,24 +231,9 @@ impl Log {
         Lost::decode(key).is_some_and(|lost| self.catalog.is_live(Which::Keys, lost.hash, lost.place))
     }
 
-    /// In recovery: reads the list.
-    pub(crate) fn read_bad_ranges(&mut self, load: &impl Load) -> Result<(), Error> {
-        let (bad, lost) = BadRanges::read(load, &self.superblock.uuid, self.geometry().len)?;
-        if lost {
-            self.note_damage(
-                DamageKind::BadRanges,
-                bad_ranges::AREA.start,
-                bad_ranges::AREA.end - bad_ranges::AREA.start,
-            );
-        }
-        self.report.bad_ranges = bad.to_vec();
-        self.bad = bad;
-        Ok(())
-    }
-
     /// In recovery, once it is known which segments are used: sets those aside in which bytes are bad.
     pub(crate) fn set_bad_aside(&mut self) {
-        for range in self.bad.to_vec() {
+        for range in self.media.bad().to_vec() {
             for segment in self.bad_segments(core::slice::from_ref(&range)) {
                 if self.space.segment(segment).state == State::Used {
                     // Nothing was moved out of it yet.

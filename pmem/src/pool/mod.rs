@@ -6,8 +6,8 @@
 //!
 //! The state in DRAM (`log`) is put together from pieces that know nothing of it and let nobody at their fields:
 //! `space` (what each segment is in use for), `frontier` (where the log goes on), `catalog` (which operations count),
-//! `stage` (what a turn wrote), `bad_ranges`, `totals`, and the state of what works on it: `cleaning`,
-//! `checkpoint::unread`. How far scrubbing is is the pool's own.
+//! `stage` (what a turn wrote), `media` (what the medium cannot read), `totals`, and the state of what works on it:
+//! `cleaning`, `checkpoint::unread`. How far scrubbing is is the pool's own.
 
 mod append;
 mod atomic;
@@ -25,6 +25,7 @@ mod index;
 mod inspect;
 mod keyspace;
 mod log;
+mod media;
 mod media_errors;
 mod migrate;
 mod parts;
@@ -66,6 +67,7 @@ use core::ops::Range;
 use crate::error::Error;
 use crate::medium::Medium;
 use crate::pool::log::Log;
+use crate::pool::media::Media;
 use crate::pool::recover::Source;
 use crate::pool::scrub::Scrubbing;
 use crate::pool::superblock::Superblock;
@@ -183,7 +185,7 @@ impl<M: Medium> Pool<M> {
         let of_bytes = medium.len();
         let tell = |bytes| progress(Progress { bytes, of_bytes, records: 0 });
         let superblock = medium.write(|store| Superblock::format(&store, options, tell))??;
-        let log = Log::new(superblock)?;
+        let log = Log::new(superblock, Media::default())?;
         Ok(Self::of(medium, log))
     }
 
@@ -271,7 +273,7 @@ impl<M: Medium> Pool<M> {
 
     /// Byte ranges that the medium cannot read any more, in order.
     pub fn bad_ranges(&self) -> impl Iterator<Item = &Range<u64>> {
-        self.log.bad.iter()
+        self.log.media.bad().iter()
     }
 
     /// Statistics of now.
@@ -286,7 +288,7 @@ impl<M: Medium> Pool<M> {
             live_bytes: log.space.live(),
             free_bytes: u64::from(log.space.free()) * size + behind_head,
             quarantined_bytes: u64::from(log.space.quarantined()) * size,
-            bad_bytes: log.bad.iter().map(|bad| bad.end - bad.start).sum(),
+            bad_bytes: log.media.bad().iter().map(|bad| bad.end - bad.start).sum(),
             lost_keys: log.catalog.lost_count(),
             damaged_places: log.report.damage.len() as u64,
             keys: log.catalog.keys().len(),

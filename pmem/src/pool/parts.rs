@@ -115,7 +115,7 @@ impl Log {
         for position in [1, 0] {
             for segment in segments {
                 let place = Header::places(self.geometry(), *segment)[position];
-                if self.bad.within(&(place..place + LINE)).is_none() {
+                if self.media.bad().within(&(place..place + LINE)).is_none() {
                     Header { state: State::Used, ..Header::unused(*segment) }.write_state(store, place)?;
                 }
             }
@@ -168,7 +168,7 @@ mod tests {
         let left = left.unwrap().unwrap();
         pool.turn(|turn| turn.put_range(b"key", 0, &vec![2; 40_000])).unwrap().0.unwrap();
         let (uuid, geometry) = (pool.log.superblock.uuid, *pool.log.geometry());
-        let found = pool.medium.read(|load| Header::read(&load, &uuid, &geometry, left, &pool.log.bad));
+        let found = pool.medium.read(|load| Header::read(&load, &uuid, &geometry, left, pool.log.media.bad()));
         let HeaderPair::Readable { header, .. } = found.unwrap().unwrap() else { panic!("it has headers") };
         assert_eq!(header.state, State::Part);
         assert!(Pool::open(pool.medium).unwrap().stats().keys == 1);

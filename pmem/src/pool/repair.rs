@@ -68,14 +68,13 @@ impl<M: Medium> Pool<M> {
                 }
             }
             if log.report.damage.iter().any(|damage| damage.kind == DamageKind::BadRanges) {
-                let (uuid, len) = (log.superblock.uuid, log.geometry().len);
-                log.bad.write(&store, &uuid, len)?;
+                log.media.write(&store, &log.superblock)?;
             }
             // A superblock first: it stands in for the other one while the record behind that is written anew.
             for kind in [DamageKind::Superblock, DamageKind::History] {
                 for damage in log.report.damage.iter().filter(|damage| damage.kind == kind) {
                     let area = damage.offset / AREA * AREA;
-                    if log.bad.within(&(area..area + AREA)).is_none() {
+                    if log.media.bad().within(&(area..area + AREA)).is_none() {
                         log.superblock.write_at(&store, area)?;
                     }
                 }
@@ -116,7 +115,7 @@ impl Log {
     /// Moves everything that counts out of a segment that was set aside, and frees it.
     fn evacuate(&mut self, store: &impl Store, segment: u32) -> Result<(), Error> {
         let uuid = self.superblock.uuid;
-        match Header::read(store, &uuid, self.geometry(), segment, &self.bad)? {
+        match Header::read(store, &uuid, self.geometry(), segment, self.media.bad())? {
             HeaderPair::Readable { header, .. } if header.state == State::Used => self.move_out(store, &header)?,
             HeaderPair::Readable { .. } => {}
             HeaderPair::Damaged | HeaderPair::Misplaced { .. } => {
@@ -140,7 +139,7 @@ impl Log {
     pub(crate) fn move_out(&mut self, store: &impl Store, header: &Header) -> Result<(), Error> {
         // What unreadable records would have been counted as is not known.
         self.catalog.doubt_shadows();
-        let walk = Walk::new(&self.superblock.uuid, self.geometry(), header, &self.bad);
+        let walk = Walk::new(&self.superblock.uuid, self.geometry(), header, self.media.bad());
         let mut cleaning = Cleaning { segment: header.index, walk, dropped: Counts::default() };
         let mut ended = false;
         while !ended {

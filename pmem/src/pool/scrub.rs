@@ -129,9 +129,9 @@ impl Log {
             None => {}
         }
         let uuid = &self.superblock.uuid;
-        Ok(match Header::read(load, uuid, self.geometry(), scrubbing.segment, &self.bad)? {
+        Ok(match Header::read(load, uuid, self.geometry(), scrubbing.segment, self.media.bad())? {
             HeaderPair::Readable { header, .. } if header.state == State::Used => {
-                Some(Walk::new(uuid, self.geometry(), &header, &self.bad))
+                Some(Walk::new(uuid, self.geometry(), &header, self.media.bad()))
             }
             _ => None,
         })

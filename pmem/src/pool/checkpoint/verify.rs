@@ -87,9 +87,9 @@ impl Log {
     fn walk_of(&self, load: &impl Load, segment: u32) -> Result<Option<Walk>, Error> {
         let uuid = &self.superblock.uuid;
         let known = self.space.segment(segment).generation;
-        Ok(match Header::read(load, uuid, self.geometry(), segment, &self.bad)? {
+        Ok(match Header::read(load, uuid, self.geometry(), segment, self.media.bad())? {
             HeaderPair::Readable { header, .. } if header.state == State::Used && header.generation == known => {
-                Some(Walk::new(uuid, self.geometry(), &header, &self.bad))
+                Some(Walk::new(uuid, self.geometry(), &header, self.media.bad()))
             }
             _ => None,
         })

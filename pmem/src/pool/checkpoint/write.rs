@@ -80,7 +80,11 @@ impl Log {
         }
         let repeats = |kind: DamageKind| kind != DamageKind::Checkpoint;
         let damaged = self.report.damage.iter().any(|damage| repeats(damage.kind));
-        if damaged || self.space.quarantined() > 0 || !self.bad.is_empty() || self.catalog.shadows().is_uncertain() {
+        if damaged
+            || self.space.quarantined() > 0
+            || !self.media.bad().is_empty()
+            || self.catalog.shadows().is_uncertain()
+        {
             return Err(Shutdown::Damaged);
         }
         if self.cleaning.is_busy() {

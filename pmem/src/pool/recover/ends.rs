@@ -78,7 +78,7 @@ impl Log {
     ) -> Result<Option<(u32, u64)>, Error> {
         let scanner = self.scanner(part);
         let segment = self.geometry().start_of(header.index);
-        let mut walk = Walk::new(&self.superblock.uuid, self.geometry(), header, &self.bad);
+        let mut walk = Walk::new(&self.superblock.uuid, self.geometry(), header, self.media.bad());
         let mut counts = false;
         let mut torn = None;
         loop {

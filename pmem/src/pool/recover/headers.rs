@@ -26,7 +26,7 @@ impl Log {
         let mut readable = false;
         let mut parts = Vec::new();
         for index in 0..self.geometry().segments {
-            let header = match Header::read(load, &uuid, self.geometry(), index, &self.bad)? {
+            let header = match Header::read(load, &uuid, self.geometry(), index, self.media.bad())? {
                 HeaderPair::Readable { header, odd } if header.state == State::Used => {
                     used.push((header, odd.map(|odd| odd.place)));
                     header

@@ -21,15 +21,17 @@ use alloc::vec::Vec;
 
 use crate::error::Error;
 use crate::medium::{LINE, Load};
+use crate::pool::bad_ranges::AREA;
 use crate::pool::checkpoint::Verdict;
 use crate::pool::dram;
 use crate::pool::frontier::Head;
 use crate::pool::index::Index;
 use crate::pool::log::Log;
+use crate::pool::media::Media;
 use crate::pool::record::{BATCH_LIMIT, Large, Lost, SEQUENCE_LIMIT};
 use crate::pool::recover::ends::LogEnd;
 use crate::pool::recover::repairs::Repairs;
-use crate::pool::report::{Checkpoint, Tail};
+use crate::pool::report::{Checkpoint, DamageKind, Tail};
 use crate::pool::scan::{Part, Scanned, Scanner};
 use crate::pool::segment::{GENERATION_LIMIT, Header, State};
 use crate::pool::superblock::{Found, Superblock};
@@ -99,17 +101,21 @@ impl Log {
         if memory < tables {
             return Err(no_memory);
         }
-        let mut log = Log::new(superblock).map_err(|_| no_memory)?;
+        let (media, is_list_lost) = Media::read(load, &superblock)?;
+        let mut log = Log::new(superblock, media).map_err(|_| no_memory)?;
         log.catalog.limit_memory(memory);
         let mut repairs = Repairs { superblock: unfinished, ..Repairs::default() };
         log.report.damage = damage;
         log.report.unused_bytes = load.size() - log.geometry().len;
-        log.read_bad_ranges(load)?;
+        log.report.bad_ranges = log.media.bad().to_vec();
+        if is_list_lost {
+            log.note_damage(DamageKind::BadRanges, AREA.start, AREA.end - AREA.start);
+        }
         let (mut used, told) = log.read_headers(load, &mut repairs)?;
         log.check_numbers()?;
         log.set_bad_aside();
         // Where bytes are bad, lost keys are looked for in the records, too.
-        let doubtful = !log.bad.is_empty()
+        let doubtful = !log.media.bad().is_empty()
             || !log.report.damage.is_empty()
             || !repairs.headers.is_empty()
             || !repairs.void.is_empty()
@@ -256,7 +262,7 @@ impl Log {
 
     fn scanner(&self, part: Part) -> Scanner {
         let uuid = self.superblock.uuid;
-        Scanner { uuid, geometry: *self.geometry(), hasher: self.catalog.hasher(), bad: self.bad.clone(), part }
+        Scanner { uuid, geometry: *self.geometry(), hasher: self.catalog.hasher(), bad: self.media.bad().clone(), part }
     }
 }
 

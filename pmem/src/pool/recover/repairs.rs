@@ -60,7 +60,7 @@ impl Log {
         if repairs.root {
             checkpoint::invalidate(store)?;
         }
-        let good = |place: u64, len: u64| self.bad.within(&(place..place + len)).is_none();
+        let good = |place: u64, len: u64| self.media.bad().within(&(place..place + len)).is_none();
         if let Some(area) = repairs.superblock.filter(|area| good(*area, AREA)) {
             self.superblock.finish(store, area)?;
         }

@@ -68,7 +68,7 @@ impl Log {
     /// Refuses places of a superblock that the medium cannot read: a power cut could leave none.
     pub(crate) fn check_areas(&self, superblock: &Superblock) -> Result<(), Error> {
         for place in superblock.places() {
-            if let Some(bad) = self.bad.within(&(place..place + WRITTEN as u64)) {
+            if let Some(bad) = self.media.bad().within(&(place..place + WRITTEN as u64)) {
                 return Err(Error::Damaged { offset: bad.start });
             }
         }
