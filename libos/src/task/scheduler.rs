@@ -27,7 +27,7 @@ use core::{mem, ptr};
 use intrusive_collections::LinkedList;
 
 use super::queue::{Class, ReadyQueue};
-use super::statistics::Work;
+use super::statistics::WORK;
 use super::stuck;
 use super::thread::{Role, RunAdapter, Thread, ThreadId, ThreadState, current, current_ref, find};
 use super::timer;
@@ -53,7 +53,6 @@ struct Local {
     slice_end: AtomicInstant,
     /// The deadline for which the timer is armed.
     armed_for: AtomicInstant,
-    work: Work,
 }
 
 cpu_local! {
@@ -61,13 +60,7 @@ cpu_local! {
         idle: AtomicPtr::new(ptr::null_mut()),
         slice_end: AtomicInstant::new(Instant::NEVER),
         armed_for: AtomicInstant::new(Instant::NEVER),
-        work: Work::new(),
     };
-}
-
-/// What was counted on this CPU.
-pub(super) fn work(cpu: &PerCpu) -> &'static Work {
-    &LOCAL.on(cpu).work
 }
 
 struct RunQueue {
@@ -372,7 +365,7 @@ pub(crate) fn reap_exited() {
 fn schedule(reason: SwitchReason) {
     let enabled = interrupts::disable();
     let cpu = percpu::this();
-    let local = LOCAL.on(cpu);
+    let work = WORK.on(cpu);
     let previous = cpu.current.load(Ordering::Relaxed).cast::<Thread>().cast_const();
     let mut queue = QUEUE.lock();
     let next = pick_next(&mut queue, cpu, previous, reason).filter(|&next| next != previous);
@@ -396,9 +389,9 @@ fn schedule(reason: SwitchReason) {
                 (*previous).running.store(false, Ordering::Relaxed);
                 (*next).running.store(true, Ordering::Relaxed);
                 if (*next).cpu.swap(cpu.id, Ordering::Relaxed) != cpu.id {
-                    local.work.migrations.add(1);
+                    work.migrations.add(1);
                 }
-                local.work.switches.add(1);
+                work.switches.add(1);
                 let why = match reason {
                     SwitchReason::Yield(why) | SwitchReason::Block(why) => why,
                     SwitchReason::Exit => why::ENDED,
@@ -473,7 +466,7 @@ fn pick_next(
     let next = queue.dequeue(cpu).map_or(idle, |thread| Arc::as_ptr(&thread));
     queue.call_for_shared(u32::MAX);
     if (previous == idle) != (next == idle) {
-        local.work.set_busy(next != idle, time::now());
+        WORK.on(cpu).set_busy(next != idle, time::now());
     }
     let slice_end = if queue.has_work(cpu) { time::now() + TIME_SLICE } else { Instant::NEVER };
     local.slice_end.store(slice_end, Ordering::Relaxed);

@@ -3,6 +3,7 @@
 use core::sync::atomic::Ordering;
 use core::time::Duration;
 
+use crate::arch::cpu_local;
 use crate::arch::percpu::{self, Counter, PerCpu};
 use crate::instant::{AtomicInstant, Instant};
 use crate::time;
@@ -38,8 +39,13 @@ pub(super) struct Work {
     busy_since: AtomicInstant,
 }
 
+cpu_local! {
+    /// What is counted on a CPU.
+    pub(super) static WORK: Work = Work::new();
+}
+
 impl Work {
-    pub(super) const fn new() -> Self {
+    const fn new() -> Self {
         Self {
             switches: Counter::new(),
             migrations: Counter::new(),
@@ -67,7 +73,7 @@ impl Work {
 }
 
 fn of(cpu: &PerCpu) -> Statistics {
-    let work = super::scheduler::work(cpu);
+    let work = WORK.on(cpu);
     let counters = &cpu.counters;
     Statistics {
         switches: work.switches.get(),
