@@ -10,18 +10,11 @@ use super::super::checksum::{self, Place};
 use super::super::memory::SharedMemory;
 use super::super::queue::{InterruptSwitch, ProtocolError, Queue};
 use super::features::Offload;
+use super::frame::{FRAME_LEN, HEADER_LEN, NEEDS_CHECKSUM};
 use super::receiver::{Received, Receiver};
 
-/// The header before every frame, with the modern transport (section 5.1.6).
-pub(super) const HEADER_LEN: usize = 12;
-/// The largest Ethernet frame without a VLAN tag or checksum.
-pub(super) const FRAME_LEN: usize = 1514;
 /// One transmit buffer: header, frame, and room to keep buffers on their own cache lines.
 const BUFFER_LEN: usize = 1536;
-/// In the header's flags: the checksum is to be completed.
-pub(super) const NEEDS_CHECKSUM: u8 = 1;
-/// In the header's flags: the device has checked the checksum.
-pub(super) const CHECKSUM_VALID: u8 = 2;
 
 /// How the device is told that a queue has new buffers.
 pub trait Doorbell {

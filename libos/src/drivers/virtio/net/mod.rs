@@ -12,6 +12,7 @@
 
 mod card;
 mod features;
+mod frame;
 mod receiver;
 #[cfg(target_os = "hermit")]
 mod start;

@@ -13,8 +13,8 @@ use smoltcp::phy;
 use super::super::checksum;
 use super::super::memory::SharedMemory;
 use super::super::queue::{InterruptSwitch, ProtocolError, Queue, Used};
-use super::card::{CHECKSUM_VALID, FRAME_LEN, HEADER_LEN, NEEDS_CHECKSUM};
 use super::features::Offload;
+use super::frame::{CHECKSUM_VALID, FRAME_LEN, HEADER_LEN, NEEDS_CHECKSUM};
 
 /// One buffer for one frame: header, frame, and room to keep buffers on their own cache lines.
 const SMALL_BUFFER: usize = 1536;
