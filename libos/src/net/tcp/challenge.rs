@@ -14,7 +14,7 @@ use smoltcp::wire::{
     TcpSeqNumber,
 };
 
-use super::fixups::segment;
+use super::segment::segment;
 use crate::net::frame::bare_segment;
 
 /// What becomes of a segment for a connection that is up.

@@ -11,11 +11,10 @@
 //! any more. After a minute it asks for a sign of life with a byte in the FIN's place, which the peer takes for data.
 //! So duplicate acknowledgements are kept from a connection that has nothing but its FIN to be acknowledged.
 
-use super::resize::{Peer, Wire};
+use super::segment::{Peer, corrected, segment};
+use super::wire::Wire;
 use smoltcp::phy::{self, TxToken};
-use smoltcp::wire::{
-    ETHERNET_HEADER_LEN, EthernetFrame, EthernetProtocol, IpProtocol, Ipv4Packet, Ipv6Packet, TcpPacket, TcpSeqNumber,
-};
+use smoltcp::wire::{TcpPacket, TcpSeqNumber};
 
 /// What a connection has sent.
 #[derive(Clone, Copy, Debug, Default)]
@@ -123,39 +122,10 @@ impl Received {
     }
 }
 
-/// Where the TCP segment in an Ethernet frame begins.
-pub(super) fn segment(frame: &[u8]) -> Option<usize> {
-    let ethernet = EthernetFrame::new_checked(frame).ok()?;
-    match ethernet.ethertype() {
-        EthernetProtocol::Ipv4 => {
-            let packet = Ipv4Packet::new_checked(ethernet.payload()).ok()?;
-            (packet.next_header() == IpProtocol::Tcp).then(|| ETHERNET_HEADER_LEN + usize::from(packet.header_len()))
-        }
-        EthernetProtocol::Ipv6 => {
-            let packet = Ipv6Packet::new_checked(ethernet.payload()).ok()?;
-            (packet.next_header() == IpProtocol::Tcp).then_some(ETHERNET_HEADER_LEN + packet.header_len())
-        }
-        _ => None,
-    }
-}
-
 /// What a SYN says about windows.
 fn window_scale(segment: &TcpPacket<&mut [u8]>) -> Option<u8> {
     let header = segment.as_ref().get(..usize::from(segment.header_len()))?;
     Peer::of(&TcpPacket::new_unchecked(header)).scale()
-}
-
-/// A checksum after a change of 32 bits (RFC 1624).
-pub(super) fn corrected(sum: u16, before: i32, after: i32) -> u16 {
-    let halves = |number: i32| [(number as u32 >> 16) as u16, number as u16];
-    let mut total = u32::from(!sum);
-    for (before, after) in halves(before).into_iter().zip(halves(after)) {
-        total += u32::from(!before) + u32::from(after);
-    }
-    while total > 0xffff {
-        total = (total & 0xffff) + (total >> 16);
-    }
-    !(total as u16)
 }
 
 /// Room for one frame of a connection, which is noted when it is written.
@@ -188,18 +158,14 @@ impl<T: TxToken> TxToken for Observed<'_, T> {
     }
 }
 
-/// How many bytes the TCP segment in an Ethernet frame carries.
-pub fn payload_len(frame: &[u8]) -> usize {
-    let segment = segment(frame).and_then(|at| TcpPacket::new_checked(frame.get(at..)?).ok());
-    segment.map_or(0, |segment| segment.payload().len())
-}
-
 #[cfg(test)]
 mod tests {
     use std::vec;
     use std::vec::Vec;
 
-    use smoltcp::wire::{IpAddress, Ipv4Address};
+    use smoltcp::wire::{
+        ETHERNET_HEADER_LEN, EthernetFrame, EthernetProtocol, IpAddress, IpProtocol, Ipv4Address, Ipv4Packet,
+    };
 
     use super::*;
 

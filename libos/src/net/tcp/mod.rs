@@ -9,5 +9,7 @@ pub mod connection;
 mod connections;
 pub mod fixups;
 mod resize;
+mod segment;
+mod wire;
 
 pub use connections::Connections;

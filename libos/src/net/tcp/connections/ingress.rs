@@ -12,7 +12,8 @@ use crate::net::link::{RxFrame, inject};
 use crate::net::slab::Id;
 use crate::net::tcp::challenge::Verdict;
 use crate::net::tcp::connection::{Cause, Connection, Owner};
-use crate::net::tcp::fixups::{Observed, payload_len};
+use crate::net::tcp::fixups::Observed;
+use crate::net::tcp::segment::payload_len;
 
 /// Gives a connection a segment, unless it is not to be believed.
 fn deliver<S: Signal, T: TxToken>(
