@@ -24,6 +24,8 @@
 #![cfg_attr(not(target_os = "hermit"), allow(dead_code, reason = "on the host only the tests use this room"))]
 
 mod address;
+#[cfg(target_os = "hermit")]
+mod attention;
 mod config;
 mod dns;
 mod drain_timeout;
@@ -50,6 +52,8 @@ mod tests;
 mod udp;
 
 pub(crate) use address::impossible_host;
+#[cfg(target_os = "hermit")]
+pub(crate) use attention::interrupts;
 pub use config::{Config, Ip6Config, IpConfig};
 pub use dns::{LookupError, known as known_host};
 pub use error::Error;
@@ -57,7 +61,7 @@ pub use fault_injector::LinkFaults;
 #[cfg(target_os = "hermit")]
 pub use resolve::resolve;
 #[cfg(target_os = "hermit")]
-pub(crate) use service::{accounts, interrupts};
+pub(crate) use service::accounts;
 #[cfg(target_os = "hermit")]
 pub use service::{connection_limit, drain, init};
 #[cfg(target_os = "hermit")]

@@ -1,20 +1,15 @@
-//! The stack of this machine: its lock, its thread, and who runs it when.
-//!
-//! The card's interrupt masks itself (see `drivers::virtio`) and finds somebody to look: a thread that sleeps in
-//! `poll`, else the network thread. Masked, it stays so until somebody has found nothing more to receive and unmasks
-//! it, and one of these is always due to do so: a thread in `poll`, before it returns or sleeps; the network thread;
-//! or, while a program calls `poll` again and again, the network thread at the end of a nap of [`NAP`]. So a busy
-//! program is interrupted a few hundred times a second at most, whatever the traffic.
+//! The stack of this machine: its lock, its thread, and what programs wait for at it.
 
 use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr};
-use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, Ordering};
 use core::time::Duration;
 
 use smoltcp::time::Instant;
 use smoltcp::wire::{EthernetAddress, IpAddress, IpCidr, Ipv4Cidr, Ipv6Cidr};
 
 use super::address::canonical;
+use super::attention::{self, NAP};
 use super::config::{Config, Ip6Config, IpConfig};
 use super::drain_timeout::DrainTimeout;
 use super::fault_injector::{Burst, FaultCounts, FaultInjector};
@@ -23,18 +18,13 @@ use super::sockets::SocketCounts;
 use super::stack::{AddressChange, Stack};
 use crate::arch::entropy;
 use crate::drivers::virtio::net::{self as card, NetworkCard, Traffic};
-use crate::instant::AtomicInstant;
-use crate::io::{self, Source, Watch, pollers};
+use crate::io::{self, Source, Watch};
 use crate::mm::free_bytes;
 use crate::sync::{Once, class};
 use crate::task::{self, Mutex, TimedOut, WaitQueue};
 use crate::time::{self, now};
 use crate::{console, kprintln};
 
-/// The network thread's sleep while a program polls by itself; as often a card without interrupts is looked at.
-const NAP: Duration = Duration::from_millis(2);
-/// A program that has called `poll` within this time is expected to call it again.
-const POLLS_OFTEN: Duration = Duration::from_millis(10);
 /// The part of free memory that connections' buffers may take, and the least that they get in bytes.
 const SHARE: usize = 4;
 const MIN_BUDGET: usize = 4 << 20;
@@ -55,18 +45,8 @@ impl Burst for NetworkCard {
 pub type GuestStack = Stack<FaultInjector<NetworkCard>, Watch>;
 
 static STACK: Mutex<Option<GuestStack>, class::Network> = Mutex::new(None);
-/// Wakes the network thread.
-static THREAD: WaitQueue = WaitQueue::new();
-/// The network thread is to look at the stack.
-static WANTED: AtomicBool = AtomicBool::new(false);
-/// When the network thread wakes by itself; when time began, while it is awake.
-static WAKES_AT: AtomicInstant = AtomicInstant::new(time::Instant::BOOT);
-/// When a program last returned from `poll`.
-static LAST_POLL: AtomicInstant = AtomicInstant::new(time::Instant::BOOT);
 /// There is a card, and it has no interrupts.
 static IS_POLLED: AtomicBool = AtomicBool::new(false);
-/// The card's interrupts until now.
-static INTERRUPTS: AtomicU64 = AtomicU64::new(0);
 /// Wakes those who wait for an address.
 static ADDRESS: WaitQueue = WaitQueue::for_descriptors();
 /// The name servers of the command line.
@@ -88,7 +68,7 @@ pub fn init(config: &Config) {
     let now = instant(now());
     let budget = (free_bytes() as usize / SHARE).max(MIN_BUDGET);
     let mut stack = GuestStack::new(seed(), budget, now);
-    match card::take_probed().and_then(|card| card.start(interrupt)) {
+    match card::take_probed().and_then(|card| card.start(attention::interrupt)) {
         None => kprintln!("holdfast: no network card; this machine can talk only to itself"),
         Some(running) => {
             task::expect_from_outside();
@@ -122,37 +102,11 @@ pub fn init(config: &Config) {
     task::spawn_kernel("net", run);
 }
 
-/// The card's interrupt handler.
-fn interrupt(_: usize) {
-    INTERRUPTS.fetch_add(1, Ordering::Relaxed);
-    let now = now();
-    let taken = pollers::offer_device() || (polls_often(now) && looks_soon(now));
-    if !taken {
-        wake_thread();
-    }
-}
-
-/// Whether the network thread sleeps and will look at the stack within [`NAP`].
-fn looks_soon(now: time::Instant) -> bool {
-    let at = WAKES_AT.load(Ordering::Relaxed);
-    at != time::Instant::BOOT && at <= now + NAP
-}
-
-fn polls_often(now: time::Instant) -> bool {
-    now < LAST_POLL.load(Ordering::Relaxed) + POLLS_OFTEN
-}
-
-fn wake_thread() {
-    WANTED.store(true, Ordering::SeqCst);
-    THREAD.wake_one();
-}
-
 /// Does something with the stack. What it gives the card to send is sent at once, except from a program that polls
 /// again and again: it is about to come back, and to tell the card of twenty replies costs no more than of one. The
 /// network thread naps meanwhile and sees to it that nothing waits for longer than that.
 pub fn with<R>(work: impl FnOnce(&mut GuestStack, Instant) -> R) -> R {
-    let now = now();
-    serve(polls_often(now) && looks_soon(now), work)
+    serve(attention::is_promised(now()), work)
 }
 
 /// Does something with the stack; tells the card of what is to be sent, unless somebody will do so `later`.
@@ -176,9 +130,7 @@ fn serve<R>(later: bool, work: impl FnOnce(&mut GuestStack, Instant) -> R) -> R 
         );
     }
     changes.into_iter().for_each(announce);
-    if next < WAKES_AT.load(Ordering::Relaxed) {
-        wake_thread();
-    }
+    attention::demand(next);
     result
 }
 
@@ -251,16 +203,16 @@ impl Source for Network {
     }
 
     fn polled(&self) {
-        LAST_POLL.store(now(), Ordering::Relaxed);
+        attention::polled();
     }
 }
 
 /// The network thread.
 fn run() {
     loop {
-        WANTED.store(false, Ordering::SeqCst);
+        attention::begin_round();
         let now = now();
-        let next = if polls_often(now) {
+        let next = if attention::polls_often(now) {
             // The program takes what comes in by itself; an interrupt would only disturb it.
             pump();
             let next = with(|stack, _| stack.next_deadline()).map_or(time::Instant::NEVER, machine_instant);
@@ -269,12 +221,7 @@ fn run() {
             let next = pump_until_idle();
             if IS_POLLED.load(Ordering::Relaxed) { next.min(now + NAP) } else { next }
         };
-        WAKES_AT.store(next, Ordering::SeqCst);
-        // Whoever brought an earlier deadline before that store did not wake this thread; `with` looks again.
-        with(|_, _| ());
-        let deadline = (next != time::Instant::NEVER).then_some(next);
-        let _ = THREAD.wait_until(deadline, || WANTED.load(Ordering::SeqCst).then_some(()));
-        WAKES_AT.store(time::Instant::BOOT, Ordering::Relaxed);
+        attention::sleep(next, || with(|_, _| ()));
     }
 }
 
@@ -282,11 +229,6 @@ fn run() {
 /// it is refused.
 pub fn connection_limit() -> usize {
     with(|stack, _| stack.counts().limit)
-}
-
-/// The card's interrupts until now.
-pub(crate) fn interrupts() -> u64 {
-    INTERRUPTS.load(Ordering::Relaxed)
 }
 
 /// What the stack holds, and what has passed the card.
