@@ -5,8 +5,8 @@
 //! makes it worth choosing is `dax`: persistent memory is mapped once, under a protection key that is closed by
 //! default, and opened only by scoped grants.
 //!
-//! Rooms, the highest floor first. A room uses only rooms on lower floors, and the arrows that point up all the same
-//! are named: `cargo xtask check floors` holds the imports to it.
+//! Rooms, the highest floor first. A room uses only rooms on lower floors: `cargo xtask check floors` holds the imports
+//! to it. What a room has to have from above, `start` hands to it: values, and tables of functions.
 //!
 //! ```floors
 //! accounts
@@ -32,7 +32,6 @@
 //! keys, paging, units: values only
 //! arch/x86_64/format: what bits mean
 //! addr, instant: physical and virtual addresses; moments
-//!
 //! ```
 //! Logic that needs no machine (parsers, allocators, page-table arithmetic, the socket layer) is compiled on the host
 //! too and tested there by `cargo test -p libos`.

@@ -1,7 +1,8 @@
 //! What programs' descriptors refer to, apart from the ABI's numbers for it.
 //!
 //! Owns the table of open objects and readiness: what `poll` asks of an object, how an object says that the answer has
-//! changed, and who sleeps until it does. Never: what the objects are.
+//! changed, and who sleeps until it does. What brings news from outside names itself as the `Source`, which `poll`
+//! pumps. Never: what the objects are.
 #![cfg_attr(not(target_os = "hermit"), allow(dead_code, reason = "on the host only the tests use this room"))]
 
 mod counter;

@@ -14,10 +14,10 @@
 //! - **One sleeping mutex guards the stack** (`service`), and whoever holds it runs it: a program's thread sends its
 //!   reply from within its own `write`, and takes received frames when it comes to `poll`, `read` or `accept`. A
 //!   network thread of the kernel is woken by the card's interrupt and by timers, but only to do what no program thread
-//!   is there for. On one CPU this saves the two context switches per batch that a thread of its own costs, and the
-//!   copy between its queues and smoltcp's buffers. Under load, when the program polls faster than the interrupt's
-//!   thread gets a turn, there is no switch and, because the card's interrupt stays masked meanwhile, hardly an
-//!   interrupt.
+//!   is there for (`attention`). On one CPU this saves the two context switches per batch that a thread of its own
+//!   costs, and the copy between its queues and smoltcp's buffers. Under load, when the program polls faster than the
+//!   interrupt's thread gets a turn, there is no switch and, because the card's interrupt stays masked meanwhile,
+//!   hardly an interrupt.
 //!
 //! Never here: file descriptors and addresses in the ABI's form (see `abi`), and no `smoltcp` socket outside this room.
 #![forbid(unsafe_code)]
