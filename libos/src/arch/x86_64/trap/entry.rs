@@ -24,7 +24,8 @@ use super::gdt::PAGE_FAULT_STACK;
 use super::hooks::hooks;
 use super::{machine_check, nmi, single_step, vectors};
 use crate::addr::VirtAddr;
-use crate::arch::x86_64::machine::{fpu, key_rights, percpu, shootdown};
+use crate::arch::x86_64::machine::percpu::{self, PerCpu};
+use crate::arch::x86_64::machine::{fpu, key_rights, shootdown};
 use crate::trace::{self, layout::kind};
 
 /// The distance between two stubs, in bytes.
@@ -170,30 +171,14 @@ extern "C" fn handle(frame: &mut TrapFrame) {
             vectors::dispatch(frame.vector as u8);
             trace::record(kind::RETURN, frame.vector as u8, 0);
         }
-        vector::PAGE_FAULT => {
-            // Read at once: a page fault inside this one's handler changes it.
-            let address = VirtAddr::new(x86_64::registers::control::Cr2::read_raw());
-            let stack = PAGE_FAULT_STACK.on(cpu);
-            if !stack.enter() {
-                (hooks().exception)(frame);
-            }
-            (hooks().page_fault)(frame, address);
-            stack.leave();
-        }
+        vector::PAGE_FAULT => page_fault(frame, cpu),
         vector::DEBUG => {
             // Otherwise the instruction that was let through is done.
             if !single_step::finish(frame) {
                 (hooks().exception)(frame);
             }
         }
-        vector::NON_MASKABLE => {
-            let stack = PAGE_FAULT_STACK.on(cpu);
-            let before = stack.enter_non_maskable();
-            cpu.in_nmi.store(true, Ordering::Relaxed);
-            nmi::handle(frame);
-            cpu.in_nmi.store(false, Ordering::Relaxed);
-            stack.leave_non_maskable(before);
-        }
+        vector::NON_MASKABLE => nmi::handle(frame, cpu),
         vector::MACHINE_CHECK => machine_check::handle(frame),
         _ => (hooks().exception)(frame),
     }
@@ -204,4 +189,17 @@ extern "C" fn handle(frame: &mut TrapFrame) {
         (hooks().preempt)(frame.rights());
     }
     key_rights::leave_trap(frame.pkrs);
+}
+
+/// Apart from [`handle`], where interrupts would save and restore registers for it.
+#[inline(never)]
+fn page_fault(frame: &mut TrapFrame, cpu: &PerCpu) {
+    // Read at once: a page fault inside this one's handler changes it.
+    let address = VirtAddr::new(x86_64::registers::control::Cr2::read_raw());
+    let stack = PAGE_FAULT_STACK.on(cpu);
+    if !stack.enter() {
+        (hooks().exception)(frame);
+    }
+    (hooks().page_fault)(frame, address);
+    stack.leave();
 }

@@ -3,12 +3,25 @@
 use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use super::frame::TrapFrame;
+use super::gdt::PAGE_FAULT_STACK;
 use super::hooks::hooks;
+use crate::arch::x86_64::machine::percpu::PerCpu;
 use crate::arch::x86_64::machine::port;
 use crate::halt;
 
-/// Handles one: a CPU that ends the machine asks this one to stop, or it is for the handler that was set.
-pub(super) fn handle(frame: &TrapFrame) {
+/// Handles one, with a stack of their own for page faults inside of it.
+#[inline(never)]
+pub(super) fn handle(frame: &TrapFrame, cpu: &PerCpu) {
+    let stack = PAGE_FAULT_STACK.on(cpu);
+    let before = stack.enter_non_maskable();
+    cpu.in_nmi.store(true, Ordering::Relaxed);
+    find_handler(frame);
+    cpu.in_nmi.store(false, Ordering::Relaxed);
+    stack.leave_non_maskable(before);
+}
+
+/// A CPU that ends the machine asks this one to stop, or it is for the handler that was set.
+fn find_handler(frame: &TrapFrame) {
     if halt::is_ending_here() {
         // It would only cut the report short.
         return;
