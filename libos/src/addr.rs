@@ -5,8 +5,8 @@
 //! [`pmem_window`](crate::mm::layout::pmem_window).
 //!
 //! Any 64 bits are an address. Firmware may name one where nothing can be, and a fault may be at one that no CPU
-//! translates: [`Levels::is_canonical`](crate::paging::Levels::is_canonical) and
-//! [`Mode::physical_end`](crate::paging::Mode::physical_end) tell what a machine can use.
+//! translates: [`Levels::is_canonical`](crate::arch::paging::Levels::is_canonical) and
+//! [`Mode::physical_end`](crate::arch::paging::Mode::physical_end) tell what a machine can use.
 
 use core::fmt;
 use core::marker::PhantomData;

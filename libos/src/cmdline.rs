@@ -20,9 +20,9 @@ use libos_contract::command_line::{self, ARGUMENTS, ENVIRONMENT, FAULT_POLICY, I
 use libos_contract::log_level::LogLevel;
 use libos_contract::words;
 
+use crate::arch::paging::Paging;
 use crate::keys::{FaultPolicy, ProtectionChoice};
 use crate::net::{Config, Ip6Config, IpConfig, impossible_host};
-use crate::paging::Paging;
 
 /// The decoded command line.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

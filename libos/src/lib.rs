@@ -29,9 +29,9 @@
 //! halt: the end of the machine
 //! time
 //! arch/x86_64/machine: what one CPU does
-//! keys, paging, units: values only
 //! arch/x86_64/format: what bits mean
-//! addr, instant: physical and virtual addresses; moments
+//! keys, units: values only
+//! addr, instant, arch/x86_64/format/key_register: physical and virtual addresses; moments; the bits of rights
 //! ```
 //! Logic that needs no machine (parsers, allocators, page-table arithmetic, the socket layer) is compiled on the host
 //! too and tested there by `cargo test -p libos`.
@@ -61,7 +61,6 @@ pub mod io;
 pub mod keys;
 pub mod mm;
 pub mod net;
-pub mod paging;
 #[cfg(target_os = "hermit")]
 pub mod power;
 #[cfg(target_os = "hermit")]

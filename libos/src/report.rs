@@ -13,10 +13,10 @@ use libos_contract::exit::{BOOT_REFUSED, FATAL_EXCEPTION, PANIC};
 use libos_contract::report::{ABORTED, FATAL, FAULT};
 
 use crate::addr::VirtAddr;
+use crate::arch::PageFault;
 use crate::arch::trap::TrapFrame;
 use crate::arch::{backtrace, interrupted, percpu};
 use crate::keys::Rights;
-use crate::mm::fault::PageFault;
 use crate::sync::{IrqLock, Once, class};
 use crate::{console, halt, kprintln, task};
 

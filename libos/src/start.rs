@@ -20,7 +20,6 @@ use crate::dax::{self, PmemRange};
 use crate::drivers::acpi::{self, AcpiInfo};
 use crate::drivers::{self, ivshmem, nfit, pci, power, rtc};
 use crate::keys::{self, Protection, ProtectionChoice};
-use crate::mm::fault::PageFault;
 use crate::report::refuse;
 use crate::sync::Once;
 use crate::task::Timer;
@@ -154,8 +153,8 @@ pub(crate) extern "C" fn start(start_info: PhysAddr) -> ! {
 
 /// Decides about a page fault: whose room it is in.
 fn page_fault(frame: &mut TrapFrame, address: VirtAddr) {
-    let fault = PageFault::new(address, frame.error_code);
-    if !(fault.is_outdated() || dax::fault::page_fault(frame, fault)) {
+    let fault = frame.page_fault(address);
+    if !(mm::fault::is_outdated(fault) || dax::fault::page_fault(frame, fault)) {
         report::page_fault(frame, fault);
     }
 }

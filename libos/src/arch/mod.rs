@@ -160,16 +160,67 @@ pub mod register_check {
     pub use super::x86_64::machine::register_check::with_registers;
 }
 
-/// Which page tables there can be, and which are in use.
-#[cfg(target_os = "hermit")]
+/// How page tables look: how many levels they have, how large a page is; and which this machine uses.
 pub mod paging {
-    /// Why they cannot be as the person who boots wants them.
+    /// How many entries a table has.
+    pub(crate) use super::x86_64::format::paging::ENTRIES;
+    /// Address bits that say how memory is encrypted.
+    pub use super::x86_64::format::paging::Encryption;
+    /// How many levels there are, and which addresses that leaves.
+    pub use super::x86_64::format::paging::Levels;
+    /// Levels, the largest page and encryption: what the arithmetic of page tables goes by.
+    pub use super::x86_64::format::paging::Mode;
+    /// The size of the smallest page.
+    pub use super::x86_64::format::paging::PAGE;
+    /// The wish of the person who boots.
+    pub use super::x86_64::format::paging::Paging;
+    /// The size of what an entry at a level covers.
+    pub(crate) use super::x86_64::format::paging::coverage;
+    /// The place of an address's entry.
+    pub(crate) use super::x86_64::format::paging::index;
+    /// Why the tables cannot be as the person who boots wants them.
+    #[cfg(target_os = "hermit")]
     pub use super::x86_64::machine::paging::NoFiveLevels;
     /// Makes tables the address space.
+    #[cfg(target_os = "hermit")]
     pub use super::x86_64::machine::paging::load;
     /// How this machine's tables are to look.
+    #[cfg(target_os = "hermit")]
     pub use super::x86_64::machine::paging::mode;
 }
+
+/// The entries of page tables.
+pub mod page_table {
+    /// An entry as it stands in a table: unused, to a table, or a leaf.
+    pub(crate) use super::x86_64::format::entry::Entry;
+    /// What a leaf says.
+    pub use super::x86_64::format::entry::Leaf;
+    /// A table.
+    pub use super::x86_64::format::entry::PageTable;
+    /// How a page may be cached.
+    pub use super::x86_64::format::flags::Cacheability;
+    /// What a leaf says besides where its page is.
+    pub use super::x86_64::format::flags::Flags;
+}
+
+/// The bits of the register that says which keys are open.
+pub(crate) mod key_register {
+    /// Every key closed, but that of all other memory.
+    pub(crate) use super::x86_64::format::key_register::ALL_CLOSED;
+    /// How many bits a key has.
+    pub(crate) use super::x86_64::format::key_register::BITS;
+    /// Those of a closed key.
+    pub(crate) use super::x86_64::format::key_register::CLOSED;
+    /// Those of a key that lets read.
+    pub(crate) use super::x86_64::format::key_register::READ;
+    /// The register's type.
+    pub use super::x86_64::format::key_register::Value;
+    /// Those of a key that lets write.
+    pub(crate) use super::x86_64::format::key_register::WRITE;
+}
+
+/// Who wanted what at an address, and what stood against it.
+pub use x86_64::format::page_fault::PageFault;
 
 /// What CPUs remember of page tables.
 #[cfg(target_os = "hermit")]

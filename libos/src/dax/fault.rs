@@ -11,11 +11,11 @@ use super::owners;
 use super::policy::fault_policy;
 use super::record;
 use crate::addr::VirtAddr;
+use crate::arch::PageFault;
 use crate::arch::single_step::CannotStep;
 use crate::arch::trap::TrapFrame;
 use crate::arch::{interrupted, percpu, single_step};
 use crate::keys::{Access, FaultPolicy};
-use crate::mm::fault::PageFault;
 use crate::{report, task};
 
 /// Decides about a page fault in persistent memory; false if it was elsewhere.

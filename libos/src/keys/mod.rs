@@ -3,6 +3,7 @@
 //! Pure arithmetic and words, tested on the host, below every other room. Never: a register, a page table or a device.
 
 mod key;
+mod permissions;
 mod protection;
 mod registers;
 mod rights;
@@ -10,6 +11,7 @@ mod rights;
 pub use key::{Key, KeyAllocator, NoKeyLeft};
 pub use libos_contract::policy::{FaultPolicy, UnknownPolicy};
 pub use libos_contract::protection::{Protection, ProtectionChoice, UnknownProtection};
+pub use permissions::Permissions;
 pub use protection::{NoProtection, resolve_protection};
 pub use registers::{KeyRegister, Registers};
 pub use rights::{Access, Rights};

@@ -1,58 +1,59 @@
-//! The value of a protection-key register, as pure arithmetic.
-//!
-//! IA32_PKRS has 32 bits, two for each key: bit 2i is ADi (no access), bit 2i+1 is WDi (no write; it counts only while
-//! CR0.WP = 1). Intel SDM volume 3A, section 4.6.2.
+//! The rights of a context, as the value of the register that enforces them: pure arithmetic.
 
 use core::fmt;
 
 use super::Key;
+use crate::arch::key_register::{self, Value};
 
 /// What a context may do with the pages of one key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {
-    /// Neither read nor write: AD = 1.
+    /// Neither read nor write.
     Closed,
-    /// Read only: AD = 0, WD = 1.
+    /// Read only.
     Read,
-    /// Read and write: AD = 0, WD = 0.
+    /// Read and write.
     Write,
 }
 
+/// The bits of key 0.
+const KEY_MASK: Value = (1 << key_register::BITS) - 1;
+
 /// The rights of one context to the pages of every key.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub struct Rights(u32);
+pub struct Rights(Value);
 
 impl Rights {
     /// The rights that every context starts with: key 0 open, keys 1 to 15 closed.
-    pub const CLOSED: Self = Self(0x5555_5554);
+    pub const CLOSED: Self = Self(key_register::ALL_CLOSED);
 
     /// The rights that a register value stands for.
-    pub const fn from_bits(bits: u32) -> Self {
+    pub const fn from_bits(bits: Value) -> Self {
         Self(bits)
     }
 
     /// The register's value.
-    pub const fn bits(self) -> u32 {
+    pub const fn bits(self) -> Value {
         self.0
     }
 
     /// These rights with `access` to `key`'s pages; every other key's are unchanged.
     #[must_use]
     pub const fn with(self, key: Key, access: Access) -> Self {
-        let shift = key.number() as u32 * 2;
+        let shift = key.number() as u32 * key_register::BITS;
         let bits = match access {
-            Access::Closed => 0b01,
-            Access::Read => 0b10,
-            Access::Write => 0b00,
+            Access::Closed => key_register::CLOSED,
+            Access::Read => key_register::READ,
+            Access::Write => key_register::WRITE,
         };
-        Self(self.0 & !(0b11 << shift) | bits << shift)
+        Self(self.0 & !(KEY_MASK << shift) | bits << shift)
     }
 
     /// The access to the pages of the key with this number, 0 to 15.
     pub const fn access(self, key_number: u8) -> Access {
-        match self.0 >> ((key_number & 15) as u32 * 2) & 0b11 {
-            0b00 => Access::Write,
-            0b10 => Access::Read,
+        match self.0 >> ((key_number & 15) as u32 * key_register::BITS) & KEY_MASK {
+            key_register::WRITE => Access::Write,
+            key_register::READ => Access::Read,
             _ => Access::Closed,
         }
     }

@@ -1,76 +1,10 @@
-//! What a page fault says, and the one kind of it that is nobody's mistake.
+//! The one kind of page fault that is nobody's mistake.
 
-use crate::addr::VirtAddr;
+use super::translate;
+use crate::arch::PageFault;
 
-/// Bits of the error code (SDM volume 3A, figure 4-12).
-const PROTECTION_VIOLATION: u64 = 1 << 0;
-const WRITE: u64 = 1 << 1;
-const INSTRUCTION_FETCH: u64 = 1 << 4;
-const PROTECTION_KEY: u64 = 1 << 5;
-
-/// A page fault: who wanted what, and what stood against it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct PageFault {
-    /// The address that was touched.
-    pub address: VirtAddr,
-    code: u64,
-}
-
-impl PageFault {
-    /// The fault at this address with this error code.
-    pub const fn new(address: VirtAddr, code: u64) -> Self {
-        Self { address, code }
-    }
-
-    /// Whether it was a store.
-    pub const fn is_write(self) -> bool {
-        self.code & WRITE != 0
-    }
-
-    /// Whether a protection key denied it.
-    pub const fn is_by_key(self) -> bool {
-        self.code & PROTECTION_KEY != 0
-    }
-
-    /// Whether something is mapped there that does not permit it.
-    pub const fn is_violation(self) -> bool {
-        self.code & PROTECTION_VIOLATION != 0
-    }
-
-    /// What was wanted, in a word.
-    pub const fn access(self) -> &'static str {
-        if self.code & INSTRUCTION_FETCH != 0 {
-            "execution"
-        } else if self.is_write() {
-            "write"
-        } else {
-            "read"
-        }
-    }
-
-    /// Whether the page, as it is mapped now, permits the store: it was made writable a moment ago, and this CPU, not
-    /// yet told, used what it remembered. The fault has made it forget (SDM volume 3A, section 4.10.4.1), so the store
-    /// succeeds now.
-    #[cfg(target_os = "hermit")]
-    pub fn is_outdated(self) -> bool {
-        self.code == PROTECTION_VIOLATION | WRITE
-            && super::translate(self.address).is_some_and(|leaf| leaf.flags.is_writable())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_code_is_read_as_the_manual_says() {
-        let fault = |code| PageFault::new(VirtAddr::new(0x1000), code);
-        assert_eq!(
-            [0b00000, 0b00010, 0b10000, 0b10010].map(|code| fault(code).access()),
-            ["read", "write", "execution", "execution"]
-        );
-        let by_key = fault(0b10_0011);
-        assert!(by_key.is_by_key() && by_key.is_violation() && by_key.is_write());
-        assert!(!fault(0b00_0011).is_by_key() && !fault(0b10_0010).is_violation() && !fault(0b10_0001).is_write());
-    }
+/// Whether the page, as it is mapped now, permits the store: it was made writable a moment ago, and this CPU, not yet
+/// told, used what it remembered. The fault has made it forget, so the store succeeds now.
+pub(crate) fn is_outdated(fault: PageFault) -> bool {
+    fault.is_plain_write_violation() && translate(fault.address).is_some_and(|leaf| leaf.flags.is_writable())
 }

@@ -4,7 +4,7 @@ use core::ops::Range;
 
 use super::bitmap::Bitmap;
 use crate::addr::{AddrRange, PhysAddr};
-use crate::paging::PAGE;
+use crate::arch::paging::PAGE;
 
 /// The frames of all RAM. What is in use, or no RAM at all, nobody is given.
 #[derive(Debug)]

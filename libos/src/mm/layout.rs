@@ -8,8 +8,8 @@
 //! ```
 
 use crate::addr::{PhysAddr, VirtAddr};
-use crate::paging::Levels;
-pub use crate::paging::PAGE;
+use crate::arch::paging::Levels;
+pub use crate::arch::paging::PAGE;
 
 /// The size of a 1 GiB page.
 pub const GIB: u64 = 1 << 30;

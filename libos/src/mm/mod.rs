@@ -7,8 +7,8 @@
 
 pub mod attributes;
 mod bitmap;
-#[cfg_attr(not(target_os = "hermit"), allow(dead_code, reason = "on the host only the tests use it"))]
-pub mod fault;
+#[cfg(target_os = "hermit")]
+pub(crate) mod fault;
 pub mod frames;
 pub mod layout;
 pub mod page_table;
@@ -73,7 +73,7 @@ pub fn has_room(bytes: usize) -> bool {
 pub(crate) unsafe fn init(
     usable: impl Iterator<Item = Range<PhysAddr>>,
     reserved: &[Range<PhysAddr>],
-    mode: crate::paging::Mode,
+    mode: crate::arch::paging::Mode,
 ) -> Result<(), InitError> {
     // SAFETY: the caller promises just this.
     unsafe { ram::init(usable, reserved)? };

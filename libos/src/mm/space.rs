@@ -11,8 +11,8 @@ use super::layout::{self, PAGE, Section, image, pmem_physical_end, sections};
 use super::page_table::{self, AddressSpace, FlushRange, Leaf, MapError, PageTable, Piece, TableMemory};
 use super::ram::{allocate_frames, ram_ranges, release_frames};
 use crate::addr::{AddrRange, PhysAddr, VirtAddr};
+use crate::arch::paging::Mode;
 use crate::arch::{interrupts, paging, percpu, shootdown};
-use crate::paging::Mode;
 use crate::sync::{IrqLock, class, might_sleep};
 
 /// Page tables lie in frames of RAM and are reached by the identity mapping.
@@ -132,11 +132,10 @@ fn flush(to_flush: FlushRange) {
     let range = to_flush.range();
     if !range.is_empty() {
         let retired = with_space(AddressSpace::take_retired);
-        // Tables are found through what CPUs remember of pages: flushing a page makes them forget all tables (SDM
-        // volume 3A, section 4.10.4.1).
         if percpu::online_count() > 1 {
             might_sleep();
         }
+        // Tables are found through what CPUs remember of pages: flushing a page makes them forget all tables.
         shootdown::flush_everywhere(range);
         with_space(|space| space.release(retired));
     }

@@ -2,11 +2,11 @@
 
 use core::ops::Range;
 
-use super::entry::Entry;
 use super::{AddressSpace, FlushRange, Leaf, MapError, TableMemory};
 use crate::addr::{AddrRange, PhysAddr, VirtAddr};
+use crate::arch::page_table::Entry;
+use crate::arch::paging::{ENTRIES, coverage, index};
 use crate::mm::attributes::Permissions;
-use crate::paging::{coverage, index};
 
 impl<M: TableMemory> AddressSpace<M> {
     /// Gives the whole of `range` these permissions; key, cacheability, encryption and all else stay as they are. Pages
@@ -52,7 +52,7 @@ impl<M: TableMemory> AddressSpace<M> {
         let whole = self.memory.table(parent).get(index(leaf.virtual_address, level));
         let new = self.memory.allocate().ok_or(MapError::OutOfMemory)?;
         let table = self.memory.table(new);
-        for number in 0..512 {
+        for number in 0..ENTRIES {
             table.set(number, whole.part(level, number as u64));
         }
         self.memory.table(parent).set(index(leaf.virtual_address, level), Entry::table(new));

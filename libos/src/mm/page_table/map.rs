@@ -2,11 +2,11 @@
 
 use core::ops::Range;
 
-use super::entry::Entry;
 use super::{AddressSpace, MapError, Piece, TableMemory};
 use crate::addr::{AddrRange, PhysAddr, VirtAddr};
+use crate::arch::page_table::Entry;
+use crate::arch::paging::{PAGE, coverage, index};
 use crate::mm::attributes::Attributes;
-use crate::paging::{PAGE, coverage, index};
 
 impl<M: TableMemory> AddressSpace<M> {
     /// Maps `range` to the physical memory from `physical` on. On an error nothing is mapped.

@@ -1,27 +1,25 @@
-//! Page tables of four or five levels (Intel SDM volume 3A, section 4.5): making, changing, removing and finding
-//! leaves.
+//! Page tables: making, changing, removing and finding leaves. What an entry's bits mean, the architecture says.
 //!
 //! The arithmetic is independent of where tables lie: [`TableMemory`] says that, in the guest by the identity mapping,
 //! in tests by a map. Never: flushes of what CPUs remember. Each change says by [`FlushRange`] what is to be flushed.
 
 mod change;
-mod entry;
 mod map;
 #[cfg(test)]
 mod tests;
 mod unmap;
 mod walk;
 
-pub use entry::PageTable;
+pub use crate::arch::page_table::{Leaf, PageTable};
 pub use unmap::RetiredTables;
 pub use walk::translate;
 
 use core::fmt;
 use core::ops::Range;
 
-use super::attributes::{Attributes, Flags};
+use super::attributes::Attributes;
 use crate::addr::{AddrRange, PhysAddr, VirtAddr};
-use crate::paging::{Mode, PAGE};
+use crate::arch::paging::{Mode, PAGE};
 
 /// Where page tables come from and how one is reached by its physical address.
 pub trait TableMemory {
@@ -31,33 +29,6 @@ pub trait TableMemory {
     fn release(&mut self, physical: PhysAddr);
     /// The table at this physical address, which came from [`Self::allocate`].
     fn table(&self, physical: PhysAddr) -> &PageTable;
-}
-
-/// A present leaf entry.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Leaf {
-    /// Where the page begins in the address space.
-    pub virtual_address: VirtAddr,
-    /// Where the page begins in physical memory.
-    pub physical_address: PhysAddr,
-    /// The page's size in bytes: 4 KiB, 2 MiB or 1 GiB.
-    pub size: u64,
-    /// The page's attributes as they stand in the entry, the key among them.
-    pub flags: Flags,
-    /// The entry's address bits that say how the page is encrypted.
-    pub encryption: u64,
-}
-
-impl Leaf {
-    /// The addresses that it maps. (The last page of the address space ends at address 0, and is never mapped.)
-    pub fn addresses(&self) -> Range<VirtAddr> {
-        self.virtual_address..self.virtual_address.saturating_add(self.size)
-    }
-
-    /// The physical addresses that it maps them to.
-    pub fn physical_addresses(&self) -> Range<PhysAddr> {
-        Range::of(self.physical_address, self.size)
-    }
 }
 
 /// A part of a mapping: each has memory of its own kind, with attributes of its own.
@@ -168,7 +139,7 @@ impl<M: TableMemory> AddressSpace<M> {
         Ok(Self { memory, mode, root, retired: None })
     }
 
-    /// The physical address of the root table, as CR3 holds it.
+    /// The physical address of the root table, as the CPU is told it.
     pub fn root(&self) -> PhysAddr {
         self.root
     }

@@ -5,10 +5,10 @@
 
 use core::ops::Range;
 
-use super::entry::Entry;
 use super::{AddressSpace, FlushRange, Leaf, MapError, TableMemory};
 use crate::addr::{PhysAddr, VirtAddr};
-use crate::paging::{coverage, index};
+use crate::arch::page_table::Entry;
+use crate::arch::paging::{coverage, index};
 
 /// Tables that were taken out of the tree, to be given to [`AddressSpace::release`] once no CPU remembers them.
 #[derive(Debug)]

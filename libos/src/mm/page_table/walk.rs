@@ -2,7 +2,7 @@
 
 use super::{AddressSpace, Leaf, TableMemory};
 use crate::addr::{PhysAddr, VirtAddr};
-use crate::paging::{Mode, coverage, index};
+use crate::arch::paging::{ENTRIES, Mode, coverage, index};
 
 /// The leaf that maps this address in the tables below `root`. Needs no lock: every entry is read once, and is whole.
 /// Whoever changes the tables meanwhile must not release a table that this may have reached.
@@ -37,7 +37,7 @@ impl<M: TableMemory> AddressSpace<M> {
 
     fn visit_table(&self, table: PhysAddr, level: u32, base: VirtAddr, visit: &mut impl FnMut(Leaf)) {
         let table = self.memory.table(table);
-        for number in 0..512 {
+        for number in 0..ENTRIES {
             let entry = table.get(number);
             let at = base + number as u64 * coverage(level);
             if !entry.is_present() {

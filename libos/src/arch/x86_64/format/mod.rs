@@ -2,4 +2,9 @@
 
 pub mod bank;
 pub mod cache_types;
+pub(crate) mod entry;
 pub mod exception;
+pub mod flags;
+pub(crate) mod key_register;
+pub mod page_fault;
+pub mod paging;

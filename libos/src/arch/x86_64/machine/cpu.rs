@@ -9,8 +9,8 @@ use x86_64::registers::model_specific::Msr;
 use x86_64::registers::xcontrol::{XCr0, XCr0Flags};
 
 use crate::addr::{PhysAddr, VirtAddr};
+use crate::arch::paging::Encryption;
 use crate::arch::x86_64::format::cache_types::CacheTypes;
-use crate::paging::Encryption;
 
 fn cpuid() -> CpuId<CpuIdReaderNative> {
     CpuId::new()

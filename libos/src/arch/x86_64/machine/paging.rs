@@ -12,7 +12,7 @@ use x86_64::structures::paging::PhysFrame;
 
 use super::cpu;
 use crate::addr::PhysAddr;
-use crate::paging::{Levels, Mode, Paging};
+use crate::arch::paging::{Levels, Mode, Paging};
 
 /// The physical addresses that four levels leave room for, in bits: above these, persistent memory could not be mapped.
 const FOUR_LEVELS_REACH: u32 = 46;

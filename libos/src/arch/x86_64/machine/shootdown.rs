@@ -13,7 +13,7 @@ use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use super::percpu::{self, PerCpu};
 use super::{cpu, interrupts};
 use crate::addr::{AddrRange, VirtAddr};
-use crate::paging::PAGE;
+use crate::arch::paging::PAGE;
 
 /// Whether a shootdown is under way.
 static BUSY: AtomicBool = AtomicBool::new(false);
@@ -60,8 +60,8 @@ fn defers_flush(cpu: &PerCpu) -> bool {
     }
 }
 
-/// Makes every CPU forget the translations of these addresses. Called with interrupts enabled, by who may wait for the
-/// other CPUs.
+/// Makes every CPU forget the translations of these addresses, and with them all that it remembers of tables (SDM
+/// volume 3A, section 4.10.4.1). Called with interrupts enabled, by who may wait for the other CPUs.
 pub fn flush_everywhere(range: Range<VirtAddr>) {
     if percpu::online_count() <= 1 {
         flush_here(&range);

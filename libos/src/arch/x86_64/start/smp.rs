@@ -12,12 +12,12 @@ use core::{ptr, slice};
 use libos_contract::exit::BOOT_REFUSED;
 
 use crate::addr::{PhysAddr, VirtAddr};
+use crate::arch::paging::PAGE;
 use crate::arch::x86_64::machine::apic::{self, Command};
 use crate::arch::x86_64::machine::{cpu, interrupts, key_rights, paging, percpu};
 use crate::arch::x86_64::trap::{gdt, idt};
 use crate::mm::attributes::Attributes;
 use crate::mm::{self, Stack};
-use crate::paging::PAGE;
 use crate::{halt, kprintln, task, time};
 
 /// Where the trampoline runs: a page of RAM below 1 MiB that nobody allocates.

@@ -5,6 +5,7 @@ use core::fmt;
 use super::single_step;
 use crate::addr::VirtAddr;
 use crate::arch::x86_64::format::exception::Exception;
+use crate::arch::x86_64::format::page_fault::PageFault;
 use crate::arch::x86_64::machine::percpu;
 use crate::keys::Rights;
 
@@ -36,7 +37,7 @@ pub struct TrapFrame {
     /// The vector's number.
     pub(in crate::arch) vector: u64,
     /// The error code; 0 for vectors without one.
-    pub error_code: u64,
+    pub(in crate::arch) error_code: u64,
     /// The interrupted instruction's address.
     pub(in crate::arch) rip: VirtAddr,
     /// The code segment's selector.
@@ -75,6 +76,11 @@ impl TrapFrame {
     /// Which exception this is.
     pub(crate) fn exception(&self) -> Exception {
         Exception::of(self.vector)
+    }
+
+    /// What this page fault, at an address, says.
+    pub(crate) fn page_fault(&self, address: VirtAddr) -> PageFault {
+        PageFault::new(address, self.error_code)
     }
 
     /// The interrupted context's frame pointer.

@@ -11,10 +11,10 @@ use super::entry::{STUB_SIZE, stubs};
 use super::frame::vector;
 use super::gdt::{OwnStack, code_selector};
 use crate::addr::{self, AddrRange};
+use crate::arch::paging::PAGE;
 use crate::mm;
 use crate::mm::attributes::Permissions;
 use crate::mm::page_table::MapError;
-use crate::paging::PAGE;
 
 /// A 64-bit gate descriptor (SDM volume 3A, section 6.14.1).
 #[derive(Clone, Copy)]

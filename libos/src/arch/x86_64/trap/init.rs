@@ -1,9 +1,9 @@
 //! Taking traps and interrupts into use.
 
 use super::{gdt, idt};
+use crate::arch::paging::PAGE;
 use crate::arch::x86_64::machine::{apic, interrupts, percpu, tsc};
 use crate::mm::{DeviceMapError, StackError, map_mmio};
-use crate::paging::PAGE;
 
 /// Prepares the boot CPU for traps: from here on an exception is reported instead of resetting the machine.
 ///

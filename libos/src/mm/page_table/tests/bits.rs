@@ -1,7 +1,7 @@
 //! Entries bit by bit.
 
-use super::super::entry::Entry;
 use super::*;
+use crate::arch::page_table::Entry;
 use crate::keys::{KeyAllocator, Protection};
 use crate::mm::attributes::{Cacheability, Permissions};
 

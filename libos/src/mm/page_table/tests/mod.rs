@@ -11,8 +11,8 @@ use std::collections::BTreeMap;
 use std::vec::Vec;
 
 use super::*;
+use crate::arch::paging::{Encryption, Levels};
 use crate::mm::layout::GIB;
-use crate::paging::{Encryption, Levels};
 
 const MIB2: u64 = 2 << 20;
 

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use super::cpu::{Seen, walk};
 use super::*;
 use crate::keys::{Key, KeyAllocator, Protection};
-use crate::mm::attributes::{Cacheability, Permissions};
+use crate::mm::attributes::{Cacheability, Flags, Permissions};
 
 /// What is said of a stretch of pages: where the first one leads, and the attributes of all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

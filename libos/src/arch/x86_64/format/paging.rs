@@ -9,6 +9,9 @@ use crate::addr::{PhysAddr, VirtAddr};
 /// The size of a 4 KiB page, in bytes.
 pub const PAGE: u64 = 4096;
 
+/// How many entries a table has.
+pub(crate) const ENTRIES: usize = 512;
+
 /// The bits 51:12 of an entry, which hold an address in all but a few places.
 pub(crate) const ADDRESS: u64 = 0x000f_ffff_ffff_f000;
 
