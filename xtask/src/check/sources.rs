@@ -15,6 +15,14 @@ const LONGEST_COMMENT: usize = 120;
 /// Variables of cargo's that a program has to read when it runs: what they said when it was compiled names the checkout
 /// that it was compiled in, which a copy of that is not.
 const COMPILED_IN: [&str; 3] = ["CARGO_MANIFEST_DIR", "CARGO_BIN_EXE_", "CARGO_TARGET_TMPDIR"];
+/// Where the library is, and where in it an architecture.
+const LIBRARY: &str = "libos/src/";
+const ARCHITECTURES: &str = "libos/src/arch/";
+/// Words for what only one architecture has, and only its folder names.
+const OF_AN_ARCHITECTURE: [&str; 8] = ["SDM", "CR0", "CR2", "CR3", "CR4", "asm", "global_asm", "naked_asm"];
+/// What such names begin with, or have in them.
+const IN_AN_ARCHITECTURE: [&str; 3] = ["IA32_", "x86_64::", "core::arch::"];
+
 /// Directories in which people have their own files on their own machines.
 const PERSONAL_DIRECTORIES: [&str; 3] = ["/home/", "/root/", "/Users/"];
 
@@ -53,6 +61,11 @@ fn look_at(name: &str, text: &str, findings: &mut Vec<String>) {
             }
         }
     }
+    for (number, word) in architecture_words(name, text) {
+        findings.push(format!(
+            "{name}:{number}: `{word}` belongs behind libos/src/arch/mod.rs, which lists what a port gives"
+        ));
+    }
     // This file has to name the directories that it looks for.
     if Path::new(name).ends_with("check/sources.rs") {
         return;
@@ -66,6 +79,23 @@ fn look_at(name: &str, text: &str, findings: &mut Vec<String>) {
             findings.push(format!("{name}:{}: mentions the path {path} of one machine", number + 1));
         }
     }
+}
+
+/// What of the library, but of the architectures in it and of its tests, names something of an architecture: the
+/// numbers of the lines, and the words.
+fn architecture_words<'a>(name: &str, text: &'a str) -> Vec<(usize, &'a str)> {
+    let is_test = name.contains("/tests/") || name.ends_with("/tests.rs");
+    if !name.starts_with(LIBRARY) || name.starts_with(ARCHITECTURES) || is_test {
+        return Vec::new();
+    }
+    let of_line = |line: &'a str| {
+        let mut words = line.split(|character: char| !(character.is_alphanumeric() || "_:".contains(character)));
+        words.find(|word| {
+            OF_AN_ARCHITECTURE.contains(&word.trim_matches(':'))
+                || IN_AN_ARCHITECTURE.iter().any(|part| word.contains(part))
+        })
+    };
+    text.lines().enumerate().filter_map(|(number, line)| Some((number + 1, of_line(line)?))).collect()
 }
 
 /// Whether `line` has `path` as the beginning of a path, not within a longer one.
@@ -101,6 +131,26 @@ mod tests {
         assert!(findings("a.rs", &comment(LONGEST_COMMENT)).is_empty());
         assert!(findings("a.md", &comment(LONGEST_COMMENT + 1)).is_empty());
         assert!(findings("a.rs", &"x".repeat(200)).is_empty());
+    }
+
+    #[test]
+    fn what_only_an_architecture_has_is_found_outside_of_its_folder() {
+        let wrong = [
+            "use x86_64::registers::control::Cr4;",
+            "use core::arch::x86_64::_rdtsc;",
+            "unsafe { asm!(\"hlt\") };",
+            "/// Bits of CR4 (SDM volume 3A).",
+            "const IA32_PKRS: u32 = 0x6e1;",
+        ];
+        for line in wrong {
+            let found = findings("libos/src/mm/a.rs", &format!("\n{line}\n"));
+            assert!(found.len() == 1 && found[0].starts_with("libos/src/mm/a.rs:2: "), "{line}: {found:?}");
+            for elsewhere in ["libos/src/arch/x86_64/a.rs", "libos/src/mm/tests/a.rs", "tests/programs/src/a.rs"] {
+                assert!(findings(elsewhere, line).is_empty(), "{elsewhere}: {line}");
+            }
+        }
+        let fine = "//! For `x86_64-unknown-hermit`, see arch/x86_64/trap: a plasm of 3CR45.";
+        assert!(findings("libos/src/lib.rs", fine).is_empty());
     }
 
     #[test]
