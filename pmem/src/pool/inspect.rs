@@ -53,7 +53,7 @@ pub fn inspect(medium: &impl Medium) -> Result<Inspection, Error> {
         log.check_checkpoint(&load)?;
         Ok::<Log, Error>(log)
     })??;
-    log.report.damage.sort_by_key(|damage| damage.offset);
+    log.findings.sort();
     Ok(Inspection {
         version: log.superblock.version,
         features_to_read: log.superblock.features.to_read,
@@ -67,7 +67,7 @@ pub fn inspect(medium: &impl Medium) -> Result<Inspection, Error> {
         segments_checkpoint: log.space.with_checkpoint(),
         capacity_bytes: log.space.capacity(),
         live_bytes: log.space.live(),
-        report: log.report,
+        report: log.findings.into_report(),
     })
 }
 
@@ -76,15 +76,14 @@ impl Log {
     /// where it is damaged, or says something else.
     fn check_checkpoint(&mut self, load: &impl Load) -> Result<(), Error> {
         let (mut log, _repairs) = Log::recover(load, Source::Checkpoint, u64::MAX)?;
-        self.report.checkpoint = log.report.checkpoint;
+        self.findings.set_checkpoint(log.findings.report().checkpoint);
         if !log.unread.has_checkpoint() {
             return Ok(());
         }
         log.read_on(load, u32::MAX)?;
-        let of_checkpoint = log.report.damage.iter().filter(|damage| damage.kind == DamageKind::Checkpoint);
-        let damaged = of_checkpoint.clone().count() > 0;
-        self.report.damage.extend(of_checkpoint.cloned());
-        if !damaged && !log.agrees_with(self) {
+        let is_damaged = log.findings.damage_of(DamageKind::Checkpoint).next().is_some();
+        self.findings.extend(log.findings.damage_of(DamageKind::Checkpoint).cloned());
+        if !is_damaged && !log.agrees_with(self) {
             self.note_damage(DamageKind::Checkpoint, ROOT, LINE);
         }
         Ok(())

@@ -11,11 +11,12 @@ use crate::pool::catalog::{Catalog, Which};
 use crate::pool::checkpoint::Unread;
 use crate::pool::cleaning::Cleaner;
 use crate::pool::dram::{self, NoRoom};
+use crate::pool::findings::Findings;
 use crate::pool::frontier::Frontier;
 use crate::pool::index::{Index, Slot};
 use crate::pool::media::Media;
 use crate::pool::record::{CHUNK_KEY, FRAME_HEADER, Kind, LARGE, Large, OP_HEADER, OpHeader};
-use crate::pool::report::{Damage, DamageKind, OpenReport};
+use crate::pool::report::DamageKind;
 use crate::pool::shadow_counts::ShadowCounts;
 use crate::pool::space::Space;
 use crate::pool::stage::Stage;
@@ -38,7 +39,7 @@ pub(crate) struct Log {
     pub stage: Stage,
     pub cleaning: Cleaner,
     pub unread: Unread,
-    pub report: OpenReport,
+    pub findings: Findings,
     pub media: Media,
     pub totals: Totals,
 }
@@ -77,7 +78,7 @@ impl Log {
             stage: Stage::default(),
             cleaning: Cleaner::default(),
             unread: Unread::default(),
-            report: OpenReport { segments: geometry.segments, ..OpenReport::default() },
+            findings: Findings::new(geometry.segments),
             media,
             totals: Totals::default(),
             superblock,
@@ -314,21 +315,9 @@ impl Log {
         }
     }
 
-    /// Notes damage found. Where the list gets too long for what it says, its last place of this kind takes the new one
-    /// in: more is named than is damaged, nothing is kept back.
+    /// Notes damage found.
     pub(crate) fn note_damage(&mut self, kind: DamageKind, offset: u64, len: u64) {
-        const MOST: usize = 64 << 10;
-        let list = &mut self.report.damage;
-        if list.len() < MOST && dram::push(list, Damage { kind, offset, len }).is_ok() {
-            return;
-        }
-        if let Some(last) = list.iter_mut().rfind(|damage| damage.kind == kind) {
-            let end = (last.offset + last.len).max(offset + len);
-            last.offset = last.offset.min(offset);
-            last.len = end - last.offset;
-        } else if let Some(last) = list.last_mut() {
-            *last = Damage { kind, offset, len };
-        }
+        self.findings.note(kind, offset, len);
     }
 }
 

@@ -51,7 +51,7 @@ impl Log {
     /// can be read out of these.
     fn isolate(&mut self, store: &impl Store, news: &[Range<u64>]) -> Result<(), Error> {
         self.media.write(store, &self.superblock)?;
-        self.report.bad_ranges = self.media.bad().to_vec();
+        self.findings.set_bad_ranges(self.media.bad().to_vec());
         // Whatever an opening left to be read: a part of it may be what cannot be read now, or name what lies there.
         self.finish_reading(store)?;
         for range in news {

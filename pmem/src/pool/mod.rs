@@ -6,8 +6,9 @@
 //!
 //! The state in DRAM (`log`) is put together from pieces that know nothing of it and let nobody at their fields:
 //! `space` (what each segment is in use for), `frontier` (where the log goes on), `catalog` (which operations count),
-//! `stage` (what a turn wrote), `media` (what the medium cannot read), `totals`, and the state of what works on it:
-//! `cleaning`, `checkpoint::unread`. How far scrubbing is is the pool's own.
+//! `stage` (what a turn wrote), `media` (what the medium cannot read), `findings` (what its opening found),
+//! `totals`, and the state of what works on it: `cleaning`, `checkpoint::unread`. How far scrubbing has come is the
+//! pool's own.
 
 mod append;
 mod atomic;
@@ -18,6 +19,7 @@ mod clean;
 mod cleaning;
 mod dram;
 mod expiring;
+mod findings;
 mod format;
 mod frontier;
 mod grow;
@@ -268,7 +270,7 @@ impl<M: Medium> Pool<M> {
 
     /// What opening found. Damage that was met since is added.
     pub fn report(&self) -> &OpenReport {
-        &self.log.report
+        self.log.findings.report()
     }
 
     /// Byte ranges that the medium cannot read any more, in order.
@@ -290,7 +292,7 @@ impl<M: Medium> Pool<M> {
             quarantined_bytes: u64::from(log.space.quarantined()) * size,
             bad_bytes: log.media.bad().iter().map(|bad| bad.end - bad.start).sum(),
             lost_keys: log.catalog.lost_count(),
-            damaged_places: log.report.damage.len() as u64,
+            damaged_places: log.findings.damage().len() as u64,
             keys: log.catalog.keys().len(),
             expiring_keys: log.catalog.expiring().map(|expiring| expiring.keys),
             mean_expiry_ms: log.catalog.expiring().and_then(|expiring| expiring.mean_ms()),

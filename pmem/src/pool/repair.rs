@@ -61,18 +61,18 @@ impl<M: Medium> Pool<M> {
             log.check_reserved(&store, None)?;
             for range in log.superblock.reserved() {
                 let inside = |damage: &&Damage| damage.kind == DamageKind::Reserved && range.contains(&damage.offset);
-                if let Some(damage) = log.report.damage.iter().find(inside) {
+                if let Some(damage) = log.findings.damage().iter().find(inside) {
                     store.fill(damage.offset, damage.len, 0)?;
                     store.write_back(damage.offset..damage.offset + damage.len)?;
                     store.fence();
                 }
             }
-            if log.report.damage.iter().any(|damage| damage.kind == DamageKind::BadRanges) {
+            if log.findings.damage_of(DamageKind::BadRanges).next().is_some() {
                 log.media.write(&store, &log.superblock)?;
             }
             // A superblock first: it stands in for the other one while the record behind that is written anew.
             for kind in [DamageKind::Superblock, DamageKind::History] {
-                for damage in log.report.damage.iter().filter(|damage| damage.kind == kind) {
+                for damage in log.findings.damage_of(kind) {
                     let area = damage.offset / AREA * AREA;
                     if log.media.bad().within(&(area..area + AREA)).is_none() {
                         log.superblock.write_at(&store, area)?;
@@ -91,7 +91,7 @@ impl<M: Medium> Pool<M> {
             Ok::<(), Error>(())
         })??;
         repair.bytes_moved = log.totals.bytes_moved() - moved;
-        repair.damage = core::mem::take(&mut log.report.damage);
+        repair.damage = log.findings.take_damage();
         Ok(repair)
     }
 }
@@ -100,7 +100,7 @@ impl Log {
     /// The keys of large values that are not readable.
     fn unreadable_keys(&self, load: &impl Load) -> Result<Vec<Vec<u8>>, Error> {
         let mut keys = Vec::new();
-        for damage in self.report.damage.iter().filter(|damage| damage.kind == DamageKind::Value) {
+        for damage in self.findings.damage_of(DamageKind::Value) {
             let Some(Peek { header, .. }) = self.peek(load, damage.offset, 0)? else { continue };
             let mut key = Vec::new();
             match self.append(load, damage.offset + header.key_at() as u64, header.key_len, &mut key) {

@@ -178,7 +178,7 @@ impl Log {
         // What is staged still finds its room.
         self.catalog.take_scanned(scanned.catalog)?;
         self.space.recount(&scanned.space);
-        self.report.damage.extend(scanned.report.damage);
+        self.findings.extend(scanned.findings.into_report().damage);
         if let Some(place) = damaged {
             self.note_damage(DamageKind::Checkpoint, place, BLOCK_HEADER as u64);
         }

@@ -79,7 +79,7 @@ impl Log {
             return Err(Shutdown::Empty);
         }
         let repeats = |kind: DamageKind| kind != DamageKind::Checkpoint;
-        let damaged = self.report.damage.iter().any(|damage| repeats(damage.kind));
+        let damaged = self.findings.damage().iter().any(|damage| repeats(damage.kind));
         if damaged
             || self.space.quarantined() > 0
             || !self.media.bad().is_empty()

@@ -23,9 +23,7 @@ impl Log {
         gathered: &mut Gathered,
     ) -> Result<(), Error> {
         if part.is_first() {
-            self.report.records += scanned.records;
-            self.report.passed_over += scanned.passed_over;
-            self.report.bytes_scanned += scanned.bytes;
+            self.findings.count_scanned(scanned.records, scanned.passed_over, scanned.bytes);
         }
         gathered.last_batch = gathered.last_batch.max(scanned.last_batch);
         self.frontier.reach_sequence(scanned.next_sequence);

@@ -68,7 +68,7 @@ impl Log {
         if !readable && Header::is_anywhere(load, self.geometry())? {
             return Err(Error::OtherSegments);
         }
-        self.report.segments_used = (used.len() + parts.len()) as u32;
+        self.findings.set_segments_used(used.len() + parts.len());
         self.judge_parts(parts, &mut used, repairs)?;
         used.sort_by_key(|(header, _)| header.generation);
         let newest = used.last().map(|(header, _)| header.generation);

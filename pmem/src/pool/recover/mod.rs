@@ -105,9 +105,9 @@ impl Log {
         let mut log = Log::new(superblock, media).map_err(|_| no_memory)?;
         log.catalog.limit_memory(memory);
         let mut repairs = Repairs { superblock: unfinished, ..Repairs::default() };
-        log.report.damage = damage;
-        log.report.unused_bytes = load.size() - log.geometry().len;
-        log.report.bad_ranges = log.media.bad().to_vec();
+        log.findings.extend(damage);
+        log.findings.set_unused(load.size() - log.geometry().len);
+        log.findings.set_bad_ranges(log.media.bad().to_vec());
         if is_list_lost {
             log.note_damage(DamageKind::BadRanges, AREA.start, AREA.end - AREA.start);
         }
@@ -116,7 +116,7 @@ impl Log {
         log.set_bad_aside();
         // Where bytes are bad, lost keys are looked for in the records, too.
         let doubtful = !log.media.bad().is_empty()
-            || !log.report.damage.is_empty()
+            || !log.findings.damage().is_empty()
             || !repairs.headers.is_empty()
             || !repairs.void.is_empty()
             || !repairs.joined.is_empty();
@@ -130,14 +130,15 @@ impl Log {
                         drop(log);
                         let read = Self::recover_in_parts(load, Source::Records, memory, parts, scan_all);
                         let (mut log, repairs) = read?;
-                        log.report.checkpoint = Checkpoint::Refused { why: "it takes more memory than there is" };
+                        let why = "it takes more memory than there is";
+                        log.findings.set_checkpoint(Checkpoint::Refused { why });
                         return Ok((log, repairs));
                     }
                     Err(error) => return Err(error),
                 };
                 repairs.root = true;
-                log.report.checkpoint = Checkpoint::Used { bytes };
-                log.report.keys = log.catalog.keys().len();
+                log.findings.set_checkpoint(Checkpoint::Used { bytes });
+                log.findings.set_keys(log.catalog.keys().len());
                 log.replan();
                 return Ok((log, repairs));
             }
@@ -146,13 +147,13 @@ impl Log {
             Verdict::Refused(why) => {
                 repairs.root = true;
                 log.judge_generations(told, &mut used, &mut repairs)?;
-                log.report.checkpoint = Checkpoint::Refused { why };
+                log.findings.set_checkpoint(Checkpoint::Refused { why });
             }
             Verdict::Contradicted { why, end, outdated } => {
                 repairs.root = true;
                 repairs.leave_alone(outdated);
                 proven_end = end;
-                log.report.checkpoint = Checkpoint::Refused { why };
+                log.findings.set_checkpoint(Checkpoint::Refused { why });
             }
         }
         repairs.void.extend(log.space.those(State::Checkpoint));
@@ -194,10 +195,9 @@ impl Log {
         log.frontier.reach_batch(gathered.last_batch + 1);
         log.check_numbers()?;
         log.finish(load, gathered.larges)?;
-        log.report.tail = end.tail;
-        log.report.keys = log.catalog.keys().len();
-        log.report.lost_keys = log.catalog.lost_count();
-        log.report.damage.sort_by_key(|damage| damage.offset);
+        log.findings.set_end(end.tail, log.catalog.lost_count());
+        log.findings.set_keys(log.catalog.keys().len());
+        log.findings.sort();
         log.replan();
         Ok((log, repairs))
     }
@@ -317,7 +317,7 @@ mod tests {
             });
             let shuffled = shuffled.unwrap().unwrap().0;
             prop_assert!(shuffled.agrees_with(&expected) && expected.agrees_with(&shuffled));
-            prop_assert_eq!(&shuffled.report, &expected.report);
+            prop_assert_eq!(shuffled.findings.report(), expected.findings.report());
             let end = |log: &Log| (log.frontier.head(), log.frontier.next_sequence(), log.frontier.next_batch());
             prop_assert_eq!(end(&shuffled), end(&expected));
         }
