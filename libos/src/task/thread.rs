@@ -271,8 +271,8 @@ fn wake_by_timer(thread: usize) {
 /// The running thread.
 pub(crate) fn current() -> Arc<Thread> {
     let pointer = percpu::current_thread().cast::<Thread>().cast_const();
-    // SAFETY: the scheduler keeps the running thread's address there, that of its head too, which came from an `Arc` that
-    // `THREADS` (or, for the idle thread, a leak) keeps alive.
+    // SAFETY: the scheduler keeps the running thread's address there, that of its head too, which came from an `Arc`
+    // that `THREADS` (or, for the idle thread, a leak) keeps alive.
     unsafe {
         Arc::increment_strong_count(pointer);
         Arc::from_raw(pointer)

@@ -44,8 +44,8 @@ struct Change<'a> {
 }
 
 impl<M: Medium> Turn<'_, M> {
-    /// Replaces the bytes of the key's value from `offset` on, and keeps its type and its expiry. The value grows as far
-    /// as needed, with zeros up to `offset`; a key that is not there has the empty one. Returns its length.
+    /// Replaces the bytes of the key's value from `offset` on, and keeps its type and its expiry. The value grows as
+    /// far as needed, with zeros up to `offset`; a key that is not there has the empty one. Returns its length.
     ///
     /// Of a large value, parts of 32 KiB (less in a small pool) are written that the bytes touch, and not the others.
     pub fn put_range(&mut self, key: &[u8], offset: u64, bytes: &[u8]) -> Result<u64, Error> {

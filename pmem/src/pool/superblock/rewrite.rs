@@ -131,8 +131,8 @@ mod tests {
         look(events.len(), Pool::open(Memory::from(domain.durable().to_vec())).unwrap());
     }
 
-    /// A cut leaves the superblock that there was, or the new one; the opening makes both equal again, and a cut in that
-    /// leaves the same.
+    /// A cut leaves the superblock that there was, or the new one; the opening makes both equal again, and a cut in
+    /// that leaves the same.
     #[test]
     fn a_rewritten_superblock_survives_a_power_cut_anywhere() {
         let mut pool = sample();

@@ -1,8 +1,8 @@
 //! Variables of which each thread has its own, declared where they are used: nothing lists them all.
 //!
-//! As for those of the CPUs (see [`super::cpu_local`]), the linker puts their initial values side by side. A thread has
-//! a copy from its beginning to its end, and begins with a [`ThreadHead`], which says how far the copy is from them.
-//! What a thread is otherwise, only the scheduler knows.
+//! As for those of the CPUs (see [`mod@super::cpu_local`]), the linker puts their initial values side by side. A
+//! thread has a copy from its beginning to its end, and begins with a [`ThreadHead`], which says how far the copy is
+//! from them. What a thread is otherwise, only the scheduler knows.
 
 use alloc::alloc::{alloc, dealloc};
 use core::alloc::Layout;
@@ -65,8 +65,8 @@ impl Drop for ThreadHead {
 /// The head of the thread that runs this, for as long as the caller runs; `None` before there are threads.
 #[inline(always)]
 pub(crate) fn current<'a>() -> Option<&'a ThreadHead> {
-    // SAFETY: the scheduler keeps the running thread's address there, which is that of its head, and the thread lives as
-    // long as it runs this code.
+    // SAFETY: the scheduler keeps the running thread's address there, which is that of its head, and the thread lives
+    // as long as it runs this code.
     unsafe { percpu::current_thread().cast::<ThreadHead>().as_ref() }
 }
 

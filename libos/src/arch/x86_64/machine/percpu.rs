@@ -61,8 +61,8 @@ impl Counters {
 #[repr(C)]
 pub struct PerCpu {
     this: UnsafeCell<*const PerCpu>,
-    /// The thread that runs here, which [`super::per_thread`] knows the head of, and only the scheduler more; null before
-    /// there are threads.
+    /// The thread that runs here, which [`mod@super::per_thread`] knows the head of, and only the scheduler more; null
+    /// before there are threads.
     pub(crate) current: AtomicPtr<()>,
     /// How far this CPU's copy of [`super::cpu_local!`]'s variables is from their initial values.
     local_offset: AtomicUsize,

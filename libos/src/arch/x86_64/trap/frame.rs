@@ -30,7 +30,7 @@ pub mod vector {
 #[derive(Clone, Copy)]
 pub struct TrapFrame {
     /// The protection-key register of the interrupted context in the low 32 bits; above them a mark of
-    /// [`key_rights`]'s.
+    /// [`crate::arch::key_rights`]'s.
     pub(in crate::arch) pkrs: u64,
     /// General registers in the order R15 to R8, RBP, RDI, RSI, RDX, RCX, RBX, RAX.
     pub(in crate::arch) general: [u64; 15],
