@@ -102,7 +102,7 @@ fn traps_nest_and_none_sees_the_rights_of_another() {
 #[test]
 fn a_stray_nmi_handler_inside_a_fault_handler_is_final_and_reported_with_its_whole_way() {
     for protection in BACKENDS {
-        for policy in [FaultPolicy::Strict, FaultPolicy::EndThread, FaultPolicy::Relaxed] {
+        for policy in FaultPolicy::ALL {
             let outcome = nesting("nmi-strays", protection, 1, policy);
             outcome.expect_exit(exit::PROTECTION_FAULT);
             outcome

@@ -281,7 +281,7 @@ pub struct RunArguments {
     /// What protects pmem from stray accesses; auto takes pks if the processor has it, else pku
     #[arg(long, value_parser = one_of::<ProtectionChoice>(ProtectionChoice::ALL.map(ProtectionChoice::word)), default_value_t)]
     protection: ProtectionChoice,
-    /// What follows a stray access: stop the machine, end the thread, or let it through once
+    /// What follows a stray access; docs/protection-keys.md says what each does
     #[arg(long, value_parser = one_of::<FaultPolicy>(FaultPolicy::ALL.map(FaultPolicy::word)), default_value_t)]
     fault_policy: FaultPolicy,
     /// How much the library says of its work on the console

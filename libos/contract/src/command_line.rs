@@ -8,7 +8,7 @@ use core::fmt;
 
 /// `protection=auto|pks|pku|none`: see [`ProtectionChoice`](crate::protection::ProtectionChoice).
 pub const PROTECTION: &str = "protection";
-/// `fault-policy=strict|end-thread|relaxed`: see [`FaultPolicy`](crate::policy::FaultPolicy).
+/// `fault-policy=POLICY`: see [`FaultPolicy`](crate::policy::FaultPolicy).
 pub const FAULT_POLICY: &str = "fault-policy";
 /// `log=warn|info|debug`: see [`LogLevel`](crate::log_level::LogLevel).
 pub const LOG: &str = "log";

@@ -24,7 +24,7 @@ mod tests {
     #[test]
     fn the_policy_can_be_changed_and_read() {
         assert_eq!(fault_policy(), FaultPolicy::Strict);
-        for policy in [FaultPolicy::Relaxed, FaultPolicy::EndThread, FaultPolicy::Strict] {
+        for policy in FaultPolicy::ALL.into_iter().rev() {
             set_fault_policy(policy);
             assert_eq!(fault_policy(), policy);
         }
