@@ -1,5 +1,7 @@
 //! `cargo xtask run`: a program in its machine, from the checks before the start to the guest's exit status.
 //!
+//! Its options are read in `cli.rs`; what they make of the machine is in `qemu/command.rs`.
+//!
 //! A server says that it accepts clients, and where, by one line on its console:
 //!
 //! ```text

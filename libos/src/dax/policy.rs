@@ -1,4 +1,4 @@
-//! The fault policy in force.
+//! The fault policy in force. Which ones there are is in `libos_contract::policy`; what each does, in `fault.rs`.
 
 use core::sync::atomic::{AtomicU8, Ordering};
 
