@@ -144,10 +144,13 @@ fn with_kind(image: &mut [u8], key: &[u8], kind: u8) {
     image[frame..frame + 4].copy_from_slice(&sealed);
 }
 
-/// A pool whose operation on the key `from-the-future` has this kind, and which goes on with `rest`.
-fn image_with_kind(kind: u8) -> Vec<u8> {
+/// A pool whose operation on the key `from-the-future` has this kind, and lies between others or behind them. Of one
+/// between them the link of the next batch says that it was another one.
+fn image_with_kind(kind: u8, is_last: bool) -> Vec<u8> {
     let mut pool = formatted();
-    for key in [&b"before"[..], b"from-the-future", b"behind"] {
+    let mut keys = [&b"before"[..], b"from-the-future", b"behind"];
+    keys[1..].rotate_left(usize::from(is_last));
+    for key in keys {
         pool.turn(|turn| turn.put(key, b"value", None)).unwrap().0.unwrap();
     }
     let mut image = pool.medium().image();
@@ -158,7 +161,7 @@ fn image_with_kind(kind: u8) -> Vec<u8> {
 #[test]
 fn operations_that_may_be_passed_over_are_counted_and_cleaned_away() {
     for kind in [128, 200, 255] {
-        let image = image_with_kind(kind);
+        let image = image_with_kind(kind, true);
         let inspection = inspect(&Memory::from(image.clone())).unwrap();
         assert_eq!((inspection.report.passed_over, inspection.report.keys), (1, 2), "kind {kind}");
         assert!(inspection.report.damage.is_empty(), "kind {kind}: {:?}", inspection.report);
@@ -184,7 +187,7 @@ fn operations_that_may_be_passed_over_are_counted_and_cleaned_away() {
 #[test]
 fn operations_that_nobody_may_pass_over_are_no_records() {
     for kind in [0, 9, 10, 127] {
-        let report = inspect(&Memory::from(image_with_kind(kind))).unwrap().report;
+        let report = inspect(&Memory::from(image_with_kind(kind, false))).unwrap().report;
         assert_eq!((report.passed_over, report.keys, report.damage.len()), (0, 2, 1), "kind {kind}");
     }
 }

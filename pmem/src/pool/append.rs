@@ -10,10 +10,11 @@ use core::ops::Range;
 use crate::error::Error;
 use crate::medium::{LINE, Load, Store};
 use crate::pool::catalog::Which;
+use crate::pool::chain::Chain;
 use crate::pool::frontier::Head;
 use crate::pool::index::Slot;
 use crate::pool::log::{Found, Log};
-use crate::pool::record::{FRAME_HEADER, Kind, Large, OpHeader, Salt, encode_op};
+use crate::pool::record::{FRAME_HEADER, Kind, Large, OpHeader, Salt, encode_op, set_link};
 use crate::pool::segment::{Header, State};
 use crate::pool::stage::{Frames, StagedOp};
 
@@ -22,6 +23,8 @@ pub(crate) struct Batch<'b> {
     /// In bytes from the medium's start.
     start: u64,
     bytes: &'b [u8],
+    /// What the next batch says of it.
+    next_link: u64,
 }
 
 #[expect(clippy::large_enum_variant, reason = "one at a time lives, briefly, on the stack")]
@@ -85,9 +88,9 @@ impl Log {
             let all = 0..frames.len();
             let batch = log.seal_batch(head, frames, all.clone());
             write(&batch)?;
-            let start = batch.start;
-            log.batch_written(batch.bytes.len());
-            log.index_batch(load, frames, all, start);
+            let (start, len, next_link) = (batch.start, batch.bytes.len(), batch.next_link);
+            log.batch_written(len, next_link);
+            log.index_batch(load, frames, all, start + u64::from(head.link_len()));
             Ok(())
         }))
     }
@@ -126,8 +129,8 @@ impl Log {
     }
 
     /// Writes as many frames from `first` on as fit into one segment, as a batch, and makes it durable. A segment that
-    /// is opened for it is in use as `state` says. Returns where the batch begins and the first frame that is not in
-    /// it.
+    /// is opened for it is in use as `state` says. Returns where the batch would begin without a link, and the
+    /// first frame that is not in it.
     pub(crate) fn write_batch(
         &mut self,
         store: &impl Store,
@@ -136,31 +139,38 @@ impl Log {
         state: State,
     ) -> Result<(u64, usize), Error> {
         let head = self.head_with_room(store, frames.frame_len(first) as u32, state)?;
-        let last = frames.first_unfit(first, (self.batch_limit() - head.at) as usize);
+        let last = frames.first_unfit(first, (self.batch_limit() - head.at - head.link_len()) as usize);
 
         let batch = self.seal_batch(head, frames, first..last);
         batch.write(store)?;
-        let (start, len) = (batch.start, batch.bytes.len());
-        self.batch_written(len);
-        Ok((start, last))
+        let (start, len, next_link) = (batch.start, batch.bytes.len(), batch.next_link);
+        self.batch_written(len, next_link);
+        Ok((start + u64::from(head.link_len()), last))
     }
 
     /// Gives frames their places, one behind the other from the head on, and their checksums.
     fn seal_batch<'f>(&self, head: Head, frames: &'f mut Frames, batch: Range<usize>) -> Batch<'f> {
         let start = self.geometry().start_of(head.segment) + u64::from(head.at);
         let salt = Salt::new(&self.superblock.uuid, self.space.segment(head.segment).generation);
-        let number = self.frontier.next_batch();
-        let bytes = frames.seal_batch(batch, |frame, at| salt.seal(frame, start + at, number, start));
-        Batch { start, bytes }
+        let (number, link) = (self.frontier.next_batch(), self.frontier.link());
+        let mut chain = Chain::new(&self.superblock.uuid);
+        let bytes = frames.seal_batch(batch, head.link_len() as usize, |frame, at| {
+            if at == 0 && head.chained {
+                set_link(frame, link);
+                chain.begin(link);
+            }
+            chain.add(salt.seal(frame, start + at, number, start));
+        });
+        Batch { start, bytes, next_link: chain.link(number + 1) }
     }
 
-    /// Notes that a batch of `len` bytes is durable at the head.
-    fn batch_written(&mut self, len: usize) {
-        self.frontier.batch_written(len);
+    /// Notes that a batch of `len` bytes is durable at the head, and what the next one says of it.
+    fn batch_written(&mut self, len: usize, next_link: u64) {
+        self.frontier.batch_written(len, next_link);
         self.totals.count_commit();
     }
 
-    /// Puts the operations of a batch that is durable at `start` into the index.
+    /// Puts the operations of a batch into the index that is durable; `start` is where it would begin without a link.
     fn index_batch(&mut self, load: &impl Load, frames: &Frames, batch: Range<usize>, start: u64) {
         for (op, bytes, at) in frames.ops_of_batch(batch) {
             self.index_staged(load, bytes, op, start + at);
@@ -174,12 +184,19 @@ impl Log {
         // there.
         let header = OpHeader::new(kind, 0, value.len());
         let mut frame = Vec::from([0; FRAME_HEADER]);
+        frame.resize(FRAME_HEADER + head.link_len() as usize, 0);
         encode_op(&mut frame, &header, &[], &[value]);
+        let (batch, mut chain) = (self.frontier.next_batch(), Chain::new(&self.superblock.uuid));
+        if head.chained {
+            set_link(&mut frame, self.frontier.link());
+            chain.begin(self.frontier.link());
+        }
         let start = self.geometry().start_of(head.segment) + u64::from(head.at);
         let salt = Salt::new(&self.superblock.uuid, self.space.segment(head.segment).generation);
-        salt.seal(&mut frame, start, self.frontier.next_batch(), start);
-        Batch { start, bytes: &frame }.write(store)?;
-        self.batch_written(frame.len());
+        chain.add(salt.seal(&mut frame, start, batch, start));
+        let next_link = chain.link(batch + 1);
+        Batch { start, bytes: &frame, next_link }.write(store)?;
+        self.batch_written(frame.len(), next_link);
         Ok(())
     }
 
@@ -187,7 +204,9 @@ impl Log {
     pub(crate) fn head_with_room(&mut self, store: &impl Store, len: u32, state: State) -> Result<Head, Error> {
         loop {
             match self.frontier.head() {
-                Some(head) if len <= self.batch_limit() - head.at && !self.head_is_damaged() => return Ok(head),
+                Some(head) if len + head.link_len() <= self.batch_limit() - head.at && !self.head_is_damaged() => {
+                    return Ok(head);
+                }
                 Some(head) => self.seal(store, head.at)?,
                 None => self.open_segment(store, state, 0)?,
             }
@@ -220,6 +239,7 @@ impl Log {
         let header = Header {
             state,
             index,
+            chained: self.frontier.is_chained(),
             generation,
             first_sequence: self.frontier.next_sequence(),
             first_batch: self.frontier.next_batch(),

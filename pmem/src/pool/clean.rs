@@ -10,7 +10,7 @@ use crate::pool::catalog::Which;
 use crate::pool::cleaning::Cleaning;
 use crate::pool::dram::NoRoom;
 use crate::pool::log::Log;
-use crate::pool::record::{FrameHeader, Kind, Ops};
+use crate::pool::record::{FrameHeader, Kind};
 use crate::pool::report::DamageKind;
 use crate::pool::segment::{Header, HeaderPair, State};
 use crate::pool::shadow_counts::Counts;
@@ -182,7 +182,7 @@ impl Log {
         let mut ended = false;
         let mut mark = moved.begin_frame();
         let Cleaning { walk, dropped, .. } = cleaning;
-        for op in Ops::of(walk.frame(at, header)) {
+        for op in walk.ops(at, header) {
             let hash = self.hash(op.key);
             let place = start + op.at as u64;
             let needed = match op.header.kind {

@@ -173,18 +173,20 @@ pub(crate) mod segment_header {
     pub(crate) const FIRST_SEQUENCE: Field<8> = Field::at(16);
     pub(crate) const FIRST_BATCH: Field<8> = Field::at(24);
     pub(crate) const CLEARED_THROUGH: Field<8> = Field::at(32);
-    pub(crate) const INDEX: Field<4> = Field::at(40);
+    pub(crate) const INDEX: Field<3> = Field::at(40);
+    pub(crate) const FORM: Field<1> = Field::at(43);
     pub(crate) const JOINED_FROM: Field<8> = Field::at(44);
     pub(crate) const SUMS: Field<8> = Field::at(52);
     pub(crate) const CHECKSUM: Field<4> = Field::at(60);
 
-    pub(super) const ROWS: [Row; 9] = [
+    pub(super) const ROWS: [Row; 10] = [
         STATE.row("state"),
         GENERATION.row("generation"),
         FIRST_SEQUENCE.row("the next sequence number"),
         FIRST_BATCH.row("the next batch number"),
         CLEARED_THROUGH.row("cleared-through"),
         INDEX.row("the segment's own number"),
+        FORM.row("form of its frames"),
         JOINED_FROM.row("joined-from"),
         SUMS.row("generation sums"),
         CHECKSUM.row("CRC32C"),

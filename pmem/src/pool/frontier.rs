@@ -4,6 +4,7 @@
 //! ever. Nothing here reads or writes the medium.
 
 use crate::medium::LINE;
+use crate::pool::record::LINK;
 use crate::pool::segment::HEADER;
 
 /// Where the next batch goes.
@@ -12,6 +13,19 @@ pub(crate) struct Head {
     pub segment: u32,
     /// In bytes from the segment's start; a multiple of a cache line.
     pub at: u32,
+    /// Batches in the segment begin with a link.
+    pub chained: bool,
+}
+
+impl Head {
+    /// Bytes that a batch takes for its link.
+    pub(crate) fn link_len(self) -> u32 {
+        link_len(self.chained)
+    }
+}
+
+const fn link_len(chained: bool) -> u32 {
+    if chained { LINK as u32 } else { 0 }
 }
 
 /// Where the staged frames will go: the same reckoning that committing does, kept up frame by frame.
@@ -28,6 +42,10 @@ pub(crate) struct Plan {
 pub(crate) struct Frontier {
     /// Where batches end at most, in bytes from a segment's start. A line is left behind it, for the segment's end.
     batch_limit: u32,
+    /// Segments are opened with links.
+    chained: bool,
+    /// What the next batch says of those before.
+    link: u64,
     head: Option<Head>,
     plan: Plan,
     next_sequence: u64,
@@ -41,9 +59,11 @@ pub(crate) struct Frontier {
 
 impl Frontier {
     /// That of a pool with nothing in it.
-    pub(crate) fn new(batch_limit: u32) -> Frontier {
+    pub(crate) fn new(batch_limit: u32, chained: bool) -> Frontier {
         Frontier {
             batch_limit,
+            chained,
+            link: 0,
             head: None,
             plan: Plan { segments: 0, at: batch_limit },
             next_sequence: 1,
@@ -62,6 +82,21 @@ impl Frontier {
     /// Whether a segment is the head's.
     pub(crate) fn is_head(&self, segment: u32) -> bool {
         self.head.is_some_and(|head| head.segment == segment)
+    }
+
+    /// Whether batches begin with a link in a segment that is opened now.
+    pub(crate) fn is_chained(&self) -> bool {
+        self.chained
+    }
+
+    /// What the next batch says of those before: the link of the newest one's receipt.
+    pub(crate) fn link(&self) -> u64 {
+        self.link
+    }
+
+    /// The next batch says this of those before.
+    pub(crate) fn set_link(&mut self, link: u64) {
+        self.link = link;
     }
 
     /// The number of the next operation.
@@ -117,13 +152,14 @@ impl Frontier {
     pub(crate) fn open_segment(&mut self, segment: u32) {
         debug_assert_eq!(self.head, None, "the head's segment was not ended");
         self.next_generation += 1;
-        self.head = Some(Head { segment, at: HEADER });
+        self.head = Some(Head { segment, at: HEADER, chained: self.chained });
         self.closed = false;
     }
 
-    /// Notes that a batch of `len` bytes is durable at the head.
-    pub(crate) fn batch_written(&mut self, len: usize) {
+    /// Notes that a batch of `len` bytes is durable at the head, and what the next one says of it.
+    pub(crate) fn batch_written(&mut self, len: usize, link: u64) {
         self.next_batch += 1;
+        self.link = link;
         self.head = self.head.map(|head| Head { at: head.at + (len as u32).next_multiple_of(LINE as u32), ..head });
         self.closed = false;
         debug_assert!(self.head.is_some_and(|head| head.at <= self.batch_limit + LINE as u32), "{:?}", self.head);
@@ -174,9 +210,9 @@ impl Frontier {
     /// Reckons anew where the staged frames will go, of these lengths, behind a clearing or not.
     pub(crate) fn replan(&mut self, clearing: bool, frames: impl Iterator<Item = usize>) {
         self.plan = match (self.head, clearing) {
-            (Some(head), false) => Plan { segments: 0, at: head.at },
+            (Some(head), false) => Plan { segments: 0, at: (head.at + head.link_len()).min(self.batch_limit) },
             (None, false) => Plan { segments: 0, at: self.batch_limit },
-            (_, true) => Plan { segments: 1, at: HEADER },
+            (_, true) => Plan { segments: 1, at: HEADER + link_len(self.chained) },
         };
         frames.for_each(|len| self.plan_frame(len));
     }
@@ -193,7 +229,7 @@ impl Frontier {
         if len <= self.batch_limit - at {
             Plan { segments, at: at + len }
         } else {
-            Plan { segments: segments + 1, at: HEADER + len }
+            Plan { segments: segments + 1, at: HEADER + link_len(self.chained) + len }
         }
     }
 }
@@ -220,7 +256,7 @@ mod tests {
 
         #[test]
         fn numbers_only_grow(steps in proptest::collection::vec((0..12u8, 1..400u64), 0..300)) {
-            let mut frontier = Frontier::new(LIMIT);
+            let mut frontier = Frontier::new(LIMIT, false);
             let mut taken = Vec::new();
             for (step, number) in steps {
                 let before = numbers(&frontier);
@@ -230,10 +266,10 @@ mod tests {
                     2 => frontier.pass_batch(),
                     3 if frontier.head().is_none() => frontier.open_segment(number as u32),
                     4 if frontier.head().is_some_and(|head| head.at + 400 <= LIMIT) => {
-                        frontier.batch_written(number as usize);
+                        frontier.batch_written(number as usize, number);
                     }
                     5 => frontier.leave_segment(),
-                    6 => frontier.move_to(Head { segment: number as u32, at: HEADER }),
+                    6 => frontier.move_to(Head { segment: number as u32, at: HEADER, chained: false }),
                     7 => frontier.clear_through(number.min(frontier.next_sequence() - 1)),
                     8 => frontier.reach_sequence(number),
                     9 => frontier.reach_batch(number),
@@ -254,8 +290,8 @@ mod tests {
             clearing in any::<bool>(),
             frames in proptest::collection::vec(40..30_000usize, 0..40),
         ) {
-            let mut frontier = Frontier::new(LIMIT);
-            frontier.move_to(Head { segment: 1, at: HEADER + at * 64 });
+            let mut frontier = Frontier::new(LIMIT, false);
+            frontier.move_to(Head { segment: 1, at: HEADER + at * 64, chained: false });
             frontier.replan(clearing, core::iter::empty());
             frames.iter().for_each(|len| frontier.plan_frame(*len));
             let kept_up = frontier.plan;

@@ -27,6 +27,10 @@ pub struct Inspection {
     pub uuid: [u8; 16],
     /// The pool's name for people.
     pub label: String,
+    /// The number of the newest batch.
+    pub batch: u64,
+    /// What names that batch and all before it ([`Durable::link`](crate::Durable::link)). 0 in version 1.
+    pub link: u64,
     /// The pool's length in bytes.
     pub len: u64,
     /// Bytes per segment.
@@ -60,6 +64,8 @@ pub fn inspect(medium: &impl Medium) -> Result<Inspection, Error> {
         features_to_write: log.superblock.features.to_write,
         uuid: log.superblock.uuid,
         label: log.superblock.label.clone(),
+        batch: log.frontier.newest_batch(),
+        link: log.frontier.link(),
         len: log.geometry().len,
         segment_size: log.geometry().segment_size,
         segments_free: log.space.free(),
@@ -151,6 +157,7 @@ impl fmt::Display for Inspection {
                 "unused:    {unused} bytes behind the pool's end, which `cargo xtask pool grow` makes its own"
             )?;
         }
+        writeln!(f, "newest:    batch {}, link {:016x}", self.batch, self.link)?;
         writeln!(f, "keys:      {}", report.keys)?;
         let percent = self.live_bytes.saturating_mul(100).checked_div(self.capacity_bytes).unwrap_or(0);
         writeln!(f, "live:      {} of {} bytes ({percent} %)", self.live_bytes, self.capacity_bytes)?;

@@ -73,7 +73,7 @@ impl Log {
         Ok(Log {
             catalog: Catalog::new(&superblock.uuid, geometry.len)?,
             space: Space::new(geometry)?,
-            frontier: Frontier::new(geometry.batch_limit()),
+            frontier: Frontier::new(geometry.batch_limit(), superblock.version > 1),
             sums: Sums::default(),
             stage: Stage::default(),
             cleaning: Cleaner::default(),

@@ -14,6 +14,7 @@ mod append;
 mod atomic;
 mod bad_ranges;
 mod catalog;
+mod chain;
 mod checkpoint;
 mod clean;
 mod cleaning;
@@ -138,7 +139,7 @@ pub enum Op<'a> {
 /// There is no other way to come by one:
 ///
 /// ```compile_fail
-/// let receipt = pmem::Durable { commit: 1 };
+/// let receipt = pmem::Durable { commit: 1, link: 0 };
 /// ```
 ///
 /// ```compile_fail
@@ -150,12 +151,19 @@ pub enum Op<'a> {
 #[must_use = "a receipt is what an acknowledgement needs"]
 pub struct Durable {
     commit: u64,
+    link: u64,
 }
 
 impl Durable {
     /// The number of the last durable batch.
     pub fn commit(&self) -> u64 {
         self.commit
+    }
+
+    /// What names that batch and all before it: with the number, a receipt for one history of the pool and not only for
+    /// a number, which another copy of the image has as well. 0 in a pool of version 1.
+    pub fn link(&self) -> u64 {
+        self.link
     }
 }
 
@@ -363,7 +371,7 @@ impl<M: Medium> Pool<M> {
             let result = f(&mut turn);
             turn.finish().map(|()| result)
         })??;
-        Ok((result, Durable { commit: log.frontier.newest_batch() }))
+        Ok((result, Durable { commit: log.frontier.newest_batch(), link: log.frontier.link() }))
     }
 
     /// Does a step of what an opening from a checkpoint left to be done some time: reads about `blocks` blocks, of ten

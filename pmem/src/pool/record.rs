@@ -13,6 +13,8 @@ use crate::pool::{Meta, ValueType};
 
 /// Bytes of a frame's header.
 pub(crate) const FRAME_HEADER: usize = frame::LEN;
+/// Bytes of the link that follows the header of a batch's first frame, in a segment that is chained.
+pub(crate) const LINK: usize = 8;
 /// Bytes of an operation's header, without the expiry time.
 pub(crate) const OP_HEADER: usize = operation::LEN;
 /// Bytes of the shortest frame.
@@ -301,6 +303,16 @@ impl FrameHeader {
     }
 }
 
+/// Puts the link into a frame that has room for one behind its header.
+pub(crate) fn set_link(frame: &mut [u8], link: u64) {
+    frame[FRAME_HEADER..][..LINK].copy_from_slice(&link.to_le_bytes());
+}
+
+/// The link of a frame that has one.
+pub(crate) fn link_of(frame: &[u8]) -> Option<u64> {
+    Some(u64::from_le_bytes(*frame.get(FRAME_HEADER..)?.first_chunk()?))
+}
+
 /// What salts the checksums of one use of one segment: no frame of another pool, of another use of the segment or at
 /// another place is valid here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -316,8 +328,8 @@ impl Salt {
         self.0.update(&offset.to_le_bytes()).update(&frame[frame::CHECKSUM.end()..]).value()
     }
 
-    /// Fills in the header of a frame that is about to be stored at byte `offset` of the medium.
-    pub(crate) fn seal(&self, frame: &mut [u8], offset: u64, batch: u64, batch_start: u64) {
+    /// Fills in the header of a frame that is about to be stored at byte `offset` of the medium. Returns its checksum.
+    pub(crate) fn seal(&self, frame: &mut [u8], offset: u64, batch: u64, batch_start: u64) -> u32 {
         let line = (offset / LINE - batch_start / LINE) as u16;
         let len = frame.len() as u32;
         let [a, b, c, d, e, f, ..] = batch.to_le_bytes();
@@ -326,6 +338,7 @@ impl Salt {
         frame::LINES.put(frame, line.to_le_bytes());
         let checksum = self.checksum(offset, frame);
         frame::CHECKSUM.put(frame, checksum.to_le_bytes());
+        checksum
     }
 }
 
@@ -338,8 +351,14 @@ pub(crate) struct Ops<'a> {
 }
 
 impl<'a> Ops<'a> {
+    /// Those of a frame without a link.
     pub(crate) fn of(frame: &'a [u8]) -> Ops<'a> {
         Ops { frame, at: FRAME_HEADER }
+    }
+
+    /// Those of a frame with one.
+    pub(crate) fn behind_link(frame: &'a [u8]) -> Ops<'a> {
+        Ops { frame, at: FRAME_HEADER + LINK }
     }
 
     /// Whether everything up to the frame's end was an operation.

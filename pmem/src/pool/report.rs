@@ -107,6 +107,9 @@ pub enum DamageKind {
     /// Several segments among these as they were at an earlier time, it is not known which: what was written to them
     /// since is missing, or what was removed from them is back.
     OutdatedSomewhere,
+    /// Records that count, but do not follow from those before them: they are of another history of the pool, or those
+    /// are.
+    OtherHistory,
     /// One or more records.
     Records,
     /// Parts of a large value: the key is there, its value is not readable.
@@ -132,6 +135,9 @@ impl fmt::Display for Damage {
             DamageKind::Outdated => "a segment as it was earlier: parts of an image were lost, or restored",
             DamageKind::OutdatedSomewhere => {
                 "several segments among these as they were earlier, not known which: parts of an image were lost, or restored"
+            }
+            DamageKind::OtherHistory => {
+                "a batch that does not follow from the one before: parts of images of one pool were mixed"
             }
             DamageKind::Records => "records",
             DamageKind::Value => "parts of a large value",

@@ -9,8 +9,9 @@ use siphasher::sip::SipHasher13;
 use crate::error::Error;
 use crate::medium::Load;
 use crate::pool::bad_ranges::BadRanges;
+use crate::pool::chain::Chain;
 use crate::pool::dram;
-use crate::pool::record::{FrameOp, Kind, Large, Lost, Ops};
+use crate::pool::record::{FrameOp, Kind, Large, Lost};
 use crate::pool::segment::Header;
 use crate::pool::superblock::Geometry;
 use crate::pool::walk::{Step, Walk};
@@ -114,6 +115,12 @@ pub(crate) struct Scanned {
     pub bytes: u64,
     pub last_batch: u64,
     pub next_sequence: u64,
+    /// The number of the first batch and its link, if it has one and can be read.
+    pub first: Option<(u64, u64)>,
+    /// What the batch behind the last one has to say of those before.
+    pub chain: Option<Chain>,
+    /// Where the first batch is that does not follow from the one before.
+    pub broken: Option<u32>,
 }
 
 impl Scanner {
@@ -151,13 +158,15 @@ impl Scanner {
         let segment = self.geometry.start_of(header.index);
         let mut scanned = Scanned::default();
         loop {
-            match walk.step(load)? {
+            let step = walk.step(load)?;
+            (scanned.first, scanned.chain, scanned.broken) = (walk.first(), Some(walk.chain()), walk.broken());
+            match step {
                 Step::Frame { at, header: frame } => {
                     scanned.records += 1;
                     scanned.bytes += u64::from(frame.len);
                     scanned.last_batch = scanned.last_batch.max(frame.batch);
                     scanned.closed = false;
-                    for op in Ops::of(walk.frame(at, &frame)) {
+                    for op in walk.ops(at, &frame) {
                         scanned.closed |= op.header.kind == Kind::Close;
                         scanned.sealed |= op.header.kind == Kind::End;
                         scanned.passed_over += u64::from(op.header.kind == Kind::PassedOver);

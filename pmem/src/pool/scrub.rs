@@ -8,7 +8,7 @@ use crate::error::Error;
 use crate::medium::{Load, Medium};
 use crate::pool::Pool;
 use crate::pool::log::Log;
-use crate::pool::record::{Kind, Ops};
+use crate::pool::record::Kind;
 use crate::pool::segment::{HEADER, Header, HeaderPair, State};
 use crate::pool::walk::{Step, Walk};
 
@@ -88,7 +88,7 @@ impl Log {
             while !over && damaged.is_none() && (head.is_some() || u64::from(walk.position() - before) < left) {
                 match walk.step(load)? {
                     Step::Frame { at, header } => {
-                        let sealed = Ops::of(walk.frame(at, &header)).any(|op| op.header.kind == Kind::End);
+                        let sealed = walk.ops(at, &header).any(|op| op.header.kind == Kind::End);
                         over = sealed || walk.position() >= end;
                     }
                     Step::Gap { from, to, .. } => damaged = Some(from..to),

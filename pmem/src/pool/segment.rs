@@ -42,6 +42,8 @@ pub(crate) struct Header {
     /// What the segment is in use for; never [`State::Quarantined`], which the medium does not tell.
     pub state: State,
     pub index: u32,
+    /// Each batch in it begins with the link to those before; not so in version 1.
+    pub chained: bool,
     /// Which use of a segment of this pool this is, counted over all of them.
     pub generation: u64,
     /// The next sequence number when the segment was opened.
@@ -82,6 +84,7 @@ impl Header {
         Header {
             state: State::Free,
             index,
+            chained: false,
             generation: 0,
             first_sequence: 0,
             first_batch: 0,
@@ -116,7 +119,9 @@ impl Header {
         field::FIRST_SEQUENCE.put(&mut bytes, self.first_sequence.to_le_bytes());
         field::FIRST_BATCH.put(&mut bytes, self.first_batch.to_le_bytes());
         field::CLEARED_THROUGH.put(&mut bytes, self.cleared_through.to_le_bytes());
-        field::INDEX.put(&mut bytes, self.index.to_le_bytes());
+        let [a, b, c, _] = self.index.to_le_bytes();
+        field::INDEX.put(&mut bytes, [a, b, c]);
+        field::FORM.put(&mut bytes, [u8::from(self.chained)]);
         field::JOINED_FROM.put(&mut bytes, self.joined_from.to_le_bytes());
         field::SUMS.put(&mut bytes, self.sums.to_bytes());
         let checksum = Self::checksum(uuid, &bytes);
@@ -138,9 +143,16 @@ impl Header {
             PART => State::Part,
             _ => return None,
         };
+        let chained = match field::FORM.get(bytes) {
+            [0] => false,
+            [1] => true,
+            _ => return None,
+        };
+        let [a, b, c] = field::INDEX.get(bytes);
         let header = Header {
             state,
-            index: field::INDEX.u32(bytes),
+            index: u32::from_le_bytes([a, b, c, 0]),
+            chained,
             generation: field::GENERATION.u64(bytes),
             first_sequence: field::FIRST_SEQUENCE.u64(bytes),
             first_batch: field::FIRST_BATCH.u64(bytes),

@@ -8,8 +8,9 @@ use alloc::vec::Vec;
 use crate::error::Error;
 use crate::medium::{LINE, Load};
 use crate::pool::bad_ranges::BadRanges;
+use crate::pool::chain::Chain;
 use crate::pool::dram;
-use crate::pool::record::{BATCH_LIMIT, FRAME_HEADER, FrameHeader, Kind, LEAST_FRAME, Large, Ops, Salt};
+use crate::pool::record::{BATCH_LIMIT, FRAME_HEADER, FrameHeader, Kind, LEAST_FRAME, LINK, Large, Ops, Salt, link_of};
 use crate::pool::segment::{HEADER, Header};
 use crate::pool::superblock::Geometry;
 
@@ -33,6 +34,15 @@ pub(crate) struct Walk {
     at: u32,
     /// The newest batch met. Records never go back: an older batch further on is a leftover.
     batch: u64,
+    /// Batches begin with a link to those before.
+    chained: bool,
+    chain: Chain,
+    /// What is before the next batch is not known.
+    doubtful: bool,
+    /// The number of the first batch, at the segment's first record, and its link.
+    first: Option<(u64, u64)>,
+    /// Where the first batch is that does not follow from the one before.
+    broken: Option<u32>,
     /// Bytes that may still be checksummed in the search for records behind unreadable ones.
     budget: u64,
 }
@@ -62,6 +72,11 @@ impl Walk {
             window_at: 0,
             at: HEADER,
             batch: header.first_batch,
+            chained: header.chained,
+            chain: Chain::new(uuid),
+            doubtful: false,
+            first: None,
+            broken: None,
             budget: 8 * u64::from(geometry.segment_size),
         }
     }
@@ -75,6 +90,32 @@ impl Walk {
     pub(crate) fn frame(&self, at: u32, header: &FrameHeader) -> &[u8] {
         let from = (at - self.window_at) as usize;
         &self.window[from..from + header.len as usize]
+    }
+
+    /// The operations of the frame that a step returned.
+    pub(crate) fn ops(&self, at: u32, header: &FrameHeader) -> Ops<'_> {
+        let frame = self.frame(at, header);
+        if self.has_link(at, header) { Ops::behind_link(frame) } else { Ops::of(frame) }
+    }
+
+    /// Whether a frame begins a batch with a link.
+    fn has_link(&self, at: u32, header: &FrameHeader) -> bool {
+        self.chained && header.line == 0 && at.is_multiple_of(LINE as u32)
+    }
+
+    /// What the batch that comes next has to say of those before.
+    pub(crate) fn chain(&self) -> Chain {
+        self.chain
+    }
+
+    /// The number of the first batch and its link, if it has one and can be read.
+    pub(crate) fn first(&self) -> Option<(u64, u64)> {
+        self.first
+    }
+
+    /// Where the first batch is that does not follow from the one before.
+    pub(crate) fn broken(&self) -> Option<u32> {
+        self.broken
     }
 
     /// Goes on by one frame or gap.
@@ -100,6 +141,7 @@ impl Walk {
                     return Ok(self.accept(to, next));
                 }
                 self.at = to;
+                self.doubtful = true;
                 return Ok(Step::Gap { from, to, tidy, next });
             }
             search = to + 8;
@@ -110,14 +152,31 @@ impl Walk {
     }
 
     fn accept(&mut self, at: u32, header: FrameHeader) -> Step {
+        self.follow(at, &header);
         self.at = at + header.len;
         self.batch = header.batch;
         Step::Frame { at, header }
     }
 
+    /// Follows the chain to a frame.
+    fn follow(&mut self, at: u32, header: &FrameHeader) {
+        if self.has_link(at, header)
+            && let Some(link) = link_of(self.frame(at, header))
+        {
+            if at == HEADER {
+                self.first = Some((header.batch, link));
+            } else if !self.doubtful && self.chain.link(header.batch) != link {
+                self.broken = self.broken.or(Some(at));
+            }
+            self.doubtful = false;
+            self.chain.begin(link);
+        }
+        self.chain.add(header.checksum);
+    }
+
     /// Whether the frame at `at` says that what lies between `from` and itself was never acknowledged.
     fn closes(&self, at: u32, header: &FrameHeader, from: u32) -> bool {
-        Ops::of(self.frame(at, header))
+        self.ops(at, header)
             .any(|op| matches!(op.header.kind, Kind::Cut | Kind::End) && op.value == u64::from(from).to_le_bytes())
     }
 
@@ -125,9 +184,10 @@ impl Walk {
     fn check(&mut self, load: &impl Load, at: u32) -> Result<Option<FrameHeader>, Error> {
         let Some(header) = self.peek(load, at)? else { return Ok(None) };
         let batch_start = u64::from(at) / LINE * LINE;
-        let sound = header.len as usize >= LEAST_FRAME
+        let link = if self.has_link(at, &header) { LINK } else { 0 };
+        let sound = header.len as usize >= LEAST_FRAME + link
             && header.len.is_multiple_of(8)
-            && header.len <= self.longest.min(self.limit - at)
+            && header.len <= (self.longest + link as u32).min(self.limit - at)
             && (self.batch..BATCH_LIMIT).contains(&header.batch)
             && u64::from(header.line) * LINE + u64::from(HEADER) <= batch_start;
         if !sound || u64::from(header.len) > self.budget {
@@ -139,7 +199,7 @@ impl Walk {
             self.budget -= u64::from(header.len);
             return Ok(None);
         }
-        let mut ops = Ops::of(frame);
+        let mut ops = self.ops(at, &header);
         let sound = ops.by_ref().all(|op| op.header.kind != Kind::PutLarge || Large::decode(op.value).is_some());
         Ok((sound && ops.is_whole()).then_some(header))
     }
@@ -155,7 +215,7 @@ impl Walk {
             let found = words.windows(2).position(|pair| {
                 pair.as_flattened().first_chunk().map(FrameHeader::decode).is_some_and(|header| {
                     header.len >= LEAST_FRAME as u32
-                        && header.len <= self.longest
+                        && header.len <= self.longest + LINK as u32
                         && header.batch >= self.batch
                         && header.batch < BATCH_LIMIT
                 })

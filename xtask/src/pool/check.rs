@@ -138,6 +138,8 @@ fn describe(path: &Path, inspection: &Inspection) -> Value {
         "features_to_write": inspection.features_to_write,
         "uuid": uuid,
         "label": inspection.label,
+        "newest_batch": inspection.batch,
+        "newest_link": format!("{:016x}", inspection.link),
         "bytes": inspection.len,
         "unused_bytes": report.unused_bytes,
         "segment_bytes": inspection.segment_size,

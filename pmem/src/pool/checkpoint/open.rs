@@ -12,13 +12,14 @@ use super::{Held, Layout, MAGIC, ROOT, Root, Row, SUMS, TABLE_ENTRY, TABLE_SEGME
 use crate::error::Error;
 use crate::medium::{LINE, Load};
 use crate::pool::bad_ranges::BadRanges;
+use crate::pool::chain::Chain;
 use crate::pool::dram::{self, NoRoom};
 use crate::pool::expiring::Expiring;
 use crate::pool::format::root as field;
 use crate::pool::frontier::Head;
 use crate::pool::index::Index;
 use crate::pool::log::Log;
-use crate::pool::record::{BATCH_LIMIT, FrameHeader, Kind, LEAST_FRAME, Ops, SEQUENCE_LIMIT, Salt};
+use crate::pool::record::{BATCH_LIMIT, FrameHeader, Kind, LEAST_FRAME, Ops, SEQUENCE_LIMIT, Salt, link_of};
 use crate::pool::report::DamageKind;
 use crate::pool::segment::{GENERATION_LIMIT, HEADER, Header, Segment, State};
 use crate::pool::space::Space;
@@ -49,6 +50,17 @@ pub(crate) struct Sound {
     root: Root,
     held: Held,
     sums: Sums,
+    /// Where the log ended.
+    end: Option<Head>,
+    /// What the batch behind the *close* says.
+    close: Option<Chain>,
+}
+
+impl Sound {
+    /// What the next batch says of those before.
+    pub(crate) fn chain(&self) -> Option<Chain> {
+        self.close
+    }
 }
 
 /// What the first blocks say.
@@ -94,7 +106,9 @@ impl Log {
         }
         let row = Row { segments: held.into_iter().map(|(_, segment)| segment).collect() };
         match self.read_sums(load, &root, row)? {
-            Some((held, sums)) => self.compare(load, Sound { root, held, sums }, used, doubtful),
+            Some((held, sums)) => {
+                self.compare(load, Sound { root, held, sums, end: None, close: None }, used, doubtful)
+            }
             None => Ok(self.refuse_root("its first blocks are damaged")),
         }
     }
@@ -148,11 +162,14 @@ impl Log {
         used.retain(|header| outdated.binary_search(&header.index).is_err());
     }
 
-    /// Where the log ended when a root was written, if that segment is there, and whether the *close* is.
-    fn end_of(&self, load: &impl Load, root: &Root, used: &[Header]) -> Result<(Option<Head>, bool), Error> {
-        let Some(newest) = used.last().filter(|newest| newest.index == root.segment) else { return Ok((None, false)) };
-        let is_close = self.mark_at(load, newest, root.at)? == Some((Kind::Close, root.batch));
-        Ok((Some(Head { segment: root.segment, at: root.at + LINE as u32 }), is_close))
+    /// Where the log ended when a root was written, if that segment is there, and what the batch behind the
+    /// *close* says, if that is.
+    fn end_of(&self, load: &impl Load, root: &Root, used: &[Header]) -> Result<(Option<Head>, Option<Chain>), Error> {
+        let Some(newest) = used.last().filter(|newest| newest.index == root.segment) else { return Ok((None, None)) };
+        let mark = self.mark_at(load, newest, root.at)?;
+        let close = mark.filter(|(kind, batch, _)| (*kind, *batch) == (Kind::Close, root.batch));
+        let end = Head { segment: root.segment, at: root.at + LINE as u32, chained: newest.chained };
+        Ok((Some(end), close.map(|(_, _, chain)| chain)))
     }
 
     /// Compares the segments with what a checkpoint says of them.
@@ -177,25 +194,25 @@ impl Log {
         self.set_outdated_aside(&outdated, used);
         self.frontier.reach_sequence(sums.next_sequence);
         self.frontier.reach_batch(root.batch + 1);
-        let (end, is_close) = self.end_of(load, root, used)?;
-        Ok(match (outdated.is_empty(), is_close) {
+        let (end, close) = self.end_of(load, root, used)?;
+        Ok(match (outdated.is_empty(), close) {
             (false, _) => Verdict::Contradicted { why: "segments are older than it says", end, outdated },
-            (_, false) => Verdict::Contradicted { why: "the log's end is missing", end, outdated },
+            (_, None) => Verdict::Contradicted { why: "the log's end is missing", end, outdated },
             _ if doubtful => Verdict::Refused("segments are damaged, or were changed since"),
-            _ => Verdict::Sound(sound),
+            (_, close) => Verdict::Sound(Sound { end, close, ..sound }),
         })
     }
 
     /// Takes over what a checkpoint says. Returns how many bytes it has.
     pub(crate) fn take_checkpoint(&mut self, sound: Sound) -> Result<u64, Error> {
-        let Sound { root, held, sums } = sound;
+        let Sound { root, held, sums, end, .. } = sound;
         self.space = sums.space;
         let indices = self.catalog.take_checkpoint(sums.keys, sums.chunks, sums.expiring);
         let needed = indices + Log::least_dram(self.geometry());
         if needed > self.catalog.memory_limit_in_recovery() {
             return Err(Error::NoMemory { needed });
         }
-        let end = Head { segment: root.segment, at: root.at + LINE as u32 };
+        let Some(end) = end else { return Err(Error::Damaged { offset: ROOT }) };
         self.unread.unverified = Some(Unverified::new(&self.space, end)?);
         self.frontier.move_to(end);
         self.unread.held = Some(held);
@@ -210,7 +227,7 @@ impl Log {
         }
         // Every opening begins with a mark right behind.
         let next = self.mark_at(load, newest, root.at + LINE as u32)?;
-        Ok(next.is_some_and(|(_, batch)| batch > root.batch))
+        Ok(next.is_some_and(|(_, batch, _)| batch > root.batch))
     }
 
     /// Whether a root names only what a pool can have. The numbers of one that is forged may be any.
@@ -238,8 +255,8 @@ impl Log {
         Ok(held)
     }
 
-    /// The mark that is at a place of a segment, with its batch.
-    fn mark_at(&self, load: &impl Load, segment: &Header, at: u32) -> Result<Option<(Kind, u64)>, Error> {
+    /// The mark that is at a place of a segment, with its batch, and what the next one says of it.
+    fn mark_at(&self, load: &impl Load, segment: &Header, at: u32) -> Result<Option<(Kind, u64, Chain)>, Error> {
         if at > self.batch_limit() {
             return Ok(None);
         }
@@ -251,7 +268,14 @@ impl Log {
             return Ok(None);
         };
         let sound = Salt::new(&self.superblock.uuid, segment.generation).checksum(place, frame) == header.checksum;
-        Ok(Ops::of(frame).next().filter(|_| sound).map(|op| (op.header.kind, header.batch)))
+        let mut chain = Chain::new(&self.superblock.uuid);
+        let mut ops = Ops::of(frame);
+        if segment.chained {
+            chain.begin(link_of(frame).unwrap_or_default());
+            ops = Ops::behind_link(frame);
+        }
+        chain.add(header.checksum);
+        Ok(ops.next().filter(|_| sound).map(|op| (op.header.kind, header.batch, chain)))
     }
 
     /// What the first blocks say. `None` if they are damaged.

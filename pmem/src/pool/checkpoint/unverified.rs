@@ -6,7 +6,7 @@ use crate::error::Error;
 use crate::medium::Load;
 use crate::pool::dram::{NoRoom, with_room};
 use crate::pool::frontier::Head;
-use crate::pool::record::{Kind, Ops};
+use crate::pool::record::Kind;
 use crate::pool::segment::State;
 use crate::pool::space::Space;
 use crate::pool::walk::{Step, Walk};
@@ -74,9 +74,13 @@ impl Unverified {
     ) -> Result<Progress, Error> {
         let begin = walk.position();
         while walk.position() - begin < budget {
-            match walk.step(load)? {
+            let step = walk.step(load)?;
+            if walk.broken().is_some() {
+                return Ok(Progress::Damaged);
+            }
+            match step {
                 Step::Frame { at, header } => {
-                    if Ops::of(walk.frame(at, &header)).any(|op| op.header.kind == Kind::End) {
+                    if walk.ops(at, &header).any(|op| op.header.kind == Kind::End) {
                         return Ok(Progress::Whole);
                     }
                 }

@@ -175,6 +175,7 @@ impl Log {
             |((_, index), generation)| Header {
                 state: State::Checkpoint,
                 index: *index,
+                chained: false,
                 generation,
                 first_sequence: self.frontier.next_sequence(),
                 first_batch: self.frontier.next_batch(),

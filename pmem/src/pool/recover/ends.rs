@@ -5,10 +5,11 @@ use alloc::vec::Vec;
 use super::{Gathered, Repairs};
 use crate::error::Error;
 use crate::medium::{LINE, Load};
+use crate::pool::chain::Chain;
 use crate::pool::dram::{self, NoRoom};
 use crate::pool::frontier::Head;
 use crate::pool::log::Log;
-use crate::pool::record::{FrameHeader, Kind, Ops};
+use crate::pool::record::{FrameHeader, Kind};
 use crate::pool::report::{DamageKind, Tail};
 use crate::pool::scan::{Part, Scanned};
 use crate::pool::segment::{HEADER, Header};
@@ -32,8 +33,19 @@ impl Log {
     ) -> Result<LogEnd, NoRoom> {
         let mut tail = Tail::Clean;
         let mut incomplete = Vec::new();
+        // What the next batch says of those before, and the number of the last one of them.
+        let mut before: Option<(Chain, u64)> = None;
         for (position, (header, scanned)) in used.iter().zip(ends).enumerate() {
             let Some(scanned) = scanned else { continue };
+            // The segment before it is there, and ended with the batch before.
+            let follows = before.filter(|(_, last)| last + 1 == header.first_batch).map(|(chain, _)| chain);
+            self.judge_chain(header, &scanned, follows);
+            if let Some(chain) = scanned.chain.filter(|_| scanned.records > 0).or(follows) {
+                repairs.chain = Some(chain);
+            } else {
+                repairs.chain = None;
+            }
+            before = repairs.chain.filter(|_| scanned.sealed).map(|chain| (chain, scanned.last_batch));
             let newest = position + 1 == used.len();
             let (gaps, sealed) = (scanned.gaps, scanned.sealed);
             let missing = proven_end.filter(|end| end.segment == header.index && scanned.end + LINE as u32 <= end.at);
@@ -44,7 +56,7 @@ impl Log {
                 self.frontier.move_to(end);
             } else if newest {
                 let at = scanned.end.next_multiple_of(LINE as u32);
-                self.frontier.move_to(Head { segment: header.index, at });
+                self.frontier.move_to(Head { segment: header.index, at, chained: header.chained });
                 tail = match scanned {
                     Scanned { untidy: true, end, .. } => {
                         let offset = self.geometry().start_of(header.index) + u64::from(end);
@@ -75,21 +87,22 @@ impl Log {
         may_be_torn: bool,
         part: Part,
         gathered: &mut Gathered,
-    ) -> Result<Option<(u32, u64)>, Error> {
+    ) -> Result<Option<(u32, u64, Chain)>, Error> {
         let scanner = self.scanner(part);
         let segment = self.geometry().start_of(header.index);
         let mut walk = Walk::new(&self.superblock.uuid, self.geometry(), header, self.media.bad());
         let mut counts = false;
         let mut torn = None;
         loop {
+            let before = walk.chain();
             match walk.step(load)? {
                 Step::Frame { at, header: frame } => {
-                    if let Some((_, discarded)) = &mut torn {
+                    if let Some((_, discarded, _)) = &mut torn {
                         *discarded += 1;
                         continue;
                     }
                     let mut sealed = false;
-                    for op in Ops::of(walk.frame(at, &frame)) {
+                    for op in walk.ops(at, &frame) {
                         sealed |= op.header.kind == Kind::End;
                         if counts && let Some((op, more)) = scanner.found(segment + u64::from(at), &op) {
                             self.admit(load, &op, more, gathered)?;
@@ -101,7 +114,7 @@ impl Log {
                 }
                 Step::Gap { from, to, tidy, next } if torn.is_none() => {
                     if may_be_torn && is_torn(from, to, tidy, &next, gathered.last_batch) {
-                        torn = Some((from, 0));
+                        torn = Some((from, 0, before));
                     } else {
                         if part.is_first() {
                             self.damaged_records(header.index, from, to);
@@ -112,6 +125,18 @@ impl Log {
                 Step::Gap { .. } => {}
                 Step::End { .. } => return Ok(torn),
             }
+        }
+    }
+
+    /// Notes where a segment's batches do not follow from each other, or from those of the segment before. They count,
+    /// for nobody knows which of them are the ones that do not belong here.
+    fn judge_chain(&mut self, header: &Header, scanned: &Scanned, before: Option<Chain>) {
+        let unlike = |(batch, link): (u64, u64)| before.is_some_and(|chain| chain.link(batch) != link);
+        let place = if scanned.first.is_some_and(unlike) { Some(HEADER) } else { scanned.broken };
+        if let Some(at) = place {
+            let start = self.geometry().start_of(header.index);
+            self.note_damage(DamageKind::OtherHistory, start + u64::from(at), LINE);
+            self.space.quarantine(header.index);
         }
     }
 

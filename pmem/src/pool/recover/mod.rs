@@ -123,6 +123,7 @@ impl Log {
         let mut proven_end = None;
         match log.judge_checkpoint(load, &mut used, doubtful)? {
             Verdict::Sound(sound) if source == Source::Checkpoint => {
+                repairs.chain = sound.chain();
                 let bytes = match log.take_checkpoint(sound) {
                     Ok(bytes) => bytes,
                     // A table is read as large as it was; what the records fill may be smaller.
@@ -173,13 +174,15 @@ impl Log {
             }
             let incomplete = core::mem::take(&mut end.incomplete);
             for (header, may_be_torn) in &incomplete {
-                if let Some((cut, discarded)) = log.scan_gaps(load, header, *may_be_torn, part, &mut gathered)?
+                if let Some((cut, discarded, chain)) = log.scan_gaps(load, header, *may_be_torn, part, &mut gathered)?
                     && part.is_first()
                 {
                     let offset = log.geometry().start_of(header.index) + u64::from(cut);
                     end.tail = Tail::Torn { offset, discarded };
                     repairs.cut = Some(cut);
-                    log.frontier.move_to(Head { segment: header.index, at: cut.next_multiple_of(LINE as u32) });
+                    repairs.chain = Some(chain);
+                    let at = cut.next_multiple_of(LINE as u32);
+                    log.frontier.move_to(Head { segment: header.index, at, chained: header.chained });
                     log.frontier.set_closed(false);
                 }
             }
@@ -190,9 +193,11 @@ impl Log {
             gathered.removed.clear(0, gathered.removed.page_to_clear()?);
         }
         if let Some(head) = log.frontier.head() {
-            repairs.seal = log.space.segment(head.segment).state == State::Quarantined;
+            repairs.seal = log.space.segment(head.segment).state == State::Quarantined
+                || head.chained != log.frontier.is_chained();
         }
         log.frontier.reach_batch(gathered.last_batch + 1);
+        log.go_on_from(&repairs);
         log.check_numbers()?;
         log.finish(load, gathered.larges)?;
         log.findings.set_end(end.tail, log.catalog.lost_count());

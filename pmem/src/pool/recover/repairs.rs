@@ -4,6 +4,7 @@ use alloc::vec::Vec;
 
 use crate::error::Error;
 use crate::medium::{LINE, Store};
+use crate::pool::chain::Chain;
 use crate::pool::checkpoint;
 use crate::pool::log::Log;
 use crate::pool::record::Kind;
@@ -28,8 +29,10 @@ pub(crate) struct Repairs {
     pub(super) root: bool,
     /// The place in the head's segment behind which nothing was acknowledged, in bytes from the segment's start.
     pub(super) cut: Option<u32>,
-    /// The head's segment has damage and takes no more records.
+    /// The head's segment has damage, or another form than segments of this version, and takes no more records.
     pub(super) seal: bool,
+    /// What the next batch says of those that count; none where they are not there.
+    pub(super) chain: Option<Chain>,
 }
 
 impl Repairs {
@@ -49,6 +52,12 @@ impl Repairs {
 }
 
 impl Log {
+    /// Links the next batch, of whichever number, to those that count.
+    pub(super) fn go_on_from(&mut self, repairs: &Repairs) {
+        let next = self.frontier.next_batch();
+        self.frontier.set_link(repairs.chain.map_or(0, |chain| chain.link(next)));
+    }
+
     /// Writes what recovery found missing, so that the next recovery finds the same, whatever is written from now on.
     pub(crate) fn repair(&mut self, store: &impl Store, repairs: Repairs) -> Result<(), Error> {
         for segment in &repairs.outdated {
@@ -68,7 +77,7 @@ impl Log {
             header.write_at(store, &self.superblock.uuid, *place)?;
         }
         self.count_parts(store, &repairs.joined)?;
-        for segment in repairs.void {
+        for &segment in &repairs.void {
             self.release(store, segment)?;
         }
         store.fence();
@@ -76,6 +85,7 @@ impl Log {
         // A batch that was being written when the power went has this number. It must not come again at this place:
         // stores of the next batch could complete what is left of a frame that recovery has found void.
         self.frontier.pass_batch();
+        self.go_on_from(&repairs);
         let valid_end = repairs.cut.unwrap_or(head.at);
         let Some(head) = self.pass_bad(head) else {
             self.frontier.leave_segment();

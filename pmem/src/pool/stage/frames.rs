@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 use core::ops::Range;
 
 use crate::pool::dram::{self, NoRoom};
-use crate::pool::record::{self, FRAME_HEADER, LEAST_FRAME, OP_HEADER, OpHeader};
+use crate::pool::record::{self, FRAME_HEADER, LEAST_FRAME, LINK, OP_HEADER, OpHeader};
 
 /// A frame.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,6 +37,8 @@ pub(crate) struct Mark {
 /// Frames one behind the other, and their operations.
 #[derive(Debug, Default)]
 pub(crate) struct Frames {
+    /// The frames, one behind the other, and before the first one room for a link: where a frame begins a batch that
+    /// has one, its header moves forward by as much. What lies there before a later frame is durable by then.
     pub(super) bytes: Vec<u8>,
     frames: Vec<Frame>,
     pub(super) ops: Vec<StagedOp>,
@@ -47,7 +49,7 @@ impl Frames {
     pub(crate) fn with_room(bytes: usize, longest: usize) -> Result<Frames, NoRoom> {
         let ops = dram::with_room(bytes / OP_HEADER)?;
         let frames = dram::with_room(bytes / LEAST_FRAME)?;
-        Ok(Frames { bytes: dram::with_room(bytes + longest)?, frames, ops })
+        Ok(Frames { bytes: dram::with_room(LINK + bytes + longest)?, frames, ops })
     }
 
     /// How many frames there are.
@@ -70,6 +72,9 @@ impl Frames {
     }
 
     pub(crate) fn begin_frame(&mut self) -> Mark {
+        if self.bytes.is_empty() {
+            self.bytes.resize(LINK, 0);
+        }
         let mark = Mark { bytes: self.bytes.len(), ops: self.ops.len() };
         self.bytes.resize(mark.bytes + FRAME_HEADER, 0);
         mark
@@ -117,17 +122,24 @@ impl Frames {
         first + self.frames[first..].iter().take_while(|frame| frame.bytes.end - from <= room).count()
     }
 
-    /// Calls `seal` with the bytes of each of these frames, which are a batch, and where they begin in it. Returns all
-    /// its bytes.
-    pub(crate) fn seal_batch(&mut self, batch: Range<usize>, mut seal: impl FnMut(&mut [u8], u64)) -> &[u8] {
-        let (from, to) = (self.frames[batch.start].bytes.start, self.frames[batch.end - 1].bytes.end);
-        for frame in &self.frames[batch] {
-            seal(&mut self.bytes[frame.bytes.clone()], (frame.bytes.start - from) as u64);
+    /// Calls `seal` with the bytes of each of these frames, which are a batch, and where they begin in it. The first one
+    /// has room for `link_len` bytes behind its header. Returns all its bytes.
+    pub(crate) fn seal_batch(
+        &mut self,
+        batch: Range<usize>,
+        link_len: usize,
+        mut seal: impl FnMut(&mut [u8], u64),
+    ) -> &[u8] {
+        let (from, to) = (self.frames[batch.start].bytes.start - link_len, self.frames[batch.end - 1].bytes.end);
+        let first = batch.start;
+        for (position, frame) in (first..).zip(&self.frames[batch]) {
+            let start = if position == first { from } else { frame.bytes.start };
+            seal(&mut self.bytes[start..frame.bytes.end], (start - from) as u64);
         }
         &self.bytes[from..to]
     }
 
-    /// The operations of these frames, which are a batch, with their bytes and where they begin in it.
+    /// The operations of these frames, which are a batch, with their bytes and where they begin in it, without its link.
     pub(crate) fn ops_of_batch(&self, batch: Range<usize>) -> impl Iterator<Item = (&StagedOp, &[u8], u64)> {
         let from = self.frames[batch.start].bytes.start;
         let ops = self.frames[batch.start].ops.start..self.frames[batch.end - 1].ops.end;
