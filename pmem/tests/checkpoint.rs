@@ -307,7 +307,7 @@ fn an_opening_takes_the_root_away() {
     let opened = pool.medium().image();
     let mark = (64 << 10..image.len())
         .step_by(64)
-        .find(|at| opened[*at..*at + 64] != image[*at..*at + 64] && opened[*at + 16] == 6);
+        .find(|at| opened[*at..*at + 64] != image[*at..*at + 64] && opened[*at + 24] == 6);
     // Few enough that no segment is opened, which would give the checkpoint away.
     for number in 0..5 {
         put(&mut pool, &mut model, number, b"newer");

@@ -27,6 +27,11 @@ impl Chain {
         })
     }
 
+    /// Whether a batch is known.
+    pub(crate) fn has_begun(&self) -> bool {
+        self.newest.is_some()
+    }
+
     /// Goes on with a batch that has this link.
     pub(crate) fn begin(&mut self, link: u64) {
         let mut newest = self.key;

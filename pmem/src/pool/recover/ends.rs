@@ -20,6 +20,8 @@ use crate::pool::walk::{Step, Walk};
 pub(super) struct LogEnd {
     pub tail: Tail,
     pub incomplete: Vec<(Header, bool)>,
+    /// What the first batch of the newest segment says of those before, if they are there.
+    pub before_newest: Option<Chain>,
 }
 
 impl Log {
@@ -35,17 +37,15 @@ impl Log {
         let mut incomplete = Vec::new();
         // What the next batch says of those before, and the number of the last one of them.
         let mut before: Option<(Chain, u64)> = None;
+        let mut before_newest = None;
         for (position, (header, scanned)) in used.iter().zip(ends).enumerate() {
             let Some(scanned) = scanned else { continue };
             // The segment before it is there, and ended with the batch before.
             let follows = before.filter(|(_, last)| last + 1 == header.first_batch).map(|(chain, _)| chain);
             self.judge_chain(header, &scanned, follows);
-            if let Some(chain) = scanned.chain.filter(|_| scanned.records > 0).or(follows) {
-                repairs.chain = Some(chain);
-            } else {
-                repairs.chain = None;
-            }
-            before = repairs.chain.filter(|_| scanned.sealed).map(|chain| (chain, scanned.last_batch));
+            before_newest = follows;
+            repairs.chain = scanned.chain.filter(Chain::has_begun).or(follows);
+            before = scanned.chain.filter(|_| scanned.sealed).map(|chain| (chain, scanned.last_batch));
             let newest = position + 1 == used.len();
             let (gaps, sealed) = (scanned.gaps, scanned.sealed);
             let missing = proven_end.filter(|end| end.segment == header.index && scanned.end + LINE as u32 <= end.at);
@@ -75,7 +75,7 @@ impl Log {
                 dram::push(&mut incomplete, (*header, newest && !sealed))?;
             }
         }
-        Ok(LogEnd { tail, incomplete })
+        Ok(LogEnd { tail, incomplete, before_newest })
     }
 
     /// Walks a segment that has gaps again, now that the newest batch is known: judges each gap, and indexes what lies

@@ -22,6 +22,7 @@ use alloc::vec::Vec;
 use crate::error::Error;
 use crate::medium::{LINE, Load};
 use crate::pool::bad_ranges::AREA;
+use crate::pool::chain::Chain;
 use crate::pool::checkpoint::Verdict;
 use crate::pool::dram;
 use crate::pool::frontier::Head;
@@ -165,7 +166,7 @@ impl Log {
             larges: Vec::new(),
             lost: Vec::new(),
         };
-        let mut end = LogEnd { tail: Tail::Clean, incomplete: Vec::new() };
+        let mut end = LogEnd { tail: Tail::Clean, incomplete: Vec::new(), before_newest: None };
         for part in 0..parts {
             let part = Part { number: part, of: parts };
             let ends = log.scan_part(load, &used, part, &mut gathered, &mut *scan_all)?;
@@ -180,7 +181,7 @@ impl Log {
                     let offset = log.geometry().start_of(header.index) + u64::from(cut);
                     end.tail = Tail::Torn { offset, discarded };
                     repairs.cut = Some(cut);
-                    repairs.chain = Some(chain);
+                    repairs.chain = Some(chain).filter(Chain::has_begun).or(end.before_newest);
                     let at = cut.next_multiple_of(LINE as u32);
                     log.frontier.move_to(Head { segment: header.index, at, chained: header.chained });
                     log.frontier.set_closed(false);
