@@ -214,14 +214,24 @@ fn find_duplicates(
     }
 }
 
-/// Finds dependencies of a member that no source file of it mentions.
+/// The files that a source file has as modules by their paths from it.
+fn taken_in(source: &str) -> impl Iterator<Item = &str> {
+    source.split("#[path = \"").skip(1).filter_map(|rest| Some(rest.split_once('"')?.0))
+}
+
+/// Finds dependencies of a member that no source file of it mentions, those of others that it takes in included.
 fn find_unused(package: &Package<'_>, findings: &mut Vec<String>) -> Result<()> {
     let directory = package.manifest.parent().context("a manifest without a directory")?;
     let directory = directory.strip_prefix(workspace::root()).context("a member outside the checkout")?;
     let mut sources = String::new();
     for name in tracked_files()?.iter().filter(|name| name.ends_with(".rs") && Path::new(name).starts_with(directory)) {
+        let path = workspace::root().join(name);
         // A file that is staged for removal is listed and not there.
-        sources.push_str(&fs::read_to_string(workspace::root().join(name)).unwrap_or_default());
+        let source = fs::read_to_string(&path).unwrap_or_default();
+        for other in taken_in(&source) {
+            sources.push_str(&fs::read_to_string(path.with_file_name(other)).unwrap_or_default());
+        }
+        sources.push_str(&source);
     }
     for dependency in &package.dependencies {
         if !uses(&sources, &dependency.replace('-', "_")) {
@@ -249,6 +259,12 @@ mod tests {
     use super::*;
 
     const LICENCES: [&str; 4] = ["Apache-2.0", "MIT", "Unicode-3.0", "Zlib"];
+
+    #[test]
+    fn a_file_of_another_package_that_is_taken_in_is_found() {
+        let source = "mod a;\n#[path = \"../b/c.rs\"]\nmod c;\n";
+        assert_eq!(taken_in(source).collect::<Vec<_>>(), ["../b/c.rs"]);
+    }
 
     #[test]
     fn the_rules_are_those_of_the_file_that_cargo_deny_reads() {

@@ -122,8 +122,8 @@ impl Frames {
         first + self.frames[first..].iter().take_while(|frame| frame.bytes.end - from <= room).count()
     }
 
-    /// Calls `seal` with the bytes of each of these frames, which are a batch, and where they begin in it. The first one
-    /// has room for `link_len` bytes behind its header. Returns all its bytes.
+    /// Calls `seal` with the bytes of each of these frames, which are a batch, and where they begin in it. The first
+    /// one has room for `link_len` bytes behind its header. Returns all its bytes.
     pub(crate) fn seal_batch(
         &mut self,
         batch: Range<usize>,
@@ -139,7 +139,8 @@ impl Frames {
         &self.bytes[from..to]
     }
 
-    /// The operations of these frames, which are a batch, with their bytes and where they begin in it, without its link.
+    /// The operations of these frames, which are a batch, with their bytes and where they begin in it, without its
+    /// link.
     pub(crate) fn ops_of_batch(&self, batch: Range<usize>) -> impl Iterator<Item = (&StagedOp, &[u8], u64)> {
         let from = self.frames[batch.start].bytes.start;
         let ops = self.frames[batch.start].ops.start..self.frames[batch.end - 1].ops.end;
