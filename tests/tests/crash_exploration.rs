@@ -66,7 +66,9 @@ fn a_missing_write_back_is_found_with_the_line_that_was_not_durable() {
 fn a_missing_fence_is_found_with_the_lines_that_were_not_durable() {
     let explanation = find("fence");
     assert!(explanation.contains("without a fence since, by 0x"), "{explanation}");
-    assert!(explanation.contains("write_back (") && !explanation.contains("never written back"), "{explanation}");
+    // A long batch is stored past the caches, a short one written back.
+    let is_named = ["write_back (", "stream ("].iter().any(|way| explanation.contains(way));
+    assert!(is_named && !explanation.contains("never written back"), "{explanation}");
 }
 
 #[test]

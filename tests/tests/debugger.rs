@@ -137,7 +137,7 @@ fn gdb_lists_the_threads_of_the_guest_and_looks_at_the_stacks_of_those_that_do_n
     let printed = gdb(&image, &socket, &["holdfast threads", "holdfast backtrace"]);
     let listed = |name: &str, at: &str| printed.lines().any(|line| line.contains(name) && line.contains(at));
     assert!(listed(" main ", "in hello::serve"), "{printed}");
-    assert!(listed(" net ", "in libos::net::service::run"), "{printed}");
+    assert!(listed(" net ", "in libos::net::attention::sleep"), "{printed}");
     let of_main = backtrace_of(&printed, "`main`, waiting");
     let order =
         ["libos::task::scheduler::block", "sys_accept", "hello::serve at apps/hello/src/main.rs:", "hello::main"];

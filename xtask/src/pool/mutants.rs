@@ -155,6 +155,8 @@ fn failure(program: &Path, test: &str) -> Result<Option<&'static str>> {
     let mut command = Command::new(program);
     command.args(["--exact", test, "--test-threads=1"]).stdout(Stdio::null()).stderr(Stdio::null());
     command.env("HOLDFAST_CRASH_IMAGES", IMAGES).env("RUST_BACKTRACE", "0");
+    // The images of the fixtures are in no copy.
+    command.env("CARGO_MANIFEST_DIR", workspace::root().join(LIBRARY));
     let mut child = command.spawn().with_context(|| format!("cannot run {}", program.display()))?;
     let began = Instant::now();
     while began.elapsed() < LONGEST {
