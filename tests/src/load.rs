@@ -9,9 +9,10 @@ use std::io;
 use std::net::SocketAddr;
 use std::thread::{self, JoinHandle};
 
+use fastrand::Rng;
+
 use crate::random::random_bytes;
 use crate::resp::{Client, Reply, encode};
-use fastrand::Rng;
 
 /// How many clients write.
 const CLIENTS: u64 = 4;

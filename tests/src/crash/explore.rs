@@ -16,6 +16,7 @@ use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use fastrand::Rng;
 use holdfast_trace::format::Event;
 use pmem::medium::LINE;
 use pmem::sim::{Domain, Event as Done, Words};
@@ -25,7 +26,6 @@ use crate::crash::ledger::Ledger;
 use crate::crash::record::Recording;
 use crate::crash::recover::Bench;
 use crate::crash::timeline::{Acknowledgement, acknowledgements};
-use fastrand::Rng;
 
 /// One in how many events between fences is a place to cut, too.
 const BETWEEN: u64 = 1000;

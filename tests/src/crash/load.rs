@@ -6,11 +6,11 @@
 
 use std::collections::BTreeSet;
 
+use fastrand::Rng;
 use serde::{Deserialize, Serialize};
 
 use crate::random::random_bytes;
 use crate::resp::encode;
-use fastrand::Rng;
 
 /// How large a load is, and what it follows from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,12 +1,12 @@
 //! Opens an image that a power cut could leave, judges what is found, has the recovered pool go on, and cuts the power
 //! in the recovery itself.
 
+use fastrand::Rng;
 use pmem::sim::{Domain, Event, Memory, Words};
 use pmem::{Error, Medium, Op, Pool, Store, ValueType};
 
 use crate::crash::ledger::{Contents, Ledger};
 use crate::random::random_bytes;
-use fastrand::Rng;
 
 /// One in how many images is also used afterwards.
 const USED: u64 = 8;

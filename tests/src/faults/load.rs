@@ -11,9 +11,10 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use fastrand::Rng;
+
 use crate::random::random_bytes;
 use crate::resp::{Client, Reply, encode};
-use fastrand::Rng;
 
 /// How many clients write.
 const CLIENTS: u64 = 2;

@@ -18,11 +18,12 @@ use super::plan::{Moment, Plan};
 use super::record::{Ending, Group, Outcome, Record};
 use super::rights::RightsRegister;
 use super::template::{FIRST_SEGMENT, Template, doctor};
+use fastrand::Rng;
+
 use crate::elf::Elf;
 use crate::gdb::{Gdb, GdbError, Register, StopPoint};
 use crate::machine::{PATIENCE, machine};
 use crate::store::Store;
-use fastrand::Rng;
 
 /// The RAM of the guest.
 const RAM: u64 = 64 * MIB;

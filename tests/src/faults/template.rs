@@ -16,9 +16,10 @@ use pmem::{Device, FormatOptions, Pool};
 use xtask::size::MIB;
 
 use super::load::{Known, Ledger, prefilled_key};
+use fastrand::Rng;
+
 use crate::pattern::piece;
 use crate::random::random_bytes;
-use fastrand::Rng;
 
 /// The length of each of the two images.
 pub const LENGTH: u64 = 16 * MIB;

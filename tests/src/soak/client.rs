@@ -11,8 +11,9 @@ use std::time::Duration;
 use socket2::SockRef;
 
 use super::stream::Stream;
-use crate::machine;
 use fastrand::Rng;
+
+use crate::machine;
 
 /// How a client uses a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

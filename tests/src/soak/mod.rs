@@ -31,8 +31,9 @@ use xtask::size::MIB;
 use self::accounts::Numbers;
 use self::client::Tally;
 use self::control::Control;
-use crate::machine::{PATIENCE, machine};
 use fastrand::Rng;
+
+use crate::machine::{PATIENCE, machine};
 
 /// The guest's ports.
 const STREAMS: u16 = 7100;

@@ -1,8 +1,9 @@
 //! Faults in what is executed: copies of a wrong length, comparisons, locks, results, jumps; and blocks freed early.
 
 use super::{COPIES, DELETIONS, Injector, NOP, SUCCEED, wait};
-use crate::gdb::{Register, Result, StopPoint};
 use fastrand::Rng;
+
+use crate::gdb::{Register, Result, StopPoint};
 
 impl Injector<'_> {
     /// Lets the next copy of at least 16 bytes go to `to`.

@@ -11,8 +11,9 @@ use std::time::{Duration, Instant};
 use super::memory::Snapshot;
 use super::places::{Places, trail};
 use super::plan::Kind;
-use crate::gdb::{Gdb, Register, Registers, Result, Stop};
 use fastrand::Rng;
+
+use crate::gdb::{Gdb, Register, Registers, Result, Stop};
 
 /// How often bits flip, where one flip would most often hit nothing that is used (Rio injected 20 faults in each run).
 const FLIPS: usize = 10;
