@@ -7,18 +7,19 @@
 //! ```
 //!
 //! How words are written, and what the host writes too, is in [`libos_contract::command_line`]; choices are in
-//! [`libos_contract::protection`], policies in [`libos_contract::policy`]. A word that is not understood stops the
-//! boot: a misspelt protection must not go unnoticed.
+//! [`libos_contract::protection`], policies in [`libos_contract::policy`], levels in [`libos_contract::log_level`]. A
+//! word that is not understood stops the boot: a misspelt protection must not go unnoticed.
 
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::fmt;
 use core::net::{IpAddr, Ipv6Addr, SocketAddr};
+use core::str::FromStr;
 
 use libos_contract::command_line::{self, ARGUMENTS, ENVIRONMENT, FAULT_POLICY, IP, LOG, Malformed, NAME, PROTECTION};
 use libos_contract::log_level::LogLevel;
-use libos_contract::words;
+use libos_contract::words::Unknown;
 
 use crate::arch::paging::Paging;
 use crate::keys::{FaultPolicy, ProtectionChoice};
@@ -78,18 +79,9 @@ fn parse_option(word: &str, options: &mut Options) -> Result<(), CmdlineError> {
     let error = |expected: &str| CmdlineError { word: word.to_string(), expected: expected.to_string() };
     let (key, value) = word.split_once('=').ok_or_else(|| error("KEY=VALUE, or -- before the program's arguments"))?;
     match key {
-        PROTECTION => {
-            let expected = || error(&format!("{PROTECTION}={}", words::list(&ProtectionChoice::ALL, "or")));
-            options.protection = value.parse().map_err(|_| expected())?;
-        }
-        FAULT_POLICY => {
-            let expected = || error(&format!("{FAULT_POLICY}={}", words::list(&FaultPolicy::ALL, "or")));
-            options.fault_policy = value.parse().map_err(|_| expected())?;
-        }
-        LOG => {
-            let expected = || error(&format!("{LOG}={}", words::list(&LogLevel::ALL, "or")));
-            options.log = value.parse().map_err(|_| expected())?;
-        }
+        PROTECTION => options.protection = choice(word, key, value)?,
+        FAULT_POLICY => options.fault_policy = choice(word, key, value)?,
+        LOG => options.log = choice(word, key, value)?,
         "paging" => {
             options.paging = parse_paging(value).ok_or_else(|| error("paging=auto, paging=4 or paging=5"))?;
         }
@@ -120,6 +112,19 @@ fn parse_option(word: &str, options: &mut Options) -> Result<(), CmdlineError> {
         }
     }
     Ok(())
+}
+
+/// One of the choices that there are.
+fn choice<T: FromStr<Err = Unknown<T>> + fmt::Display + 'static>(
+    word: &str,
+    key: &str,
+    value: &str,
+) -> Result<T, CmdlineError> {
+    let error = |unknown: Unknown<T>| CmdlineError {
+        word: word.to_string(),
+        expected: format!("{key}={}", unknown.expected()),
+    };
+    value.parse().map_err(error)
 }
 
 fn parse_paging(value: &str) -> Option<Paging> {

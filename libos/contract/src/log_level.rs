@@ -3,7 +3,7 @@
 use core::fmt;
 use core::str::FromStr;
 
-use crate::words;
+use crate::words::{self, Unknown};
 
 /// What is said on the console: all of this level, and of those before it. What has gone wrong is said at each.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -38,23 +38,11 @@ impl fmt::Display for LogLevel {
     }
 }
 
-/// A word that names no level.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct UnknownLogLevel;
-
-impl fmt::Display for UnknownLogLevel {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the log level is {}", words::list(&LogLevel::ALL, "or"))
-    }
-}
-
-impl core::error::Error for UnknownLogLevel {}
-
 impl FromStr for LogLevel {
-    type Err = UnknownLogLevel;
+    type Err = Unknown<Self>;
 
-    fn from_str(word: &str) -> Result<Self, UnknownLogLevel> {
-        Self::ALL.into_iter().find(|level| level.word() == word).ok_or(UnknownLogLevel)
+    fn from_str(word: &str) -> Result<Self, Unknown<Self>> {
+        words::read("the log level", &Self::ALL, Self::word, word)
     }
 }
 
@@ -68,7 +56,7 @@ mod tests {
         for level in LogLevel::ALL {
             assert_eq!(level.to_string().parse(), Ok(level));
         }
-        assert_eq!("Debug".parse::<LogLevel>(), Err(UnknownLogLevel));
-        assert_eq!(UnknownLogLevel.to_string(), "the log level is warn, info or debug");
+        assert!("Debug".parse::<LogLevel>().is_err());
+        assert_eq!("".parse::<LogLevel>().unwrap_err().to_string(), "the log level is warn, info or debug");
     }
 }

@@ -3,7 +3,7 @@
 use core::fmt;
 use core::str::FromStr;
 
-use crate::words;
+use crate::words::{self, Unknown};
 
 /// What to do with a stray access to persistent memory that no handler has dealt with. In no case is anything stored
 /// that was not permitted, except under [`Self::Relaxed`].
@@ -39,23 +39,11 @@ impl fmt::Display for FaultPolicy {
     }
 }
 
-/// A word that names no policy.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct UnknownPolicy;
-
-impl fmt::Display for UnknownPolicy {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the fault policy is {}", words::list(&FaultPolicy::ALL, "or"))
-    }
-}
-
-impl core::error::Error for UnknownPolicy {}
-
 impl FromStr for FaultPolicy {
-    type Err = UnknownPolicy;
+    type Err = Unknown<Self>;
 
-    fn from_str(word: &str) -> Result<Self, UnknownPolicy> {
-        Self::ALL.into_iter().find(|policy| policy.word() == word).ok_or(UnknownPolicy)
+    fn from_str(word: &str) -> Result<Self, Unknown<Self>> {
+        words::read("the fault policy", &Self::ALL, Self::word, word)
     }
 }
 
@@ -70,8 +58,11 @@ mod tests {
             assert_eq!(policy.to_string().parse(), Ok(policy));
         }
         for word in ["", "Strict", "strict ", "end_thread", "lax"] {
-            assert_eq!(word.parse::<FaultPolicy>(), Err(UnknownPolicy));
+            assert!(word.parse::<FaultPolicy>().is_err());
         }
-        assert_eq!(UnknownPolicy.to_string(), "the fault policy is strict, end-thread or relaxed");
+        assert_eq!(
+            "".parse::<FaultPolicy>().unwrap_err().to_string(),
+            "the fault policy is strict, end-thread or relaxed"
+        );
     }
 }

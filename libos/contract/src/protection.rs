@@ -3,7 +3,7 @@
 use core::fmt;
 use core::str::FromStr;
 
-use crate::words;
+use crate::words::{self, Unknown};
 
 /// The mechanism that keeps persistent memory closed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -71,23 +71,11 @@ impl fmt::Display for ProtectionChoice {
     }
 }
 
-/// A word that names no protection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct UnknownProtection;
-
-impl fmt::Display for UnknownProtection {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "protection is {}", words::list(&ProtectionChoice::ALL, "or"))
-    }
-}
-
-impl core::error::Error for UnknownProtection {}
-
 impl FromStr for ProtectionChoice {
-    type Err = UnknownProtection;
+    type Err = Unknown<Self>;
 
-    fn from_str(word: &str) -> Result<Self, UnknownProtection> {
-        Self::ALL.into_iter().find(|choice| choice.word() == word).ok_or(UnknownProtection)
+    fn from_str(word: &str) -> Result<Self, Unknown<Self>> {
+        words::read("protection", &Self::ALL, Self::word, word)
     }
 }
 
@@ -102,8 +90,8 @@ mod tests {
             assert_eq!(choice.to_string().parse(), Ok(choice));
         }
         for word in ["", "PKS", "pks ", "pkz"] {
-            assert_eq!(word.parse::<ProtectionChoice>(), Err(UnknownProtection));
+            assert!(word.parse::<ProtectionChoice>().is_err());
         }
-        assert_eq!(UnknownProtection.to_string(), "protection is auto, pks, pku or none");
+        assert_eq!("".parse::<ProtectionChoice>().unwrap_err().to_string(), "protection is auto, pks, pku or none");
     }
 }

@@ -1,4 +1,4 @@
-//! Words with a meaning, listed for people.
+//! Words with a meaning: read, and listed for people.
 
 use core::fmt;
 
@@ -15,6 +15,41 @@ pub fn list<'a, T: fmt::Display>(words: &'a [T], last: &'a str) -> impl fmt::Dis
         }
         Ok(())
     })
+}
+
+/// A word that is none of those that there are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Unknown<T: 'static> {
+    what: &'static str,
+    all: &'static [T],
+}
+
+impl<T: fmt::Display> Unknown<T> {
+    /// The words that there are, in a sentence.
+    pub fn expected(&self) -> impl fmt::Display {
+        list(self.all, "or")
+    }
+}
+
+impl<T: fmt::Display> fmt::Display for Unknown<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} is {}", self.what, self.expected())
+    }
+}
+
+impl<T: fmt::Debug + fmt::Display> core::error::Error for Unknown<T> {}
+
+/// Finds the one of `all`, which are `what`, that has this word.
+///
+/// # Errors
+/// When none has it.
+pub fn read<T: Copy>(
+    what: &'static str,
+    all: &'static [T],
+    word_of: fn(T) -> &'static str,
+    word: &str,
+) -> Result<T, Unknown<T>> {
+    all.iter().copied().find(|one| word_of(*one) == word).ok_or(Unknown { what, all })
 }
 
 #[cfg(test)]

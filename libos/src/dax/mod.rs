@@ -65,5 +65,5 @@ pub use pmem_medium::{Counters, Gone, Load, LoadError, Medium, OutOfRange, Store
 
 pub use crate::keys::{
     Access, FaultPolicy, Key, KeyAllocator, KeyRegister, NoKeyLeft, NoProtection, Protection, ProtectionChoice,
-    Registers, Rights, UnknownPolicy, UnknownProtection,
+    Registers, Rights,
 };

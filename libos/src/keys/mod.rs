@@ -9,8 +9,8 @@ mod registers;
 mod rights;
 
 pub use key::{Key, KeyAllocator, NoKeyLeft};
-pub use libos_contract::policy::{FaultPolicy, UnknownPolicy};
-pub use libos_contract::protection::{Protection, ProtectionChoice, UnknownProtection};
+pub use libos_contract::policy::FaultPolicy;
+pub use libos_contract::protection::{Protection, ProtectionChoice};
 pub use permissions::Permissions;
 pub use protection::{NoProtection, resolve_protection};
 pub use registers::{KeyRegister, Registers};
