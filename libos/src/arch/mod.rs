@@ -254,8 +254,6 @@ pub(crate) mod tls {
 pub mod timer {
     /// Sets it.
     pub use super::x86_64::machine::timer::arm;
-    /// Takes it back.
-    pub use super::x86_64::machine::timer::disarm;
 }
 
 /// The counter from which time is read; it is the same on all CPUs, and counts from the reset.
@@ -281,8 +279,6 @@ pub mod entropy {
 /// Bytes to and from persistent memory, past what the compiler could move.
 #[cfg(target_os = "hermit")]
 pub mod dax_copy {
-    /// The unit of write-back.
-    pub use super::x86_64::machine::dax_copy::CACHE_LINE;
     /// What makes a stored cache line reach the persistence domain.
     pub use super::x86_64::machine::dax_copy::WriteBack;
     /// Copies; says whether a machine check cut it short.

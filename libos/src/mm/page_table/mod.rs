@@ -144,11 +144,6 @@ impl<M: TableMemory> AddressSpace<M> {
         self.root
     }
 
-    /// How the tables look.
-    pub fn mode(&self) -> Mode {
-        self.mode
-    }
-
     /// Whole pages, all of them addresses, all in one half of the address space.
     fn check_range(&self, range: &Range<VirtAddr>) -> Result<(), MapError> {
         if !range.is_aligned(PAGE) {

@@ -191,12 +191,3 @@ pub(super) fn arm_timer(tsc_deadline: u64, nanoseconds: u64) {
         }
     }
 }
-
-/// Cancels a raised timer that has not come yet.
-pub(super) fn disarm_timer() {
-    match COUNT_FREQUENCY.load(Ordering::Relaxed) {
-        // SAFETY: as in `arm_timer`; zero disarms.
-        0 => unsafe { Msr::new(IA32_TSC_DEADLINE).write(0) },
-        _ => write(register::TIMER_INITIAL_COUNT, 0),
-    }
-}

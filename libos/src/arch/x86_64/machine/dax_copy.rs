@@ -10,7 +10,7 @@ use core::fmt;
 use crate::addr::{AddrRange, VirtAddr};
 
 /// The size of a cache line in bytes, the unit of write-back.
-pub const CACHE_LINE: u64 = 64;
+const CACHE_LINE: u64 = 64;
 
 /// What makes a stored cache line reach the persistence domain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -8,8 +8,3 @@ use crate::instant::Instant;
 pub fn arm(deadline: Instant) {
     apic::arm_timer(tsc::at(deadline), deadline.as_nanos().saturating_sub(tsc::now().as_nanos()));
 }
-
-/// Cancels the timer.
-pub fn disarm() {
-    apic::disarm_timer();
-}
