@@ -91,13 +91,7 @@ pub fn write(descriptor: u8, bytes: &[u8]) {
 
 /// Shows what was held back long enough. Callable by interrupt handlers.
 pub(crate) fn release_due() {
-    let mut due = None;
-    if let Some(Console { port, lines }) = CONSOLE.lock().as_mut() {
-        due = lines.release_due(now(), &mut |bytes: &[u8]| port.write_bytes(bytes));
-    }
-    if let (Some(due), Some(alarm)) = (due, ALARM.get()) {
-        alarm(due);
-    }
+    with(|lines, mut out| lines.release_due(now(), &mut out));
 }
 
 /// Shows all that was held back. For the machine's end.
