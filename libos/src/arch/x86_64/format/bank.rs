@@ -48,6 +48,16 @@ impl Bank {
         self.status & VALID != 0
     }
 
+    /// Whether IA32_MCi_ADDR means something; without that it need not be there.
+    pub fn has_address(&self) -> bool {
+        self.status & ADDRESS_VALID != 0
+    }
+
+    /// Whether IA32_MCi_MISC means something, likewise.
+    pub fn has_misc(&self) -> bool {
+        self.status & MISC_VALID != 0
+    }
+
     /// Whether the interrupted instruction cannot be repeated, for it would consume the error again.
     pub fn is_consumed(&self) -> bool {
         let consumed = VALID | UNCORRECTED | SIGNALLED | ACTION_REQUIRED;
@@ -66,7 +76,7 @@ impl Bank {
         if is(OVERFLOW) {
             return Verdict::Stop("there was another error in the same bank, which is not known (OVER)");
         }
-        if !is(ADDRESS_VALID | MISC_VALID) {
+        if !(self.has_address() && self.has_misc()) {
             let nobody_consumed = self.status & (SIGNALLED | ACTION_REQUIRED) == 0;
             return if nobody_consumed { Verdict::Nothing } else { Verdict::Stop("its place is not known") };
         }

@@ -68,10 +68,8 @@ pub(in crate::arch) fn errors() -> impl Iterator<Item = Bank> {
         if !found.is_valid() {
             return None;
         }
-        // A bank that says nothing of its place need not have these registers.
-        let has = |bit: u32| status >> bit & 1 != 0;
-        let address = if has(58) { read(bank_register(bank, 2)) } else { 0 };
-        let misc = if has(59) { read(bank_register(bank, 3)) } else { 0 };
+        let address = if found.has_address() { read(bank_register(bank, 2)) } else { 0 };
+        let misc = if found.has_misc() { read(bank_register(bank, 3)) } else { 0 };
         Some(Bank { address, misc, ..found })
     })
 }
