@@ -45,7 +45,6 @@ fn protection_fault(mut fault: Fault<'_>) {
         return;
     }
     let policy = fault_policy();
-    let (code, length) = interrupted::code(fault.frame());
     let stray = Stray {
         kind: if fault.is_write() { "write" } else { "read" },
         access: fault.wanted(),
@@ -55,7 +54,7 @@ fn protection_fault(mut fault: Fault<'_>) {
         denied: "",
         policy,
         retried,
-        length: interrupted::remaining(fault.frame(), &code[..length], fault.address(), fault.is_write()),
+        length: interrupted::remaining(fault.frame(), fault.address(), fault.is_write()),
     };
     let frame = fault.into_frame();
     match policy {
@@ -72,7 +71,6 @@ fn protection_fault(mut fault: Fault<'_>) {
 fn page_denied(frame: &mut TrapFrame, device: &'static Device, address: VirtAddr, kind: &'static str) {
     FAULTS.fetch_add(1, Ordering::Relaxed);
     let policy = fault_policy();
-    let (code, length) = interrupted::code(frame);
     let write = kind == "write";
     trace(write, address);
     let stray = Stray {
@@ -90,7 +88,7 @@ fn page_denied(frame: &mut TrapFrame, device: &'static Device, address: VirtAddr
         },
         policy,
         retried: false,
-        length: interrupted::remaining(frame, &code[..length], address, write),
+        length: interrupted::remaining(frame, address, write),
     };
     match policy {
         _ if percpu::in_nmi() => stray.stop(frame, Some(&"an NMI handler did it, where every fault is final")),

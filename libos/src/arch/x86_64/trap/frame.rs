@@ -112,7 +112,7 @@ impl TrapFrame {
     /// Whether this is a thread, interrupted where it may be: interrupts were enabled, and nothing but this trap is
     /// being handled.
     pub(crate) fn is_thread(&self) -> bool {
-        self.rflags & INTERRUPT_FLAG != 0 && percpu::trap_depth() == 1
+        self.rflags & INTERRUPT_FLAG != 0 && self.is_in_thread()
     }
 
     /// Whether this is a thread, wherever it was interrupted: nothing but this trap is being handled.

@@ -6,9 +6,10 @@ use crate::arch::x86_64::machine::memory_functions;
 use crate::mm;
 
 /// How many bytes from `address` on, where the access was denied, the interrupted context was about to read or write:
-/// known for repeated string instructions, whose `code` is given, and for the copy and fill functions.
-pub(crate) fn remaining(frame: &TrapFrame, code: &[u8], address: VirtAddr, write: bool) -> Option<u64> {
-    repeated(frame, code).or_else(|| remaining_of_large(frame, address, write))
+/// known for repeated string instructions, and for the copy and fill functions.
+pub(crate) fn remaining(frame: &TrapFrame, address: VirtAddr, write: bool) -> Option<u64> {
+    let (code, length) = code(frame);
+    repeated(frame, &code[..length]).or_else(|| remaining_of_large(frame, address, write))
 }
 
 /// What REP MOVS or REP STOS has left (SDM volume 2, section 2.1: prefixes, REX, then the opcode).
