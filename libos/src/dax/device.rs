@@ -176,9 +176,14 @@ impl Device {
     }
 }
 
+/// The device in whose window the address is.
+pub(super) fn device_at(address: VirtAddr) -> Option<&'static Device> {
+    devices().iter().find(|device| device.address_range().contains(&address))
+}
+
 /// Whether this is the address of a byte of a device.
 pub(crate) fn is_device_address(address: VirtAddr) -> bool {
-    devices().iter().any(|device| device.address_range().contains(&address))
+    device_at(address).is_some()
 }
 
 impl fmt::Display for Device {

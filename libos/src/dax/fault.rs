@@ -5,7 +5,7 @@ use core::sync::atomic::{AtomicU64, Ordering};
 
 use libos_contract::exit::PROTECTION_FAULT;
 
-use super::device::{Device, devices};
+use super::device::{Device, device_at};
 use super::handler::{Fault, FaultAction};
 use super::owners;
 use super::policy::fault_policy;
@@ -25,7 +25,7 @@ pub(crate) fn page_fault(frame: &mut TrapFrame, fault: PageFault) -> bool {
         && let Some(device) = owners::owner_of_address(address)
     {
         protection_fault(Fault::new(frame, device, address, fault.is_write()));
-    } else if let Some(device) = devices().iter().find(|device| device.address_range().contains(&address)) {
+    } else if let Some(device) = device_at(address) {
         page_denied(frame, device, address, fault.access());
     } else {
         return false;
