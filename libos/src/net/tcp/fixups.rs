@@ -11,7 +11,7 @@
 //! any more. After a minute it asks for a sign of life with a byte in the FIN's place, which the peer takes for data.
 //! So duplicate acknowledgements are kept from a connection that has nothing but its FIN to be acknowledged.
 
-use super::segment::{Peer, corrected, segment};
+use super::segment::{Peer, corrected, packet, segment};
 use super::wire::Wire;
 use smoltcp::phy::{self, TxToken};
 use smoltcp::wire::{TcpPacket, TcpSeqNumber};
@@ -41,8 +41,7 @@ impl Sent {
     /// Whether an Ethernet frame for a connection that waits for nothing but the acknowledgement of its FIN is a
     /// duplicate one of what came before.
     pub fn only_repeats(&self, frame: &[u8]) -> bool {
-        let segment = segment(frame).and_then(|at| TcpPacket::new_checked(frame.get(at..)?).ok());
-        segment.is_some_and(|segment| {
+        packet(frame).is_some_and(|segment| {
             segment.ack() && !segment.rst() && segment.segment_len() == 0 && Some(segment.ack_number()) != self.next
         })
     }
@@ -92,7 +91,7 @@ impl Received {
 
     /// The peer has begun, with this Ethernet frame.
     pub fn begin(&mut self, frame: &[u8]) {
-        let first = segment(frame).and_then(|at| TcpPacket::new_checked(frame.get(at..)?).ok());
+        let first = packet(frame);
         self.next = first.as_ref().map(|segment| segment.seq_number() + 1);
         self.highest = self.next;
         self.peer = first.as_ref().map(Peer::of).unwrap_or_default();
@@ -100,7 +99,7 @@ impl Received {
 
     /// Looks at an Ethernet frame that is about to be taken, by who has room for `window` bytes.
     pub fn see(&mut self, frame: &[u8], window: usize) {
-        let Some(segment) = segment(frame).and_then(|at| TcpPacket::new_checked(frame.get(at..)?).ok()) else { return };
+        let Some(segment) = packet(frame) else { return };
         let (Some(next), Some(highest)) = (self.next, self.highest) else { return };
         self.peer.window = segment.window_len();
         let end = segment.seq_number() + segment.segment_len();

@@ -20,10 +20,14 @@ pub(super) fn segment(frame: &[u8]) -> Option<usize> {
     }
 }
 
+/// The TCP segment in an Ethernet frame, to be read.
+pub(super) fn packet(frame: &[u8]) -> Option<TcpPacket<&[u8]>> {
+    TcpPacket::new_checked(frame.get(segment(frame)?..)?).ok()
+}
+
 /// How many bytes the TCP segment in an Ethernet frame carries.
 pub fn payload_len(frame: &[u8]) -> usize {
-    let segment = segment(frame).and_then(|at| TcpPacket::new_checked(frame.get(at..)?).ok());
-    segment.map_or(0, |segment| segment.payload().len())
+    packet(frame).map_or(0, |segment| segment.payload().len())
 }
 
 /// A checksum after a change of 32 bits (RFC 1624).
