@@ -62,6 +62,11 @@ fn machine_instant(at: Instant) -> time::Instant {
     time::Instant::from_nanos((at.total_micros().max(0) as u64 + 1) * 1000)
 }
 
+/// When the stack has to be looked at though nothing happens.
+fn next_look(stack: &GuestStack) -> time::Instant {
+    stack.next_deadline().map_or(time::Instant::NEVER, machine_instant)
+}
+
 /// Starts the card, if there is one, and the network thread.
 pub fn init(config: &Config) {
     let seed = || entropy::random().unwrap_or_else(|| now().as_nanos());
@@ -120,7 +125,7 @@ fn serve<R>(later: bool, work: impl FnOnce(&mut GuestStack, Instant) -> R) -> R 
     {
         card.flush();
     }
-    let next = stack.next_deadline().map_or(time::Instant::NEVER, machine_instant);
+    let next = next_look(stack);
     let changes = stack.take_changes();
     let failure = stack.device().and_then(|card| card.device().take_failure());
     drop(guard);
@@ -183,7 +188,7 @@ fn pump_until_idle() -> time::Instant {
     for _ in 0..16 {
         pump();
         if listen_to_card() {
-            return with(|stack, _| stack.next_deadline()).map_or(time::Instant::NEVER, machine_instant);
+            return with(|stack, _| next_look(stack));
         }
     }
     // It does not end; others shall have their turn, but not for long.
@@ -215,7 +220,7 @@ fn run() {
         let next = if attention::polls_often(now) {
             // The program takes what comes in by itself; an interrupt would only disturb it.
             pump();
-            let next = with(|stack, _| stack.next_deadline()).map_or(time::Instant::NEVER, machine_instant);
+            let next = with(|stack, _| next_look(stack));
             next.min(now + NAP)
         } else {
             let next = pump_until_idle();
