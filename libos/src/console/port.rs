@@ -2,13 +2,12 @@
 
 use core::fmt::{self, Write};
 
-use spin::Once;
 use uart_16550::backend::PioBackend;
 use uart_16550::{Config, Uart16550};
 
 use super::lines::{Lines, Writer};
 use crate::arch::thread_id;
-use crate::sync::{IrqLock, class};
+use crate::sync::{IrqLock, Once, class};
 use crate::time::{Instant, now};
 
 static CONSOLE: IrqLock<Option<Console>, class::Console> = IrqLock::new(None);

@@ -7,14 +7,13 @@ use core::ops::Range;
 use core::ptr::{self, NonNull};
 use core::slice;
 
-use spin::Once;
-
 use super::attributes::{Attributes, Permissions};
 use super::layout::{IDENTITY_END, PAGE};
 use super::page_table::MapError;
 use super::ram::{allocate_frames, is_ram, ram_ranges};
 use super::space::{identity_mapped, map_identity, protect};
 use crate::addr::{AddrRange, PhysAddr};
+use crate::sync::Once;
 
 /// The first address at which something can be mapped: page 0 stays unmapped.
 const FIRST: PhysAddr = PhysAddr::new(PAGE);

@@ -4,13 +4,11 @@ use core::ops::Range;
 use core::slice;
 use core::sync::atomic::{AtomicU64, Ordering};
 
-use spin::Once;
-
 use super::InitError;
 use super::frames::Frames;
 use super::layout::{IDENTITY_END, PAGE, image};
 use crate::addr::{AddrRange, PhysAddr};
-use crate::sync::{IrqLock, class};
+use crate::sync::{IrqLock, Once, class};
 
 /// The most ranges of RAM that are kept; firmware reports two or three.
 const MAX_RANGES: usize = 32;

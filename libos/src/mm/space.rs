@@ -4,8 +4,6 @@ use core::ops::Range;
 use core::sync::atomic::{AtomicU64, Ordering};
 use core::{iter, ptr};
 
-use spin::Once;
-
 use super::attributes::{Attributes, Permissions};
 use super::layout::{self, PAGE, Section, image, pmem_physical_end, sections};
 use super::page_table::{self, AddressSpace, FlushRange, Leaf, MapError, PageTable, Piece, TableMemory};
@@ -13,7 +11,7 @@ use super::ram::{allocate_frames, ram_ranges, release_frames};
 use crate::addr::{AddrRange, PhysAddr, VirtAddr};
 use crate::arch::paging::Mode;
 use crate::arch::{interrupts, paging, percpu, shootdown};
-use crate::sync::{IrqLock, class, might_sleep};
+use crate::sync::{IrqLock, Once, class, might_sleep};
 
 /// Page tables lie in frames of RAM and are reached by the identity mapping.
 ///

@@ -1,6 +1,6 @@
 //! What the rooms above do when a thread ends: a table that `start` fills once, before there are threads.
 
-use spin::Once;
+use crate::sync::Once;
 
 /// Who is called for what, on the thread that ends.
 pub(crate) struct Hooks {

@@ -4,12 +4,12 @@ use core::fmt;
 use core::ops::Range;
 
 use libos_contract::exit::FATAL_EXCEPTION;
-use spin::Once;
 
 use super::frame::TrapFrame;
 use crate::addr::{PhysAddr, VirtAddr};
 use crate::halt;
 use crate::keys::Rights;
+use crate::sync::Once;
 
 /// Who is called for what. All of it runs in the handler of a trap: nothing here may wait or allocate.
 pub(crate) struct Hooks {
