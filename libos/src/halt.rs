@@ -64,9 +64,7 @@ pub(crate) fn claim() {
 
 /// Stops the other CPUs, after [`claim`], and waits a little until they have.
 pub(crate) fn stop_others() {
-    let own = percpu::this().id;
-    let others = percpu::online().filter(|cpu| cpu.id != own).count() as u32;
-    interrupts::stop_others();
+    let others = interrupts::stop_others();
     let deadline = time::now() + STOP_LIMIT;
     while STOPPED.load(Ordering::Acquire) < others && time::now() < deadline {
         core::hint::spin_loop();

@@ -22,7 +22,7 @@ pub mod interrupts {
     pub use super::x86_64::machine::interrupts::restore;
     /// Interrupts one CPU even if its interrupts are disabled. For tests.
     pub use super::x86_64::machine::interrupts::send_nmi;
-    /// Interrupts all others so, for the end of the machine.
+    /// Interrupts all others so, for the end of the machine; how many they are.
     pub(crate) use super::x86_64::machine::interrupts::stop_others;
 }
 

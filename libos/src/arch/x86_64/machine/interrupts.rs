@@ -45,12 +45,12 @@ pub(super) fn ask_for_registers(cpu: &PerCpu) {
     send(cpu, Command::Fixed(vectors::REGISTERS));
 }
 
-/// Interrupts every other CPU even if its interrupts are disabled; the handler stops it if the machine is failing.
-pub(crate) fn stop_others() {
+/// Interrupts every other CPU even if its interrupts are disabled; the handler stops it if the machine is failing. How
+/// many they are.
+pub(crate) fn stop_others() -> u32 {
     let own = percpu::this().id;
-    for cpu in percpu::online().filter(|cpu| cpu.id != own) {
-        send(cpu, Command::NonMaskable);
-    }
+    let others = percpu::online().filter(|cpu| cpu.id != own);
+    others.inspect(|other| send(other, Command::NonMaskable)).count() as u32
 }
 
 /// Sends a non-maskable interrupt to the CPU with this number, which may be the calling one; whether there is such a
