@@ -18,7 +18,6 @@ static SLOTS: IrqLock<Option<Slots>, class::Slots> = IrqLock::new(None);
 
 struct Slots {
     free: Bitmap<'static>,
-    taken: u64,
     most_taken: u64,
 }
 
@@ -170,18 +169,16 @@ fn allocate_slot() -> Option<u64> {
     let slots = slots.get_or_insert_with(|| {
         let mut free = Bitmap::new(vec![0; STACK_SLOTS / 64].leak());
         free.release(0, STACK_SLOTS as u64);
-        Slots { free, taken: 0, most_taken: 0 }
+        Slots { free, most_taken: 0 }
     });
     let slot = slots.free.allocate(1)?;
-    slots.taken += 1;
-    slots.most_taken = slots.most_taken.max(slots.taken);
+    slots.most_taken = slots.most_taken.max(STACK_SLOTS as u64 - slots.free.free());
     Some(slot)
 }
 
 fn release_slot(slot: u64) {
     if let Some(slots) = SLOTS.lock().as_mut() {
         slots.free.release(slot, 1);
-        slots.taken -= 1;
     }
 }
 
