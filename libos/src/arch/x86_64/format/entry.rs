@@ -10,9 +10,6 @@ use super::paging::{ADDRESS, ENTRIES, Mode, coverage};
 use crate::addr::{AddrRange, PhysAddr, VirtAddr};
 use crate::keys::Permissions;
 
-const PRESENT: u64 = 1 << 0;
-const WRITABLE: u64 = 1 << 1;
-const USER: u64 = 1 << 2;
 /// The CPU's marks: accessed and dirty.
 const MARKS: u64 = 0b11 << 5;
 /// A leaf above the lowest level. The same bit of a 4 KiB page's entry belongs to its place in the attribute table.
@@ -41,7 +38,7 @@ impl Entry {
 
     /// An entry that leads to the table at this physical address. It restricts nothing: permissions are the leaf's.
     pub(crate) const fn table(physical: PhysAddr) -> Self {
-        Self(physical.as_u64() | PRESENT | WRITABLE | USER)
+        Self(physical.as_u64() | Flags::PRESENT | Flags::WRITABLE | Flags::USER)
     }
 
     /// An entry that leads nowhere and keeps the address of a table, or of none.
@@ -67,7 +64,7 @@ impl Entry {
     }
 
     pub(crate) const fn is_present(self) -> bool {
-        self.0 & PRESENT != 0
+        self.0 & Flags::PRESENT != 0
     }
 
     /// Whether this present entry of a table at `level` maps a page; otherwise it leads to a table.

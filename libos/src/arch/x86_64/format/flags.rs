@@ -27,9 +27,9 @@ impl Cacheability {
 pub struct Flags(u64);
 
 impl Flags {
-    const PRESENT: u64 = 1 << 0;
-    const WRITABLE: u64 = 1 << 1;
-    const USER: u64 = 1 << 2;
+    pub(super) const PRESENT: u64 = 1 << 0;
+    pub(super) const WRITABLE: u64 = 1 << 1;
+    pub(super) const USER: u64 = 1 << 2;
     const WRITE_THROUGH: u64 = 1 << 3;
     const CACHE_DISABLE: u64 = 1 << 4;
     /// The third bit of the place in the page attribute table; bit 12 in the entry of a large page.
