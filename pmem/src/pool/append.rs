@@ -4,7 +4,6 @@
 //! written back and fenced before the next one begins; a segment is sealed before another one is opened, and opened
 //! before it is written to; nothing enters the index before it is durable.
 
-use alloc::vec::Vec;
 use core::ops::Range;
 
 use crate::error::Error;
@@ -14,7 +13,7 @@ use crate::pool::chain::Chain;
 use crate::pool::frontier::Head;
 use crate::pool::index::Slot;
 use crate::pool::log::{Found, Log};
-use crate::pool::record::{FRAME_HEADER, Kind, Large, OpHeader, Salt, encode_op, set_link};
+use crate::pool::record::{Kind, Large, OpHeader, Salt, set_link};
 use crate::pool::segment::{Header, State};
 use crate::pool::stage::{Frames, StagedOp};
 
@@ -86,11 +85,8 @@ impl Log {
         }
         Some(self.with_staged(|log, frames| {
             let all = 0..frames.len();
-            let batch = log.seal_batch(head, frames, all.clone());
-            write(&batch)?;
-            let (start, len, next_link) = (batch.start, batch.bytes.len(), batch.next_link);
-            log.batch_written(len, next_link);
-            log.index_batch(load, frames, all, start + u64::from(head.link_len()));
+            let start = log.append_batch(head, frames, all.clone(), write)?;
+            log.index_batch(load, frames, all, start);
             Ok(())
         }))
     }
@@ -140,12 +136,24 @@ impl Log {
     ) -> Result<(u64, usize), Error> {
         let head = self.head_with_room(store, frames.frame_len(first) as u32, state)?;
         let last = frames.first_unfit(first, (self.batch_limit() - head.at - head.link_len()) as usize);
+        let start = self.append_batch(head, frames, first..last, |batch| batch.write(store))?;
+        Ok((start, last))
+    }
 
-        let batch = self.seal_batch(head, frames, first..last);
-        batch.write(store)?;
-        let (start, len, next_link) = (batch.start, batch.bytes.len(), batch.next_link);
-        self.batch_written(len, next_link);
-        Ok((start + u64::from(head.link_len()), last))
+    /// Makes frames durable by `write`, as the batch at the head, and notes that they are. Returns where the batch would
+    /// begin without a link.
+    fn append_batch(
+        &mut self,
+        head: Head,
+        frames: &mut Frames,
+        batch: Range<usize>,
+        write: impl FnOnce(&Batch<'_>) -> Result<(), Error>,
+    ) -> Result<u64, Error> {
+        let batch = self.seal_batch(head, frames, batch);
+        write(&batch)?;
+        self.frontier.batch_written(batch.bytes.len(), batch.next_link);
+        self.totals.count_commit();
+        Ok(batch.start + u64::from(head.link_len()))
     }
 
     /// Gives frames their places, one behind the other from the head on, and their checksums.
@@ -164,12 +172,6 @@ impl Log {
         Batch { start, bytes, next_link: chain.link(number + 1) }
     }
 
-    /// Notes that a batch of `len` bytes is durable at the head, and what the next one says of it.
-    fn batch_written(&mut self, len: usize, next_link: u64) {
-        self.frontier.batch_written(len, next_link);
-        self.totals.count_commit();
-    }
-
     /// Puts the operations of a batch into the index that is durable; `start` is where it would begin without a link.
     fn index_batch(&mut self, load: &impl Load, frames: &Frames, batch: Range<usize>, start: u64) {
         for (op, bytes, at) in frames.ops_of_batch(batch) {
@@ -183,21 +185,11 @@ impl Log {
         // Without a number of its own, so that no word of the mark completes what a power cut left of an operation
         // there.
         let header = OpHeader::new(kind, 0, value.len());
-        let mut frame = Vec::from([0; FRAME_HEADER]);
-        frame.resize(FRAME_HEADER + head.link_len() as usize, 0);
-        encode_op(&mut frame, &header, &[], &[value]);
-        let (batch, mut chain) = (self.frontier.next_batch(), Chain::new(&self.superblock.uuid));
-        if head.chained {
-            set_link(&mut frame, self.frontier.link());
-            chain.begin(self.frontier.link());
-        }
-        let start = self.geometry().start_of(head.segment) + u64::from(head.at);
-        let salt = Salt::new(&self.superblock.uuid, self.space.segment(head.segment).generation);
-        chain.add(salt.seal(&mut frame, start, batch, start));
-        let next_link = chain.link(batch + 1);
-        Batch { start, bytes: &frame, next_link }.write(store)?;
-        self.batch_written(frame.len(), next_link);
-        Ok(())
+        let mut frames = Frames::default();
+        let frame = frames.begin_frame();
+        frames.push(0, None, &header, &[], &[value]);
+        frames.end_frame(frame);
+        self.append_batch(head, &mut frames, 0..1, |batch| batch.write(store)).map(drop)
     }
 
     /// The head, with room for a frame of `len` bytes: this one, or that of a segment opened now, as `state` says.
