@@ -26,8 +26,8 @@ pub(crate) struct Batch<'b> {
     next_link: u64,
 }
 
-#[expect(clippy::large_enum_variant, reason = "one at a time lives, briefly, on the stack")]
 /// What the index has of a key that an operation is about to change.
+#[expect(clippy::large_enum_variant, reason = "one at a time lives, briefly, on the stack")]
 enum Old {
     None,
     Found(Found),

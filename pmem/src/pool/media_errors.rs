@@ -203,8 +203,8 @@ impl Log {
             && matches!(header, HeaderPair::Readable { header: Header { state: State::Free, .. }, .. }))
     }
 
-    #[expect(clippy::type_complexity, reason = "the three parts of an operation")]
     /// An operation, if every byte of it can be read and it is on a key of this hash.
+    #[expect(clippy::type_complexity, reason = "the three parts of an operation")]
     fn read_whole(
         &self,
         load: &impl Load,

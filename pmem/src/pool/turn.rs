@@ -17,8 +17,8 @@ pub struct Turn<'t, M: Medium> {
     pub(super) reader: M::Reader<'t>,
 }
 
-#[expect(clippy::large_enum_variant, reason = "one at a time lives, briefly, on the stack")]
 /// What a key has: staged in this turn, or on the medium.
+#[expect(clippy::large_enum_variant, reason = "one at a time lives, briefly, on the stack")]
 pub(super) enum Current<'a> {
     Staged(OpHeader, &'a [u8]),
     Stored(Found),
