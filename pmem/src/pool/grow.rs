@@ -10,9 +10,6 @@ use crate::pool::segment::Header;
 use crate::pool::superblock::{AREA, Geometry, Superblock};
 use crate::pool::{Pool, refuse_unwritable};
 
-/// How many segments are begun between two fences.
-const FENCED_SEGMENTS: u32 = 1 << 12;
-
 /// What a growth came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Growth {
@@ -71,15 +68,7 @@ impl Log {
             store.fill(area, AREA, 0)?;
             store.write_back(area..area + AREA)?;
         }
-        for index in self.geometry().segments..geometry.segments {
-            let header = Header::unused(index);
-            for place in Header::places(&geometry, index) {
-                header.write_at(store, &next.uuid, place)?;
-            }
-            if (index + 1).is_multiple_of(FENCED_SEGMENTS) {
-                store.fence();
-            }
-        }
+        Header::write_unused(store, &next.uuid, &geometry, self.geometry().segments, |_| {})?;
         // From the first fence in here on all of that is durable.
         for place in next.places().into_iter().rev() {
             next.write_at(store, place)?;

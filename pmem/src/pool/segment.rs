@@ -33,6 +33,8 @@ const _: () = assert!(field::LEN as u64 == LINE && field::STATE.at == 0, "one li
 /// Bytes at a segment's end that records never take: a line for the record that ends the segment, and the second
 /// header.
 pub(crate) const TRAILER: u32 = 2 * LINE as u32;
+/// How many segments are begun between two fences. Pools of usual size have fewer.
+const FENCED_SEGMENTS: u32 = 1 << 12;
 /// Generations from here on are taken for damage. Leaves room to count on for ever.
 pub(crate) const GENERATION_LIMIT: u64 = 1 << 56;
 
@@ -213,10 +215,24 @@ impl Header {
         Ok(HeaderPair::Readable { header, odd: Some(Odd { place: places[odd], says: headers[odd] }) })
     }
 
-    /// Writes both headers and starts writing them back.
-    pub(crate) fn write(&self, store: &impl Store, uuid: &[u8; 16], geometry: &Geometry) -> Result<(), Error> {
-        for place in Self::places(geometry, self.index) {
-            self.write_at(store, uuid, place)?;
+    /// Writes both headers of each segment from `first` on, none of which was ever used, and starts writing them back.
+    /// `progress` is told now and then how many bytes of segments are made.
+    pub(crate) fn write_unused(
+        store: &impl Store,
+        uuid: &[u8; 16],
+        geometry: &Geometry,
+        first: u32,
+        mut progress: impl FnMut(u64),
+    ) -> Result<(), Error> {
+        for index in first..geometry.segments {
+            for place in Self::places(geometry, index) {
+                Self::unused(index).write_at(store, uuid, place)?;
+            }
+            // Small batches: who looks on sees that it goes on, and on the host a fence is where the time goes.
+            if (index + 1).is_multiple_of(FENCED_SEGMENTS) {
+                store.fence();
+                progress(u64::from(index + 1) * u64::from(geometry.segment_size));
+            }
         }
         Ok(())
     }

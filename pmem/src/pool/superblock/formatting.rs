@@ -3,17 +3,15 @@
 use super::{AREA, FORMATTING, Features, Geometry, HistoryRecord, MAGIC, Superblock, WRITTEN, field, second_area};
 use crate::error::Error;
 use crate::medium::Store;
-use crate::pool::{FORMAT_VERSION, FormatOptions, segment};
-
-/// How many segments are begun between two fences of a format. Pools of usual size have fewer.
-const FENCED_SEGMENTS: u32 = 1 << 12;
+use crate::pool::segment::Header;
+use crate::pool::{FORMAT_VERSION, FormatOptions};
 
 impl Superblock {
     /// Formats the medium: no pool is recognised on it until every byte of the new one is durable.
     pub(crate) fn format(
         store: &impl Store,
         options: &FormatOptions,
-        mut progress: impl FnMut(u64),
+        progress: impl FnMut(u64),
     ) -> Result<Superblock, Error> {
         if options.label.len() > field::LABEL.range().len() || options.label.contains('\0') {
             return Err(Error::BadOption("the label is longer than 32 bytes or has a zero byte"));
@@ -39,14 +37,7 @@ impl Superblock {
         durable(8, geometry.first_segment - 8)?;
         store.fill(second, AREA, 0)?;
         durable(second, AREA)?;
-        for index in 0..geometry.segments {
-            segment::Header::unused(index).write(store, &superblock.uuid, &geometry)?;
-            // Small batches: who looks on sees that it goes on, and on the host a fence is where the time goes.
-            if (index + 1).is_multiple_of(FENCED_SEGMENTS) {
-                store.fence();
-                progress(u64::from(index + 1) * u64::from(geometry.segment_size));
-            }
-        }
+        Header::write_unused(store, &superblock.uuid, &geometry, 0, progress)?;
         store.fence();
 
         let bytes = superblock.encode_area();
