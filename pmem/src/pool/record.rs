@@ -1,8 +1,9 @@
 //! Records: frames of operations, as they lie in a segment.
 //!
-//! A *frame* is a 16-byte header (checksum, length, batch) and one or more *operations*, each of a 16-byte header
-//! (kind, flags, lengths, sequence number), an expiry time if flagged, a key and a value, padded to eight bytes. One
-//! checksum covers all of a frame, so its operations persist together or not at all.
+//! A *frame* is a 16-byte header (checksum, length, batch), a *link* if it begins a batch of a chained segment, and one
+//! or more *operations*, each of a 16-byte header (kind, flags, lengths, type, sequence number), an expiry time if
+//! flagged, a key and a value, padded to eight bytes. One checksum covers all of a frame, so its operations persist
+//! together or not at all.
 
 use alloc::vec::Vec;
 
@@ -159,7 +160,7 @@ impl OpHeader {
     }
 }
 
-/// The bytes of the pool that a key of `key_len` bytes with such a value takes, in a batch of its own; a large value's
+/// The bytes of the pool that a key of `key_len` bytes with such a value takes, in a frame of its own; a large value's
 /// division into chunks, some headers, is not counted.
 pub fn record_bytes(key_len: usize, value: Meta) -> u64 {
     let head = OpHeader { expires_at_ms: value.expires_at_ms, ..OpHeader::new(Kind::Put, key_len, 0) };

@@ -79,7 +79,8 @@ impl Log {
     }
 
     /// Walks a segment that has gaps again, now that the newest batch is known: judges each gap, and indexes what lies
-    /// behind those that are damage. A torn tail's place and the number of its valid records are returned.
+    /// behind those that are damage. Returned are a torn tail's place, the number of its valid records, and what the
+    /// batch in its place says of those before.
     pub(super) fn scan_gaps(
         &mut self,
         load: &impl Load,

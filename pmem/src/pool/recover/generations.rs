@@ -61,6 +61,7 @@ impl Log {
         }
         Ok(())
     }
+
     /// Takes the generations for true that there are, on request, and tells them by a new header.
     pub(crate) fn accept_generations(&mut self, store: &impl Store) -> Result<(), Error> {
         let found = Sums::of(&self.catalog.hasher(), self.space.segments());

@@ -57,7 +57,7 @@ impl Frames {
         self.frames.len()
     }
 
-    /// Bytes of all frames, with the one that is begun.
+    /// Bytes of all frames, with the one that is begun, and the room for a link before them.
     pub(crate) fn byte_len(&self) -> usize {
         self.bytes.len()
     }
