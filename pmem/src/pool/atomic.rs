@@ -231,7 +231,7 @@ impl<M: Medium> Turn<'_, M> {
                 self.log.stage.end_frame(mark);
                 self.log.stage.publish_last_frame();
                 self.log.stage.count_growth(0, Room { keys: 0, chunks: 1 });
-                if self.log.stage.byte_len() >= self.stage_limit() { self.settle() } else { Ok(()) }
+                self.settle_if_large()
             });
             if let Err(error) = staged {
                 self.abandon_chunks(&[large]);
