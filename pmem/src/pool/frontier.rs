@@ -240,7 +240,7 @@ mod tests {
 
     use proptest::prelude::*;
 
-    use super::{Frontier, Head, Plan};
+    use super::{Frontier, Head, Plan, link_len};
     use crate::medium::LINE;
     use crate::pool::segment::HEADER;
 
@@ -288,17 +288,19 @@ mod tests {
         fn a_plan_kept_up_is_a_plan_reckoned_anew(
             at in 0..LIMIT / 64,
             clearing in any::<bool>(),
+            chained in any::<bool>(),
             frames in proptest::collection::vec(40..30_000usize, 0..40),
         ) {
-            let mut frontier = Frontier::new(LIMIT, false);
-            frontier.move_to(Head { segment: 1, at: HEADER + at * 64, chained: false });
+            let mut frontier = Frontier::new(LIMIT, chained);
+            frontier.move_to(Head { segment: 1, at: HEADER + at * 64, chained });
             frontier.replan(clearing, core::iter::empty());
             frames.iter().for_each(|len| frontier.plan_frame(*len));
             let kept_up = frontier.plan;
             frontier.replan(clearing, frames.iter().copied());
             prop_assert_eq!(kept_up, frontier.plan);
-            let longest = frontier.planned((LIMIT - HEADER) as usize);
-            let opened = u32::from(kept_up.at > HEADER);
+            let begin = HEADER + link_len(chained);
+            let longest = frontier.planned((LIMIT - begin) as usize);
+            let opened = u32::from(kept_up.at > begin);
             prop_assert_eq!(longest, Plan { segments: kept_up.segments + opened, at: LIMIT });
         }
     }
