@@ -57,21 +57,7 @@ unsafe extern "C" {
 /// where PVH's start info is.
 pub(crate) extern "C" fn start(start_info: PhysAddr) -> ! {
     let entered = arch::counter::read();
-    arch::set_hooks(arch::Hooks {
-        page_fault,
-        exception: report::exception,
-        failure: report::failure,
-        unreadable: dax::media::report,
-        is_persistent: dax::is_device_address,
-        leave_section: dax::leave_section_of,
-        timer: task::timer_interrupt,
-        preempt: task::preempt,
-    });
-    task::set_hooks(task::Hooks {
-        ends: dax::end_grants,
-        killed: dax::leave_sections_of_thread,
-        main_killed: || shut_down(PROTECTION_FAULT.into()),
-    });
+    set_hooks();
     // SAFETY: the boot CPU, once, with interrupts disabled.
     unsafe { arch::init_traps() };
     boot::reached_at("firmware", entered);
@@ -149,6 +135,25 @@ pub(crate) extern "C" fn start(start_info: PhysAddr) -> ! {
         refuse(format_args!("no memory for the program's main thread"));
     }
     task::become_idle()
+}
+
+/// Names to traps and threads what the rooms above them do.
+fn set_hooks() {
+    arch::set_hooks(arch::Hooks {
+        page_fault,
+        exception: report::exception,
+        failure: report::failure,
+        unreadable: dax::media::report,
+        is_persistent: dax::is_device_address,
+        leave_section: dax::leave_section_of,
+        timer: task::timer_interrupt,
+        preempt: task::preempt,
+    });
+    task::set_hooks(task::Hooks {
+        ends: dax::end_grants,
+        killed: dax::leave_sections_of_thread,
+        main_killed: || shut_down(PROTECTION_FAULT.into()),
+    });
 }
 
 /// Decides about a page fault: whose room it is in.
