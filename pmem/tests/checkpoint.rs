@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use pmem::pool::{Checkpoint, DamageKind, Shutdown, Tail};
-use pmem::sim::Memory;
+use pmem::sim::{Domain, Event, Memory};
 use pmem::{Error, FormatOptions, Medium, Pool, inspect};
 
 /// Where the root is.
@@ -269,6 +269,30 @@ fn damaged_records_are_met_when_they_are_used() {
             assert!(!pool.report().damage.is_empty());
         }
     }
+}
+
+/// A power cut may keep the root's line, and nothing else of what was not fenced before it.
+#[test]
+fn what_a_root_names_is_durable_before_it() {
+    let (pool, model) = filled(4 << 20, 1500);
+    let mut domain = Domain::new(pool.medium().image());
+    pool.medium().record();
+    let events = pool.close().unwrap().record();
+    let root = |event: &Event| match event {
+        Event::Store { offset, bytes } if *offset == ROOT as u64 && bytes.starts_with(b"HFCHKPNT") => {
+            Some(bytes.clone())
+        }
+        _ => None,
+    };
+    let (position, root) = events.iter().enumerate().find_map(|(at, event)| Some((at, root(event)?))).unwrap();
+    for event in &events[..position] {
+        domain.apply(event);
+    }
+    let mut image = domain.durable().to_vec();
+    image[ROOT..ROOT + root.len()].copy_from_slice(&root);
+    let mut pool = open(image);
+    assert!(matches!(pool.report().checkpoint, Checkpoint::Used { .. }), "{:?}", pool.report());
+    assert!(contents(&mut pool) == model);
 }
 
 /// A root that was valid once, and whose blocks are all still there, is not of the newest close.
