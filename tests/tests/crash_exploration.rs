@@ -52,14 +52,19 @@ fn find(name: &str) -> String {
     let violation = totals.violation.as_ref().unwrap_or_else(|| panic!("{name} is not found: {totals:?}"));
     let explanation = violation.explain(&recording).unwrap().join("\n");
     println!("{explanation}");
-    assert!(explanation.contains(" was acknowledged"), "{explanation}");
     explanation
+}
+
+/// Whether it says what became of the data. Which of the two comes first depends on the load: an end of a batch that is
+/// not durable is a lost record while nothing follows it, and damage once something does.
+fn is_named(explanation: &str) -> bool {
+    [" was acknowledged", "a power cut was taken for damage"].iter().any(|way| explanation.contains(way))
 }
 
 #[test]
 fn a_missing_write_back_is_found_with_the_line_that_was_not_durable() {
     let explanation = find("write-back");
-    assert!(explanation.contains("and never written back"), "{explanation}");
+    assert!(is_named(&explanation) && explanation.contains("and never written back"), "{explanation}");
 }
 
 #[test]
@@ -67,12 +72,13 @@ fn a_missing_fence_is_found_with_the_lines_that_were_not_durable() {
     let explanation = find("fence");
     assert!(explanation.contains("without a fence since, by 0x"), "{explanation}");
     // A long batch is stored past the caches, a short one written back.
-    let is_named = ["write_back (", "stream ("].iter().any(|way| explanation.contains(way));
-    assert!(is_named && !explanation.contains("never written back"), "{explanation}");
+    let ways = ["write_back (", "stream ("].iter().any(|way| explanation.contains(way));
+    assert!(is_named(&explanation) && ways && !explanation.contains("never written back"), "{explanation}");
 }
 
 #[test]
 fn a_reply_that_overtakes_its_fence_is_found() {
     let explanation = find("reply");
+    assert!(explanation.contains(" was acknowledged"), "{explanation}");
     assert!(explanation.contains("had not been stored yet"), "{explanation}");
 }

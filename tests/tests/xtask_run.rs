@@ -124,10 +124,10 @@ fn a_closed_standard_output_does_not_end_the_machine() {
     let port = address.port().to_string();
     command.args(["run", "--port", &port, "--pmem-size", "64M", "--pmem"]).arg(image.path());
     let mut run = Run::spawn_unread(command);
-    // It cannot say when it is ready.
+    // It cannot say when it is ready, and QEMU takes a connection before the guest does.
     let mut client = loop {
         assert!(run.is_running());
-        match Client::connect(address) {
+        match Client::connect(address).and_then(|mut client| client.try_command(&[b"PING"]).map(|_| client)) {
             Ok(client) => break client,
             Err(_) => thread::sleep(Duration::from_millis(100)),
         }
