@@ -78,8 +78,11 @@ fn a_small_campaign_runs_goes_on_and_finds_nothing_outside_of_grants() {
 fn each_batch_of_commands_is_stored_in_one_window() {
     let [single, pipeline] = &windows::measure(Protection::Pks).unwrap()[..] else { panic!("two counts") };
     println!("{single}\n{pipeline}");
-    assert_eq!((single.instructions.len(), pipeline.instructions.len()), (1, 1));
+    assert_eq!(single.instructions.len(), 1);
+    // More than one frame carries the pipeline, and the second may come when the first has been served.
+    assert!((1..=2).contains(&pipeline.instructions.len()), "{pipeline}");
     // A window that is over at once, or in which the whole command was executed, was not what is counted.
     assert!((100..10_000).contains(&single.instructions[0]), "{single}");
-    assert!((single.instructions[0] + 1..100_000).contains(&pipeline.instructions[0]), "{pipeline}");
+    let all: u64 = pipeline.instructions.iter().sum();
+    assert!((single.instructions[0] + 1..100_000).contains(&all), "{pipeline}");
 }
