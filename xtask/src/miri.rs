@@ -14,8 +14,8 @@ use crate::setup::toolchain::find_program;
 /// The toolchain that has Miri.
 const TOOLCHAIN: &str = "nightly";
 /// The crates whose unit tests run, and which of them: not those of modules without unsafe code that take an
-/// interpreter hours. The network and the pool have none; `pmem` copies to and from a device with it.
-const TESTS: [(&str, &[&str]); 2] = [("libos", &["--skip", "net::"]), ("pmem", &["device::"])];
+/// interpreter hours. The network and the pool have none; `pmem-linux` copies to and from a device with it.
+const TESTS: [(&str, &[&str]); 2] = [("libos", &["--skip", "net::"]), ("pmem-linux", &[])];
 /// Of property tests, as many cases as an interpreter has time for.
 const CASES: &str = "2";
 

@@ -9,9 +9,10 @@
 //! through a reference across the register write that opens or closes the scope, and takes the memory behind it for
 //! always readable. Both would be wrong.
 //!
-//! Whoever has persistent memory implements it: `libos` for its NVDIMMs, `pmem` for a mapped file and for a simulated
-//! persistence domain. Whatever a medium enforces (which key is open, which pages can be written) is done behind it.
-//! The pool is written against it and knows none of them. So this crate is below both, and depends on nothing.
+//! Whoever has persistent memory implements it: `libos` for its NVDIMMs, `pmem-linux` for a mapped file, `pmem` for a
+//! simulated persistence domain. Whatever a medium enforces (which key is open, which pages can be written) is done
+//! behind it. The pool is written against it and knows none of them. So this crate is below both, and depends on
+//! nothing.
 //!
 //! Rooms, the highest floor first; a room uses only rooms on lower floors (`cargo xtask check floors`):
 //!

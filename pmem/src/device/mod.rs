@@ -87,10 +87,8 @@
 
 #[cfg(target_os = "hermit")]
 mod guest;
-#[cfg(not(target_os = "hermit"))]
-mod host;
 
 #[cfg(target_os = "hermit")]
 pub use guest::{Device, OpenError, ReadGrant, ReadLock, WriteGrant};
 #[cfg(not(target_os = "hermit"))]
-pub use host::{Device, OpenError, ReadGrant, ReadLock, Shortage, WriteGrant};
+pub use pmem_linux::{Device, OpenError, ReadGrant, ReadLock, Shortage, WriteGrant};

@@ -1,5 +1,9 @@
 //! The copies to and from a device, on anonymous memory: Miri maps that, but no files.
 
+use std::fs::File;
+
+use memmap2::MmapOptions;
+use pmem_medium::SharedCounters;
 use proptest::prelude::*;
 
 use super::*;
@@ -43,7 +47,7 @@ proptest! {
         }).unwrap();
         device.read_lock().unwrap().read(|grant| {
             for at in 0..LEN {
-                let mut found = alloc::vec![0; LEN - at];
+                let mut found = vec![0; LEN - at];
                 grant.load(at as u64, &mut found).unwrap();
                 assert_eq!(found, model[at..]);
             }

@@ -1,18 +1,14 @@
 //! The disk under a mapped file. A sparse file takes room there as it is stored to, and a store for which there is none
 //! left is no error that could be returned: the system ends the process by SIGBUS.
 
-use alloc::format;
-use core::fmt;
 use std::fs::File;
-use std::io;
 use std::os::unix::fs::MetadataExt;
+use std::{fmt, io};
 
 use rustix::fs::fstatvfs;
 use rustix::stdio::stderr;
 use signal_hook::consts::SIGBUS;
 use signal_hook::low_level::{emulate_default_handler, register};
-
-use super::Device;
 
 /// That the disk under a file has less room than the file may come to take.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -48,36 +44,25 @@ impl fmt::Display for Shortage {
     }
 }
 
-impl Device {
-    /// What the disk under the file lacks, if anything. A system that does not tell is taken to have room.
-    pub fn shortage(&self) -> Option<Shortage> {
-        Shortage::of(&self.file).ok().flatten()
-    }
-
-    /// Lets the process say why, if it is ended by SIGBUS: most likely the disk under this file is full. For a program
-    /// with one device, which calls it once.
-    pub fn explain_bus_errors(&self) -> io::Result<()> {
-        let why = format!(
-            "{}: a page of it cannot be had, and the program ends: most likely its disk is full. Make room there and \
-             start again; what was acknowledged is in the file\n",
-            self.name()
-        );
-        let explain = move || {
-            // Who does not read it cannot be helped, and the signal's own effect is what has to follow.
-            let _ = rustix::io::write(stderr(), why.as_bytes());
-            let _ = emulate_default_handler(SIGBUS);
-        };
-        // SAFETY: in a signal handler only async-signal-safe work is allowed. `explain` writes bytes that were made
-        // before by one system call, and then ends the process by a function that promises to be safe there; it
-        // neither allocates, locks nor panics.
-        unsafe { register(SIGBUS, explain) }.map(drop)
-    }
+/// Lets the process say why, if it is ended by SIGBUS: most likely the disk under the file `name` is full.
+pub(crate) fn explain_bus_errors(name: &str) -> io::Result<()> {
+    let why = format!(
+        "{name}: a page of it cannot be had, and the program ends: most likely its disk is full. Make room there and \
+         start again; what was acknowledged is in the file\n"
+    );
+    let explain = move || {
+        // Who does not read it cannot be helped, and the signal's own effect is what has to follow.
+        let _ = rustix::io::write(stderr(), why.as_bytes());
+        let _ = emulate_default_handler(SIGBUS);
+    };
+    // SAFETY: in a signal handler only async-signal-safe work is allowed. `explain` writes bytes that were made before
+    // by one system call, and then ends the process by a function that promises to be safe there; it neither
+    // allocates, locks nor panics.
+    unsafe { register(SIGBUS, explain) }.map(drop)
 }
 
 #[cfg(test)]
 mod tests {
-    use alloc::string::ToString;
-
     use super::*;
 
     #[test]

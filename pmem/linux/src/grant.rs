@@ -1,0 +1,162 @@
+//! Sections and grants of a device, and the copies inside them.
+
+use std::cell::RefCell;
+use std::marker::PhantomData;
+use std::ops::Range;
+
+use pmem_medium::{Counters, Gone, Load, LoadError, Medium, OutOfRange, Store, WriteError, lines_touched};
+
+use crate::device::Device;
+use crate::durability::Unfenced;
+
+impl Device {
+    /// Holds the device in place: it cannot go away while the lock lives. Grants are taken inside it.
+    pub fn read_lock(&self) -> Result<ReadLock<'_>, Gone> {
+        Ok(ReadLock { device: self })
+    }
+}
+
+/// Liveness of a device: while this lives the device stays. It permits nothing by itself; see [`ReadLock::read`].
+#[derive(Debug)]
+pub struct ReadLock<'d> {
+    device: &'d Device,
+}
+
+impl ReadLock<'_> {
+    /// Runs `f` with read access.
+    pub fn read<R>(&self, f: impl FnOnce(&ReadGrant<'_>) -> R) -> R {
+        self.device.counters.read_grant();
+        f(&ReadGrant { device: self.device, _thread: PhantomData })
+    }
+
+    /// Runs `f` with read and write access, unless the device is read-only.
+    pub fn write<R>(&self, f: impl FnOnce(&WriteGrant<'_>) -> R) -> Result<R, WriteError> {
+        if !self.device.writable {
+            return Err(WriteError::ReadOnly);
+        }
+        self.device.counters.write_grant();
+        let read = ReadGrant { device: self.device, _thread: PhantomData };
+        Ok(f(&WriteGrant { read, unfenced: RefCell::default() }))
+    }
+}
+
+/// Read access to a device for one scope and one thread.
+#[derive(Debug)]
+pub struct ReadGrant<'d> {
+    device: &'d Device,
+    /// A grant belongs to the thread that took it: neither `Send` nor `Sync`.
+    _thread: PhantomData<*mut ()>,
+}
+
+/// Read and write access to a device for one scope and one thread.
+#[derive(Debug)]
+pub struct WriteGrant<'d> {
+    read: ReadGrant<'d>,
+    /// What it has written back and not yet fenced.
+    unfenced: RefCell<Unfenced>,
+}
+
+impl Load for ReadGrant<'_> {
+    fn size(&self) -> u64 {
+        self.device.size()
+    }
+
+    fn load(&self, offset: u64, into: &mut [u8]) -> Result<(), LoadError> {
+        OutOfRange::check(offset, into.len() as u64, self.size())?;
+        self.device.counters.loaded(into.len() as u64);
+        // SAFETY: the map is readable for its whole length as long as the device lives, which the grant's lifetime
+        // proves, and the check above keeps the source inside it. `into` is DRAM of ours, so the two do not overlap.
+        unsafe {
+            std::ptr::copy_nonoverlapping(self.device.map.as_ptr().add(offset as usize), into.as_mut_ptr(), into.len());
+        }
+        Ok(())
+    }
+}
+
+impl Load for WriteGrant<'_> {
+    fn size(&self) -> u64 {
+        self.read.size()
+    }
+
+    fn load(&self, offset: u64, into: &mut [u8]) -> Result<(), LoadError> {
+        self.read.load(offset, into)
+    }
+}
+
+impl Store for WriteGrant<'_> {
+    fn store(&self, offset: u64, from: &[u8]) -> Result<(), OutOfRange> {
+        OutOfRange::check(offset, from.len() as u64, self.size())?;
+        self.read.device.counters.stored(from.len() as u64);
+        // SAFETY: the map is writable for its whole length (a write grant exists only then) as long as the device
+        // lives, and the check above keeps the target inside it. No Rust reference to the map is ever made, and `from`
+        // is DRAM of ours, so the two do not overlap.
+        unsafe {
+            let to = self.read.device.map.as_mut_ptr().add(offset as usize);
+            match <[u8; 8]>::try_from(from) {
+                Ok(word) if to.cast::<u64>().is_aligned() => to.cast::<u64>().write_volatile(u64::from_ne_bytes(word)),
+                _ => std::ptr::copy_nonoverlapping(from.as_ptr(), to, from.len()),
+            }
+        }
+        Ok(())
+    }
+
+    fn fill(&self, offset: u64, len: u64, byte: u8) -> Result<(), OutOfRange> {
+        OutOfRange::check(offset, len, self.size())?;
+        self.read.device.counters.stored(len);
+        // SAFETY: as for `store`.
+        unsafe {
+            std::ptr::write_bytes(self.read.device.map.as_mut_ptr().add(offset as usize), byte, len as usize);
+        }
+        Ok(())
+    }
+
+    fn write_back(&self, range: Range<u64>) -> Result<(), OutOfRange> {
+        OutOfRange::check(range.start, range.end.saturating_sub(range.start), self.size())?;
+        if range.start >= range.end {
+            return Ok(());
+        }
+        self.read.device.counters.written_back(lines_touched(&range));
+        self.unfenced.borrow_mut().write_back(range);
+        Ok(())
+    }
+
+    fn fence(&self) {
+        self.read.device.counters.fence();
+        if let Err(error) = self.unfenced.borrow_mut().fence(&self.read.device.map) {
+            // Nothing can be promised after this, and a promise is the fence's only result.
+            panic!("{}: msync failed, data may not be durable: {error}", self.read.device.name());
+        }
+    }
+}
+
+impl Medium for Device {
+    type Reader<'g> = &'g ReadGrant<'g>;
+    type Writer<'g> = &'g WriteGrant<'g>;
+
+    fn shorten<'short, 'long: 'short>(reader: Self::Reader<'long>) -> Self::Reader<'short> {
+        reader
+    }
+
+    fn len(&self) -> u64 {
+        self.size()
+    }
+
+    fn is_read_only(&self) -> bool {
+        !self.writable
+    }
+
+    fn read<R>(&self, f: impl for<'g> FnOnce(Self::Reader<'g>) -> R) -> Result<R, Gone> {
+        Ok(self.read_lock()?.read(|grant| f(grant)))
+    }
+
+    fn write<R>(&self, f: impl for<'g> FnOnce(Self::Writer<'g>) -> R) -> Result<R, WriteError> {
+        self.read_lock()?.write(|grant| f(grant))
+    }
+
+    fn counters(&self) -> Counters {
+        self.counters.snapshot()
+    }
+}
+
+#[cfg(test)]
+mod tests;
