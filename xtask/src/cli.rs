@@ -43,8 +43,8 @@ pub enum Command {
     },
     /// Run every test, from unit tests to booted images
     Test {
-        /// Run only the stages (host, guest, std, pool, soak) or tests whose name contains this; std::NAME are Rust's
-        /// own library tests with this name
+        /// Run only the stages (host, native, guest, std, pool, soak) or tests whose name contains this; std::NAME are
+        /// Rust's own library tests with this name, native::NAME those under hardware keys
         filter: Option<String>,
         /// Processors of the machines for the stage std [default: 2]
         #[arg(long, value_parser = clap::value_parser!(u32).range(1..=MOST_PROCESSORS))]

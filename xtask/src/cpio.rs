@@ -54,6 +54,14 @@ impl<W: Write> Archive<W> {
         self.entry(Path::new(name), FILE | 0o755, content)
     }
 
+    /// Adds an empty directory.
+    ///
+    /// # Errors
+    /// When the archive cannot be written.
+    pub fn directory(&mut self, name: &str) -> io::Result<()> {
+        self.entry(Path::new(name), DIRECTORY | 0o755, &[])
+    }
+
     /// Adds a file with these bytes, written at `modified` in seconds since 1970.
     ///
     /// # Errors

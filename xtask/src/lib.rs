@@ -15,9 +15,9 @@
 //! ```floors
 //! check, faults, fuzz, miri
 //! test
-//! boot, recovery, run, std_tests
+//! boot, native, recovery, run, std_tests
 //! qemu
-//! annotate, clients, crash, tap
+//! annotate, clients, crash, linux, tap
 //! trace, pool
 //! apps, defects, forward, guest, image, symbols
 //! setup
@@ -43,7 +43,9 @@ pub mod guest;
 mod handed;
 pub mod image;
 mod instruction;
+pub mod linux;
 pub mod miri;
+pub mod native;
 pub mod new;
 pub mod output;
 pub mod pool;

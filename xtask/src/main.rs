@@ -14,7 +14,7 @@ use clap::Parser;
 use cli::{BenchCommand, Cli, Command, PoolCommand};
 use xtask::boot::{self, BootOptions};
 use xtask::setup::toolchain::Choice;
-use xtask::{check, crash, faults, fuzz, miri, new, output, pool, recovery, run, setup, test, workspace};
+use xtask::{check, crash, faults, fuzz, miri, native, new, output, pool, recovery, run, setup, test, workspace};
 
 fn main() -> ExitCode {
     match execute(Cli::parse().command) {
@@ -35,6 +35,7 @@ fn execute(command: Command) -> Result<u8> {
     match command {
         Command::Setup { toolchain } => {
             let toolchain = setup::ensure(Choice::resolve(toolchain.toolchain)?, &setup::FOR_TESTS)?;
+            native::prepare()?;
             output::say(format_args!("everything is there; the guest is built by {}", toolchain.description()));
             Ok(0)
         }

@@ -2,7 +2,8 @@
 //!
 //! The stage `host` tests what runs without an emulator. The stage `guest` builds the guest programs and boots them.
 //! The stage `std` runs Rust's own library tests in the guest: those of std, which libos can break; those of core and
-//! alloc too when it is named.
+//! alloc too when it is named. The stage `native` runs the tests of `pmem` on Linux under hardware keys, in QEMU where
+//! this computer has none.
 //! The stage `pool`, which runs only when it is named, tests `pmem` optimised and at full strength: a hundred thousand
 //! power cuts, and mutants of the pool that the tests must find. The stage `soak`, which runs only when it is named,
 //! keeps a machine under load for ten minutes, or `HOLDFAST_SOAK_SECONDS`, and looks for what is left. The stage
@@ -21,6 +22,7 @@ use crate::cargo::{BOOTING_TESTS, TEST_PROGRAMS, host_cargo};
 use crate::clients::{self, CLIENTS_VARIABLE};
 use crate::crash;
 use crate::guest::{self, CHECKED_IMAGES_VARIABLE, DEBUGGER_IMAGES_VARIABLE, IMAGES_VARIABLE, Profile};
+use crate::native;
 use crate::output::{say, warn};
 use crate::pool::mutants;
 use crate::setup::toolchain::{Choice, Toolchain};
@@ -53,6 +55,7 @@ impl AddAssign for Totals {
 enum Stage {
     Host,
     Guest,
+    Native,
     Library,
     Pool,
     Soak,
@@ -62,16 +65,17 @@ enum Stage {
 
 impl Stage {
     /// Those that run when none is named.
-    const USUAL: [Self; 3] = [Self::Host, Self::Guest, Self::Library];
+    const USUAL: [Self; 4] = [Self::Host, Self::Native, Self::Guest, Self::Library];
     /// Those with tests of our own, which a name selects.
     const OWN: [Self; 2] = [Self::Host, Self::Guest];
-    const ALL: [Self; 7] =
-        [Self::Host, Self::Guest, Self::Library, Self::Pool, Self::Soak, Self::Hostile, Self::Clients];
+    const ALL: [Self; 8] =
+        [Self::Host, Self::Native, Self::Guest, Self::Library, Self::Pool, Self::Soak, Self::Hostile, Self::Clients];
 
     fn name(self) -> &'static str {
         match self {
             Self::Host => "host",
             Self::Guest => "guest",
+            Self::Native => "native",
             Self::Library => "std",
             Self::Pool => "pool",
             Self::Soak => "soak",
@@ -140,7 +144,7 @@ enum Only<'a> {
 
 /// The stages to run, and which tests in them. A filter that names a stage selects all of it; one that names a file of
 /// booting tests selects that file, and those whose names go on after it with an underscore. `std::` and a name selects
-/// library tests.
+/// library tests, `native::` and a name those under hardware keys.
 fn select(filter: Option<&str>) -> (Vec<Stage>, Only<'_>) {
     let Some(filter) = filter else { return (Stage::USUAL.to_vec(), Only::Usual) };
     let mut named: Vec<Stage> = Stage::ALL.into_iter().filter(|stage| stage.name().contains(filter)).collect();
@@ -153,6 +157,9 @@ fn select(filter: Option<&str>) -> (Vec<Stage>, Only<'_>) {
     }
     if let Some(part) = filter.strip_prefix("std::") {
         return (vec![Stage::Library], Only::Named(part));
+    }
+    if let Some(part) = filter.strip_prefix("native::") {
+        return (vec![Stage::Native], Only::Named(part));
     }
     let files = files_of_tests(filter);
     if files.is_empty() { (Stage::OWN.to_vec(), Only::Named(filter)) } else { (vec![Stage::Guest], Only::Files(files)) }
@@ -204,6 +211,7 @@ fn run(stage: Stage, only: &Only<'_>, processors: u32, toolchain: &Toolchain) ->
     cargo.arg("--no-fail-fast");
     match stage {
         Stage::Host => {}
+        Stage::Native => return run_native(only),
         Stage::Pool => return run_pool(cargo),
         Stage::Soak => run_long(&mut cargo, "soak", TEST_PROGRAMS, toolchain)?,
         Stage::Hostile => run_long(&mut cargo, "hostile", STORE, toolchain)?,
@@ -254,6 +262,26 @@ fn run(stage: Stage, only: &Only<'_>, processors: u32, toolchain: &Toolchain) ->
         Only::Named(part) => drop(cargo.args(["--", part])),
     }
     show_and_count(cargo, |_| {})
+}
+
+/// Runs the tests under hardware keys. What keeps them from running is a failure of this stage alone.
+fn run_native(only: &Only<'_>) -> Result<(Totals, bool)> {
+    let name = match only {
+        Only::Named(name) => Some(*name),
+        Only::Usual | Only::All | Only::Files(_) => None,
+    };
+    let mut totals = Totals::default();
+    let succeeded = native::run(name, |line| {
+        say(line);
+        if let Some(result) = parse_result(line) {
+            totals += result;
+        }
+    });
+    let succeeded = succeeded.unwrap_or_else(|error| {
+        warn(format_args!("error: {error:#}"));
+        false
+    });
+    Ok((totals, succeeded))
 }
 
 /// Has all tests of one file run, those too that are too long for every day, with the programs of this package.
@@ -367,7 +395,8 @@ mod tests {
 
     #[test]
     fn a_filter_names_stages_files_or_tests() {
-        assert_eq!(select(None), (vec![Stage::Host, Stage::Guest, Stage::Library], Only::Usual));
+        let usual = vec![Stage::Host, Stage::Native, Stage::Guest, Stage::Library];
+        assert_eq!(select(None), (usual, Only::Usual));
         assert_eq!(select(Some("host")), (vec![Stage::Host], Only::All));
         assert_eq!(select(Some("guest")), (vec![Stage::Guest], Only::All));
         assert_eq!(select(Some("pool")), (vec![Stage::Pool], Only::All));
@@ -379,6 +408,8 @@ mod tests {
         assert_eq!(select(Some("protection_matrix")), (vec![Stage::Guest], files(&["protection_matrix"])));
         assert_eq!(select(Some("std")), (vec![Stage::Library], Only::All));
         assert_eq!(select(Some("std::net")), (vec![Stage::Library], Only::Named("net")));
+        assert_eq!(select(Some("native")), (vec![Stage::Native], Only::All));
+        assert_eq!(select(Some("native::key")), (vec![Stage::Native], Only::Named("key")));
         assert_eq!(select(Some("protect")), (vec![Stage::Host, Stage::Guest], Only::Named("protect")));
         assert_eq!(select(Some("stray")), (vec![Stage::Host, Stage::Guest], Only::Named("stray")));
         assert_eq!(select(Some("../x")), (vec![Stage::Host, Stage::Guest], Only::Named("../x")));

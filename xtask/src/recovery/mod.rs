@@ -158,7 +158,7 @@ pub fn measure(keys: u64, smp: u32, redis: bool, choice: Choice) -> Result<Recov
         machine.kill();
         clean.push(spent);
     }
-    let redis = if redis { Some(linux::measure(keys, smp, directory.path())?) } else { None };
+    let redis = if redis { Some(linux::measure(keys, smp)?) } else { None };
     Ok(Recovery { keys, smp, crash, clean: [clean[0], clean[1]], clean_bytes: [clean_bytes[0], clean_bytes[1]], redis })
 }
 

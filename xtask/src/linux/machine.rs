@@ -1,0 +1,155 @@
+//! A machine with Linux in it, from its start to the script's exit status.
+
+use std::fmt;
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::thread;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use tempfile::TempDir;
+
+use super::Initrd;
+use super::packages::kernel;
+use crate::setup::QEMU;
+use crate::size::MIB;
+
+/// How long a machine may say nothing before it is taken for stuck. Nobody waits for it where nothing is wrong.
+const PATIENCE: Duration = Duration::from_secs(900);
+/// How many of the kernel's last lines are shown with an error.
+const SHOWN: usize = 40;
+
+/// What a machine is made of.
+#[derive(Clone, Debug)]
+pub struct Hardware {
+    /// Processors.
+    pub smp: u32,
+    /// RAM, in bytes.
+    pub memory: u64,
+    /// What else QEMU is told.
+    pub arguments: Vec<String>,
+    /// How long the machine may say nothing before it is taken for stuck.
+    pub patience: Duration,
+}
+
+impl Default for Hardware {
+    fn default() -> Self {
+        Self { smp: 2, memory: 1024 * MIB, arguments: Vec::new(), patience: PATIENCE }
+    }
+}
+
+/// A machine that runs, or has run.
+pub struct Machine {
+    qemu: Child,
+    printed: Receiver<Vec<u8>>,
+    patience: Duration,
+    /// The archive, and what the machine writes to its first and its third serial port.
+    files: TempDir,
+}
+
+impl fmt::Debug for Machine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Machine").field("process", &self.process()).finish_non_exhaustive()
+    }
+}
+
+impl Machine {
+    /// Boots Linux with this file system, and has it run a script for the shell.
+    ///
+    /// The emulated processor has all that QEMU can emulate, protection keys among it, and is the same everywhere. What
+    /// the kernel says, what the script prints and its exit status go over a serial port each, so nothing is mixed up.
+    ///
+    /// # Errors
+    /// When the kernel cannot be fetched, the file system not be written, or QEMU not be run.
+    pub fn start(hardware: &Hardware, initrd: &Initrd, script: &str) -> Result<Self> {
+        let files = tempfile::Builder::new().prefix("holdfast-linux-").tempdir()?;
+        let path = |name: &str| files.path().join(name);
+        initrd.write(&path("initrd"), script).context("cannot write the machine's file system")?;
+        let mut qemu = Command::new(QEMU.program);
+        qemu.args(["-accel", "tcg", "-cpu", "max", "-machine", "q35,nvdimm=on", "-nodefaults", "-no-user-config"]);
+        qemu.args(["-no-reboot", "-display", "none", "-smp", &hardware.smp.to_string()]);
+        qemu.arg("-m").arg(format!("{}M,slots=4,maxmem=64G", hardware.memory.div_ceil(MIB)));
+        qemu.arg("-kernel").arg(kernel()?).arg("-initrd").arg(path("initrd"));
+        qemu.args(["-append", "console=ttyS0 quiet panic=-1 nowatchdog"]);
+        qemu.arg("-serial").arg(format!("file:{}", path("kernel").display()));
+        qemu.args(["-serial", "stdio"]);
+        qemu.arg("-serial").arg(format!("file:{}", path("status").display()));
+        qemu.args(&hardware.arguments);
+        let mut qemu = qemu.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().context("cannot run QEMU")?;
+        let (sender, printed) = channel();
+        if let Some(output) = qemu.stdout.take() {
+            thread::spawn(move || forward(BufReader::new(output), &sender));
+        }
+        Ok(Self { qemu, printed, patience: hardware.patience, files })
+    }
+
+    /// QEMU's number.
+    pub fn process(&self) -> u32 {
+        self.qemu.id()
+    }
+
+    /// The next line that the script prints; none when the machine has ended.
+    ///
+    /// # Errors
+    /// When the machine has said nothing for too long.
+    pub fn next_line(&mut self) -> Result<Option<String>> {
+        match self.printed.recv_timeout(self.patience) {
+            Ok(line) => Ok(Some(String::from_utf8_lossy(&line).trim_end().to_owned())),
+            Err(RecvTimeoutError::Disconnected) => Ok(None),
+            Err(RecvTimeoutError::Timeout) => {
+                let seconds = self.patience.as_secs();
+                bail!("Linux has said nothing for {seconds} s and was ended. {}", self.kernel_says())
+            }
+        }
+    }
+
+    /// The script's exit status, once there are no more lines.
+    ///
+    /// # Errors
+    /// When the machine has ended without one: the kernel panicked, or QEMU was ended.
+    pub fn status(mut self) -> Result<u8> {
+        while self.next_line()?.is_some() {}
+        let ended = self.qemu.wait().context("cannot wait for QEMU")?;
+        match read(&self.files.path().join("status")).trim().parse() {
+            Ok(status) => Ok(status),
+            Err(_) => {
+                bail!("Linux has ended without saying how the script did (QEMU: {ended}). {}", self.kernel_says())
+            }
+        }
+    }
+
+    /// The last that the kernel has said, for people.
+    fn kernel_says(&self) -> String {
+        let text = read(&self.files.path().join("kernel"));
+        let lines: Vec<_> = text.lines().map(str::trim_end).collect();
+        match lines.is_empty() {
+            true => "The kernel has said nothing".to_owned(),
+            false => format!("The kernel's last lines:\n{}", lines[lines.len().saturating_sub(SHOWN)..].join("\n")),
+        }
+    }
+}
+
+impl Drop for Machine {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.qemu.kill();
+        let _ = self.qemu.wait();
+    }
+}
+
+/// Sends every line on until there are no more, or nobody listens.
+fn forward(output: impl BufRead, to: &Sender<Vec<u8>>) {
+    for line in output.split(b'\n').map_while(Result::ok) {
+        if to.send(line).is_err() {
+            return;
+        }
+    }
+}
+
+/// A file's text; none where there is no file.
+fn read(path: &Path) -> String {
+    fs::read(path).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default()
+}

@@ -1,0 +1,224 @@
+//! `cargo xtask test native`: the tests of pmem on Linux, under hardware keys.
+//!
+//! Where this computer's processor has protection keys for user pages and its kernel uses them, the tests run here.
+//! Where not, they run on Debian's kernel in QEMU, whose emulated processor has them ([`crate::linux`]): the same
+//! programs at the same places, all in one boot. Either way [`REQUIRE_KEYS`] is set, by which a test that finds no keys
+//! fails instead of being skipped. Where there are no keys and no such kernel either, the tests run here without.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, bail};
+
+use crate::cargo::host_cargo;
+use crate::linux::{self, Hardware, Initrd, Machine};
+use crate::output::say;
+
+/// Whose tests these are: arguments of `cargo test`, for each call of it.
+const TESTS: [&[&str]; 1] = [&["--package", "pmem", "--test", "device"]];
+/// The variable by which tests are told that there have to be keys.
+const REQUIRE_KEYS: &str = "HOLDFAST_REQUIRE_KEYS";
+
+/// A program, and what it is started with.
+#[derive(Clone, Debug)]
+pub struct Program {
+    /// Its file on this computer, and in the machine.
+    pub path: PathBuf,
+    /// Its arguments.
+    pub arguments: Vec<String>,
+}
+
+/// Where the tests run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Place {
+    /// On this computer, under keys.
+    Here,
+    /// In a machine with Debian's kernel.
+    Machine,
+    /// On this computer without keys, since a machine cannot be had for this reason.
+    HereWithoutKeys(String),
+}
+
+/// Builds the tests, runs those with `only` in their names, or all, and hands every line that they print to `line`.
+/// Returns whether all programs succeeded.
+///
+/// # Errors
+/// When the tests do not build, or the machine in which they run fails.
+pub fn run(only: Option<&str>, mut line: impl FnMut(&str)) -> Result<bool> {
+    let mut arguments = vec!["--color=never".to_owned()];
+    arguments.extend(only.map(str::to_owned));
+    let programs: Vec<_> = build()?.into_iter().map(|path| Program { path, arguments: arguments.clone() }).collect();
+    match place()? {
+        Place::Here => {
+            say("on this computer: its processor has protection keys, and its kernel uses them");
+            run_here(&programs, true, line)
+        }
+        Place::Machine => {
+            say("in QEMU, on Debian's kernel: this computer's processor has no protection keys, an emulated one has");
+            Ok(run_in_machine(&programs, &Hardware::default(), &mut line)? == 0)
+        }
+        Place::HereWithoutKeys(reason) => {
+            say(format_args!("on this computer WITHOUT KEYS, which it lacks; what needs them is skipped. {reason}"));
+            run_here(&programs, false, line)
+        }
+    }
+}
+
+/// Gets what the tests need and this computer lacks, and says where they will run if that is without keys.
+///
+/// # Errors
+/// When that cannot be told.
+pub fn prepare() -> Result<()> {
+    match place()? {
+        Place::Here => {}
+        Place::Machine => drop(Initrd::new()?),
+        Place::HereWithoutKeys(reason) => say(format_args!("the tests under hardware keys cannot have any. {reason}")),
+    }
+    Ok(())
+}
+
+/// Looks where keys are.
+fn place() -> Result<Place> {
+    let processor = fs::read_to_string("/proc/cpuinfo").context("cannot read /proc/cpuinfo")?;
+    Ok(if has_keys(&processor) {
+        Place::Here
+    } else {
+        match linux::kernel() {
+            Ok(_) => Place::Machine,
+            Err(reason) => Place::HereWithoutKeys(format!("There is no machine for them either: {reason:#}")),
+        }
+    })
+}
+
+/// Whether this is what a kernel that uses protection keys says of its processors.
+fn has_keys(cpuinfo: &str) -> bool {
+    let flags = cpuinfo.lines().find(|line| line.starts_with("flags"));
+    flags.is_some_and(|flags| flags.split_whitespace().any(|flag| flag == "ospke"))
+}
+
+/// Builds the tests and returns their programs.
+fn build() -> Result<Vec<PathBuf>> {
+    let mut programs = Vec::new();
+    for arguments in TESTS {
+        let mut cargo = host_cargo("test");
+        cargo.args(["--no-run", "--message-format=json-render-diagnostics"]).args(arguments);
+        let output = cargo.stderr(Stdio::inherit()).output().context("cannot run cargo")?;
+        if !output.status.success() {
+            bail!("the tests do not build (cargo's messages are above)");
+        }
+        programs.extend(String::from_utf8_lossy(&output.stdout).lines().filter_map(parse_program));
+    }
+    Ok(programs)
+}
+
+/// The test program in a line of cargo's messages.
+fn parse_program(line: &str) -> Option<PathBuf> {
+    let message: serde_json::Value = serde_json::from_str(line).ok()?;
+    let is_test = message["profile"]["test"].as_bool()?;
+    message["executable"].as_str().filter(|_| is_test).map(PathBuf::from)
+}
+
+/// Runs all programs on this computer.
+fn run_here(programs: &[Program], keys: bool, mut line: impl FnMut(&str)) -> Result<bool> {
+    let mut succeeded = true;
+    for program in programs {
+        let mut command = Command::new(&program.path);
+        if keys {
+            command.env(REQUIRE_KEYS, "1");
+        }
+        let output = command.args(&program.arguments).stderr(Stdio::inherit()).output();
+        let output = output.with_context(|| format!("cannot run {}", program.path.display()))?;
+        String::from_utf8_lossy(&output.stdout).lines().for_each(&mut line);
+        if !output.status.success() {
+            line(&format!("{} failed: {}", name(&program.path), output.status));
+            succeeded = false;
+        }
+    }
+    Ok(succeeded)
+}
+
+/// Runs all programs in one machine with Linux, and hands every line that they print to `line`. The status is 0 if all
+/// succeeded.
+///
+/// # Errors
+/// When the machine cannot be started, panics, or gets stuck.
+pub fn run_in_machine(programs: &[Program], hardware: &Hardware, line: &mut impl FnMut(&str)) -> Result<u8> {
+    let mut initrd = Initrd::new()?;
+    for program in programs {
+        initrd.program(&program.path)?;
+    }
+    let mut machine = Machine::start(hardware, &initrd, &script(programs))?;
+    while let Some(text) = machine.next_line()? {
+        line(&text);
+    }
+    machine.status()
+}
+
+/// Runs one program after the other, whatever the others did.
+fn script(programs: &[Program]) -> String {
+    let mut script = format!("export {REQUIRE_KEYS}=1\nstatus=0\n");
+    for program in programs {
+        let command: Vec<_> = [&*program.path.to_string_lossy()]
+            .into_iter()
+            .chain(program.arguments.iter().map(String::as_str))
+            .map(quoted)
+            .collect();
+        let name = quoted(&name(&program.path));
+        script += &format!("{} || {{ echo {name} failed: exit status $?; status=1; }}\n", command.join(" "));
+    }
+    script + "exit $status\n"
+}
+
+/// One word for a shell.
+fn quoted(word: &str) -> String {
+    format!("'{}'", word.replace('\'', r"'\''"))
+}
+
+/// A program's name without its directories.
+fn name(path: &Path) -> String {
+    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_kernel_that_uses_keys_counts() {
+        assert!(has_keys("processor\t: 0\nflags\t\t: fpu pku ospke avx\n"));
+        assert!(!has_keys("processor\t: 0\nflags\t\t: fpu pku avx\n"));
+        assert!(!has_keys("bugs\t: ospke\n"));
+    }
+
+    #[test]
+    fn test_programs_are_found_among_cargos_messages() {
+        let test = r#"{"reason":"compiler-artifact","profile":{"test":true},"executable":"/t/deps/device-1"}"#;
+        assert_eq!(parse_program(test), Some("/t/deps/device-1".into()));
+        for other in [
+            r#"{"reason":"compiler-artifact","profile":{"test":false},"executable":"/t/kvstore"}"#,
+            r#"{"reason":"compiler-artifact","profile":{"test":true},"executable":null}"#,
+            r#"{"reason":"build-finished","success":true}"#,
+            "   Compiling pmem",
+        ] {
+            assert_eq!(parse_program(other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn what_fails_here_is_told_and_the_others_run() {
+        let program = |path: &str, argument: &str| Program { path: path.into(), arguments: vec![argument.into()] };
+        let mut lines = Vec::new();
+        let programs = [program("/bin/false", ""), program("/bin/echo", "it's")];
+        assert!(!run_here(&programs, true, |line| lines.push(line.to_owned())).unwrap());
+        assert_eq!(lines, ["false failed: exit status: 1", "it's"]);
+        assert!(run_here(&programs[1..], true, |_| {}).unwrap());
+    }
+
+    #[test]
+    fn a_script_has_every_word_as_it_is() {
+        let program = Program { path: "/a b/c".into(), arguments: vec!["it's".into()] };
+        let command = r"'/a b/c' 'it'\''s' || { echo 'c' failed: exit status $?; status=1; }";
+        assert!(script(&[program]).contains(command));
+    }
+}
