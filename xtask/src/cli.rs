@@ -146,6 +146,14 @@ pub enum BenchCommand {
         #[arg(long)]
         json: bool,
     },
+    /// Count the instructions of the library's hot paths: sections, grants, traps and switches
+    Paths {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+        #[command(flatten)]
+        toolchain: ToolchainArgument,
+    },
     /// Measure the time to the first answer after a crash and after a shutdown, and Redis's from its log on Linux
     Recovery {
         /// How many keys there are

@@ -15,7 +15,7 @@
 //! ```floors
 //! check, faults, fuzz, miri
 //! test
-//! boot, native, recovery, run, std_tests
+//! boot, native, paths, recovery, run, std_tests
 //! qemu
 //! annotate, clients, crash, linux, tap
 //! trace, pool
@@ -48,6 +48,7 @@ pub mod miri;
 pub mod native;
 pub mod new;
 pub mod output;
+pub mod paths;
 pub mod pool;
 mod processor_time;
 pub mod qemu;

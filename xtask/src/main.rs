@@ -14,7 +14,9 @@ use clap::Parser;
 use cli::{BenchCommand, Cli, Command, PoolCommand};
 use xtask::boot::{self, BootOptions};
 use xtask::setup::toolchain::Choice;
-use xtask::{check, crash, faults, fuzz, miri, native, new, output, pool, recovery, run, setup, test, workspace};
+use xtask::{
+    check, crash, faults, fuzz, miri, native, new, output, paths, pool, recovery, run, setup, test, workspace,
+};
 
 fn main() -> ExitCode {
     match execute(Cli::parse().command) {
@@ -67,6 +69,15 @@ fn execute(command: Command) -> Result<u8> {
                 say(&costs.to_string())?;
             }
             Ok(u8::from(!costs.excesses().is_empty()))
+        }
+        Command::Bench { command: BenchCommand::Paths { json, toolchain } } => {
+            let counts = paths::measure(Choice::resolve(toolchain.toolchain)?)?;
+            if json {
+                say(&format!("{:#}", counts.to_json()))?;
+            } else {
+                say(&counts.to_string())?;
+            }
+            Ok(u8::from(!counts.excesses().is_empty()))
         }
         Command::Bench { command: BenchCommand::Recovery { keys, smp, no_redis, json, toolchain } } => {
             let recovery = recovery::measure(keys, smp, !no_redis, Choice::resolve(toolchain.toolchain)?)?;

@@ -96,6 +96,9 @@ pub struct MachineOptions {
     pub kernel_options: Vec<String>,
     /// A plugin for QEMU's translator.
     pub plugin: Option<Plugin>,
+    /// Whether an instruction takes a nanosecond of the guest's time, and waiting none of the host's: the guest's time
+    /// counter then counts instructions, the same on every run. With one processor only.
+    pub counts_instructions: bool,
     /// What the battery-backed clock shows at the start, as `-rtc base=` takes it; else the host's time.
     pub clock: Option<String>,
 }
@@ -134,6 +137,7 @@ impl Default for MachineOptions {
             trace: None,
             kernel_options: Vec::new(),
             plugin: None,
+            counts_instructions: false,
             clock: None,
         }
     }
@@ -164,6 +168,9 @@ impl MachineOptions {
             }
             Accelerator::Tcg => arguments.option("-accel", "tcg"),
             Accelerator::Kvm => arguments.option("-accel", "kvm"),
+        }
+        if self.counts_instructions {
+            arguments.option("-icount", "shift=0,sleep=off");
         }
         arguments.option("-cpu", &self.processor_option());
         arguments.option("-smp", &self.smp.to_string());
