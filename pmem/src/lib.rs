@@ -20,17 +20,20 @@
 #![no_std]
 
 extern crate alloc;
-#[cfg(not(target_os = "hermit"))]
+#[cfg(all(feature = "std", not(target_os = "hermit")))]
 extern crate std;
 
 pub mod crc32c;
+#[cfg(any(feature = "std", target_os = "hermit"))]
 pub mod device;
 mod error;
 pub mod medium;
 pub mod pool;
 pub mod protection;
+#[cfg(any(feature = "sim", test))]
 pub mod sim;
 
+#[cfg(any(feature = "std", target_os = "hermit"))]
 pub use device::{Device, ReadGrant, ReadLock, WriteGrant};
 pub use error::Error;
 pub use medium::{Counters, Load, LoadError, Medium, OutOfRange, Store, WriteProtectError};

@@ -2,19 +2,29 @@
 
 use core::fmt;
 
-/// Lists `words` in a sentence, `last` before the last of them: `a, b or c`.
-pub fn list<'a, T: fmt::Display>(words: &'a [T], last: &'a str) -> impl fmt::Display + 'a {
-    fmt::from_fn(move |f| {
-        for (index, word) in words.iter().enumerate() {
+/// Words in a sentence.
+struct List<'a, T> {
+    words: &'a [T],
+    last: &'a str,
+}
+
+impl<T: fmt::Display> fmt::Display for List<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, word) in self.words.iter().enumerate() {
             match index {
                 0 => {}
-                _ if index + 1 == words.len() => write!(f, " {last} ")?,
+                _ if index + 1 == self.words.len() => write!(f, " {} ", self.last)?,
                 _ => f.write_str(", ")?,
             }
             word.fmt(f)?;
         }
         Ok(())
-    })
+    }
+}
+
+/// Lists `words` in a sentence, `last` before the last of them: `a, b or c`.
+pub fn list<'a, T: fmt::Display>(words: &'a [T], last: &'a str) -> impl fmt::Display + 'a {
+    List { words, last }
 }
 
 /// A word that is none of those that there are.

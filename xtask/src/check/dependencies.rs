@@ -85,7 +85,8 @@ impl<'a> Rules<'a> {
     }
 }
 
-fn metadata() -> Result<Value> {
+/// What cargo says of the workspace's packages and all that they depend on.
+pub(super) fn metadata() -> Result<Value> {
     let output =
         host_cargo("metadata").args(["--format-version", "1", "--locked"]).output().context("cannot run cargo")?;
     if !output.status.success() {

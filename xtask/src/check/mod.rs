@@ -6,6 +6,7 @@
 mod dependencies;
 mod documents;
 mod floors;
+mod published;
 mod sources;
 
 use std::process::Command;
@@ -30,13 +31,14 @@ pub fn check(only: Option<&str>, choice: Choice) -> Result<u8> {
     let toolchain = setup::ensure(choice, &[])?;
     ensure_component("cargo-fmt", "rustfmt")?;
     ensure_component("cargo-clippy", "clippy")?;
-    let all: [(&str, &dyn Fn() -> Result<()>); 9] = [
+    let all: [(&str, &dyn Fn() -> Result<()>); 10] = [
         ("format", &format),
         ("lints, host", &clippy_host),
         ("lints, guest", &|| clippy_guest(&toolchain)),
         ("documentation, host", &document_host),
         ("documentation, guest", &|| document_guest(&toolchain)),
         ("dependencies", &dependencies::check),
+        ("published", &published::check),
         ("floors", &floors::check),
         ("sources", &sources::check),
         ("documents", &documents::check),
