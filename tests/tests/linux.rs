@@ -24,7 +24,7 @@ fn a_program_that_fails_is_told_and_the_next_one_runs() {
     let program = |path: &str, argument: &str| Program { path: path.into(), arguments: vec![argument.into()] };
     let mut lines = Vec::new();
     let programs = [program("/bin/false", ""), program("/bin/echo", "it's here")];
-    let status = run_in_machine(&programs, &Hardware::default(), &mut |line| lines.push(line.to_owned())).unwrap();
+    let status = run_in_machine(&programs, &Hardware::default(), "", |line| lines.push(line.to_owned())).unwrap();
     assert_eq!((status, lines), (1, vec!["false failed: exit status 1".to_owned(), "it's here".to_owned()]));
 }
 

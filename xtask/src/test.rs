@@ -2,8 +2,8 @@
 //!
 //! The stage `host` tests what runs without an emulator. The stage `guest` builds the guest programs and boots them.
 //! The stage `std` runs Rust's own library tests in the guest: those of std, which libos can break; those of core and
-//! alloc too when it is named. The stage `native` runs the tests of `pmem` on Linux under hardware keys, in QEMU where
-//! this computer has none.
+//! alloc too when it is named. The stage `native` runs the tests of `pmem` on Linux under hardware keys and on
+//! NVDIMMs.
 //! The stage `pool`, which runs only when it is named, tests `pmem` optimised and at full strength: a hundred thousand
 //! power cuts, and mutants of the pool that the tests must find. The stage `soak`, which runs only when it is named,
 //! keeps a machine under load for ten minutes, or `HOLDFAST_SOAK_SECONDS`, and looks for what is left. The stage

@@ -8,7 +8,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
-use super::packages::unpacked;
+use super::packages::{kernel, unpacked};
 use crate::cpio::Archive;
 
 /// The shell and all small programs.
@@ -22,6 +22,7 @@ mount -t proc none /proc
 mount -t sysfs none /sys
 mount -t devtmpfs none /dev
 mount -t tmpfs none /tmp
+[ ! -d /modules ] || for module in /modules/*; do insmod $module; done
 ip link set lo up
 sh /script </dev/null >/dev/ttyS1 2>&1
 echo $? >/dev/ttyS2
@@ -61,6 +62,18 @@ impl Initrd {
     /// Adds all below a directory of this computer, under the same names in the root.
     pub fn tree(&mut self, directory: PathBuf) {
         self.trees.push(directory);
+    }
+
+    /// Adds the kernel's modules, which are loaded before the script runs.
+    ///
+    /// # Errors
+    /// When the kernel cannot be fetched, or a module not be read.
+    pub fn modules(&mut self) -> Result<()> {
+        for entry in fs::read_dir(kernel()?.modules)? {
+            let file = entry?.path();
+            self.put(&Path::new("/modules").join(file.file_name().unwrap_or_default()), Content::Of(file));
+        }
+        Ok(())
     }
 
     /// Adds a file, which may be run.

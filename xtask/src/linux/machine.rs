@@ -72,7 +72,7 @@ impl Machine {
         qemu.args(["-accel", "tcg", "-cpu", "max", "-machine", "q35,nvdimm=on", "-nodefaults", "-no-user-config"]);
         qemu.args(["-no-reboot", "-display", "none", "-smp", &hardware.smp.to_string()]);
         qemu.arg("-m").arg(format!("{}M,slots=4,maxmem=64G", hardware.memory.div_ceil(MIB)));
-        qemu.arg("-kernel").arg(kernel()?).arg("-initrd").arg(path("initrd"));
+        qemu.arg("-kernel").arg(kernel()?.image).arg("-initrd").arg(path("initrd"));
         qemu.args(["-append", "console=ttyS0 quiet panic=-1 nowatchdog"]);
         qemu.arg("-serial").arg(format!("file:{}", path("kernel").display()));
         qemu.args(["-serial", "stdio"]);

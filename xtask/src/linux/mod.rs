@@ -2,12 +2,13 @@
 //! is installed on this computer.
 //!
 //! For what this computer cannot do by itself: processors with protection keys, NVDIMMs, kernels that may panic; and
-//! for a Linux that is the same everywhere. [`packages`] gets Debian's packages, [`initrd`] makes the file system of
-//! them, of programs of this computer and of a script, and [`machine`] boots it, and brings back what the script prints
-//! and its exit status.
+//! for a Linux that is the same everywhere. [`packages`] gets Debian's packages, of the kernel's the [`modules`] that
+//! are needed, [`initrd`] makes the file system of them, of programs of this computer and of a script, and [`machine`]
+//! boots it, and brings back what the script prints and its exit status.
 
 pub mod initrd;
 pub mod machine;
+mod modules;
 mod packages;
 
 pub use initrd::Initrd;

@@ -6,31 +6,42 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
+use super::modules;
 use crate::output::say;
 use crate::setup::apt;
 use crate::workspace;
 
 /// The package that depends on the kernel.
-const KERNEL: &str = "linux-image-amd64";
+const PACKAGE: &str = "linux-image-amd64";
+/// What is not built into the kernel and machines have to be able to: NVDIMMs, as disks and as memory, and ext4 on them
+/// and on files.
+const MODULES: [&str; 7] = ["nfit", "nd_pmem", "dax_pmem", "device_dax", "crc32c_generic", "ext4", "loop"];
 
-/// Debian's kernel, as QEMU boots it.
+/// Debian's kernel.
+#[derive(Clone, Debug)]
+pub struct Kernel {
+    /// The kernel as QEMU boots it.
+    pub image: PathBuf,
+    /// A directory with modules, which can be loaded in the order of their names.
+    pub modules: PathBuf,
+}
+
+/// Debian's kernel.
 ///
 /// # Errors
 /// When it cannot be fetched or unpacked.
-pub fn kernel() -> Result<PathBuf> {
-    let directory = made_once("kernel", KERNEL, |directory| {
-        let image = apt::dependency(KERNEL, "linux-image-")?;
-        unpack(&[&image], directory)?;
+pub fn kernel() -> Result<Kernel> {
+    let directory = made_once("kernel", &format!("{PACKAGE} {}", MODULES.join(" ")), |directory| {
+        let package = apt::dependency(PACKAGE, "linux-image-")?;
+        unpack(&[&package], directory)?;
         let boot: Vec<_> = fs::read_dir(directory.join("boot"))?.collect::<Result<_, _>>()?;
         let found = boot.iter().find(|entry| entry.file_name().to_string_lossy().starts_with("vmlinuz"));
-        fs::rename(found.with_context(|| format!("{image} has no kernel"))?.path(), directory.join("vmlinuz"))?;
-        for name in ["boot", "lib", "usr"] {
-            remove(&directory.join(name))?;
-        }
-        Ok(())
+        fs::rename(found.with_context(|| format!("{package} has no kernel"))?.path(), directory.join("vmlinuz"))?;
+        modules::copy(directory, &MODULES, &directory.join("modules"))?;
+        ["boot", "lib", "usr"].iter().try_for_each(|name| remove(&directory.join(name)))
     })
     .context("cannot get Debian's kernel")?;
-    Ok(directory.join("vmlinuz"))
+    Ok(Kernel { image: directory.join("vmlinuz"), modules: directory.join("modules") })
 }
 
 /// A directory with what these packages have but documentation and settings; `name` is what people call them together.

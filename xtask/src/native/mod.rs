@@ -1,9 +1,10 @@
 //! `cargo xtask test native`: the tests of pmem on Linux, under hardware keys.
 //!
-//! Where this computer's processor has protection keys for user pages and its kernel uses them, the tests run here.
-//! Where not, they run on Debian's kernel in QEMU, whose emulated processor has them ([`crate::linux`]): the same
-//! programs at the same places, all in one boot. Either way [`REQUIRE_KEYS`] is set, by which a test that finds no keys
-//! fails instead of being skipped. Where there are no keys and no such kernel either, the tests run here without.
+//! They run on Debian's kernel in QEMU ([`crate::linux`]), the same programs at the same places, all in one boot: its
+//! emulated processor has protection keys, and the machine has all that pmem can be kept on, NVDIMMs among it
+//! (`places.sh`). Where this computer's processor has keys and its kernel uses them, the tests run here too. Either way
+//! [`REQUIRE_KEYS`] is set, by which a test that finds no keys fails instead of being skipped. Where there are neither
+//! keys nor such a kernel, the tests run here without.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -16,7 +17,11 @@ use crate::linux::{self, Hardware, Initrd, Machine};
 use crate::output::say;
 
 /// Whose tests these are: arguments of `cargo test`, for each call of it.
-const TESTS: [&[&str]; 1] = [&["--package", "pmem", "--test", "device"]];
+const TESTS: [&[&str]; 2] = [&["--package", "pmem-linux"], &["--package", "pmem", "--test", "device"]];
+/// Bytes of each of the machine's NVDIMMs, in MiB.
+const NVDIMM: u64 = 128;
+/// Makes the places that the tests use there.
+const PLACES: &str = include_str!("places.sh");
 /// The variable by which tests are told that there have to be keys.
 const REQUIRE_KEYS: &str = "HOLDFAST_REQUIRE_KEYS";
 
@@ -29,15 +34,13 @@ pub struct Program {
     pub arguments: Vec<String>,
 }
 
-/// Where the tests run.
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Place {
-    /// On this computer, under keys.
-    Here,
-    /// In a machine with Debian's kernel.
-    Machine,
-    /// On this computer without keys, since a machine cannot be had for this reason.
-    HereWithoutKeys(String),
+/// Where the tests can run.
+#[derive(Debug)]
+struct Places {
+    /// Whether this computer has keys.
+    keys: bool,
+    /// Why there is no machine with Linux, if there is none.
+    no_machine: Option<anyhow::Error>,
 }
 
 /// Builds the tests, runs those with `only` in their names, or all, and hands every line that they print to `line`.
@@ -49,46 +52,59 @@ pub fn run(only: Option<&str>, mut line: impl FnMut(&str)) -> Result<bool> {
     let mut arguments = vec!["--color=never".to_owned()];
     arguments.extend(only.map(str::to_owned));
     let programs: Vec<_> = build()?.into_iter().map(|path| Program { path, arguments: arguments.clone() }).collect();
-    match place()? {
-        Place::Here => {
-            say("on this computer: its processor has protection keys, and its kernel uses them");
-            run_here(&programs, true, line)
+    let places = places()?;
+    let mut succeeded = true;
+    if places.keys {
+        say("on this computer: its processor has protection keys, and its kernel uses them");
+        succeeded = run_here(&programs, true, &mut line)?;
+    }
+    match places.no_machine {
+        None => {
+            let why = if places.keys { "NVDIMMs" } else { "protection keys, which this computer lacks, and NVDIMMs" };
+            say(format_args!("on Debian's kernel in QEMU, for {why}"));
+            succeeded &= run_in_machine(&programs, &hardware(), PLACES, &mut line)? == 0;
         }
-        Place::Machine => {
-            say("in QEMU, on Debian's kernel: this computer's processor has no protection keys, an emulated one has");
-            Ok(run_in_machine(&programs, &Hardware::default(), &mut line)? == 0)
+        Some(reason) if places.keys => {
+            say(format_args!("not on Debian's kernel in QEMU: what needs NVDIMMs was skipped. {reason:#}"));
         }
-        Place::HereWithoutKeys(reason) => {
-            say(format_args!("on this computer WITHOUT KEYS, which it lacks; what needs them is skipped. {reason}"));
-            run_here(&programs, false, line)
+        Some(reason) => {
+            say("on this computer WITHOUT KEYS, which it lacks: what needs them, or NVDIMMs, is skipped");
+            say(format_args!("not on Debian's kernel in QEMU: {reason:#}"));
+            succeeded = run_here(&programs, false, line)?;
         }
     }
+    Ok(succeeded)
 }
 
-/// Gets what the tests need and this computer lacks, and says where they will run if that is without keys.
+/// Gets what the tests need and this computer lacks, and says what they will be without.
 ///
 /// # Errors
 /// When that cannot be told.
 pub fn prepare() -> Result<()> {
-    match place()? {
-        Place::Here => {}
-        Place::Machine => drop(Initrd::new()?),
-        Place::HereWithoutKeys(reason) => say(format_args!("the tests under hardware keys cannot have any. {reason}")),
+    let places = places()?;
+    if let Some(reason) = places.no_machine {
+        let without = if places.keys { "NVDIMMs" } else { "protection keys and NVDIMMs" };
+        say(format_args!("setup: the tests on Linux will be without {without}. {reason:#}"));
     }
     Ok(())
 }
 
-/// Looks where keys are.
-fn place() -> Result<Place> {
-    let processor = fs::read_to_string("/proc/cpuinfo").context("cannot read /proc/cpuinfo")?;
-    Ok(if has_keys(&processor) {
-        Place::Here
-    } else {
-        match linux::kernel() {
-            Ok(_) => Place::Machine,
-            Err(reason) => Place::HereWithoutKeys(format!("There is no machine for them either: {reason:#}")),
-        }
-    })
+/// Looks where the tests can run.
+fn places() -> Result<Places> {
+    let processors = fs::read_to_string("/proc/cpuinfo").context("cannot read /proc/cpuinfo")?;
+    // All packages of the machine are needed.
+    Ok(Places { keys: has_keys(&processors), no_machine: linux::kernel().and_then(|_| Initrd::new()).err() })
+}
+
+/// A machine with two NVDIMMs. Each is a region of its own to Linux.
+fn hardware() -> Hardware {
+    let nvdimm = |name: &str| {
+        let backend = format!("memory-backend-ram,id={name},size={NVDIMM}M");
+        ["-object".to_owned(), backend, "-device".to_owned(), format!("nvdimm,memdev={name}")]
+    };
+    let persistence = ["-machine".to_owned(), "nvdimm-persistence=mem-ctrl".to_owned()];
+    let arguments = persistence.into_iter().chain(nvdimm("first")).chain(nvdimm("second")).collect();
+    Hardware { arguments, ..Hardware::default() }
 }
 
 /// Whether this is what a kernel that uses protection keys says of its processors.
@@ -138,17 +154,23 @@ fn run_here(programs: &[Program], keys: bool, mut line: impl FnMut(&str)) -> Res
     Ok(succeeded)
 }
 
-/// Runs all programs in one machine with Linux, and hands every line that they print to `line`. The status is 0 if all
-/// succeeded.
+/// Runs all programs in one machine with Linux, after these commands of a shell, and hands every line that they print
+/// to `line`. The status is 0 if all succeeded.
 ///
 /// # Errors
 /// When the machine cannot be started, panics, or gets stuck.
-pub fn run_in_machine(programs: &[Program], hardware: &Hardware, line: &mut impl FnMut(&str)) -> Result<u8> {
+pub fn run_in_machine(
+    programs: &[Program],
+    hardware: &Hardware,
+    first: &str,
+    mut line: impl FnMut(&str),
+) -> Result<u8> {
     let mut initrd = Initrd::new()?;
+    initrd.modules()?;
     for program in programs {
         initrd.program(&program.path)?;
     }
-    let mut machine = Machine::start(hardware, &initrd, &script(programs))?;
+    let mut machine = Machine::start(hardware, &initrd, &script(programs, first))?;
     while let Some(text) = machine.next_line()? {
         line(&text);
     }
@@ -156,8 +178,8 @@ pub fn run_in_machine(programs: &[Program], hardware: &Hardware, line: &mut impl
 }
 
 /// Runs one program after the other, whatever the others did.
-fn script(programs: &[Program]) -> String {
-    let mut script = format!("export {REQUIRE_KEYS}=1\nstatus=0\n");
+fn script(programs: &[Program], first: &str) -> String {
+    let mut script = format!("{first}\nexport {REQUIRE_KEYS}=1\nstatus=0\n");
     for program in programs {
         let command: Vec<_> = [&*program.path.to_string_lossy()]
             .into_iter()
@@ -219,6 +241,6 @@ mod tests {
     fn a_script_has_every_word_as_it_is() {
         let program = Program { path: "/a b/c".into(), arguments: vec!["it's".into()] };
         let command = r"'/a b/c' 'it'\''s' || { echo 'c' failed: exit status $?; status=1; }";
-        assert!(script(&[program]).contains(command));
+        assert!(script(&[program], "").contains(command));
     }
 }
