@@ -6,6 +6,8 @@ use core::ops::Add;
 use core::sync::atomic::{AtomicU64, Ordering};
 use core::time::Duration;
 
+use libos_contract::report::Seconds;
+
 /// A moment since the boot. It is no span, and no number:
 ///
 /// ```compile_fail,E0308
@@ -80,7 +82,7 @@ impl fmt::Debug for Instant {
 impl fmt::Display for Instant {
     /// In seconds.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}.{:09} s", self.0 / 1_000_000_000, self.0 % 1_000_000_000)
+        Seconds(self.0).fmt(f)
     }
 }
 

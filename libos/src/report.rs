@@ -10,7 +10,9 @@ use core::sync::atomic::AtomicBool;
 use core::sync::atomic::Ordering;
 
 use libos_contract::exit::{BOOT_REFUSED, FATAL_EXCEPTION, PANIC};
-use libos_contract::report::{ABORTED, FATAL, FAULT};
+use libos_contract::report::{
+    ABORTED, BACKTRACE, Code, Context, FATAL, FAULT, Frame, LAST_GRANTS, LAST_GRANTS_OF_HANDLERS, RIGHTS,
+};
 
 use crate::addr::VirtAddr;
 use crate::arch::PageFault;
@@ -34,30 +36,16 @@ fn begin() {
 
 /// Prints who was running: thread and CPU. `traps` is how many trap handlers were at work when it happened.
 fn print_context(traps: u32) {
-    let (id, cpu) = (task::current_id(), percpu::this().id);
-    // With quotes, and with escapes for what would end the line.
-    task::with_name(|name| match traps {
-        0 => kprintln!("  thread {id} {name:?} on cpu {cpu}"),
-        1 => kprintln!("  thread {id} {name:?} on cpu {cpu}, in a handler that interrupted it"),
-        _ => kprintln!("  thread {id} {name:?} on cpu {cpu}, in a handler that interrupted it, {traps} levels deep"),
+    task::with_name(|name| {
+        let context = Context { thread: task::current_id().into(), name, cpu: percpu::this().id, handlers: traps };
+        kprintln!("{context}");
     });
 }
 
 /// Prints the instruction that was interrupted and what follows it.
 fn print_code(frame: &TrapFrame) {
-    match interrupted::code(frame) {
-        (_, 0) => kprintln!("  code: unreadable"),
-        (code, length) => kprintln!("  code:{}", Hexadecimal(&code[..length])),
-    }
-}
-
-/// Bytes, each after a space.
-struct Hexadecimal<'a>(&'a [u8]);
-
-impl fmt::Display for Hexadecimal<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, " {byte:02x}"))
-    }
+    let (code, length) = interrupted::code(frame);
+    kprintln!("{}", Code(&code[..length]));
 }
 
 /// What only the room of the grants can say of them.
@@ -89,8 +77,8 @@ impl<F: Fn(&mut fmt::Formatter<'_>) -> fmt::Result> fmt::Display for Written<F> 
 /// Prints the rights of whoever was running.
 fn print_rights(rights: Rights) {
     match GRANTS.get() {
-        Some(grants) => kprintln!("  rights {}", Written(|f: &mut fmt::Formatter<'_>| (grants.rights)(rights, f))),
-        None => kprintln!("  rights {rights}"),
+        Some(grants) => kprintln!("{RIGHTS}{}", Written(|f: &mut fmt::Formatter<'_>| (grants.rights)(rights, f))),
+        None => kprintln!("{RIGHTS}{rights}"),
     }
 }
 
@@ -98,18 +86,18 @@ fn print_rights(rights: Rights) {
 fn print_grants(traps: u32) {
     let Some(grants) = GRANTS.get() else { return };
     if traps != 0 {
-        kprintln!("  last grants of this cpu's handlers:{}", Written(grants.last_of_handlers));
+        kprintln!("{LAST_GRANTS_OF_HANDLERS}{}", Written(grants.last_of_handlers));
     }
     if task::current_ref().is_some() {
-        kprintln!("  last grants:{}", Written(grants.last_of_thread));
+        kprintln!("{LAST_GRANTS}{}", Written(grants.last_of_thread));
     }
 }
 
 /// Prints the frames from number `first` on: 0 is an interrupted instruction, the others are return addresses.
 fn print_backtrace(first: usize, addresses: impl Iterator<Item = VirtAddr>) {
-    kprintln!("  backtrace:");
+    kprintln!("{BACKTRACE}");
     for (depth, address) in (first..).zip(addresses) {
-        kprintln!("    #{depth} {address:#018x}");
+        kprintln!("{}", Frame { depth, address: address.as_u64() });
     }
 }
 

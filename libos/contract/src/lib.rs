@@ -7,8 +7,9 @@
 //! Rooms, the highest floor first; a room uses only rooms on lower floors (`cargo xtask check floors`):
 //!
 //! ```floors
+//! report: what is said of what went wrong
 //! log_level, policy, protection: words of how much is said, what follows a stray access, and what keeps it out
-//! command_line, exit, limits, report, trace, vectors, words
+//! command_line, exit, limits, trace, vectors, words
 //! ```
 #![no_std]
 #![forbid(unsafe_code)]

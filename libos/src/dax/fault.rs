@@ -4,6 +4,7 @@ use core::fmt;
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use libos_contract::exit::PROTECTION_FAULT;
+use libos_contract::report::{self as said, Consequence, Denial, Places};
 
 use super::device::{Device, device_at};
 use super::handler::{Fault, FaultAction};
@@ -46,15 +47,19 @@ fn protection_fault(mut fault: Fault<'_>) {
     }
     let policy = fault_policy();
     let stray = Stray {
-        kind: if fault.is_write() { "write" } else { "read" },
         access: fault.wanted(),
         device: fault.device(),
-        offset: fault.offset(),
-        address: fault.address(),
-        denied: "",
-        policy,
-        retried,
-        length: interrupted::remaining(fault.frame(), fault.address(), fault.is_write()),
+        said: said::Stray {
+            kind: if fault.is_write() { "write" } else { "read" },
+            device: fault.device().name(),
+            offset: fault.offset(),
+            address: fault.address().as_u64(),
+            key: fault.device().key().unwrap_or(0),
+            denial: Denial::Key,
+            length: interrupted::remaining(fault.frame(), fault.address(), fault.is_write()),
+            retried,
+            policy,
+        },
     };
     let frame = fault.into_frame();
     match policy {
@@ -74,21 +79,25 @@ fn page_denied(frame: &mut TrapFrame, device: &'static Device, address: VirtAddr
     let write = kind == "write";
     trace(write, address);
     let stray = Stray {
-        kind,
         access: if write { Access::Write } else { Access::Read },
         device,
-        offset: address - device.address_range().start,
-        address,
-        denied: if !device.is_mapped() {
-            "which has gone away, "
-        } else if write {
-            "where pages are write-protected, "
-        } else {
-            "where no page is executable, "
+        said: said::Stray {
+            kind,
+            device: device.name(),
+            offset: address - device.address_range().start,
+            address: address.as_u64(),
+            key: device.key().unwrap_or(0),
+            denial: if !device.is_mapped() {
+                Denial::Gone
+            } else if write {
+                Denial::WriteProtected
+            } else {
+                Denial::NotExecutable
+            },
+            length: interrupted::remaining(frame, address, write),
+            retried: false,
+            policy,
         },
-        policy,
-        retried: false,
-        length: interrupted::remaining(frame, address, write),
     };
     match policy {
         _ if percpu::in_nmi() => stray.stop(frame, Some(&"an NMI handler did it, where every fault is final")),
@@ -102,48 +111,20 @@ fn trace(write: bool, address: VirtAddr) {
     crate::trace::record(crate::trace::layout::kind::FAULT, u8::from(write), address.as_u64());
 }
 
-/// A stray access, with what its report says.
+/// A stray access, with what its report says and what decides about it.
 struct Stray {
-    kind: &'static str,
     access: Access,
     device: &'static Device,
-    offset: u64,
-    address: VirtAddr,
-    /// What else than a key denied it; empty, or words with a comma.
-    denied: &'static str,
-    policy: FaultPolicy,
-    retried: bool,
-    /// How many bytes it was about to touch from there on, if that is known.
-    length: Option<u64>,
-}
-
-impl fmt::Display for Stray {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (kind, name, offset, address) = (self.kind, self.device.name(), self.offset, self.address);
-        let key = self.device.key().unwrap_or(0);
-        write!(
-            f,
-            "stray {kind} of {name} at offset {offset:#x} (address {address:#018x}, key {key}), {}",
-            self.denied
-        )?;
-        if let Some(length) = self.length {
-            write!(f, "{length} bytes from there on, ")?;
-        }
-        if self.retried {
-            f.write_str("its handler asked to try again but has changed nothing, ")?;
-        }
-        write!(f, "policy {}", self.policy)
-    }
+    said: said::Stray<'static>,
 }
 
 impl Stray {
     fn stop(&self, frame: &TrapFrame, reason: Option<&dyn fmt::Display>) -> ! {
-        match reason {
-            None => report::fault(PROTECTION_FAULT, frame, format_args!("{self}: machine stopped")),
-            Some(reason) => {
-                report::fault(PROTECTION_FAULT, frame, format_args!("{self}: machine stopped, since {reason}"))
-            }
-        }
+        let consequence = match reason {
+            None => Consequence::Stopped("machine"),
+            Some(reason) => Consequence::StoppedSince("machine", reason),
+        };
+        report::fault(PROTECTION_FAULT, frame, format_args!("{}: {consequence}", self.said))
     }
 
     fn end_thread(&self, frame: &mut TrapFrame) {
@@ -151,7 +132,7 @@ impl Stray {
             if frame.is_thread() { task::can_kill(frame.stack_pointer()) } else { Err(task::KillRefused::NotAThread) };
         match possible {
             Ok(()) => {
-                report::report(frame, format_args!("{self}: thread ended"));
+                report::report(frame, format_args!("{}: {}", self.said, Consequence::ThreadEnded));
                 frame.divert(task::kill_current);
             }
             Err(reason) => self.stop(frame, Some(&reason)),
@@ -166,8 +147,8 @@ impl Stray {
         if around_stack.into_iter().any(|address| owners::owner_of_address(address).is_some()) {
             self.stop(frame, Some(&"the stack pointer is in persistent memory, where every trap would store"));
         }
-        if first_report_for(frame.instruction()) {
-            report::report(frame, format_args!("{self}: let through once, reported once for this place in the code"));
+        if REPORTED.is_new(frame.instruction().as_u64()) {
+            report::report(frame, format_args!("{}: {}", self.said, Consequence::LetThrough));
         }
         let Some(key) = self.device.protection_key() else { return };
         let enter = || record::enter_section_of(key.number());
@@ -189,18 +170,5 @@ pub fn fault_count() -> u64 {
     FAULTS.load(Ordering::Relaxed)
 }
 
-/// The places in the code that were reported. When it is full, further places are reported each time.
-static REPORTED: [AtomicU64; 256] = [const { AtomicU64::new(0) }; 256];
-
-/// Whether this place in the code was not reported before; from now on it was.
-fn first_report_for(instruction: VirtAddr) -> bool {
-    let instruction = instruction.as_u64();
-    for place in &REPORTED {
-        match place.compare_exchange(0, instruction, Ordering::Relaxed, Ordering::Relaxed) {
-            Ok(_) => return true,
-            Err(known) if known == instruction => return false,
-            Err(_) => {}
-        }
-    }
-    true
-}
+/// The places in the code that were reported.
+static REPORTED: Places = Places::new();

@@ -7,6 +7,8 @@ use core::array;
 use core::fmt;
 use core::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
+use libos_contract::report::{Grant, REMEMBERED};
+
 use super::device::{Device, devices};
 use super::owners;
 use crate::addr::VirtAddr;
@@ -15,9 +17,6 @@ use crate::instant::{AtomicInstant, Instant};
 use crate::keys::{Access, Key, Rights};
 use crate::time;
 use crate::trace::{self, layout::kind};
-
-/// How many grants are remembered.
-const GRANTS: usize = 8;
 
 /// How many devices can have keys, and so sections that a thread may have to be relieved of.
 const DEVICES: usize = 15;
@@ -56,7 +55,7 @@ pub(super) struct Record {
     /// device.
     lent: AtomicU32,
     taken: AtomicUsize,
-    grants: [Entry; GRANTS],
+    grants: [Entry; REMEMBERED],
 }
 
 impl Record {
@@ -65,7 +64,7 @@ impl Record {
             sections: [const { AtomicU32::new(0) }; DEVICES],
             lent: AtomicU32::new(0),
             taken: AtomicUsize::new(0),
-            grants: [const { Entry::new() }; GRANTS],
+            grants: [const { Entry::new() }; REMEMBERED],
         }
     }
 
@@ -94,7 +93,7 @@ impl Record {
     #[inline]
     fn begin(&self, device: &Device, access: Access, caller: VirtAddr) -> usize {
         let number = self.taken.fetch_add(1, Ordering::Relaxed) + 1;
-        let entry = &self.grants[number % GRANTS];
+        let entry = &self.grants[number % REMEMBERED];
         entry.what.store(device.index() as u32 * 2 + u32::from(access == Access::Write), Ordering::Relaxed);
         entry.began.store(time::now(), Ordering::Relaxed);
         entry.ended.store(Instant::BOOT, Ordering::Relaxed);
@@ -105,7 +104,7 @@ impl Record {
 
     #[inline]
     fn end(&self, number: usize) {
-        let entry = &self.grants[number % GRANTS];
+        let entry = &self.grants[number % REMEMBERED];
         // Otherwise newer ones, inside of this one, have taken its place.
         if entry.number.load(Ordering::Relaxed) == number {
             entry.ended.store(time::now(), Ordering::Relaxed);
@@ -237,19 +236,22 @@ impl fmt::Display for Record {
         if last == 0 {
             return f.write_str(" none");
         }
-        let numbers: [usize; GRANTS] = array::from_fn(|back| last.saturating_sub(back));
+        let numbers: [usize; REMEMBERED] = array::from_fn(|back| last.saturating_sub(back));
         for (place, number) in (1..).zip(numbers.into_iter().filter(|&number| number != 0)) {
-            let entry = &self.grants[number % GRANTS];
+            let entry = &self.grants[number % REMEMBERED];
             let what = entry.what.load(Ordering::Relaxed);
             let name = devices().get(what as usize / 2).map_or("?", Device::name);
             let access = if what % 2 == 1 { "write" } else { "read" };
             let (began, ended) = (entry.began.load(Ordering::Relaxed), entry.ended.load(Ordering::Relaxed));
-            write!(f, "\n    #{place} {access} of {name} from {began} ")?;
-            match ended {
-                Instant::BOOT => f.write_str("on, still open")?,
-                _ => write!(f, "to {ended}")?,
-            }
-            write!(f, ", taken at {:#018x}", entry.caller.load(Ordering::Relaxed))?;
+            let grant = Grant {
+                place,
+                access,
+                device: name,
+                began: began.as_nanos(),
+                ended: (ended != Instant::BOOT).then_some(ended.as_nanos()),
+                caller: entry.caller.load(Ordering::Relaxed),
+            };
+            write!(f, "\n{grant}")?;
         }
         Ok(())
     }

@@ -2,6 +2,8 @@
 
 use core::fmt;
 
+use libos_contract::report::Registers;
+
 use super::single_step;
 use crate::addr::VirtAddr;
 use crate::arch::x86_64::format::exception::Exception;
@@ -57,10 +59,6 @@ const RAX: usize = 14;
 /// RFLAGS.IF, and the bit that is always set.
 const INTERRUPT_FLAG: u64 = 1 << 9;
 const RESERVED_FLAG: u64 = 1 << 1;
-
-/// Names of [`TrapFrame::general`], in order.
-const GENERAL_NAMES: [&str; 15] =
-    ["r15", "r14", "r13", "r12", "r11", "r10", "r9", "r8", "rbp", "rdi", "rsi", "rdx", "rcx", "rbx", "rax"];
 
 impl TrapFrame {
     /// The address of the interrupted instruction.
@@ -154,15 +152,14 @@ impl fmt::Debug for TrapFrame {
 
 impl fmt::Display for TrapFrame {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "  rip {:#018x} rsp {:#018x} rflags {:#x} error code {:#x}",
-            self.rip, self.rsp, self.rflags, self.error_code
-        )?;
-        for (number, (name, value)) in GENERAL_NAMES.iter().zip(self.general).rev().enumerate() {
-            f.write_str(if number % 4 == 0 { "\n  " } else { "  " })?;
-            write!(f, "{name:3} {value:#018x}")?;
-        }
-        Ok(())
+        let [r15, r14, r13, r12, r11, r10, r9, r8, rbp, rdi, rsi, rdx, rcx, rbx, rax] = self.general;
+        let registers = Registers {
+            rip: self.rip.as_u64(),
+            rsp: self.rsp.as_u64(),
+            rflags: self.rflags,
+            error_code: self.error_code,
+            general: [rax, rbx, rcx, rdx, rsi, rdi, rbp, r8, r9, r10, r11, r12, r13, r14, r15],
+        };
+        registers.fmt(f)
     }
 }

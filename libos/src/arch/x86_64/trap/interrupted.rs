@@ -1,5 +1,7 @@
 //! How much an interrupted instruction or copy has left to do, from its registers.
 
+use libos_contract::report::left_to_repeat;
+
 use super::frame::TrapFrame;
 use crate::addr::VirtAddr;
 use crate::arch::x86_64::machine::memory_functions;
@@ -9,30 +11,7 @@ use crate::mm;
 /// known for repeated string instructions, and for the copy and fill functions.
 pub(crate) fn remaining(frame: &TrapFrame, address: VirtAddr, write: bool) -> Option<u64> {
     let (code, length) = code(frame);
-    repeated(frame, &code[..length]).or_else(|| remaining_of_large(frame, address, write))
-}
-
-/// What REP MOVS or REP STOS has left (SDM volume 2, section 2.1: prefixes, REX, then the opcode).
-fn repeated(frame: &TrapFrame, code: &[u8]) -> Option<u64> {
-    let prefixes =
-        code.iter().take_while(|byte| matches!(byte, 0xf2 | 0xf3 | 0x66 | 0x67 | 0x2e | 0x36 | 0x3e)).count();
-    let (prefixes, rest) = code.split_at(prefixes);
-    if !prefixes.iter().any(|byte| matches!(byte, 0xf2 | 0xf3)) {
-        return None;
-    }
-    let (wide, opcode) = match rest {
-        [rex @ 0x40..=0x4f, opcode, ..] => (rex & 8 != 0, opcode),
-        [opcode, ..] => (false, opcode),
-        [] => return None,
-    };
-    let size = match opcode {
-        0xa4 | 0xaa => 1,
-        0xa5 | 0xab if wide => 8,
-        0xa5 | 0xab if prefixes.contains(&0x66) => 2,
-        0xa5 | 0xab => 4,
-        _ => return None,
-    };
-    frame.rcx().checked_mul(size)
+    left_to_repeat(&code[..length], frame.rcx()).or_else(|| remaining_of_large(frame, address, write))
 }
 
 /// How many bytes from `address` on a large copy or fill that was interrupted there has left; `None` elsewhere.
