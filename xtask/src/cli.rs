@@ -12,6 +12,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use libos_contract::limits::{LEAST_RAM, MAX_CPUS};
 use libos_contract::log_level::LogLevel;
 use xtask::apps;
+use xtask::bench::{Group, Place};
 use xtask::qemu::{Accelerator, FaultPolicy, HostFile, MachineOptions, Network, ProtectionChoice};
 use xtask::run::RunOptions;
 use xtask::setup::toolchain::Choice;
@@ -153,6 +154,28 @@ pub enum BenchCommand {
         json: bool,
         #[command(flatten)]
         toolchain: ToolchainArgument,
+    },
+    /// Measure the store on Linux, on this computer: requests a second, times to an answer, processor time of the server
+    Native {
+        /// What to measure in turns with it: `redis` (Debian's, with `appendfsync always`, `everysec`, and no log), or
+        /// the file of another build of the store
+        #[arg(long, value_name = "redis|FILE")]
+        against: Option<String>,
+        /// Where the servers' files are; may be given more than once [default: both]
+        #[arg(long = "place", value_enum)]
+        places: Vec<Place>,
+        /// Which loads; may be given more than once [default: all]
+        #[arg(long = "loads", value_enum)]
+        groups: Vec<Group>,
+        /// Runs of each server under each load
+        #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1000))]
+        rounds: u32,
+        /// How long each run is to last, about
+        #[arg(long, default_value_t = 1.0, value_parser = seconds)]
+        seconds: f64,
+        /// Write every run to this file, as JSON
+        #[arg(long, value_name = "FILE")]
+        json: Option<PathBuf>,
     },
     /// Measure the time to the first answer after a crash and after a shutdown, and Redis's from its log on Linux
     Recovery {
@@ -338,6 +361,12 @@ where
     T: FromStr<Err: Error + Send + Sync + 'static> + Clone + Send + Sync + 'static,
 {
     PossibleValuesParser::new(words).try_map(|word| word.parse())
+}
+
+/// A length of time that is worth measuring.
+fn seconds(text: &str) -> Result<f64, String> {
+    let seconds = text.parse().ok().filter(|seconds| (0.01..=600.0).contains(seconds));
+    seconds.ok_or_else(|| "it is to be a number of seconds from 0.01 to 600".to_owned())
 }
 
 /// As many processors as libos runs on.

@@ -15,7 +15,7 @@
 //! ```floors
 //! check, faults, fuzz, miri
 //! test
-//! boot, native, paths, recovery, run, std_tests
+//! bench, boot, native, paths, recovery, run, std_tests
 //! qemu
 //! annotate, clients, crash, linux, tap
 //! trace, pool
@@ -29,6 +29,7 @@
 
 pub mod annotate;
 pub mod apps;
+pub mod bench;
 pub mod boot;
 mod cargo;
 pub mod check;

@@ -9,13 +9,13 @@ use std::io::{self, BufReader, BufWriter, Write, stdin, stdout};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
-use clap::Parser;
+use clap::{Parser, ValueEnum};
 
 use cli::{BenchCommand, Cli, Command, PoolCommand};
 use xtask::boot::{self, BootOptions};
 use xtask::setup::toolchain::Choice;
 use xtask::{
-    check, crash, faults, fuzz, miri, native, new, output, paths, pool, recovery, run, setup, test, workspace,
+    bench, check, crash, faults, fuzz, miri, native, new, output, paths, pool, recovery, run, setup, test, workspace,
 };
 
 fn main() -> ExitCode {
@@ -79,6 +79,22 @@ fn execute(command: Command) -> Result<u8> {
             }
             Ok(u8::from(!counts.excesses().is_empty()))
         }
+        Command::Bench { command: BenchCommand::Native { against, places, groups, rounds, seconds, json } } => {
+            let options = bench::Options {
+                against: against.as_deref().map(bench::Against::of),
+                places: all_if_none(places),
+                groups: all_if_none(groups),
+                rounds,
+                seconds,
+            };
+            let report = bench::measure(&options)?;
+            if let Some(file) = json {
+                std::fs::write(&file, format!("{:#}\n", report.to_json()))
+                    .with_context(|| format!("cannot write {}", file.display()))?;
+            }
+            say(&report.to_string())?;
+            Ok(0)
+        }
         Command::Bench { command: BenchCommand::Recovery { keys, smp, no_redis, json, toolchain } } => {
             let recovery = recovery::measure(keys, smp, !no_redis, Choice::resolve(toolchain.toolchain)?)?;
             if json {
@@ -133,6 +149,11 @@ fn look_at_pool(command: PoolCommand) -> Result<u8> {
         }
     }
     Ok(0)
+}
+
+/// What was chosen, or all that could be.
+fn all_if_none<T: ValueEnum>(chosen: Vec<T>) -> Vec<T> {
+    if chosen.is_empty() { T::value_variants().to_vec() } else { chosen }
 }
 
 /// Prints `text`, which is what was asked for. A reader that has seen enough, as `head` has, is no error.

@@ -14,6 +14,22 @@ pub fn processor_time(process: u32) -> io::Result<Duration> {
     ticks(&stat).map(|ticks| TICK * ticks).ok_or_else(|| ErrorKind::InvalidData.into())
 }
 
+/// The same to the nanosecond, of the threads that there are now (proc(5), `/proc/PID/task/TID/schedstat`): what those
+/// have worked that ended is not in it.
+pub fn exact_processor_time(process: u32) -> io::Result<Duration> {
+    let mut sum = Duration::ZERO;
+    for thread in fs::read_dir(format!("/proc/{process}/task"))? {
+        let text = fs::read_to_string(thread?.path().join("schedstat"))?;
+        sum += nanoseconds(&text).ok_or(ErrorKind::InvalidData)?;
+    }
+    Ok(sum)
+}
+
+/// The first field of `schedstat`: the time that a thread has run.
+fn nanoseconds(schedstat: &str) -> Option<Duration> {
+    schedstat.split_whitespace().next()?.parse().ok().map(Duration::from_nanos)
+}
+
 /// The ticks in the text of `/proc/PID/stat` (proc_pid_stat(5)): `utime` and `stime`, the 12th and 13th field behind
 /// the name, which stands in parentheses and may have spaces and parentheses in it.
 fn ticks(stat: &str) -> Option<u32> {
@@ -34,8 +50,16 @@ mod tests {
     }
 
     #[test]
+    fn the_exact_time_is_the_first_of_three_fields() {
+        assert_eq!(nanoseconds("2558530000 17 9\n"), Some(Duration::from_nanos(2_558_530_000)));
+        assert_eq!(nanoseconds(""), None);
+    }
+
+    #[test]
     fn only_a_process_that_is_there_has_worked() {
         assert!(processor_time(std::process::id()).is_ok());
         assert!(processor_time(u32::MAX).is_err());
+        assert!(exact_processor_time(std::process::id()).unwrap() > Duration::ZERO);
+        assert!(exact_processor_time(u32::MAX).is_err());
     }
 }

@@ -13,4 +13,4 @@ mod packages;
 
 pub use initrd::Initrd;
 pub use machine::{Hardware, Machine};
-pub use packages::{kernel, unpacked};
+pub use packages::{kernel, redis, unpacked};

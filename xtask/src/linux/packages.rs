@@ -16,6 +16,25 @@ const PACKAGE: &str = "linux-image-amd64";
 /// What is not built into the kernel and machines have to be able to: NVDIMMs, as disks and as memory, and ext4 on them
 /// and on files.
 const MODULES: [&str; 7] = ["nfit", "nd_pmem", "dax_pmem", "device_dax", "crc32c_generic", "ext4", "loop"];
+/// Redis and its libraries, down to the C library: it runs on any Linux.
+const REDIS: [&str; 16] = [
+    "redis-server",
+    "redis-tools",
+    "libatomic1",
+    "libc6",
+    "libcap2",
+    "libgcc-s1",
+    "libgcrypt20",
+    "libgpg-error0",
+    "libjemalloc2",
+    "liblz4-1",
+    "liblzf1",
+    "liblzma5",
+    "libssl3",
+    "libstdc++6",
+    "libsystemd0",
+    "libzstd1",
+];
 
 /// Debian's kernel.
 #[derive(Clone, Debug)]
@@ -42,6 +61,14 @@ pub fn kernel() -> Result<Kernel> {
     })
     .context("cannot get Debian's kernel")?;
     Ok(Kernel { image: directory.join("vmlinuz"), modules: directory.join("modules") })
+}
+
+/// A directory with Debian's Redis and all that it needs.
+///
+/// # Errors
+/// When it cannot be fetched or unpacked.
+pub fn redis() -> Result<PathBuf> {
+    unpacked("redis", &REDIS)
 }
 
 /// A directory with what these packages have but documentation and settings; `name` is what people call them together.

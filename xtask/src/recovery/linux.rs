@@ -9,29 +9,10 @@ use std::time::Instant;
 use anyhow::{Result, bail};
 
 use super::{Spent, VALUE, key};
-use crate::linux::{Hardware, Initrd, Machine, unpacked};
+use crate::linux::{Hardware, Initrd, Machine, redis};
 use crate::processor_time::processor_time;
 use crate::size::MIB;
 
-/// What is in the machine's file system: Redis and its libraries.
-const PACKAGES: [&str; 16] = [
-    "redis-server",
-    "redis-tools",
-    "libatomic1",
-    "libc6",
-    "libcap2",
-    "libgcc-s1",
-    "libgcrypt20",
-    "libgpg-error0",
-    "libjemalloc2",
-    "liblz4-1",
-    "liblzf1",
-    "liblzma5",
-    "libssl3",
-    "libstdc++6",
-    "libsystemd0",
-    "libzstd1",
-];
 /// What is printed right before Redis starts, and when it has answered.
 const STARTS: &str = "bench: redis starts";
 /// See [`STARTS`].
@@ -67,7 +48,7 @@ pub fn measure(keys: u64, smp: u32) -> Result<Spent> {
 /// The machine's first file system.
 fn initrd(keys: u64) -> Result<Initrd> {
     let mut initrd = Initrd::new()?;
-    initrd.tree(unpacked("redis", &PACKAGES)?);
+    initrd.tree(redis()?);
     let mut log = b"*2\r\n$6\r\nSELECT\r\n$1\r\n0\r\n".to_vec();
     for number in 0..keys {
         write!(log, "*3\r\n$3\r\nSET\r\n$16\r\n{}\r\n${VALUE}\r\n{}\r\n", key(number), "x".repeat(VALUE))?;
