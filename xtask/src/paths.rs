@@ -32,9 +32,9 @@ const RECORD: [(&str, u64); 6] = [
     ("section", 64),
     ("grant", 211),
     ("section and grant", 278),
-    ("trap", 134),
-    ("trap in a grant", 154),
-    ("two switches", 619),
+    ("trap", 135),
+    ("trap in a grant", 155),
+    ("two switches", 561),
 ];
 
 /// The most instructions for a path with this record. The play is for code around it that the compiler lays out anew.

@@ -58,6 +58,7 @@ unsafe impl<C: Classified> RawMutex for RawIrqLock<C> {
         false
     }
 
+    #[inline]
     unsafe fn unlock(&self) {
         // SAFETY: the caller holds the lock, so the cell is ours until `held` is released.
         let enabled = unsafe { *self.interrupts_were_enabled.get() };

@@ -132,11 +132,9 @@ impl RunQueue {
     /// Calls another CPU for whoever waits for any, unless enough are on their way; whether one is coming. The CPU
     /// `preferred` has the thread's data in its caches.
     fn call_for_shared(&mut self, preferred: u32) -> bool {
-        if self.shared.len() <= self.called.count_ones() as usize {
-            return true;
-        }
-        if self.idle == 0 {
-            return false;
+        let enough = self.shared.len() <= self.called.count_ones() as usize;
+        if self.idle == 0 || enough {
+            return enough;
         }
         let is_idle = preferred < u64::BITS && self.idle & 1 << preferred != 0;
         self.call(if is_idle { preferred } else { self.idle.trailing_zeros() });
