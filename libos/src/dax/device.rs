@@ -153,7 +153,9 @@ impl Device {
 
     /// Enters a section on behalf of somebody who leaves it by [`Self::leave_section`]; false if the device has gone
     /// away.
+    #[inline]
     pub(super) fn enter_section(&self) -> bool {
+        // Counted first, looked at second: whoever retires the device clears the flag first and reads the count second.
         self.sections.fetch_add(1, Ordering::SeqCst);
         let alive = self.alive.load(Ordering::SeqCst);
         if !alive {

@@ -9,7 +9,6 @@
 
 use core::marker::PhantomData;
 use core::ops::Range;
-use core::sync::atomic::Ordering;
 
 use pmem_medium::{Gone, Load, LoadError, OutOfRange, Store, WriteError};
 
@@ -75,15 +74,14 @@ impl Device {
     /// Enters a section in which the device cannot go away. It gives no permission: see [`ReadLock::read`] and
     /// [`ReadLock::write`].
     pub fn read_lock(&self) -> Result<ReadLock<'_>, Gone> {
-        self.sections.fetch_add(1, Ordering::SeqCst);
-        let lock = ReadLock::new(self);
-        // Counted first, looked at second: whoever retires the device clears the flag first and reads the count second.
-        if self.alive.load(Ordering::SeqCst) { Ok(lock) } else { Err(Gone) }
+        if self.enter_section() { Ok(ReadLock::new(self)) } else { Err(Gone) }
     }
 }
 
 impl<'d> ReadLock<'d> {
-    pub(super) fn new(device: &'d Device) -> Self {
+    /// For a section that was entered.
+    #[inline]
+    fn new(device: &'d Device) -> Self {
         record::count_section(device, 1);
         Self { device, thread_bound: PhantomData }
     }
