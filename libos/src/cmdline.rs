@@ -3,8 +3,10 @@
 //! ```text
 //! protection=CHOICE  fault-policy=POLICY  paging=auto|4|5  log=warn|info|debug
 //! ip=dhcp|ADDRESS/PREFIX,GATEWAY[,DNS]  ip6=auto|off|ADDRESS/PREFIX[,GATEWAY]  dns=SERVER[:PORT][,…]
-//! link-faults=drop:N,duplicate:N,reorder:N,seed:N  name=NAME  env.KEY=VALUE … -- ARG …
+//! name=NAME  env.KEY=VALUE … -- ARG …
 //! ```
+//!
+//! Builds for tests (feature `testing`) know `link-faults=drop:N,duplicate:N,reorder:N,seed:N` too.
 //!
 //! How words are written, and what the host writes too, is in [`libos_contract::command_line`]; choices are in
 //! [`libos_contract::protection`], policies in [`libos_contract::policy`], levels in [`libos_contract::log_level`]. A
@@ -97,6 +99,7 @@ fn parse_option(word: &str, options: &mut Options) -> Result<(), CmdlineError> {
             options.net.dns =
                 servers.ok_or_else(|| error("dns=SERVER[:PORT], or several of them with commas between"))?;
         }
+        #[cfg(feature = "testing")]
         "link-faults" => {
             let expected = "link-faults=drop:N,duplicate:N,reorder:N,seed:N, each of 1000 frames";
             options.net.link_faults = Some(value.parse().map_err(|_| error(expected))?);
@@ -106,9 +109,10 @@ fn parse_option(word: &str, options: &mut Options) -> Result<(), CmdlineError> {
             options.environment.push(decode(&word[ENVIRONMENT.len()..])?);
         }
         _ => {
-            return Err(error(
-                "protection=, fault-policy=, log=, paging=, ip=, ip6=, dns=, link-faults=, name= or env.KEY=",
-            ));
+            let for_tests = if cfg!(feature = "testing") { "link-faults=, " } else { "" };
+            return Err(error(&format!(
+                "protection=, fault-policy=, log=, paging=, ip=, ip6=, dns=, {for_tests}name= or env.KEY="
+            )));
         }
     }
     Ok(())
@@ -284,5 +288,12 @@ mod tests {
             let error = parse(line).unwrap_err();
             assert!(error.to_string().contains(line.split('=').next().unwrap()) || line.contains('%'), "{error}");
         }
+    }
+
+    #[cfg(not(feature = "testing"))]
+    #[test]
+    fn what_only_tests_ask_for_is_not_understood_by_other_builds() {
+        let error = parse("link-faults=drop:20").unwrap_err();
+        assert_eq!((error.word.as_str(), error.expected.contains("link-faults")), ("link-faults=drop:20", false));
     }
 }

@@ -3,9 +3,13 @@
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
 
-use holdfast_tests::machine::PATIENCE;
+use holdfast_tests::elf::Elf;
+use holdfast_tests::machine::{self, PATIENCE};
 use holdfast_tests::xtask::{Run, xtask};
+use libos_contract::exit;
 use rustix::process::Signal;
+use xtask::guest;
+use xtask::qemu::MachineOptions;
 
 /// Starts a program as a person does, but at a free port.
 fn run(app: &str, arguments: &[&str]) -> Run {
@@ -52,4 +56,17 @@ fn a_size_for_an_image_that_the_program_does_not_ask_for_is_refused() {
     let (status, printed) = run("hello", &["--pmem-size", "64M"]).end();
     assert_eq!(status.code(), Some(1), "{printed}");
     assert!(printed.contains("hello asks for no NVDIMM") && printed.contains("--pmem"), "{printed}");
+}
+
+#[test]
+fn no_program_has_what_only_tests_use() {
+    let injector = |program: &str| Elf::load(&guest::image(program).unwrap()).symbols_with("14fault_injector").count();
+    assert!(injector("soak") > 0, "a test's program does not have it either");
+    for app in xtask::apps::all().unwrap() {
+        assert_eq!(injector(&app.name), 0, "{} injects faults into its link", app.name);
+    }
+    let faults = "link-faults=drop:20".to_owned();
+    let outcome = machine::run(MachineOptions { kernel_options: vec![faults], ..machine::machine("kvstore", &[]) });
+    outcome.expect_exit(exit::BOOT_REFUSED);
+    outcome.expect_text("command line: 'link-faults=drop:20' is not understood");
 }

@@ -1,9 +1,10 @@
-//! Builds guest images: one cargo build each, std included.
+//! Builds guest images, std included: the programs in one cargo build, those of the tests in another.
 
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 
+use crate::cargo::TEST_PROGRAMS;
 use crate::setup::toolchain::Toolchain;
 use crate::workspace;
 
@@ -44,16 +45,26 @@ impl Profile {
 /// # Errors
 /// When cargo cannot be run or the build fails.
 pub fn build(toolchain: &Toolchain, packages: &[impl AsRef<str>], profile: Profile) -> Result<PathBuf> {
-    let mut command = toolchain.guest_cargo("build");
-    command.args(["--profile", profile.name()]);
-    for package in packages {
-        command.args(["--package", package.as_ref()]);
-    }
-    let status = command.status().with_context(|| format!("cannot run {:?}", command.get_program()))?;
-    if !status.success() {
-        bail!("the guest did not build (cargo's messages are above)");
+    for together in builds(packages) {
+        let mut command = toolchain.guest_cargo("build");
+        command.args(["--profile", profile.name()]);
+        for package in together {
+            command.args(["--package", package]);
+        }
+        let status = command.status().with_context(|| format!("cannot run {:?}", command.get_program()))?;
+        if !status.success() {
+            bail!("the guest did not build (cargo's messages are above)");
+        }
     }
     Ok(workspace::guest_image_directory(profile.name()))
+}
+
+/// The packages of `packages` that one command of cargo's may have, for each command: in one, a library has the
+/// features that any package asks for, and the programs are not to have libos's `testing`, for which the tests' ask.
+pub(crate) fn builds(packages: &[impl AsRef<str>]) -> Vec<Vec<&str>> {
+    let packages = packages.iter().map(AsRef::as_ref);
+    let (tests, programs): (Vec<_>, Vec<_>) = packages.partition(|&package| package == TEST_PROGRAMS);
+    [programs, tests].into_iter().filter(|together| !together.is_empty()).collect()
 }
 
 /// Builds a guest program of a copy of this workspace, or of a part of it, as `run` would there, and returns its image.
@@ -110,4 +121,16 @@ fn image_of(name: &str, variable: &str) -> Result<PathBuf> {
         bail!("there is no guest image {}: `cargo xtask test` builds them all", image.display());
     }
     Ok(image)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_tests_programs_are_built_apart_from_all_others() {
+        assert_eq!(builds(&["hello", TEST_PROGRAMS, "kvstore"]), [vec!["hello", "kvstore"], vec![TEST_PROGRAMS]]);
+        assert_eq!(builds(&["kvstore"]), [["kvstore"]]);
+        assert_eq!(builds(&[TEST_PROGRAMS]), [[TEST_PROGRAMS]]);
+    }
 }

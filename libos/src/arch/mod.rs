@@ -20,7 +20,8 @@ pub mod interrupts {
     pub use super::x86_64::machine::interrupts::disable;
     /// Undoes `disable`, by what it returned.
     pub use super::x86_64::machine::interrupts::restore;
-    /// Interrupts one CPU even if its interrupts are disabled. For tests.
+    /// Interrupts one CPU even if its interrupts are disabled.
+    #[cfg(feature = "testing")]
     pub use super::x86_64::machine::interrupts::send_nmi;
     /// Interrupts all others so, for the end of the machine; how many they are.
     pub(crate) use super::x86_64::machine::interrupts::stop_others;
@@ -139,7 +140,8 @@ pub mod key_rights {
     pub use super::x86_64::machine::key_rights::current;
     /// Turns keys on, all closed, before anything is mapped under one.
     pub use super::x86_64::machine::key_rights::enable;
-    /// Changes rights past all grants. For tests.
+    /// Changes rights past all grants.
+    #[cfg(feature = "testing")]
     pub use super::x86_64::machine::key_rights::force;
     /// The running context's rights, as they were given to it.
     pub(crate) use super::x86_64::machine::key_rights::given;
@@ -147,7 +149,8 @@ pub mod key_rights {
     pub(crate) use super::x86_64::machine::key_rights::is_open_on_any_cpu;
     /// Loads those of the thread that comes.
     pub(crate) use super::x86_64::machine::key_rights::load;
-    /// What the CPU takes its register for. For tests.
+    /// What the CPU takes its register for.
+    #[cfg(feature = "testing")]
     pub use super::x86_64::machine::key_rights::remembered;
     /// Changes the running context's rights, for a grant.
     pub(crate) use super::x86_64::machine::key_rights::update;
@@ -316,7 +319,8 @@ pub mod port {
 pub mod trap {
     /// That context.
     pub use super::x86_64::trap::TrapFrame;
-    /// Names a handler of non-maskable interrupts. For tests.
+    /// Names a handler of non-maskable interrupts.
+    #[cfg(feature = "testing")]
     pub use super::x86_64::trap::set_nmi_handler;
     /// How many of them nobody had asked for.
     pub use super::x86_64::trap::unexpected_nmis;

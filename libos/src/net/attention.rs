@@ -39,6 +39,7 @@ pub(super) fn interrupt(_: usize) {
 }
 
 /// The card's interrupts until now.
+#[cfg(feature = "testing")]
 pub(crate) fn interrupts() -> u64 {
     INTERRUPTS.load(Ordering::Relaxed)
 }

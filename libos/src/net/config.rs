@@ -3,6 +3,7 @@
 use alloc::vec::Vec;
 use core::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
+#[cfg(feature = "testing")]
 use super::fault_injector::LinkFaults;
 
 /// Everything that is decided at boot.
@@ -15,6 +16,7 @@ pub struct Config {
     /// The name servers; with none, those that DHCP and the routers name.
     pub dns: Vec<SocketAddr>,
     /// What a test wants to happen to frames, each number of a thousand.
+    #[cfg(feature = "testing")]
     pub link_faults: Option<LinkFaults>,
 }
 

@@ -1,4 +1,5 @@
-//! A link that loses, repeats and delays frames, as real networks do: for tests.
+//! A link that loses, repeats and delays frames, as real networks do: for tests, and only in builds for them (feature
+//! `testing`).
 //!
 //! It is made here, between the card and the stack, because that works with every network that a virtual machine can
 //! have: QEMU's user network loses nothing, and a bridge that does takes a tap device and root. Both directions pass
@@ -161,14 +162,14 @@ impl<D: Burst> FaultInjector<D> {
             delayed: inward.counts.delayed + outward.counts.delayed,
         }
     }
-}
 
-impl<D: Burst> Burst for FaultInjector<D> {
-    fn has_received(&self) -> bool {
+    /// Whether a received frame waits.
+    pub fn has_received(&self) -> bool {
         self.device.has_received() || self.lanes.as_ref().is_some_and(|lanes| !lanes.inward.later.is_empty())
     }
 
-    fn flush(&mut self) {
+    /// Shows the other side what is to be sent.
+    pub fn flush(&mut self) {
         if let Some(lanes) = &mut self.lanes {
             while !lanes.outward.later.is_empty()
                 && let Some(token) = self.device.transmit(Instant::ZERO)

@@ -26,10 +26,13 @@
 mod address;
 #[cfg(target_os = "hermit")]
 mod attention;
+#[cfg(target_os = "hermit")]
+mod card;
 mod config;
 mod dns;
 mod drain_timeout;
 mod error;
+#[cfg(any(test, feature = "testing"))]
 mod fault_injector;
 mod frame;
 mod link;
@@ -52,16 +55,19 @@ mod tests;
 mod udp;
 
 pub(crate) use address::impossible_host;
-#[cfg(target_os = "hermit")]
+#[cfg(all(target_os = "hermit", feature = "testing"))]
 pub(crate) use attention::interrupts;
 pub use config::{Config, Ip6Config, IpConfig};
 pub use dns::{LookupError, known as known_host};
 pub use error::Error;
+#[cfg(feature = "testing")]
 pub use fault_injector::LinkFaults;
 #[cfg(target_os = "hermit")]
 pub use resolve::resolve;
 #[cfg(target_os = "hermit")]
 pub(crate) use service::accounts;
+#[cfg(all(target_os = "hermit", feature = "testing"))]
+pub(crate) use service::fault_counts;
 #[cfg(target_os = "hermit")]
 pub use service::{connection_limit, drain, init};
 #[cfg(target_os = "hermit")]

@@ -10,14 +10,16 @@ use smoltcp::wire::{EthernetAddress, IpAddress, IpCidr, Ipv4Cidr, Ipv6Cidr};
 
 use super::address::canonical;
 use super::attention::{self, NAP};
+use super::card::{self, Card};
 use super::config::{Config, Ip6Config, IpConfig};
 use super::drain_timeout::DrainTimeout;
-use super::fault_injector::{Burst, FaultCounts, FaultInjector};
+#[cfg(feature = "testing")]
+use super::fault_injector::FaultCounts;
 use super::slab::Id;
 use super::sockets::SocketCounts;
 use super::stack::{AddressChange, Stack};
 use crate::arch::entropy;
-use crate::drivers::virtio::net::{self as card, NetworkCard, Traffic};
+use crate::drivers::virtio::net::{Traffic, take_probed};
 use crate::io::{self, Source, Watch};
 use crate::mm::free_bytes;
 use crate::sync::{Once, class};
@@ -31,18 +33,8 @@ const MIN_BUDGET: usize = 4 << 20;
 /// How long a connect waits for the machine to get an address.
 const ADDRESS_LIMIT: Duration = Duration::from_secs(10);
 
-impl Burst for NetworkCard {
-    fn has_received(&self) -> bool {
-        Self::has_received(self)
-    }
-
-    fn flush(&mut self) {
-        Self::flush(self);
-    }
-}
-
 /// The stack as it runs in the guest.
-pub type GuestStack = Stack<FaultInjector<NetworkCard>, Watch>;
+pub type GuestStack = Stack<Card, Watch>;
 
 static STACK: Mutex<Option<GuestStack>, class::Network> = Mutex::new(None);
 /// There is a card, and it has no interrupts.
@@ -73,7 +65,7 @@ pub fn init(config: &Config) {
     let now = instant(now());
     let budget = (free_bytes() as usize / SHARE).max(MIN_BUDGET);
     let mut stack = GuestStack::new(seed(), budget, now);
-    match card::take_probed().and_then(|card| card.start(attention::interrupt)) {
+    match take_probed().and_then(|card| card.start(attention::interrupt)) {
         None => kprintln!("holdfast: no network card; this machine can talk only to itself"),
         Some(running) => {
             task::expect_from_outside();
@@ -81,11 +73,8 @@ pub fn init(config: &Config) {
             if !running.has_interrupts {
                 console::info(format_args!("the network card has no interrupts and is polled"));
             }
-            let faults = config.link_faults;
-            if let Some(faults) = faults {
-                kprintln!("holdfast: WARNING: {faults}");
-            }
-            stack.attach(FaultInjector::new(running.card, faults), EthernetAddress(running.mac), seed(), now);
+            let device = card::for_stack(running.card, config);
+            stack.attach(device, EthernetAddress(running.mac), seed(), now);
             match &config.ip {
                 IpConfig::Dhcp => stack.use_dhcp(now),
                 IpConfig::Static { address, prefix_len, gateway, .. } => {
@@ -127,7 +116,7 @@ fn serve<R>(later: bool, work: impl FnOnce(&mut GuestStack, Instant) -> R) -> R 
     }
     let next = next_look(stack);
     let changes = stack.take_changes();
-    let failure = stack.device().and_then(|card| card.device().take_failure());
+    let failure = stack.device().and_then(|card| card::itself(card).take_failure());
     drop(guard);
     if let Some(failure) = failure {
         kprintln!(
@@ -177,7 +166,7 @@ pub fn pump() {
 fn listen_to_card() -> bool {
     with(|stack, _| {
         let Some(card) = stack.device() else { return true };
-        card.device().interrupts()[0].enable();
+        card::itself(card).interrupts()[0].enable();
         !card.has_received()
     })
 }
@@ -237,14 +226,14 @@ pub fn connection_limit() -> usize {
 }
 
 /// What the stack holds, and what has passed the card.
-pub(crate) fn accounts() -> (SocketCounts, Traffic, FaultCounts) {
-    with(|stack, _| {
-        let (traffic, faults) = match stack.device() {
-            Some(card) => (card.device().traffic(), card.counts()),
-            None => Default::default(),
-        };
-        (stack.counts(), traffic, faults)
-    })
+pub(crate) fn accounts() -> (SocketCounts, Traffic) {
+    with(|stack, _| (stack.counts(), stack.device().map(|card| card::itself(card).traffic()).unwrap_or_default()))
+}
+
+/// What the option `link-faults` has done to frames.
+#[cfg(feature = "testing")]
+pub(crate) fn fault_counts() -> FaultCounts {
+    with(|stack, _| stack.device().map(|card| card.counts()).unwrap_or_default())
 }
 
 /// Waits for an address with which `address` can be reached, as long as one may still be on its way; whether there is

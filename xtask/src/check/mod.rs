@@ -17,7 +17,7 @@ use anyhow::{Context, Result, anyhow, bail};
 use crate::cargo::{BOOTING_TESTS, host_cargo};
 use crate::output::say;
 use crate::setup::toolchain::{Choice, Toolchain, find_program};
-use crate::{apps, setup, workspace};
+use crate::{apps, guest, setup, workspace};
 
 /// The documentation is for who works on Holdfast: it has the private items, and public ones may refer to them.
 const RUSTDOC_FLAGS: &str = "--deny warnings --allow rustdoc::private_intra_doc_links";
@@ -115,12 +115,7 @@ fn clippy_guest(toolchain: &Toolchain) -> Result<()> {
     if !toolchain.is_host() {
         bail!("clippy can only check the guest with rustup's library source: rustup component add rust-src");
     }
-    let mut command = toolchain.guest_cargo("clippy");
-    for package in guest_packages()? {
-        command.args(["--package", &package]);
-    }
-    command.args(["--keep-going", "--", "--deny", "warnings"]);
-    succeed(command)
+    for_guest(toolchain, "clippy", |command| command.args(["--keep-going", "--", "--deny", "warnings"]))
 }
 
 fn document_host() -> Result<()> {
@@ -131,18 +126,24 @@ fn document_host() -> Result<()> {
 }
 
 fn document_guest(toolchain: &Toolchain) -> Result<()> {
-    let mut command = toolchain.guest_cargo("doc");
-    for package in guest_packages()? {
-        command.args(["--package", &package]);
-    }
-    command.args(["--no-deps", "--document-private-items"]).env("RUSTDOCFLAGS", RUSTDOC_FLAGS);
-    succeed(command)
+    for_guest(toolchain, "doc", |command| {
+        command.args(["--no-deps", "--document-private-items"]).env("RUSTDOCFLAGS", RUSTDOC_FLAGS)
+    })
 }
 
-/// The crates below the programs, and the programs.
-fn guest_packages() -> Result<Vec<String>> {
-    let libraries = ["libos", "libos-contract", "libos-unwind", "pmem", "pmem-medium"].map(str::to_owned);
-    Ok(libraries.into_iter().chain(apps::image_packages()?).collect())
+/// Has cargo go over the crates below the programs, and the programs; and over libos once more as the tests have it.
+fn for_guest(toolchain: &Toolchain, subcommand: &str, complete: impl Fn(&mut Command) -> &mut Command) -> Result<()> {
+    let libraries = ["libos-contract", "libos-unwind", "pmem", "pmem-medium"].map(str::to_owned);
+    let packages: Vec<_> = libraries.into_iter().chain(apps::image_packages()?).collect();
+    for together in guest::builds(&packages) {
+        let mut command = toolchain.guest_cargo(subcommand);
+        for package in ["libos"].into_iter().chain(together) {
+            command.args(["--package", package]);
+        }
+        complete(&mut command);
+        succeed(command)?;
+    }
+    Ok(())
 }
 
 /// The files of the repository, relative to its root.

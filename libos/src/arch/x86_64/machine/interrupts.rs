@@ -55,6 +55,7 @@ pub(crate) fn stop_others() -> u32 {
 
 /// Sends a non-maskable interrupt to the CPU with this number, which may be the calling one; whether there is such a
 /// CPU.
+#[cfg(feature = "testing")]
 pub fn send_nmi(cpu: u32) -> bool {
     let target = percpu::online().find(|candidate| candidate.id == cpu);
     target.inspect(|target| send(target, Command::NonMaskable)).is_some()

@@ -166,6 +166,7 @@ pub(crate) fn given() -> Rights {
 
 /// What this CPU remembers of its register; `None` while that is not known (a write is under way) or nothing protects.
 /// For tests, which compare it with [`current`].
+#[cfg(feature = "testing")]
 pub fn remembered() -> Option<Rights> {
     register()?;
     let enabled = super::interrupts::disable();
@@ -199,6 +200,7 @@ pub(crate) fn is_open_on_any_cpu(key: Key) -> bool {
 /// # Safety
 /// What is opened here is open to every stray store of this thread until it is closed here again: the caller makes none
 /// but those that it means to.
+#[cfg(feature = "testing")]
 pub unsafe fn force(change: impl FnOnce(Rights) -> Rights) -> Rights {
     update(change)
 }

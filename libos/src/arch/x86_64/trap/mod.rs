@@ -13,6 +13,8 @@ pub(crate) mod interrupted;
 mod io_apic;
 mod machine_check;
 mod nmi;
+#[cfg(feature = "testing")]
+mod nmi_handler;
 pub(crate) mod single_step;
 pub mod vectors;
 
@@ -20,4 +22,6 @@ pub use frame::TrapFrame;
 pub(crate) use hooks::{Hooks, set_hooks};
 pub(crate) use init::init_stacks;
 pub use init::{init_interrupts, init_traps};
-pub use nmi::{set_nmi_handler, unexpected_nmis};
+pub use nmi::unexpected_nmis;
+#[cfg(feature = "testing")]
+pub use nmi_handler::set_nmi_handler;

@@ -1,10 +1,12 @@
 //! Non-maskable interrupts: for whom they are.
 
-use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicU64, Ordering};
 
 use super::frame::TrapFrame;
 use super::gdt::PAGE_FAULT_STACK;
 use super::hooks::hooks;
+#[cfg(feature = "testing")]
+use super::nmi_handler::nmi_handler;
 use crate::arch::x86_64::machine::percpu::PerCpu;
 use crate::arch::x86_64::machine::port;
 use crate::halt;
@@ -20,19 +22,18 @@ pub(super) fn handle(frame: &TrapFrame, cpu: &PerCpu) {
     stack.leave_non_maskable(before);
 }
 
-/// A CPU that ends the machine asks this one to stop, or it is for the handler that was set.
+/// A CPU that ends the machine asks this one to stop, or nobody has asked for it; in builds for tests it may be for a
+/// handler of theirs.
 fn find_handler(frame: &TrapFrame) {
     if halt::is_ending_here() {
         // It would only cut the report short.
         return;
     }
-    let handler = NMI_HANDLER.load(Ordering::Acquire);
-    if handler == 0 {
-        return unexpected_nmi(frame);
+    #[cfg(feature = "testing")]
+    if let Some(handler) = nmi_handler() {
+        return handler();
     }
-    // SAFETY: only `set_nmi_handler` stores there; what is not 0 is the address of a `fn()`.
-    let handler: fn() = unsafe { core::mem::transmute(handler) };
-    handler();
+    unexpected_nmi(frame);
 }
 
 /// A non-maskable interrupt that nobody has asked for. The chipset says whether it means that memory or a bus has
@@ -60,14 +61,4 @@ static UNEXPECTED_NMIS: AtomicU64 = AtomicU64::new(0);
 /// How many non-maskable interrupts have come since boot that nobody had a handler for.
 pub fn unexpected_nmis() -> u64 {
     UNEXPECTED_NMIS.load(Ordering::Relaxed)
-}
-
-/// The address of the `fn()` that handles a non-maskable interrupt; 0 if there is none.
-static NMI_HANDLER: AtomicUsize = AtomicUsize::new(0);
-
-/// Sets what a non-maskable interrupt does, beyond being counted if nobody has asked for it. The handler runs closed
-/// like every other, on the stack for such interrupts, between any two instructions: it must not wait, allocate, or
-/// take a lock. Those by which a report stops the other CPUs do not reach it.
-pub fn set_nmi_handler(handler: Option<fn()>) {
-    NMI_HANDLER.store(handler.map_or(0, |handler| handler as usize), Ordering::Release);
 }
