@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
-use holdfast_tests::crash::explore::{Options, Totals, explore};
+use holdfast_tests::crash::explore::{ExploreOptions, Totals, explore};
 use holdfast_tests::crash::load::Size;
 use holdfast_tests::crash::record::{Recording, Run};
 use xtask::crash::Plant;
@@ -16,7 +16,7 @@ fn record(image: &Path, size: Size, smp: u32, directory: &Path) -> Recording {
 }
 
 fn explored(recording: &Recording, images: u64, jobs: usize) -> Totals {
-    explore(recording, Options { images, jobs, stop: &AtomicBool::new(false) }, &|_| {}).unwrap()
+    explore(recording, ExploreOptions { images, jobs, stop: &AtomicBool::new(false) }, &|_| {}).unwrap()
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, LazyLock};
 
-use holdfast_tests::faults::campaign::{self, Options};
+use holdfast_tests::faults::campaign::{self, CampaignOptions};
 use holdfast_tests::faults::judge::Data;
 use holdfast_tests::faults::places::WorkingSet;
 use holdfast_tests::faults::plan::Plan;
@@ -60,12 +60,12 @@ fn a_small_campaign_runs_goes_on_and_finds_nothing_outside_of_grants() {
     let (directory, image) = (tempfile::tempdir().unwrap(), guest::image("kvstore").unwrap());
     let groups = vec![Group::Pks, Group::None];
     let stop = Arc::new(AtomicBool::new(true));
-    let mut options = Options { seed: 1, count: 2, only: None, groups, smp: 1, jobs: 2, resume: false, stop };
+    let mut options = CampaignOptions { seed: 1, count: 2, only: None, groups, smp: 1, jobs: 2, resume: false, stop };
     let stopped = campaign::run(&image, &options, directory.path()).unwrap_err();
     assert!(stopped.to_string().contains("--resume"), "{stopped}");
-    options = Options { resume: true, stop: Arc::default(), ..options };
+    options = CampaignOptions { resume: true, stop: Arc::default(), ..options };
     assert_eq!(campaign::run(&image, &options, directory.path()).unwrap().records.len(), 4);
-    options = Options { count: 4, ..options };
+    options = CampaignOptions { count: 4, ..options };
     let runs = campaign::run(&image, &options, directory.path()).unwrap();
     assert_eq!(runs.records.len(), 8);
     let summary = Summary::new(&runs, Vec::new());

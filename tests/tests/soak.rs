@@ -6,7 +6,7 @@
 use std::env;
 use std::time::Duration;
 
-use holdfast_tests::soak::{Options, Outcome, REST, Soak};
+use holdfast_tests::soak::{Outcome, REST, Soak, SoakOptions};
 
 /// What the long load takes if nothing else is said.
 const LONG: Duration = Duration::from_secs(600);
@@ -28,7 +28,7 @@ fn expect_none(outcome: &Outcome, soak: &Soak) {
 
 #[test]
 fn ten_seconds_of_load_leave_nothing_behind() {
-    let mut soak = Soak::boot(Options { clients: 60, ..Options::default() });
+    let mut soak = Soak::boot(SoakOptions { clients: 60, ..SoakOptions::default() });
     let warm_up = soak.load(Duration::from_secs(4), REST, &say);
     assert!(warm_up.faults.is_empty(), "{warm_up}");
     let outcome = soak.load(Duration::from_secs(10), REST, &say);
@@ -40,7 +40,7 @@ fn ten_seconds_of_load_leave_nothing_behind() {
 
 #[test]
 fn every_planted_defect_is_found() {
-    let mut soak = Soak::boot(Options { clients: 20, faults: [0; 3], ..Options::default() });
+    let mut soak = Soak::boot(SoakOptions { clients: 20, faults: [0; 3], ..SoakOptions::default() });
     soak.load(Duration::from_secs(2), REST, &say);
     for (defect, finding) in
         [("byte", "a byte is wrong or missing"), ("handle", "heap_pieces"), ("buffer", "heap_pieces")]
@@ -57,10 +57,10 @@ fn every_planted_defect_is_found() {
 #[ignore = "takes ten minutes; `cargo xtask test soak` runs it"]
 fn ten_minutes_of_load_leave_nothing_behind() {
     let time = number("HOLDFAST_SOAK_SECONDS").map_or(LONG, Duration::from_secs);
-    let options = Options {
+    let options = SoakOptions {
         seed: number("HOLDFAST_SOAK_SEED").unwrap_or(1),
         clients: number("HOLDFAST_SOAK_CLIENTS").unwrap_or(500) as usize,
-        ..Options::default()
+        ..SoakOptions::default()
     };
     println!("{options:?}");
     let mut soak = Soak::boot(options);

@@ -12,7 +12,7 @@ use hermit_abi::{
 use super::errno::{Errno, result};
 use super::fd::{object, open, room};
 use super::object::Object;
-use crate::fs::{self, About, Error, Kind, Open, OpenOptions, Whence};
+use crate::fs::{self, About, Error, FileType, Open, OpenOptions, Whence};
 use crate::io::{IoSlices, IoSlicesMut, Ready};
 
 impl From<Error> for Errno {
@@ -93,10 +93,10 @@ fn as_stat(about: &About) -> stat {
         st_ino: about.inode,
         st_nlink: about.links,
         st_mode: about.mode
-            | match about.kind {
-                Kind::Directory => S_IFDIR,
-                Kind::Device => S_IFCHR,
-                Kind::File | Kind::Unknown => S_IFREG,
+            | match about.file_type {
+                FileType::Directory => S_IFDIR,
+                FileType::Device => S_IFCHR,
+                FileType::File | FileType::Unknown => S_IFREG,
             },
         st_size: about.size as i64,
         st_blksize: 4096,

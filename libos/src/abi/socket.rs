@@ -19,7 +19,7 @@ use super::errno::{Errno, result};
 use super::fd::{bytes, bytes_mut, count, object, open, room};
 use super::object::Object;
 use crate::io::{IoSlices, IoSlicesMut, Ready};
-use crate::net::{self, Domain, Kind, Shutdown, Socket};
+use crate::net::{self, Domain, Shutdown, Socket, SocketType};
 
 impl From<net::Error> for Errno {
     fn from(error: net::Error) -> Self {
@@ -101,8 +101,8 @@ extern "C" fn sys_socket(domain: i32, kind: i32, protocol: i32) -> i32 {
     };
     let socket = match kind & !(SOCK_NONBLOCK | SOCK_CLOEXEC) {
         form if !protocol_fits(form, protocol) => return result(Err(Errno::EPROTONOSUPPORT)),
-        SOCK_STREAM => Socket::new(domain, Kind::Stream),
-        SOCK_DGRAM => Socket::new(domain, Kind::Datagram),
+        SOCK_STREAM => Socket::new(domain, SocketType::Stream),
+        SOCK_DGRAM => Socket::new(domain, SocketType::Datagram),
         _ => return result(Err(Errno::EPROTONOSUPPORT)),
     };
     socket.set_nonblocking(kind & SOCK_NONBLOCK != 0);

@@ -2,7 +2,7 @@
 
 /// What an entry is, as a listing says it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum FileType {
     /// A file.
     File,
     /// A directory.
@@ -13,7 +13,7 @@ pub enum Kind {
     Unknown,
 }
 
-impl Kind {
+impl FileType {
     fn number(self) -> u8 {
         match self {
             Self::File => hermit_abi::DT_REG,
@@ -28,7 +28,7 @@ impl Kind {
 const HEADER: usize = core::mem::offset_of!(hermit_abi::dirent64, d_name);
 
 /// Appends an entry to a listing; where the next one goes, or `None` if this one does not fit.
-pub fn encode(into: &mut [u8], at: usize, inode: u64, kind: Kind, name: &[u8]) -> Option<usize> {
+pub fn encode(into: &mut [u8], at: usize, inode: u64, file_type: FileType, name: &[u8]) -> Option<usize> {
     // The name ends with a zero, and the next record is aligned.
     let length = (HEADER + name.len() + 1).next_multiple_of(8);
     let end = at.checked_add(length)?;
@@ -37,7 +37,7 @@ pub fn encode(into: &mut [u8], at: usize, inode: u64, kind: Kind, name: &[u8]) -
     record[..8].copy_from_slice(&inode.to_ne_bytes());
     record[8..16].copy_from_slice(&(end as i64).to_ne_bytes());
     record[16..18].copy_from_slice(&u16::try_from(length).ok()?.to_ne_bytes());
-    record[18] = kind.number();
+    record[18] = file_type.number();
     record[HEADER..HEADER + name.len()].copy_from_slice(name);
     Some(end)
 }

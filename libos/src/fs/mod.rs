@@ -24,7 +24,7 @@ mod tree;
 
 pub use device::{Device, Entropy};
 pub use error::Error;
-pub use listing::{Kind, encode};
+pub use listing::{FileType, encode};
 pub use open::{Open, OpenOptions, Whence};
 pub use tree::{About, Tree};
 

@@ -5,7 +5,7 @@ use core::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use super::Error;
 use super::content::LARGEST;
 use super::directory::NodeId;
-use super::listing::{Kind, encode};
+use super::listing::{FileType, encode};
 use super::tree::{About, Data, Tree};
 use crate::io::{IoSlices, IoSlicesMut};
 
@@ -209,11 +209,11 @@ impl Tree {
         }
         let (own_inode, _) = self.entry(open.node).ok_or(Error::NotFound)?;
         let end = if directory.is_empty() {
-            encode(into, 0, own_inode, Kind::Unknown, b".")
+            encode(into, 0, own_inode, FileType::Unknown, b".")
         } else {
             directory.iter().try_fold(0, |at, (name, child)| {
-                let (inode, kind) = self.entry(child)?;
-                encode(into, at, inode, kind, name)
+                let (inode, file_type) = self.entry(child)?;
+                encode(into, at, inode, file_type, name)
             })
         };
         if let Some(end) = end {

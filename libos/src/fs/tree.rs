@@ -7,7 +7,7 @@ use super::budget::Budget;
 use super::content::{Chunks, Content, reserve};
 use super::device::{Device, Entropy};
 use super::directory::{Directory, NodeId};
-use super::listing::Kind;
+use super::listing::FileType;
 use super::path::{Component, Path};
 
 /// The root directory.
@@ -43,7 +43,7 @@ pub struct About {
     /// A number of its own.
     pub inode: u64,
     /// What it is.
-    pub kind: Kind,
+    pub file_type: FileType,
     /// The permission bits.
     pub mode: u32,
     /// How many names it has: a directory's `.` and its children's `..` count.
@@ -82,7 +82,7 @@ struct Place<'a> {
 impl About {
     /// Whether it is a directory.
     pub fn is_directory(&self) -> bool {
-        self.kind == Kind::Directory
+        self.file_type == FileType::Directory
     }
 }
 
@@ -257,7 +257,7 @@ impl Tree {
         };
         Ok(About {
             inode: node.inode,
-            kind: node.kind(),
+            file_type: node.file_type(),
             mode: node.mode,
             links,
             size,
@@ -269,9 +269,9 @@ impl Tree {
     }
 
     /// What a listing says of a node.
-    pub(super) fn entry(&self, id: NodeId) -> Option<(u64, Kind)> {
+    pub(super) fn entry(&self, id: NodeId) -> Option<(u64, FileType)> {
         let node = self.node(id).ok()?;
-        Some((node.inode, node.kind()))
+        Some((node.inode, node.file_type()))
     }
 
     /// Makes a directory.
@@ -381,11 +381,11 @@ impl Tree {
 }
 
 impl Node {
-    fn kind(&self) -> Kind {
+    fn file_type(&self) -> FileType {
         match self.data {
-            Data::File(_) => Kind::File,
-            Data::Directory(_) => Kind::Directory,
-            Data::Device(_) => Kind::Device,
+            Data::File(_) => FileType::File,
+            Data::Directory(_) => FileType::Directory,
+            Data::Device(_) => FileType::Device,
         }
     }
 

@@ -23,7 +23,7 @@ pub struct Tuple {
 
 /// What a frame carries.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Kind<'f> {
+pub enum Payload<'f> {
     /// A TCP segment.
     Segment {
         /// Its receiver and sender.
@@ -58,31 +58,33 @@ pub enum Kind<'f> {
 }
 
 /// Reads the headers of `frame`. `mac` is this machine's address on an Ethernet.
-pub fn classify(medium: Medium, mac: EthernetAddress, frame: &[u8]) -> Kind<'_> {
+pub fn classify(medium: Medium, mac: EthernetAddress, frame: &[u8]) -> Payload<'_> {
     match medium {
         Medium::Ethernet => {
-            let Ok(ethernet) = EthernetFrame::new_checked(frame) else { return Kind::Malformed };
+            let Ok(ethernet) = EthernetFrame::new_checked(frame) else { return Payload::Malformed };
             let to = ethernet.dst_addr();
             if to != mac && !to.is_broadcast() && !to.is_multicast() {
-                return Kind::Malformed;
+                return Payload::Malformed;
             }
-            let kind = match ethernet.ethertype() {
-                EthernetProtocol::Arp => return Kind::Resolution,
+            let payload = match ethernet.ethertype() {
+                EthernetProtocol::Arp => return Payload::Resolution,
                 EthernetProtocol::Ipv4 => classify_ipv4(ethernet.payload(), to == mac, true),
                 EthernetProtocol::Ipv6 => classify_ipv6(ethernet.payload(), to == mac, true),
-                _ => return Kind::Malformed,
+                _ => return Payload::Malformed,
             };
-            match kind {
+            match payload {
                 // An address of this machine's own loopback network cannot come from a wire.
-                Kind::Segment { tuple, .. } if is_own(tuple.remote.addr) || is_own(tuple.local.addr) => Kind::Malformed,
-                Kind::Datagram(to) if is_own(to.addr) => Kind::Malformed,
-                kind => kind,
+                Payload::Segment { tuple, .. } if is_own(tuple.remote.addr) || is_own(tuple.local.addr) => {
+                    Payload::Malformed
+                }
+                Payload::Datagram(to) if is_own(to.addr) => Payload::Malformed,
+                payload => payload,
             }
         }
         Medium::Ip => match version(frame) {
             4 => classify_ipv4(frame, true, false),
             6 => classify_ipv6(frame, true, false),
-            _ => Kind::Malformed,
+            _ => Payload::Malformed,
         },
     }
 }
@@ -105,59 +107,59 @@ fn is_own(address: IpAddress) -> bool {
     is_loopback(address) || matches!(address, IpAddress::Ipv6(address) if address.to_ipv4_mapped().is_some())
 }
 
-fn classify_ipv4(packet: &[u8], unicast: bool, verify: bool) -> Kind<'_> {
-    let Ok(packet) = Ipv4Packet::new_checked(packet) else { return Kind::Malformed };
+fn classify_ipv4(packet: &[u8], unicast: bool, verify: bool) -> Payload<'_> {
+    let Ok(packet) = Ipv4Packet::new_checked(packet) else { return Payload::Malformed };
     if packet.version() != 4 || packet.more_frags() || packet.frag_offset() != 0 {
-        return Kind::Malformed;
+        return Payload::Malformed;
     }
     let (from, to) = (IpAddress::Ipv4(packet.src_addr()), IpAddress::Ipv4(packet.dst_addr()));
     if packet.next_header() != IpProtocol::Icmp {
         return classify_transport(packet.next_header(), from, to, packet.payload(), unicast);
     }
-    let Ok(icmp) = Icmpv4Packet::new_checked(packet.payload()) else { return Kind::Malformed };
+    let Ok(icmp) = Icmpv4Packet::new_checked(packet.payload()) else { return Payload::Malformed };
     if icmp.msg_type() != Icmpv4Message::DstUnreachable {
-        return Kind::Other;
+        return Payload::Other;
     }
     // RFC 792: destination unreachable. What a fragment would need (code 4) is nothing that a socket can mend.
     let reason = match icmp.msg_code() {
         2 | 3 => Error::Refused,
-        4 => return Kind::Malformed,
+        4 => return Payload::Malformed,
         _ => Error::HostUnreachable,
     };
     if verify && !icmp.verify_checksum() {
-        return Kind::Malformed;
+        return Payload::Malformed;
     }
-    undelivered_ipv4(packet.payload().get(8..).unwrap_or_default(), reason).unwrap_or(Kind::Malformed)
+    undelivered_ipv4(packet.payload().get(8..).unwrap_or_default(), reason).unwrap_or(Payload::Malformed)
 }
 
-fn classify_ipv6(bytes: &[u8], unicast: bool, verify: bool) -> Kind<'_> {
-    let Ok(packet) = Ipv6Packet::new_checked(bytes) else { return Kind::Malformed };
+fn classify_ipv6(bytes: &[u8], unicast: bool, verify: bool) -> Payload<'_> {
+    let Ok(packet) = Ipv6Packet::new_checked(bytes) else { return Payload::Malformed };
     if packet.version() != 6 {
-        return Kind::Malformed;
+        return Payload::Malformed;
     }
     let (from, to) = (packet.src_addr(), packet.dst_addr());
     if packet.next_header() != IpProtocol::Icmpv6 {
         return classify_transport(packet.next_header(), from.into(), to.into(), packet.payload(), unicast);
     }
-    let Ok(icmp) = Icmpv6Packet::new_checked(packet.payload()) else { return Kind::Malformed };
+    let Ok(icmp) = Icmpv6Packet::new_checked(packet.payload()) else { return Payload::Malformed };
     let right = || !verify || icmp.verify_checksum(&from, &to);
     match icmp.msg_type() {
         // RFC 4443, section 3.1.
         Icmpv6Message::DstUnreachable => {
             let reason = if icmp.msg_code() == 4 { Error::Refused } else { Error::HostUnreachable };
             let original = packet.payload().get(8..).unwrap_or_default();
-            right().then(|| undelivered_ipv6(original, reason)).flatten().unwrap_or(Kind::Malformed)
+            right().then(|| undelivered_ipv6(original, reason)).flatten().unwrap_or(Payload::Malformed)
         }
         // RFC 4861, section 6.1.2: only a router on this link can have sent it.
         Icmpv6Message::RouterAdvert => {
             if packet.hop_limit() == 255 && from.is_unicast_link_local() && icmp.msg_code() == 0 && right() {
-                Kind::Advertisement { router: from, message: packet.payload() }
+                Payload::Advertisement { router: from, message: packet.payload() }
             } else {
-                Kind::Malformed
+                Payload::Malformed
             }
         }
-        Icmpv6Message::NeighborSolicit | Icmpv6Message::NeighborAdvert => Kind::Resolution,
-        _ => Kind::Other,
+        Icmpv6Message::NeighborSolicit | Icmpv6Message::NeighborAdvert => Payload::Resolution,
+        _ => Payload::Other,
     }
 }
 
@@ -167,15 +169,15 @@ fn classify_transport(
     to: IpAddress,
     payload: &[u8],
     unicast: bool,
-) -> Kind<'static> {
+) -> Payload<'static> {
     match protocol {
         IpProtocol::Tcp => {
-            let Ok(segment) = TcpPacket::new_checked(payload) else { return Kind::Malformed };
+            let Ok(segment) = TcpPacket::new_checked(payload) else { return Payload::Malformed };
             if !unicast || !from.is_unicast() || !to.is_unicast() || segment.src_port() == 0 || segment.dst_port() == 0
             {
-                return Kind::Malformed;
+                return Payload::Malformed;
             }
-            Kind::Segment {
+            Payload::Segment {
                 tuple: Tuple {
                     local: IpEndpoint::new(to, segment.dst_port()),
                     remote: IpEndpoint::new(from, segment.src_port()),
@@ -184,15 +186,15 @@ fn classify_transport(
             }
         }
         IpProtocol::Udp => match UdpPacket::new_checked(payload) {
-            Ok(datagram) => Kind::Datagram(IpEndpoint::new(to, datagram.dst_port())),
-            Err(_) => Kind::Malformed,
+            Ok(datagram) => Payload::Datagram(IpEndpoint::new(to, datagram.dst_port())),
+            Err(_) => Payload::Malformed,
         },
-        _ => Kind::Other,
+        _ => Payload::Other,
     }
 }
 
 /// The beginning of an IPv4 packet that this machine has sent, as an error message quotes it.
-fn undelivered_ipv4(packet: &[u8], reason: Error) -> Option<Kind<'static>> {
+fn undelivered_ipv4(packet: &[u8], reason: Error) -> Option<Payload<'static>> {
     let fixed: &[u8; 20] = packet.first_chunk()?;
     let header = usize::from(fixed[0] & 15) * 4;
     let address = |at: usize| Some(IpAddress::Ipv4(Ipv4Address::from(*packet.get(at..)?.first_chunk::<4>()?)));
@@ -201,16 +203,22 @@ fn undelivered_ipv4(packet: &[u8], reason: Error) -> Option<Kind<'static>> {
 }
 
 /// The same for IPv6.
-fn undelivered_ipv6(packet: &[u8], reason: Error) -> Option<Kind<'static>> {
+fn undelivered_ipv6(packet: &[u8], reason: Error) -> Option<Payload<'static>> {
     let address = |at: usize| Some(IpAddress::Ipv6(Ipv6Address::from(*packet.get(at..)?.first_chunk::<16>()?)));
     (version(packet) == 6).then_some(())?;
     undelivered(*packet.get(6)?, address(8)?, address(24)?, packet.get(40..)?, reason)
 }
 
-fn undelivered(protocol: u8, from: IpAddress, to: IpAddress, payload: &[u8], reason: Error) -> Option<Kind<'static>> {
+fn undelivered(
+    protocol: u8,
+    from: IpAddress,
+    to: IpAddress,
+    payload: &[u8],
+    reason: Error,
+) -> Option<Payload<'static>> {
     let &[a, b, c, d] = payload.first_chunk()?;
     let protocol = IpProtocol::from(protocol);
-    matches!(protocol, IpProtocol::Tcp | IpProtocol::Udp).then(|| Kind::Undelivered {
+    matches!(protocol, IpProtocol::Tcp | IpProtocol::Udp).then(|| Payload::Undelivered {
         protocol,
         tuple: Tuple {
             local: IpEndpoint::new(from, u16::from_be_bytes([a, b])),
@@ -304,12 +312,12 @@ mod tests {
     #[test]
     fn a_syn_names_its_connection() {
         let frame = syn(MAC, Ipv4Address::new(10, 0, 2, 2), false);
-        let Kind::Segment { tuple, opens } = classify(Medium::Ethernet, MAC, &frame) else { panic!() };
+        let Payload::Segment { tuple, opens } = classify(Medium::Ethernet, MAC, &frame) else { panic!() };
         assert!(opens);
         assert_eq!((tuple.local.port, tuple.remote.port), (6379, 4000));
         assert!(checksums_are_right(Medium::Ethernet, &frame));
         let acknowledged = syn(MAC, Ipv4Address::new(10, 0, 2, 2), true);
-        assert!(matches!(classify(Medium::Ethernet, MAC, &acknowledged), Kind::Segment { opens: false, .. }));
+        assert!(matches!(classify(Medium::Ethernet, MAC, &acknowledged), Payload::Segment { opens: false, .. }));
     }
 
     #[test]
@@ -322,16 +330,22 @@ mod tests {
     #[test]
     fn strangers_and_impossible_sources_are_junk() {
         let other = EthernetAddress([2, 0, 0, 0, 0, 7]);
-        assert_eq!(classify(Medium::Ethernet, MAC, &syn(other, Ipv4Address::new(10, 0, 2, 2), false)), Kind::Malformed);
-        assert_eq!(classify(Medium::Ethernet, MAC, &syn(MAC, Ipv4Address::new(127, 0, 0, 1), false)), Kind::Malformed);
+        assert_eq!(
+            classify(Medium::Ethernet, MAC, &syn(other, Ipv4Address::new(10, 0, 2, 2), false)),
+            Payload::Malformed
+        );
+        assert_eq!(
+            classify(Medium::Ethernet, MAC, &syn(MAC, Ipv4Address::new(127, 0, 0, 1), false)),
+            Payload::Malformed
+        );
         let broadcast = EthernetAddress::BROADCAST;
         assert_eq!(
             classify(Medium::Ethernet, MAC, &syn(broadcast, Ipv4Address::new(10, 0, 2, 2), false)),
-            Kind::Malformed
+            Payload::Malformed
         );
         let mut fragment = syn(MAC, Ipv4Address::new(10, 0, 2, 2), false);
         fragment[ETHERNET_HEADER_LEN + 6] |= 0x20;
-        assert_eq!(classify(Medium::Ethernet, MAC, &fragment), Kind::Malformed);
+        assert_eq!(classify(Medium::Ethernet, MAC, &fragment), Payload::Malformed);
     }
 
     proptest! {

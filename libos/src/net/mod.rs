@@ -71,5 +71,5 @@ pub(crate) use service::fault_counts;
 #[cfg(target_os = "hermit")]
 pub use service::{connection_limit, drain, init};
 #[cfg(target_os = "hermit")]
-pub use socket::{Domain, Interface, Kind, Socket};
+pub use socket::{Domain, Interface, Socket, SocketType};
 pub use stack::Shutdown;

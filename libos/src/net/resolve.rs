@@ -5,7 +5,7 @@ use core::net::{IpAddr, SocketAddr};
 use core::sync::atomic::Ordering;
 
 use super::dns::{self, Carrier, LookupError, Name};
-use super::socket::{Domain, Kind, Socket};
+use super::socket::{Domain, Socket, SocketType};
 use super::{Error, service};
 use crate::arch::entropy;
 use crate::time::{Instant, now};
@@ -33,7 +33,7 @@ impl Sockets {
     fn connected(&mut self, server: SocketAddr) -> Result<&Socket, Error> {
         if self.open.as_ref().is_none_or(|(to, _)| *to != server) {
             let domain = if server.is_ipv4() { Domain::V4 } else { Domain::V6 };
-            let socket = Socket::new(domain, Kind::Datagram);
+            let socket = Socket::new(domain, SocketType::Datagram);
             socket.connect(server)?;
             self.open = Some((server, socket));
         }

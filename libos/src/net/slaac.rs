@@ -213,7 +213,7 @@ mod tests {
     use smoltcp::phy::Medium;
 
     use super::*;
-    use crate::net::frame::{Kind, classify};
+    use crate::net::frame::{Payload, classify};
 
     const MAC: EthernetAddress = EthernetAddress([0x52, 0x54, 0, 0x12, 0x34, 0x56]);
     const ROUTER: Ipv6Address = Ipv6Address::new(0xfe80, 0, 0, 0, 0, 0, 0, 2);
@@ -305,7 +305,7 @@ mod tests {
     fn a_solicitation_is_a_frame_that_a_router_understands() {
         let mut frame = vec![0; SOLICITATION_LEN];
         state().solicitation(&mut frame);
-        assert_eq!(classify(Medium::Ethernet, MAC, &frame), Kind::Other);
+        assert_eq!(classify(Medium::Ethernet, MAC, &frame), Payload::Other);
         let packet = Ipv6Packet::new_checked(&frame[ETHERNET_HEADER_LEN..]).unwrap();
         assert_eq!((packet.hop_limit(), packet.dst_addr()), (255, ALL_ROUTERS));
         assert_eq!(packet.src_addr(), "fe80::5054:ff:fe12:3456".parse::<Ipv6Address>().unwrap());

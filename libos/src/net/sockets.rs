@@ -7,7 +7,7 @@ use smoltcp::phy::{Device, TxToken};
 use smoltcp::time::Instant;
 use smoltcp::wire::{IpAddress, IpCidr, IpProtocol, Ipv6Address};
 
-use super::frame::{self, Kind};
+use super::frame::{self, Payload};
 use super::link::{Link, RxFrame, inject};
 use super::tcp::Connections;
 use super::udp::Datagrams;
@@ -83,9 +83,9 @@ impl<S: Signal> Sockets<S> {
         answer: T,
     ) -> Option<(Ipv6Address, &'f [u8])> {
         match frame::classify(rx.medium, rx.mac, rx.frame) {
-            Kind::Malformed => {}
-            Kind::Segment { tuple, opens } => self.tcp.segment(interface, shared, rx, (tuple, opens), answer),
-            Kind::Datagram(to) => {
+            Payload::Malformed => {}
+            Payload::Segment { tuple, opens } => self.tcp.segment(interface, shared, rx, (tuple, opens), answer),
+            Payload::Datagram(to) => {
                 let (one, many) = match is_for_many(interface, to.addr) {
                     true => (None, self.udp.receivers(to)),
                     false => (self.udp.receiver(to), Vec::new()),
@@ -101,14 +101,14 @@ impl<S: Signal> Sockets<S> {
                     }
                 }
             }
-            Kind::Undelivered { protocol: IpProtocol::Udp, tuple, reason } => self.udp.undelivered(&tuple, reason),
-            Kind::Undelivered { tuple, reason, .. } => self.tcp.undelivered(&tuple, reason),
-            Kind::Resolution => {
+            Payload::Undelivered { protocol: IpProtocol::Udp, tuple, reason } => self.udp.undelivered(&tuple, reason),
+            Payload::Undelivered { tuple, reason, .. } => self.tcp.undelivered(&tuple, reason),
+            Payload::Resolution => {
                 inject(interface, rx.now, rx.frame, Some(answer), shared);
                 self.resolved = true;
             }
-            Kind::Advertisement { router, message } => return Some((router, message)),
-            Kind::Other => inject(interface, rx.now, rx.frame, Some(answer), shared),
+            Payload::Advertisement { router, message } => return Some((router, message)),
+            Payload::Other => inject(interface, rx.now, rx.frame, Some(answer), shared),
         }
         None
     }

@@ -38,7 +38,7 @@ const SHOWN: Duration = Duration::from_secs(2);
 
 /// What is wanted.
 #[derive(Clone, Copy, Debug)]
-pub struct Options<'a> {
+pub struct ExploreOptions<'a> {
     /// How many different images to open at least.
     pub images: u64,
     /// How many threads work on it.
@@ -83,7 +83,7 @@ struct Boot<'r> {
 struct Shared<'r> {
     recording: &'r Recording,
     boots: Vec<Boot<'r>>,
-    options: Options<'r>,
+    options: ExploreOptions<'r>,
     opened: Mutex<HashSet<u128>>,
     done: AtomicUsize,
     repeated: AtomicU64,
@@ -96,7 +96,11 @@ struct Shared<'r> {
 ///
 /// # Errors
 /// When the traces do not fit what the clients received.
-pub fn explore(recording: &Recording, options: Options<'_>, say: &(dyn Fn(String) + Sync)) -> io::Result<Totals> {
+pub fn explore(
+    recording: &Recording,
+    options: ExploreOptions<'_>,
+    say: &(dyn Fn(String) + Sync),
+) -> io::Result<Totals> {
     let mut boots = Vec::new();
     for (number, (life, trace)) in recording.lives.iter().zip(&recording.traces).enumerate() {
         let acknowledged = acknowledgements(number, life, trace).map_err(io::Error::other)?;

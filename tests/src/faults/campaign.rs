@@ -34,7 +34,7 @@ const INTERRUPTED: &str = "interrupted; what is finished is kept: go on by --res
 
 /// What is asked for.
 #[derive(Clone, Debug)]
-pub struct Options {
+pub struct CampaignOptions {
     /// What everything random follows from.
     pub seed: u64,
     /// How many runs each group has.
@@ -121,7 +121,7 @@ impl Runs {
 /// # Errors
 /// When there are runs there already that are not to be gone on with, or that are of another campaign; when the guest
 /// cannot be run, or the files not written.
-pub fn run(image: &Path, options: &Options, directory: &Path) -> io::Result<Runs> {
+pub fn run(image: &Path, options: &CampaignOptions, directory: &Path) -> io::Result<Runs> {
     fs::create_dir_all(directory)?;
     let path = directory.join(RUNS);
     let checksum = pmem::crc32c::crc32c(&fs::read(image)?);
@@ -148,19 +148,19 @@ pub fn run(image: &Path, options: &Options, directory: &Path) -> io::Result<Runs
 }
 
 /// The runs that are asked for.
-fn wanted(options: &Options) -> BTreeSet<(u64, Group)> {
+fn wanted(options: &CampaignOptions) -> BTreeSet<(u64, Group)> {
     let numbers = options.only.map_or(0..options.count, |only| only..only + 1);
     numbers.flat_map(|run| options.groups.iter().map(move |&group| (run, group))).collect()
 }
 
 /// Those of them that are not finished. A single run is repeated in any case.
-fn missing(options: &Options, runs: &Runs) -> Vec<(u64, Group)> {
+fn missing(options: &CampaignOptions, runs: &Runs) -> Vec<(u64, Group)> {
     let is_missing = |key: &(u64, Group)| options.only.is_some() || !runs.records.contains_key(key);
     wanted(options).into_iter().filter(is_missing).collect()
 }
 
 /// Reads what is there, if it is to be gone on with and of the same campaign.
-fn check_resumable(path: &Path, options: &Options, checksum: u32) -> io::Result<Runs> {
+fn check_resumable(path: &Path, options: &CampaignOptions, checksum: u32) -> io::Result<Runs> {
     let name = path.display();
     if !options.resume && options.only.is_none() {
         let message = format!("{name} has finished runs; go on with them by --resume, or use another --output");
@@ -191,7 +191,13 @@ struct Board {
     failure: Option<io::Error>,
 }
 
-fn work(bench: &Bench, options: &Options, runs: Runs, mut missing: Vec<(u64, Group)>, path: &Path) -> io::Result<Runs> {
+fn work(
+    bench: &Bench,
+    options: &CampaignOptions,
+    runs: Runs,
+    mut missing: Vec<(u64, Group)>,
+    path: &Path,
+) -> io::Result<Runs> {
     missing.reverse();
     let file = OpenOptions::new().append(true).open(path)?;
     let now = Instant::now();

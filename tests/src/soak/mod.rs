@@ -49,7 +49,7 @@ const UNCHANGED: u32 = 4;
 
 /// What is done to a machine.
 #[derive(Clone, Debug)]
-pub struct Options {
+pub struct SoakOptions {
     /// Clients at once.
     pub clients: usize,
     /// Processors of the guest.
@@ -60,7 +60,7 @@ pub struct Options {
     pub faults: [u16; 3],
 }
 
-impl Default for Options {
+impl Default for SoakOptions {
     fn default() -> Self {
         Self { clients: 500, smp: 2, seed: 1, faults: [20, 5, 10] }
     }
@@ -72,7 +72,7 @@ pub struct Soak {
     control: Control,
     streams: Forwarder,
     machine: Machine,
-    options: Options,
+    options: SoakOptions,
     loads: u64,
 }
 
@@ -102,7 +102,7 @@ impl Soak {
     ///
     /// # Panics
     /// When it does not boot.
-    pub fn boot(options: Options) -> Self {
+    pub fn boot(options: SoakOptions) -> Self {
         let [drop, duplicate, reorder] = options.faults;
         let faults = format!("link-faults=drop:{drop},duplicate:{duplicate},reorder:{reorder},seed:{}", options.seed);
         let machine = MachineOptions {

@@ -21,12 +21,12 @@ pub fn small_integer(argument: &[u8]) -> Result<i32, Failure> {
 }
 
 /// A request's options, taken one by one.
-pub struct Options<'a> {
+pub struct RequestOptions<'a> {
     request: Request<'a>,
     at: usize,
 }
 
-impl<'a> Options<'a> {
+impl<'a> RequestOptions<'a> {
     /// The options from argument `at` on.
     pub fn new(request: Request<'a>, at: usize) -> Self {
         Self { request, at }

@@ -14,7 +14,7 @@ use hermit_abi::{
 
 use super::with_socket;
 use crate::abi::errno::{Errno, result};
-use crate::net::{Domain, Interface, Kind, Socket};
+use crate::net::{Domain, Interface, Socket, SocketType};
 
 /// Options that the ABI's crate has no names for, by the numbers of lwIP, where its others come from.
 const SO_ACCEPTCONN: i32 = 0x0002;
@@ -108,7 +108,7 @@ unsafe fn set(socket: &Socket, option: (i32, i32), value: *const c_void, len: so
     // SAFETY: the caller's.
     let group6 = || unsafe { read_value::<ipv6_mreq>(value, len) };
     let options = &socket.options;
-    let (is_stream, is_v6) = (socket.kind() == Kind::Stream, socket.domain() == Domain::V6);
+    let (is_stream, is_v6) = (socket.socket_type() == SocketType::Stream, socket.domain() == Domain::V6);
     match option {
         (SOL_SOCKET, SO_REUSEADDR) => options.reuse_address.store(on()?, Relaxed),
         (SOL_SOCKET, SO_BROADCAST) => {
@@ -206,7 +206,7 @@ unsafe extern "C" fn sys_getsockopt(fd: i32, level: i32, name: i32, value: *mut 
 fn integer(socket: &Socket, option: (i32, i32)) -> Result<i32, Errno> {
     let (options, keep_alive) = (&socket.options, socket.options.keep_alive());
     let datagram = options.datagram();
-    let (is_stream, is_v6) = (socket.kind() == Kind::Stream, socket.domain() == Domain::V6);
+    let (is_stream, is_v6) = (socket.socket_type() == SocketType::Stream, socket.domain() == Domain::V6);
     Ok(match option {
         (SOL_SOCKET, SO_ERROR) => socket.take_error().map_or(0, |error| Errno::from(error).number()),
         (SOL_SOCKET, SO_TYPE) => {

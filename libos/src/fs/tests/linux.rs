@@ -13,7 +13,7 @@ use proptest::prelude::*;
 use super::*;
 
 #[derive(Clone, Debug)]
-enum Step {
+enum Operation {
     Open(String, i32, bool, bool),
     Close(usize),
     Read(usize, usize),
@@ -47,7 +47,7 @@ fn path() -> impl Strategy<Value = String> {
         .prop_map(|(path, _)| path)
 }
 
-fn step() -> impl Strategy<Value = Step> {
+fn operation() -> impl Strategy<Value = Operation> {
     let flag = |flag: i32, chance: f64| prop::bool::weighted(chance).prop_map(move |on| if on { flag } else { 0 });
     let flags =
         (flag(O_CREAT, 0.6), flag(O_EXCL, 0.2), flag(O_TRUNC, 0.2), flag(O_APPEND, 0.2), flag(O_DIRECTORY, 0.1))
@@ -58,16 +58,16 @@ fn step() -> impl Strategy<Value = Step> {
                 create | exclusive | truncate | append | directory
             });
     prop_oneof![
-        4 => (path(), flags, any::<bool>(), any::<bool>()).prop_map(|(path, flags, r, w)| Step::Open(path, flags, r, w)),
-        1 => (0usize..8).prop_map(Step::Close),
-        2 => (0usize..8, 0usize..100_000).prop_map(|(open, count)| Step::Read(open, count)),
-        3 => (0usize..8, 0usize..100_000, any::<u8>()).prop_map(|(open, count, byte)| Step::Write(open, count, byte)),
-        2 => (0usize..8, -70_000i64..140_000, 0u8..3).prop_map(|(open, offset, whence)| Step::Seek(open, offset, whence)),
-        2 => path().prop_map(Step::MakeDirectory),
-        1 => path().prop_map(Step::RemoveDirectory),
-        1 => path().prop_map(Step::Unlink),
-        2 => path().prop_map(Step::Look),
-        1 => path().prop_map(Step::List),
+        4 => (path(), flags, any::<bool>(), any::<bool>()).prop_map(|(path, flags, r, w)| Operation::Open(path, flags, r, w)),
+        1 => (0usize..8).prop_map(Operation::Close),
+        2 => (0usize..8, 0usize..100_000).prop_map(|(open, count)| Operation::Read(open, count)),
+        3 => (0usize..8, 0usize..100_000, any::<u8>()).prop_map(|(open, count, byte)| Operation::Write(open, count, byte)),
+        2 => (0usize..8, -70_000i64..140_000, 0u8..3).prop_map(|(open, offset, whence)| Operation::Seek(open, offset, whence)),
+        2 => path().prop_map(Operation::MakeDirectory),
+        1 => path().prop_map(Operation::RemoveDirectory),
+        1 => path().prop_map(Operation::Unlink),
+        2 => path().prop_map(Operation::Look),
+        1 => path().prop_map(Operation::List),
     ]
 }
 
@@ -104,11 +104,11 @@ struct Both {
 }
 
 impl Both {
-    fn step(&mut self, step: &Step) {
+    fn perform(&mut self, operation: &Operation) {
         let Self { tree, host, open } = self;
         let on_host = |path: &str| host.join(path);
-        match step {
-            Step::Open(path, flags, read, write) => {
+        match operation {
+            Operation::Open(path, flags, read, write) => {
                 let (read, write) = (*read || !write, *write);
                 let options = OpenOptions {
                     read,
@@ -124,27 +124,27 @@ impl Both {
                 let host = HostOptions::new().read(read).write(write).custom_flags(*flags).open(on_host(path));
                 match (mine, theirs(host)) {
                     (Ok(mine), Ok(host)) => open.push((mine, host)),
-                    (mine, host) => assert_eq!(mine.map(drop), host.map(drop), "{step:?}"),
+                    (mine, host) => assert_eq!(mine.map(drop), host.map(drop), "{operation:?}"),
                 }
             }
-            Step::Close(which) => {
+            Operation::Close(which) => {
                 if !open.is_empty() {
                     let (mine, _) = open.swap_remove(which % open.len());
                     tree.close(&mine);
                 }
             }
-            Step::Read(which, count) => {
+            Operation::Read(which, count) => {
                 let Some((mine, host)) = pick(open, *which) else { return };
                 let mut buffer = std::vec![0; *count];
                 let from_host = theirs(host.read(&mut buffer)).map(|count| buffer[..count].to_vec());
-                assert!(ours(read(tree, mine, *count)) == from_host, "{step:?}: other bytes than {from_host:?}");
+                assert!(ours(read(tree, mine, *count)) == from_host, "{operation:?}: other bytes than {from_host:?}");
             }
-            Step::Write(which, count, byte) => {
+            Operation::Write(which, count, byte) => {
                 let Some((mine, host)) = pick(open, *which) else { return };
                 let bytes = std::vec![*byte; *count];
-                assert_eq!(ours(write(tree, mine, &bytes)), theirs(host.write(&bytes)), "{step:?}");
+                assert_eq!(ours(write(tree, mine, &bytes)), theirs(host.write(&bytes)), "{operation:?}");
             }
-            Step::Seek(which, offset, whence) => {
+            Operation::Seek(which, offset, whence) => {
                 let Some((mine, host)) = pick(open, *which) else { return };
                 if host.metadata().unwrap().is_dir() {
                     return;
@@ -154,38 +154,38 @@ impl Both {
                     1 => (Whence::Current, SeekFrom::Current(*offset)),
                     _ => (Whence::End, SeekFrom::End(*offset)),
                 };
-                assert_eq!(ours(tree.seek(mine, *offset, whence)), theirs(host.seek(from)), "{step:?}");
+                assert_eq!(ours(tree.seek(mine, *offset, whence)), theirs(host.seek(from)), "{operation:?}");
             }
-            Step::MakeDirectory(path) => {
+            Operation::MakeDirectory(path) => {
                 let mine = ours(tree.make_directory(path.as_bytes(), 0o777, 1));
-                assert_eq!(mine, theirs(fs::create_dir(on_host(path))), "{step:?}");
+                assert_eq!(mine, theirs(fs::create_dir(on_host(path))), "{operation:?}");
             }
-            Step::RemoveDirectory(path) => {
+            Operation::RemoveDirectory(path) => {
                 // The root is no root on the host.
                 if tree.about(path.as_bytes()).is_ok_and(|about| about.inode == tree.about(b"/").unwrap().inode) {
                     return;
                 }
                 let mine = ours(tree.remove_directory(path.as_bytes(), 1));
-                assert_eq!(mine, theirs(fs::remove_dir(on_host(path))), "{step:?}");
+                assert_eq!(mine, theirs(fs::remove_dir(on_host(path))), "{operation:?}");
             }
-            Step::Unlink(path) => {
+            Operation::Unlink(path) => {
                 let mine = ours(tree.unlink(path.as_bytes(), 1));
-                assert_eq!(mine, theirs(fs::remove_file(on_host(path))), "{step:?}");
+                assert_eq!(mine, theirs(fs::remove_file(on_host(path))), "{operation:?}");
             }
-            Step::Look(path) => {
+            Operation::Look(path) => {
                 let mine = ours(tree.about(path.as_bytes()));
                 let mine = mine
                     .map(|about| (about.is_directory(), (!about.is_directory()).then_some((about.size, about.links))));
                 let host = theirs(fs::metadata(on_host(path)));
                 let host =
                     host.map(|about| (about.is_dir(), (!about.is_dir()).then_some((about.len(), about.nlink()))));
-                assert_eq!(mine, host, "{step:?}");
+                assert_eq!(mine, host, "{operation:?}");
             }
-            Step::List(path) => {
+            Operation::List(path) => {
                 let mine =
                     ours(list(tree, path)).map(|names| names.into_iter().map(|(name, _)| name).collect::<Vec<_>>());
                 let host = theirs(fs::read_dir(on_host(path))).map(sorted);
-                assert_eq!(mine, host, "{step:?}");
+                assert_eq!(mine, host, "{operation:?}");
             }
         }
     }
@@ -207,14 +207,14 @@ fn sorted(names: fs::ReadDir) -> Vec<Vec<u8>> {
 proptest! {
     #[test]
     #[cfg_attr(miri, ignore = "the host's file system is too far away")]
-    fn it_behaves_as_the_hosts_file_system(steps in prop::collection::vec(step(), 1..80)) {
+    fn it_behaves_as_the_hosts_file_system(operations in prop::collection::vec(operation(), 1..80)) {
         static NEXT: core::sync::atomic::AtomicU32 = core::sync::atomic::AtomicU32::new(0);
         let number = NEXT.fetch_add(1, core::sync::atomic::Ordering::Relaxed);
         let host = std::env::temp_dir().join(std::format!("holdfast-files-{}-{number}", std::process::id()));
         fs::create_dir(&host).unwrap();
         let mut both = Both { tree: Tree::new(64 * MIB, 1), host: host.clone(), open: Vec::new() };
         let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-            steps.iter().for_each(|step| both.step(step));
+            operations.iter().for_each(|operation| both.perform(operation));
         }));
         fs::remove_dir_all(&host).unwrap();
         if let Err(panic) = outcome {

@@ -194,7 +194,7 @@ fn devices_give_and_take_as_elsewhere() {
     assert_eq!(tree.seek(&random, 100, Whence::End), Ok(0));
     assert_eq!(open(&mut tree, b"/dev/null/x").unwrap_err(), Error::NotADirectory);
     assert_eq!(open(&mut tree, b"/dev/zero").unwrap_err(), Error::Denied, "what the host has put there stays");
-    assert_eq!(tree.about(b"/dev/random").unwrap().kind, Kind::Device);
+    assert_eq!(tree.about(b"/dev/random").unwrap().file_type, FileType::Device);
     tree.unlink(b"/dev/random", 0).unwrap();
     assert_eq!(tree.about(b"/dev/random"), Err(Error::NotFound));
 }

@@ -13,7 +13,7 @@ use core::time::Duration;
 use smoltcp::time::Instant;
 use smoltcp::wire::IpAddress;
 
-pub use self::options::{Interface, Options};
+pub use self::options::{Interface, SocketOptions};
 use super::address::Local;
 use super::error::Error;
 use super::service::{self, GuestStack};
@@ -25,7 +25,7 @@ use crate::time::now;
 
 /// What a socket is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum SocketType {
     /// TCP.
     Stream,
     /// UDP.
@@ -52,26 +52,33 @@ enum Role {
 /// A socket.
 #[derive(Debug)]
 pub struct Socket {
-    kind: Kind,
+    socket_type: SocketType,
     domain: Domain,
     role: Once<Role>,
     bound: IrqLock<Option<Local>>,
     watch: Arc<Watch>,
     /// The options.
-    pub options: Options,
+    pub options: SocketOptions,
 }
 
 impl Socket {
     /// A new socket.
-    pub fn new(domain: Domain, kind: Kind) -> Self {
+    pub fn new(domain: Domain, socket_type: SocketType) -> Self {
         let watch = Arc::new(Watch::default());
-        watch.publish(if kind == Kind::Stream { Ready::OUT | Ready::HUP } else { Ready::OUT });
-        Self { kind, domain, role: Once::new(), bound: IrqLock::new(None), watch, options: Options::default() }
+        watch.publish(if socket_type == SocketType::Stream { Ready::OUT | Ready::HUP } else { Ready::OUT });
+        Self {
+            socket_type,
+            domain,
+            role: Once::new(),
+            bound: IrqLock::new(None),
+            watch,
+            options: SocketOptions::default(),
+        }
     }
 
     /// Whether it is TCP or UDP.
-    pub fn kind(&self) -> Kind {
-        self.kind
+    pub fn socket_type(&self) -> SocketType {
+        self.socket_type
     }
 
     /// Whether its addresses are IPv4's or IPv6's.

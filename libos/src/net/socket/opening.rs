@@ -5,7 +5,7 @@ use core::sync::atomic::Ordering;
 
 use smoltcp::wire::IpEndpoint;
 
-use super::{Kind, Role, Socket};
+use super::{Role, Socket, SocketType};
 use crate::io::{Ready, Signal};
 use crate::net::address::Local;
 use crate::net::error::Error;
@@ -21,9 +21,9 @@ impl Socket {
         if self.role.get().is_some() || self.bound.lock().is_some() {
             return Err(Error::Invalid);
         }
-        match self.kind {
-            Kind::Datagram => self.open_datagram(local).map(drop),
-            Kind::Stream => {
+        match self.socket_type {
+            SocketType::Datagram => self.open_datagram(local).map(drop),
+            SocketType::Stream => {
                 let local = service::with(|stack, _| stack.bind_stream(local))?;
                 *self.bound.lock() = Some(local);
                 Ok(())
@@ -37,7 +37,7 @@ impl Socket {
 
     /// Accepts connections from now on.
     pub fn listen(&self, backlog: usize) -> Result<(), Error> {
-        if self.kind == Kind::Datagram {
+        if self.socket_type == SocketType::Datagram {
             return Err(Error::NotSupported);
         }
         match self.role.get() {
@@ -62,7 +62,7 @@ impl Socket {
 
     /// Takes the oldest connection that waits. Returns its socket and its peer.
     pub fn accept(&self) -> Result<(Self, SocketAddr), Error> {
-        if self.kind == Kind::Datagram {
+        if self.socket_type == SocketType::Datagram {
             return Err(Error::NotSupported);
         }
         let listener = self.listener()?;
@@ -73,7 +73,7 @@ impl Socket {
         });
         let (id, watch, ends) = accepted?;
         let socket = Self {
-            kind: Kind::Stream,
+            socket_type: SocketType::Stream,
             domain: self.domain,
             role: Once::initialized(Role::Stream(id)),
             bound: IrqLock::new(None),
@@ -86,7 +86,7 @@ impl Socket {
     /// Connects to `remote`. A UDP socket only notes its peer.
     pub fn connect(&self, remote: SocketAddr) -> Result<(), Error> {
         let remote = self.destination(remote)?;
-        if self.kind == Kind::Datagram {
+        if self.socket_type == SocketType::Datagram {
             let id = self.datagram()?;
             let peer = (remote.port != 0).then_some(remote);
             if peer.is_some() {

@@ -6,7 +6,7 @@ use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use smoltcp::time::Instant;
 use smoltcp::wire::IpAddress;
 
-use super::{Kind, Role, Socket};
+use super::{Role, Socket, SocketType};
 use crate::net::address::{CARD_INDEX, LOOPBACK_INDEX, canonical};
 use crate::net::error::Error;
 use crate::net::service::{self, GuestStack};
@@ -20,7 +20,7 @@ const USUAL_BUFFER: usize = 64 * 1024;
 
 /// The options that a socket keeps itself.
 #[derive(Debug)]
-pub struct Options {
+pub struct SocketOptions {
     /// Calls fail with [`Error::WouldBlock`] instead of blocking.
     pub nonblocking: AtomicBool,
     /// How long a read may block, in nanoseconds; 0 is for ever.
@@ -43,7 +43,7 @@ pub struct Options {
     pub(super) datagram: IrqLock<Settings>,
 }
 
-impl Default for Options {
+impl Default for SocketOptions {
     fn default() -> Self {
         Self {
             nonblocking: AtomicBool::new(false),
@@ -61,7 +61,7 @@ impl Default for Options {
     }
 }
 
-impl Options {
+impl SocketOptions {
     /// What an accepted socket has from its listener.
     pub(super) fn inherited(&self) -> Self {
         // One after the other: neither lock may be taken under the other.
@@ -158,7 +158,7 @@ impl Socket {
 
     /// The group that a program names by its address and by the interface on which it is to be joined.
     fn group(&self, group: IpAddr, on: Interface) -> Result<IpAddress, Error> {
-        if self.kind == Kind::Stream {
+        if self.socket_type == SocketType::Stream {
             return Err(Error::NotSupported);
         }
         let here = match on {

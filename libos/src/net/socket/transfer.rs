@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 use core::net::SocketAddr;
 
-use super::{Kind, Socket};
+use super::{Socket, SocketType};
 use crate::io::{IoSlices, IoSlicesMut, Ready};
 use crate::net::error::Error;
 use crate::net::service;
@@ -15,7 +15,7 @@ const MAX_GATHERED: usize = 65_536;
 impl Socket {
     /// Sends the bytes of `slices`, as many as there is room for and at least one, to the peer.
     pub fn send(&self, slices: &IoSlices<'_>) -> Result<usize, Error> {
-        if self.kind == Kind::Datagram {
+        if self.socket_type == SocketType::Datagram {
             let mut all = slices.iter().filter(|slice| !slice.is_empty());
             return match (all.next(), all.next()) {
                 (first, None) => self.send_to(first.unwrap_or_default(), None),
@@ -33,7 +33,7 @@ impl Socket {
 
     /// Receives into `slices`, at least one byte, or zero at the end of the data.
     pub fn receive(&self, slices: &mut IoSlicesMut<'_>, peek: bool) -> Result<usize, Error> {
-        if self.kind == Kind::Datagram {
+        if self.socket_type == SocketType::Datagram {
             let mut all = slices.iter_mut().filter(|slice| !slice.is_empty());
             return match (all.next(), all.next()) {
                 (first, None) => self.receive_from(first.unwrap_or_default(), peek).map(|(len, _)| len),
@@ -68,7 +68,7 @@ impl Socket {
 
     /// Sends one datagram to `to`, or to the connected peer. On a stream, `to` is ignored.
     pub fn send_to(&self, bytes: &[u8], to: Option<SocketAddr>) -> Result<usize, Error> {
-        if self.kind == Kind::Stream {
+        if self.socket_type == SocketType::Stream {
             return self.send(&IoSlices::one(bytes));
         }
         let to = to.map(|to| self.destination(to)).transpose()?;
@@ -81,7 +81,7 @@ impl Socket {
 
     /// Receives one datagram, and says who sent it. On a stream, that is the peer.
     pub fn receive_from(&self, into: &mut [u8], peek: bool) -> Result<(usize, SocketAddr), Error> {
-        if self.kind == Kind::Stream {
+        if self.socket_type == SocketType::Stream {
             let id = self.stream()?;
             return self.block_on(Ready::IN, &self.options.receive_timeout, |stack, now| {
                 let len = stack.receive(id, core::iter::once(&mut *into), peek, now)?;

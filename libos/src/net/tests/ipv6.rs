@@ -6,7 +6,7 @@ use smoltcp::time::Duration;
 use smoltcp::wire::{Icmpv6Packet, Ipv6Address, Ipv6Packet};
 
 use super::*;
-use crate::net::frame::{Kind, classify};
+use crate::net::frame::{Payload, classify};
 use crate::net::slaac::link_local;
 use crate::net::stack::AddressChange;
 use crate::net::udp::Settings;
@@ -107,7 +107,7 @@ fn what_is_this_machines_own_does_not_come_from_the_wire() {
         frame[14 + 24..14 + 40].copy_from_slice(&from.parse::<Ipv6Address>().unwrap().octets());
         frame.resize(14 + 40 + 8 + 64, 0);
         frame[14 + 40 + 4..14 + 40 + 6].copy_from_slice(&[0, 72]);
-        assert_eq!(classify(Medium::Ethernet, SERVER_MAC, &frame), Kind::Malformed, "{from}");
+        assert_eq!(classify(Medium::Ethernet, SERVER_MAC, &frame), Payload::Malformed, "{from}");
     }
 }
 

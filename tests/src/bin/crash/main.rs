@@ -85,7 +85,7 @@ fn run(cli: &Cli) -> Result<ExitCode, Box<dyn std::error::Error>> {
     let told = Arc::clone(&stop);
     xtask::signals::on_interrupt(move || told.store(true, Ordering::SeqCst))?;
     let jobs = cli.jobs.map_or_else(|| available_parallelism().map_or(1, usize::from), usize::from);
-    let totals = explore::explore(&recording, explore::Options { images: cli.images, jobs, stop: &stop }, &say)?;
+    let totals = explore::explore(&recording, explore::ExploreOptions { images: cli.images, jobs, stop: &stop }, &say)?;
     let finding = totals.violation.as_ref().map(|violation| violation.explain(&recording)).transpose()?;
     print(&totals, began.elapsed().as_secs_f64());
     let shown = xtask::workspace::display(&directory);

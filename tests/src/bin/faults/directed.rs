@@ -11,7 +11,7 @@ use xtask::workspace;
 
 /// The options of the matrix.
 #[derive(Debug, Args)]
-pub(crate) struct Options {
+pub(crate) struct DirectedOptions {
     /// Try every shape of stray access in every context, with pks, with pku and without protection
     #[arg(long)]
     pub(crate) directed: bool,
@@ -30,7 +30,7 @@ pub(crate) struct Options {
     write_table: bool,
 }
 
-impl Options {
+impl DirectedOptions {
     /// How many machines run at a time.
     pub(crate) fn jobs(&self) -> usize {
         self.jobs.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from))
@@ -38,7 +38,7 @@ impl Options {
 }
 
 /// Runs the matrix, prints it, and fails unless every cell is as expected.
-pub(crate) fn run(options: &Options, protection: Option<&str>) -> Result<ExitCode, String> {
+pub(crate) fn run(options: &DirectedOptions, protection: Option<&str>) -> Result<ExitCode, String> {
     let cells = choose(options.only.as_deref(), protection)?;
     let jobs = options.jobs();
     let (began, mut done) = (Instant::now(), 0);

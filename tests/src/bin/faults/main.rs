@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::Parser;
-use holdfast_tests::faults::campaign::{self, Options};
+use holdfast_tests::faults::campaign::{self, CampaignOptions};
 use holdfast_tests::faults::record::Group;
 use holdfast_tests::faults::report::{PAGE, SUMMARY, Summary};
 use holdfast_tests::faults::windows;
@@ -42,7 +42,7 @@ struct Cli {
     #[arg(long)]
     windows: bool,
     #[command(flatten)]
-    directed: directed::Options,
+    directed: directed::DirectedOptions,
 }
 
 impl Cli {
@@ -85,7 +85,7 @@ fn run(cli: &Cli) -> Result<ExitCode, Box<dyn std::error::Error>> {
     let stop = Arc::new(AtomicBool::new(false));
     let told = Arc::clone(&stop);
     xtask::signals::on_interrupt(move || told.store(true, Ordering::SeqCst))?;
-    let options = Options {
+    let options = CampaignOptions {
         seed: cli.seed,
         count: cli.count,
         only,

@@ -3,8 +3,8 @@ use crate::faults::judge::Judgement;
 use crate::faults::record::Ending;
 use libos_contract::exit;
 
-fn options(seed: u64, resume: bool) -> Options {
-    Options {
+fn options(seed: u64, resume: bool) -> CampaignOptions {
+    CampaignOptions {
         seed,
         count: 3,
         only: None,
@@ -71,14 +71,14 @@ fn a_line_that_was_not_finished_is_left_out() {
 fn only_the_same_campaign_is_gone_on_with_and_only_when_asked() {
     let directory = tempfile::tempdir().unwrap();
     let path = saved(directory.path());
-    let refusal = |options: &Options, image| check_resumable(&path, options, image).unwrap_err().to_string();
+    let refusal = |options: &CampaignOptions, image| check_resumable(&path, options, image).unwrap_err().to_string();
     assert_eq!(check_resumable(&path, &options(1, true), 7).unwrap().records.len(), 3);
     assert!(refusal(&options(1, false), 7).contains("--resume"));
     assert!(refusal(&options(2, true), 7).contains("--seed 1, not 2"));
     assert!(refusal(&options(1, true), 8).contains("another build"));
-    assert!(refusal(&Options { smp: 4, ..options(1, true) }, 7).contains("--smp 2, not 4"));
+    assert!(refusal(&CampaignOptions { smp: 4, ..options(1, true) }, 7).contains("--smp 2, not 4"));
     // A single run is repeated without touching the others.
-    assert!(check_resumable(&path, &Options { only: Some(9), ..options(1, false) }, 7).is_ok());
+    assert!(check_resumable(&path, &CampaignOptions { only: Some(9), ..options(1, false) }, 7).is_ok());
     fs::write(&path, "hello\n").unwrap();
     assert!(refusal(&options(1, true), 7).contains("no file of finished runs"));
 }
@@ -88,6 +88,6 @@ fn what_is_finished_is_not_run_again() {
     let directory = tempfile::tempdir().unwrap();
     let runs = Runs::read(&saved(directory.path())).unwrap();
     assert_eq!(missing(&options(1, true), &runs), [(1, Group::None), (2, Group::Pks), (2, Group::None)]);
-    let only = Options { only: Some(1), ..options(1, false) };
+    let only = CampaignOptions { only: Some(1), ..options(1, false) };
     assert_eq!(missing(&only, &runs), [(1, Group::Pks), (1, Group::None)], "a run that is asked for is repeated");
 }

@@ -3,7 +3,7 @@
 use pmem::Medium;
 
 use super::client;
-use crate::commands::arguments::{Options, integer, is, small_integer};
+use crate::commands::arguments::{RequestOptions, integer, is, small_integer};
 use crate::commands::failure::{Failure, NO_SUCH_DATABASE, Outcome};
 use crate::commands::version::REDIS_VERSION;
 use crate::commands::{Context, Request};
@@ -80,7 +80,7 @@ fn check_user(name: &[u8]) -> Result<(), Failure> {
 /// `HELLO [protover [AUTH username password] [SETNAME clientname]]`
 pub fn hello<M: Medium>(context: &mut Context<'_, '_, M>, request: Request<'_>) -> Outcome {
     const NO_VERSION: Failure = Failure::text("ERR Protocol version is not an integer or out of range");
-    let mut options = Options::new(request, 1);
+    let mut options = RequestOptions::new(request, 1);
     let protocol = match options.next().map(|version| integer(version).map_err(|_| NO_VERSION)).transpose()? {
         None => context.session.protocol,
         Some(2) => Protocol::Resp2,

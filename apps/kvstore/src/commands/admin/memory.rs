@@ -2,14 +2,14 @@
 
 use pmem::Medium;
 
-use crate::commands::arguments::{Options, integer, is};
+use crate::commands::arguments::{RequestOptions, integer, is};
 use crate::commands::failure::{Outcome, SYNTAX};
 use crate::commands::help::reply_help;
 use crate::commands::{Context, Request};
 
 /// `MEMORY USAGE key [SAMPLES count]`: the record in the pool, and a key's average part of the index in DRAM.
 pub fn usage<M: Medium>(context: &mut Context<'_, '_, M>, request: Request<'_>) -> Outcome {
-    let mut options = Options::new(request, 3);
+    let mut options = RequestOptions::new(request, 3);
     while let Some(option) = options.next() {
         // A string has nothing to take samples of.
         if !is(option, "SAMPLES") || integer(options.value()?)? < 0 {

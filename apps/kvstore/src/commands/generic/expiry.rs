@@ -2,7 +2,7 @@
 
 use pmem::Medium;
 
-use crate::commands::arguments::{Options, integer, is};
+use crate::commands::arguments::{RequestOptions, integer, is};
 use crate::commands::failure::{Failure, Outcome};
 use crate::commands::{Context, Request};
 
@@ -38,7 +38,7 @@ struct Condition {
 }
 
 impl Condition {
-    fn parse(mut options: Options<'_>) -> Result<Self, Failure> {
+    fn parse(mut options: RequestOptions<'_>) -> Result<Self, Failure> {
         let mut parsed = Self::default();
         while let Some(option) = options.next() {
             match option {
@@ -76,7 +76,7 @@ fn change<M: Medium>(
     name: &str,
 ) -> Outcome {
     let key = request.get(1);
-    let condition = Condition::parse(Options::new(request, 3))?;
+    let condition = Condition::parse(RequestOptions::new(request, 3))?;
     let time = integer(request.get(2))?.checked_mul(unit_ms).and_then(|time| time.checked_add(base_ms));
     let time = time.ok_or_else(|| Failure::expire_time(name))?;
     let changed = match context.find(key)? {

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use pmem::{Medium, Meta, Op};
 
 use crate::budget;
-use crate::commands::arguments::{Options, is, small_integer};
+use crate::commands::arguments::{RequestOptions, is, small_integer};
 use crate::commands::failure::{Failure, NO_SUCH_DATABASE, NO_SUCH_KEY, Outcome, SYNTAX};
 use crate::commands::lookup::type_name;
 use crate::commands::{Context, Request};
@@ -82,7 +82,7 @@ fn move_value<M: Medium>(context: &mut Context<'_, '_, M>, from: &[u8], to: &[u8
 /// `COPY source destination [DB index] [REPLACE]`
 pub fn copy<M: Medium>(context: &mut Context<'_, '_, M>, request: Request<'_>) -> Outcome {
     let (from, to) = (request.get(1), request.get(2));
-    let (mut options, mut replace) = (Options::new(request, 3), false);
+    let (mut options, mut replace) = (RequestOptions::new(request, 3), false);
     while let Some(option) = options.next() {
         if is(option, "REPLACE") {
             replace = true;

@@ -3,7 +3,7 @@
 use pmem::{Medium, Meta};
 
 use crate::budget;
-use crate::commands::arguments::{Options, integer, is};
+use crate::commands::arguments::{RequestOptions, integer, is};
 use crate::commands::failure::{Failure, Outcome, SYNTAX};
 use crate::commands::lookup::type_name;
 use crate::commands::task::Task;
@@ -69,7 +69,7 @@ pub fn keys<M: Medium>(context: &mut Context<'_, '_, M>, request: Request<'_>) -
 /// `SCAN cursor [MATCH pattern] [COUNT count] [TYPE type]`
 pub fn scan<M: Medium>(context: &mut Context<'_, '_, M>, request: Request<'_>) -> Outcome {
     let cursor = number::unsigned(request.get(1)).ok_or(Failure::text("ERR invalid cursor"))?;
-    let (mut options, mut pattern, mut count, mut wanted) = (Options::new(request, 2), None, 10, None);
+    let (mut options, mut pattern, mut count, mut wanted) = (RequestOptions::new(request, 2), None, 10, None);
     while let Some(option) = options.next() {
         if is(option, "COUNT") {
             count = integer(options.value()?)?;

@@ -4,7 +4,7 @@ use std::collections::TryReserveError;
 
 use pmem::Medium;
 
-use crate::commands::arguments::{Options, integer, is};
+use crate::commands::arguments::{RequestOptions, integer, is};
 use crate::commands::failure::{Failure, Outcome, SYNTAX};
 use crate::commands::lookup::is_string;
 use crate::commands::{Context, Request};
@@ -26,7 +26,7 @@ struct Wanted {
 }
 
 impl Wanted {
-    fn parse(mut options: Options<'_>) -> Result<Self, Failure> {
+    fn parse(mut options: RequestOptions<'_>) -> Result<Self, Failure> {
         let mut wanted = Self::default();
         while let Some(option) = options.next() {
             match option {
@@ -51,7 +51,7 @@ pub fn lcs<M: Medium>(context: &mut Context<'_, '_, M>, request: Request<'_>) ->
     if found.iter().flatten().any(|meta| !is_string(meta)) {
         return Err(Failure::text("ERR The specified keys must contain string values"));
     }
-    let wanted = Wanted::parse(Options::new(request, 3))?;
+    let wanted = Wanted::parse(RequestOptions::new(request, 3))?;
     let lengths = found.map(|found| found.map_or(0, |meta| meta.len));
     let pairs = lengths.iter().fold(1u64, |pairs, length| pairs.saturating_mul(length + 1));
     if pairs.saturating_mul(4) > TABLE.min(context.shared.limits.parser.argument as u64) {

@@ -2,7 +2,7 @@
 
 use pmem::Medium;
 
-use crate::commands::arguments::{Options, integer, is};
+use crate::commands::arguments::{RequestOptions, integer, is};
 use crate::commands::failure::{Failure, Outcome, SYNTAX};
 use crate::commands::{Context, Request};
 
@@ -50,7 +50,7 @@ struct Extended<'a> {
 }
 
 impl<'a> Extended<'a> {
-    fn parse(mut options: Options<'a>, for_set: bool) -> Result<Self, Failure> {
+    fn parse(mut options: RequestOptions<'a>, for_set: bool) -> Result<Self, Failure> {
         let mut parsed = Self::default();
         while let Some(option) = options.next() {
             let timeless = parsed.expiry.is_none() && !parsed.keep_ttl && !parsed.persist;
@@ -80,7 +80,7 @@ impl<'a> Extended<'a> {
 /// `SET key value [NX | XX] [GET] [EX s | PX ms | EXAT s | PXAT ms | KEEPTTL]`
 pub fn set<M: Medium>(context: &mut Context<'_, '_, M>, request: Request<'_>) -> Outcome {
     let (key, value) = (request.get(1), request.get(2));
-    let options = Extended::parse(Options::new(request, 3), true)?;
+    let options = Extended::parse(RequestOptions::new(request, 3), true)?;
     let mut expires = match options.expiry {
         Some((unit, time)) => Some(unit.time(time, context.shared.now_ms, "set")?),
         None => None,
@@ -128,7 +128,7 @@ fn set_for<M: Medium>(context: &mut Context<'_, '_, M>, request: Request<'_>, un
 /// `GETEX key [EX s | PX ms | EXAT s | PXAT ms | PERSIST]`
 pub fn getex<M: Medium>(context: &mut Context<'_, '_, M>, request: Request<'_>) -> Outcome {
     let key = request.get(1);
-    let options = Extended::parse(Options::new(request, 2), false)?;
+    let options = Extended::parse(RequestOptions::new(request, 2), false)?;
     let Some(meta) = context.reply_value_or_null(key)? else { return Ok(()) };
     let expires = match options.expiry {
         Some((unit, time)) => Some(unit.time(time, context.shared.now_ms, "getex")?),

@@ -121,7 +121,7 @@ const PLACES: [u64; 14] = [
 ];
 
 #[derive(Clone, Debug)]
-enum Step {
+enum Operation {
     /// Pieces between these places; each has memory that is as much out of step with 1 GiB as the number says.
     Map(Vec<usize>, Vec<(u64, Attributes)>),
     Protect(usize, usize, Permissions),
@@ -155,14 +155,14 @@ fn attributes() -> impl Strategy<Value = Attributes> {
     })
 }
 
-fn step() -> impl Strategy<Value = Step> {
+fn operation() -> impl Strategy<Value = Operation> {
     let place = || 0..PLACES.len();
     let shift = prop_oneof![4 => Just(0), 1 => Just(PAGE), 1 => Just(MIB2)];
     prop_oneof![
         2 => (proptest::collection::vec(place(), 2..5), proptest::collection::vec((shift, attributes()), 4))
-            .prop_map(|(places, kinds)| Step::Map(places, kinds)),
-        3 => (place(), place(), permissions()).prop_map(|(from, to, wanted)| Step::Protect(from, to, wanted)),
-        1 => (place(), place()).prop_map(|(from, to)| Step::Unmap(from, to)),
+            .prop_map(|(places, kinds)| Operation::Map(places, kinds)),
+        3 => (place(), place(), permissions()).prop_map(|(from, to, wanted)| Operation::Protect(from, to, wanted)),
+        1 => (place(), place()).prop_map(|(from, to)| Operation::Unmap(from, to)),
     ]
 }
 
@@ -245,12 +245,12 @@ impl Run {
         Ok(to_flush)
     }
 
-    fn step(&mut self, step: Step) {
+    fn perform(&mut self, operation: Operation) {
         let before = (leaves(&self.space), self.model.clone());
-        let to_flush = match step {
-            Step::Map(places, kinds) => self.map(places, &kinds),
-            Step::Protect(from, to, wanted) => self.protect(&self.range(from, to), wanted),
-            Step::Unmap(from, to) => self.unmap(&self.range(from, to)),
+        let to_flush = match operation {
+            Operation::Map(places, kinds) => self.map(places, &kinds),
+            Operation::Protect(from, to, wanted) => self.protect(&self.range(from, to), wanted),
+            Operation::Unmap(from, to) => self.unmap(&self.range(from, to)),
         };
         assert_eq!(read(&self.space).joined(), self.model.joined());
         self.check_caches(&before.0, &before.1, &to_flush.unwrap_or(FlushRange::NOTHING));
@@ -297,7 +297,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(100))]
     #[test]
     fn tables_say_what_the_model_says(
-        steps in proptest::collection::vec(step(), 1..16),
+        operations in proptest::collection::vec(operation(), 1..16),
         five: bool,
         gibibyte_pages: bool,
         base in proptest::sample::select(&BASES[..]),
@@ -307,8 +307,8 @@ proptest! {
         let memory = Tables { limit, ..Tables::default() };
         let space = AddressSpace::new(memory, mode(levels, gibibyte_pages)).unwrap();
         let mut run = Run { space, model: Model::default(), base: virt(base), levels };
-        for step in steps {
-            run.step(step);
+        for operation in operations {
+            run.perform(operation);
             let retired = run.space.take_retired();
             run.space.release(retired);
         }

@@ -3,7 +3,7 @@
 use pmem::Medium;
 
 use super::is_of_type;
-use crate::commands::arguments::{Options, is};
+use crate::commands::arguments::{RequestOptions, is};
 use crate::commands::failure::{Failure, Outcome, SYNTAX};
 use crate::commands::{Context, Request};
 use crate::number;
@@ -15,7 +15,7 @@ pub fn kill<M: Medium>(context: &mut Context<'_, '_, M>, request: Request<'_>) -
     let old = request.len() == 3;
     let filter = match old {
         true => Filter { peer: Some(request.get(2)), ..Filter::default() },
-        false => Filter::parse(Options::new(request, 2))?,
+        false => Filter::parse(RequestOptions::new(request, 2))?,
     };
     let mut killed = 0;
     context.others.each(&mut |other| {
@@ -49,7 +49,7 @@ struct Filter<'a> {
 }
 
 impl<'a> Filter<'a> {
-    fn parse(mut options: Options<'a>) -> Result<Self, Failure> {
+    fn parse(mut options: RequestOptions<'a>) -> Result<Self, Failure> {
         const NO_ID: Failure = Failure::text("ERR client-id should be greater than 0");
         let mut filter = Self { skip_me: true, ..Self::default() };
         while let Some(option) = options.next() {
