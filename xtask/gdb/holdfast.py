@@ -110,7 +110,7 @@ class Thread:
     """A thread of the guest."""
 
     def __init__(self, value):
-        self.id = int(value["id"]["__0"]["__0"])
+        self.id = int(value["head"]["id"]["__0"]["__0"])
         self.name = std_name(value) or string(value["name"])
         self.state = STATES.get(atomic(value["state"]), "?")
         self.running = bool(atomic(value["running"]))

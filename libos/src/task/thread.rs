@@ -66,7 +66,6 @@ const NO_CPU: u32 = u32::MAX;
 pub struct Thread {
     /// First, so that whoever has its address has the thread's.
     head: ThreadHead,
-    id: ThreadId,
     name: &'static str,
     role: Role,
     stack: Option<Stack>,
@@ -140,12 +139,11 @@ struct Start {
 impl Thread {
     pub(super) fn new(name: &'static str, role: Role, stack: Option<Stack>) -> Result<Arc<Self>, SpawnError> {
         let id = ThreadId::new(NEXT_ID.fetch_add(1, Ordering::Relaxed)).ok_or(SpawnError)?;
-        let head = ThreadHead::new(id.get()).ok_or(SpawnError)?;
+        let head = ThreadHead::new(id).ok_or(SpawnError)?;
         let tls = Tls::new().ok_or(SpawnError)?;
         crate::trace::name_thread(id.get(), name);
         Ok(Arc::new_cyclic(|this: &Weak<Self>| Self {
             head,
-            id,
             name,
             role,
             stack,
@@ -169,7 +167,7 @@ impl Thread {
 
     /// The thread's identifier.
     pub fn id(&self) -> ThreadId {
-        self.id
+        self.head.id()
     }
 
     /// The name that this library gave the thread; see [`with_name`] for the program's.
@@ -290,7 +288,7 @@ pub(crate) fn thread_with_rights_to(key: Key) -> Option<ThreadId> {
     let open =
         |rights: &AtomicU32| Rights::from_bits(rights.load(Ordering::Relaxed)).access(key.number()) != Access::Closed;
     let has_rights = |thread: &Arc<Thread>| open(&thread.rights_left) || open(&thread.rights_interrupted);
-    THREADS.lock().values().find(|thread| has_rights(thread)).map(|thread| thread.id)
+    THREADS.lock().values().find(|thread| has_rights(thread)).map(|thread| thread.id())
 }
 
 /// The name that this library gave the running thread.
@@ -348,7 +346,7 @@ pub(crate) fn spawn(
     unsafe {
         (*thread.saved.get()).stack_pointer = switch::prepare(top, begin, alloc::boxed::Box::into_raw(start).addr());
     }
-    let id = thread.id;
+    let id = thread.id();
     if thread.is_programs() {
         stuck::count_thread(true);
     }
@@ -387,10 +385,10 @@ extern "C" fn begin(start: usize) -> ! {
 /// Ends the running thread.
 pub(super) fn exit() -> ! {
     let thread = current();
-    console::debug(format_args!("thread {} ends", thread.id));
+    console::debug(format_args!("thread {} ends", thread.id()));
     (hooks().ends)();
     thread.timer.cancel();
-    THREADS.lock().remove(&thread.id);
+    THREADS.lock().remove(&thread.id());
     if thread.is_programs() {
         stuck::count_thread(false);
     }

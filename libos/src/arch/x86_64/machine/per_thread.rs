@@ -6,6 +6,7 @@
 
 use alloc::alloc::{alloc, dealloc};
 use core::alloc::Layout;
+use core::num::NonZeroU32;
 use core::ptr::{self, NonNull};
 
 use super::percpu;
@@ -24,7 +25,7 @@ pub(crate) struct ThreadHead {
     /// How far the thread's variables are from their initial values.
     offset: usize,
     variables: NonNull<u8>,
-    id: u32,
+    id: NonZeroU32,
 }
 
 // SAFETY: the memory of the variables is the thread's as long as this is there, and they are shared as their types,
@@ -42,7 +43,7 @@ fn layout() -> Layout {
 impl ThreadHead {
     /// The head of a thread with this number, with variables that have their initial values; `None` when memory is
     /// full.
-    pub(crate) fn new(id: u32) -> Option<Self> {
+    pub(crate) fn new(id: NonZeroU32) -> Option<Self> {
         let start = &raw const per_thread_start;
         let layout = layout();
         // SAFETY: the length is not 0 (see `layout`).
@@ -52,6 +53,11 @@ impl ThreadHead {
         unsafe { ptr::copy_nonoverlapping(start, variables.as_ptr(), layout.size()) };
         let offset = variables.as_ptr().expose_provenance().wrapping_sub(start.addr());
         Some(Self { offset, variables, id })
+    }
+
+    /// The thread's number.
+    pub(crate) fn id(&self) -> NonZeroU32 {
+        self.id
     }
 }
 
@@ -72,7 +78,7 @@ pub(crate) fn current<'a>() -> Option<&'a ThreadHead> {
 
 /// The number of the thread that runs this; 0 before there are threads.
 pub(crate) fn thread_id() -> u32 {
-    current().map_or(0, |head| head.id)
+    current().map_or(0, |head| head.id.get())
 }
 
 /// A variable of which each thread has its own; [`per_thread!`] declares one.
