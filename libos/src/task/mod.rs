@@ -12,6 +12,10 @@ mod futex;
 #[cfg(target_os = "hermit")]
 mod hooks;
 #[cfg(target_os = "hermit")]
+mod kill;
+#[cfg(target_os = "hermit")]
+mod life;
+#[cfg(target_os = "hermit")]
 mod mutex;
 #[cfg(target_os = "hermit")]
 mod scheduler;
@@ -34,16 +38,17 @@ mod wait;
 mod guest {
     pub use super::futex::{FutexError, futex_wait, futex_wake};
     pub(crate) use super::hooks::{Hooks, set_hooks};
+    pub use super::kill::ended_count;
+    pub(crate) use super::kill::{KillRefused, NoKill, can_kill, kill_current};
+    pub(crate) use super::life::spawn;
+    pub use super::life::{join, spawn_kernel};
     pub use super::mutex::{Mutex, MutexGuard};
     pub(crate) use super::scheduler::{become_idle, preempt, reap_exited, timer_interrupt};
     pub use super::scheduler::{cpu_of, pin, sleep_until, yield_now};
     pub use super::statistics::{Statistics, statistics, statistics_by_cpu};
     pub(crate) use super::stuck::expect_from_outside;
-    pub(crate) use super::thread::{
-        KillRefused, NoKill, Role, can_kill, count as thread_count, current_ref, kill_current, spawn,
-        thread_with_rights_to, with_name,
-    };
-    pub use super::thread::{SpawnError, Thread, ThreadId, current_id, current_name, ended_count, join, spawn_kernel};
+    pub(crate) use super::thread::{Role, count as thread_count, current_ref, thread_with_rights_to, with_name};
+    pub use super::thread::{SpawnError, Thread, ThreadId, current_id, current_name};
     pub use super::timer::Timer;
     pub(crate) use super::timer::armed as armed_timers;
     pub use super::wait::{TimedOut, WaitQueue};

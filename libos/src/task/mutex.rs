@@ -6,7 +6,7 @@ use core::sync::atomic::{AtomicBool, Ordering};
 
 use lock_api::{GuardNoSend, RawMutex};
 
-use super::thread::change_no_kill;
+use super::kill::change_no_kill;
 use super::wait::WaitQueue;
 use crate::sync::class::Classified;
 use crate::sync::sleeping;

@@ -1,26 +1,23 @@
-//! What a thread is, and how one begins and ends.
+//! What a thread is, which there are, and which one runs.
 
 use alloc::collections::BTreeMap;
 use alloc::sync::{Arc, Weak};
 use core::cell::UnsafeCell;
 use core::fmt;
-use core::marker::PhantomData;
 use core::num::NonZeroU32;
-use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicUsize, Ordering};
 
 use intrusive_collections::{LinkedListAtomicLink, intrusive_adapter};
 
-use super::hooks::hooks;
 use super::scheduler;
-use super::stuck::{self, Waiting};
+use super::stuck::Waiting;
 use super::timer::Timer;
 use super::tls::Tls;
 use super::wait::WaitQueue;
 use crate::addr::VirtAddr;
-use crate::arch::{ThreadHead, interrupts, percpu, switch, thread_id};
-use crate::console;
+use crate::arch::{ThreadHead, percpu, thread_id};
 use crate::keys::{Access, Key, Rights};
-use crate::mm::{CALL_ROOM, Stack, StackError, has_room};
+use crate::mm::{Stack, StackError};
 use crate::sync::{IrqLock, class};
 use crate::units::Bytes;
 
@@ -67,8 +64,8 @@ pub struct Thread {
     /// First, so that whoever has its address has the thread's.
     head: ThreadHead,
     name: &'static str,
-    role: Role,
-    stack: Option<Stack>,
+    pub(super) role: Role,
+    pub(super) stack: Option<Stack>,
     tls: Tls,
     pub(super) saved: UnsafeCell<Saved>,
     state: AtomicU8,
@@ -87,13 +84,14 @@ pub struct Thread {
     /// Wakes it when a wait has lasted long enough.
     pub(super) timer: Timer,
     /// Who waits for its end.
-    joiners: WaitQueue,
+    pub(super) joiners: WaitQueue,
     /// For checks: the rights that it gave up the CPU with, and those of what an interrupt took the CPU from. Closed
     /// while it runs.
     pub(super) rights_left: AtomicU32,
     rights_interrupted: AtomicU32,
-    /// How many things this thread holds that others wait for and that only it can give back: see [`NoKill`].
-    no_kill_depth: AtomicU32,
+    /// How many things this thread holds that others wait for and that only it can give back: see
+    /// [`NoKill`](super::NoKill).
+    pub(super) no_kill_depth: AtomicU32,
     /// What it waits for without a deadline.
     pub(super) waiting: Waiting,
 }
@@ -123,18 +121,9 @@ impl From<StackError> for SpawnError {
     }
 }
 
-/// The size of the stack of the library's own threads, in bytes.
-const KERNEL_STACK: usize = 64 << 10;
-
 /// Every thread that has not ended.
 static THREADS: IrqLock<BTreeMap<ThreadId, Arc<Thread>>, class::Threads> = IrqLock::new(BTreeMap::new());
 static NEXT_ID: AtomicU32 = AtomicU32::new(1);
-
-/// A new thread's function and its argument, handed over on the heap.
-struct Start {
-    function: extern "C" fn(usize),
-    argument: usize,
-}
 
 impl Thread {
     pub(super) fn new(name: &'static str, role: Role, stack: Option<Stack>) -> Result<Arc<Self>, SpawnError> {
@@ -320,176 +309,17 @@ pub(super) fn for_each(mut see: impl FnMut(usize, &Thread)) {
     THREADS.lock().values().enumerate().for_each(|(number, thread)| see(number, thread));
 }
 
+/// Puts a new thread among those that have not ended.
+pub(super) fn add(thread: Arc<Thread>) {
+    THREADS.lock().insert(thread.id(), thread);
+}
+
+/// Takes a thread that ends from among them.
+pub(super) fn remove(thread: &Thread) {
+    THREADS.lock().remove(&thread.id());
+}
+
 /// The thread with this identifier, unless it has ended.
 pub(super) fn find(id: ThreadId) -> Option<Arc<Thread>> {
     THREADS.lock().get(&id).cloned()
-}
-
-/// Starts a thread on a stack of its own. It is pinned to a CPU if the running thread is.
-pub(crate) fn spawn(
-    name: &'static str,
-    role: Role,
-    function: extern "C" fn(usize),
-    argument: usize,
-    stack_bytes: usize,
-) -> Result<ThreadId, SpawnError> {
-    scheduler::reap_exited();
-    if !has_room(CALL_ROOM) {
-        return Err(SpawnError);
-    }
-    let stack = Stack::new(stack_bytes.max(KERNEL_STACK))?;
-    let top = stack.top();
-    let thread = Thread::new(name, role, Some(stack))?;
-    thread.set_home(current_ref().and_then(Thread::home));
-    let start = alloc::boxed::Box::new(Start { function, argument });
-    // SAFETY: the stack is new, mapped and ends at the aligned `top`; nobody else has the thread yet.
-    unsafe {
-        (*thread.saved.get()).stack_pointer = switch::prepare(top, begin, alloc::boxed::Box::into_raw(start).addr());
-    }
-    let id = thread.id();
-    if thread.is_programs() {
-        stuck::count_thread(true);
-    }
-    console::debug(format_args!("thread {id} {name:?} begins"));
-    THREADS.lock().insert(id, thread.clone());
-    scheduler::make_runnable(&thread);
-    Ok(id)
-}
-
-/// Starts one of the library's own threads.
-///
-/// # Panics
-/// If memory is full: these threads are started at boot.
-pub fn spawn_kernel(name: &'static str, entry: fn()) -> ThreadId {
-    extern "C" fn call(entry: usize) {
-        // SAFETY: the argument is the `fn()` that was cast below.
-        let entry: fn() = unsafe { core::mem::transmute(entry) };
-        entry();
-    }
-    spawn(name, Role::Library, call, entry as usize, KERNEL_STACK).expect("memory for a thread at boot")
-}
-
-/// The first function on a new stack; interrupts are still disabled from the switch.
-extern "C" fn begin(start: usize) -> ! {
-    // SAFETY: this thread was just switched to for the first time.
-    unsafe { scheduler::after_switch() };
-    interrupts::restore(true);
-    // SAFETY: `spawn` made the box and gave its address to this thread alone.
-    let start = unsafe { alloc::boxed::Box::from_raw(start as *mut Start) };
-    let Start { function, argument } = *start;
-    drop(start);
-    function(argument);
-    exit()
-}
-
-/// Ends the running thread.
-pub(super) fn exit() -> ! {
-    let thread = current();
-    console::debug(format_args!("thread {} ends", thread.id()));
-    (hooks().ends)();
-    thread.timer.cancel();
-    THREADS.lock().remove(&thread.id());
-    if thread.is_programs() {
-        stuck::count_thread(false);
-    }
-    thread.set(ThreadState::Finished);
-    thread.joiners.wake_all();
-    scheduler::exit_current(thread)
-}
-
-/// As long as this exists, the thread that made it has something that others wait for and that only it can give back,
-/// such as a sleeping lock of the library's. It cannot be killed meanwhile.
-#[derive(Debug)]
-pub(crate) struct NoKill(PhantomData<*const ()>);
-
-impl NoKill {
-    /// Counts one more for the running thread.
-    pub(crate) fn new() -> Self {
-        change_no_kill(1);
-        Self(PhantomData)
-    }
-}
-
-impl Drop for NoKill {
-    fn drop(&mut self) {
-        change_no_kill(-1);
-    }
-}
-
-/// Adds to the depth of the running thread: for locks, which have no place for a [`NoKill`].
-pub(crate) fn change_no_kill(change: i32) {
-    if let Some(thread) = current_ref() {
-        thread.no_kill_depth.fetch_add(change.cast_unsigned(), Ordering::Relaxed);
-    }
-}
-
-/// How much free stack a killed thread needs to end on, in bytes.
-const ROOM_TO_END: u64 = 16 << 10;
-
-/// Why a thread cannot be killed where it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum KillRefused {
-    NotAThread,
-    Essential,
-    HoldsLock,
-    NoStack,
-}
-
-impl fmt::Display for KillRefused {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::NotAThread => "it was no thread but an interrupt handler, or interrupts were disabled",
-            Self::Essential => "the thread is one of the library's own",
-            Self::HoldsLock => "the thread was inside the library and holds what others wait for",
-            Self::NoStack => "the stack pointer is not in the thread's stack, or the stack is full",
-        })
-    }
-}
-
-/// Whether the running thread, which a trap interrupted with this stack pointer, can be killed there.
-pub(crate) fn can_kill(stack_pointer: VirtAddr) -> Result<(), KillRefused> {
-    let thread = current_ref().ok_or(KillRefused::NotAThread)?;
-    if thread.role == Role::Library {
-        return Err(KillRefused::Essential);
-    }
-    if thread.no_kill_depth.load(Ordering::Relaxed) != 0
-        || !thread.is(ThreadState::Ready)
-        || thread.wait_link.is_linked()
-    {
-        return Err(KillRefused::HoldsLock);
-    }
-    let room = thread.stack.as_ref().and_then(|stack| stack.room_below(stack_pointer));
-    if room.is_none_or(|room| room < ROOM_TO_END) {
-        return Err(KillRefused::NoStack);
-    }
-    Ok(())
-}
-
-static ENDED: AtomicU64 = AtomicU64::new(0);
-
-/// How many threads were killed for going astray: the program is told that they ended.
-pub fn ended_count() -> u64 {
-    ENDED.load(Ordering::Relaxed)
-}
-
-/// Kills the running thread, which went astray: runs on its stack in place of what it did. Nothing of the program's is
-/// unwound or dropped. The stack and the thread-local variables stay as they are for ever, since other threads may have
-/// borrowed what lies there.
-pub(crate) extern "C" fn kill_current() -> ! {
-    let thread = current();
-    if thread.role == Role::Main {
-        (hooks().main_killed)();
-    }
-    (hooks().killed)();
-    ENDED.fetch_add(1, Ordering::Relaxed);
-    core::mem::forget(thread.clone());
-    drop(thread);
-    exit()
-}
-
-/// Waits until the thread has ended; returns at once if there is no such thread any more.
-pub fn join(id: ThreadId) {
-    if let Some(thread) = find(id) {
-        thread.joiners.wait(|| thread.is(ThreadState::Finished).then_some(()));
-    }
 }
