@@ -165,7 +165,7 @@ fn gdb_lists_the_threads_of_the_guest_and_looks_at_the_stacks_of_those_that_do_n
 /// right again with the next frame: so it is the index up to which the driver has read that goes back.
 const BREAK_THE_CARD: &str = r#"python
 stack = gdb.parse_and_eval("libos::net::service::STACK")["data"]["value"]["Some"]["__0"]
-queue = stack["nic"]["Some"]["__0"]["device"]["device"]["receiver"]["queue"]
+queue = stack["nic"]["Some"]["__0"]["device"]["receiver"]["queue"]
 seen = (int(queue["seen"]) - 2000 & 0xffff).to_bytes(2, "little")
 gdb.selected_inferior().write_memory(int(queue["seen"].address), seen)
 "#;
