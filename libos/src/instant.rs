@@ -1,5 +1,5 @@
-//! Moments of the machine's own clock, which never goes back. A span is a [`Duration`]; the wall clock is another
-//! matter (see `time`).
+//! Moments of the machine's own clock, which never goes back. A span is a [`Duration`]; the wall clock has moments of
+//! another type, [`UnixTime`](crate::unix_time::UnixTime).
 
 use core::fmt;
 use core::ops::Add;

@@ -31,7 +31,7 @@
 //! arch/x86_64/machine: what one CPU does
 //! arch/x86_64/format: what bits mean
 //! keys, units: values only
-//! addr, instant, arch/x86_64/format/key_register: physical and virtual addresses; moments; the bits of rights
+//! addr, instant, unix_time, arch/x86_64/format/key_register: addresses; moments; the bits of rights
 //! ```
 //! Logic that needs no machine (parsers, allocators, page-table arithmetic, the socket layer) is compiled on the host
 //! too and tested there by `cargo test -p libos`.
@@ -71,6 +71,7 @@ pub mod task;
 pub mod time;
 pub mod trace;
 pub mod units;
+pub mod unix_time;
 
 #[cfg(target_os = "hermit")]
 mod start;

@@ -3,6 +3,7 @@
 use core::sync::atomic::{AtomicI64, Ordering};
 
 pub use crate::instant::Instant;
+use crate::unix_time::UnixTime;
 
 /// Unix time at boot in nanoseconds; reaches to the year 2262.
 static BOOT_UNIX_NS: AtomicI64 = AtomicI64::new(0);
@@ -13,13 +14,13 @@ pub fn now() -> Instant {
     crate::arch::counter::now()
 }
 
-/// Nanoseconds since 1970-01-01 00:00 UTC.
-pub fn unix_ns() -> i128 {
-    i128::from(BOOT_UNIX_NS.load(Ordering::Relaxed)) + i128::from(now().as_nanos())
+/// What the wall clock shows.
+pub fn wall_clock() -> UnixTime {
+    UnixTime::from_nanos(i128::from(BOOT_UNIX_NS.load(Ordering::Relaxed)) + i128::from(now().as_nanos()))
 }
 
-/// Says what the wall clock shows now, in nanoseconds since 1970-01-01 00:00 UTC.
-pub fn set_wall_clock(unix_ns: i128) {
-    let at_boot = unix_ns - i128::from(now().as_nanos());
+/// Says what the wall clock shows now.
+pub fn set_wall_clock(time: UnixTime) {
+    let at_boot = time.as_nanos() - i128::from(now().as_nanos());
     BOOT_UNIX_NS.store(at_boot.clamp(i64::MIN.into(), i64::MAX.into()) as i64, Ordering::Relaxed);
 }

@@ -6,12 +6,13 @@ use core::slice;
 
 use hermit_abi::{
     O_APPEND, O_CREAT, O_DIRECTORY, O_EXCL, O_NONBLOCK, O_RDONLY, O_RDWR, O_TRUNC, O_WRONLY, S_IFCHR, S_IFDIR, S_IFREG,
-    stat, timespec,
+    stat,
 };
 
 use super::errno::{Errno, result};
 use super::fd::{object, open, room};
 use super::object::Object;
+use super::time::as_timespec;
 use crate::fs::{self, About, Error, FileType, Open, OpenOptions, Whence};
 use crate::io::{IoSlices, IoSlicesMut, Ready};
 
@@ -81,12 +82,6 @@ impl Drop for File {
     }
 }
 
-/// Nanoseconds since 1970 as C has it. `std` reads the creation time from `st_ctim`, so that is what stands there.
-fn as_timespec(nanoseconds: i128) -> timespec {
-    const SECOND: i128 = 1_000_000_000;
-    timespec { tv_sec: nanoseconds.div_euclid(SECOND) as i64, tv_nsec: nanoseconds.rem_euclid(SECOND) as i32 }
-}
-
 fn as_stat(about: &About) -> stat {
     stat {
         st_dev: 1,
@@ -103,6 +98,7 @@ fn as_stat(about: &About) -> stat {
         st_blocks: about.allocated.div_ceil(512) as i64,
         st_atim: as_timespec(about.accessed),
         st_mtim: as_timespec(about.modified),
+        // `std` reads the creation time there.
         st_ctim: as_timespec(about.created),
         ..stat::default()
     }

@@ -5,6 +5,7 @@ use core::time::Duration;
 use hermit_abi::{CLOCK_MONOTONIC, CLOCK_REALTIME, timespec};
 
 use super::errno::{Errno, result};
+use crate::unix_time::UnixTime;
 use crate::{task, time};
 
 const NS_PER_SECOND: i128 = 1_000_000_000;
@@ -15,6 +16,19 @@ pub(super) fn duration(span: &timespec) -> Duration {
     Duration::from_nanos(u64::try_from(total.max(0)).unwrap_or(u64::MAX))
 }
 
+/// A moment of the wall clock, as C has it.
+pub(super) fn as_timespec(time: UnixTime) -> timespec {
+    split(time.as_nanos())
+}
+
+/// Seconds and what is left of them. The quotient of nanoseconds in 64 bits and the remainder below 10^9 both fit.
+fn split(nanoseconds: i128) -> timespec {
+    timespec {
+        tv_sec: nanoseconds.div_euclid(NS_PER_SECOND) as i64,
+        tv_nsec: nanoseconds.rem_euclid(NS_PER_SECOND) as i32,
+    }
+}
+
 /// Reads a clock.
 ///
 /// # Safety
@@ -22,17 +36,15 @@ pub(super) fn duration(span: &timespec) -> Duration {
 #[unsafe(no_mangle)]
 unsafe extern "C" fn sys_clock_gettime(clock: i32, out: *mut timespec) -> i32 {
     let now = match clock {
-        CLOCK_MONOTONIC => i128::from(time::now().as_nanos()),
-        CLOCK_REALTIME => time::unix_ns(),
+        CLOCK_MONOTONIC => split(time::now().as_nanos().into()),
+        CLOCK_REALTIME => as_timespec(time::wall_clock()),
         _ => return result(Err(Errno::EINVAL)),
     };
     // SAFETY: the caller's.
     let Some(out) = (unsafe { out.as_mut() }) else {
         return result(Err(Errno::EFAULT));
     };
-    // The quotient of nanoseconds in 64 bits and the remainder below 10^9 both fit.
-    out.tv_sec = now.div_euclid(NS_PER_SECOND) as i64;
-    out.tv_nsec = now.rem_euclid(NS_PER_SECOND) as i32;
+    *out = now;
     0
 }
 

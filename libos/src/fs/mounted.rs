@@ -7,6 +7,7 @@ use super::{Error, Tree};
 use crate::drivers::entropy;
 use crate::sync::class;
 use crate::task::Mutex;
+use crate::unix_time::UnixTime;
 use crate::{mm, time};
 
 /// `None` only before [`init`], when nobody asks yet.
@@ -37,12 +38,12 @@ impl fmt::Display for InitError<'_> {
 /// Makes the tree, with a directory for temporary files, the usual devices and the files in the host's archive. What
 /// the program writes may take half of the RAM that is free now, as on Linux's tmpfs.
 pub fn init(archive: &'static [u8]) -> Result<(), InitError<'static>> {
-    let now = time::unix_ns();
+    let now = time::wall_clock();
     let mut tree = Tree::new(usize::try_from(mm::free_bytes() / 2).unwrap_or(usize::MAX), now);
     for entry in entries(archive) {
         let entry = entry.map_err(InitError::Archive)?;
         if !entry.is_directory {
-            let modified = i128::from(entry.modified) * 1_000_000_000;
+            let modified = UnixTime::from_secs(entry.modified.into());
             let added = tree.add_host_file(entry.path, entry.bytes, modified, now);
             added.map_err(|error| InitError::File(entry.path, error))?;
         }
@@ -57,9 +58,9 @@ pub fn init(archive: &'static [u8]) -> Result<(), InitError<'static>> {
     Ok(())
 }
 
-/// Works on the tree; the second argument is the time, in nanoseconds since 1970.
-pub fn with<R>(work: impl FnOnce(&mut Tree, i128) -> R) -> R {
-    let now = time::unix_ns();
+/// Works on the tree; the second argument is what the wall clock shows.
+pub fn with<R>(work: impl FnOnce(&mut Tree, UnixTime) -> R) -> R {
+    let now = time::wall_clock();
     let mut tree = TREE.lock();
     work(tree.get_or_insert_with(|| Tree::new(0, now)), now)
 }

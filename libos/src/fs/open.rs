@@ -8,6 +8,7 @@ use super::directory::NodeId;
 use super::listing::{FileType, encode};
 use super::tree::{About, Data, Tree};
 use crate::io::{IoSlices, IoSlicesMut};
+use crate::unix_time::UnixTime;
 
 /// How to open.
 #[derive(Clone, Copy, Debug, Default)]
@@ -72,7 +73,7 @@ impl Open {
 
 impl Tree {
     /// Opens what a path names.
-    pub fn open(&mut self, path: &[u8], options: &OpenOptions, now: i128) -> Result<Open, Error> {
+    pub fn open(&mut self, path: &[u8], options: &OpenOptions, now: UnixTime) -> Result<Open, Error> {
         if options.create && options.directory {
             return Err(Error::Invalid);
         }
@@ -116,7 +117,7 @@ impl Tree {
     }
 
     /// Reads from the position on, which moves; how many bytes, 0 at the end.
-    pub fn read(&mut self, open: &Open, into: &mut IoSlicesMut<'_>, now: i128) -> Result<usize, Error> {
+    pub fn read(&mut self, open: &Open, into: &mut IoSlicesMut<'_>, now: UnixTime) -> Result<usize, Error> {
         if !open.read {
             return Err(Error::BadDescriptor);
         }
@@ -141,7 +142,7 @@ impl Tree {
     }
 
     /// Writes at the position, which moves, or at the end; how many bytes.
-    pub fn write(&mut self, open: &Open, from: &IoSlices<'_>, now: i128) -> Result<usize, Error> {
+    pub fn write(&mut self, open: &Open, from: &IoSlices<'_>, now: UnixTime) -> Result<usize, Error> {
         if !open.write {
             return Err(Error::BadDescriptor);
         }
@@ -201,7 +202,7 @@ impl Tree {
     ///
     /// An empty directory is listed as one entry, `.`, that is not said to be a directory: `std` takes an empty list
     /// for an error, and passes every entry on.
-    pub fn list(&mut self, open: &Open, into: &mut [u8], now: i128) -> Result<Option<usize>, Error> {
+    pub fn list(&mut self, open: &Open, into: &mut [u8], now: UnixTime) -> Result<Option<usize>, Error> {
         let node = self.node(open.node)?;
         let Data::Directory(directory) = &node.data else { return Err(Error::NotADirectory) };
         if open.position.load(Relaxed) != 0 {

@@ -9,6 +9,7 @@ use super::device::{Device, Entropy};
 use super::directory::{Directory, NodeId};
 use super::listing::FileType;
 use super::path::{Component, Path};
+use crate::unix_time::UnixTime;
 
 /// The root directory.
 const ROOT: NodeId = NodeId(0);
@@ -25,9 +26,9 @@ pub(super) struct Node {
     named: bool,
     /// How often it is open.
     opened: usize,
-    created: i128,
-    pub(super) modified: i128,
-    pub(super) accessed: i128,
+    created: UnixTime,
+    pub(super) modified: UnixTime,
+    pub(super) accessed: UnixTime,
 }
 
 #[derive(Debug)]
@@ -37,7 +38,7 @@ pub(super) enum Data {
     Device(Device),
 }
 
-/// What programs are told about a file or a directory. Times are nanoseconds since 1970.
+/// What programs are told about a file or a directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct About {
     /// A number of its own.
@@ -53,11 +54,11 @@ pub struct About {
     /// How many bytes of RAM a file takes.
     pub allocated: u64,
     /// When it was made.
-    pub created: i128,
+    pub created: UnixTime,
     /// When it was written last.
-    pub modified: i128,
+    pub modified: UnixTime,
     /// When it was read last.
-    pub accessed: i128,
+    pub accessed: UnixTime,
 }
 
 /// The tree.
@@ -88,7 +89,7 @@ impl About {
 
 impl Tree {
     /// A tree whose files may take so many bytes of RAM.
-    pub fn new(limit: usize, now: i128) -> Self {
+    pub fn new(limit: usize, now: UnixTime) -> Self {
         let mut tree = Self { nodes: Vec::new(), lowest_free: 0, next_inode: 1, budget: Budget::new(limit) };
         // Without room for even that, every operation says that nothing is there.
         if tree.add(Data::Directory(Directory::new(ROOT)), 0o777, now).is_ok() {
@@ -128,7 +129,7 @@ impl Tree {
     }
 
     /// A new node without a name.
-    fn add(&mut self, data: Data, mode: u32, now: i128) -> Result<NodeId, Error> {
+    fn add(&mut self, data: Data, mode: u32, now: UnixTime) -> Result<NodeId, Error> {
         let used = self.nodes.iter().skip(self.lowest_free).take_while(|node| node.is_some()).count();
         let id = self.lowest_free + used;
         self.lowest_free = id;
@@ -164,7 +165,14 @@ impl Tree {
     }
 
     /// Makes a new node in a directory.
-    fn create(&mut self, directory: NodeId, name: &[u8], data: Data, mode: u32, now: i128) -> Result<NodeId, Error> {
+    fn create(
+        &mut self,
+        directory: NodeId,
+        name: &[u8],
+        data: Data,
+        mode: u32,
+        now: UnixTime,
+    ) -> Result<NodeId, Error> {
         self.writable_directory(directory)?;
         let id = self.add(data, mode, now)?;
         let (parent, budget) = self.directory_mut(directory)?;
@@ -178,7 +186,7 @@ impl Tree {
     }
 
     /// Takes a node's name away.
-    fn remove(&mut self, directory: NodeId, name: &[u8], id: NodeId, now: i128) -> Result<(), Error> {
+    fn remove(&mut self, directory: NodeId, name: &[u8], id: NodeId, now: UnixTime) -> Result<(), Error> {
         self.writable_directory(directory)?;
         let (parent, budget) = self.directory_mut(directory)?;
         parent.remove(name, budget);
@@ -222,7 +230,7 @@ impl Tree {
     }
 
     /// What a path names, made as an empty file with this mode if it does not exist; whether it was made.
-    pub(super) fn find_or_create(&mut self, path: &[u8], mode: u32, now: i128) -> Result<(NodeId, bool), Error> {
+    pub(super) fn find_or_create(&mut self, path: &[u8], mode: u32, now: UnixTime) -> Result<(NodeId, bool), Error> {
         let path = Path::new(path)?;
         let place = self.walk(path)?;
         match (place.node, place.name) {
@@ -275,7 +283,7 @@ impl Tree {
     }
 
     /// Makes a directory.
-    pub fn make_directory(&mut self, path: &[u8], mode: u32, now: i128) -> Result<(), Error> {
+    pub fn make_directory(&mut self, path: &[u8], mode: u32, now: UnixTime) -> Result<(), Error> {
         let place = self.walk(Path::new(path)?)?;
         match (place.node, place.name) {
             (None, Some(name)) => {
@@ -287,7 +295,7 @@ impl Tree {
     }
 
     /// Removes an empty directory.
-    pub fn remove_directory(&mut self, path: &[u8], now: i128) -> Result<(), Error> {
+    pub fn remove_directory(&mut self, path: &[u8], now: UnixTime) -> Result<(), Error> {
         let place = self.walk(Path::new(path)?)?;
         let node = place.node.ok_or(Error::NotFound)?;
         match (self.directory(node)?, place.name) {
@@ -304,7 +312,7 @@ impl Tree {
     }
 
     /// Removes a file's name. The file lives until nobody has it open.
-    pub fn unlink(&mut self, path: &[u8], now: i128) -> Result<(), Error> {
+    pub fn unlink(&mut self, path: &[u8], now: UnixTime) -> Result<(), Error> {
         let path = Path::new(path)?;
         let place = self.walk(path)?;
         let node = place.node.ok_or(Error::NotFound)?;
@@ -317,7 +325,13 @@ impl Tree {
 
     /// Adds a file of the host's, which cannot be written to, and the directories on the way. The host wrote it at
     /// `modified`.
-    pub fn add_host_file(&mut self, path: &[u8], bytes: &'static [u8], modified: i128, now: i128) -> Result<(), Error> {
+    pub fn add_host_file(
+        &mut self,
+        path: &[u8],
+        bytes: &'static [u8],
+        modified: UnixTime,
+        now: UnixTime,
+    ) -> Result<(), Error> {
         let path = Path::new(path)?;
         if path.ends_with_slash() {
             return Err(Error::IsADirectory);
@@ -344,7 +358,7 @@ impl Tree {
 
     /// Adds the devices that programs expect in `/dev`, unless there is something of that name,
     /// or a file of the host's that is named `/dev` itself.
-    pub fn add_devices(&mut self, entropy: Entropy, now: i128) -> Result<(), Error> {
+    pub fn add_devices(&mut self, entropy: Entropy, now: UnixTime) -> Result<(), Error> {
         let random = Device::Random(entropy);
         let devices: [(&[u8], _); 4] =
             [(b"null", Device::Null), (b"zero", Device::Zero), (b"random", random), (b"urandom", random)];

@@ -24,9 +24,8 @@ mod machine {
     use crate::drivers::rtc::calendar::DateTime;
     use crate::drivers::rtc::cmos::{Cmos, RtcError, date};
     use crate::sync::IrqLock;
+    use crate::unix_time::UnixTime;
     use crate::{kprintln, task, time};
-
-    const NS_PER_SECOND: u64 = 1_000_000_000;
 
     /// How often the thread looks at the clock: the wall clock is exact to half of it.
     const POLL: Duration = Duration::from_millis(4);
@@ -67,7 +66,7 @@ mod machine {
         if !date.is_likely() {
             kprintln!("holdfast: RTC: the clock says {date}, before this library was written: dates will be wrong");
         }
-        time::set_wall_clock((date.unix_seconds() * NS_PER_SECOND).into());
+        time::set_wall_clock(UnixTime::from_secs(date.unix_seconds()));
         task::spawn_kernel("rtc", watch_for_tick);
         Ok(())
     }
@@ -88,9 +87,9 @@ mod machine {
             let after = time::now();
             if seconds != first {
                 // The tick was between the two looks: halfway is right to half their distance.
-                let unix_ns = seconds * NS_PER_SECOND + (after.as_nanos() - before.as_nanos()) / 2;
-                if i128::from(unix_ns) > time::unix_ns() {
-                    time::set_wall_clock(unix_ns.into());
+                let exact = UnixTime::from_secs(seconds) + after.saturating_duration_since(before) / 2;
+                if exact > time::wall_clock() {
+                    time::set_wall_clock(exact);
                 }
                 return Ok(());
             }

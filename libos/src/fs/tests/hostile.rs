@@ -7,7 +7,7 @@ use super::*;
 
 #[test]
 fn odd_paths_get_the_errors_that_posix_gives_them() {
-    let mut tree = Tree::new(MIB, 1);
+    let mut tree = Tree::new(MIB, at(1));
     file(&mut tree, "f", b"");
     let long = [b'x'; 256];
     let longest = std::format!("{}f", "./".repeat(2047));
@@ -29,11 +29,11 @@ fn odd_paths_get_the_errors_that_posix_gives_them() {
     assert!(tree.about(longest.as_bytes()).is_ok());
     assert!(tree.about(b"//f").is_ok());
     // A name need not be text.
-    tree.make_directory(b"\xff\xfe", 0o777, 1).unwrap();
+    tree.make_directory(b"\xff\xfe", 0o777, at(1)).unwrap();
     assert!(tree.about(b"\xff\xfe/").unwrap().is_directory());
     assert!(list(&mut tree, "/").unwrap().contains(&(b"\xff\xfe".to_vec(), hermit_abi::DT_DIR)));
     let name = [b'y'; 255];
-    tree.make_directory(&name, 0o777, 1).unwrap();
+    tree.make_directory(&name, 0o777, at(1)).unwrap();
 }
 
 fn header(mode: u32, size: u32, name: &[u8]) -> Vec<u8> {
@@ -85,14 +85,14 @@ proptest! {
 
     #[test]
     fn any_bytes_are_a_path_or_an_error(paths in prop::collection::vec(prop::collection::vec(prop_oneof![Just(b'/'), Just(b'.'), Just(b'a'), any::<u8>()], 0..12), 1..30)) {
-        let mut tree = Tree::new(MIB, 1);
+        let mut tree = Tree::new(MIB, at(1));
         let mut open = Vec::new();
         for (number, path) in paths.iter().enumerate() {
             match number % 4 {
-                0 => drop(tree.make_directory(path, 0o777, 1)),
-                1 => open.extend(tree.open(path, &CREATE, 1)),
-                2 => drop(tree.unlink(path, 1)),
-                _ => drop(tree.remove_directory(path, 1)),
+                0 => drop(tree.make_directory(path, 0o777, at(1))),
+                1 => open.extend(tree.open(path, &CREATE, at(1))),
+                2 => drop(tree.unlink(path, at(1))),
+                _ => drop(tree.remove_directory(path, at(1))),
             }
             if let Ok(about) = tree.about(path) {
                 prop_assert!(about.links > 0);

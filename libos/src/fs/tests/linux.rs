@@ -120,7 +120,7 @@ impl Both {
                     directory: flags & O_DIRECTORY != 0,
                     mode: 0o777,
                 };
-                let mine = ours(tree.open(path.as_bytes(), &options, 1));
+                let mine = ours(tree.open(path.as_bytes(), &options, at(1)));
                 let host = HostOptions::new().read(read).write(write).custom_flags(*flags).open(on_host(path));
                 match (mine, theirs(host)) {
                     (Ok(mine), Ok(host)) => open.push((mine, host)),
@@ -157,7 +157,7 @@ impl Both {
                 assert_eq!(ours(tree.seek(mine, *offset, whence)), theirs(host.seek(from)), "{operation:?}");
             }
             Operation::MakeDirectory(path) => {
-                let mine = ours(tree.make_directory(path.as_bytes(), 0o777, 1));
+                let mine = ours(tree.make_directory(path.as_bytes(), 0o777, at(1)));
                 assert_eq!(mine, theirs(fs::create_dir(on_host(path))), "{operation:?}");
             }
             Operation::RemoveDirectory(path) => {
@@ -165,11 +165,11 @@ impl Both {
                 if tree.about(path.as_bytes()).is_ok_and(|about| about.inode == tree.about(b"/").unwrap().inode) {
                     return;
                 }
-                let mine = ours(tree.remove_directory(path.as_bytes(), 1));
+                let mine = ours(tree.remove_directory(path.as_bytes(), at(1)));
                 assert_eq!(mine, theirs(fs::remove_dir(on_host(path))), "{operation:?}");
             }
             Operation::Unlink(path) => {
-                let mine = ours(tree.unlink(path.as_bytes(), 1));
+                let mine = ours(tree.unlink(path.as_bytes(), at(1)));
                 assert_eq!(mine, theirs(fs::remove_file(on_host(path))), "{operation:?}");
             }
             Operation::Look(path) => {
@@ -212,7 +212,7 @@ proptest! {
         let number = NEXT.fetch_add(1, core::sync::atomic::Ordering::Relaxed);
         let host = std::env::temp_dir().join(std::format!("holdfast-files-{}-{number}", std::process::id()));
         fs::create_dir(&host).unwrap();
-        let mut both = Both { tree: Tree::new(64 * MIB, 1), host: host.clone(), open: Vec::new() };
+        let mut both = Both { tree: Tree::new(64 * MIB, at(1)), host: host.clone(), open: Vec::new() };
         let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
             operations.iter().for_each(|operation| both.perform(operation));
         }));
