@@ -155,7 +155,8 @@ pub enum BenchCommand {
         #[command(flatten)]
         toolchain: ToolchainArgument,
     },
-    /// Measure the store on Linux, on this computer: requests a second, times to an answer, processor time of the server
+    /// Measure the store on Linux, on this computer: requests a second, times to an answer, processor time of the
+    /// server
     Native {
         /// What to measure in turns with it: `redis` (Debian's, with `appendfsync always`, `everysec`, and no log), or
         /// the file of another build of the store
