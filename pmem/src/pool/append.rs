@@ -140,8 +140,8 @@ impl Log {
         Ok((start, last))
     }
 
-    /// Makes frames durable by `write`, as the batch at the head, and notes that they are. Returns where the batch would
-    /// begin without a link.
+    /// Makes frames durable by `write`, as the batch at the head, and notes that they are. Returns where the batch
+    /// would begin without a link.
     fn append_batch(
         &mut self,
         head: Head,
