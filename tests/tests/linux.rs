@@ -44,8 +44,8 @@ fn a_kernel_that_panics_is_an_error_with_its_last_words() {
     if !has_kernel() {
         return;
     }
-    let mut machine = machine(Hardware::default().patience, "echo so far; echo c >/proc/sysrq-trigger; echo too far");
-    assert_eq!(machine.next_line().unwrap().as_deref(), Some("so far"));
+    // What was printed just before would be lost or not: a serial port sends what it is given later.
+    let machine = machine(Hardware::default().patience, "echo c >/proc/sysrq-trigger; echo too far");
     let error = machine.status().unwrap_err().to_string();
     assert!(error.contains("without saying how the script did") && error.contains("Kernel panic"), "{error}");
 }

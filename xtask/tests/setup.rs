@@ -63,6 +63,7 @@ impl FakeMachine {
         let output = Command::new(std::env::var_os("CARGO_BIN_EXE_xtask").unwrap())
             .args(["setup", "--toolchain", "rustup"])
             .env("PATH", self.path("bin"))
+            .env("CARGO_TARGET_DIR", self.path("target"))
             .env_remove("RUSTC")
             .env_remove("HOLDFAST_TOOLCHAIN")
             .output()
@@ -77,12 +78,21 @@ fn is_root() -> bool {
 }
 
 #[test]
-fn a_machine_with_everything_is_left_alone() {
-    let machine = FakeMachine::new().with_source().with_tools().program("apt-get", "echo touched; exit 1");
+fn a_machine_with_everything_has_nothing_installed() {
+    let machine = FakeMachine::new().with_source().with_tools().program("apt-get", "echo \"touched $1\"; exit 1");
     let (succeeded, said) = machine.setup();
     assert!(succeeded, "{said}");
     assert!(said.contains("everything is there") && said.contains("rustc 1.2.3"), "{said}");
-    assert!(!said.contains("touched"), "{said}");
+    assert!(!said.contains("touched install"), "{said}");
+}
+
+#[test]
+fn a_kernel_for_the_tests_on_linux_that_cannot_be_had_is_said_and_no_error() {
+    let machine = FakeMachine::new().with_source().with_tools().program("apt-get", "exit 1");
+    let (succeeded, said) = machine.setup();
+    assert!(succeeded, "{said}");
+    assert!(said.contains("the tests on Linux will be without"), "{said}");
+    assert!(said.contains("cannot get Debian's kernel: `apt-get update` failed"), "{said}");
 }
 
 #[test]
