@@ -32,7 +32,8 @@ impl Device {
         Self::map(path, file.map_err(|error| OpenError::Io(path.into(), error))?, true)
     }
 
-    /// Opens an existing file for reading only; several processes may do so at once. Write scopes are [`Gone`].
+    /// Opens an existing file for reading only; several processes may do so at once. Write scopes are
+    /// [`Gone`](pmem_medium::Gone).
     pub fn open_read_only(path: impl AsRef<Path>) -> Result<Device, OpenError> {
         let path = path.as_ref();
         let file = File::open(path);
