@@ -128,12 +128,9 @@ mod tests {
     use crate::pool::{FormatOptions, Pool};
     use crate::sim::Memory;
 
-    /// Once another segment is newer, a second header that is missing would be damage.
-    #[test]
-    fn a_second_header_that_a_cut_left_out_is_written_by_the_next_opening() {
-        let mut pool = Pool::format(Memory::new(1 << 20), &FormatOptions::new([7; 16])).unwrap();
-        let _durable = pool.turn(|turn| turn.put(b"key", b"value", None)).unwrap();
-        let places = Header::places(pool.log.geometry(), pool.log.frontier.head().unwrap().segment);
+    /// Opens a pool whose second header of one segment a cut left out, and looks whether it is there afterwards.
+    fn expect_written(pool: Pool<Memory>, segment: u32) {
+        let places = Header::places(pool.log.geometry(), segment);
         let memory = Memory::from(pool.medium().image());
         memory.write(|store| store.fill(places[1], LINE, 0)).unwrap().unwrap();
         let pool = Pool::open(memory).unwrap();
@@ -141,5 +138,27 @@ mod tests {
         let image = pool.medium().image();
         let [first, second] = places.map(|place| &image[place as usize..][..LINE as usize]);
         assert_eq!(first, second);
+    }
+
+    fn with_a_key() -> Pool<Memory> {
+        let mut pool = Pool::format(Memory::new(1 << 20), &FormatOptions::new([7; 16])).unwrap();
+        let _durable = pool.turn(|turn| turn.put(b"key", b"value", None)).unwrap();
+        pool
+    }
+
+    /// Once another segment is newer, a second header that is missing would be damage.
+    #[test]
+    fn a_second_header_that_a_cut_left_out_is_written_by_the_next_opening() {
+        let pool = with_a_key();
+        let head = pool.log.frontier.head().unwrap().segment;
+        expect_written(pool, head);
+    }
+
+    /// Or what a freeing left of it would become whole by later stores.
+    #[test]
+    fn a_second_header_of_a_free_segment_is_written_by_the_next_opening() {
+        let pool = with_a_key();
+        let head = pool.log.frontier.head().unwrap().segment;
+        expect_written(pool, head + 2);
     }
 }
