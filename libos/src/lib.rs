@@ -31,7 +31,7 @@
 //! arch/x86_64/machine: what one CPU does
 //! arch/x86_64/format: what bits mean
 //! keys, units: values only
-//! addr, instant, unix_time, arch/x86_64/format/key_register: addresses; moments; the bits of rights
+//! addr, instant, unix_time: addresses; moments
 //! ```
 //! Logic that needs no machine (parsers, allocators, page-table arithmetic, the socket layer) is compiled on the host
 //! too and tested there by `cargo test -p libos`.

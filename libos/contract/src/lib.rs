@@ -9,7 +9,7 @@
 //! ```floors
 //! report: what is said of what went wrong
 //! log_level, policy, protection: words of how much is said, what follows a stray access, and what keeps it out
-//! command_line, exit, limits, trace, vectors, words
+//! command_line, exit, limits, rights, trace, vectors, words
 //! ```
 #![no_std]
 #![forbid(unsafe_code)]
@@ -25,6 +25,7 @@ pub mod log_level;
 pub mod policy;
 pub mod protection;
 pub mod report;
+pub mod rights;
 pub mod trace;
 pub mod vectors;
 pub mod words;

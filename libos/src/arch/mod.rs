@@ -206,22 +206,6 @@ pub mod page_table {
     pub use super::x86_64::format::flags::Flags;
 }
 
-/// The bits of the register that says which keys are open.
-pub(crate) mod key_register {
-    /// Every key closed, but that of all other memory.
-    pub(crate) use super::x86_64::format::key_register::ALL_CLOSED;
-    /// How many bits a key has.
-    pub(crate) use super::x86_64::format::key_register::BITS;
-    /// Those of a closed key.
-    pub(crate) use super::x86_64::format::key_register::CLOSED;
-    /// Those of a key that lets read.
-    pub(crate) use super::x86_64::format::key_register::READ;
-    /// The register's type.
-    pub use super::x86_64::format::key_register::Value;
-    /// Those of a key that lets write.
-    pub(crate) use super::x86_64::format::key_register::WRITE;
-}
-
 /// Who wanted what at an address, and what stood against it.
 pub use x86_64::format::page_fault::PageFault;
 

@@ -2,22 +2,7 @@
 
 use core::fmt;
 
-/// A protection key, 1 to 15. Key 0 belongs to all other memory and is never handed out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Key(u8);
-
-impl Key {
-    /// The key with this number, 1 to 15.
-    #[cfg_attr(not(target_os = "hermit"), allow(dead_code, reason = "only devices keep numbers"))]
-    pub(crate) const fn from_number(number: u8) -> Option<Self> {
-        if number == 0 || number > 15 { None } else { Some(Self(number)) }
-    }
-
-    /// The key's number, as it stands in bits 62:59 of a leaf entry.
-    pub const fn number(self) -> u8 {
-        self.0
-    }
-}
+use libos_contract::rights::Key;
 
 /// Every key is taken: the hardware has fifteen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,9 +28,10 @@ impl KeyAllocator {
 
     /// Takes the lowest free key.
     pub fn allocate(&mut self) -> Result<Key, NoKeyLeft> {
-        let key = (1..16).find(|&key| self.taken & 1 << key == 0).ok_or(NoKeyLeft)?;
-        self.taken |= 1 << key;
-        Ok(Key(key))
+        let free = |key: &Key| self.taken & 1 << key.number() == 0;
+        let key = (1..16).filter_map(Key::from_number).find(free).ok_or(NoKeyLeft)?;
+        self.taken |= 1 << key.number();
+        Ok(key)
     }
 
     /// Takes a key back, which nobody has rights to any more.
@@ -53,8 +39,8 @@ impl KeyAllocator {
     /// # Panics
     /// If the key is not taken: somebody else may have it then.
     pub fn free(&mut self, key: Key) {
-        assert!(self.taken & 1 << key.0 != 0, "key {} is freed twice", key.0);
-        self.taken &= !(1 << key.0);
+        assert!(self.taken & 1 << key.number() != 0, "key {} is freed twice", key.number());
+        self.taken &= !(1 << key.number());
     }
 }
 

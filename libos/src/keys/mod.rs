@@ -6,12 +6,11 @@ mod key;
 mod permissions;
 mod protection;
 mod registers;
-mod rights;
 
-pub use key::{Key, KeyAllocator, NoKeyLeft};
+pub use key::{KeyAllocator, NoKeyLeft};
 pub use libos_contract::policy::FaultPolicy;
 pub use libos_contract::protection::{Protection, ProtectionChoice};
+pub use libos_contract::rights::{Access, Key, Rights};
 pub use permissions::Permissions;
 pub use protection::{NoProtection, resolve_protection};
 pub use registers::{KeyRegister, Registers};
-pub use rights::{Access, Rights};

@@ -7,11 +7,12 @@
 use std::collections::BTreeSet;
 use std::ops::Range;
 
+use libos_contract::rights::{Access, Rights};
 use serde::{Deserialize, Serialize};
 use xtask::qemu::Protection;
 
 use super::memory::{Leaf, Snapshot};
-use super::rights::{Access, RightsRegister, access};
+use super::rights::RightsRegister;
 use crate::gdb::{Gdb, Register, Result};
 
 /// The keys of the two devices, given out in their order.
@@ -97,14 +98,14 @@ impl Integrity {
                 integrity.broken.push(format!("cpu {cpu}: CR0.WP is clear"));
             }
             let rights = register.value(gdb, cpu)?;
-            match rights.map(|rights| access(rights, CANARY_KEY)) {
+            match rights.map(|rights| rights.access(CANARY_KEY)) {
                 Some(Access::Closed) => {}
                 Some(open) => integrity.broken.push(format!("cpu {cpu}: the canary's key is open: {open:?}")),
                 // It executes nothing any more, whatever its rights are.
                 None if gdb.is_idle(cpu)? => {}
                 None => integrity.broken.push(format!("cpu {cpu}: the rights cannot be read")),
             }
-            integrity.rights.push(rights);
+            integrity.rights.push(rights.map(Rights::bits));
         }
         integrity.broken.extend(mapping.new_leaves(snapshot));
         Ok(integrity)
@@ -118,6 +119,6 @@ impl Integrity {
     /// What the rights allow on the device of the pool, on the CPU with this number from 1.
     pub fn pool_access(&self, cpu: u32) -> Option<Access> {
         let rights = self.rights.get(cpu as usize - 1).copied().flatten();
-        rights.map(|rights| access(rights, POOL_KEY))
+        rights.map(|rights| Rights::from_bits(rights).access(POOL_KEY))
     }
 }

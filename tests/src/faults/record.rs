@@ -2,12 +2,12 @@
 
 use libos_contract::exit::PROTECTION_FAULT;
 use libos_contract::protection::Protection;
+use libos_contract::rights::Access;
 use serde::{Deserialize, Serialize};
 
 use super::integrity::Integrity;
 use super::judge::{Data, Judgement};
 use super::plan::Plan;
-use super::rights::Access;
 
 /// Which protection a run was under.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use libos_contract::rights::Rights;
 use xtask::qemu::Protection;
 
 use crate::elf::Elf;
@@ -19,26 +20,6 @@ const RDPKRU: &[u8] = &[0x0f, 0x01, 0xee];
 /// How long the one instruction may take.
 const STEP_PATIENCE: Duration = Duration::from_secs(2);
 const IDLE_PATIENCE: Duration = Duration::from_millis(50);
-
-/// What a key allows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Access {
-    /// Nothing.
-    Closed,
-    /// Loads.
-    Read,
-    /// Loads and stores.
-    Write,
-}
-
-/// What the register's value `rights` allows for `key`.
-pub fn access(rights: u32, key: u8) -> Access {
-    match rights >> (key * 2) & 0b11 {
-        0b00 => Access::Write,
-        0b10 => Access::Read,
-        _ => Access::Closed,
-    }
-}
 
 /// The places in a guest image that read and write one of the two registers.
 #[derive(Clone, Debug)]
@@ -67,16 +48,16 @@ impl RightsRegister {
     }
 
     /// The value that the selected CPU is about to write to the register; `None` if it is about to do something else.
-    pub fn about_to_write(&self, gdb: &mut Gdb) -> Result<Option<u32>> {
+    pub fn about_to_write(&self, gdb: &mut Gdb) -> Result<Option<Rights>> {
         let registers = gdb.registers()?;
         let writes = self.write.contains(&registers.rip()) && registers.get(Register::RCX) & 0xffff_ffff == self.number;
-        Ok(writes.then(|| registers.get(Register::RAX) as u32))
+        Ok(writes.then(|| Rights::from_bits(registers.get(Register::RAX) as u32)))
     }
 
     /// The register's value on this CPU, which is selected then: the CPU executes one of the guest's own instructions
     /// that read it, and then has all its registers back. `None` if no such instruction is as it was in the image,
     /// or the CPU waits with its interrupts off and executes nothing.
-    pub fn value(&self, gdb: &mut Gdb, cpu: u32) -> Result<Option<u32>> {
+    pub fn value(&self, gdb: &mut Gdb, cpu: u32) -> Result<Option<Rights>> {
         gdb.select(cpu)?;
         let before = gdb.registers()?;
         for &place in &self.read {
@@ -95,7 +76,7 @@ impl RightsRegister {
                 gdb.set_register(register, before.wide(register))?;
             }
             if stepped && after.rip() == place + self.read_code.len() as u64 {
-                return Ok(Some(after.get(Register::RAX) as u32));
+                return Ok(Some(Rights::from_bits(after.get(Register::RAX) as u32)));
             }
             break;
         }
@@ -108,18 +89,4 @@ fn places(elf: &Elf, code: &[u8]) -> Vec<u64> {
     let text = elf.section(".text");
     let found = text.bytes.windows(code.len()).zip(text.range.start..).filter(|(bytes, _)| *bytes == code);
     found.map(|(_, address)| address).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn two_bits_for_each_key_say_what_it_allows() {
-        for key in 1..16 {
-            assert_eq!(access(0x5555_5554, key), Access::Closed);
-        }
-        assert_eq!((access(0x5555_5550, 1), access(0x5555_5550, 2)), (Access::Write, Access::Closed));
-        assert_eq!((access(0x5555_5568, 1), access(0x5555_5568, 2)), (Access::Read, Access::Read));
-    }
 }

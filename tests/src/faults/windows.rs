@@ -9,11 +9,12 @@ use std::fmt;
 use std::thread;
 use std::time::Duration;
 
+use libos_contract::rights::Access;
 use serde::Serialize;
 use xtask::qemu::{MachineOptions, Protection};
 use xtask::size::MIB;
 
-use super::rights::{Access, RightsRegister, access};
+use super::rights::RightsRegister;
 use crate::elf::Elf;
 use crate::gdb::{Gdb, Register, Result, StepMode, StopPoint};
 use crate::machine::PATIENCE;
@@ -133,7 +134,7 @@ impl Follower {
     /// Whether the CPU is about to make the device writable.
     fn is_opening(&mut self) -> Result<bool> {
         let rights = self.register.about_to_write(&mut self.gdb)?;
-        Ok(rights.is_some_and(|rights| access(rights, KEY) == Access::Write))
+        Ok(rights.is_some_and(|rights| rights.access(KEY) == Access::Write))
     }
 
     /// Executes the instruction at a stop point.
@@ -155,7 +156,7 @@ impl Follower {
                 continue;
             }
             let rights = self.register.about_to_write(&mut self.gdb)?;
-            if rights.is_some_and(|rights| access(rights, KEY) != Access::Write) {
+            if rights.is_some_and(|rights| rights.access(KEY) != Access::Write) {
                 return Ok(steps);
             }
             self.pass(cpu)?;

@@ -5,6 +5,5 @@ pub mod cache_types;
 pub(crate) mod entry;
 pub mod exception;
 pub mod flags;
-pub(crate) mod key_register;
 pub mod page_fault;
 pub mod paging;

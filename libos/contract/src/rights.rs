@@ -1,9 +1,26 @@
-//! The rights of a context, as the value of the register that enforces them: pure arithmetic.
+//! Protection keys, and the rights of a context to their pages as the value of the register that enforces them:
+//! IA32_PKRS and PKRU alike (Intel SDM volume 3A, section 4.6.2).
+//!
+//! The register has two bits for each key: bit 2i is ADi (no access), bit 2i+1 is WDi (no write; of supervisor accesses
+//! it counts only while CR0.WP = 1).
 
 use core::fmt;
 
-use super::Key;
-use crate::arch::key_register::{self, Value};
+/// A protection key, 1 to 15. Key 0 belongs to all other memory and is never handed out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Key(u8);
+
+impl Key {
+    /// The key with this number, 1 to 15.
+    pub const fn from_number(number: u8) -> Option<Self> {
+        if number == 0 || number > 15 { None } else { Some(Self(number)) }
+    }
+
+    /// The key's number, as it stands in bits 62:59 of a leaf entry.
+    pub const fn number(self) -> u8 {
+        self.0
+    }
+}
 
 /// What a context may do with the pages of one key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,44 +33,54 @@ pub enum Access {
     Write,
 }
 
+/// How many bits of the register are a key's.
+const BITS: u32 = 2;
 /// The bits of key 0.
-const KEY_MASK: Value = (1 << key_register::BITS) - 1;
+const KEY_MASK: u32 = (1 << BITS) - 1;
+/// A key's bits where its pages can neither be read nor written: AD = 1. Others with AD = 1 mean the same.
+const CLOSED: u32 = 0b01;
+/// Where they can be read: AD = 0, WD = 1.
+const READ: u32 = 0b10;
+/// Where they can be read and written: AD = 0, WD = 0.
+const WRITE: u32 = 0b00;
+/// Key 0 open, keys 1 to 15 closed.
+const ALL_CLOSED: u32 = 0x5555_5554;
 
 /// The rights of one context to the pages of every key.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub struct Rights(Value);
+pub struct Rights(u32);
 
 impl Rights {
     /// The rights that every context starts with: key 0 open, keys 1 to 15 closed.
-    pub const CLOSED: Self = Self(key_register::ALL_CLOSED);
+    pub const CLOSED: Self = Self(ALL_CLOSED);
 
     /// The rights that a register value stands for.
-    pub const fn from_bits(bits: Value) -> Self {
+    pub const fn from_bits(bits: u32) -> Self {
         Self(bits)
     }
 
     /// The register's value.
-    pub const fn bits(self) -> Value {
+    pub const fn bits(self) -> u32 {
         self.0
     }
 
     /// These rights with `access` to `key`'s pages; every other key's are unchanged.
     #[must_use]
     pub const fn with(self, key: Key, access: Access) -> Self {
-        let shift = key.number() as u32 * key_register::BITS;
+        let shift = key.number() as u32 * BITS;
         let bits = match access {
-            Access::Closed => key_register::CLOSED,
-            Access::Read => key_register::READ,
-            Access::Write => key_register::WRITE,
+            Access::Closed => CLOSED,
+            Access::Read => READ,
+            Access::Write => WRITE,
         };
         Self(self.0 & !(KEY_MASK << shift) | bits << shift)
     }
 
     /// The access to the pages of the key with this number, 0 to 15.
     pub const fn access(self, key_number: u8) -> Access {
-        match self.0 >> ((key_number & 15) as u32 * key_register::BITS) & KEY_MASK {
-            key_register::WRITE => Access::Write,
-            key_register::READ => Access::Read,
+        match self.0 >> ((key_number & 15) as u32 * BITS) & KEY_MASK {
+            WRITE => Access::Write,
+            READ => Access::Read,
             _ => Access::Closed,
         }
     }
@@ -61,7 +88,7 @@ impl Rights {
 
 impl Rights {
     /// Writes the raw value and the keys that are open, each with the name of what it guards, if `name` knows it.
-    pub(crate) fn describe<'n>(self, f: &mut fmt::Formatter<'_>, name: impl Fn(u8) -> Option<&'n str>) -> fmt::Result {
+    pub fn describe<'n>(self, f: &mut fmt::Formatter<'_>, name: impl Fn(u8) -> Option<&'n str>) -> fmt::Result {
         write!(f, "{:#010x} (key 0 always open", self.0)?;
         for key in 1..16 {
             let access = match self.access(key) {
@@ -95,7 +122,16 @@ impl fmt::Debug for Rights {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::keys::KeyAllocator;
+
+    fn keys() -> impl Iterator<Item = Key> {
+        (1..16).filter_map(Key::from_number)
+    }
+
+    #[test]
+    fn keys_that_are_handed_out_are_1_to_15() {
+        assert_eq!(keys().count(), 15);
+        assert!(Key::from_number(0).is_none() && Key::from_number(16).is_none());
+    }
 
     #[test]
     fn closed_rights_close_all_keys_but_zero() {
@@ -107,8 +143,7 @@ mod tests {
 
     #[test]
     fn opening_one_key_leaves_every_other_as_it_was() {
-        let mut keys = KeyAllocator::new();
-        while let Ok(key) = keys.allocate() {
+        for key in keys() {
             for access in [Access::Closed, Access::Read, Access::Write] {
                 let rights = Rights::CLOSED.with(key, access);
                 for other in 0..16 {
@@ -122,8 +157,7 @@ mod tests {
 
     #[test]
     fn bits_are_placed_as_the_manual_says() {
-        let key = KeyAllocator::new().allocate().unwrap();
-        assert_eq!(key.number(), 1);
+        let key = Key::from_number(1).unwrap();
         assert_eq!(Rights::CLOSED.with(key, Access::Read).bits(), 0x5555_5558);
         assert_eq!(Rights::CLOSED.with(key, Access::Write).bits(), 0x5555_5550);
         assert_eq!(
