@@ -1,6 +1,6 @@
 //! Persistent memory for programs.
 //!
-//! A program opens a [`Device`] (an NVDIMM on the guest, a mapped file on the host) and keeps a [`Pool`] in it: a
+//! A program opens a [`Device`] (an NVDIMM on the guest, a mapped file on Linux) and keeps a [`Pool`] in it: a
 //! crash-safe map from keys to values, log-structured, with its index in DRAM. Persistent bytes are reached only in
 //! scopes ([`Medium::read`], [`Medium::write`], [`ReadLock::read`], [`ReadLock::write`]), and a committed
 //! [`Pool::turn`] yields a [`Durable`] receipt, without which a program has nothing to acknowledge with.
@@ -29,6 +29,7 @@ pub mod device;
 mod error;
 pub mod medium;
 pub mod pool;
+#[cfg(any(feature = "std", target_os = "hermit"))]
 pub mod protection;
 #[cfg(any(feature = "sim", test))]
 pub mod sim;

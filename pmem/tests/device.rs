@@ -102,13 +102,19 @@ fn an_image_belongs_to_one_process() {
 }
 
 #[test]
-fn write_protection_checks_its_argument_and_does_nothing_on_the_host() {
+fn write_protection_checks_its_argument() {
     let file = Scratch::new("pages");
     let device = Device::create(&file.0, 8192).unwrap();
     assert_eq!(device.set_writable(0..100, false), Err(WriteProtectError::Misaligned(0..100)));
     assert!(matches!(device.set_writable(4096..12288, false), Err(WriteProtectError::OutOfRange(_))));
     assert_eq!(device.set_writable(0..8192, false), Ok(()));
+    assert_eq!(device.set_writable(4096..8192, true), Ok(()));
     device.write(|grant| grant.store(4096, b"stored").unwrap()).unwrap();
+    assert_eq!(device.read(|grant| grant.view(0..8).unwrap().read_u64(0)), Ok(Ok(0)));
+    drop(device);
+    let device = Device::open_read_only(&file.0).unwrap();
+    assert_eq!(device.set_writable(0..4096, true), Err(WriteProtectError::ReadOnly));
+    assert_eq!(device.set_writable(0..4096, false), Ok(()));
 }
 
 #[test]

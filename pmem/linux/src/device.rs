@@ -1,104 +1,83 @@
-//! A device: a file, mapped shared and locked for this process alone.
-//!
-//! There is no protection key, so a stray store by this process is not caught; and no write-protection of pages, for
-//! which `memmap2` has nothing below a whole map: `Medium::set_writable` checks its argument and does nothing.
+//! A device: a file, mapped for this process alone, under a key of its own.
 
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{File, TryLockError};
 use std::io;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use memmap2::{MmapOptions, MmapRaw};
-use pmem_medium::SharedCounters;
+use libos_contract::protection::Protection;
+use libos_contract::rights::Key;
+use pmem_medium::{SharedCounters, WriteProtectError};
 
+use crate::devices::{Entry, OpenDevice};
 use crate::disk::{self, Shortage};
 use crate::error::OpenError;
+use crate::key::HeldKey;
+use crate::map::{Keeping, Map};
 
-/// A persistent-memory device: a mapped file.
+/// A persistent-memory device: a mapped file. How one is opened is said at [`OpenOptions`](crate::OpenOptions).
 #[derive(Debug)]
 pub struct Device {
-    pub(crate) map: MmapRaw,
-    pub(crate) path: PathBuf,
-    pub(crate) writable: bool,
+    // In the order in which they go when it is dropped: nobody finds a map that is gone, and no page is left under a
+    // key that is free.
+    entry: Entry,
+    pub(crate) map: Map,
+    key: Option<HeldKey>,
+    keeping: Keeping,
+    path: PathBuf,
     pub(crate) counters: SharedCounters,
     /// Holds the lock that keeps other processes out; released when the file closes.
-    pub(crate) file: File,
+    file: File,
 }
 
 impl Device {
-    /// Opens an existing file, for this process alone.
-    pub fn open(path: impl AsRef<Path>) -> Result<Device, OpenError> {
-        let path = path.as_ref();
-        let file = OpenOptions::new().read(true).write(true).open(path);
-        Self::map(path, file.map_err(|error| OpenError::Io(path.into(), error))?, true)
-    }
-
-    /// Opens an existing file for reading only; several processes may do so at once. Write scopes are
-    /// [`Gone`](pmem_medium::Gone).
-    pub fn open_read_only(path: impl AsRef<Path>) -> Result<Device, OpenError> {
-        let path = path.as_ref();
-        let file = File::open(path);
-        Self::map(path, file.map_err(|error| OpenError::Io(path.into(), error))?, false)
-    }
-
-    /// Opens an existing file so that stores stay in this process and are forgotten with it; the file is only read, and
-    /// several processes may do so at once.
-    pub fn open_copy_on_write(path: impl AsRef<Path>) -> Result<Device, OpenError> {
-        let path = path.as_ref();
+    /// Locks a file and maps it, under the key that `take_key` gives.
+    pub(crate) fn new(
+        path: &Path,
+        file: File,
+        keeping: Keeping,
+        take_key: impl FnOnce() -> Result<Option<HeldKey>, OpenError>,
+    ) -> Result<Self, OpenError> {
         let io_error = |error| OpenError::Io(path.into(), error);
-        let device = Self::map(path, File::open(path).map_err(io_error)?, false)?;
-        // SAFETY: the map is turned into a raw one at once, and no Rust reference to it is ever made: bytes that
-        // another process changes in the file are copied like any others. The lock keeps away those that would.
-        let map = unsafe { MmapOptions::new().map_copy(&device.file) }.map_err(io_error)?;
-        Ok(Device { map: map.into(), writable: true, ..device })
-    }
-
-    /// Creates a file of `len` zero bytes and opens it. An existing file is an error.
-    pub fn create(path: impl AsRef<Path>, len: u64) -> Result<Device, OpenError> {
-        let path = path.as_ref();
-        let file = OpenOptions::new().read(true).write(true).create_new(true).open(path);
-        let file = file.map_err(|error| match error.kind() {
-            io::ErrorKind::AlreadyExists => OpenError::Exists(path.into()),
-            _ => OpenError::Io(path.into(), error),
-        })?;
-        if let Err(error) = file.set_len(len) {
-            // A file of no size would only be in the way of the next attempt; the first error is the one to tell.
-            let _ = std::fs::remove_file(path);
-            return Err(OpenError::Io(path.into(), error));
-        }
-        Self::map(path, file, true)
-    }
-
-    /// Makes the file of a device that is open for writing `len` bytes long, with zeros, if it is not that long yet.
-    /// Nobody else gets at it in the meantime.
-    pub fn extend(self, len: u64) -> Result<Device, OpenError> {
-        let io_error = |error| OpenError::Io(self.path.clone(), error);
-        let map = self.file.set_len(len.max(self.size())).and_then(|()| {
-            // The length is durable before anything is that lies there.
-            self.file.sync_all()?;
-            MmapOptions::new().map_raw(&self.file)
-        });
-        Ok(Device { map: map.map_err(io_error)?, ..self })
-    }
-
-    fn map(path: &Path, file: File, writable: bool) -> Result<Device, OpenError> {
-        let io_error = |error| OpenError::Io(path.into(), error);
-        let locked = if writable { file.try_lock() } else { file.try_lock_shared() };
+        let locked = if keeping == Keeping::Shared { file.try_lock() } else { file.try_lock_shared() };
         locked.map_err(|error| match error {
             TryLockError::WouldBlock => OpenError::InUse(path.into()),
             TryLockError::Error(error) => io_error(error),
         })?;
-        if file.metadata().map_err(io_error)?.len() == 0 {
+        let len = file.metadata().map_err(io_error)?.len();
+        if len == 0 {
             return Err(OpenError::Empty(path.into()));
         }
-        let map =
-            if writable { MmapOptions::new().map_raw(&file) } else { MmapOptions::new().map_raw_read_only(&file) };
-        Ok(Device {
-            map: map.map_err(io_error)?,
-            path: path.into(),
-            writable,
-            counters: SharedCounters::default(),
-            file,
-        })
+        let key = take_key()?;
+        let map = Map::new(&file, len, keeping, key.as_ref()).map_err(io_error)?;
+        Self::of(map, key, keeping, path, file)
+    }
+
+    /// A device of what it is made of.
+    pub(crate) fn of(
+        map: Map,
+        key: Option<HeldKey>,
+        keeping: Keeping,
+        path: &Path,
+        file: File,
+    ) -> Result<Self, OpenError> {
+        let entry = Entry::new(map.addresses(), key.as_ref().map(HeldKey::key), &path.display().to_string());
+        let entry = entry.ok_or_else(|| OpenError::TooMany(path.into()))?;
+        Ok(Self { entry, map, key, keeping, path: path.into(), counters: SharedCounters::default(), file })
+    }
+
+    /// Makes the file of a device that is open for writing `len` bytes long, with zeros, if it is not that long yet.
+    /// Nobody else gets at it in the meantime.
+    pub fn extend(self, len: u64) -> Result<Self, OpenError> {
+        let len = len.max(self.size());
+        let map = self.file.set_len(len).and_then(|()| {
+            // The length is durable before anything is that lies there.
+            self.file.sync_all()?;
+            Map::new(&self.file, len, self.keeping, self.key.as_ref())
+        });
+        let map = map.map_err(|error| OpenError::Io(self.path.clone(), error))?;
+        self.entry.is_mapped_at(map.addresses());
+        Ok(Self { map, ..self })
     }
 
     /// The name that people know the device by: the file's path.
@@ -111,9 +90,35 @@ impl Device {
         self.map.len() as u64
     }
 
-    /// What keeps stray stores out: nothing, on the host.
+    /// What keeps stray accesses out: `pku`, or `none`.
     pub fn protection(&self) -> String {
-        "none".into()
+        if self.key.is_some() { Protection::Pku } else { Protection::None }.to_string()
+    }
+
+    /// The key that the device is under.
+    pub(crate) fn key(&self) -> Option<Key> {
+        self.key.as_ref().map(HeldKey::key)
+    }
+
+    /// The device as the table of all that are open has it, for reports.
+    pub fn in_table(&self) -> OpenDevice {
+        self.entry.device()
+    }
+
+    /// Whether there is nothing that would keep stores.
+    pub(crate) fn keeps_no_stores(&self) -> bool {
+        self.keeping == Keeping::ReadOnly
+    }
+
+    /// Permits stores to whole pages, or forbids them: see [`pmem_medium::Medium::set_writable`].
+    pub(crate) fn protect(&self, range: Range<u64>, writable: bool) -> Result<(), WriteProtectError> {
+        WriteProtectError::check(&range, self.size())?;
+        if writable && self.keeps_no_stores() {
+            return Err(WriteProtectError::ReadOnly);
+        }
+        // What is left to go wrong is that the kernel cannot split the map once more.
+        let pages = range.start as usize..range.end as usize;
+        self.map.set_writable(pages, writable).map_err(|_| WriteProtectError::OutOfMemory)
     }
 
     /// What the disk under the file lacks, if anything. A system that does not tell is taken to have room.

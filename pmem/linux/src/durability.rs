@@ -6,8 +6,9 @@
 use std::io;
 use std::ops::Range;
 
-use memmap2::MmapRaw;
 use pmem_medium::LINE;
+
+use crate::map::Map;
 
 /// What one write grant has written back and not yet fenced.
 #[derive(Debug, Default)]
@@ -26,7 +27,7 @@ impl Unfenced {
     }
 
     /// Returns when all that was written back is durable. After an error nothing can be promised of it.
-    pub(crate) fn fence(&mut self, map: &MmapRaw) -> io::Result<()> {
-        self.0.drain(..).try_for_each(|range| map.flush_range(range.start as usize, (range.end - range.start) as usize))
+    pub(crate) fn fence(&mut self, map: &Map) -> io::Result<()> {
+        self.0.drain(..).try_for_each(|range| map.sync(range.start as usize..range.end as usize))
     }
 }

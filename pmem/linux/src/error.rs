@@ -3,6 +3,9 @@
 use std::path::PathBuf;
 use std::{fmt, io};
 
+use crate::devices;
+use crate::key::NoKey;
+
 /// Why a device could not be opened or created.
 #[derive(Debug)]
 #[non_exhaustive]
@@ -13,6 +16,10 @@ pub enum OpenError {
     InUse(PathBuf),
     /// The file has no bytes to map.
     Empty(PathBuf),
+    /// It has no protection key, and was not to be without.
+    NoKey(PathBuf, NoKey),
+    /// As many devices are open in this process as are looked after.
+    TooMany(PathBuf),
     /// The operating system refused.
     Io(PathBuf, io::Error),
 }
@@ -23,6 +30,10 @@ impl fmt::Display for OpenError {
             OpenError::Exists(path) => write!(f, "{} exists already; it was left as it is", path.display()),
             OpenError::InUse(path) => write!(f, "{} is in use by another process; stop that one first", path.display()),
             OpenError::Empty(path) => write!(f, "{} is empty: a device needs a length", path.display()),
+            OpenError::NoKey(path, why) => write!(f, "{}: {why}", path.display()),
+            OpenError::TooMany(path) => {
+                write!(f, "{}: {} devices are open in this process, which is the most", path.display(), devices::MOST)
+            }
             OpenError::Io(path, error) => write!(f, "{}: {error}", path.display()),
         }
     }

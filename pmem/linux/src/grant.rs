@@ -1,18 +1,50 @@
 //! Sections and grants of a device, and the copies inside them.
+//!
+//! A grant is a *scope*, a closure, and not a guard object: a guard can be leaked, or two guards can be dropped in the
+//! wrong order, and either would leave memory open that nobody holds a grant for. Scopes nest by construction, and the
+//! end of each gives back the access that there was before it, by whatever way it ends. Rights belong to a thread: one
+//! that sleeps keeps them, and the kernel takes them along to another CPU.
 
 use std::cell::RefCell;
 use std::marker::PhantomData;
 use std::ops::Range;
 
-use pmem_medium::{Counters, Gone, Load, LoadError, Medium, OutOfRange, Store, WriteError, lines_touched};
+use libos_contract::rights::{Access, Key};
+use pmem_medium::{
+    Counters, Gone, Load, LoadError, Medium, OutOfRange, Store, WriteError, WriteProtectError, lines_touched,
+};
 
 use crate::device::Device;
 use crate::durability::Unfenced;
+use crate::key::register;
 
 impl Device {
     /// Holds the device in place: it cannot go away while the lock lives. Grants are taken inside it.
     pub fn read_lock(&self) -> Result<ReadLock<'_>, Gone> {
         Ok(ReadLock { device: self })
+    }
+}
+
+/// An open window: this thread's access to a device changes when it begins, and is what it was before when it ends.
+/// Never leaves this module, so it can neither be leaked nor dropped out of order.
+struct Window {
+    /// The device's key, and the access before; nothing where no key protects.
+    before: Option<(Key, Access)>,
+}
+
+impl Window {
+    #[inline]
+    fn open(device: &Device, access: Access) -> Self {
+        Self { before: device.key().map(|key| (key, register::set(key, access))) }
+    }
+}
+
+impl Drop for Window {
+    #[inline]
+    fn drop(&mut self) {
+        if let Some((key, access)) = self.before {
+            register::set(key, access);
+        }
     }
 }
 
@@ -23,18 +55,21 @@ pub struct ReadLock<'d> {
 }
 
 impl ReadLock<'_> {
-    /// Runs `f` with read access.
+    /// Runs `f` with read access. Inside a write grant of the same device it takes the permission to write away until
+    /// it ends.
     pub fn read<R>(&self, f: impl FnOnce(&ReadGrant<'_>) -> R) -> R {
         self.device.counters.read_grant();
+        let _window = Window::open(self.device, Access::Read);
         f(&ReadGrant { device: self.device, _thread: PhantomData })
     }
 
     /// Runs `f` with read and write access, unless the device is read-only.
     pub fn write<R>(&self, f: impl FnOnce(&WriteGrant<'_>) -> R) -> Result<R, WriteError> {
-        if !self.device.writable {
+        if self.device.keeps_no_stores() {
             return Err(WriteError::ReadOnly);
         }
         self.device.counters.write_grant();
+        let _window = Window::open(self.device, Access::Write);
         let read = ReadGrant { device: self.device, _thread: PhantomData };
         Ok(f(&WriteGrant { read, unfenced: RefCell::default() }))
     }
@@ -65,9 +100,10 @@ impl Load for ReadGrant<'_> {
         OutOfRange::check(offset, into.len() as u64, self.size())?;
         self.device.counters.loaded(into.len() as u64);
         // SAFETY: the map is readable for its whole length as long as the device lives, which the grant's lifetime
-        // proves, and the check above keeps the source inside it. `into` is DRAM of ours, so the two do not overlap.
+        // proves, to a thread whose window is open, as this one's is while a grant exists, for grants stay on their
+        // threads. The check above keeps the source inside. `into` is DRAM of ours, so the two do not overlap.
         unsafe {
-            std::ptr::copy_nonoverlapping(self.device.map.as_ptr().add(offset as usize), into.as_mut_ptr(), into.len());
+            std::ptr::copy_nonoverlapping(self.device.map.start().add(offset as usize), into.as_mut_ptr(), into.len());
         }
         Ok(())
     }
@@ -87,11 +123,12 @@ impl Store for WriteGrant<'_> {
     fn store(&self, offset: u64, from: &[u8]) -> Result<(), OutOfRange> {
         OutOfRange::check(offset, from.len() as u64, self.size())?;
         self.read.device.counters.stored(from.len() as u64);
-        // SAFETY: the map is writable for its whole length (a write grant exists only then) as long as the device
-        // lives, and the check above keeps the target inside it. No Rust reference to the map is ever made, and `from`
-        // is DRAM of ours, so the two do not overlap.
+        // SAFETY: the map takes stores (a write grant exists only then) as long as the device lives, from a thread
+        // whose window is open, and the check above keeps the target inside it. A page that is write-protected ends
+        // the process by a signal. No Rust reference to the map is ever made, and `from` is DRAM of ours, so the two
+        // do not overlap.
         unsafe {
-            let to = self.read.device.map.as_mut_ptr().add(offset as usize);
+            let to = self.read.device.map.start().add(offset as usize);
             match <[u8; 8]>::try_from(from) {
                 Ok(word) if to.cast::<u64>().is_aligned() => to.cast::<u64>().write_volatile(u64::from_ne_bytes(word)),
                 _ => std::ptr::copy_nonoverlapping(from.as_ptr(), to, from.len()),
@@ -105,7 +142,7 @@ impl Store for WriteGrant<'_> {
         self.read.device.counters.stored(len);
         // SAFETY: as for `store`.
         unsafe {
-            std::ptr::write_bytes(self.read.device.map.as_mut_ptr().add(offset as usize), byte, len as usize);
+            std::ptr::write_bytes(self.read.device.map.start().add(offset as usize), byte, len as usize);
         }
         Ok(())
     }
@@ -142,7 +179,7 @@ impl Medium for Device {
     }
 
     fn is_read_only(&self) -> bool {
-        !self.writable
+        self.keeps_no_stores()
     }
 
     fn read<R>(&self, f: impl for<'g> FnOnce(Self::Reader<'g>) -> R) -> Result<R, Gone> {
@@ -151,6 +188,10 @@ impl Medium for Device {
 
     fn write<R>(&self, f: impl for<'g> FnOnce(Self::Writer<'g>) -> R) -> Result<R, WriteError> {
         self.read_lock()?.write(|grant| f(grant))
+    }
+
+    fn set_writable(&self, range: Range<u64>, writable: bool) -> Result<(), WriteProtectError> {
+        self.protect(range, writable)
     }
 
     fn counters(&self) -> Counters {

@@ -1,9 +1,9 @@
 //! Persistent-memory devices: the real media.
 //!
 //! On the guest a [`Device`] is an NVDIMM that `libos` mapped once, under its own protection key; its grants open that
-//! key for one thread and one scope. On the host it is a mapped file, for the same programs, tools and tests. The two
-//! have the same names and the same rules; what differs is who enforces them. This folder never interprets what a
-//! device holds.
+//! key for one thread and one scope. On Linux it is a mapped file, under a protection key of its own where there are
+//! any (the crate `pmem-linux`). The two have the same names and the same rules; what differs is who enforces them.
+//! This folder never interprets what a device holds.
 //!
 //! # What does not compile
 //!
@@ -91,4 +91,4 @@ mod guest;
 #[cfg(target_os = "hermit")]
 pub use guest::{Device, OpenError, ReadGrant, ReadLock, WriteGrant};
 #[cfg(not(target_os = "hermit"))]
-pub use pmem_linux::{Device, OpenError, ReadGrant, ReadLock, Shortage, WriteGrant};
+pub use pmem_linux::{Device, NoKey, OpenError, OpenOptions, ReadGrant, ReadLock, Shortage, WriteGrant};

@@ -1,10 +1,10 @@
-//! The host's protection: none.
+//! The host's protection: the keys of `pmem-linux`.
 
 use alloc::string::String;
 
 use super::{Activity, PolicyError};
 
-/// What follows a stray access: nothing notices one here.
+/// What follows a stray access: the kernel ends the process, which no policy of ours changes.
 pub fn fault_policy() -> Option<String> {
     None
 }
@@ -14,7 +14,9 @@ pub fn set_fault_policy(_word: &str) -> Result<(), PolicyError> {
     Err(PolicyError::Unprotected)
 }
 
-/// What the protection did so far: zeros, for there is none.
+/// What the protection did so far; zeros if there is none. That Linux closes keys for signal handlers, and loads the
+/// rights of threads, nobody counts.
 pub fn activity() -> Activity {
-    Activity::default()
+    let writes = pmem_linux::register_writes();
+    Activity { grant_writes: writes.written, skipped_writes: writes.skipped, ..Activity::default() }
 }

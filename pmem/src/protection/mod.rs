@@ -1,7 +1,7 @@
 //! What keeps stray accesses out of this machine's devices: what follows one, and what has been counted.
 //!
-//! On the guest this is `libos`'s, behind words and numbers, so that a program can show it and change it without
-//! knowing of registers. On the host nothing protects, and each function says so. Which protection a device has is
+//! On the guest this is `libos`'s, on the host `pmem-linux`'s, behind words and numbers, so that a program can show it
+//! and change it without knowing of registers. Which protection a device has is
 //! [`Device::protection`](crate::Device::protection).
 
 #[cfg(target_os = "hermit")]
@@ -19,10 +19,11 @@ use core::fmt;
 use libos_contract::policy::FaultPolicy;
 use libos_contract::words;
 
-/// What the protection did since the machine booted, on all CPUs and for all devices.
+/// What the protection did since the machine booted, or the process began, on all CPUs and for all devices.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Activity {
-    /// Writes of the register that opens and closes devices, because a grant began or ended.
+    /// Writes of the register that opens and closes devices, because a grant began or ended, or because a thread was
+    /// started inside of one.
     pub grant_writes: u64,
     /// Such writes because a trap came while a device was open, and because it left.
     pub trap_writes: u64,

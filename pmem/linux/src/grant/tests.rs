@@ -1,26 +1,19 @@
 //! The copies to and from a device, on anonymous memory: Miri maps that, but no files.
 
 use std::fs::File;
+use std::path::Path;
 
-use memmap2::MmapOptions;
-use pmem_medium::SharedCounters;
 use proptest::prelude::*;
 
 use super::*;
+use crate::map::{Keeping, Map};
 
 const LEN: usize = 256;
 
 /// A device without a file behind its bytes.
 fn device() -> Device {
-    let map = MmapOptions::new().len(LEN).map_anon().unwrap();
-    let itself = std::env::current_exe().unwrap();
-    Device {
-        map: map.into(),
-        path: "anonymous".into(),
-        writable: true,
-        counters: SharedCounters::default(),
-        file: File::open(itself).unwrap(),
-    }
+    let itself = File::open(std::env::current_exe().unwrap()).unwrap();
+    Device::of(Map::anonymous(LEN), None, Keeping::Private, Path::new("anonymous"), itself).unwrap()
 }
 
 proptest! {
