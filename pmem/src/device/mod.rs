@@ -5,6 +5,30 @@
 //! any (the crate `pmem-linux`). The two have the same names and the same rules; what differs is who enforces them.
 //! This folder never interprets what a device holds.
 //!
+//! ```
+//! use pmem::{Device, Load, Medium, Store};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let path = std::env::temp_dir().join(format!("pmem-device-{}", std::process::id()));
+//! let device = Device::create(&path, 4096)?;
+//! device.write(|grant| {
+//!     grant.store(64, b"kept")?;
+//!     // Durable when its lines were written back and a fence followed.
+//!     grant.write_back(64..68)?;
+//!     grant.fence();
+//!     Ok::<_, pmem::OutOfRange>(())
+//! })??;
+//! // Here the device is closed: a stray store would fault, unless `device.protection()` is `none`.
+//! drop(device);
+//!
+//! let mut bytes = [0; 4];
+//! Device::open(&path)?.read(|grant| grant.load(64, &mut bytes))??;
+//! assert_eq!(&bytes, b"kept");
+//! # std::fs::remove_file(path)?;
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! # What does not compile
 //!
 //! A grant is a scope. What is read through it stays inside:

@@ -136,6 +136,25 @@ pub enum Op<'a> {
 ///
 /// Only a finished [`Pool::turn`] makes one. A program that can acknowledge a write only with a receipt in hand cannot
 /// acknowledge one that is not durable.
+///
+/// ```
+/// use pmem::{Durable, Medium, Pool};
+///
+/// /// What the client is told; there is no saying it before the receipt is there.
+/// fn reply(number: u64, _receipt: &Durable) -> String {
+///     format!("OK {number}")
+/// }
+///
+/// fn serve(pool: &mut Pool<impl Medium>, number: u64) -> Result<String, pmem::Error> {
+///     let (put, receipt) = pool.turn(|turn| turn.put(b"number", &number.to_le_bytes(), None))?;
+///     put?;
+///     Ok(reply(number, &receipt))
+/// }
+/// # let medium = pmem::sim::Memory::new(16 << 20);
+/// # let mut pool = Pool::format(medium, &pmem::FormatOptions::new([1; 16])).unwrap();
+/// # assert_eq!(serve(&mut pool, 7).unwrap(), "OK 7");
+/// ```
+///
 /// There is no other way to come by one:
 ///
 /// ```compile_fail
@@ -168,6 +187,28 @@ impl Durable {
 }
 
 /// A pool on a medium. See the module's documentation.
+///
+/// ```
+/// use pmem::sim::Memory;
+/// use pmem::{FormatOptions, Pool};
+///
+/// # fn main() -> Result<(), pmem::Error> {
+/// // A device, or as in tests a medium in DRAM. The identity has to be random.
+/// let mut pool = Pool::format(Memory::new(16 << 20), &FormatOptions::new([7; 16]))?;
+/// let (put, _receipt) = pool.turn(|turn| turn.put(b"key", b"value", None))?;
+/// put?;
+///
+/// // Shut down or not, all that has a receipt is there. After a clean shutdown no record has to be read.
+/// let memory = pool.close()?;
+/// let mut pool = Pool::open(memory)?;
+/// let mut value = Vec::new();
+/// let (found, _receipt) = pool.turn(|turn| turn.get(b"key", &mut value))?;
+/// assert_eq!(found?.map(|meta| meta.len), Some(5));
+/// assert_eq!(value, b"value");
+/// assert!(pool.report().damage.is_empty());
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct Pool<M: Medium> {
     medium: M,

@@ -11,6 +11,26 @@ use crate::pool::{Meta, Op, ValueType};
 
 /// One turn of an event loop over a pool: reads, and writes staged until the turn's end. See
 /// [`Pool::turn`](crate::Pool::turn).
+///
+/// What a turn has staged it reads itself. All of it becomes durable by the same fence, but a power cut before that may
+/// leave the first operations of a turn and not the others; those of [`Turn::atomically`] are all there, or none is.
+///
+/// ```
+/// # use pmem::{FormatOptions, Op, Pool, ValueType, sim::Memory};
+/// # fn main() -> Result<(), pmem::Error> {
+/// # let mut pool = Pool::format(Memory::new(16 << 20), &FormatOptions::new([7; 16]))?;
+/// let (moved, _receipt) = pool.turn(|turn| {
+///     turn.put(b"here", b"a coin", None)?;
+///     let mut coin = Vec::new();
+///     turn.get(b"here", &mut coin)?;
+///     let there = Op::Put { key: b"there", value: &coin, value_type: ValueType::STRING, expires_at_ms: None };
+///     turn.atomically(&[Op::Remove { key: b"here" }, there])?;
+///     Ok::<_, pmem::Error>((turn.contains(b"here")?, turn.contains(b"there")?))
+/// })?;
+/// assert_eq!(moved?, (false, true));
+/// # Ok(())
+/// # }
+/// ```
 pub struct Turn<'t, M: Medium> {
     pub(super) medium: &'t M,
     pub(super) log: &'t mut Log,
