@@ -3,6 +3,8 @@
 //! names, whatever features are chosen.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
@@ -25,6 +27,7 @@ pub(super) fn check() -> Result<()> {
     if packages.is_empty() {
         bail!("every package of the workspace forbids to be published");
     }
+    forget_unpacked(&packages)?;
     let mut command = host_cargo("publish");
     command.args(["--dry-run", "--locked", "--allow-dirty"]);
     select(&mut command, packages.iter().map(|package| package.name));
@@ -36,10 +39,33 @@ pub(super) fn check() -> Result<()> {
     oldest.iter().try_for_each(|(version, packages)| build_with(version, packages))
 }
 
+/// Has cargo unpack these packages anew. What it unpacked once of a version, which in a registry never changes, it
+/// takes for ever, and so it does with ours, which do: for those that need them it makes a registry of its own, in a
+/// folder without a host's name.
+fn forget_unpacked(packages: &[Package<'_>]) -> Result<()> {
+    let home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
+    let home = home.or_else(|| Some(std::env::home_dir()?.join(".cargo"))).context("there is no home directory")?;
+    // There is none before cargo unpacks anything.
+    for registry in fs::read_dir(home.join("registry/src")).into_iter().flatten() {
+        let registry = registry?.path();
+        if !registry.file_name().is_some_and(|name| name.to_string_lossy().starts_with('-')) {
+            continue;
+        }
+        for Package { name, version, .. } in packages {
+            let unpacked = registry.join(format!("{name}-{version}"));
+            if unpacked.is_dir() {
+                fs::remove_dir_all(&unpacked).with_context(|| format!("cannot remove {}", unpacked.display()))?;
+            }
+        }
+    }
+    Ok(())
+}
+
 /// A package that is published.
 #[derive(Debug, PartialEq, Eq)]
 struct Package<'a> {
     name: &'a str,
+    version: &'a str,
     /// The oldest Rust that builds it.
     oldest: &'a str,
     features: BTreeSet<&'a str>,
@@ -52,9 +78,10 @@ fn published(metadata: &Value) -> Result<Vec<Package<'_>>> {
     members
         .map(|package| {
             let name = package["name"].as_str().context("a package without a name in cargo metadata")?;
+            let version = package["version"].as_str().with_context(|| format!("{name} has no version"))?;
             let oldest = package["rust_version"].as_str().with_context(|| format!("{name} names no `rust-version`"))?;
             let features = package["features"].as_object().into_iter().flatten().map(|(name, _)| name.as_str());
-            Ok(Package { name, oldest, features: features.collect() })
+            Ok(Package { name, version, oldest, features: features.collect() })
         })
         .collect()
 }
@@ -158,15 +185,15 @@ mod tests {
 
     #[test]
     fn a_package_is_published_unless_it_forbids_it_or_is_somebody_elses() {
-        let package = |name: &str, publish: Value, source: Value| json!({ "name": name, "publish": publish, "source": source, "rust_version": "1.89", "features": { "sim": [] } });
+        let package = |name: &str, publish: Value, source: Value| json!({ "name": name, "version": "0.1.0", "publish": publish, "source": source, "rust_version": "1.89", "features": { "sim": [] } });
         let metadata = json!({ "packages": [
             package("a", Value::Null, Value::Null),
             package("b", json!([]), Value::Null),
             package("c", Value::Null, json!("registry")),
         ]});
-        let a = Package { name: "a", oldest: "1.89", features: BTreeSet::from(["sim"]) };
+        let a = Package { name: "a", version: "0.1.0", oldest: "1.89", features: BTreeSet::from(["sim"]) };
         assert_eq!(published(&metadata).unwrap(), [a]);
-        let silent = json!({ "packages": [{ "name": "a" }] });
+        let silent = json!({ "packages": [{ "name": "a", "version": "0.1.0" }] });
         assert!(published(&silent).unwrap_err().to_string().contains("rust-version"));
     }
 
