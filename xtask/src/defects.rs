@@ -161,8 +161,11 @@ mod tests {
     use super::*;
 
     /// The folders with defects, and where the programs of the tests that find them are.
-    const FOLDERS: [(&str, &[&str]); 2] =
-        [("pmem/tests/mutants", &["pmem/tests", "pmem/src"]), ("tests/planted", &["tests/tests"])];
+    const FOLDERS: [(&str, &[&str]); 3] = [
+        ("pmem/tests/mutants", &["pmem/tests", "pmem/src"]),
+        ("tests/planted", &["tests/tests"]),
+        ("pmem/linux/tests/planted", &["pmem/linux/tests"]),
+    ];
 
     #[test]
     fn every_defect_fits_the_sources_and_is_named_once() {

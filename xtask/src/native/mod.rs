@@ -4,7 +4,9 @@
 //! emulated processor has protection keys, and the machine has all that pmem can be kept on, NVDIMMs among it
 //! (`places.sh`). Where this computer's processor has keys and its kernel uses them, the tests run here too. Either way
 //! [`REQUIRE_KEYS`] is set, by which a test that finds no keys fails instead of being skipped. Where there are neither
-//! keys nor such a kernel, the tests run here without.
+//! keys nor such a kernel, the tests run here without. Where there are keys, tests must fail on [`planted`] defects.
+
+mod planted;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -15,6 +17,7 @@ use anyhow::{Context, Result, bail};
 use crate::cargo::host_cargo;
 use crate::linux::{self, Hardware, Initrd, Machine};
 use crate::output::say;
+use crate::workspace;
 
 /// Whose tests these are: arguments of `cargo test`, for each call of it.
 const TESTS: [&[&str]; 2] = [&["--package", "pmem-linux"], &["--package", "pmem", "--test", "device"]];
@@ -58,7 +61,7 @@ pub fn run(only: Option<&str>, mut line: impl FnMut(&str)) -> Result<bool> {
         say("on this computer: its processor has protection keys, and its kernel uses them");
         succeeded = run_here(&programs, true, &mut line)?;
     }
-    match places.no_machine {
+    match &places.no_machine {
         None => {
             let why = if places.keys { "NVDIMMs" } else { "protection keys, which this computer lacks, and NVDIMMs" };
             say(format_args!("on Debian's kernel in QEMU, for {why}"));
@@ -73,7 +76,22 @@ pub fn run(only: Option<&str>, mut line: impl FnMut(&str)) -> Result<bool> {
             succeeded = run_here(&programs, false, line)?;
         }
     }
+    if only.is_none() {
+        succeeded &= find_planted(&places)?;
+    }
     Ok(succeeded)
+}
+
+/// Whether the tests fail on all planted defects. Where there are no keys nobody can tell, and it says so.
+fn find_planted(places: &Places) -> Result<bool> {
+    if places.keys {
+        return planted::run(|programs, line| run_here(programs, true, line).map(drop));
+    }
+    if places.no_machine.is_some() {
+        say("without keys, planted defects are not looked for");
+        return Ok(true);
+    }
+    planted::run(|programs, line| run_in_machine(programs, &Hardware::default(), "", line).map(drop))
 }
 
 /// Gets what the tests need and this computer lacks, and says what they will be without.
@@ -117,15 +135,21 @@ fn has_keys(cpuinfo: &str) -> bool {
 fn build() -> Result<Vec<PathBuf>> {
     let mut programs = Vec::new();
     for arguments in TESTS {
-        let mut cargo = host_cargo("test");
-        cargo.args(["--no-run", "--message-format=json-render-diagnostics"]).args(arguments);
-        let output = cargo.stderr(Stdio::inherit()).output().context("cannot run cargo")?;
-        if !output.status.success() {
-            bail!("the tests do not build (cargo's messages are above)");
-        }
-        programs.extend(String::from_utf8_lossy(&output.stdout).lines().filter_map(parse_program));
+        programs.extend(build_in(workspace::root(), &workspace::target_directory(), arguments)?);
     }
     Ok(programs)
+}
+
+/// Builds tests of the workspace in `sources`, with these arguments of `cargo test`, and returns their programs.
+fn build_in(sources: &Path, target: &Path, arguments: &[&str]) -> Result<Vec<PathBuf>> {
+    let mut cargo = host_cargo("test");
+    cargo.current_dir(sources).env("CARGO_TARGET_DIR", target);
+    cargo.args(["--no-run", "--message-format=json-render-diagnostics"]).args(arguments);
+    let output = cargo.stderr(Stdio::inherit()).output().context("cannot run cargo")?;
+    if !output.status.success() {
+        bail!("the tests do not build (cargo's messages are above)");
+    }
+    Ok(String::from_utf8_lossy(&output.stdout).lines().filter_map(parse_program).collect())
 }
 
 /// The test program in a line of cargo's messages.
