@@ -11,6 +11,8 @@
 //! The stage `clients`, which runs only when it is named, has other people's client libraries use the store. A stage
 //! in which no test ran has not tested anything, and counts as a failure.
 
+mod images;
+
 use std::io::{BufRead, BufReader};
 use std::ops::AddAssign;
 use std::process::{Command, Stdio};
@@ -20,19 +22,15 @@ use anyhow::{Context, Result, bail};
 
 use crate::cargo::{BOOTING_TESTS, TEST_PROGRAMS, host_cargo};
 use crate::clients::{self, CLIENTS_VARIABLE};
-use crate::crash;
-use crate::guest::{self, CHECKED_IMAGES_VARIABLE, DEBUGGER_IMAGES_VARIABLE, IMAGES_VARIABLE, Profile};
+use crate::guest::{self, IMAGES_VARIABLE, Profile};
 use crate::native;
 use crate::output::{say, warn};
 use crate::pool::mutants;
 use crate::setup::toolchain::{Choice, Toolchain};
-use crate::std_tests;
-use crate::{apps, setup, workspace};
+use crate::{setup, std_tests, workspace};
 
 /// The store's package.
 const STORE: &str = "kvstore";
-/// The packages of which there is a build for a debugger too.
-const DEBUGGED_PACKAGES: [&str; 1] = ["hello"];
 /// How many images of power cuts the stage `pool` explores at least.
 const CRASH_IMAGES: u64 = 110_000;
 
@@ -182,28 +180,6 @@ fn files_of_tests(filter: &str) -> Vec<String> {
     files
 }
 
-/// Whether tests of this file (`NAME.rs`, or `NAME/main.rs` of a folder) are among these.
-fn includes(only: &Only<'_>, path: &str) -> bool {
-    let name = path.split(['/', '.']).next().unwrap_or_default();
-    match only {
-        Only::Usual | Only::All => true,
-        Only::Files(names) => names.iter().any(|only| only == name),
-        Only::Named(part) => std::fs::read_to_string(workspace::root().join("tests/tests").join(path))
-            .is_ok_and(|tests| tests.contains(part)),
-    }
-}
-
-/// The planted defects that these tests look for.
-fn plants(only: &Only<'_>) -> Result<Vec<crash::Plant>> {
-    let mut plants = Vec::new();
-    for (path, program) in [("crash_exploration.rs", "kvstore"), ("ledger/main.rs", "ledger")] {
-        if includes(only, path) {
-            plants.extend(crash::Plant::all(program)?);
-        }
-    }
-    Ok(plants)
-}
-
 /// Runs one stage and says whether every command of it succeeded.
 fn run(stage: Stage, only: &Only<'_>, processors: u32, toolchain: &Toolchain) -> Result<(Totals, bool)> {
     let mut cargo = host_cargo("test");
@@ -230,26 +206,14 @@ fn run(stage: Stage, only: &Only<'_>, processors: u32, toolchain: &Toolchain) ->
             return Ok((Totals { passed: totals.passed, failed: totals.failed }, totals.failed == 0));
         }
         Stage::Guest => {
-            let built = apps::image_packages()
-                .and_then(|packages| guest::build(toolchain, &packages, Profile::Release))
-                .and_then(|images| Ok((images, guest::build(toolchain, &[TEST_PROGRAMS], Profile::Checked)?)));
-            let (images, checked) = match built {
-                Ok(built) => built,
+            let variables = match images::build(only, toolchain) {
+                Ok(variables) => variables,
                 Err(error) => {
                     warn(format_args!("error: {error:#}"));
                     return Ok((Totals::default(), false));
                 }
             };
-            cargo.args(["--package", BOOTING_TESTS]);
-            cargo.env(IMAGES_VARIABLE, images).env(CHECKED_IMAGES_VARIABLE, checked);
-            let plants = plants(only)?;
-            if !plants.is_empty() {
-                cargo.env(crash::PLANTED_VARIABLE, crash::build_plants(toolchain, &plants)?);
-            }
-            if includes(only, "debugger.rs") || includes(only, "xtask_run.rs") {
-                let images = guest::build(toolchain, &DEBUGGED_PACKAGES, Profile::Debugger)?;
-                cargo.env(DEBUGGER_IMAGES_VARIABLE, images);
-            }
+            cargo.args(["--package", BOOTING_TESTS]).envs(variables);
         }
     }
     match only {
