@@ -85,7 +85,6 @@ impl Plant {
     /// The defect of this name.
     pub fn named(name: &str) -> Option<Self> {
         Some(match name {
-            "nothing" => Self::Nothing,
             "handle" => Self::Handle,
             "buffer" => Self::Buffer,
             "byte" => Self::Byte,
