@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use pmem::device::OpenError;
 use pmem::medium::WriteError;
 use pmem::pool::Executor;
+use pmem::protection::{PolicyError, fault_policy, set_fault_policy};
 use pmem::{Device, Error, FormatOptions, Load, Medium, Pool, Store, WriteProtectError, inspect};
 
 /// A path among the temporary files that is removed at the end.
@@ -160,4 +161,24 @@ fn views_copy_compare_and_check_bounds() {
     let counters = device.counters();
     assert_eq!((counters.read_grants, counters.write_grants), (2, 1));
     assert_eq!((counters.bytes_stored, counters.lines_written_back, counters.fences), (128 + 9 + 8, 2, 1));
+}
+
+#[test]
+fn a_fault_policy_can_be_had_where_something_notices_stray_accesses() {
+    let file = Scratch::new("policy");
+    let device = Device::create(&file.0, 8192).unwrap();
+    assert_eq!(set_fault_policy("lenient"), Err(PolicyError::Unknown));
+    if device.protection() == "none" {
+        assert!(std::env::var_os("HOLDFAST_REQUIRE_KEYS").is_none(), "no protection keys here");
+        // No other test here has a device with keys, then.
+        assert_eq!((fault_policy(), set_fault_policy("relaxed")), (None, Err(PolicyError::Unprotected)));
+        return;
+    }
+    assert_eq!(fault_policy().as_deref(), Some("strict"));
+    assert_eq!(set_fault_policy("relaxed"), Ok(()));
+    assert_eq!(fault_policy().as_deref(), Some("relaxed"));
+    let refused = set_fault_policy("end-thread").unwrap_err();
+    assert!(matches!(&refused, PolicyError::Refused(_)) && refused.to_string().contains("locks"), "{refused}");
+    assert_eq!(fault_policy().as_deref(), Some("relaxed"), "what is refused changes nothing");
+    assert_eq!(set_fault_policy("strict"), Ok(()));
 }

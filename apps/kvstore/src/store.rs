@@ -77,18 +77,14 @@ fn device(options: &Options) -> Result<Device, String> {
         Some(size) if size != device.size() => {
             Err(format!("{} has {} bytes, not the {size} of --size", device.name(), device.size()))
         }
-        _ => watch_the_disk(device),
+        _ => {
+            // A full disk ends a program that stores to a sparse file, and the device says so when it happens.
+            if let Some(shortage) = device.shortage() {
+                log::warn(format_args!("WARNING: {}: {shortage}", device.name()));
+            }
+            Ok(device)
+        }
     }
-}
-
-/// A full disk ends a program that stores to a sparse file. It is said when it can be foreseen, else when it happens.
-#[cfg(not(target_os = "hermit"))]
-fn watch_the_disk(device: Device) -> Result<Device, String> {
-    if let Some(shortage) = device.shortage() {
-        log::warn(format_args!("WARNING: {}: {shortage}", device.name()));
-    }
-    let explained = device.explain_bus_errors();
-    explained.map(|()| device).map_err(|error| format!("cannot watch for signals: {error}"))
 }
 
 /// A random number: std seeds its hashers with the system's entropy.

@@ -1,8 +1,8 @@
 //! A device: a file, mapped for this process alone, under a key of its own.
 
 use std::fs::{File, TryLockError};
-use std::io;
 use std::ops::Range;
+use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 
 use libos_contract::protection::Protection;
@@ -10,8 +10,9 @@ use libos_contract::rights::Key;
 use pmem_medium::{SharedCounters, WriteProtectError};
 
 use crate::devices::{Entry, OpenDevice};
-use crate::disk::{self, Shortage};
+use crate::disk::Shortage;
 use crate::error::OpenError;
+use crate::fault;
 use crate::key::HeldKey;
 use crate::map::{Keeping, Map};
 
@@ -61,7 +62,10 @@ impl Device {
         path: &Path,
         file: File,
     ) -> Result<Self, OpenError> {
-        let entry = Entry::new(map.addresses(), key.as_ref().map(HeldKey::key), &path.display().to_string());
+        // Before anybody can stray into it.
+        fault::install().map_err(|error| OpenError::Io(path.into(), error))?;
+        let entry =
+            Entry::new(map.addresses(), key.as_ref().map(HeldKey::key), file.as_raw_fd(), &path.display().to_string());
         let entry = entry.ok_or_else(|| OpenError::TooMany(path.into()))?;
         Ok(Self { entry, map, key, keeping, path: path.into(), counters: SharedCounters::default(), file })
     }
@@ -121,14 +125,19 @@ impl Device {
         self.map.set_writable(pages, writable).map_err(|_| WriteProtectError::OutOfMemory)
     }
 
+    /// Sets who decides about stray accesses to this device; without a handler the fault policy does.
+    ///
+    /// # Safety
+    /// The handler runs in the handler of a signal, whatever that has interrupted, so it does only what
+    /// `signal-safety(7)` permits: it allocates nothing, takes no lock, waits for nothing and does not unwind. It runs
+    /// with closed rights and all signals blocked; a stray access of its own ends the process.
+    #[cfg(all(target_arch = "x86_64", not(miri)))]
+    pub unsafe fn set_fault_handler(&self, handler: Option<fault::FaultHandler>) {
+        fault::set_handler(self.in_table(), handler);
+    }
+
     /// What the disk under the file lacks, if anything. A system that does not tell is taken to have room.
     pub fn shortage(&self) -> Option<Shortage> {
         Shortage::of(&self.file).ok().flatten()
-    }
-
-    /// Lets the process say why, if it is ended by SIGBUS: most likely the disk under this file is full. For a program
-    /// with one device, which calls it once.
-    pub fn explain_bus_errors(&self) -> io::Result<()> {
-        disk::explain_bus_errors(&self.name())
     }
 }

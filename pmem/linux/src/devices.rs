@@ -5,7 +5,8 @@
 
 use std::fmt;
 use std::ops::Range;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
+use std::os::fd::RawFd;
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU8, AtomicUsize, Ordering};
 
 use libos_contract::rights::Key;
 
@@ -22,8 +23,12 @@ struct Place {
     start: AtomicUsize,
     len: AtomicUsize,
     key: AtomicU8,
+    /// The file's descriptor.
+    file: AtomicI32,
     name: [AtomicU8; NAME],
     name_len: AtomicUsize,
+    /// Who decides about its faults: an address, which means something to `fault` alone; 0 for nobody.
+    decider: AtomicUsize,
 }
 
 impl Place {
@@ -33,8 +38,10 @@ impl Place {
             start: AtomicUsize::new(0),
             len: AtomicUsize::new(0),
             key: AtomicU8::new(NO_KEY),
+            file: AtomicI32::new(-1),
             name: [const { AtomicU8::new(0) }; NAME],
             name_len: AtomicUsize::new(0),
+            decider: AtomicUsize::new(0),
         }
     }
 }
@@ -47,7 +54,7 @@ pub(crate) struct Entry(usize);
 
 impl Entry {
     /// Enters a device that is mapped at these addresses; nothing if [`MOST`] are there.
-    pub(crate) fn new(addresses: Range<usize>, key: Option<Key>, name: &str) -> Option<Self> {
+    pub(crate) fn new(addresses: Range<usize>, key: Option<Key>, file: RawFd, name: &str) -> Option<Self> {
         let free = |place: &Place| !place.taken.swap(true, Ordering::Acquire);
         let index = PLACES.iter().position(free)?;
         let place = &PLACES[index];
@@ -61,6 +68,7 @@ impl Entry {
         }
         place.name_len.store(name.len(), Ordering::Relaxed);
         place.key.store(key.map_or(NO_KEY, Key::number), Ordering::Relaxed);
+        place.file.store(file, Ordering::Relaxed);
         let entry = Self(index);
         entry.is_mapped_at(addresses);
         Some(entry)
@@ -84,6 +92,8 @@ impl Drop for Entry {
     fn drop(&mut self) {
         let place = &PLACES[self.0];
         place.len.store(0, Ordering::Release);
+        // The next device here has nobody yet.
+        place.decider.store(0, Ordering::Relaxed);
         place.taken.store(false, Ordering::Release);
     }
 }
@@ -111,23 +121,57 @@ impl OpenDevice {
         Key::from_number(PLACES[self.0].key.load(Ordering::Relaxed))
     }
 
-    /// Its name, for reports.
+    /// Its file's descriptor, which is open as long as the device is.
+    pub(crate) fn file(self) -> RawFd {
+        PLACES[self.0].file.load(Ordering::Relaxed)
+    }
+
+    /// Where it is kept who decides about its faults. It ends with the device.
+    #[cfg(all(target_arch = "x86_64", not(miri)))]
+    pub(crate) fn decider(self) -> &'static AtomicUsize {
+        &PLACES[self.0].decider
+    }
+
+    /// Its name, or what of it is valid.
     pub fn name(self) -> Name {
-        Name(self)
+        let place = &PLACES[self.0];
+        let mut bytes = std::array::from_fn(|index| place.name[index].load(Ordering::Relaxed));
+        let len = place.name_len.load(Ordering::Relaxed).min(NAME);
+        let len = str::from_utf8(&bytes[..len]).map_or_else(|error| error.valid_up_to(), str::len);
+        bytes[len..].fill(0);
+        Name { bytes, len }
     }
 }
 
-/// A device's name, as much of it as the table keeps.
-#[derive(Clone, Copy, Debug)]
-pub struct Name(OpenDevice);
+/// The name of a device, copied from the table.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Name {
+    bytes: [u8; NAME],
+    len: usize,
+}
+
+impl Name {
+    /// The name.
+    pub fn as_str(&self) -> &str {
+        str::from_utf8(&self.bytes[..self.len]).unwrap_or_default()
+    }
+}
+
+impl fmt::Debug for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self.as_str(), f)
+    }
+}
 
 impl fmt::Display for Name {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let place = &PLACES[self.0.0];
-        let bytes: [u8; NAME] = std::array::from_fn(|index| place.name[index].load(Ordering::Relaxed));
-        let len = place.name_len.load(Ordering::Relaxed).min(NAME);
-        bytes[..len].utf8_chunks().try_for_each(|chunk| f.write_str(chunk.valid()))
+        f.write_str(self.as_str())
     }
+}
+
+/// The place in the table with this number, which may be free by now.
+pub(crate) fn at(index: usize) -> Option<OpenDevice> {
+    (index < MOST).then_some(OpenDevice(index))
 }
 
 /// All devices.
@@ -160,7 +204,7 @@ mod tests {
     #[test]
     fn a_device_is_found_by_its_addresses_and_by_its_key_while_it_is_there() {
         let key = Key::from_number(15);
-        let entry = Entry::new(START..START + 10, key, "a/b").unwrap();
+        let entry = Entry::new(START..START + 10, key, -1, "a/b").unwrap();
         let device = device_at(START + 9).unwrap();
         assert_eq!((device, owner_of(15), device.key()), (entry.device(), Some(device), key));
         assert_eq!((device.name().to_string(), device.addresses()), ("a/b".to_owned(), START..START + 10));
@@ -174,7 +218,7 @@ mod tests {
     #[test]
     fn of_a_long_name_the_end_is_kept() {
         let at = START + 0x1000;
-        let entry = Entry::new(at..at + 1, None, &format!("ä{}", "b".repeat(NAME - 1))).unwrap();
+        let entry = Entry::new(at..at + 1, None, -1, &format!("ä{}", "b".repeat(NAME - 1))).unwrap();
         assert_eq!(entry.device().name().to_string(), "b".repeat(NAME - 1));
         assert_eq!(entry.device().key(), None);
     }

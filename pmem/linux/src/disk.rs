@@ -6,9 +6,6 @@ use std::os::unix::fs::MetadataExt;
 use std::{fmt, io};
 
 use rustix::fs::fstatvfs;
-use rustix::stdio::stderr;
-use signal_hook::consts::SIGBUS;
-use signal_hook::low_level::{emulate_default_handler, register};
 
 /// That the disk under a file has less room than the file may come to take.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -42,23 +39,6 @@ impl fmt::Display for Shortage {
             "it may take {wanted} MiB more, and its disk has {free} MiB; one that is full ends the program (SIGBUS)"
         )
     }
-}
-
-/// Lets the process say why, if it is ended by SIGBUS: most likely the disk under the file `name` is full.
-pub(crate) fn explain_bus_errors(name: &str) -> io::Result<()> {
-    let why = format!(
-        "{name}: a page of it cannot be had, and the program ends: most likely its disk is full. Make room there and \
-         start again; what was acknowledged is in the file\n"
-    );
-    let explain = move || {
-        // Who does not read it cannot be helped, and the signal's own effect is what has to follow.
-        let _ = rustix::io::write(stderr(), why.as_bytes());
-        let _ = emulate_default_handler(SIGBUS);
-    };
-    // SAFETY: in a signal handler only async-signal-safe work is allowed. `explain` writes bytes that were made before
-    // by one system call, and then ends the process by a function that promises to be safe there; it neither
-    // allocates, locks nor panics.
-    unsafe { register(SIGBUS, explain) }.map(drop)
 }
 
 #[cfg(test)]

@@ -17,6 +17,7 @@ use pmem_medium::{
 use crate::device::Device;
 use crate::durability::Unfenced;
 use crate::key::register;
+use crate::record;
 
 impl Device {
     /// Holds the device in place: it cannot go away while the lock lives. Grants are taken inside it.
@@ -30,12 +31,16 @@ impl Device {
 struct Window {
     /// The device's key, and the access before; nothing where no key protects.
     before: Option<(Key, Access)>,
+    /// The grant's number in the thread's record.
+    recorded: usize,
 }
 
 impl Window {
-    #[inline]
+    // Inlined, as are the scopes, so that a fault report, which names who took the last grants, names their callers.
+    #[inline(always)]
     fn open(device: &Device, access: Access) -> Self {
-        Self { before: device.key().map(|key| (key, register::set(key, access))) }
+        let recorded = record::begin(device.in_table(), access);
+        Self { before: device.key().map(|key| (key, register::set(key, access))), recorded }
     }
 }
 
@@ -45,6 +50,7 @@ impl Drop for Window {
         if let Some((key, access)) = self.before {
             register::set(key, access);
         }
+        record::end(self.recorded);
     }
 }
 
@@ -57,6 +63,7 @@ pub struct ReadLock<'d> {
 impl ReadLock<'_> {
     /// Runs `f` with read access. Inside a write grant of the same device it takes the permission to write away until
     /// it ends.
+    #[inline(always)]
     pub fn read<R>(&self, f: impl FnOnce(&ReadGrant<'_>) -> R) -> R {
         self.device.counters.read_grant();
         let _window = Window::open(self.device, Access::Read);
@@ -64,6 +71,7 @@ impl ReadLock<'_> {
     }
 
     /// Runs `f` with read and write access, unless the device is read-only.
+    #[inline(always)]
     pub fn write<R>(&self, f: impl FnOnce(&WriteGrant<'_>) -> R) -> Result<R, WriteError> {
         if self.device.keeps_no_stores() {
             return Err(WriteError::ReadOnly);
@@ -182,10 +190,12 @@ impl Medium for Device {
         self.keeps_no_stores()
     }
 
+    #[inline(always)]
     fn read<R>(&self, f: impl for<'g> FnOnce(Self::Reader<'g>) -> R) -> Result<R, Gone> {
         Ok(self.read_lock()?.read(|grant| f(grant)))
     }
 
+    #[inline(always)]
     fn write<R>(&self, f: impl for<'g> FnOnce(Self::Writer<'g>) -> R) -> Result<R, WriteError> {
         self.read_lock()?.write(|grant| f(grant))
     }

@@ -14,6 +14,7 @@ pub use guest::{activity, fault_policy, set_fault_policy};
 #[cfg(not(target_os = "hermit"))]
 pub use host::{activity, fault_policy, set_fault_policy};
 
+use alloc::string::String;
 use core::fmt;
 
 use libos_contract::policy::FaultPolicy;
@@ -45,13 +46,15 @@ impl Activity {
 }
 
 /// Why the fault policy was left as it was.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum PolicyError {
     /// No policy has this name.
     Unknown,
     /// There is none: nothing here notices stray accesses.
     Unprotected,
+    /// It cannot be had here, for this reason.
+    Refused(String),
 }
 
 impl fmt::Display for PolicyError {
@@ -59,6 +62,7 @@ impl fmt::Display for PolicyError {
         match self {
             Self::Unknown => write!(f, "it is one of {}", words::list(&FaultPolicy::ALL, "and")),
             Self::Unprotected => f.write_str("nothing notices stray accesses here, so nothing can follow them"),
+            Self::Refused(reason) => f.write_str(reason),
         }
     }
 }
