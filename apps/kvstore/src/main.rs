@@ -7,7 +7,7 @@
 //! is the crate `pmem`'s.
 //!
 //! ```floors
-//! server: sockets, the loop
+//! server, service: sockets, the loop; what a service manager has for the store
 //! commands: what Redis means
 //! expire
 //! shared, session
@@ -33,6 +33,7 @@ mod resp;
 mod schedule;
 mod scrub;
 mod server;
+mod service;
 mod session;
 mod settings;
 mod shared;
@@ -49,6 +50,7 @@ use std::process::ExitCode;
 // The whole operating system: its entry point is the image's.
 #[cfg(target_os = "hermit")]
 use libos as _;
+use mio::net::TcpListener;
 use pmem::pool::{Checkpoint, Shutdown, Tail};
 use pmem::{Device, OpenReport};
 #[cfg(not(target_os = "hermit"))]
@@ -93,13 +95,14 @@ fn main() -> ExitCode {
 
 /// Serves until a client or the machine asks for an end. The error is for people.
 fn serve(options: &Options) -> Result<(), String> {
+    let handed = service::listener()?;
     let division = Division::of_this_machine(options.client_memory);
     let store = store::open(options, division.pool)?;
     stage("recovery");
     let report = store.pool.report();
     let info = ServerInfo {
-        port: options.port,
-        bind: options.bind.to_string(),
+        port: 0,
+        bind: String::new(),
         device: store.pool.medium().name(),
         device_bytes: store.pool.medium().size(),
         protection: store.protection,
@@ -110,17 +113,19 @@ fn serve(options: &Options) -> Result<(), String> {
     let size = size(info.device_bytes, report.unused_bytes);
     let ready = format!("{} {size}, protection {}", info.device, info.protection);
     let limits = ClientLimits::new(store.pool.value_limit(), division.clients, most_clients(options, division));
-    let address = SocketAddr::new(options.bind, options.port);
+    let listener = handed.map_or_else(|| listen(SocketAddr::new(options.bind, options.port)), Ok)?;
     let mut shared = Shared::new(info, limits, store::random());
     shared.settings.protected_mode = options.protected_mode;
     shared.settings.timeout = options.timeout;
     let server =
-        Server::bind(address, store.pool, shared).map_err(|error| format!("cannot listen on {address}: {error}"))?;
+        Server::new(listener, store.pool, shared).map_err(|error| format!("cannot wait for clients: {error}"))?;
     stop_with_the_machine(&server)?;
     // Before the line that others wait for, so that it is the last one of the boot.
     stage("ready");
     log::say(format_args!("ready on port {} ({ready})", server.port()));
+    service::tell_ready();
     let pool = server.run().map_err(|error| format!("the server failed: {error}"))?;
+    service::tell_stopping();
     let (_, shutdown) = pool.shut_down().map_err(|error| format!("the pool could not be closed: {error}"))?;
     match shutdown {
         Shutdown::TooFull { segments } => log::say(format_args!(
@@ -132,6 +137,11 @@ fn serve(options: &Options) -> Result<(), String> {
     }
     log::say("stopped");
     Ok(())
+}
+
+/// A socket that listens on this address.
+fn listen(address: SocketAddr) -> Result<TcpListener, String> {
+    TcpListener::bind(address).map_err(|error| format!("cannot listen on {address}: {error}"))
 }
 
 /// The most clients at a time: those for which there is memory, and connections.

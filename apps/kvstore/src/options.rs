@@ -96,6 +96,9 @@ usage: kvstore --pmem FILE [--size SIZE] [--port PORT] [--bind ADDRESS] [--maxcl
                       memory for the requests and replies of all clients; a value can have a third of it
                       (default: 1536M)
   --help, --version   print this help, or the version
+
+A socket that a service manager hands over (LISTEN_FDS) is listened on in place of --bind and --port, and it is told
+when the store is ready (NOTIFY_SOCKET). SIGTERM, SIGINT and SIGHUP end the store in good order.
 "
 };
 

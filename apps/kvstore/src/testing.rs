@@ -1,9 +1,11 @@
 //! What tests need: a pool in memory, and a client without a socket.
 
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use mio::net::TcpListener;
 use pmem::medium::{Gone, WriteError};
 use pmem::{Counters, FormatOptions, Medium, Pool, sim};
 
@@ -12,6 +14,11 @@ use crate::memory::NoMemory;
 use crate::server::client::Client;
 use crate::session::{Ends, Others, Session};
 use crate::shared::{ClientLimits, ServerInfo, Shared};
+
+/// A socket to listen on, at a port that the system chooses.
+pub fn listener() -> TcpListener {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, 0).into()).unwrap()
+}
 
 /// Memory of `pmem`'s own tests that can be taken away from writers.
 pub struct Memory {

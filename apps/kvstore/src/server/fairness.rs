@@ -27,7 +27,7 @@ impl Scene {
         let pool = testing::pool_of(64 << 20);
         let limits = ClientLimits::new(pool.value_limit(), 12 << 20, 100);
         let shared = Shared::new(ServerInfo::default(), limits, 1);
-        let mut server = Server::bind((Ipv4Addr::LOCALHOST, 0).into(), pool, shared).unwrap();
+        let mut server = Server::new(testing::listener(), pool, shared).unwrap();
         // However slow the machine is, what is counted bounds a turn.
         server.clock = || Duration::ZERO;
         Self { server, events: Events::with_capacity(64) }

@@ -27,7 +27,7 @@ fn a_turn_that_fails_is_not_acknowledged() {
         let pool = testing::pool_that_can_fail(server_gone);
         let limits = ClientLimits::new(pool.value_limit(), 12 << 20, 100);
         let shared = Shared::new(ServerInfo::default(), limits, 1);
-        let server = Server::bind((Ipv4Addr::LOCALHOST, 0).into(), pool, shared).unwrap();
+        let server = Server::new(testing::listener(), pool, shared).unwrap();
         port_sender.send(server.port()).unwrap();
         server.run().unwrap().close().unwrap();
     });

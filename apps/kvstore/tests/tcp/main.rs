@@ -8,4 +8,5 @@ mod durability;
 mod host;
 mod load;
 mod protocol;
+mod service;
 mod start;

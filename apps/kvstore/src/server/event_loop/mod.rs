@@ -11,7 +11,6 @@ mod receive;
 mod turn;
 
 use std::io;
-use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use mio::net::TcpListener;
@@ -59,12 +58,12 @@ pub struct Server<M: Medium + 'static> {
 }
 
 impl<M: Medium + 'static> Server<M> {
-    /// A server that listens on `address` for clients of `pool`. Fails if the address cannot be listened on.
-    pub fn bind(address: SocketAddr, pool: Pool<M>, mut shared: Shared) -> io::Result<Self> {
+    /// A server for clients of `pool`, who come by `listener`.
+    pub fn new(mut listener: TcpListener, pool: Pool<M>, mut shared: Shared) -> io::Result<Self> {
         let poll = Poll::new()?;
-        let mut listener = TcpListener::bind(address)?;
         poll.registry().register(&mut listener, LISTENER, Interest::READABLE)?;
-        shared.info.port = listener.local_addr()?.port();
+        let address = listener.local_addr()?;
+        (shared.info.bind, shared.info.port) = (address.ip().to_string(), address.port());
         Ok(Self {
             poll,
             listener,
