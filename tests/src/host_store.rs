@@ -23,6 +23,7 @@ impl HostStore {
         assert!(program.is_file(), "there is no {}: `cargo build -p kvstore` makes it", program.display());
         let directory = tempfile::tempdir().unwrap();
         let mut command = Command::new(program);
+        command.args(["--protection", if xtask::keys::are_here() { "pku" } else { "none" }]);
         command.args(["--size", "64M", "--port", "0", "--pmem"]).arg(directory.path().join("pmem0.img"));
         let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
         let mut line = String::new();

@@ -22,7 +22,7 @@
 //! apps, defects, forward, guest, image, symbols
 //! setup
 //! cargo
-//! cpio, handed, instruction, new, output, processor_time, signals, size, workspace
+//! cpio, handed, instruction, keys, new, output, processor_time, signals, size, workspace
 //! ```
 
 #![deny(clippy::print_stdout, clippy::print_stderr, reason = "they panic when nobody reads: say it by `output`")]
@@ -44,6 +44,7 @@ pub mod guest;
 mod handed;
 pub mod image;
 mod instruction;
+pub mod keys;
 pub mod linux;
 pub mod miri;
 pub mod native;

@@ -8,6 +8,8 @@ use std::os::hermit::ffi::{OsStrExt, OsStringExt};
 #[cfg(not(target_os = "hermit"))]
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
+use pmem::device::{Protection, ProtectionChoice};
+
 /// What a person can choose.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Options {
@@ -19,6 +21,8 @@ pub struct Options {
     pub device: OsString,
     /// The length in bytes that a file is created with, if the choice was made. Only on the host.
     pub size: Option<u64>,
+    /// What keeps stray accesses out of the file. Only on the host: a guest's is chosen when it boots.
+    pub protection: ProtectionChoice,
     /// Most clients at a time.
     pub clients: usize,
     /// Most bytes that requests and replies of all clients take together, if the choice was made.
@@ -82,10 +86,13 @@ usage: kvstore [--device NAME] [--port PORT] [--bind ADDRESS] [--maxclients COUN
     "\
 kvstore: a Redis-protocol store in persistent memory; on this system, in a mapped file
 
-usage: kvstore --pmem FILE [--size SIZE] [--port PORT] [--bind ADDRESS] [--maxclients COUNT]
+usage: kvstore --pmem FILE [--size SIZE] [--protection auto|pku|none] [--port PORT] [--bind ADDRESS] [--maxclients COUNT]
 
   --pmem FILE         the file that holds the pool; it is created if it does not exist
   --size SIZE         the length of a file to be created, such as 512M or 1G (default: 1G)
+  --protection auto|pku|none
+                      keep the file's memory closed by a protection key of the CPU; without one the store is served
+                      only with `none` (default: auto, which is pku)
   --port PORT         the TCP port to listen on (default: 6379; 0 chooses a free one)
   --bind ADDRESS      the address to listen on (default: 127.0.0.1)
   --protected-mode yes|no
@@ -109,6 +116,7 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Request, U
         bind: if GUEST { Ipv4Addr::UNSPECIFIED } else { Ipv4Addr::LOCALHOST }.into(),
         device: if GUEST { "pmem0".into() } else { OsString::new() },
         size: None,
+        protection: ProtectionChoice::Auto,
         clients: CLIENTS,
         client_memory: None,
         timeout: 0,
@@ -146,6 +154,7 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Request, U
             }
             "--protected-mode" if !GUEST => options.protected_mode = yes_or_no(name, value()?)?,
             "--size" if !GUEST => options.size = Some(bytes(name, value()?)?),
+            "--protection" if !GUEST => options.protection = protection(name, value()?)?,
             _ if name == DEVICE => options.device = value()?,
             _ => return Err(UsageError(format!("unknown argument '{}'", argument.to_string_lossy()))),
         }
@@ -178,6 +187,15 @@ fn yes_or_no(name: &str, value: OsString) -> Result<bool, UsageError> {
         "yes" => Ok(true),
         "no" => Ok(false),
         other => Err(UsageError(format!("{name} needs yes or no, not '{other}'"))),
+    }
+}
+
+/// The protections that a process can have.
+fn protection(name: &str, value: OsString) -> Result<ProtectionChoice, UsageError> {
+    let value = value.to_string_lossy();
+    match value.parse() {
+        Ok(choice) if choice != ProtectionChoice::Only(Protection::Pks) => Ok(choice),
+        _ => Err(UsageError(format!("{name} needs auto, pku or none, not '{value}'"))),
     }
 }
 
@@ -217,9 +235,15 @@ mod tests {
         };
         assert_eq!(options.device, "a=b");
         assert_eq!((options.port, options.size, options.clients), (0, Some(2 << 20), 7));
-        assert_eq!(options.timeout, 60);
+        assert_eq!((options.timeout, options.protection), (60, ProtectionChoice::Auto));
         assert_eq!(options.bind.to_string(), "::1");
         assert_eq!(parsed("--pmem x --help"), Ok(Request::Help));
+        for protection in [ProtectionChoice::Auto, Protection::Pku.into(), Protection::None.into()] {
+            let Ok(Request::Serve(options)) = parsed(&format!("--pmem x --protection {protection}")) else {
+                panic!("{protection} is refused");
+            };
+            assert_eq!(options.protection, protection);
+        }
         assert_eq!(parsed("--version"), Ok(Request::Version));
     }
 
@@ -246,6 +270,8 @@ mod tests {
             ("--pmem x --timeout 2147483648", "--timeout needs a number of seconds of at most 2147483647"),
             ("--pmem x -p 1", "unknown argument '-p'"),
             ("x", "unknown argument 'x'"),
+            ("--pmem x --protection pks", "--protection needs auto, pku or none, not 'pks'"),
+            ("--pmem x --protection off", "--protection needs auto, pku or none, not 'off'"),
             ("--pmem x --protected-mode off", "--protected-mode needs yes or no, not 'off'"),
         ] {
             assert_eq!(parsed(line), Err(error.into()), "{line}");

@@ -3,6 +3,8 @@
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::time::Instant;
 
+#[cfg(not(target_os = "hermit"))]
+use pmem::device::{OpenError, OpenOptions, Protection, ProtectionChoice};
 use pmem::{Device, FormatOptions, Pool};
 
 use crate::log;
@@ -68,11 +70,19 @@ fn device(options: &Options) -> Result<Device, String> {
 fn device(options: &Options) -> Result<Device, String> {
     const SIZE: u64 = 1 << 30;
     let path = std::path::Path::new(&options.device);
+    let open = OpenOptions::new().protection(match options.protection {
+        // As in the guest: nothing is served unprotected unless it is asked for.
+        ProtectionChoice::Auto => Protection::Pku.into(),
+        chosen => chosen,
+    });
     let opened = match path.exists() {
-        true => Device::open(path),
-        false => Device::create(path, options.size.unwrap_or(SIZE)),
+        true => open.open(path),
+        false => open.create(path, options.size.unwrap_or(SIZE)),
     };
-    let device = opened.map_err(|error| error.to_string())?;
+    let device = opened.map_err(|error| match error {
+        OpenError::NoKey(..) => format!("{error} (`--protection none` serves without)"),
+        _ => error.to_string(),
+    })?;
     match options.size {
         Some(size) if size != device.size() => {
             Err(format!("{} has {} bytes, not the {size} of --size", device.name(), device.size()))

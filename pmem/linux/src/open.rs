@@ -56,6 +56,8 @@ impl OpenOptions {
     /// Creates a file of `len` zero bytes and opens it. An existing file is an error.
     pub fn create(&self, path: impl AsRef<Path>, len: u64) -> Result<Device, OpenError> {
         let path = path.as_ref();
+        // First, so that no file is left by an attempt that is refused.
+        let key = self.key(path)?;
         let file = FileOptions::new().read(true).write(true).create_new(true).open(path);
         let file = file.map_err(|error| match error.kind() {
             io::ErrorKind::AlreadyExists => OpenError::Exists(path.into()),
@@ -66,7 +68,7 @@ impl OpenOptions {
             let _ = std::fs::remove_file(path);
             return Err(OpenError::Io(path.into(), error));
         }
-        self.device(path, file, Keeping::Shared)
+        Device::new(path, file, Keeping::Shared, || Ok(key))
     }
 
     fn without_writing(&self, path: &Path, keeping: Keeping) -> Result<Device, OpenError> {
@@ -75,7 +77,12 @@ impl OpenOptions {
     }
 
     fn device(&self, path: &Path, file: File, keeping: Keeping) -> Result<Device, OpenError> {
-        Device::new(path, file, keeping, || take_key(self.protection).map_err(|why| OpenError::NoKey(path.into(), why)))
+        Device::new(path, file, keeping, || self.key(path))
+    }
+
+    /// The key for the device of this file.
+    fn key(&self, path: &Path) -> Result<Option<HeldKey>, OpenError> {
+        take_key(self.protection).map_err(|why| OpenError::NoKey(path.into(), why))
     }
 }
 

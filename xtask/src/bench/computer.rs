@@ -6,6 +6,8 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
+use crate::keys;
+
 /// Where servers and loads run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Computer {
@@ -50,7 +52,6 @@ impl Computer {
 pub fn description(computer: &Computer) -> Result<Vec<(String, String)>> {
     let info = fs::read_to_string("/proc/cpuinfo")?;
     let model = field(&info, "model name").unwrap_or("unknown");
-    let keys = field(&info, "flags").is_some_and(|flags| flags.split(' ').any(|flag| flag == "ospke"));
     let pinned = match computer.processors {
         Some([server, load]) => format!("the server on processor {server}, the load on processor {load}"),
         None => "server and load share the only processor".to_owned(),
@@ -58,7 +59,7 @@ pub fn description(computer: &Computer) -> Result<Vec<(String, String)>> {
     let kernel = fs::read_to_string("/proc/sys/kernel/osrelease")?;
     Ok([
         ("processor", model),
-        ("protection keys", if keys { "yes" } else { "none: the store runs without protection" }),
+        ("protection keys", if keys::are_here() { "yes" } else { "none: the store runs without protection" }),
         ("kernel", kernel.trim()),
         ("pinned", &pinned),
     ]

@@ -12,6 +12,7 @@ use anyhow::{Context, Result, bail};
 use super::client::Client;
 use super::computer::Computer;
 use super::redis::{Log, Redis};
+use crate::keys;
 use crate::processor_time::exact_processor_time;
 
 /// The length of the store's file: its own default.
@@ -54,6 +55,7 @@ impl Contender {
                 let mut command = Command::new(program);
                 command.arg("--pmem").arg(directory.join("pool.img"));
                 command.args(["--size", POOL, "--port", &port.to_string()]);
+                command.args(["--protection", if keys::are_here() { "pku" } else { "none" }]);
                 command
             }
             Self::Redis { redis, log } => {

@@ -8,13 +8,13 @@
 
 mod planted;
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 
 use crate::cargo::host_cargo;
+use crate::keys;
 use crate::linux::{self, Hardware, Initrd, Machine};
 use crate::output::say;
 use crate::workspace;
@@ -55,7 +55,7 @@ pub fn run(only: Option<&str>, mut line: impl FnMut(&str)) -> Result<bool> {
     let mut arguments = vec!["--color=never".to_owned()];
     arguments.extend(only.map(str::to_owned));
     let programs: Vec<_> = build()?.into_iter().map(|path| Program { path, arguments: arguments.clone() }).collect();
-    let places = places()?;
+    let places = places();
     let mut succeeded = true;
     if places.keys {
         say("on this computer: its processor has protection keys, and its kernel uses them");
@@ -95,23 +95,18 @@ fn find_planted(places: &Places) -> Result<bool> {
 }
 
 /// Gets what the tests need and this computer lacks, and says what they will be without.
-///
-/// # Errors
-/// When that cannot be told.
-pub fn prepare() -> Result<()> {
-    let places = places()?;
+pub fn prepare() {
+    let places = places();
     if let Some(reason) = places.no_machine {
         let without = if places.keys { "NVDIMMs" } else { "protection keys and NVDIMMs" };
         say(format_args!("setup: the tests on Linux will be without {without}. {reason:#}"));
     }
-    Ok(())
 }
 
 /// Looks where the tests can run.
-fn places() -> Result<Places> {
-    let processors = fs::read_to_string("/proc/cpuinfo").context("cannot read /proc/cpuinfo")?;
+fn places() -> Places {
     // All packages of the machine are needed.
-    Ok(Places { keys: has_keys(&processors), no_machine: linux::kernel().and_then(|_| Initrd::new()).err() })
+    Places { keys: keys::are_here(), no_machine: linux::kernel().and_then(|_| Initrd::new()).err() }
 }
 
 /// A machine with two NVDIMMs. Each is a region of its own to Linux.
@@ -123,12 +118,6 @@ fn hardware() -> Hardware {
     let persistence = ["-machine".to_owned(), "nvdimm-persistence=mem-ctrl".to_owned()];
     let arguments = persistence.into_iter().chain(nvdimm("first")).chain(nvdimm("second")).collect();
     Hardware { arguments, ..Hardware::default() }
-}
-
-/// Whether this is what a kernel that uses protection keys says of its processors.
-fn has_keys(cpuinfo: &str) -> bool {
-    let flags = cpuinfo.lines().find(|line| line.starts_with("flags"));
-    flags.is_some_and(|flags| flags.split_whitespace().any(|flag| flag == "ospke"))
 }
 
 /// Builds the tests and returns their programs.
@@ -229,13 +218,6 @@ fn name(path: &Path) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn only_a_kernel_that_uses_keys_counts() {
-        assert!(has_keys("processor\t: 0\nflags\t\t: fpu pku ospke avx\n"));
-        assert!(!has_keys("processor\t: 0\nflags\t\t: fpu pku avx\n"));
-        assert!(!has_keys("bugs\t: ospke\n"));
-    }
 
     #[test]
     fn test_programs_are_found_among_cargos_messages() {

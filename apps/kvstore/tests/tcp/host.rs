@@ -35,10 +35,16 @@ impl Drop for Scratch {
     }
 }
 
-/// The program with arguments, not started yet.
+/// The best protection that there is here. Where it is none, the store has to be told.
+pub fn protection() -> &'static str {
+    let processors = std::fs::read_to_string("/proc/cpuinfo").unwrap();
+    if processors.split_whitespace().any(|flag| flag == "ospke") { "pku" } else { "none" }
+}
+
+/// The program with arguments, and the protection that there is here, not started yet.
 pub fn program(arguments: &[&str]) -> Command {
     let mut command = Command::new(std::env::var_os("CARGO_BIN_EXE_kvstore").unwrap());
-    command.args(arguments).stdin(Stdio::null());
+    command.args(["--protection", protection()]).args(arguments).stdin(Stdio::null());
     command
 }
 

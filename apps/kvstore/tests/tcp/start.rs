@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
 use std::process::Stdio;
 
-use crate::host::{Scratch, Server, program};
+use crate::host::{Scratch, Server, program, protection};
 
 /// Runs the program, which is not to become ready; returns its exit code and what it wrote to standard error.
 fn run(arguments: &[&str]) -> (i32, String) {
@@ -35,9 +35,31 @@ fn the_ready_line_says_what_serves() {
     let scratch = Scratch::new();
     let file = scratch.file("pool");
     let server = Server::start(&file);
-    let expected = format!("kvstore: ready on port {} ({} 64.0 MiB, protection none)\n", server.port, file.display());
+    let (port, file, protection) = (server.port, file.display(), protection());
+    let expected = format!("kvstore: ready on port {port} ({file} 64.0 MiB, protection {protection})\n");
     assert_eq!(server.ready, expected);
     assert_eq!(server.connect().ask(&["ping"]), "+PONG");
+}
+
+#[test]
+fn nothing_is_served_unprotected_unless_it_is_asked_for() {
+    let scratch = Scratch::new();
+    for choice in ["auto", "pku"] {
+        let file = scratch.file(choice);
+        let arguments = ["--pmem", file.to_str().unwrap(), "--size", "64M", "--port", "0", "--protection", choice];
+        if protection() == "pku" {
+            assert!(Server::spawn(&mut program(&arguments)).ready.ends_with(", protection pku)\n"));
+        } else {
+            let (code, message) = run(&arguments);
+            assert_eq!(code, 1, "{message}");
+            assert!(message.contains("has no protection keys") && message.contains("`--protection none`"), "{message}");
+            assert!(!file.exists(), "a refused start left a file");
+        }
+    }
+    let server = Server::start_with(&scratch.file("none"), &["--protection", "none"]);
+    assert!(server.ready.ends_with(", protection none)\n"), "{}", server.ready);
+    let info = server.connect().ask(&["info", "holdfast"]);
+    assert!(info.contains("protection:none"), "{info}");
 }
 
 #[test]
