@@ -6,6 +6,12 @@
 //!
 //! The list is whole: whoever names something else of a port, or a port that lacks something, does not compile. It
 //! says what each thing is for; what exactly it does, and where it may be called, is said where it stands.
+//!
+//! There is one port. Not in its folder, and x86-64's all the same: how the rights to keys lie in their register
+//! (`libos_contract::rights`, which the host reads too); the kinds of protection, PKS and PKU, and the choice of one
+//! (`libos_contract::protection`, `keys::protection`), and that PKU takes user pages (`mm::attributes`), so keys of
+//! another kind begin there; the devices of PCs (see `port`); `image.ld`; the guest's target
+//! (`xtask/src/workspace.rs`) and machine (`xtask/src/qemu/command.rs`).
 
 mod x86_64;
 

@@ -1,4 +1,6 @@
 //! Page faults in persistent memory: whose it was, and what happens then.
+//!
+//! Which policies there are is in `libos_contract::policy`; which of them is in force, in `policy`.
 
 use core::fmt;
 use core::sync::atomic::{AtomicU64, Ordering};
