@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
+use clap::Args;
 
 /// The variable that forces one kind of toolchain, as `--toolchain` does.
 pub const TOOLCHAIN_VARIABLE: &str = "HOLDFAST_TOOLCHAIN";
@@ -42,6 +43,15 @@ pub enum Choice {
     Rustup,
     /// Debian's matched set.
     Debian,
+}
+
+/// The choice of the guest's compiler.
+#[derive(Debug, Args)]
+pub struct ToolchainArgument {
+    /// The compiler for the guest: rustup's with rust-src, Debian's matched set, or whichever there is (also:
+    /// HOLDFAST_TOOLCHAIN)
+    #[arg(long, value_name = "rustup|debian|auto")]
+    pub toolchain: Option<Choice>,
 }
 
 impl std::str::FromStr for Choice {

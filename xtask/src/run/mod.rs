@@ -1,6 +1,6 @@
 //! `cargo xtask run`: a program in its machine, from the checks before the start to the guest's exit status.
 //!
-//! Its options are read in `cli.rs`; what they make of the machine is in `qemu/command.rs`.
+//! What people type is in [`arguments`]; what that makes of the machine is in `qemu/command.rs`.
 //!
 //! A server says that it accepts clients, and where, by one line on its console:
 //!
@@ -13,6 +13,8 @@
 //! Upon that line connections to the port on this machine are carried there, the way is tried with the program's probe
 //! ([`crate::apps`]), and the user is told what to type. A program that never prints such a line runs just as well,
 //! without clients.
+
+pub mod arguments;
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
