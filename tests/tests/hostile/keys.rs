@@ -97,11 +97,6 @@ fn many_keys_idle_clients_and_large_values_do_not_end_the_default_machine() {
 }
 
 #[test]
-fn many_small_keys_do_not_end_the_machine() {
-    Scene::boot(SMALLEST).endure(more_keys_than_memory);
-}
-
-#[test]
 #[ignore = "takes minutes; `cargo xtask test hostile` runs it"]
 fn many_small_keys_do_not_end_any_machine() {
     for memory in SIZES.into_iter().filter(|memory| *memory <= 2 * SMALLEST) {

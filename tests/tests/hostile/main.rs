@@ -1,8 +1,9 @@
 //! Hostile clients: the machine stays up, an honest client beside them is served, memory returns to where it was, and
 //! nothing that was acknowledged is lost.
 //!
-//! Each input is small and found from outside. The usual run has each on one machine, the smallest; `cargo xtask test
-//! hostile` has them on all [`SIZES`]. One file for each theme; [`scene`] is what they share.
+//! Each input is small and found from outside. The usual run has each on one machine, the smallest, but those that take
+//! minutes. `cargo xtask test hostile` has all of them, on all [`SIZES`]. One file for each theme; [`scene`] is what
+//! they share.
 
 mod connections;
 mod keys;

@@ -235,7 +235,9 @@ fn run_native(only: &Only<'_>) -> Result<(Totals, bool)> {
         Only::Usual | Only::All | Only::Files(_) => None,
     };
     let mut totals = Totals::default();
-    let succeeded = native::run(name, |line| {
+    // Copies of the sources, each built and booted for itself, are for who names the stage.
+    let planted = matches!(only, Only::All);
+    let succeeded = native::run(name, planted, |line| {
         say(line);
         if let Some(result) = parse_result(line) {
             totals += result;
