@@ -23,6 +23,9 @@ pub struct Options {
     pub size: Option<u64>,
     /// What keeps stray accesses out of the file. Only on the host: a guest's is chosen when it boots.
     pub protection: ProtectionChoice,
+    /// What follows a stray access, if the choice was made. Only on the host: a guest's machine is told by its own
+    /// command line.
+    pub fault_policy: Option<&'static str>,
     /// Most clients at a time.
     pub clients: usize,
     /// Most bytes that requests and replies of all clients take together, if the choice was made.
@@ -93,6 +96,9 @@ usage: kvstore --pmem FILE [--size SIZE] [--protection auto|pku|none] [--port PO
   --protection auto|pku|none
                       keep the file's memory closed by a protection key of the CPU; without one the store is served
                       only with `none` (default: auto, which is pku)
+  --fault-policy strict|relaxed
+                      what follows a stray access to the closed memory, besides a report: the store ends, or this one
+                      access goes through (default: strict; CONFIG SET changes it)
   --port PORT         the TCP port to listen on (default: 6379; 0 chooses a free one)
   --bind ADDRESS      the address to listen on (default: 127.0.0.1)
   --protected-mode yes|no
@@ -117,6 +123,7 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Request, U
         device: if GUEST { "pmem0".into() } else { OsString::new() },
         size: None,
         protection: ProtectionChoice::Auto,
+        fault_policy: None,
         clients: CLIENTS,
         client_memory: None,
         timeout: 0,
@@ -155,12 +162,16 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Request, U
             "--protected-mode" if !GUEST => options.protected_mode = yes_or_no(name, value()?)?,
             "--size" if !GUEST => options.size = Some(bytes(name, value()?)?),
             "--protection" if !GUEST => options.protection = protection(name, value()?)?,
+            "--fault-policy" if !GUEST => options.fault_policy = Some(fault_policy(name, value()?)?),
             _ if name == DEVICE => options.device = value()?,
             _ => return Err(UsageError(format!("unknown argument '{}'", argument.to_string_lossy()))),
         }
     }
     if options.device.is_empty() {
         return Err(UsageError(format!("{DEVICE} is missing: where is the data to live?")));
+    }
+    if options.fault_policy.is_some() && options.protection == Protection::None.into() {
+        return Err(UsageError("--fault-policy needs a protection: without one nothing notices stray accesses".into()));
     }
     Ok(Request::Serve(options))
 }
@@ -199,6 +210,15 @@ fn protection(name: &str, value: OsString) -> Result<ProtectionChoice, UsageErro
     }
 }
 
+/// The policies that a process can have: the thread that has strayed cannot be ended by itself.
+fn fault_policy(name: &str, value: OsString) -> Result<&'static str, UsageError> {
+    match &*value.to_string_lossy() {
+        "strict" => Ok("strict"),
+        "relaxed" => Ok("relaxed"),
+        other => Err(UsageError(format!("{name} needs strict or relaxed, not '{other}'"))),
+    }
+}
+
 fn bytes(name: &str, value: OsString) -> Result<u64, UsageError> {
     let value = value.to_string_lossy();
     size(&value).ok_or_else(|| UsageError(format!("{name} needs a length such as 512M or 1G, not '{value}'")))
@@ -229,13 +249,14 @@ mod tests {
     #[test]
     fn options_are_read() {
         let Ok(Request::Serve(options)) =
-            parsed("--pmem a=b --port=0 --size 2M --bind ::1 --maxclients 7 --timeout 60")
+            parsed("--pmem a=b --port=0 --size 2M --bind ::1 --maxclients 7 --timeout 60 --fault-policy relaxed")
         else {
             panic!("a good command line is refused");
         };
         assert_eq!(options.device, "a=b");
         assert_eq!((options.port, options.size, options.clients), (0, Some(2 << 20), 7));
         assert_eq!((options.timeout, options.protection), (60, ProtectionChoice::Auto));
+        assert_eq!(options.fault_policy, Some("relaxed"));
         assert_eq!(options.bind.to_string(), "::1");
         assert_eq!(parsed("--pmem x --help"), Ok(Request::Help));
         for protection in [ProtectionChoice::Auto, Protection::Pku.into(), Protection::None.into()] {
@@ -271,6 +292,11 @@ mod tests {
             ("--pmem x -p 1", "unknown argument '-p'"),
             ("x", "unknown argument 'x'"),
             ("--pmem x --protection pks", "--protection needs auto, pku or none, not 'pks'"),
+            (
+                "--pmem x --protection none --fault-policy strict",
+                "--fault-policy needs a protection: without one nothing notices stray accesses",
+            ),
+            ("--pmem x --fault-policy end-thread", "--fault-policy needs strict or relaxed, not 'end-thread'"),
             ("--pmem x --protection off", "--protection needs auto, pku or none, not 'off'"),
             ("--pmem x --protected-mode off", "--protected-mode needs yes or no, not 'off'"),
         ] {

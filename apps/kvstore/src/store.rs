@@ -5,6 +5,8 @@ use std::time::Instant;
 
 #[cfg(not(target_os = "hermit"))]
 use pmem::device::{OpenError, OpenOptions, Protection, ProtectionChoice};
+#[cfg(not(target_os = "hermit"))]
+use pmem::protection;
 use pmem::{Device, FormatOptions, Pool};
 
 use crate::log;
@@ -83,6 +85,9 @@ fn device(options: &Options) -> Result<Device, String> {
         OpenError::NoKey(..) => format!("{error} (`--protection none` serves without)"),
         _ => error.to_string(),
     })?;
+    if let Some(policy) = options.fault_policy {
+        protection::set_fault_policy(policy).map_err(|error| format!("--fault-policy {policy}: {error}"))?;
+    }
     match options.size {
         Some(size) if size != device.size() => {
             Err(format!("{} has {} bytes, not the {size} of --size", device.name(), device.size()))

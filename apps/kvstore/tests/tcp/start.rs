@@ -63,6 +63,19 @@ fn nothing_is_served_unprotected_unless_it_is_asked_for() {
 }
 
 #[test]
+fn a_fault_policy_is_for_who_notices_stray_accesses() {
+    let scratch = Scratch::new();
+    if protection() == "pku" {
+        let server = Server::start_with(&scratch.file("pool"), &["--fault-policy", "relaxed"]);
+        assert!(server.connect().ask(&["info", "holdfast"]).contains("fault_policy:relaxed"));
+    }
+    let file = scratch.file("none");
+    let (code, message) = run(&["--pmem", file.to_str().unwrap(), "--protection", "none", "--fault-policy", "strict"]);
+    assert_eq!(code, 2, "{message}");
+    assert!(message.contains("nothing notices stray accesses") && !file.exists(), "{message}");
+}
+
+#[test]
 fn what_cannot_be_opened_is_named() {
     let scratch = Scratch::new();
     let nowhere = scratch.file("no/such/place");
