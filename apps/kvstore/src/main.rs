@@ -101,14 +101,14 @@ fn serve(options: &Options) -> Result<(), String> {
     stage("recovery");
     let report = store.pool.report();
     let info = ServerInfo {
-        port: 0,
-        bind: String::new(),
         device: store.pool.medium().name(),
         device_bytes: store.pool.medium().size(),
         protection: store.protection,
         opening: opening(report),
         run_id: format!("{:016x}{:016x}{:08x}", store::random(), store::random(), store::random() as u32),
         started_ms: clock::unix_micros() / 1000,
+        // Where it listens, the server fills in.
+        ..ServerInfo::default()
     };
     let size = size(info.device_bytes, report.unused_bytes);
     let ready = format!("{} {size}, protection {}", info.device, info.protection);
