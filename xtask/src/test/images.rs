@@ -2,7 +2,6 @@
 //! debugger, and with planted defects.
 
 use std::path::PathBuf;
-use std::thread;
 
 use anyhow::Result;
 
@@ -17,30 +16,21 @@ const DEBUGGED_PACKAGES: [&str; 1] = ["hello"];
 
 /// Builds all that tests need, and returns the variables that tell them where it is.
 ///
-/// The builds have nothing in common, and run at the same time: each compiles std for itself, crate after crate, which
-/// leaves processors idle.
-///
 /// # Errors
-/// When one does not build. The others are built to their end.
+/// When one does not build.
 pub(super) fn build(only: &Only<'_>, toolchain: &Toolchain) -> Result<Vec<(&'static str, PathBuf)>> {
-    type Build<'a> = (&'static str, Box<dyn FnOnce() -> Result<PathBuf> + Send + 'a>);
-    let (packages, plants) = (apps::image_packages()?, plants(only)?);
-    let mut builds: Vec<Build<'_>> = vec![
-        (IMAGES_VARIABLE, Box::new(|| guest::build(toolchain, &packages, Profile::Release))),
-        (CHECKED_IMAGES_VARIABLE, Box::new(|| guest::build(toolchain, &[TEST_PROGRAMS], Profile::Checked))),
+    let mut images = vec![
+        (IMAGES_VARIABLE, guest::build(toolchain, &apps::image_packages()?, Profile::Release)?),
+        (CHECKED_IMAGES_VARIABLE, guest::build(toolchain, &[TEST_PROGRAMS], Profile::Checked)?),
     ];
-    if includes(only, "debugger.rs") || includes(only, "xtask_run.rs") {
-        let build = || guest::build(toolchain, &DEBUGGED_PACKAGES, Profile::Debugger);
-        builds.push((DEBUGGER_IMAGES_VARIABLE, Box::new(build)));
-    }
+    let plants = plants(only)?;
     if !plants.is_empty() {
-        builds.push((crash::PLANTED_VARIABLE, Box::new(|| crash::build_plants(toolchain, &plants))));
+        images.push((crash::PLANTED_VARIABLE, crash::build_plants(toolchain, &plants)?));
     }
-    thread::scope(|scope| {
-        let builds: Vec<_> = builds.into_iter().map(|(variable, build)| (variable, scope.spawn(build))).collect();
-        let built = builds.into_iter().map(|(variable, build)| Ok((variable, build.join().expect("no build panics")?)));
-        built.collect::<Vec<_>>().into_iter().collect()
-    })
+    if includes(only, "debugger.rs") || includes(only, "xtask_run.rs") {
+        images.push((DEBUGGER_IMAGES_VARIABLE, guest::build(toolchain, &DEBUGGED_PACKAGES, Profile::Debugger)?));
+    }
+    Ok(images)
 }
 
 /// Whether tests of this file (`NAME.rs`, or `NAME/main.rs` of a folder) are among these.
