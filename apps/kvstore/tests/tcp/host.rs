@@ -48,6 +48,19 @@ pub fn program(arguments: &[&str]) -> Command {
     command
 }
 
+/// Starts the program, which is not to become ready; returns its exit code and what it wrote to standard error.
+pub fn refusal(command: &mut Command) -> (i32, String) {
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut first = String::new();
+    BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut first).unwrap();
+    if first.contains("ready") {
+        child.kill().unwrap();
+        panic!("{command:?} is served: {first}");
+    }
+    let output = child.wait_with_output().unwrap();
+    (output.status.code().unwrap(), String::from_utf8(output.stderr).unwrap())
+}
+
 /// A running server; killed when it is dropped.
 pub struct Server {
     child: Child,

@@ -7,7 +7,7 @@ use std::os::unix::net::UnixDatagram;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
-use crate::host::{HANG, Scratch, Server, program};
+use crate::host::{HANG, Scratch, Server, program, refusal};
 
 /// The program, to be started with this as the first of `count` sockets that are handed over.
 fn handed(socket: OwnedFd, count: usize, arguments: &[&str]) -> Command {
@@ -18,13 +18,6 @@ fn handed(socket: OwnedFd, count: usize, arguments: &[&str]) -> Command {
     command.args(["-c", &script, "sh"]).arg(store.get_program()).args(store.get_args());
     command.stdin(Stdio::from(socket));
     command
-}
-
-/// What the program says when it does not become ready.
-fn refusal(mut command: Command) -> String {
-    let output = command.output().unwrap();
-    assert_eq!(output.status.code(), Some(1), "{output:?}");
-    String::from_utf8(output.stderr).unwrap()
 }
 
 #[test]
@@ -60,10 +53,12 @@ fn what_is_handed_over_and_is_no_socket_to_listen_on_is_refused() {
     let pool = scratch.file("pool");
     let arguments = ["--pmem", pool.to_str().unwrap()];
     let file = File::open("/dev/null").unwrap();
-    let said = refusal(handed(file.into(), 1, &arguments));
+    let (code, said) = refusal(&mut handed(file.into(), 1, &arguments));
+    assert_eq!(code, 1, "{said}");
     assert!(said.contains("the socket that the service manager hands over is of no use"), "{said}");
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let said = refusal(handed(listener.into(), 2, &arguments));
+    let (code, said) = refusal(&mut handed(listener.into(), 2, &arguments));
+    assert_eq!(code, 1, "{said}");
     assert!(said.contains("hands over 2 sockets, and the store listens on one"), "{said}");
     assert!(!pool.exists(), "nothing was made");
 }

@@ -1,22 +1,12 @@
 //! Starting and stopping.
 
-use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
-use std::process::Stdio;
 
-use crate::host::{Scratch, Server, program, protection};
+use crate::host::{Scratch, Server, program, protection, refusal};
 
-/// Runs the program, which is not to become ready; returns its exit code and what it wrote to standard error.
+/// Runs the program with these arguments, which it is to refuse.
 fn run(arguments: &[&str]) -> (i32, String) {
-    let mut child = program(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    let mut first = String::new();
-    BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut first).unwrap();
-    if first.contains("ready") {
-        child.kill().unwrap();
-        panic!("{arguments:?} is served: {first}");
-    }
-    let output = child.wait_with_output().unwrap();
-    (output.status.code().unwrap(), String::from_utf8(output.stderr).unwrap())
+    refusal(&mut program(arguments))
 }
 
 #[test]
