@@ -1,16 +1,34 @@
-//! A stack for signal handlers, for threads that have none: with its stack pointer gone astray, a thread without one
-//! would be ended by the kernel before any handler could say why.
+//! Stacks for signal handlers, each above closed bytes. Threads that have none get one: with its stack pointer gone
+//! astray, such a thread would be ended by the kernel before any handler could say why.
 //!
 //! `std` gives one to its own threads. What other libraries start gets one with its first grant.
 
 use std::ffi::c_void;
-use std::mem;
-use std::ptr;
+use std::{io, mem, ptr};
 
-/// How large it is: for the frame of a signal, with all vector registers, and a handler's own frames.
+/// How large a thread's is: for the frame of a signal, with all vector registers, and a handler's own frames.
 const SIZE: usize = 64 << 10;
-/// How much below it is never mapped to anything.
-const GUARD: usize = 4 << 10;
+/// How much below a stack is never mapped to anything.
+pub(crate) const GUARD: usize = 4 << 10;
+
+/// Maps a stack of `size` bytes, with [`GUARD`] closed bytes below it; where those begin. The system gives pages to it
+/// as they are touched.
+pub(crate) fn map(size: usize) -> io::Result<*mut c_void> {
+    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE | libc::MAP_STACK;
+    // SAFETY: a new map, which is in nobody's way; its upper part becomes usable before anybody has it.
+    unsafe {
+        let bottom = libc::mmap(ptr::null_mut(), GUARD + size, libc::PROT_NONE, flags, -1, 0);
+        if bottom == libc::MAP_FAILED {
+            return Err(io::Error::last_os_error());
+        }
+        if libc::mprotect(bottom.add(GUARD), size, libc::PROT_READ | libc::PROT_WRITE) != 0 {
+            let error = io::Error::last_os_error();
+            libc::munmap(bottom, GUARD + size);
+            return Err(error);
+        }
+        Ok(bottom)
+    }
+}
 
 thread_local! {
     static STACK: Stack = Stack::new();
@@ -38,21 +56,16 @@ impl Stack {
         if now.ss_flags & libc::SS_DISABLE == 0 {
             return none;
         }
-        // SAFETY: a new map, which is in nobody's way; its upper part becomes usable before anybody has it.
+        let Ok(bottom) = map(SIZE) else { return none };
+        // SAFETY: the map was made above, of a closed part and the stack. Nobody else has it.
         unsafe {
-            let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE | libc::MAP_STACK;
-            let bottom = libc::mmap(ptr::null_mut(), GUARD + SIZE, libc::PROT_NONE, flags, -1, 0);
-            if bottom == libc::MAP_FAILED {
-                return none;
-            }
             let stack = libc::stack_t { ss_sp: bottom.add(GUARD), ss_flags: 0, ss_size: SIZE };
-            let usable = libc::mprotect(stack.ss_sp, SIZE, libc::PROT_READ | libc::PROT_WRITE) == 0;
-            if !usable || libc::sigaltstack(&stack, ptr::null_mut()) != 0 {
+            if libc::sigaltstack(&stack, ptr::null_mut()) != 0 {
                 libc::munmap(bottom, GUARD + SIZE);
                 return none;
             }
-            Self(bottom)
         }
+        Self(bottom)
     }
 }
 

@@ -7,11 +7,10 @@ use core::sync::atomic::{AtomicI32, AtomicUsize, Ordering};
 use std::io;
 
 use super::system;
+use crate::alternate::{self, GUARD};
 
-/// How large it is. The system gives pages to it as they are touched.
+/// How large it is.
 const SIZE: usize = 1 << 20;
-/// How much below it is never mapped to anything.
-const GUARD: usize = 1 << 12;
 
 /// Where it ends, above; 0 before [`prepare`].
 static TOP: AtomicUsize = AtomicUsize::new(0);
@@ -20,18 +19,7 @@ static OWNER: AtomicI32 = AtomicI32::new(0);
 
 /// Maps the stack, once.
 pub(super) fn prepare() -> io::Result<()> {
-    // SAFETY: a new mapping, which is in nobody's way; its lowest page is closed, before anybody has it.
-    unsafe {
-        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE | libc::MAP_STACK;
-        let bottom = libc::mmap(ptr::null_mut(), SIZE + GUARD, libc::PROT_NONE, flags, -1, 0);
-        if bottom == libc::MAP_FAILED {
-            return Err(io::Error::last_os_error());
-        }
-        if libc::mprotect(bottom.add(GUARD), SIZE, libc::PROT_READ | libc::PROT_WRITE) != 0 {
-            return Err(io::Error::last_os_error());
-        }
-        TOP.store(bottom as usize + GUARD + SIZE, Ordering::Release);
-    }
+    TOP.store(alternate::map(SIZE)? as usize + GUARD + SIZE, Ordering::Release);
     Ok(())
 }
 
