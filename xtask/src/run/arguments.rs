@@ -70,8 +70,12 @@ pub struct RunArguments {
     /// Build with all debug information, and wait for a debugger on port 1234 before the guest starts
     #[arg(long)]
     gdb: bool,
-    /// Write what the scheduler, grants and interrupts did to this file at the end, for https://ui.perfetto.dev
-    #[arg(long, value_name = "FILE")]
+    // Help shows it as it stands, and documentation would have the address as a link.
+    #[arg(
+        long,
+        value_name = "FILE",
+        help = "Write what the scheduler, grants and interrupts did to this file at the end, for https://ui.perfetto.dev"
+    )]
     trace: Option<PathBuf>,
     #[command(flatten)]
     toolchain: ToolchainArgument,
