@@ -22,7 +22,7 @@
 //! apps, defects, forward, guest, image, symbols
 //! setup
 //! cargo
-//! cpio, handed, instruction, keys, new, output, processor_time, signals, size, workspace
+//! cpio, handed, instruction, keys, new, output, processor_time, resp, signals, size, workspace
 //! ```
 
 #![deny(clippy::print_stdout, clippy::print_stderr, reason = "they panic when nobody reads: say it by `output`")]
@@ -55,6 +55,7 @@ pub mod pool;
 mod processor_time;
 pub mod qemu;
 pub mod recovery;
+mod resp;
 pub mod run;
 pub mod setup;
 pub mod signals;

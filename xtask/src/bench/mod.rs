@@ -4,7 +4,6 @@
 //! several runs with its spread, and the ratios are medians of those in each round. The server has a processor of its
 //! own, the load another, where there are two. The processor time is the server's alone, and the steadiest figure.
 
-mod client;
 mod computer;
 mod load;
 mod redis;

@@ -9,11 +9,11 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
-use super::client::Client;
 use super::computer::Computer;
 use super::redis::{Log, Redis};
 use crate::keys;
 use crate::processor_time::exact_processor_time;
+use crate::resp::Client;
 
 /// The length of the store's file: its own default.
 const POOL: &str = "1G";
@@ -97,7 +97,9 @@ impl Server {
                 let printed = fs::read_to_string(printed)?;
                 bail!("{} ended ({status}) before it was ready:\n{printed}", contender.name());
             }
-            if let Ok(client) = Client::connect(port) {
+            if let Ok(mut client) = Client::connect(("127.0.0.1", port), PATIENCE)
+                && client.ping().is_ok()
+            {
                 return Ok(Self { process, port, client });
             }
             if Instant::now() > deadline {

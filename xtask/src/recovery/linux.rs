@@ -3,14 +3,14 @@
 //! The machine's first file system has Redis, the libraries that it needs, and an append-only log of the keys, all in
 //! RAM: no disk slows Redis down. Time begins when Linux is up and Redis is started.
 
-use std::io::Write;
 use std::time::Instant;
 
 use anyhow::{Result, bail};
 
-use super::{Spent, VALUE, key};
+use super::{Spent, VALUE};
 use crate::linux::{Hardware, Initrd, Machine, redis};
 use crate::processor_time::processor_time;
+use crate::resp::{key, set};
 use crate::size::MIB;
 
 /// What is printed right before Redis starts, and when it has answered.
@@ -50,8 +50,9 @@ fn initrd(keys: u64) -> Result<Initrd> {
     let mut initrd = Initrd::new()?;
     initrd.tree(redis()?);
     let mut log = b"*2\r\n$6\r\nSELECT\r\n$1\r\n0\r\n".to_vec();
+    let value = "x".repeat(VALUE);
     for number in 0..keys {
-        write!(log, "*3\r\n$3\r\nSET\r\n$16\r\n{}\r\n${VALUE}\r\n{}\r\n", key(number), "x".repeat(VALUE))?;
+        log.extend(set(&key(number), &value).into_bytes());
     }
     initrd.bytes("/data/appendonlydir/appendonly.aof.1.incr.aof", log);
     initrd

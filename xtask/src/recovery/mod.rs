@@ -8,18 +8,18 @@
 mod linux;
 
 use std::fmt;
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpStream;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use pmem::{Device, FormatOptions, Medium, Pool};
 use serde_json::json;
 
+use crate::forward::Forwarder;
 use crate::guest::{self, Profile};
 use crate::image::{ALIGNMENT, PmemImage};
 use crate::qemu::{Exit, Machine, MachineOptions};
+use crate::resp::{Client, key};
 use crate::setup::{self, toolchain::Choice};
 use crate::size::MIB;
 
@@ -133,22 +133,22 @@ pub fn measure(keys: u64, smp: u32, redis: bool, choice: Choice) -> Result<Recov
     let size = (keys * 384).next_multiple_of(ALIGNMENT).max(64 * MIB);
     fill(&many, size, keys)?;
     // A machine takes a write, and is killed.
-    let (machine, mut client, _) = store.start(&many, 0)?;
-    client.set(keys, b"written before the crash")?;
+    let (machine, mut connection, _) = store.start(&many, 0)?;
+    connection.client.set(&key(keys), "written before the crash")?;
     if machine.kill() != Exit::Killed(9) {
         bail!("the machine ended by itself");
     }
     // The image is free only without the machine that had it.
     drop(machine);
-    let (machine, mut client, crash) = store.start(&many, keys - 1)?;
-    if client.get(keys)? != b"written before the crash" {
+    let (machine, mut connection, crash) = store.start(&many, keys - 1)?;
+    if connection.client.get(&key(keys))? != b"written before the crash" {
         bail!("an acknowledged write is lost");
     }
-    store.shut_down(machine, client)?;
+    store.shut_down(machine, connection)?;
     let few = directory.path().join("few.img");
     fill(&few, size, FEW)?;
-    let (machine, client, _) = store.start(&few, 0)?;
-    store.shut_down(machine, client)?;
+    let (machine, connection, _) = store.start(&few, 0)?;
+    store.shut_down(machine, connection)?;
 
     let mut clean = Vec::new();
     let mut clean_bytes = Vec::new();
@@ -160,11 +160,6 @@ pub fn measure(keys: u64, smp: u32, redis: bool, choice: Choice) -> Result<Recov
     }
     let redis = if redis { Some(linux::measure(keys, smp)?) } else { None };
     Ok(Recovery { keys, smp, crash, clean: [clean[0], clean[1]], clean_bytes: [clean_bytes[0], clean_bytes[1]], redis })
-}
-
-/// The key of that number.
-fn key(number: u64) -> String {
-    format!("key:{number:012}")
 }
 
 /// Makes an image of `size` bytes and puts keys into it, in pipelines of 16; as if the power went then.
@@ -199,7 +194,7 @@ struct Store<'a> {
 
 impl Store<'_> {
     /// Starts a machine on this file, and gets a key. Returns how long that took.
-    fn start(&self, file: &Path, number: u64) -> Result<(Machine, Client, Spent)> {
+    fn start(&self, file: &Path, number: u64) -> Result<(Machine, Connection, Spent)> {
         let options = MachineOptions {
             image: self.program.to_path_buf(),
             name: "kvstore".to_owned(),
@@ -215,21 +210,21 @@ impl Store<'_> {
             bail!("the store does not get ready:\n{}", machine.console().lines().join("\n"));
         }
         let forwarder = machine.forward_any(PORT)?;
-        let mut client = Client::connect(forwarder)?;
-        if client.get(number)? != [b'x'; VALUE] {
+        let mut client = Client::connect(forwarder.address(), PATIENCE)?;
+        if client.get(&key(number))? != [b'x'; VALUE] {
             bail!("a key has another value than it was given");
         }
         let spent =
             Spent { seconds: begun.elapsed().as_secs_f64(), cpu_seconds: machine.processor_time()?.as_secs_f64() };
-        Ok((machine, client, spent))
+        Ok((machine, Connection { client, _forwarder: forwarder }, spent))
     }
 
     /// Shuts the store down cleanly.
-    fn shut_down(&self, machine: Machine, client: Client) -> Result<()> {
+    fn shut_down(&self, machine: Machine, connection: Connection) -> Result<()> {
         machine.press_power_button()?;
         match machine.wait(PATIENCE) {
             Some(Exit::Guest(0)) => {
-                drop(client);
+                drop(connection);
                 Ok(())
             }
             other => bail!("the store does not stop: {other:?}\n{}", machine.console().lines().join("\n")),
@@ -237,45 +232,10 @@ impl Store<'_> {
     }
 }
 
-/// A connection that speaks just enough of the protocol.
-struct Client {
-    reader: BufReader<TcpStream>,
-    _forwarder: crate::forward::Forwarder,
-}
-
-impl Client {
-    fn connect(forwarder: crate::forward::Forwarder) -> Result<Self> {
-        let stream = TcpStream::connect(forwarder.address())?;
-        stream.set_read_timeout(Some(PATIENCE))?;
-        Ok(Self { reader: BufReader::new(stream), _forwarder: forwarder })
-    }
-
-    fn get(&mut self, number: u64) -> Result<Vec<u8>> {
-        write!(self.reader.get_mut(), "GET {}\r\n", key(number))?;
-        let line = self.line()?;
-        let len: usize =
-            line.strip_prefix('$').and_then(|len| len.parse().ok()).with_context(|| format!("`{line}`"))?;
-        let mut value = vec![0; len + 2];
-        self.reader.read_exact(&mut value)?;
-        value.truncate(len);
-        Ok(value)
-    }
-
-    fn set(&mut self, number: u64, value: &[u8]) -> Result<()> {
-        let (key, len) = (key(number), value.len());
-        write!(self.reader.get_mut(), "*3\r\n$3\r\nSET\r\n$16\r\n{key}\r\n${len}\r\n")?;
-        self.reader.get_mut().write_all(&[value, b"\r\n"].concat())?;
-        match self.line()?.as_str() {
-            "+OK" => Ok(()),
-            other => bail!("SET is answered with `{other}`"),
-        }
-    }
-
-    fn line(&mut self) -> Result<String> {
-        let mut line = String::new();
-        self.reader.read_line(&mut line)?;
-        Ok(line.trim_end().to_owned())
-    }
+/// A connection into a machine, and who carries it there.
+struct Connection {
+    client: Client,
+    _forwarder: Forwarder,
 }
 
 #[cfg(test)]
