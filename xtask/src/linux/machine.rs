@@ -21,6 +21,8 @@ use crate::size::MIB;
 const PATIENCE: Duration = Duration::from_secs(900);
 /// How many of the kernel's last lines are shown with an error.
 const SHOWN: usize = 40;
+/// How many are where it panicked: the first of them says why, and how many follow depends on what its stack holds.
+const SHOWN_OF_PANIC: usize = 200;
 
 /// What a machine is made of.
 #[derive(Clone, Debug)]
@@ -124,10 +126,9 @@ impl Machine {
     /// The last that the kernel has said, for people.
     fn kernel_says(&self) -> String {
         let text = read(&self.files.path().join("kernel"));
-        let lines: Vec<_> = text.lines().map(str::trim_end).collect();
-        match lines.is_empty() {
-            true => "The kernel has said nothing".to_owned(),
-            false => format!("The kernel's last lines:\n{}", lines[lines.len().saturating_sub(SHOWN)..].join("\n")),
+        match last_words(&text) {
+            words if words.is_empty() => "The kernel has said nothing".to_owned(),
+            words => format!("The kernel's last lines:\n{}", words.join("\n")),
         }
     }
 }
@@ -149,7 +150,40 @@ fn forward(output: impl BufRead, to: &Sender<Vec<u8>>) {
     }
 }
 
+/// The last lines of what a kernel has said; where it panicked, from there on.
+fn last_words(text: &str) -> Vec<&str> {
+    let lines: Vec<_> = text.lines().map(str::trim_end).collect();
+    let last = lines.len().saturating_sub(SHOWN);
+    let panic = lines.iter().rposition(|line| line.contains("Kernel panic"));
+    let first = panic.map_or(last, |panic| panic.clamp(lines.len().saturating_sub(SHOWN_OF_PANIC), last));
+    lines[first..].to_vec()
+}
+
 /// A file's text; none where there is no file.
 fn read(path: &Path) -> String {
     fs::read(path).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_is_shown_from_its_first_line_however_long_its_stack_is() {
+        let said = |before: usize, stack: usize| {
+            let lines = (0..before).map(|line| format!("booting {line}"));
+            let panic = (stack > 0).then(|| "[ 3.5] Kernel panic - not syncing: sysrq".to_owned());
+            lines.chain(panic).chain((1..stack).map(|line| format!("frame {line}"))).collect::<Vec<_>>().join("\r\n")
+        };
+        let first_and_number = |text: &str| {
+            let words = last_words(text);
+            (words.first().map_or("", |line| line).to_owned(), words.len())
+        };
+        assert_eq!(first_and_number(""), (String::new(), 0));
+        assert_eq!(first_and_number(&said(3, 0)), ("booting 0".to_owned(), 3));
+        assert_eq!(first_and_number(&said(100, 0)), ("booting 60".to_owned(), SHOWN));
+        assert_eq!(first_and_number(&said(100, 10)), ("booting 70".to_owned(), SHOWN));
+        assert_eq!(first_and_number(&said(100, 55)), ("[ 3.5] Kernel panic - not syncing: sysrq".to_owned(), 55));
+        assert_eq!(first_and_number(&said(100, 900)), ("frame 700".to_owned(), SHOWN_OF_PANIC));
+    }
 }
