@@ -22,13 +22,14 @@
 //! apps, defects, forward, guest, image, symbols
 //! setup
 //! cargo
-//! cpio, handed, instruction, keys, new, output, processor_time, resp, signals, size, workspace
+//! bars, cpio, handed, instruction, keys, new, output, processor_time, resp, signals, size, workspace
 //! ```
 
 #![deny(clippy::print_stdout, clippy::print_stderr, reason = "they panic when nobody reads: say it by `output`")]
 
 pub mod annotate;
 pub mod apps;
+pub mod bars;
 pub mod bench;
 pub mod boot;
 mod cargo;
