@@ -167,6 +167,9 @@ pub enum BenchCommand {
         /// Write every run to this file, as JSON
         #[arg(long, value_name = "FILE")]
         json: Option<PathBuf>,
+        /// Write the tables into this document, and pictures into the folder beside it: docs/benchmarks.md
+        #[arg(long, value_name = "FILE")]
+        write: Option<PathBuf>,
     },
     /// Measure the time to the first answer after a crash and after a shutdown, and Redis's from its log on Linux
     Recovery {

@@ -79,13 +79,14 @@ fn execute(command: Command) -> Result<u8> {
             }
             Ok(u8::from(!counts.excesses().is_empty()))
         }
-        Command::Bench { command: BenchCommand::Native { against, places, groups, rounds, seconds, json } } => {
+        Command::Bench { command: BenchCommand::Native { against, places, groups, rounds, seconds, json, write } } => {
             let options = bench::Options {
                 against: against.as_deref().map(bench::Against::of),
                 places: all_if_none(places),
                 groups: all_if_none(groups),
                 rounds,
                 seconds,
+                document: write,
             };
             let report = bench::measure(&options)?;
             if let Some(file) = json {

@@ -13,6 +13,8 @@ use crate::keys;
 pub struct Computer {
     /// The processor for the server and that for the load, if there are two.
     pub processors: Option<[u32; 2]>,
+    /// How many there are.
+    count: usize,
 }
 
 impl Computer {
@@ -24,7 +26,7 @@ impl Computer {
         let status = fs::read_to_string("/proc/self/status")?;
         let list = field(&status, "Cpus_allowed_list").context("Linux does not say which processors there are")?;
         let processors = list_of_processors(list).with_context(|| format!("these are no processors: {list}"))?;
-        Ok(Self { processors: processors.first_chunk().copied() })
+        Ok(Self { processors: processors.first_chunk().copied(), count: processors.len() })
     }
 
     /// `command`, on the processor for servers.
@@ -57,8 +59,14 @@ pub fn description(computer: &Computer) -> Result<Vec<(String, String)>> {
         None => "server and load share the only processor".to_owned(),
     };
     let kernel = fs::read_to_string("/proc/sys/kernel/osrelease")?;
+    let count = format!("{}{}", computer.count, if is_virtual(&info) { ", of a virtual machine" } else { "" });
+    // Linux tells of it where it can choose how fast a processor runs.
+    let governor = fs::read_to_string("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor");
+    let governor = governor.unwrap_or_else(|_| "none: the kernel does not choose the processors' speed".to_owned());
     Ok([
         ("processor", model),
+        ("processors", &count),
+        ("governor", governor.trim()),
         ("protection keys", if keys::are_here() { "yes" } else { "none: the store runs without protection" }),
         ("kernel", kernel.trim()),
         ("pinned", &pinned),
@@ -79,6 +87,11 @@ pub fn file_system(directory: &Path) -> Result<String> {
         bail!("findmnt does not know the file system of {}", directory.display());
     }
     Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+}
+
+/// Whether a virtual machine's kernel says this of its processors.
+fn is_virtual(cpuinfo: &str) -> bool {
+    field(cpuinfo, "flags").is_some_and(|flags| flags.split_whitespace().any(|flag| flag == "hypervisor"))
 }
 
 /// The value of a field in a file of Linux's with `name : value` in each line.
@@ -116,12 +129,18 @@ mod tests {
     }
 
     #[test]
+    fn a_virtual_machine_is_told_by_its_processors() {
+        assert!(is_virtual("flags\t\t: fpu hypervisor avx\n"));
+        assert!(!is_virtual("flags\t\t: fpu avx\nbugs\t\t: hypervisor\n"));
+    }
+
+    #[test]
     fn programs_are_pinned_where_there_are_processors_to_choose_from() {
         let mut program = Command::new("true");
         program.arg("x");
-        let pinned = Computer { processors: Some([4, 6]) }.on_load_cpu(program);
+        let pinned = Computer { processors: Some([4, 6]), count: 2 }.on_load_cpu(program);
         assert_eq!(format!("{pinned:?}"), r#""taskset" "--cpu-list" "6" "true" "x""#);
-        let alone = Computer { processors: None }.on_server_cpu(Command::new("true"));
+        let alone = Computer { processors: None, count: 1 }.on_server_cpu(Command::new("true"));
         assert_eq!(format!("{alone:?}"), r#""true""#);
     }
 }

@@ -5,24 +5,33 @@
 //! own, the load another, where there are two. The processor time is the server's alone, and the steadiest figure.
 
 mod computer;
+mod document;
+mod grants;
+mod hardware;
 mod load;
+mod plots;
 mod redis;
 mod report;
 mod server;
 mod session;
 mod statistics;
+mod targets;
 mod workload;
 
 use std::env;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
 
 use crate::cargo::host_cargo;
 use crate::output::say;
-use crate::workspace;
+use crate::{keys, workspace};
 use computer::Computer;
+use document::Document;
+use grants::Grants;
+use hardware::Counting;
 use redis::{Log, Redis};
 pub use report::Report;
 use report::Row;
@@ -85,32 +94,47 @@ pub struct Options {
     pub rounds: u32,
     /// How long each lasts, about.
     pub seconds: f64,
+    /// The document that shows the results, if they are to be written into one.
+    pub document: Option<PathBuf>,
 }
+
+/// What the store is called here, and without protection where there is a choice.
+const STORE: &str = "store";
+const UNPROTECTED: &str = "store, no protection";
 
 /// Measures.
 ///
 /// # Errors
 /// When something is missing, or a server fails.
 pub fn measure(options: &Options) -> Result<Report> {
+    // It should be known before all the work whether there is a place for its results.
+    let document = options.document.as_deref().map(Document::open).transpose()?;
     let redis = Redis::fetch()?;
-    let computer = Computer::this()?;
+    let (computer, counting) = (Computer::this()?, Counting::find_out());
     let contenders = contenders(build()?, options.against.as_ref(), &redis)?;
     let session = Session {
         contenders: &contenders,
         redis: &redis,
         computer: &computer,
+        counting: &counting,
         rounds: options.rounds,
         seconds: options.seconds,
     };
     let mut rows = Vec::new();
     for &place in &options.places {
-        for workload in options.groups.iter().flat_map(|&group| Workload::of(group)) {
-            say(format_args!("{}: {workload}", place.name()));
-            let series = session.measure(&workload, &place.directory())?;
-            rows.push(Row { place: place.name(), workload, series });
+        for workloads in options.groups.iter().flat_map(|&group| Workload::sets(group)) {
+            workloads.iter().for_each(|workload| say(format_args!("{}: {workload}", place.name())));
+            let series = session.measure(&workloads, &place.directory())?;
+            let row = |(workload, series)| Row { place: place.name(), workload, series };
+            rows.extend(workloads.into_iter().zip(series).map(row));
         }
     }
-    Ok(Report { configuration: configuration(options, &session)?, rows })
+    let grants = Grants::measure(&Place::Tmpfs.directory())?;
+    let report = Report { configuration: configuration(options, &session)?, rows, grants };
+    if let Some(document) = document {
+        document.write(&report)?;
+    }
+    Ok(report)
 }
 
 /// Builds the store.
@@ -124,7 +148,15 @@ fn build() -> Result<PathBuf> {
 }
 
 fn contenders(program: PathBuf, against: Option<&Against>, redis: &Redis) -> Result<Vec<Contender>> {
-    let mut contenders = vec![Contender::Store { name: "store".to_owned(), program }];
+    let store = |name: &str, program: &Path, protection| {
+        let (name, program) = (name.to_owned(), program.to_owned());
+        Contender::Store { name, program, protection }
+    };
+    let protection = if keys::are_here() { "pku" } else { "none" };
+    let mut contenders = vec![store(STORE, &program, protection)];
+    if keys::are_here() {
+        contenders.push(store(UNPROTECTED, &program, "none"));
+    }
     match against {
         None => {}
         Some(Against::Redis) => {
@@ -132,7 +164,7 @@ fn contenders(program: PathBuf, against: Option<&Against>, redis: &Redis) -> Res
         }
         Some(Against::Store(program)) => {
             let program = program.canonicalize().with_context(|| format!("there is no {}", program.display()))?;
-            contenders.push(Contender::Store { name: "the other store".to_owned(), program });
+            contenders.push(store("the other store", &program, protection));
         }
     }
     Ok(contenders)
@@ -144,7 +176,8 @@ fn configuration(options: &Options, session: &Session) -> Result<Vec<(String, St
     for place in &options.places {
         configuration.push((place.name().to_owned(), computer::file_system(&place.directory())?));
     }
-    configuration.push(("store".to_owned(), env!("CARGO_PKG_VERSION").to_owned()));
+    configuration.push(("counted".to_owned(), session.counting.to_string()));
+    configuration.push(("store".to_owned(), format!("{}, {}", env!("CARGO_PKG_VERSION"), commit())));
     configuration.push(("Redis".to_owned(), format!("{}, Debian's", session.redis.version()?)));
     let runs = format!("{} of about {} s for each server and load, in turns", options.rounds, options.seconds);
     configuration.push(("runs".to_owned(), runs));
@@ -157,8 +190,19 @@ fn configuration(options: &Options, session: &Session) -> Result<Vec<(String, St
     Ok(configuration)
 }
 
+/// Which commit the store is built from.
+fn commit() -> String {
+    let git = |arguments: &[&str]| {
+        let output = Command::new("git").args(arguments).current_dir(workspace::root()).output().ok()?;
+        output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
+    };
+    let Some(commit) = git(&["rev-parse", "--short", "HEAD"]) else { return "commit unknown".to_owned() };
+    let changed = git(&["status", "--porcelain", "--untracked-files=no"]).is_none_or(|changes| !changes.is_empty());
+    format!("commit {commit}{}", if changed { " with changes" } else { "" })
+}
+
 /// A command as a person would type it, its program by name.
-fn shown(command: &std::process::Command) -> String {
+fn shown(command: &Command) -> String {
     let words = [command.get_program()].into_iter().chain(command.get_args()).map(|word| word.to_string_lossy());
     let words: Vec<_> = words.collect();
     // Redis is started by its loader: what comes before its own name is the loader's.

@@ -4,9 +4,12 @@ use std::fmt::{self, Write as _};
 
 use serde_json::{Value, json};
 
-use super::session::{Measurement, Series};
+use super::grants::Grants;
+use super::plots::{self, Picture};
+use super::session::{Figure, Measurement, Series};
 use super::statistics::{Spread, display};
-use super::workload::Workload;
+use super::targets::{Bound, Target, targets};
+use super::workload::{Group, Workload};
 
 /// All contenders under one load on one file system; the store comes first.
 #[derive(Clone, Debug, PartialEq)]
@@ -26,17 +29,50 @@ pub struct Report {
     pub configuration: Vec<(String, String)>,
     /// What was measured.
     pub rows: Vec<Row>,
+    /// What grants cost.
+    pub grants: Grants,
 }
 
-/// A figure of a run.
-type Figure = fn(&Measurement) -> f64;
+/// Requests a second.
+pub fn rate(run: &Measurement) -> Option<f64> {
+    Some(run.rate)
+}
+
+/// Milliseconds to 99 of 100 answers.
+pub fn p99(run: &Measurement) -> Option<f64> {
+    Some(run.p99)
+}
+
+/// Microseconds of processor time for a request.
+pub fn processor(run: &Measurement) -> Option<f64> {
+    Some(run.processor)
+}
+
+fn p50(run: &Measurement) -> Option<f64> {
+    Some(run.p50)
+}
+
+fn kernel(run: &Measurement) -> Option<f64> {
+    run.kernel
+}
+
+fn cycles(run: &Measurement) -> Option<f64> {
+    run.counted.map(|it| it.cycles)
+}
+
+fn instructions(run: &Measurement) -> Option<f64> {
+    run.counted.map(|it| it.instructions)
+}
 
 /// The figures, with their names for programs.
-const FIGURES: [(&str, Figure); 4] = [
-    ("requests_per_second", |run| run.rate),
-    ("p50_milliseconds", |run| run.p50),
-    ("p99_milliseconds", |run| run.p99),
-    ("server_cpu_microseconds_per_request", |run| run.processor),
+const FIGURES: [(&str, Figure); 7] = [
+    ("requests_per_second", rate),
+    ("p50_milliseconds", p50),
+    ("p99_milliseconds", p99),
+    ("server_cpu_microseconds_per_request", processor),
+    ("server_cpu_kernel_share", kernel),
+    ("server_cycles_per_request", cycles),
+    ("server_instructions_per_request", instructions),
 ];
 
 impl Report {
@@ -44,7 +80,54 @@ impl Report {
     pub fn to_json(&self) -> Value {
         let configuration: serde_json::Map<_, _> =
             self.configuration.iter().map(|(name, value)| (name.clone(), json!(value))).collect();
-        json!({ "configuration": configuration, "rows": self.rows.iter().map(row_json).collect::<Vec<_>>() })
+        json!({
+            "configuration": configuration,
+            "grants": self.grants.to_json(),
+            "rows": self.rows.iter().map(row_json).collect::<Vec<_>>(),
+        })
+    }
+
+    /// For people, as Markdown. Pictures are shown from the folder `pictures`, if there is one.
+    pub fn markdown(&self, pictures: Option<&str>) -> String {
+        let mut text = "## Configuration\n\n".to_owned();
+        for (name, value) in &self.configuration {
+            let _ = writeln!(text, "- {name}: {value}");
+        }
+        let _ = write!(text, "\n## Grants\n\n{}", self.grants);
+        for place in self.places() {
+            let _ = write!(text, "\n## Targets, on {place}\n\n{TARGETS_HEAD}\n");
+            targets(&self.rows, place).iter().for_each(|target| text.push_str(&target_row(target)));
+        }
+        for (place, group, rows) in self.sections() {
+            let _ = write!(text, "\n## {}, on {place}\n\n", group.title());
+            if let Some(folder) = pictures {
+                for Picture { name, title, .. } in plots::of_section(place, group, rows) {
+                    let _ = writeln!(text, "![{title}]({folder}/{name})\n");
+                }
+            }
+            let _ = writeln!(text, "{HEAD}");
+            rows.iter().for_each(|row| text.push_str(&table_rows(row)));
+        }
+        text
+    }
+
+    /// All pictures.
+    pub fn pictures(&self) -> Vec<Picture> {
+        self.sections().into_iter().flat_map(|(place, group, rows)| plots::of_section(place, group, rows)).collect()
+    }
+
+    /// Rows that belong together.
+    fn sections(&self) -> Vec<(&'static str, Group, &[Row])> {
+        let same = |one: &Row, other: &Row| (one.place, one.workload.group) == (other.place, other.workload.group);
+        let sections = self.rows.chunk_by(same);
+        sections.filter_map(|rows| rows.first().map(|row| (row.place, row.workload.group, rows))).collect()
+    }
+
+    /// Where was measured, in turn.
+    fn places(&self) -> Vec<&'static str> {
+        let mut places: Vec<_> = self.rows.iter().map(|row| row.place).collect();
+        places.dedup();
+        places
     }
 }
 
@@ -52,7 +135,7 @@ fn row_json(row: &Row) -> Value {
     let load = &row.workload;
     let contenders = row.series.iter().map(|series| {
         let figures = FIGURES.into_iter().map(|(name, figure)| {
-            let runs: Vec<f64> = series.runs.iter().map(figure).collect();
+            let runs: Vec<_> = series.runs.iter().map(figure).collect();
             (name.to_owned(), json!({ "spread": series.spread(figure).map(Spread::to_json), "runs": runs }))
         });
         json!({ "name": series.contender, "figures": figures.collect::<serde_json::Map<_, _>>() })
@@ -71,77 +154,103 @@ fn row_json(row: &Row) -> Value {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (name, value) in &self.configuration {
-            writeln!(f, "- {name}: {value}")?;
-        }
-        let mut place = "";
-        for row in &self.rows {
-            if row.place != place {
-                place = row.place;
-                writeln!(f, "\n### On {place}\n\n{HEAD}")?;
-            }
-            f.write_str(&table_rows(row))?;
-        }
-        Ok(())
+        f.write_str(&self.markdown(None))
     }
+}
+
+/// The head of the table of targets.
+const TARGETS_HEAD: &str = "\
+| what | target | found (least to most) | reached |
+|---|---|---|---|";
+
+fn target_row(target: &Target) -> String {
+    let asked = match target.asked {
+        Bound::AtLeast(bound) => format!("at least {bound}"),
+        Bound::AtMost(bound) => format!("at most {bound}"),
+    };
+    let found = target.found.map_or_else(
+        || "not measured".to_owned(),
+        |it| format!("**{:.2}** ({:.2} to {:.2})", it.median, it.least, it.most),
+    );
+    let reached = target.is_reached().map_or("", |reached| if reached { "yes" } else { "no" });
+    format!("| {} | {asked} | {found} | {reached} |\n", target.what)
 }
 
 /// The head of a table. The last two columns are medians of the ratios round by round.
 const HEAD: &str = "\
-| load | server | requests/s (least to most) | p50 ms | p99 ms | CPU µs/request (least to most) | store's rate is | store's CPU is |
-|---|---|---|---|---|---|---|---|";
+| load | server | requests/s (least to most) | p50 ms | p99 ms | CPU µs/request (least to most) | of it in the kernel | cycles/request | instructions/request | store's rate is | store's CPU is |
+|---|---|---|---|---|---|---|---|---|---|---|";
 
 fn table_rows(row: &Row) -> String {
     let mut text = String::new();
     let Some(store) = row.series.first() else { return text };
     for (number, series) in row.series.iter().enumerate() {
         let load = if number == 0 { row.workload.to_string() } else { String::new() };
-        let figure = |figure: Figure| series.spread(figure);
-        let wide = |spread: Option<Spread>| {
-            spread.map_or_else(String::new, |it| {
+        let wide = |figure: Figure| {
+            series.spread(figure).map_or_else(String::new, |it| {
                 format!("**{}** ({} to {})", display(it.median), display(it.least), display(it.most))
             })
         };
-        let median = |spread: Option<Spread>| spread.map_or_else(String::new, |it| display(it.median));
+        let median = |figure: Figure| series.spread(figure).map_or_else(String::new, |it| display(it.median));
         let times = |figure: Figure| match number {
             0 => String::new(),
             _ => store.ratio(series, figure).map_or_else(String::new, |it| format!("{:.2} of it", it.median)),
         };
-        let (rate, processor) = (|run: &Measurement| run.rate, |run: &Measurement| run.processor);
-        let _ = writeln!(
-            text,
-            "| {load} | {} | {} | {} | {} | {} | {} | {} |",
-            series.contender,
-            wide(figure(rate)),
-            median(figure(|run| run.p50)),
-            median(figure(|run| run.p99)),
-            wide(figure(processor)),
+        let share = series.spread(kernel).map_or_else(String::new, |it| format!("{:.0} %", it.median * 100.0));
+        let columns = [
+            load,
+            series.contender.clone(),
+            wide(rate),
+            median(p50),
+            median(p99),
+            wide(processor),
+            share,
+            median(cycles),
+            median(instructions),
             times(rate),
             times(processor),
-        );
+        ];
+        let _ = writeln!(text, "| {} |", columns.join(" | "));
     }
     text
 }
 
 #[cfg(test)]
-mod tests {
-    use super::super::workload::Group;
+pub(super) mod tests {
+    use super::super::grants::Cost;
+    use super::super::hardware::Counts;
     use super::*;
 
-    fn report() -> Report {
-        let series = |contender: &str, factor: f64| Series {
+    /// One load, of the store and a Redis that is half as fast.
+    pub(in super::super) fn report() -> Report {
+        let series = |contender: &str, factor: f64, counted| Series {
             contender: contender.to_owned(),
             runs: [1.0, 2.0, 3.0]
-                .map(|round| Measurement { rate: round * factor * 1000.0, p50: 0.5, p99: 1.5, processor: 4.0 / factor })
+                .map(|round| Measurement {
+                    rate: round * factor * 1000.0,
+                    p50: 0.5,
+                    p99: 1.5,
+                    processor: 4.0 / factor,
+                    kernel: Some(0.75),
+                    counted,
+                })
                 .into(),
         };
+        let counted = Some(Counts { cycles: 9000.0, instructions: 12_345.0 });
         Report {
             configuration: vec![("kernel".to_owned(), "6.1".to_owned())],
             rows: vec![Row {
                 place: "tmpfs",
                 workload: Workload::of(Group::Standard)[0],
-                series: vec![series("store", 2.0), series("Redis, no log", 1.0)],
+                series: vec![series("store", 2.0, counted), series("Redis, no log", 1.0, None)],
             }],
+            grants: Grants {
+                ticks_per_microsecond: 2000.0,
+                costs: vec![Cost {
+                    name: "read grant".to_owned(),
+                    ticks: Spread { least: 1.0, median: 2.0, most: 3.0 },
+                }],
+            },
         }
     }
 
@@ -149,10 +258,24 @@ mod tests {
     fn the_table_compares_the_store_with_each_other() {
         let text = report().to_string();
         let expected = "\
-| SET 64 B, 50 conn., P=16 | store | **4,000** (2,000 to 6,000) | 0.500 | 1.50 | **2.00** (2.00 to 2.00) |  |  |
-|  | Redis, no log | **2,000** (1,000 to 3,000) | 0.500 | 1.50 | **4.00** (4.00 to 4.00) | 2.00 of it | 0.50 of it |
+| SET 64 B, 50 conn., P=16 | store | **4,000** (2,000 to 6,000) | 0.500 | 1.50 | **2.00** (2.00 to 2.00) | 75 % | 9,000 | 12,345 |  |  |
+|  | Redis, no log | **2,000** (1,000 to 3,000) | 0.500 | 1.50 | **4.00** (4.00 to 4.00) | 75 % |  |  | 2.00 of it | 0.50 of it |
 ";
-        assert!(text.starts_with("- kernel: 6.1\n\n### On tmpfs\n\n| load |") && text.ends_with(expected), "{text}");
+        assert!(text.starts_with("## Configuration\n\n- kernel: 6.1\n\n## Grants\n\n| operation |"), "{text}");
+        assert!(
+            text.contains("\n## SET and GET of 64 bytes, on tmpfs\n\n| load |") && text.ends_with(expected),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn targets_that_were_not_measured_are_told_as_such() {
+        let text = report().to_string();
+        let line = "| GET beside 8 that SET: 99th percentile, of that without them | at most 1.5 | not measured |  |\n";
+        assert!(text.contains(line), "{text}");
+        let spread = Some(Spread { least: 0.4, median: 0.44, most: 0.5 });
+        let target = Target { what: "that".to_owned(), asked: Bound::AtMost(0.45), found: spread };
+        assert_eq!(target_row(&target), "| that | at most 0.45 | **0.44** (0.40 to 0.50) | yes |\n");
     }
 
     #[test]
@@ -161,6 +284,12 @@ mod tests {
         let figures = &json["rows"][0]["contenders"][1]["figures"];
         assert_eq!(figures["requests_per_second"]["runs"], json!([1000.0, 2000.0, 3000.0]));
         assert_eq!(figures["server_cpu_microseconds_per_request"]["spread"]["median"], 4.0);
+        assert_eq!(figures["server_cycles_per_request"]["runs"], json!([null, null, null]));
+        assert_eq!(
+            json["rows"][0]["contenders"][0]["figures"]["server_cycles_per_request"]["spread"]["median"],
+            9000.0
+        );
         assert_eq!(json["configuration"]["kernel"], "6.1");
+        assert_eq!(json["grants"]["tsc_ticks"]["read grant"]["median"], 2.0);
     }
 }

@@ -11,14 +11,16 @@ use anyhow::{Context, Result, bail};
 
 use super::computer::Computer;
 use super::redis::{Log, Redis};
-use crate::keys;
-use crate::processor_time::exact_processor_time;
+use crate::processor_time::{exact_processor_time, processor_times};
 use crate::resp::Client;
 
 /// The length of the store's file: its own default.
 const POOL: &str = "1G";
 /// How long a server may take to get ready.
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The least processor time of which the kernel's share is said: twenty of the steps that Linux tells it in.
+const LEAST_TO_DIVIDE: Duration = Duration::from_millis(200);
 
 /// A server that takes part.
 #[derive(Clone, Debug)]
@@ -29,6 +31,8 @@ pub enum Contender {
         name: String,
         /// Its file.
         program: PathBuf,
+        /// What keeps stray accesses out of its data.
+        protection: &'static str,
     },
     /// Redis.
     Redis {
@@ -51,11 +55,11 @@ impl Contender {
     /// How it is started with its files in `directory`.
     pub fn command(&self, directory: &Path, port: u16) -> Command {
         match self {
-            Self::Store { program, .. } => {
+            Self::Store { program, protection, .. } => {
                 let mut command = Command::new(program);
                 command.arg("--pmem").arg(directory.join("pool.img"));
                 command.args(["--size", POOL, "--port", &port.to_string()]);
-                command.args(["--protection", if keys::are_here() { "pku" } else { "none" }]);
+                command.args(["--protection", protection]);
                 command
             }
             Self::Redis { redis, log } => {
@@ -110,12 +114,43 @@ impl Server {
         }
     }
 
+    /// Its number for Linux.
+    pub fn process(&self) -> u32 {
+        self.process.id()
+    }
+
     /// How long processors have worked for it.
     ///
     /// # Errors
     /// When it has ended.
-    pub fn processor_time(&self) -> Result<Duration> {
-        exact_processor_time(self.process.id()).context("a server has ended")
+    pub fn used(&self) -> Result<Used> {
+        let exact = exact_processor_time(self.process.id()).context("a server has ended")?;
+        let [own, kernel] = processor_times(self.process.id()).context("a server has ended")?;
+        Ok(Used { exact, own, kernel })
+    }
+}
+
+/// How long processors have worked for a server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Used {
+    /// All, to the nanosecond.
+    pub exact: Duration,
+    /// In its own code, and in the kernel's: to hundredths of a second.
+    own: Duration,
+    kernel: Duration,
+}
+
+impl Used {
+    /// Since what it was before. The time of threads that have ended meanwhile is not in it.
+    pub fn since(self, before: Self) -> Self {
+        let since = |of: fn(&Self) -> Duration| of(&self).saturating_sub(of(&before));
+        Self { exact: since(|it| it.exact), own: since(|it| it.own), kernel: since(|it| it.kernel) }
+    }
+
+    /// The kernel's share as a part of one; nothing if that is known too coarsely.
+    pub fn kernel_share(self) -> Option<f64> {
+        let all = self.own + self.kernel;
+        (all >= LEAST_TO_DIVIDE).then(|| self.kernel.as_secs_f64() / all.as_secs_f64())
     }
 }
 
@@ -124,5 +159,21 @@ impl Drop for Server {
         // It may have ended by itself.
         let _ = self.process.kill();
         let _ = self.process.wait();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_kernels_share_is_of_what_was_used_since() {
+        let used = |exact, own, kernel| {
+            let [exact, own, kernel] = [exact, own, kernel].map(Duration::from_millis);
+            Used { exact, own, kernel }
+        };
+        let since = used(1234, 300, 900).since(used(34, 0, 0));
+        assert_eq!((since.exact, since.kernel_share()), (Duration::from_millis(1200), Some(0.75)));
+        assert_eq!(used(190, 100, 90).since(used(0, 0, 0)).kernel_share(), None);
     }
 }

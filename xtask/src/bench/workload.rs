@@ -20,6 +20,26 @@ pub enum Group {
     Sizes,
 }
 
+impl Group {
+    /// What it is called in files.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Standard => "standard",
+            Self::Mixed => "mixed",
+            Self::Sizes => "sizes",
+        }
+    }
+
+    /// What it is, as a title.
+    pub fn title(self) -> &'static str {
+        match self {
+            Self::Standard => "SET and GET of 64 bytes",
+            Self::Mixed => "GET alone and beside writers",
+            Self::Sizes => "SET and GET of 16 bytes to 64 KiB",
+        }
+    }
+}
+
 /// What clients say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Request {
@@ -57,6 +77,12 @@ pub struct Workload {
 }
 
 impl Workload {
+    /// All loads of a group, those together that are of the same keys and values: one server can serve them in turns.
+    pub fn sets(group: Group) -> Vec<Vec<Self>> {
+        let all = Self::of(group);
+        all.chunk_by(|one, next| one.value == next.value).map(<[Self]>::to_vec).collect()
+    }
+
     /// All loads of a group.
     pub fn of(group: Group) -> Vec<Self> {
         use Request::{Get, Set};
@@ -122,6 +148,14 @@ mod tests {
         assert_eq!(all[0].to_string(), "SET 64 B, 50 conn., P=16");
         assert_eq!(all[7].to_string(), "GET 64 B, 50 conn., P=1, beside 8 that SET");
         assert_eq!(all[21].to_string(), "GET 64 KiB, 50 conn., P=1");
+    }
+
+    #[test]
+    fn loads_of_one_set_are_of_the_same_values() {
+        let lengths = |group| Workload::sets(group).iter().map(Vec::len).collect::<Vec<_>>();
+        assert_eq!(lengths(Group::Standard), [6]);
+        assert_eq!(lengths(Group::Mixed), [2]);
+        assert_eq!(lengths(Group::Sizes), [2; 7]);
     }
 
     #[test]
