@@ -93,6 +93,8 @@ pub enum Error {
     Gone,
     /// The medium keeps no stores: it was opened for reading only, or its platform said so.
     ReadOnly,
+    /// A fence could not make durable what was stored: the medium takes no more until it is opened anew.
+    FenceFailed,
     /// The pool computed a place outside its medium: a defect in this crate, reported rather than acted on.
     OutOfRange(OutOfRange),
 }
@@ -165,6 +167,7 @@ impl fmt::Display for Error {
             ),
             Error::Gone => WriteError::Gone.fmt(f),
             Error::ReadOnly => WriteError::ReadOnly.fmt(f),
+            Error::FenceFailed => WriteError::FenceFailed.fmt(f),
             Error::OutOfRange(out_of_range) => write!(f, "defect: {out_of_range}"),
         }
     }
@@ -183,6 +186,7 @@ impl From<WriteError> for Error {
         match error {
             WriteError::Gone => Error::Gone,
             WriteError::ReadOnly => Error::ReadOnly,
+            WriteError::FenceFailed => Error::FenceFailed,
         }
     }
 }

@@ -101,6 +101,8 @@ pub enum Error {
     Gone,
     /// The device keeps no stores.
     ReadOnly,
+    /// What was stored could not be made durable.
+    FenceFailed,
     /// The entries that are there cannot be write-protected.
     Unprotected(WriteProtectError),
     /// The program computed a place outside the memory: a defect.
@@ -120,6 +122,7 @@ impl fmt::Display for Error {
             }
             Self::Gone => WriteError::Gone.fmt(f),
             Self::ReadOnly => WriteError::ReadOnly.fmt(f),
+            Self::FenceFailed => WriteError::FenceFailed.fmt(f),
             Self::Unprotected(error) => write!(f, "its entries cannot be write-protected: {error}"),
             Self::Defect(error) => write!(f, "defect: {error}"),
         }
@@ -139,6 +142,7 @@ impl From<WriteError> for Error {
         match error {
             WriteError::Gone => Self::Gone,
             WriteError::ReadOnly => Self::ReadOnly,
+            WriteError::FenceFailed => Self::FenceFailed,
         }
     }
 }

@@ -7,10 +7,11 @@ use std::path::{Path, PathBuf};
 
 use libos_contract::protection::Protection;
 use libos_contract::rights::Key;
-use pmem_medium::{SharedCounters, WriteProtectError};
+use pmem_medium::{Durability, DurableBy, SharedCounters, WriteProtectError};
 
 use crate::devices::{Entry, OpenDevice};
 use crate::disk::Shortage;
+use crate::durability::{self, Kind, Syncs, Way};
 use crate::error::OpenError;
 use crate::fault;
 use crate::key::HeldKey;
@@ -25,6 +26,8 @@ pub struct Device {
     pub(crate) map: Map,
     key: Option<HeldKey>,
     keeping: Keeping,
+    pub(crate) way: Way,
+    syncs: Syncs,
     path: PathBuf,
     pub(crate) counters: SharedCounters,
     /// Holds the lock that keeps other processes out; released when the file closes.
@@ -32,11 +35,14 @@ pub struct Device {
 }
 
 impl Device {
-    /// Locks a file and maps it, under the key that `take_key` gives.
+    /// Locks a file and maps it, under the key that `take_key` gives. What is stored to it has to survive what
+    /// `durability` says.
     pub(crate) fn new(
         path: &Path,
         file: File,
+        kind: Kind,
         keeping: Keeping,
+        durability: Durability,
         take_key: impl FnOnce() -> Result<Option<HeldKey>, OpenError>,
     ) -> Result<Self, OpenError> {
         let io_error = |error| OpenError::Io(path.into(), error);
@@ -45,18 +51,27 @@ impl Device {
             TryLockError::WouldBlock => OpenError::InUse(path.into()),
             TryLockError::Error(error) => io_error(error),
         })?;
-        let len = file.metadata().map_err(io_error)?.len();
-        if len == 0 {
+        if kind.len() == 0 {
             return Err(OpenError::Empty(path.into()));
         }
         let key = take_key()?;
-        let map = Map::new(&file, len, keeping, key.as_ref()).map_err(io_error)?;
-        Self::of(map, key, keeping, path, file)
+        let mapped = durability::map(&file, kind, keeping, key.as_ref());
+        let (map, way) = mapped.map_err(|error| OpenError::NotMapped(path.into(), error))?;
+        if way.durable_by().durability() < durability {
+            return Err(OpenError::NotDurable { path: path.into(), asked: durability, by: way.durable_by() });
+        }
+        if way.durable_by().durability() == Durability::Power && matches!(kind, Kind::File(_)) {
+            // A process that was killed may have stored what it did not fence, and whoever reads it builds on it. An
+            // error of the disk's that nobody was told of comes up here, too.
+            file.sync_data().map_err(io_error)?;
+        }
+        Self::of(map, way, key, keeping, path, file)
     }
 
     /// A device of what it is made of.
     pub(crate) fn of(
         map: Map,
+        way: Way,
         key: Option<HeldKey>,
         keeping: Keeping,
         path: &Path,
@@ -67,21 +82,26 @@ impl Device {
         let entry =
             Entry::new(map.addresses(), key.as_ref().map(HeldKey::key), file.as_raw_fd(), &path.display().to_string());
         let entry = entry.ok_or_else(|| OpenError::TooMany(path.into()))?;
-        Ok(Self { entry, map, key, keeping, path: path.into(), counters: SharedCounters::default(), file })
+        let (syncs, counters) = (Syncs::default(), SharedCounters::default());
+        Ok(Self { entry, map, key, keeping, way, syncs, path: path.into(), counters, file })
     }
 
     /// Makes the file of a device that is open for writing `len` bytes long, with zeros, if it is not that long yet.
     /// Nobody else gets at it in the meantime.
     pub fn extend(self, len: u64) -> Result<Self, OpenError> {
+        let io_error = |error| OpenError::Io(self.path.clone(), error);
+        if let Some(Kind::DaxDevice(_)) = Kind::of(&self.file).map_err(io_error)? {
+            return Err(OpenError::FixedLength(self.path));
+        }
         let len = len.max(self.size());
-        let map = self.file.set_len(len).and_then(|()| {
+        let mapped = self.file.set_len(len).and_then(|()| {
             // The length is durable before anything is that lies there.
             self.file.sync_all()?;
-            Map::new(&self.file, len, self.keeping, self.key.as_ref())
+            durability::map(&self.file, Kind::File(len), self.keeping, self.key.as_ref())
         });
-        let map = map.map_err(|error| OpenError::Io(self.path.clone(), error))?;
+        let (map, way) = mapped.map_err(io_error)?;
         self.entry.is_mapped_at(map.addresses());
-        Ok(Self { map, ..self })
+        Ok(Self { map, way, ..self })
     }
 
     /// The name that people know the device by: the file's path.
@@ -97,6 +117,27 @@ impl Device {
     /// What keeps stray accesses out: `pku`, or `none`.
     pub fn protection(&self) -> String {
         if self.key.is_some() { Protection::Pku } else { Protection::None }.to_string()
+    }
+
+    /// What makes stored bytes durable, and so what they survive: [`DurableBy::durability`].
+    pub fn durable_by(&self) -> DurableBy {
+        self.way.durable_by()
+    }
+
+    /// Returns when all that was stored is on the file's disk.
+    ///
+    /// # Panics
+    /// When it cannot be brought there: nothing can be promised after this, and a promise is a fence's only result. The
+    /// device takes no more stores.
+    pub(crate) fn sync(&self) {
+        if let Err(error) = self.syncs.sync(&self.file, &self.map, &self.counters) {
+            panic!("{}: what was stored since the last fence may not be durable: fdatasync: {error}", self.name());
+        }
+    }
+
+    /// Whether what was stored could not be brought to the disk, once.
+    pub(crate) fn has_failed(&self) -> bool {
+        self.syncs.have_failed()
     }
 
     /// The key that the device is under.
@@ -120,9 +161,13 @@ impl Device {
         if writable && self.keeps_no_stores() {
             return Err(WriteProtectError::ReadOnly);
         }
-        // What is left to go wrong is that the kernel cannot split the map once more.
         let pages = range.start as usize..range.end as usize;
-        self.map.set_writable(pages, writable).map_err(|_| WriteProtectError::OutOfMemory)
+        self.map.set_writable(pages, writable).map_err(|error| match error.raw_os_error() {
+            // The map of a DAX device is not split within one of its pages.
+            Some(libc::EINVAL) => WriteProtectError::LargePages(range),
+            // What is left to go wrong is that the kernel cannot split the map once more.
+            _ => WriteProtectError::OutOfMemory,
+        })
     }
 
     /// Sets who decides about stray accesses to this device; without a handler the fault policy does.

@@ -5,7 +5,7 @@
 //! end of each gives back the access that there was before it, by whatever way it ends. Rights belong to a thread: one
 //! that sleeps keeps them, and the kernel takes them along to another CPU.
 
-use std::cell::RefCell;
+use std::cell::Cell;
 use std::marker::PhantomData;
 use std::ops::Range;
 
@@ -14,8 +14,9 @@ use pmem_medium::{
     Counters, Gone, Load, LoadError, Medium, OutOfRange, Store, WriteError, WriteProtectError, lines_touched,
 };
 
+use crate::cache;
 use crate::device::Device;
-use crate::durability::Unfenced;
+use crate::durability::Way;
 use crate::key::register;
 use crate::record;
 
@@ -76,10 +77,13 @@ impl ReadLock<'_> {
         if self.device.keeps_no_stores() {
             return Err(WriteError::ReadOnly);
         }
+        if self.device.has_failed() {
+            return Err(WriteError::FenceFailed);
+        }
         self.device.counters.write_grant();
         let _window = Window::open(self.device, Access::Write);
         let read = ReadGrant { device: self.device, _thread: PhantomData };
-        Ok(f(&WriteGrant { read, unfenced: RefCell::default() }))
+        Ok(f(&WriteGrant { read, unsynced: Cell::new(false) }))
     }
 }
 
@@ -95,8 +99,8 @@ pub struct ReadGrant<'d> {
 #[derive(Debug)]
 pub struct WriteGrant<'d> {
     read: ReadGrant<'d>,
-    /// What it has written back and not yet fenced.
-    unfenced: RefCell<Unfenced>,
+    /// Whether there is something that the kernel is to bring to the disk.
+    unsynced: Cell<bool>,
 }
 
 impl Load for ReadGrant<'_> {
@@ -160,16 +164,26 @@ impl Store for WriteGrant<'_> {
         if range.start >= range.end {
             return Ok(());
         }
-        self.read.device.counters.written_back(lines_touched(&range));
-        self.unfenced.borrow_mut().write_back(range);
+        let device = self.read.device;
+        let lines = match device.way {
+            // SAFETY: the map begins with a page and lasts as long as the device; the check above keeps the range inside
+            // it, and this thread's window is open while a grant exists, for grants stay on their threads.
+            Way::WrittenBack(by) => unsafe { cache::write_back(by, device.map.start(), &range) },
+            Way::Cached => 0,
+            Way::Synced | Way::Kept | Way::Forgotten => lines_touched(&range),
+        };
+        device.counters.written_back(lines);
+        self.unsynced.set(true);
         Ok(())
     }
 
     fn fence(&self) {
-        self.read.device.counters.fence();
-        if let Err(error) = self.unfenced.borrow_mut().fence(&self.read.device.map) {
-            // Nothing can be promised after this, and a promise is the fence's only result.
-            panic!("{}: msync failed, data may not be durable: {error}", self.read.device.name());
+        let device = self.read.device;
+        device.counters.fence();
+        match device.way {
+            Way::WrittenBack(_) | Way::Cached => cache::fence(),
+            Way::Synced if self.unsynced.take() => device.sync(),
+            Way::Synced | Way::Kept | Way::Forgotten => {}
         }
     }
 }

@@ -10,18 +10,24 @@
 //! Rooms, the highest floor first; a room uses only rooms on lower floors (`cargo xtask check floors`):
 //!
 //! ```floors
-//! grant, open: scopes, and the copies inside; what can be chosen of a device
+//! open: what can be chosen of a device
+//! grant: scopes, and the copies inside
 //! device: a file, its map, its key and its lock
 //! disk, durability, error: …; what a fence promises; …
 //! fault, threads: what follows a stray access; threads start closed
-//! map, record: a file's pages under a key; each thread's last grants
+//! map, record, sysfs: a file's pages under a key; each thread's last grants; what the kernel tells of disks
 //! alternate, policy, ticks: stacks for signal handlers; what follows a fault; when something happened
-//! devices: what is mapped where, for handlers and reports
+//! cache, devices: the processor's caches; what is mapped where, for handlers and reports
 //! key: protection keys, and the register of rights
 //! ```
 
 #[cfg(not(miri))]
 mod alternate;
+#[cfg(all(target_arch = "x86_64", not(miri)))]
+mod cache;
+#[cfg(not(all(target_arch = "x86_64", not(miri))))]
+#[path = "cache/absent.rs"]
+mod cache;
 mod device;
 #[cfg_attr(not(all(target_arch = "x86_64", not(miri))), allow(dead_code, reason = "nobody reports faults there"))]
 pub mod devices;
@@ -40,6 +46,7 @@ mod open;
 pub mod policy;
 #[cfg_attr(not(all(target_arch = "x86_64", not(miri))), allow(dead_code, reason = "nobody reports faults there"))]
 mod record;
+mod sysfs;
 #[cfg(not(any(miri, fuzzing, target_feature = "crt-static")))]
 mod threads;
 #[cfg_attr(not(all(target_arch = "x86_64", not(miri))), allow(dead_code, reason = "nobody reports faults there"))]

@@ -38,8 +38,32 @@ impl Map {
     /// under the key. A process that forks does not hand it to its child, which would have all that the parent has
     /// and no part in the file's lock.
     pub(crate) fn new(file: &File, len: u64, keeping: Keeping, key: Option<&HeldKey>) -> io::Result<Self> {
-        let len = usize::try_from(len).map_err(|_| io::Error::from(io::ErrorKind::FileTooLarge))?;
         let flags = if keeping == Keeping::Private { libc::MAP_PRIVATE } else { libc::MAP_SHARED };
+        Self::with_flags(file, len, flags, keeping, key)
+    }
+
+    /// Maps persistent memory itself, if the file lies in it and its file system can do so: nothing of the file system's
+    /// stands between a store and its being in the file after a loss of power, once its cache lines are written back
+    /// (MAP_SYNC of mmap(2)).
+    pub(crate) fn of_persistent_memory(file: &File, len: u64, key: Option<&HeldKey>) -> io::Result<Option<Self>> {
+        // The kernel ignores flags that it does not know, but with these.
+        let flags = libc::MAP_SHARED_VALIDATE | libc::MAP_SYNC;
+        match Self::with_flags(file, len, flags, Keeping::Shared, key) {
+            Ok(map) => Ok(Some(map)),
+            // An old kernel does not know the flags.
+            Err(error) if matches!(error.raw_os_error(), Some(libc::EOPNOTSUPP | libc::EINVAL)) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn with_flags(
+        file: &File,
+        len: u64,
+        flags: libc::c_int,
+        keeping: Keeping,
+        key: Option<&HeldKey>,
+    ) -> io::Result<Self> {
+        let len = usize::try_from(len).map_err(|_| io::Error::from(io::ErrorKind::FileTooLarge))?;
         // SAFETY: a new map at a place that the kernel chooses touches nothing that is there.
         let start = unsafe { libc::mmap(ptr::null_mut(), len, libc::PROT_NONE, flags, file.as_raw_fd(), 0) };
         if start == libc::MAP_FAILED {
@@ -91,12 +115,10 @@ impl Map {
         self.protect(range, if writable { READ | WRITE } else { READ })
     }
 
-    /// Has the kernel write what was stored to this range to the file, and returns when it is there.
-    pub(crate) fn sync(&self, range: Range<usize>) -> io::Result<()> {
-        let first = range.start - range.start % page();
-        debug_assert!(range.end <= self.len);
-        // SAFETY: the pages are this map's; nothing of them changes.
-        succeeded(unsafe { libc::msync(self.start.add(first).cast(), range.end - first, libc::MS_SYNC) })
+    /// Forgets which pages the kernel had for this map: the next access has it look for the page again.
+    pub(crate) fn forget_pages(&self) -> io::Result<()> {
+        // SAFETY: the pages are this map's, which is of a file and shared: what was stored is the file's.
+        succeeded(unsafe { libc::madvise(self.start.cast(), self.len, libc::MADV_DONTNEED) })
     }
 
     fn protect(&self, range: Range<usize>, permissions: libc::c_int) -> io::Result<()> {
@@ -116,11 +138,6 @@ impl Drop for Map {
 
 const READ: libc::c_int = libc::PROT_READ;
 const WRITE: libc::c_int = libc::PROT_WRITE;
-
-/// The size of the kernel's pages.
-fn page() -> usize {
-    rustix::param::page_size()
-}
 
 fn succeeded(result: libc::c_int) -> io::Result<()> {
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }

@@ -15,10 +15,12 @@ pub struct Counters {
     pub bytes_stored: u64,
     /// Of these, bytes stored past the caches, which need no write-back.
     pub bytes_streamed: u64,
-    /// Cache lines written back. None where the platform flushes caches when power fails (eADR).
+    /// Cache lines that were to be written back. None where the platform flushes caches when power fails (eADR).
     pub lines_written_back: u64,
     /// Fences.
     pub fences: u64,
+    /// System calls of fences, by which a kernel brings what was stored to a disk.
+    pub syncs: u64,
 }
 
 impl Counters {
@@ -32,6 +34,7 @@ impl Counters {
             bytes_streamed: self.bytes_streamed - earlier.bytes_streamed,
             lines_written_back: self.lines_written_back - earlier.lines_written_back,
             fences: self.fences - earlier.fences,
+            syncs: self.syncs - earlier.syncs,
         }
     }
 }
@@ -46,6 +49,7 @@ pub struct SharedCounters {
     bytes_streamed: AtomicU64,
     lines_written_back: AtomicU64,
     fences: AtomicU64,
+    syncs: AtomicU64,
 }
 
 impl SharedCounters {
@@ -85,6 +89,11 @@ impl SharedCounters {
         self.fences.fetch_add(1, Relaxed);
     }
 
+    /// A system call of a fence.
+    pub fn sync(&self) {
+        self.syncs.fetch_add(1, Relaxed);
+    }
+
     /// The totals of now.
     pub fn snapshot(&self) -> Counters {
         Counters {
@@ -95,6 +104,7 @@ impl SharedCounters {
             bytes_streamed: self.bytes_streamed.load(Relaxed),
             lines_written_back: self.lines_written_back.load(Relaxed),
             fences: self.fences.load(Relaxed),
+            syncs: self.syncs.load(Relaxed),
         }
     }
 }

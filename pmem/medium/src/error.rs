@@ -79,6 +79,8 @@ pub enum WriteError {
     Gone,
     /// The medium keeps no stores.
     ReadOnly,
+    /// A fence could not make durable what was stored, so that nothing after it could be promised either.
+    FenceFailed,
 }
 
 impl fmt::Display for WriteError {
@@ -86,6 +88,10 @@ impl fmt::Display for WriteError {
         match self {
             WriteError::Gone => Gone.fmt(f),
             WriteError::ReadOnly => f.write_str("the persistent-memory device is read-only: it would not keep stores"),
+            WriteError::FenceFailed => f.write_str(
+                "what was stored to the persistent-memory device could not be made durable, so it takes no more; \
+                 see to its disk, and open it anew",
+            ),
         }
     }
 }
@@ -105,6 +111,8 @@ pub enum WriteProtectError {
     OutOfRange(OutOfRange),
     /// An end of it is no multiple of [`PAGE`].
     Misaligned(Range<u64>),
+    /// The medium has larger pages, so that these cannot be writable, or not, by themselves.
+    LargePages(Range<u64>),
     /// The medium is gone.
     Gone,
     /// The medium keeps no stores, so none of it can be writable.
@@ -120,6 +128,11 @@ impl fmt::Display for WriteProtectError {
             Self::Misaligned(range) => write!(
                 f,
                 "bytes {:#x}..{:#x} are no whole pages: their ends have to be multiples of {PAGE}",
+                range.start, range.end
+            ),
+            Self::LargePages(range) => write!(
+                f,
+                "the medium has larger pages than bytes {:#x}..{:#x}, which cannot be writable, or not, by themselves",
                 range.start, range.end
             ),
             Self::Gone => Gone.fmt(f),

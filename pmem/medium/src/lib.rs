@@ -19,7 +19,7 @@
 //! ```floors
 //! medium: scopes, and what else can be asked of a medium
 //! access: copies, write-backs and fences, inside a scope
-//! counters, error
+//! counters, durability, error: …; what survives once a fence has returned; …
 //! units
 //! ```
 #![no_std]
@@ -29,12 +29,14 @@ extern crate alloc;
 
 mod access;
 mod counters;
+mod durability;
 mod error;
 mod medium;
 mod units;
 
 pub use access::{Load, Store, View, ViewMut};
 pub use counters::{Counters, SharedCounters};
+pub use durability::{Durability, DurableBy};
 pub use error::{Gone, LoadError, OutOfRange, WriteError, WriteProtectError};
 pub use medium::Medium;
 pub use units::{LINE, PAGE, lines_touched};

@@ -117,3 +117,4 @@ pub use guest::{Device, OpenError, ReadGrant, ReadLock, WriteGrant};
 pub use libos_contract::protection::{Protection, ProtectionChoice};
 #[cfg(not(target_os = "hermit"))]
 pub use pmem_linux::{Device, NoKey, OpenError, OpenOptions, ReadGrant, ReadLock, Shortage, WriteGrant};
+pub use pmem_medium::{Durability, DurableBy};

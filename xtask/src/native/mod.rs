@@ -2,7 +2,8 @@
 //!
 //! They run on Debian's kernel in QEMU ([`crate::linux`]), the same programs at the same places, all in one boot: its
 //! emulated processor has protection keys, and the machine has all that pmem can be kept on, NVDIMMs among it
-//! (`places.sh`). Where this computer's processor has keys and its kernel uses them, the tests run here too. Either way
+//! (`places.sh`). What is durable, and by what, is tried once more where a power failure flushes caches ([`EADR`]).
+//! Where this computer's processor has keys and its kernel uses them, the tests run here too. Either way
 //! [`REQUIRE_KEYS`] is set, by which a test that finds no keys fails instead of being skipped. Where there are neither
 //! keys nor such a kernel, the tests run here without. Where there are keys, tests must fail on [`planted`] defects,
 //! which is tried when the stage is named.
@@ -15,6 +16,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, bail};
 
 use crate::cargo::host_cargo;
+use crate::defects::Defect;
 use crate::keys;
 use crate::linux::{self, Hardware, Initrd, Machine};
 use crate::output::say;
@@ -26,8 +28,23 @@ const TESTS: [&[&str]; 2] = [&["--package", "pmem-linux"], &["--package", "pmem"
 const NVDIMM: u64 = 128;
 /// Makes the places that the tests use there.
 const PLACES: &str = include_str!("places.sh");
+/// The program of the tests about what survives a loss of power.
+const DURABILITY: &str = "durability";
 /// The variable by which tests are told that there have to be keys.
 const REQUIRE_KEYS: &str = "HOLDFAST_REQUIRE_KEYS";
+
+/// Where the persistence domain of a machine's NVDIMMs begins.
+struct Domain {
+    /// QEMU's word.
+    qemu: &'static str,
+    /// The kernel's.
+    kernel: &'static str,
+}
+
+/// At the memory controller.
+const ADR: Domain = Domain { qemu: "mem-ctrl", kernel: "memory_controller" };
+/// At the processor's caches.
+const EADR: Domain = Domain { qemu: "cpu", kernel: "cpu_cache" };
 
 /// A program, and what it is started with.
 #[derive(Clone, Debug)]
@@ -66,7 +83,10 @@ pub fn run(only: Option<&str>, planted: bool, mut line: impl FnMut(&str)) -> Res
         None => {
             let why = if places.keys { "NVDIMMs" } else { "protection keys, which this computer lacks, and NVDIMMs" };
             say(format_args!("on Debian's kernel in QEMU, for {why}"));
-            succeeded &= run_in_machine(&programs, &hardware(), PLACES, &mut line)? == 0;
+            succeeded &= run_in_places(&programs, &ADR, &mut line)?;
+            say("the same, where a power failure flushes the processor's caches");
+            let durability: Vec<_> = programs.into_iter().filter(is_about_durability).collect();
+            succeeded &= run_in_places(&durability, &EADR, &mut line)?;
         }
         Some(reason) if places.keys => {
             say(format_args!("not on Debian's kernel in QEMU: what needs NVDIMMs was skipped. {reason:#}"));
@@ -85,14 +105,27 @@ pub fn run(only: Option<&str>, planted: bool, mut line: impl FnMut(&str)) -> Res
 
 /// Whether the tests fail on all planted defects. Where there are no keys nobody can tell, and it says so.
 fn find_planted(places: &Places) -> Result<bool> {
+    if places.no_machine.is_none() {
+        return planted::run(|_| true, |programs, line| run_in_places(programs, &ADR, line).map(drop));
+    }
     if places.keys {
-        return planted::run(|programs, line| run_here(programs, true, line).map(drop));
+        say("planted defects that show only on NVDIMMs are not looked for");
+        let needs_none = |defect: &Defect| defect.program != DURABILITY;
+        return planted::run(needs_none, |programs, line| run_here(programs, true, line).map(drop));
     }
-    if places.no_machine.is_some() {
-        say("without keys, planted defects are not looked for");
-        return Ok(true);
-    }
-    planted::run(|programs, line| run_in_machine(programs, &Hardware::default(), "", line).map(drop))
+    say("without keys, planted defects are not looked for");
+    Ok(true)
+}
+
+/// Whether a program is the one of the tests about what survives a loss of power.
+fn is_about_durability(program: &Program) -> bool {
+    name(&program.path).split_once('-').is_some_and(|(name, _)| name == DURABILITY)
+}
+
+/// Runs all programs in one machine that has all places. Returns whether all succeeded.
+fn run_in_places(programs: &[Program], domain: &Domain, line: impl FnMut(&str)) -> Result<bool> {
+    let first = format!("{PLACES}\nexport HOLDFAST_PLACES=1 HOLDFAST_DOMAIN={}", domain.kernel);
+    Ok(run_in_machine(programs, &hardware(domain), &first, line)? == 0)
 }
 
 /// Gets what the tests need and this computer lacks, and says what they will be without.
@@ -111,12 +144,12 @@ fn places() -> Places {
 }
 
 /// A machine with two NVDIMMs. Each is a region of its own to Linux.
-fn hardware() -> Hardware {
+fn hardware(domain: &Domain) -> Hardware {
     let nvdimm = |name: &str| {
         let backend = format!("memory-backend-ram,id={name},size={NVDIMM}M");
         ["-object".to_owned(), backend, "-device".to_owned(), format!("nvdimm,memdev={name}")]
     };
-    let persistence = ["-machine".to_owned(), "nvdimm-persistence=mem-ctrl".to_owned()];
+    let persistence = ["-machine".to_owned(), format!("nvdimm-persistence={}", domain.qemu)];
     let arguments = persistence.into_iter().chain(nvdimm("first")).chain(nvdimm("second")).collect();
     Hardware { arguments, ..Hardware::default() }
 }

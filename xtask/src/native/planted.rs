@@ -20,13 +20,17 @@ const MEMBERS: [&str; 3] = ["libos/contract", "pmem/linux", "pmem/medium"];
 /// How a program of tests ends of which one fails: 101 is cargo's word for it.
 const FAILED: &str = "101";
 
-/// Builds a program for each defect, lets `run` run them, which hands on what they print, and says which defects were
-/// found. Returns whether all were.
+/// Builds a program for each defect that is `looked_for`, lets `run` run them, which hands on what they print, and says
+/// which defects were found. Returns whether all were.
 ///
 /// # Errors
 /// When a defect does not fit the sources any more, a copy does not build, or the programs cannot be run.
-pub(super) fn run(run: impl FnOnce(&[Program], &mut dyn FnMut(&str)) -> Result<()>) -> Result<bool> {
-    let defects = Defect::all(&workspace::root().join(FOLDER))?;
+pub(super) fn run(
+    looked_for: impl FnMut(&Defect) -> bool,
+    run: impl FnOnce(&[Program], &mut dyn FnMut(&str)) -> Result<()>,
+) -> Result<bool> {
+    let mut defects = Defect::all(&workspace::root().join(FOLDER))?;
+    defects.retain(looked_for);
     let directory = workspace::target_directory().join("native-planted");
     let sources = defects::sources(&MEMBERS)?;
     let programs = defects.iter().map(|defect| build(defect, &sources, &directory)).collect::<Result<Vec<_>>>()?;

@@ -61,11 +61,12 @@ pub(super) fn write_error(bytes: &[u8]) {
     }
 }
 
-/// The length of an open file, unless the system does not tell.
+/// The length of an open file, unless the system does not tell: it says nothing of the length of a device.
 pub(super) fn file_length(file: c_int) -> Option<u64> {
     let mut status = MaybeUninit::<libc::stat>::uninit();
     // SAFETY: the kernel fills it in where it says that it succeeds.
-    unsafe { (libc::fstat(file, status.as_mut_ptr()) == 0).then(|| status.assume_init().st_size.cast_unsigned()) }
+    let status = unsafe { (libc::fstat(file, status.as_mut_ptr()) == 0).then(|| status.assume_init()) }?;
+    (status.st_mode & libc::S_IFMT == libc::S_IFREG).then(|| status.st_size.cast_unsigned())
 }
 
 /// What is done now when this signal comes.

@@ -13,7 +13,7 @@ const LEN: usize = 256;
 /// A device without a file behind its bytes.
 fn device() -> Device {
     let itself = File::open(std::env::current_exe().unwrap()).unwrap();
-    Device::of(Map::anonymous(LEN), None, Keeping::Private, Path::new("anonymous"), itself).unwrap()
+    Device::of(Map::anonymous(LEN), Way::Forgotten, None, Keeping::Private, Path::new("anonymous"), itself).unwrap()
 }
 
 proptest! {
