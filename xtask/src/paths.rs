@@ -13,7 +13,7 @@ use serde_json::json;
 
 use crate::guest::{self, Profile};
 use crate::image::{ALIGNMENT, PmemImage};
-use crate::qemu::{Exit, Machine, MachineOptions, Network, Protection};
+use crate::qemu::{Exit, GuestTime, Machine, MachineOptions, Network, Protection};
 use crate::setup::{self, toolchain::Choice};
 use crate::size::MIB;
 
@@ -70,7 +70,7 @@ pub fn count(image: &Path) -> Result<Counts> {
         memory: 64 * MIB,
         network: Network::None,
         protection: Protection::Pks.into(),
-        counts_instructions: true,
+        time: GuestTime::Instructions,
         ..MachineOptions::default()
     };
     let machine = Machine::start(options, None)?;

@@ -3,6 +3,7 @@
 use std::ffi::{c_char, c_int};
 use std::ptr::slice_from_raw_parts;
 
+use crate::count::Counter;
 use crate::options::Options;
 use crate::qemu::{self, Info, PluginId, Qemu};
 use crate::record::Recorder;
@@ -35,20 +36,22 @@ pub unsafe extern "C" fn qemu_plugin_install(
     let arguments = arguments.iter().map(|&argument| unsafe { qemu::text(argument) });
     // SAFETY: as before.
     let target = unsafe { qemu::text(info.target_name) };
-    let installed = judge(target, info)
-        .and_then(|()| Options::parse(arguments))
-        .and_then(|options| {
-            let lacking =
-                |name| format!("this QEMU does not export {name}, without which the guest cannot be followed");
-            Recorder::open(Qemu::find().map_err(lacking)?, options)
-        })
-        .and_then(|recorder| recorder.start(id));
-    match installed {
+    match judge(target, info).and_then(|()| start(id, Options::parse(arguments)?)) {
         Ok(()) => 0,
         Err(error) => {
             eprintln!("holdfast-trace: {error}");
             1
         }
+    }
+}
+
+/// Begins to do what the options say.
+fn start(id: PluginId, options: Options) -> Result<(), String> {
+    let lacking = |name| format!("this QEMU does not export {name}, without which the guest cannot be followed");
+    let qemu = Qemu::find().map_err(lacking)?;
+    match options {
+        Options::Record(options) => Recorder::open(qemu, options)?.start(id),
+        Options::Count(options) => Counter::open(qemu, &options)?.start(id),
     }
 }
 
@@ -95,9 +98,14 @@ mod tests {
 
     #[test]
     fn what_is_no_qemu_is_refused_and_not_crashed() {
-        let arguments =
-            [c"out=/nowhere/trace", c"image=/nowhere/image", c"window=0x1000+0x1000", c"text=0x1000+0x1000"]
-                .map(|argument| argument.as_ptr());
+        let arguments = [
+            c"mode=record",
+            c"out=/nowhere/trace",
+            c"image=/nowhere/image",
+            c"window=0x1000+0x1000",
+            c"text=0x1000+0x1000",
+        ]
+        .map(|argument| argument.as_ptr());
         let info = Info {
             target_name: c"x86_64".as_ptr(),
             least_version: 0,

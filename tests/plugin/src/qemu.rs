@@ -9,6 +9,7 @@
 use std::ffi::{CStr, c_char, c_int, c_uint, c_void};
 use std::mem::transmute_copy;
 use std::ptr::{null_mut, slice_from_raw_parts};
+use std::sync::atomic::AtomicU64;
 
 /// Identifies a loaded plugin (`qemu_plugin_id_t`).
 pub type PluginId = u64;
@@ -50,6 +51,10 @@ const READS_REGISTERS: c_int = 1;
 const NO_REGISTERS: c_int = 0;
 /// `QEMU_PLUGIN_MEM_W`.
 const STORES: c_int = 2;
+/// `QEMU_PLUGIN_MEM_RW`.
+const LOADS_AND_STORES: c_int = 3;
+/// `QEMU_PLUGIN_INLINE_ADD_U64`.
+const ADD: c_int = 0;
 
 unsafe extern "C" {
     // Of the C library, which every Rust program is linked with.
@@ -90,7 +95,10 @@ functions! {
     qemu_plugin_register_vcpu_tb_trans_cb: unsafe extern "C" fn(PluginId, OnTranslation);
     qemu_plugin_register_vcpu_insn_exec_cb: unsafe extern "C" fn(*mut Opaque, OnExecution, c_int, *mut c_void);
     qemu_plugin_register_vcpu_mem_cb: unsafe extern "C" fn(*mut Opaque, OnAccess, c_int, c_int, *mut c_void);
+    qemu_plugin_register_vcpu_mem_inline: unsafe extern "C" fn(*mut Opaque, c_int, c_int, *mut c_void, u64);
+    qemu_plugin_register_vcpu_tb_exec_inline: unsafe extern "C" fn(*mut Opaque, c_int, *mut c_void, u64);
     qemu_plugin_register_atexit_cb: unsafe extern "C" fn(PluginId, OnExit, *mut c_void);
+    qemu_plugin_tb_vaddr: unsafe extern "C" fn(*const Opaque) -> u64;
     qemu_plugin_tb_n_insns: unsafe extern "C" fn(*const Opaque) -> usize;
     qemu_plugin_tb_get_insn: unsafe extern "C" fn(*const Opaque, usize) -> *mut Opaque;
     qemu_plugin_insn_data: unsafe extern "C" fn(*const Opaque) -> *const u8;
@@ -98,6 +106,8 @@ functions! {
     qemu_plugin_insn_vaddr: unsafe extern "C" fn(*const Opaque) -> u64;
     qemu_plugin_mem_is_store: unsafe extern "C" fn(MemoryInfo) -> bool;
     qemu_plugin_mem_size_shift: unsafe extern "C" fn(MemoryInfo) -> c_uint;
+    qemu_plugin_get_hwaddr: unsafe extern "C" fn(MemoryInfo, u64) -> *mut Opaque;
+    qemu_plugin_hwaddr_is_io: unsafe extern "C" fn(*const Opaque) -> bool;
     qemu_get_cpu: unsafe extern "C" fn(c_int) -> *mut Opaque;
     x86_cpu_gdb_read_register: unsafe extern "C" fn(*mut Opaque, *mut ByteArray, c_int) -> c_int;
     cpu_memory_rw_debug: unsafe extern "C" fn(*mut Opaque, u64, *mut c_void, u64, bool) -> c_int;
@@ -114,14 +124,36 @@ pub struct Translated<'q> {
 }
 
 impl Qemu {
-    /// Has the plugin called for every block that is translated, and at QEMU's end.
-    pub fn register(&self, id: PluginId, on_translation: OnTranslation, on_exit: OnExit) {
-        // SAFETY: the identity is the one that QEMU gave, and the functions are there as long as the plugin, which is
+    /// Has the plugin called for every block that is translated.
+    pub fn on_translation(&self, id: PluginId, run: OnTranslation) {
+        // SAFETY: the identity is the one that QEMU gave, and the function is there as long as the plugin, which is
         // never unloaded.
-        unsafe {
-            (self.qemu_plugin_register_vcpu_tb_trans_cb)(id, on_translation);
-            (self.qemu_plugin_register_atexit_cb)(id, on_exit, null_mut());
-        }
+        unsafe { (self.qemu_plugin_register_vcpu_tb_trans_cb)(id, run) };
+    }
+
+    /// Has the plugin called at QEMU's end.
+    pub fn on_exit(&self, id: PluginId, run: OnExit) {
+        // SAFETY: as above.
+        unsafe { (self.qemu_plugin_register_atexit_cb)(id, run, null_mut()) };
+    }
+
+    /// The virtual address of a block.
+    ///
+    /// # Safety
+    /// `block` is what QEMU passed to the running callback for a translation.
+    pub unsafe fn block_address(&self, block: *mut Opaque) -> u64 {
+        // SAFETY: the caller's.
+        unsafe { (self.qemu_plugin_tb_vaddr)(block) }
+    }
+
+    /// Has QEMU add 1 to the counter each time that the block is executed.
+    ///
+    /// # Safety
+    /// `block` is what QEMU passed to the running callback for a translation.
+    pub unsafe fn count_executions(&self, block: *mut Opaque, counter: &'static AtomicU64) {
+        // SAFETY: 1. the caller's. 2. The counter stays for ever, and whoever else uses it does so as an atomic; QEMU's
+        // additions are loads and stores of the whole number by one thread.
+        unsafe { (self.qemu_plugin_register_vcpu_tb_exec_inline)(block, ADD, counter.as_ptr().cast(), 1) };
     }
 
     /// The instructions of a block.
@@ -142,6 +174,16 @@ impl Qemu {
     pub fn is_store(&self, info: MemoryInfo) -> bool {
         // SAFETY: it computes from the value alone.
         unsafe { (self.qemu_plugin_mem_is_store)(info) }
+    }
+
+    /// Whether an access that a running callback was told of is a device's, and not memory.
+    pub fn is_device(&self, info: MemoryInfo, address: u64) -> bool {
+        // SAFETY: the access is the one that this thread's processor has just done. What QEMU answers is null or stays
+        // until this thread asks again.
+        unsafe {
+            let place = (self.qemu_plugin_get_hwaddr)(info, address);
+            !place.is_null() && (self.qemu_plugin_hwaddr_is_io)(place)
+        }
     }
 
     /// How many bytes an access moves.
@@ -211,10 +253,29 @@ impl Translated<'_> {
 
     /// Has `run` called after each store.
     pub fn on_store<T: Sync>(&self, run: OnAccess, data: &'static T) {
+        self.on(STORES, run, data);
+    }
+
+    /// Has `run` called after each load and each store.
+    pub fn on_access<T: Sync>(&self, run: OnAccess, data: &'static T) {
+        self.on(LOADS_AND_STORES, run, data);
+    }
+
+    fn on<T: Sync>(&self, accesses: c_int, run: OnAccess, data: &'static T) {
         // SAFETY: as above.
         unsafe {
             let data = (&raw const *data).cast_mut().cast();
-            (self.qemu.qemu_plugin_register_vcpu_mem_cb)(self.instruction, run, NO_REGISTERS, STORES, data);
+            (self.qemu.qemu_plugin_register_vcpu_mem_cb)(self.instruction, run, NO_REGISTERS, accesses, data);
+        }
+    }
+
+    /// Has QEMU add 1 to the counter at each load and each store. (For the one or the other alone, QEMU 7.2 mistakes the
+    /// direction.)
+    pub fn count_accesses(&self, counter: &'static AtomicU64) {
+        // SAFETY: of the instruction as above, of the counter as in `Qemu::count_executions`.
+        unsafe {
+            let counter = counter.as_ptr().cast();
+            (self.qemu.qemu_plugin_register_vcpu_mem_inline)(self.instruction, LOADS_AND_STORES, ADD, counter, 1);
         }
     }
 }

@@ -9,7 +9,7 @@ use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use crate::decode::{self, Action};
 use crate::format::{self, Event};
-use crate::options::Options;
+use crate::options::Recording;
 use crate::qemu::{MemoryInfo, Opaque, PluginId, Qemu};
 
 /// Everything that the callbacks need. There is one machine in a process, and one plugin.
@@ -18,7 +18,7 @@ static RECORDER: OnceLock<Recorder> = OnceLock::new();
 /// The plugin at work.
 pub struct Recorder {
     qemu: Qemu,
-    options: Options,
+    options: Recording,
     image: File,
     trace: Mutex<Trace>,
     sites: Mutex<HashMap<(u64, Vec<u8>), &'static Site>>,
@@ -43,7 +43,7 @@ struct Site {
 
 impl Recorder {
     /// Opens the files.
-    pub fn open(qemu: Qemu, options: Options) -> Result<Self, String> {
+    pub fn open(qemu: Qemu, options: Recording) -> Result<Self, String> {
         let cannot = |what: &str, path: &std::path::Path, error: io::Error| format!("cannot {what} {path:?}: {error}");
         let image = File::open(&options.image).map_err(|error| cannot("open the image", &options.image, error))?;
         let file = File::create(&options.out).map_err(|error| cannot("create the trace", &options.out, error))?;
@@ -59,7 +59,8 @@ impl Recorder {
     pub fn start(self, id: PluginId) -> Result<(), String> {
         RECORDER.set(self).map_err(|_| "the plugin is loaded twice".to_owned())?;
         if let Some(recorder) = RECORDER.get() {
-            recorder.qemu.register(id, on_translation, on_exit);
+            recorder.qemu.on_translation(id, on_translation);
+            recorder.qemu.on_exit(id, on_exit);
         }
         Ok(())
     }

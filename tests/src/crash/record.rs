@@ -131,13 +131,14 @@ impl Run {
         let elf = Elf::load(program);
         let text = &elf.section(".text").range;
         let mut options = vec![
+            ("mode", "record".into()),
             ("out", trace.into()),
             ("image", image.into()),
             ("window", format!("{PMEM:#x}+{:#x}", self.length).into()),
             ("text", format!("{:#x}+{:#x}", text.start, text.end - text.start).into()),
         ];
         options.extend(SEND.map(|name| ("send", format!("{:#x}", elf.address(name)).into())));
-        Ok(Plugin { library: library()?, options })
+        Plugin::own(options, true).map_err(|error| io::Error::other(format!("{error:#}")))
     }
 }
 
@@ -153,14 +154,6 @@ impl Recording {
             (0..lives.len()).map(|number| read_trace(&trace_path(directory, number))).collect::<io::Result<_>>()?;
         Ok(Self { run, lives, traces, program: directory.join(PROGRAM) })
     }
-}
-
-/// The plugin. Cargo builds it for the programs whose package depends on it, and leaves it in `deps`.
-fn library() -> io::Result<PathBuf> {
-    const NAME: &str = "deps/libholdfast_trace.so";
-    let program = std::env::current_exe()?;
-    let found = program.ancestors().skip(1).take(2).map(|directory| directory.join(NAME)).find(|path| path.is_file());
-    found.ok_or_else(|| io::Error::other(format!("there is no {NAME} for {}", program.display())))
 }
 
 fn trace_path(directory: &Path, life: usize) -> PathBuf {

@@ -14,6 +14,7 @@ use libos_contract::policy::FaultPolicy;
 use libos_contract::protection::ProtectionChoice;
 
 use super::files::{self, HostFile};
+use super::translator::{GuestTime, Plugin};
 use crate::handed;
 use crate::image::{ALIGNMENT, PmemImage};
 use crate::size::{GIB, MIB};
@@ -26,6 +27,8 @@ const LONGEST_COMMAND_LINE: usize = 4095;
 const USUAL_ADDRESS_BITS: u32 = 40;
 /// Slots for NVDIMMs.
 const SLOTS: usize = 4;
+/// Bytes that are kept of each frame that is written down: its header's.
+const DUMPED: u32 = 64;
 
 /// What executes the guest's instructions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -96,21 +99,13 @@ pub struct MachineOptions {
     pub kernel_options: Vec<String>,
     /// A plugin for QEMU's translator.
     pub plugin: Option<Plugin>,
-    /// Whether an instruction takes a nanosecond of the guest's time, and waiting none of the host's: the guest's time
-    /// counter then counts instructions, the same on every run. With one processor only.
-    pub counts_instructions: bool,
+    /// How the guest's time passes.
+    pub time: GuestTime,
+    /// Where QEMU writes the frames that the network card sends and receives, in libpcap's format: the first
+    /// 64 bytes of each.
+    pub frames: Option<PathBuf>,
     /// What the battery-backed clock shows at the start, as `-rtc base=` takes it; else the host's time.
     pub clock: Option<String>,
-}
-
-/// A plugin for QEMU's translator. With one, all processors take turns on one thread and each translation is of one
-/// instruction: what the plugin sees is in one order, and what it reads of the registers is up to date.
-#[derive(Clone, Debug)]
-pub struct Plugin {
-    /// The library.
-    pub library: PathBuf,
-    /// What the plugin is told, by name.
-    pub options: Vec<(&'static str, OsString)>,
 }
 
 impl Default for MachineOptions {
@@ -137,7 +132,8 @@ impl Default for MachineOptions {
             trace: None,
             kernel_options: Vec::new(),
             plugin: None,
-            counts_instructions: false,
+            time: GuestTime::default(),
+            frames: None,
             clock: None,
         }
     }
@@ -162,15 +158,12 @@ impl MachineOptions {
         arguments.option("-name", &format!("holdfast-{}", escape_commas(&self.name)));
         arguments.option("-machine", if self.eadr { "q35,nvdimm=on,nvdimm-persistence=cpu" } else { "q35,nvdimm=on" });
         match self.accelerator {
-            Accelerator::Tcg if self.plugin.is_some() => {
-                arguments.option("-accel", "tcg,thread=single");
-                arguments.flags(&["-singlestep"]);
-            }
+            Accelerator::Tcg if self.plugin.is_some() => arguments.option("-accel", "tcg,thread=single"),
             Accelerator::Tcg => arguments.option("-accel", "tcg"),
             Accelerator::Kvm => arguments.option("-accel", "kvm"),
         }
-        if self.counts_instructions {
-            arguments.option("-icount", "shift=0,sleep=off");
+        if let Some(option) = self.time.option() {
+            arguments.option("-icount", option);
         }
         arguments.option("-cpu", &self.processor_option());
         arguments.option("-smp", &self.smp.to_string());
@@ -199,6 +192,10 @@ impl MachineOptions {
         if self.network != Network::None {
             arguments.option("-device", "virtio-net-pci,disable-legacy=on,netdev=n0");
         }
+        if let Some(file) = &self.frames {
+            let prefix = "filter-dump,id=frames,netdev=n0,file=";
+            arguments.path_option("-object", prefix, file, &format!(",maxlen={DUMPED}"));
+        }
         if self.gdb {
             arguments.option("-gdb", "tcp:127.0.0.1:1234");
             arguments.flags(&["-S"]);
@@ -217,6 +214,9 @@ impl MachineOptions {
             arguments.option("-rtc", &format!("base={clock}"));
         }
         if let Some(plugin) = &self.plugin {
+            if plugin.single_step {
+                arguments.flags(&["-singlestep"]);
+            }
             let mut value = list_item("file=", plugin.library.as_os_str());
             for (name, option) in &plugin.options {
                 value.push(list_item(&format!(",{name}="), option));
@@ -465,12 +465,25 @@ mod tests {
     }
 
     #[test]
-    fn a_plugin_gets_its_options_and_one_instruction_at_a_time() {
-        let plugin =
-            Plugin { library: "/lib/a,b.so".into(), options: vec![("out", "/c,d".into()), ("text", "0x1".into())] };
-        let line = line(&MachineOptions { plugin: Some(plugin), ..MachineOptions::default() });
-        assert!(line.contains("-accel\ntcg,thread=single\n-singlestep\n"), "{line}");
-        assert!(line.contains("-plugin\nfile=/lib/a,,b.so,out=/c,,d,text=0x1\n"), "{line}");
+    fn a_plugin_gets_its_options_and_if_it_wants_one_instruction_at_a_time() {
+        for single_step in [true, false] {
+            let options = vec![("out", "/c,d".into()), ("text", "0x1".into())];
+            let plugin = Plugin { library: "/lib/a,b.so".into(), options, single_step };
+            let line = line(&MachineOptions { plugin: Some(plugin), ..MachineOptions::default() });
+            assert!(line.contains("-accel\ntcg,thread=single\n"), "{line}");
+            assert_eq!(line.contains("-singlestep\n"), single_step, "{line}");
+            assert!(line.contains("-plugin\nfile=/lib/a,,b.so,out=/c,,d,text=0x1\n"), "{line}");
+        }
+    }
+
+    #[test]
+    fn time_and_frames_are_asked_for_by_themselves() {
+        let options = MachineOptions { frames: Some("/a,b".into()), time: GuestTime::Steady, ..Default::default() };
+        let asked = line(&options);
+        assert!(asked.contains("-icount\nshift=1\n"), "{asked}");
+        assert!(asked.contains("-object\nfilter-dump,id=frames,netdev=n0,file=/a,,b,maxlen=64\n"), "{asked}");
+        let usual = line(&MachineOptions::default());
+        assert!(!usual.contains("-icount") && !usual.contains("filter-dump"), "{usual}");
     }
 
     #[test]

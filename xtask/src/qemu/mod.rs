@@ -11,8 +11,9 @@ mod files;
 mod launcher;
 mod process;
 mod qmp;
+mod translator;
 
-pub use command::{Accelerator, MachineOptions, Network, Plugin};
+pub use command::{Accelerator, MachineOptions, Network};
 pub use console::{Console, Event};
 pub use exit::Exit;
 pub use files::HostFile;
@@ -20,3 +21,4 @@ pub use libos_contract::log_level::LogLevel;
 pub use libos_contract::policy::FaultPolicy;
 pub use libos_contract::protection::{Protection, ProtectionChoice};
 pub use process::Machine;
+pub use translator::{GuestTime, Plugin};
