@@ -4,6 +4,7 @@
 pub mod bench;
 mod check;
 mod dump;
+mod keys;
 pub mod mutants;
 #[cfg(test)]
 mod tests;
@@ -19,6 +20,7 @@ use pmem::{Device, FormatOptions, Pool};
 
 pub use check::{Verdict, check, info};
 pub use dump::{dump, load};
+pub use keys::put_keys;
 pub use upkeep::{grow, migrate};
 
 use crate::image;

@@ -12,12 +12,13 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
-use pmem::{Device, FormatOptions, Medium, Pool};
+use pmem::{Device, Medium, Pool};
 use serde_json::json;
 
 use crate::forward::Forwarder;
 use crate::guest::{self, Profile};
 use crate::image::{ALIGNMENT, PmemImage};
+use crate::pool::put_keys;
 use crate::qemu::{Exit, Machine, MachineOptions};
 use crate::resp::{Client, key};
 use crate::setup::{self, toolchain::Choice};
@@ -131,7 +132,7 @@ pub fn measure(keys: u64, smp: u32, redis: bool, choice: Choice) -> Result<Recov
 
     let many = directory.path().join("many.img");
     let size = (keys * 384).next_multiple_of(ALIGNMENT).max(64 * MIB);
-    fill(&many, size, keys)?;
+    put_keys(&many, size, keys, VALUE)?;
     // A machine takes a write, and is killed.
     let (machine, mut connection, _) = store.start(&many, 0)?;
     connection.client.set(&key(keys), "written before the crash")?;
@@ -146,7 +147,7 @@ pub fn measure(keys: u64, smp: u32, redis: bool, choice: Choice) -> Result<Recov
     }
     store.shut_down(machine, connection)?;
     let few = directory.path().join("few.img");
-    fill(&few, size, FEW)?;
+    put_keys(&few, size, FEW, VALUE)?;
     let (machine, connection, _) = store.start(&few, 0)?;
     store.shut_down(machine, connection)?;
 
@@ -160,19 +161,6 @@ pub fn measure(keys: u64, smp: u32, redis: bool, choice: Choice) -> Result<Recov
     }
     let redis = if redis { Some(linux::measure(keys, smp)?) } else { None };
     Ok(Recovery { keys, smp, crash, clean: [clean[0], clean[1]], clean_bytes: [clean_bytes[0], clean_bytes[1]], redis })
-}
-
-/// Makes an image of `size` bytes and puts keys into it, in pipelines of 16; as if the power went then.
-fn fill(path: &Path, size: u64, keys: u64) -> Result<()> {
-    let device = Device::create(path, size)?;
-    let mut pool = Pool::format(device, &FormatOptions::new(*b"bench recovery  "))?;
-    for first in (0..keys).step_by(16) {
-        let (result, _durable) = pool.turn(|turn| {
-            (first..keys.min(first + 16)).try_for_each(|number| turn.put(key(number).as_bytes(), &[b'x'; VALUE], None))
-        })?;
-        result?;
-    }
-    Ok(())
 }
 
 /// Opens the pool of a file as the store does, gets one key, and says how much was read until then. Changes nothing.
@@ -263,7 +251,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let read = [20_000, 160_000].map(|keys| {
             let file = directory.path().join(keys.to_string());
-            fill(&file, 64 * MIB, keys).unwrap();
+            put_keys(&file, 64 * MIB, keys, VALUE).unwrap();
             Pool::open(Device::open(&file).unwrap()).unwrap().close().unwrap();
             bytes_read(&file, keys).unwrap()
         });
