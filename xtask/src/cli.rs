@@ -4,7 +4,9 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 use xtask::bench::{Group, Place};
-use xtask::run::arguments::{MOST_PROCESSORS, RunArguments};
+use xtask::counts::{self, Load};
+use xtask::qemu::{Protection, ProtectionChoice};
+use xtask::run::arguments::{MOST_PROCESSORS, NetworkArgument, RunArguments, one_of};
 use xtask::setup::toolchain::ToolchainArgument;
 use xtask::size;
 
@@ -142,6 +144,37 @@ pub enum BenchCommand {
         /// Print JSON
         #[arg(long)]
         json: bool,
+        #[command(flatten)]
+        toolchain: ToolchainArgument,
+    },
+    /// Count what a request costs the store in the guest: instructions by component and function, memory accesses,
+    /// exits, key-register writes, write-backs, fences, frames
+    Counts {
+        /// Which loads, and their components and functions; may be given more than once [default: all, without]
+        #[arg(long = "load", value_enum)]
+        loads: Vec<Load>,
+        /// How many requests are counted of each load [default: 20000, with pipelines 96000, with one connection 4000]
+        #[arg(long, value_parser = clap::value_parser!(u64).range(1..=10_000_000))]
+        requests: Option<u64>,
+        /// How many keys the store has
+        #[arg(long, default_value_t = counts::KEYS, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+        keys: u64,
+        /// What protects pmem from stray accesses
+        #[arg(
+            long,
+            value_parser = one_of::<ProtectionChoice>(ProtectionChoice::ALL.map(ProtectionChoice::word)),
+            default_value_t = Protection::Pks.into()
+        )]
+        protection: ProtectionChoice,
+        /// How clients reach the store
+        #[arg(long, value_enum, default_value_t = NetworkArgument::Tap)]
+        net: NetworkArgument,
+        /// Write everything that was counted to this file, as JSON
+        #[arg(long, value_name = "FILE")]
+        json: Option<PathBuf>,
+        /// Say what has changed since `--json` wrote this file
+        #[arg(long, value_name = "FILE")]
+        compare: Option<PathBuf>,
         #[command(flatten)]
         toolchain: ToolchainArgument,
     },

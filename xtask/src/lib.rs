@@ -15,7 +15,7 @@
 //! ```floors
 //! check, faults, fuzz, miri
 //! test
-//! bench, boot, native, paths, recovery, run, std_tests
+//! bench, boot, counts, native, paths, recovery, run, std_tests
 //! qemu
 //! annotate, clients, crash, linux, tap
 //! trace, pool
@@ -35,6 +35,7 @@ pub mod boot;
 mod cargo;
 pub mod check;
 pub mod clients;
+pub mod counts;
 mod cpio;
 pub mod crash;
 pub mod defects;

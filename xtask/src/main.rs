@@ -6,6 +6,7 @@ mod cli;
 
 use std::fs::File;
 use std::io::{self, BufReader, BufWriter, Write, stdin, stdout};
+use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
@@ -15,7 +16,8 @@ use cli::{BenchCommand, Cli, Command, PoolCommand};
 use xtask::boot::{self, BootOptions};
 use xtask::setup::toolchain::Choice;
 use xtask::{
-    bench, check, crash, faults, fuzz, miri, native, new, output, paths, pool, recovery, run, setup, test, workspace,
+    bench, check, counts, crash, faults, fuzz, miri, native, new, output, paths, pool, recovery, run, setup, test,
+    workspace,
 };
 
 fn main() -> ExitCode {
@@ -79,6 +81,24 @@ fn execute(command: Command) -> Result<u8> {
             }
             Ok(u8::from(!counts.excesses().is_empty()))
         }
+        Command::Bench {
+            command: BenchCommand::Counts { loads, requests, keys, protection, net, json, compare, toolchain },
+        } => {
+            let earlier = compare.as_deref().map(counts::Earlier::load).transpose()?;
+            let with_details = !loads.is_empty();
+            let options =
+                counts::Options { loads: all_if_none(loads), requests, keys, protection, network: net.network() };
+            let report = counts::measure(&options, Choice::resolve(toolchain.toolchain)?)?;
+            write_json(json.as_deref(), &report.to_json())?;
+            say(&report.to_string())?;
+            if with_details {
+                say(&report.details())?;
+            }
+            if let Some(earlier) = earlier {
+                say(&earlier.compare(&report))?;
+            }
+            Ok(0)
+        }
         Command::Bench { command: BenchCommand::Native { against, places, groups, rounds, seconds, json, write } } => {
             let options = bench::Options {
                 against: against.as_deref().map(bench::Against::of),
@@ -89,10 +109,7 @@ fn execute(command: Command) -> Result<u8> {
                 document: write,
             };
             let report = bench::measure(&options)?;
-            if let Some(file) = json {
-                std::fs::write(&file, format!("{:#}\n", report.to_json()))
-                    .with_context(|| format!("cannot write {}", file.display()))?;
-            }
+            write_json(json.as_deref(), &report.to_json())?;
             say(&report.to_string())?;
             Ok(0)
         }
@@ -150,6 +167,12 @@ fn look_at_pool(command: PoolCommand) -> Result<u8> {
         }
     }
     Ok(0)
+}
+
+/// Writes a report to a file, if there is to be one.
+fn write_json(file: Option<&Path>, report: &serde_json::Value) -> Result<()> {
+    let Some(file) = file else { return Ok(()) };
+    std::fs::write(file, format!("{report:#}\n")).with_context(|| format!("cannot write {}", file.display()))
 }
 
 /// What was chosen, or all that could be.

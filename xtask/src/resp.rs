@@ -55,6 +55,15 @@ impl Client {
         self.expect_ok()
     }
 
+    /// Changes a setting.
+    ///
+    /// # Errors
+    /// When the server refuses it.
+    pub fn configure(&mut self, name: &str, value: &str) -> Result<()> {
+        self.send(format!("CONFIG SET {name} {value}\r\n").as_bytes())?;
+        self.expect_ok().with_context(|| format!("the setting {name} cannot be {value}"))
+    }
+
     /// Puts so many keys with values of so many bytes.
     ///
     /// # Errors
@@ -85,7 +94,7 @@ impl Client {
     fn expect_ok(&mut self) -> Result<()> {
         match self.line()?.as_str() {
             "+OK" => Ok(()),
-            other => bail!("SET is answered with `{other}`"),
+            other => bail!("a server answers with `{other}`, and not with OK"),
         }
     }
 

@@ -16,6 +16,17 @@ pub struct Symbols {
     text: Range<u64>,
 }
 
+/// Whose an instruction is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Origin {
+    /// The function that it is in, and not those that the compiler has inlined there.
+    pub(crate) function: String,
+    /// Whether it is the function's first.
+    pub(crate) is_entry: bool,
+    /// The source files of the functions that it is in, the innermost first.
+    pub(crate) files: Vec<String>,
+}
+
 impl Symbols {
     /// Reads the image's symbols.
     ///
@@ -61,6 +72,22 @@ impl Symbols {
         }
         annotated.push_str(rest);
         annotated
+    }
+
+    /// Whose the code at `address` is; `None` outside of all functions.
+    pub(crate) fn origin(&self, address: u64) -> Option<Origin> {
+        let symbol = self.loader.find_symbol_info(address)?;
+        let name = addr2line::demangle_auto(symbol.name().into(), None);
+        // What the compiler has cut off or moved to another unit has a suffix.
+        let name = name.split(" (.").next().unwrap_or_default();
+        let function = without_arguments(without_hash(name));
+        let mut files = Vec::new();
+        if let Ok(mut found) = self.loader.find_frames(address) {
+            while let Ok(Some(frame)) = found.next() {
+                files.extend(frame.location.and_then(|location| location.file).map(|file| short_path(file).to_owned()));
+            }
+        }
+        Some(Origin { function, is_entry: symbol.address() == address, files })
     }
 
     /// The function at `address`, and below it those that it was inlined into; `None` outside of all functions.

@@ -269,8 +269,8 @@ impl Translated<'_> {
         }
     }
 
-    /// Has QEMU add 1 to the counter at each load and each store. (For the one or the other alone, QEMU 7.2 mistakes the
-    /// direction.)
+    /// Has QEMU add 1 to the counter at each load and each store. (For the one or the other alone, QEMU 7.2 mistakes
+    /// the direction.)
     pub fn count_accesses(&self, counter: &'static AtomicU64) {
         // SAFETY: of the instruction as above, of the counter as in `Qemu::count_executions`.
         unsafe {

@@ -11,11 +11,11 @@ pub enum GuestTime {
     /// As the host's.
     #[default]
     Host,
-    /// With its instructions: each takes two nanoseconds, however long QEMU needs for it. Only while the guest waits its
-    /// time is the host's. So the guest believes in a processor that is always as fast. With one processor only.
+    /// With its instructions: each takes two nanoseconds, however long QEMU needs for it. Only while the guest waits
+    /// its time is the host's. So the guest believes in a processor that is always as fast. With one processor only.
     Steady,
-    /// As [`Self::Steady`] with a nanosecond, and waiting takes none of the host's time: the guest's time counter counts
-    /// instructions, the same on every run.
+    /// As [`Self::Steady`] with a nanosecond, and waiting takes none of the host's time: the guest's time counter
+    /// counts instructions, the same on every run.
     Instructions,
 }
 

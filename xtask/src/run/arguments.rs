@@ -96,14 +96,27 @@ enum AcceleratorArgument {
     Kvm,
 }
 
+/// How the guest reaches the network, as it is typed.
 #[derive(Clone, Copy, Debug, ValueEnum)]
-enum NetworkArgument {
+pub enum NetworkArgument {
+    /// QEMU's user network
     User,
+    /// A tap device, which takes root
     Tap,
 }
 
+impl NetworkArgument {
+    /// What it means.
+    pub fn network(self) -> Network {
+        match self {
+            Self::User => Network::User,
+            Self::Tap => Network::Tap,
+        }
+    }
+}
+
 /// Takes one of these words, each of which is read as a `T`; help and errors list them.
-fn one_of<T>(words: impl IntoIterator<Item = &'static str>) -> impl TypedValueParser<Value = T>
+pub fn one_of<T>(words: impl IntoIterator<Item = &'static str>) -> impl TypedValueParser<Value = T>
 where
     T: FromStr<Err: Error + Send + Sync + 'static> + Clone + Send + Sync + 'static,
 {
@@ -141,10 +154,7 @@ impl RunArguments {
             protection: self.protection,
             fault_policy: self.fault_policy,
             log: self.log,
-            network: match self.net {
-                NetworkArgument::User => Network::User,
-                NetworkArgument::Tap => Network::Tap,
-            },
+            network: self.net.network(),
             files: self.files,
             gdb: self.gdb,
             ..MachineOptions::default()
