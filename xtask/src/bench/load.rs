@@ -67,7 +67,7 @@ fn parse(text: &str) -> Option<Seen> {
     let fields: Vec<f64> =
         line.split(',').skip(1).map(|it| it.trim_matches('"').parse().ok()).collect::<Option<_>>()?;
     match fields[..] {
-        [rate, _, _, p50, _, p99, _] if rate > 0.0 => Some(Seen { rate, p50, p99 }),
+        [rate, _, _, p50, _, p99, _] if rate > 0.0 && rate.is_finite() => Some(Seen { rate, p50, p99 }),
         _ => None,
     }
 }
@@ -83,7 +83,13 @@ mod tests {
         let line = r#""SET","75131.48","0.625","0.088","0.615","0.871","1.031","1.575""#;
         let seen = Seen { rate: 75_131.48, p50: 0.615, p99: 1.031 };
         assert_eq!(parse(&format!("{head}\n{line}\n\n")), Some(seen));
-        for wrong in ["", head, r#""SET","0.00","0.6","0.1","0.6","0.9","1.0","1.6""#, r#""SET","75131.48""#] {
+        for wrong in [
+            "",
+            head,
+            r#""SET","0.00","0.6","0.1","0.6","0.9","1.0","1.6""#,
+            r#""SET","75131.48""#,
+            r#""SET","inf","0.6","0.1","0.6","0.9","1.0","1.6""#,
+        ] {
             assert_eq!(parse(wrong), None, "{wrong}");
         }
     }

@@ -15,6 +15,9 @@ use super::server::{Contender, Server};
 use super::statistics::Spread;
 use super::workload::Workload;
 
+/// Requests that take long enough for the load to tell how many it made a second: its clock has milliseconds.
+const LEAST_TO_TIME: u64 = 1000;
+
 /// What one run measured.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Measurement {
@@ -106,7 +109,7 @@ impl Session<'_> {
         }
         let mut requests = Vec::new();
         for workload in workloads {
-            let few = workload.requests(0.0, 0.0) * 10;
+            let few = (workload.requests(0.0, 0.0) * 10).max(LEAST_TO_TIME);
             let rate = self.run(workload, few, &mut server)?.rate;
             requests.push(workload.requests(rate, self.seconds));
         }
