@@ -16,6 +16,9 @@ use crate::statistics::Counters;
 
 /// Most bytes read from one connection in one round.
 const READ: usize = 256 * 1024;
+/// Whether a read that gets less than it has room for has got all: Linux tells anew of what arrives after it
+/// (epoll(7)), other systems only after a read that finds nothing.
+const SHORT_READS_ARE_LAST: bool = cfg!(target_os = "linux");
 
 /// Why nothing can be read.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -42,6 +45,8 @@ pub struct Connection {
     token: Token,
     /// There may be something to read.
     readable: bool,
+    /// The client sends no more, or the connection has failed: the read behind all that has arrived tells which.
+    hung_up: bool,
     /// The client has shut its sending side down: what it asked for before is still answered.
     ended: bool,
     /// The last write did not take everything.
@@ -71,6 +76,7 @@ impl Connection {
             stream,
             token,
             readable: false,
+            hung_up: false,
             ended: false,
             blocked: false,
             watching_writes: false,
@@ -85,6 +91,12 @@ impl Connection {
     /// Remembers that the socket can be read from, or that trying will tell why not.
     pub fn set_readable(&mut self) {
         self.readable = true;
+    }
+
+    /// Remembers that behind what can be read there is an end, or a failure.
+    pub fn set_hung_up(&mut self) {
+        self.readable = true;
+        self.hung_up = true;
     }
 
     /// Remembers that the socket can be written to, or that trying will tell why not.
@@ -116,6 +128,8 @@ impl Connection {
                     self.active = now;
                     counters.input_bytes += count as u64;
                     left -= count;
+                    // Of an end Linux has told once and for all, maybe with what arrived before it.
+                    self.readable = !SHORT_READS_ARE_LAST || self.hung_up || count == most;
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.readable = false,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}

@@ -1,12 +1,14 @@
-//! The loop over a medium that fails: what is not durable is never acknowledged.
+//! The loop over a medium that fails: what is not durable is never acknowledged. And clients that end right behind what
+//! they ask for.
 
 use std::io::{Read, Write};
-use std::net::{Ipv4Addr, TcpStream};
+use std::net::{Ipv4Addr, Shutdown, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
 
 use super::Server;
+use super::fairness::{ROUNDS, Scene};
 use crate::shared::{ClientLimits, ServerInfo, Shared};
 use crate::testing;
 
@@ -50,4 +52,26 @@ fn a_turn_that_fails_is_not_acknowledged() {
     assert_eq!(ask(&mut connect(), "set k w\r\nget k\r\n", 12), "+OK\r\n$1\r\nw\r\n");
     assert_eq!(ask(&mut connect(), "shutdown\r\n", 100), "");
     server.join().unwrap();
+}
+
+#[test]
+fn the_end_behind_a_request_is_seen_however_close_it_follows() {
+    let mut scene = Scene::new();
+    // Both in one event, and each in one of its own.
+    for rounds_between in [0, 3] {
+        let mut stream = scene.connect();
+        stream.write_all(b"ping\r\n").unwrap();
+        for _ in 0..rounds_between {
+            scene.round_at_once();
+        }
+        stream.shutdown(Shutdown::Write).unwrap();
+        let mut got = Vec::new();
+        let ended = (0..ROUNDS).any(|_| {
+            scene.round_at_once();
+            // Fails with WouldBlock while the connection is open.
+            stream.read_to_end(&mut got).is_ok()
+        });
+        assert!(ended, "after {rounds_between} rounds between");
+        assert_eq!(got, b"+PONG\r\n");
+    }
 }

@@ -150,7 +150,9 @@ impl<M: Medium + 'static> Server<M> {
                 STOP => self.shared.stopping = true,
                 Token(index) => {
                     let Some(connection) = self.connections.get_mut(index) else { continue };
-                    if event.is_readable() || event.is_read_closed() || event.is_error() {
+                    if event.is_read_closed() || event.is_error() {
+                        connection.set_hung_up();
+                    } else if event.is_readable() {
                         connection.set_readable();
                     }
                     if event.is_writable() || event.is_write_closed() || event.is_error() {
