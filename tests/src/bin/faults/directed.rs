@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use clap::Args;
-use holdfast_tests::faults::directed::{self, Cell, Context, Finished, Shape};
+use holdfast_tests::faults::directed::{self, Cell, Context, Finished};
 use xtask::workspace;
 
 /// The options of the matrix.
@@ -79,7 +79,7 @@ fn show_progress(done: usize, all: usize, result: &Finished) {
 fn choose(only: Option<&str>, protection: Option<&str>) -> Result<Vec<Cell>, String> {
     let (mut context, mut shape) = (None, None);
     for name in only.into_iter().flat_map(|only| only.split('/')) {
-        match (Context::named(name), Shape::named(name)) {
+        match (Context::named(name), directed::named(name)) {
             (Some(found), _) if context.is_none() => context = Some(found.name),
             (_, Some(found)) if shape.is_none() => shape = Some(found.name),
             _ => return Err(unknown(name)),
@@ -95,7 +95,7 @@ fn choose(only: Option<&str>, protection: Option<&str>) -> Result<Vec<Cell>, Str
 
 fn unknown(name: &str) -> String {
     let contexts: Vec<&str> = directed::CONTEXTS.iter().map(|context| context.name).collect();
-    let shapes: Vec<&str> = directed::SHAPES.iter().map(|shape| shape.name).collect();
+    let shapes: Vec<&str> = directed::shapes().map(|shape| shape.name).collect();
     format!(
         "`{name}` is no context and no shape, or the second one\n  contexts: {}\n  shapes: {}",
         contexts.join(" "),

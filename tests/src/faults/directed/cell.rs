@@ -6,20 +6,21 @@ use std::time::Duration;
 
 use libos_contract::exit;
 use libos_contract::report::FAULT;
+use strays::{Access, Shape};
 use xtask::annotate::Annotator;
 use xtask::qemu::{Exit, Machine, Protection};
 
 use super::contexts::{CONTEXTS, Context};
 use super::images::Images;
-use super::shapes::{Access, SHAPES, Shape};
+use super::shapes::{self, shapes};
 use crate::machine::{Outcome, machine, outcome_within};
 use crate::pattern::Pattern;
 
 /// The backends, in the order of the signs in the table. The last one is the control group.
 pub const BACKENDS: [Protection; 3] = [Protection::Pks, Protection::Pku, Protection::None];
 
-/// Where the guest program's sources are.
-const SOURCES: &str = "tests/programs/src/bin/stray/";
+/// Where the sources of what goes astray are: the guest program's, and those of `strays`.
+const SOURCES: &str = "tests/";
 
 /// How long a boot may take: far longer than it does.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -82,8 +83,8 @@ pub struct Cell {
 impl Cell {
     /// Every cell that makes sense: an interrupt cannot come where interrupts are disabled.
     pub fn all() -> impl Iterator<Item = Self> {
-        let pairs = SHAPES.iter().flat_map(|shape| CONTEXTS.iter().map(move |context| (context, shape)));
-        let sensible = pairs.filter(|(context, shape)| !(context.is_handler && shape.takes_interrupts()));
+        let pairs = shapes().flat_map(|shape| CONTEXTS.iter().map(move |context| (context, shape)));
+        let sensible = pairs.filter(|(context, shape)| !(context.is_handler && shapes::takes_interrupts(shape)));
         sensible.flat_map(|(context, shape)| BACKENDS.map(|protection| Self { context, shape, protection }))
     }
 
@@ -97,7 +98,7 @@ impl Cell {
         match (self.protection, self.shape.access) {
             (Protection::None, Access::Write) => Expected::Corrupts,
             (Protection::None, Access::Read) => Expected::Reads,
-            _ if self.shape.bypasses() => Expected::Found,
+            _ if shapes::bypasses(self.shape) => Expected::Found,
             (_, Access::Read) if self.context.may_read => Expected::Permitted,
             _ => Expected::Stopped,
         }
@@ -107,9 +108,9 @@ impl Cell {
     pub(super) fn run(&self, images: &mut Images, annotator: &mut Annotator) -> Vec<String> {
         let (context, shape) = (self.context, self.shape);
         let pair = images.take(context.is_huge);
-        let mut options = machine("stray", &[context.name, shape.name, &Shape::before(&pair[0])]);
+        let mut options = machine("stray", &[context.name, shape.name, &shapes::before(&pair[0])]);
         options.protection = self.protection.into();
-        options.smp = context.processors.max(shape.processors);
+        options.smp = context.processors.max(shapes::processors(shape));
         options.pmem.extend(pair.iter().map(Pattern::open));
         let machine = match Machine::start(options, None) {
             Ok(machine) => machine,
@@ -132,7 +133,7 @@ impl Cell {
     fn judge(&self, outcome: &Outcome, images: &[Pattern; 2]) -> Vec<String> {
         let mut wrong = match self.expected() {
             Expected::Stopped => self.judge_report(outcome, images[0].length()),
-            Expected::Permitted | Expected::Reads => judge_value(outcome, &images[0], self.shape.start(0)),
+            Expected::Permitted | Expected::Reads => judge_value(outcome, &images[0], shapes::first(self.shape, 0)),
             Expected::Found | Expected::Corrupts => self.judge_survivor(outcome),
         };
         wrong.extend(self.judge_search(outcome));
@@ -141,7 +142,7 @@ impl Cell {
                 let unchanged = images.iter().all(|image| image.changes().is_empty());
                 (!unchanged).then(|| "the images have changed".to_owned())
             }
-            _ => self.shape.judge_changes(images),
+            _ => shapes::judge_changes(self.shape, images),
         });
         wrong
     }
@@ -159,7 +160,7 @@ impl Cell {
             }
         };
         let access = if self.shape.access == Access::Read { "read" } else { "write" };
-        let place = format!("stray {access} of pmem0 at offset {:#x} ", self.shape.start(length));
+        let place = format!("stray {access} of pmem0 at offset {:#x} ", shapes::first(self.shape, length));
         let headline = report.headline();
         expect(headline.starts_with(&format!("{FAULT}{place}")), &place);
         expect(headline.contains(", key 1), "), "the key");
@@ -177,7 +178,7 @@ impl Cell {
         expect(moved || self.context.processors == 1, "another CPU than before");
 
         let mut named = report.functions(SOURCES);
-        for function in iter::once(&*self.shape.function()).chain(self.context.functions.iter().copied()) {
+        for function in iter::once(self.shape.function).chain(self.context.functions.iter().copied()) {
             expect(named.by_ref().any(|name| name == function), &format!("function {function} where it should"));
         }
         let instruction = self.shape.instruction;
@@ -188,12 +189,12 @@ impl Cell {
 
     /// What is wrong with what a program says that has gone astray and lived.
     fn judge_survivor(&self, outcome: &Outcome) -> Vec<String> {
-        let exit = if self.expected() == Expected::Corrupts { self.shape.survivor_exit } else { 0 };
+        let exit = if self.expected() == Expected::Corrupts { shapes::survivor_exit(self.shape) } else { 0 };
         let mut wrong = expect_exit(outcome, exit);
         if exit == 0 && !outcome.has_line("stray: survived") {
             wrong.push("the program has not come to its end".to_owned());
         }
-        if self.shape.bypasses()
+        if shapes::bypasses(self.shape)
             && !outcome
                 .find_after("stray: the audit: leaf 0x")
                 .is_some_and(|found| found.contains(" alias of pmem at "))

@@ -4,9 +4,6 @@ use xtask::size::{GIB, MIB};
 
 use crate::pattern::Pattern;
 
-/// What a stray access stores.
-pub const MARK: [u8; 8] = *b"RAYSTRAW";
-
 /// How long an ordinary image is.
 pub const LENGTH: u64 = 16 * MIB;
 

@@ -13,7 +13,7 @@ mod table;
 
 pub use cell::{BACKENDS, Cell, Expected};
 pub use contexts::{CONTEXTS, Context};
-pub use images::{LENGTH, MARK};
+pub use images::LENGTH;
 pub use matrix::{Finished, run};
-pub use shapes::{Access, OFFSET, SHAPES, Shape};
+pub use shapes::{named, shapes};
 pub use table::{expected_table, json, terminal_table, write_table};

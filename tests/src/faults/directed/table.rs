@@ -6,12 +6,13 @@ use std::io;
 use std::path::PathBuf;
 
 use serde_json::{Value, json};
+use strays::Shape;
 use xtask::workspace;
 
 use super::cell::{BACKENDS, Cell, Expected};
 use super::contexts::{CONTEXTS, Context};
 use super::matrix::Finished;
-use super::shapes::{SHAPES, Shape};
+use super::shapes::shapes;
 
 /// The sign of a cell that did not come out as expected.
 const WRONG: char = '!';
@@ -69,13 +70,13 @@ fn legend() -> String {
 /// The results for a terminal.
 pub fn terminal_table(finished: &[Finished]) -> String {
     let sign = found(finished);
-    let width = SHAPES.iter().map(|shape| shape.name.len()).max().unwrap_or(0);
+    let width = shapes().map(|shape| shape.name.len()).max().unwrap_or(0);
     let mut table = legend();
     let _ = writeln!(table, "  {WRONG}  not as expected\n  {UNTRIED}  not tried\n");
     for (place, context) in CONTEXTS.iter().enumerate() {
         let _ = writeln!(table, "{:width$} {}+ {}: {}", "", "|   ".repeat(place), context.heading, context.what);
     }
-    for shape in &SHAPES {
+    for shape in shapes() {
         let _ = write!(table, "{:width$}", shape.name);
         for context in &CONTEXTS {
             let _ = write!(table, " {:3}", signs(context, shape, &sign));
@@ -99,7 +100,7 @@ impl Cell {
 fn markdown(sign: &impl Fn(&Cell) -> char) -> String {
     let headings: Vec<&str> = CONTEXTS.iter().map(|context| context.heading).collect();
     let mut table = format!("| | {} |\n|---|{}\n", headings.join(" | "), "---|".repeat(headings.len()));
-    for shape in &SHAPES {
+    for shape in shapes() {
         let cells: Vec<String> = CONTEXTS.iter().map(|context| signs(context, shape, sign)).collect();
         let _ = writeln!(table, "| {} | {} |", shape.what, cells.join(" | "));
     }

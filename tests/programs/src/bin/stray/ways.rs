@@ -5,8 +5,9 @@ use std::ptr;
 use std::thread;
 
 use libos::dax::devices;
+use strays::instructions::{MARK, store64};
 
-use crate::shapes::{self, MARK, store64, target};
+use crate::shapes::{self, target};
 
 pub(crate) fn go(way: &str) {
     match way {
