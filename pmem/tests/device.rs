@@ -1,6 +1,6 @@
 //! The host's device: a mapped file, locked for one process, with the same grants as the guest's.
 
-use std::path::PathBuf;
+mod scratch;
 
 use pmem::device::OpenError;
 use pmem::medium::WriteError;
@@ -8,22 +8,7 @@ use pmem::pool::Executor;
 use pmem::protection::{PolicyError, fault_policy, set_fault_policy};
 use pmem::{Device, Error, FormatOptions, Load, Medium, Pool, Store, WriteProtectError, inspect};
 
-/// A path among the temporary files that is removed at the end.
-struct Scratch(PathBuf);
-
-impl Scratch {
-    fn new(name: &str) -> Scratch {
-        let path = std::env::temp_dir().join(format!("holdfast-{name}-{}", std::process::id()));
-        let _ = std::fs::remove_file(&path);
-        Scratch(path)
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.0);
-    }
-}
+use scratch::Scratch;
 
 #[test]
 fn a_pool_lives_in_a_file() {

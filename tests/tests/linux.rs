@@ -21,7 +21,8 @@ fn a_program_that_fails_is_told_and_the_next_one_runs() {
     if !has_kernel() {
         return;
     }
-    let program = |path: &str, argument: &str| Program { path: path.into(), arguments: vec![argument.into()] };
+    let program =
+        |path: &str, argument: &str| Program { path: path.into(), arguments: vec![argument.into()], others: vec![] };
     let mut lines = Vec::new();
     let programs = [program("/bin/false", ""), program("/bin/echo", "it's here")];
     let status = run_in_machine(&programs, &Hardware::default(), "", |line| lines.push(line.to_owned())).unwrap();

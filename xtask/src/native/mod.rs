@@ -8,6 +8,7 @@
 //! keys nor such a kernel, the tests run here without. Where there are keys, tests must fail on [`planted`] defects,
 //! which is tried when the stage is named.
 
+mod outside;
 mod planted;
 
 use std::path::{Path, PathBuf};
@@ -23,7 +24,8 @@ use crate::output::say;
 use crate::workspace;
 
 /// Whose tests these are: arguments of `cargo test`, for each call of it.
-const TESTS: [&[&str]; 2] = [&["--package", "pmem-linux"], &["--package", "pmem", "--test", "device"]];
+const TESTS: [&[&str]; 2] =
+    [&["--package", "pmem-linux"], &["--package", "pmem", "--test", "device", "--test", "outside"]];
 /// Bytes of each of the machine's NVDIMMs, in MiB.
 const NVDIMM: u64 = 128;
 /// Makes the places that the tests use there.
@@ -32,6 +34,8 @@ const PLACES: &str = include_str!("places.sh");
 const DURABILITY: &str = "durability";
 /// The variable by which tests are told that there have to be keys.
 const REQUIRE_KEYS: &str = "HOLDFAST_REQUIRE_KEYS";
+/// The variable by which tests are told where the program [`outside`] is.
+const OUTSIDE: &str = "HOLDFAST_OUTSIDE";
 
 /// Where the persistence domain of a machine's NVDIMMs begins.
 struct Domain {
@@ -53,6 +57,8 @@ pub struct Program {
     pub path: PathBuf,
     /// Its arguments.
     pub arguments: Vec<String>,
+    /// Other programs that it may run, and the variables that tell it where they are.
+    pub others: Vec<(&'static str, PathBuf)>,
 }
 
 /// Where the tests can run.
@@ -72,7 +78,9 @@ struct Places {
 pub fn run(only: Option<&str>, planted: bool, mut line: impl FnMut(&str)) -> Result<bool> {
     let mut arguments = vec!["--color=never".to_owned()];
     arguments.extend(only.map(str::to_owned));
-    let programs: Vec<_> = build()?.into_iter().map(|path| Program { path, arguments: arguments.clone() }).collect();
+    let others = vec![(OUTSIDE, outside::build()?)];
+    let program = |path| Program { path, arguments: arguments.clone(), others: others.clone() };
+    let programs: Vec<_> = build()?.into_iter().map(program).collect();
     let places = places();
     let mut succeeded = true;
     if places.keys {
@@ -190,6 +198,7 @@ fn run_here(programs: &[Program], keys: bool, mut line: impl FnMut(&str)) -> Res
         if keys {
             command.env(REQUIRE_KEYS, "1");
         }
+        command.envs(program.others.iter().map(|(variable, path)| (variable, path)));
         let output = command.args(&program.arguments).stderr(Stdio::inherit()).output();
         let output = output.with_context(|| format!("cannot run {}", program.path.display()))?;
         String::from_utf8_lossy(&output.stdout).lines().for_each(&mut line);
@@ -216,6 +225,7 @@ pub fn run_in_machine(
     initrd.modules()?;
     for program in programs {
         initrd.program(&program.path)?;
+        program.others.iter().try_for_each(|(_, path)| initrd.program(path))?;
     }
     let mut machine = Machine::start(hardware, &initrd, &script(programs, first))?;
     while let Some(text) = machine.next_line()? {
@@ -228,13 +238,15 @@ pub fn run_in_machine(
 fn script(programs: &[Program], first: &str) -> String {
     let mut script = format!("{first}\nexport {REQUIRE_KEYS}=1\nstatus=0\n");
     for program in programs {
+        let set = |(variable, path): &(_, PathBuf)| format!("{variable}={} ", quoted(&path.to_string_lossy()));
+        let others: String = program.others.iter().map(set).collect();
         let command: Vec<_> = [&*program.path.to_string_lossy()]
             .into_iter()
             .chain(program.arguments.iter().map(String::as_str))
             .map(quoted)
             .collect();
-        let name = quoted(&name(&program.path));
-        script += &format!("{} || {{ echo {name} failed: exit status $?; status=1; }}\n", command.join(" "));
+        let (command, name) = (command.join(" "), quoted(&name(&program.path)));
+        script += &format!("{others}{command} || {{ echo {name} failed: exit status $?; status=1; }}\n");
     }
     script + "exit $status\n"
 }
@@ -269,7 +281,11 @@ mod tests {
 
     #[test]
     fn what_fails_here_is_told_and_the_others_run() {
-        let program = |path: &str, argument: &str| Program { path: path.into(), arguments: vec![argument.into()] };
+        let program = |path: &str, argument: &str| Program {
+            path: path.into(),
+            arguments: vec![argument.into()],
+            others: vec![],
+        };
         let mut lines = Vec::new();
         let programs = [program("/bin/false", ""), program("/bin/echo", "it's")];
         assert!(!run_here(&programs, true, |line| lines.push(line.to_owned())).unwrap());
@@ -279,8 +295,9 @@ mod tests {
 
     #[test]
     fn a_script_has_every_word_as_it_is() {
-        let program = Program { path: "/a b/c".into(), arguments: vec!["it's".into()] };
-        let command = r"'/a b/c' 'it'\''s' || { echo 'c' failed: exit status $?; status=1; }";
+        let others = vec![("OTHER", "/d e/f".into())];
+        let program = Program { path: "/a b/c".into(), arguments: vec!["it's".into()], others };
+        let command = r"OTHER='/d e/f' '/a b/c' 'it'\''s' || { echo 'c' failed: exit status $?; status=1; }";
         assert!(script(&[program], "").contains(command));
     }
 }

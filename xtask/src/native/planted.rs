@@ -16,7 +16,7 @@ use crate::workspace;
 /// Where the patches are, from the workspace's root.
 const FOLDER: &str = "pmem/linux/tests/planted";
 /// What of the workspace is copied.
-const MEMBERS: [&str; 3] = ["libos/contract", "pmem/linux", "pmem/medium"];
+const MEMBERS: [&str; 4] = ["libos/contract", "pmem/linux", "pmem/medium", "tests/strays"];
 /// How a program of tests ends of which one fails: 101 is cargo's word for it.
 const FAILED: &str = "101";
 
@@ -60,7 +60,7 @@ fn build(defect: &Defect, sources: &[(PathBuf, String)], directory: &Path) -> Re
     let built = built.with_context(|| format!("the planted defect {}", defect.name))?;
     let path = directory.join(&defect.name);
     fs::copy(built.first().context("cargo named no test program")?, &path)?;
-    Ok(Program { path, arguments: vec!["--exact".into(), defect.test.clone()] })
+    Ok(Program { path, arguments: vec!["--exact".into(), defect.test.clone()], others: vec![] })
 }
 
 /// Whether the test failed, by what the programs printed.
