@@ -63,12 +63,18 @@ pub fn run(case: &str, file: PathBuf) {
         }
         "foreign-thread" => foreign_thread(&device, at),
         "relaxed" => relaxed(at),
+        "relaxed-shapes" => crate::shapes::make(at - OFFSET),
         "relaxed-masked" => relaxed_masked(at),
         "relaxed-stack" => relaxed_stack(at),
         "handler-opens" => handler_opens(&device, at),
         "handler-in-vain" => with_handler(&device, |_| FaultAction::Retry, || stray_store(at, 7)),
         "handler-leaves-it" => with_handler(&device, |_| FaultAction::Policy, || stray_store(at, 7)),
         "handler-strays" => handler_strays(&device, at),
+        "stacked-store" => {
+            crate::other_signals::stack();
+            let _second = second_device(protection);
+            stray_store(at, 7);
+        }
         "handler-of-the-one-before" => handler_of_the_one_before(device, protection),
         "write-protected" => {
             device.set_writable(0x1000..0x2000, false).unwrap();
@@ -84,13 +90,20 @@ pub fn run(case: &str, file: PathBuf) {
     }
 }
 
+/// Another device, which is not in the way of the first one.
+fn second_device(protection: ProtectionChoice) -> Device {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    file.as_file().set_len(1 << 12).unwrap();
+    open(file.path().to_owned(), protection).0
+}
+
 fn after_grant(device: &Device, at: usize) {
     device.write(|grant| grant.fill(0, 1, 0x5a)).unwrap().unwrap();
     stray_store(at, 7);
 }
 
 /// Whether the kernel may read there for this thread.
-fn is_readable(at: usize) -> bool {
+pub fn is_readable(at: usize) -> bool {
     let mut pipe = [0; 2];
     // SAFETY: system calls that fail where there is nothing to read.
     unsafe {

@@ -7,4 +7,5 @@ mod cases;
 mod child;
 mod other_signals;
 mod pages;
+mod shapes;
 mod strays;

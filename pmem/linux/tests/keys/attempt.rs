@@ -1,61 +1,140 @@
-//! The access that a process is about: to one byte, from wherever it is made, a signal handler among it.
+//! What is tried from each context: every shape of stray access to a device, one after the other, from wherever it is
+//! made, a signal handler among it. What is not as it should be is noted, and the bytes are put back.
 
-use std::mem::MaybeUninit;
-use std::ptr;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
+use std::arch::asm;
+use std::ops::Range;
+use std::sync::{Mutex, OnceLock};
 
-use libc::{c_int, c_void, siginfo_t};
-use pmem_linux::Device;
+use strays::instructions::{Code, STRAYS, Stray};
+use strays::{Access, MARK, Place, Shape, Stores, TRAP};
 
-use crate::{child, devices};
+use crate::contexts::Open;
+use crate::denials::{self, By, Denial, NO_FRAME};
+use crate::devices::{BEFORE, LEN};
+use crate::neighbours::{Neighbour, Neighbours};
 
-/// The byte of its device that it is to: not the first of its page, nor of the map.
-pub const OFFSET: usize = 4096 + 17;
-/// What it stores.
-pub const STORED: u8 = 0xa5;
+/// Where in its device most are: not the first byte of its page, nor of the map, at the alignment that XSAVE wants.
+const MIDDLE: u64 = 0x4440;
 
-static ADDRESS: AtomicUsize = AtomicUsize::new(0);
-static KEY: AtomicU8 = AtomicU8::new(0);
-static STORES: AtomicBool = AtomicBool::new(false);
+/// A shape that only a process has: a signal that comes while the stack pointer is astray. The kernel stores its frame.
+static SIGNAL: Stray = Stray {
+    shape: Shape::on_stack("signal", "", "stack pointer in pmem: a signal comes", Stores::Stack(TRAP)),
+    code: Code::Store(signal),
+};
 
-/// Prepares the process for it: an access that a key stops ends it as [`child::STOPPED`] says.
-pub fn prepare(device: &Device, stores: bool) {
-    ADDRESS.store(devices::address(device, OFFSET), Ordering::Relaxed);
-    KEY.store(device.in_table().key().map_or(0, |key| key.number()), Ordering::Relaxed);
-    STORES.store(stores, Ordering::Relaxed);
-    // SAFETY: all zeros are a `sigaction` without flags and with an empty mask.
-    let mut action: libc::sigaction = unsafe { MaybeUninit::zeroed().assume_init() };
-    let handler: extern "C" fn(c_int, *mut siginfo_t, *mut c_void) = judge;
-    action.sa_sigaction = handler as usize;
-    action.sa_flags = libc::SA_SIGINFO;
-    // SAFETY: the handler calls only what may be called in one, and does not return.
-    assert_eq!(unsafe { libc::sigaction(libc::SIGSEGV, &raw const action, ptr::null_mut()) }, 0);
-}
-
-/// Makes it.
-pub fn attempt() {
-    let byte = ADDRESS.load(Ordering::Relaxed) as *mut u8;
-    if STORES.load(Ordering::Relaxed) {
-        // SAFETY: the byte is of a device that is open, and no reference into one is ever made.
-        unsafe { byte.write_volatile(STORED) };
-    } else {
-        // SAFETY: as above.
-        assert_eq!(unsafe { byte.read_volatile() }, devices::BEFORE);
+fn signal(at: usize) {
+    let (process, thread) = (std::process::id(), rustix::thread::gettid().as_raw_nonzero().get());
+    // SAFETY: none for the frame, which goes astray. The stack pointer is put back.
+    unsafe {
+        asm!("mov {own}, rsp", "mov rsp, {at}", "syscall", "mov rsp, {own}", own = out(reg) _, at = in(reg) at,
+            inout("rax") libc::SYS_tgkill => _, in("rdi") process, in("rsi") thread, in("rdx") libc::SIGUSR2,
+            out("rcx") _, out("r11") _);
     }
 }
 
-/// SIGSEGV's handler: ends the process, by the kernel's reasons for the signal (sigaction(2)).
-extern "C" fn judge(_signal: c_int, info: *mut siginfo_t, _context: *mut c_void) {
-    /// SEGV_PKUERR of `asm-generic/siginfo.h`.
-    const BY_KEY: c_int = 4;
-    /// Where `si_pkey` is, in bytes: behind the address, its width, and padding of a pointer's size.
-    const PKEY: usize = 32;
-    // SAFETY: the kernel hands over the reasons, which for SIGSEGV have an address and, if it is by a key, the key's
-    // number.
-    let (code, address, key) =
-        unsafe { ((*info).si_code, (*info).si_addr() as usize, info.byte_add(PKEY).cast::<u32>().read()) };
-    let expected = (BY_KEY, ADDRESS.load(Ordering::Relaxed), u32::from(KEY.load(Ordering::Relaxed)));
-    let status = if (code, address, key) == expected { child::STOPPED } else { child::STRAYED };
-    // SAFETY: it may be called in a handler.
-    unsafe { libc::_exit(status) }
+/// What is there, and what is to come of it.
+struct Plan {
+    neighbours: Neighbours,
+    /// How much of the first device is open.
+    open: Open,
+}
+
+static PLAN: OnceLock<Plan> = OnceLock::new();
+/// How many were made, and what was wrong.
+static FINDINGS: Mutex<(usize, Vec<String>)> = Mutex::new((0, Vec::new()));
+
+/// Prepares the process for its attempts, to the first of these, of which this much is open.
+pub fn prepare(neighbours: Neighbours, open: Open) {
+    denials::install();
+    assert!(PLAN.set(Plan { neighbours, open }).is_ok(), "prepared once");
+}
+
+/// What was prepared.
+pub fn neighbours() -> &'static Neighbours {
+    &PLAN.get().unwrap().neighbours
+}
+
+/// How many attempts were made, if all went as they should.
+pub fn verdict() -> Result<usize, String> {
+    let findings = FINDINGS.lock().unwrap();
+    if findings.1.is_empty() { Ok(findings.0) } else { Err(findings.1.join("\n")) }
+}
+
+/// Makes all of them.
+pub fn attempt() {
+    let plan = PLAN.get().unwrap();
+    for stray in STRAYS.iter().chain([&SIGNAL]).filter(|stray| plan.has_meaning(&stray.shape)) {
+        let wrong = plan.make(stray).err();
+        let mut findings = FINDINGS.lock().unwrap();
+        findings.0 += 1;
+        findings.1.extend(wrong.map(|wrong| format!("{}: {wrong}", stray.shape.name)));
+    }
+}
+
+impl Plan {
+    /// Whether a shape can be made here, and its end be told.
+    fn has_meaning(&self, shape: &Shape) -> bool {
+        match shape.name {
+            "vmovups" => is_x86_feature_detected!("avx"),
+            // The frame would be stored, and the handler be closed to it.
+            name if has_frame(name) => self.neighbours.both[0].key.is_none() || self.open != Open::LoadsAndStores,
+            _ => true,
+        }
+    }
+
+    /// What is to be denied of a shape.
+    fn expected(&self, shape: &Shape) -> Option<Denial> {
+        let [first, second] = &self.neighbours.both;
+        let access = if shape.access == Access::Read { denials::Access::Load } else { denials::Access::Store };
+        let denial = |of: &Neighbour, offset: u64| {
+            let key = of.key?;
+            Some(Denial { by: By::Key(key), access, address: of.start + offset as usize })
+        };
+        match (self.open, shape.access, shape.place) {
+            (Open::LoadsAndStores, _, Place::End(_)) => denial(second, 0),
+            (Open::LoadsAndStores, ..) | (Open::Loads, Access::Read, _) => None,
+            _ if has_frame(shape.name) => first.key.map(|_| NO_FRAME),
+            (Open::Loads | Open::Nothing, ..) => denial(first, shape.place.first(MIDDLE, LEN as u64)),
+        }
+    }
+
+    /// Makes it, and says what is wrong with what comes of it.
+    fn make(&self, stray: &Stray) -> Result<(), String> {
+        let (shape, before) = (&stray.shape, u64::from_ne_bytes([BEFORE; 8]));
+        let at = self.neighbours.both[0].start + shape.place.anchor(MIDDLE, LEN as u64) as usize;
+        let (loaded, denial) = denials::catch(|| stray.code.run(at, [before; 2]));
+        let bytes = self.neighbours.bytes();
+        self.neighbours.put_back();
+        match (denial, loaded) {
+            _ if denial != self.expected(shape) => Err(format!("{denial:x?}, not {:x?}", self.expected(shape))),
+            (Some(_), _) => judge(Stores::Nothing, 0, &bytes),
+            (None, Some(loaded)) if loaded != before => Err(format!("it has loaded {loaded:x?}")),
+            (None, _) => judge(shape.stores, shape.place.first(MIDDLE, LEN as u64), &bytes),
+        }
+    }
+}
+
+/// Whether a shape has the kernel store a signal's frame.
+fn has_frame(name: &str) -> bool {
+    matches!(name, "signal" | "exception")
+}
+
+/// Says what is wrong with both devices' bytes, after these stores to this place.
+fn judge(stores: Stores, place: u64, bytes: &[u8]) -> Result<(), String> {
+    static UNTOUCHED: [u8; 2 * LEN] = [BEFORE; 2 * LEN];
+    let as_numbers = |range: Range<u64>| range.start as usize..range.end as usize;
+    let range = as_numbers(stores.range(place));
+    let stored = &bytes[range.clone()];
+    let is_right = match (stores.bytes(u64::from_ne_bytes([BEFORE; 8])), stores.vector(place)) {
+        (Some(expected), _) => expected.eq(stored.iter().copied()),
+        (None, Some(vector)) => bytes[as_numbers(vector)] == *[MARK; 2].as_flattened(),
+        (None, None) => *stored != UNTOUCHED[range.clone()],
+    };
+    let is_else_untouched =
+        bytes[..range.start] == UNTOUCHED[..range.start] && bytes[range.end..] == UNTOUCHED[range.end..];
+    match (is_right, is_else_untouched) {
+        (true, true) => Ok(()),
+        (false, _) => Err(format!("at {:#x} there is {stored:02x?}", range.start)),
+        (_, false) => Err(format!("bytes outside of {range:#x?} have changed")),
+    }
 }

@@ -1,34 +1,20 @@
 //! Processes of their own for tests: this program again, told to run one test that is ignored otherwise.
 
 use std::env;
-use std::process::{Command, exit};
+use std::process::{Child, Command, Stdio, exit};
 
 /// The words that the parent has for its child.
 const WORDS: &str = "HOLDFAST_TEST_WORDS";
 /// How a process ends that came to its end. A run of no test at all ends with 0, one of a test that fails with 101.
 const ENDED: i32 = 42;
-/// How one ends that its key stopped, at the byte that it was after.
-pub const STOPPED: i32 = 43;
-/// How one ends that SIGSEGV stopped for another reason, or elsewhere.
-pub const STRAYED: i32 = 44;
+/// How one ends that SIGSEGV stopped where nobody expected it.
+pub const STRAYED: i32 = 43;
 
-/// What became of a process.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum End {
-    /// It came to its end.
-    Reached,
-    /// A key stopped it at the byte that it was after.
-    Stopped,
-}
-
-/// Runs a test with these words in a process of its own. Whatever else becomes of it is told as an error.
-pub fn run(test: &str, words: &[&str]) -> Result<End, String> {
-    let mut program = Command::new(env::current_exe().unwrap());
-    program.args(["--exact", test, "--ignored", "--nocapture", "--test-threads=1"]);
-    let output = program.env(WORDS, words.join(" ")).output().unwrap();
+/// Runs a test with these words in a process of its own, which is to come to its end.
+pub fn run(test: &str, words: &[&str]) -> Result<(), String> {
+    let output = command(test, words).output().unwrap();
     match output.status.code() {
-        Some(ENDED) => Ok(End::Reached),
-        Some(STOPPED) => Ok(End::Stopped),
+        Some(ENDED) => Ok(()),
         _ => Err(format!(
             "{}: {}{}",
             output.status,
@@ -36,6 +22,22 @@ pub fn run(test: &str, words: &[&str]) -> Result<End, String> {
             String::from_utf8_lossy(&output.stderr)
         )),
     }
+}
+
+/// Starts a test with these words in a process of its own, to talk to.
+pub fn spawn(test: &str, words: &[&str]) -> Child {
+    command(test, words).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap()
+}
+
+fn command(test: &str, words: &[&str]) -> Command {
+    let mut program = Command::new(env::current_exe().unwrap());
+    program.args(arguments(test)).env(WORDS, words.join(" "));
+    program
+}
+
+/// The arguments by which this program runs one test that is ignored otherwise.
+pub fn arguments(test: &str) -> [&str; 5] {
+    ["--exact", test, "--ignored", "--nocapture", "--test-threads=1"]
 }
 
 /// The words, in the child.

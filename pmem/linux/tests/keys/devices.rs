@@ -1,7 +1,6 @@
 //! The devices of the tests.
 
 use std::env;
-use std::fs;
 use std::io::{self, Write};
 use std::path::Path;
 use std::sync::LazyLock;
@@ -10,10 +9,12 @@ use libos_contract::protection::{Protection, ProtectionChoice};
 use pmem_linux::{Device, NoKey, OpenError, OpenOptions};
 use tempfile::NamedTempFile;
 
+use crate::contexts::Open;
+
 /// Where this variable is set there have to be keys.
 pub const REQUIRE_KEYS: &str = "HOLDFAST_REQUIRE_KEYS";
-/// A device's length: two pages.
-pub const LEN: usize = 8192;
+/// A device's length: eight pages.
+pub const LEN: usize = 8 << 12;
 /// Every byte of a new device.
 pub const BEFORE: u8 = 0x5a;
 
@@ -29,14 +30,37 @@ pub fn open(path: impl AsRef<Path>, protection: Protection) -> Result<Device, Op
     OpenOptions::new().protection(ProtectionChoice::Only(protection)).open(path)
 }
 
+/// The protection that a process is told by this word.
+pub fn protection(word: &str) -> Protection {
+    match word.parse() {
+        Ok(ProtectionChoice::Only(protection)) => protection,
+        other => panic!("{word}: {other:?}"),
+    }
+}
+
+/// The protections that there are here.
+pub fn protections() -> impl Iterator<Item = Protection> {
+    [Protection::None].into_iter().chain(keys_are_here().then_some(Protection::Pku))
+}
+
+/// Runs `f` in a scope in which this much of a device is open.
+pub fn within<R>(device: &Device, open: Open, f: impl FnOnce() -> R) -> R {
+    let lock = device.read_lock().unwrap();
+    match open {
+        Open::Nothing => f(),
+        Open::Loads => lock.read(|_| f()),
+        Open::LoadsAndStores => lock.write(|_| f()).unwrap(),
+    }
+}
+
+/// The number of a device's key.
+pub fn key(device: &Device) -> Option<u32> {
+    device.in_table().key().map(|key| key.number().into())
+}
+
 /// The address of a device's byte.
 pub fn address(device: &Device, offset: usize) -> usize {
     device.in_table().addresses().start + offset
-}
-
-/// The byte of a file.
-pub fn byte(path: &Path, offset: usize) -> u8 {
-    fs::read(path).unwrap()[offset]
 }
 
 /// Whether there are keys.

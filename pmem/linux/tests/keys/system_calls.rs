@@ -1,55 +1,21 @@
 //! What the kernel does for a process with a device's bytes: where it asks keys, and where it does not.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, Write};
+use std::io::Write;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::FileExt;
 use std::process;
 
 use libos_contract::protection::Protection;
 use pmem_linux::Device;
+use pmem_medium::{Load, Medium};
 
+use crate::calls::{BYTES, NEW, bytes, read_into, write_from};
 use crate::contexts::Open;
-use crate::devices::{self, BEFORE, LEN};
+use crate::devices::{self, BEFORE, LEN, protections, within};
 
-/// Where the calls put their bytes, and how many.
+/// Where the calls put their bytes.
 const PLACE: usize = 100;
-const BYTES: usize = 8;
-const NEW: [u8; BYTES] = *b"new data";
-
-/// The protections that there are here.
-fn protections() -> impl Iterator<Item = Protection> {
-    [Protection::None].into_iter().chain(devices::keys_are_here().then_some(Protection::Pku))
-}
-
-/// Runs `f` in a scope in which this much of a device is open.
-fn within<R>(device: &Device, open: Open, f: impl FnOnce() -> R) -> R {
-    let lock = device.read_lock().unwrap();
-    match open {
-        Open::Nothing => f(),
-        Open::Loads => lock.read(|_| f()),
-        Open::LoadsAndStores => lock.write(|_| f()).unwrap(),
-    }
-}
-
-/// The bytes of a system call that went well, and what became of one that did not.
-fn bytes(result: isize) -> Result<usize, i32> {
-    usize::try_from(result).map_err(|_| io::Error::last_os_error().raw_os_error().unwrap())
-}
-
-/// read(2) of a file into a device.
-fn read_into(device: &Device, from: &File) -> Result<usize, i32> {
-    let to = devices::address(device, PLACE) as *mut libc::c_void;
-    // SAFETY: the bytes are a device's, into which no reference is ever made.
-    bytes(unsafe { libc::pread(from.as_raw_fd(), to, BYTES, 0) })
-}
-
-/// write(2) of a device's bytes to a file.
-fn write_from(device: &Device, to: &File) -> Result<usize, i32> {
-    let from = devices::address(device, PLACE) as *const libc::c_void;
-    // SAFETY: as above.
-    bytes(unsafe { libc::pwrite(to.as_raw_fd(), from, BYTES, 0) })
-}
 
 #[test]
 fn read_and_write_have_the_rights_of_the_thread_that_calls_them() {
@@ -64,9 +30,9 @@ fn read_and_write_have_the_rights_of_the_thread_that_calls_them() {
             let loads = protection == Protection::None || open != Open::Nothing;
             let stores = protection == Protection::None || open == Open::LoadsAndStores;
 
-            let written = within(&device, open, || write_from(&device, &target));
+            let written = within(&device, open, || write_from(devices::address(&device, PLACE), &target));
             assert_eq!(written, if loads { well } else { refused }, "write: {protection}, {open:?}");
-            let read = within(&device, open, || read_into(&device, &source));
+            let read = within(&device, open, || read_into(devices::address(&device, PLACE), &source));
             assert_eq!(read, if stores { well } else { refused }, "read: {protection}, {open:?}");
             let now = if stores { NEW } else { [BEFORE; BYTES] };
             assert_eq!(std::fs::read(file.path()).unwrap()[PLACE..PLACE + BYTES], now, "{protection}, {open:?}");
@@ -100,6 +66,38 @@ fn what_writes_to_the_memory_of_processes_goes_past_keys() {
             let device = devices::open(&file, protection).unwrap();
             assert_eq!(write(&device), Ok(BYTES), "{protection}");
             assert_eq!(std::fs::read(file.path()).unwrap()[PLACE..PLACE + BYTES], NEW, "{protection}");
+        }
+    }
+}
+
+/// A store through a second map of a device's file.
+fn write_to_second_map(file: &File) {
+    let (permissions, flags) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_SHARED);
+    // SAFETY: a new map, of which nothing but these bytes is used.
+    unsafe {
+        let map = libc::mmap(std::ptr::null_mut(), LEN, permissions, flags, file.as_raw_fd(), 0);
+        assert_ne!(map, libc::MAP_FAILED);
+        map.cast::<u8>().add(PLACE).copy_from_nonoverlapping(NEW.as_ptr(), BYTES);
+        assert_eq!(libc::munmap(map, LEN), 0);
+    }
+}
+
+/// write(2) to a device's file.
+fn write_to_file(file: &File) {
+    file.write_all_at(&NEW, PLACE as u64).unwrap();
+}
+
+/// Keys guard a map, and not the file: its lock is for those who ask for it.
+#[test]
+fn what_writes_to_the_file_goes_past_keys() {
+    for protection in protections() {
+        for write in [write_to_second_map, write_to_file] {
+            let file = devices::file();
+            let device = devices::open(&file, protection).unwrap();
+            write(file.as_file());
+            let mut read = [0; BYTES];
+            device.read(|grant| grant.load(PLACE as u64, &mut read)).unwrap().unwrap();
+            assert_eq!(read, NEW, "{protection}");
         }
     }
 }
