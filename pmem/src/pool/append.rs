@@ -27,7 +27,6 @@ pub(crate) struct Batch<'b> {
 }
 
 /// What the index has of a key that an operation is about to change.
-#[expect(clippy::large_enum_variant, reason = "one at a time lives, briefly, on the stack")]
 enum Old {
     None,
     Found(Found),

@@ -9,7 +9,7 @@ use crate::medium::Medium;
 use crate::pool::Meta;
 use crate::pool::catalog::Which;
 use crate::pool::index;
-use crate::pool::log::Peek;
+use crate::pool::log::{PEEK, Window};
 use crate::pool::record::{Kind, LARGE, Large, OpHeader};
 use crate::pool::turn::Turn;
 
@@ -197,11 +197,11 @@ impl<M: Medium> Turn<'_, M> {
     /// Appends the key of the live operation at `place` to `key`.
     fn key_at(&self, place: u64, key: &mut Vec<u8>) -> Result<Meta, Error> {
         let damaged = Error::Damaged { offset: place };
-        let Some(Peek { header, bytes, len }) = self.log.peek(&self.reader, place, 128)? else { return Err(damaged) };
-        if header.value_at() <= len {
-            key.extend_from_slice(&bytes[header.key_at()..header.value_at()]);
-        } else {
-            self.log.append(&self.reader, place + header.key_at() as u64, header.key_len, key)?;
+        let mut window = Window::new();
+        let Some(header) = self.log.peek(&self.reader, place, PEEK, &mut window)? else { return Err(damaged) };
+        match window.bytes().get(header.key_at()..header.value_at()) {
+            Some(name) => key.extend_from_slice(name),
+            None => self.log.append(&self.reader, place + header.key_at() as u64, header.key_len, key)?,
         }
         let mut len = header.value_len as u64;
         if header.kind == Kind::PutLarge {

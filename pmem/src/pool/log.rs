@@ -24,8 +24,9 @@ use crate::pool::sums::Sums;
 use crate::pool::superblock::{Geometry, Superblock};
 use crate::pool::totals::Totals;
 
-/// How much of an operation one look at it copies. Small keys and values fit.
-pub(crate) const PEEK: usize = 256;
+/// How much of an operation one look at it copies at most. The header and most keys fit; a value is copied once, from
+/// where it lies to where it is wanted.
+pub(crate) const PEEK: usize = 128;
 
 /// See the module's documentation.
 #[derive(Debug)]
@@ -44,13 +45,22 @@ pub(crate) struct Log {
     pub totals: Totals,
 }
 
-/// The first bytes of an operation.
+/// The first bytes of an operation, where they are copied to.
 #[derive(Debug)]
-pub(crate) struct Peek {
-    pub header: OpHeader,
-    pub bytes: [u8; PEEK],
-    /// How many of the bytes were read; the others are zeros.
-    pub len: usize,
+pub(crate) struct Window {
+    bytes: [u8; PEEK],
+    len: usize,
+}
+
+impl Window {
+    pub(crate) fn new() -> Window {
+        Window { bytes: [0; PEEK], len: 0 }
+    }
+
+    /// What the last look has copied.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.bytes[..self.len]
+    }
 }
 
 /// A key's live operation on the medium.
@@ -60,10 +70,6 @@ pub(crate) struct Found {
     /// Where the operation begins, in bytes from the medium's start.
     pub place: u64,
     pub header: OpHeader,
-    /// The operation's first bytes.
-    pub peek: [u8; PEEK],
-    /// How many of them were read; the others are zeros.
-    pub peeked: usize,
 }
 
 impl Log {
@@ -145,16 +151,27 @@ impl Log {
         (self.geometry().segment_size as usize / 16).min(32 << 10)
     }
 
-    /// Looks at the operation at `place`. `None` if there is none that lies within its segment, or its header cannot be
+    /// The header of the operation at `place`. `None` if there is none that lies within its segment, or its header
+    /// cannot be read.
+    pub(crate) fn header_at(&self, load: &impl Load, place: u64) -> Result<Option<OpHeader>, Error> {
+        self.peek(load, place, 0, &mut Window::new())
+    }
+
+    /// As [`Self::header_at`], with the operation's first bytes in `window`: `want` of them, if so many fit and can be
     /// read.
-    pub(crate) fn peek(&self, load: &impl Load, place: u64, want: usize) -> Result<Option<Peek>, Error> {
+    pub(crate) fn peek(
+        &self,
+        load: &impl Load,
+        place: u64,
+        want: usize,
+        window: &mut Window,
+    ) -> Result<Option<OpHeader>, Error> {
         let geometry = self.geometry();
-        let mut bytes = [0; PEEK];
         let Some(segment) = geometry.segment_at(place) else { return Ok(None) };
         let end = geometry.start_of(segment) + u64::from(geometry.segment_size);
         let mut want = (want.clamp(OP_HEADER + 8, PEEK) as u64).min(end - place) as usize;
         loop {
-            match self.media.bad().load(load, place, &mut bytes[..want]) {
+            match self.media.bad().load(load, place, &mut window.bytes[..want]) {
                 Ok(()) => break,
                 // What can be read before it may be all of the operation.
                 Err(LoadError::Unreadable(bad)) if bad.start > place => want = (bad.start - place) as usize,
@@ -162,9 +179,8 @@ impl Log {
                 Err(error) => return Err(error.into()),
             }
         }
-        bytes[want..].fill(0);
-        let header = OpHeader::decode(&bytes[..want]).filter(|header| place + header.len() as u64 <= end);
-        Ok(header.map(|header| Peek { header, bytes, len: want }))
+        window.len = want;
+        Ok(OpHeader::decode(window.bytes()).filter(|header| place + header.len() as u64 <= end))
     }
 
     /// Whether a bad range covers any byte of an operation.
@@ -184,32 +200,32 @@ impl Log {
         let mut failed = None;
         let hit = index.find(hash, |place| {
             match self.match_at(load, place, key) {
-                Ok(Some(peek)) => found = Some(peek),
-                Ok(None) => {}
+                Ok(header) => found = header,
                 // Another entry may still be the one.
                 Err(error) => failed = Some(error),
             }
             found.is_some()
         });
         match (hit, found, failed) {
-            (Some((slot, place)), Some(Peek { header, bytes, len }), _) => {
-                Ok(Some(Found { slot, place, header, peek: bytes, peeked: len }))
-            }
+            (Some((slot, place)), Some(header), _) => Ok(Some(Found { slot, place, header })),
             (_, _, Some(error)) => Err(error),
             _ => Ok(None),
         }
     }
 
-    /// Whether the operation at `place` is on `key`. [`Error::Damaged`] names the place if that cannot be read.
-    fn match_at(&self, load: &impl Load, place: u64, key: &[u8]) -> Result<Option<Peek>, Error> {
+    /// The header of the operation at `place`, if it is on `key`. [`Error::Damaged`] names the place if that cannot be
+    /// read.
+    fn match_at(&self, load: &impl Load, place: u64, key: &[u8]) -> Result<Option<OpHeader>, Error> {
         let damaged = Error::Damaged { offset: place };
-        // Enough for the key and a small value behind it.
-        let Some(peek) = self.peek(load, place, OP_HEADER + 8 + key.len() + 64)? else { return Err(damaged) };
-        if peek.header.key_len != key.len() {
+        let mut window = Window::new();
+        let Some(header) = self.peek(load, place, OP_HEADER + 8 + key.len(), &mut window)? else {
+            return Err(damaged);
+        };
+        if header.key_len != key.len() {
             return Ok(None);
         }
-        let at = peek.header.key_at();
-        let same = match peek.bytes[..peek.len].get(at..at + key.len()) {
+        let at = header.key_at();
+        let same = match window.bytes().get(at..at + key.len()) {
             Some(found) => found == key,
             None => {
                 let range = place + at as u64..place + (at + key.len()) as u64;
@@ -222,7 +238,7 @@ impl Log {
                 }
             }
         };
-        Ok(same.then_some(peek))
+        Ok(same.then_some(header))
     }
 
     /// Finds a key's live operation.
@@ -248,12 +264,7 @@ impl Log {
         let total = found.header.value_len as u64;
         let from = from.min(total);
         let bytes = len.min(total - from) as usize;
-        let at = found.header.value_at() + from as usize;
-        if at + bytes <= found.peeked {
-            out.extend_from_slice(&found.peek[at..at + bytes]);
-        } else {
-            self.append(load, found.place + at as u64, bytes, out)?;
-        }
+        self.append(load, found.place + found.header.value_at() as u64 + from, bytes, out)?;
         Ok(total)
     }
 

@@ -15,7 +15,7 @@ use crate::pool::Pool;
 use crate::pool::catalog::Which;
 use crate::pool::frontier::Head;
 use crate::pool::index::Index;
-use crate::pool::log::{Log, Peek};
+use crate::pool::log::Log;
 use crate::pool::record::{Kind, Lost, OpHeader};
 use crate::pool::report::DamageKind;
 use crate::pool::segment::{Header, HeaderPair, State};
@@ -211,7 +211,7 @@ impl Log {
         place: u64,
         hash: u64,
     ) -> Result<Option<(OpHeader, Vec<u8>, Vec<u8>)>, Error> {
-        let Some(Peek { header, .. }) = self.peek(load, place, 0)? else { return Ok(None) };
+        let Some(header) = self.header_at(load, place)? else { return Ok(None) };
         let (mut key, mut value) = (Vec::new(), Vec::new());
         for (at, len, into) in
             [(header.key_at(), header.key_len, &mut key), (header.value_at(), header.value_len, &mut value)]
@@ -265,9 +265,9 @@ impl Log {
             if place == lost.place {
                 return Ok(());
             }
-            match self.peek(load, place, 0)? {
-                Some(Peek { header, .. }) if header.sequence > sequence => return Ok(()),
-                Some(Peek { header, .. }) => older.push((place, header)),
+            match self.header_at(load, place)? {
+                Some(header) if header.sequence > sequence => return Ok(()),
+                Some(header) => older.push((place, header)),
                 // Another lost key.
                 None => {}
             }

@@ -11,7 +11,7 @@ use alloc::vec::Vec;
 use crate::error::Error;
 use crate::medium::{LINE, Store};
 use crate::pool::dram::{NoRoom, with_room};
-use crate::pool::log::{Log, Peek};
+use crate::pool::log::Log;
 use crate::pool::record::{FRAME_HEADER, Kind, LARGE};
 use crate::pool::segment::{HEADER, Header, State};
 
@@ -92,7 +92,7 @@ impl Log {
         self.count_parts(store, &self.parts_since(parts.first_generation))?;
         for (hash, place) in parts.ops {
             // What cannot be read any more, an instant after it was written, is found by the next opening.
-            let Ok(Some(Peek { header, .. })) = self.peek(store, place, 0) else {
+            let Ok(Some(header)) = self.header_at(store, place) else {
                 self.catalog.doubt_shadows();
                 continue;
             };

@@ -10,7 +10,7 @@ use crate::error::Error;
 use crate::medium::{Load, Medium, Store};
 use crate::pool::Pool;
 use crate::pool::cleaning::Cleaning;
-use crate::pool::log::{Log, Peek};
+use crate::pool::log::Log;
 use crate::pool::report::{Damage, DamageKind};
 use crate::pool::segment::{Header, HeaderPair, State};
 use crate::pool::shadow_counts::Counts;
@@ -101,7 +101,7 @@ impl Log {
     fn unreadable_keys(&self, load: &impl Load) -> Result<Vec<Vec<u8>>, Error> {
         let mut keys = Vec::new();
         for damage in self.findings.damage_of(DamageKind::Value) {
-            let Some(Peek { header, .. }) = self.peek(load, damage.offset, 0)? else { continue };
+            let Some(header) = self.header_at(load, damage.offset)? else { continue };
             let mut key = Vec::new();
             match self.append(load, damage.offset + header.key_at() as u64, header.key_len, &mut key) {
                 Ok(()) => keys.push(key),

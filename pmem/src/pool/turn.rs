@@ -38,7 +38,6 @@ pub struct Turn<'t, M: Medium> {
 }
 
 /// What a key has: staged in this turn, or on the medium.
-#[expect(clippy::large_enum_variant, reason = "one at a time lives, briefly, on the stack")]
 pub(super) enum Current<'a> {
     Staged(OpHeader, &'a [u8]),
     Stored(Found),

@@ -121,7 +121,7 @@ impl Log {
         let known = |index: &&Index| index.find(op.hash, |_| true).is_some();
         let mut indices = indices.into_iter().flatten().filter(known).peekable();
         indices.peek()?;
-        let header = self.peek(load, op.place, 0).ok()??.header;
+        let header = self.header_at(load, op.place).ok()??;
         let mut key = Vec::new();
         self.append(load, op.place + header.key_at() as u64, header.key_len, &mut key).ok()?;
         indices.find_map(|index| self.find_in(index, load, op.hash, &key).ok().flatten())
