@@ -72,6 +72,12 @@ impl<D: Device> Link<D> {
         self.interface.has_ip_addr(address)
     }
 
+    /// When the sockets in `set` have something to send, as far as time alone decides: at once, if that is not in the
+    /// future. To ask costs a tenth of an attempt to send.
+    pub fn next_send(&mut self, now: Instant, set: &SocketSet<'static>) -> Option<Instant> {
+        self.interface.poll_at(now, set)
+    }
+
     /// Sends one packet of the sockets in `set`, if they have one to send.
     pub fn transmit(&mut self, now: Instant, set: &mut SocketSet<'static>) -> Outcome {
         self.transmit_observed(now, set, None)

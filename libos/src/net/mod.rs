@@ -4,8 +4,8 @@
 //!
 //! - **Every connection is a `SocketSet` of its own**, and `frame` reads from a received frame whose it is. smoltcp
 //!   walks over a whole set for every frame, every transmission and every question about time; with sets of one socket
-//!   none of these costs grows with the number of connections. Connections that want attention are queued, and one
-//!   ordered set holds their timers (`tcp`).
+//!   none of these costs grows with the number of connections. Connections that want attention are queued, and so
+//!   are their times (`tcp`).
 //! - **A connection's socket is made when its SYN arrives**, after the checksums were verified, so a listener needs no
 //!   spare sockets and takes hundreds of clients at once. Handshakes, waiting connections and connections in all are
 //!   bounded; who comes beyond the last is refused (`tcp::room`).

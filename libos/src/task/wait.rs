@@ -1,7 +1,7 @@
 //! Waiting for a condition.
 
 use core::fmt;
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
 
 use intrusive_collections::LinkedList;
 
@@ -21,6 +21,8 @@ pub struct TimedOut;
 pub struct WaitQueue {
     /// Counts wakes, so that one between looking at the condition and joining the queue is not lost.
     wakes: AtomicU64,
+    /// Threads that wait, or are about to: while there are none, a wake takes no lock.
+    waiting: AtomicU32,
     /// What is waited for here.
     what: For,
     waiters: IrqLock<LinkedList<WaitAdapter>, class::Waiters>,
@@ -43,7 +45,12 @@ impl WaitQueue {
     }
 
     const fn of(what: For) -> Self {
-        Self { wakes: AtomicU64::new(0), what, waiters: IrqLock::new(LinkedList::new(WaitAdapter::NEW)) }
+        Self {
+            wakes: AtomicU64::new(0),
+            waiting: AtomicU32::new(0),
+            what,
+            waiters: IrqLock::new(LinkedList::new(WaitAdapter::NEW)),
+        }
     }
 
     /// Waits until `condition` gives a value. It is evaluated at first and after each wake, with no lock held.
@@ -63,6 +70,25 @@ impl WaitQueue {
         mut condition: impl FnMut() -> Option<R>,
     ) -> Result<R, TimedOut> {
         might_sleep();
+        if let Some(value) = condition() {
+            return Ok(value);
+        }
+        // Before the condition is looked at once more: either this look sees what a waker has changed, or the waker sees
+        // that somebody waits ([`Self::somebody_waits`]).
+        self.waiting.fetch_add(1, Ordering::Relaxed);
+        fence(Ordering::SeqCst);
+        let result = self.queue_until(deadline, condition);
+        self.waiting.fetch_sub(1, Ordering::Relaxed);
+        result
+    }
+
+    /// Waits in the queue, as one of those that are counted.
+    #[track_caller]
+    fn queue_until<R>(
+        &self,
+        deadline: Option<Instant>,
+        mut condition: impl FnMut() -> Option<R>,
+    ) -> Result<R, TimedOut> {
         loop {
             let seen = self.wakes.load(Ordering::Acquire);
             if let Some(value) = condition() {
@@ -104,8 +130,17 @@ impl WaitQueue {
         }
     }
 
+    /// Whether there is anybody to wake. Who is not counted yet looks at the condition after it was changed.
+    fn somebody_waits(&self) -> bool {
+        fence(Ordering::SeqCst);
+        self.waiting.load(Ordering::Relaxed) > 0
+    }
+
     /// Wakes the thread that has waited longest.
     pub fn wake_one(&self) {
+        if !self.somebody_waits() {
+            return;
+        }
         let mut waiters = self.waiters.lock();
         self.wakes.fetch_add(1, Ordering::Release);
         if let Some(thread) = waiters.pop_front() {
@@ -115,6 +150,9 @@ impl WaitQueue {
 
     /// Wakes every thread that waits.
     pub fn wake_all(&self) {
+        if !self.somebody_waits() {
+            return;
+        }
         let mut waiters = self.waiters.lock();
         self.wakes.fetch_add(1, Ordering::Release);
         // Under the lock: a waiter whose deadline passes meanwhile must find itself in this list or in none.

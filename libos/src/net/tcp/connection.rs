@@ -10,6 +10,7 @@ use smoltcp::time::{Duration, Instant};
 use super::challenge::{self, Verdict};
 use super::fixups::{Received, Sent};
 use super::resize::{MOST_UNREAD, Nursery, Standing};
+use super::timers::{ACK_DELAY, Armed};
 use crate::io::{Ready, Signal};
 use crate::mm::{CALL_ROOM, has_room};
 use crate::net::error::Error;
@@ -26,8 +27,6 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(60);
 pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(63);
 /// How long a connection that its program has closed may be without progress.
 pub const ORPHAN_TIMEOUT: Duration = Duration::from_secs(20);
-/// A delayed acknowledgement waits this long for an answer to ride on.
-const ACK_DELAY: Duration = Duration::from_millis(10);
 
 /// Whether and how an idle peer is asked whether it is still there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -145,8 +144,8 @@ pub struct Connection<S: Signal> {
     pub in_line: bool,
     /// The program had more to send than there was room for, and waits for larger buffers.
     wants_more: bool,
-    /// When the timer queue looks at it again.
-    pub armed: Option<Instant>,
+    /// When it is looked at again.
+    pub armed: Armed,
     pub signal: Arc<S>,
     published: Option<Ready>,
 }
@@ -209,7 +208,7 @@ impl<S: Signal> Connection<S> {
             used: true,
             in_line: false,
             wants_more: false,
-            armed: None,
+            armed: Armed::default(),
             signal,
             published: None,
         })

@@ -26,14 +26,8 @@ impl<S: Signal> Connections<S> {
 
     /// Looks at every queued connection, and at those whose time has come: sends what they have to send.
     pub fn egress<D: Device, L: Device>(&mut self, nic: &mut Option<Link<D>>, loopback: &mut Link<L>, now: Instant) {
-        while let Some(&(at, id)) = self.timers.first()
-            && at <= now
-        {
-            self.timers.pop_first();
-            if let Some(connection) = self.connections.get_mut(id) {
-                connection.armed = None;
-                self.enqueue(id);
-            }
+        while let Some(id) = self.timers.pop(now, |id| Some(&mut self.connections.get_mut(id)?.armed)) {
+            self.enqueue(id);
         }
         for _ in 0..self.queue.len() {
             let Some(id) = self.queue.pop() else { break };
@@ -68,13 +62,24 @@ impl<S: Signal> Connections<S> {
             && connection.owner == Owner::Program
             && connection.socket().can_recv();
         let mut more = false;
+        let mut due = None;
         if !unread {
+            // smoltcp resets who has lost his address when it attempts to send.
+            due = match link.has_address(connection.tuple.local.addr) {
+                true => link.next_send(now, &connection.set),
+                false => Some(now),
+            };
             let mut outcome = Outcome::Sent;
             for _ in 0..BURST {
+                if due.is_none_or(|at| at > now) {
+                    outcome = Outcome::Nothing;
+                    break;
+                }
                 outcome = link.transmit_observed(now, &mut connection.set, Some(&mut connection.sent));
                 if outcome != Outcome::Sent {
                     break;
                 }
+                due = link.next_send(now, &connection.set);
             }
             more = matches!(outcome, Outcome::Full | Outcome::Sent);
             if outcome == Outcome::Unresolved {
@@ -85,6 +90,7 @@ impl<S: Signal> Connections<S> {
                 self.unresolved.push(id, &self.connections);
             }
         }
+        let sent_in = self.connections.get(id).map(|connection| (connection.seen, connection.read_shutdown));
         self.state_changed(id, Cause::Timer);
         self.expire(id, now);
         let Some(connection) = self.connections.get_mut(id) else { return false };
@@ -92,22 +98,19 @@ impl<S: Signal> Connections<S> {
         if unread || more {
             return more;
         }
-        let by_stack = link.interface.poll_at(now, &connection.set);
+        // What the socket said after the last segment still holds, unless something was done with it since.
+        if sent_in != Some((connection.seen, false)) {
+            due = link.next_send(now, &connection.set);
+        }
         let by_owner = match connection.owner {
             Owner::Listener(_) if connection.is_opening() => Some(connection.born + HANDSHAKE_TIMEOUT),
             Owner::Nobody { deadline, .. } => Some(deadline),
             _ => None,
         };
-        if let Some(at) = by_stack.into_iter().chain(by_owner).min() {
+        if let Some(at) = due.into_iter().chain(by_owner).min() {
             // What is due but could not be done now (a neighbour's address is unknown) is tried again soon, not at
             // once.
-            let at = at.max(now + Duration::from_millis(1));
-            if connection.armed.is_none_or(|armed| at < armed) {
-                if let Some(armed) = connection.armed.replace(at) {
-                    self.timers.remove(&(armed, id));
-                }
-                self.timers.insert((at, id));
-            }
+            self.timers.arm(id, &mut connection.armed, at.max(now + Duration::from_millis(1)), now);
         }
         false
     }

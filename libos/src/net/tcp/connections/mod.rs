@@ -14,7 +14,7 @@ mod listeners;
 mod room;
 
 use alloc::boxed::Box;
-use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+use alloc::collections::{BTreeMap, VecDeque};
 
 use smoltcp::socket::tcp::State;
 use smoltcp::time::Instant;
@@ -24,6 +24,7 @@ use self::listeners::Listener;
 use self::room::Room;
 use super::connection::{Cause, Connection, LEAST_BUFFER, Owner};
 use super::resize::Nursery;
+use super::timers::Timers;
 use crate::io::Signal;
 use crate::net::error::Error;
 use crate::net::frame::Tuple;
@@ -40,7 +41,7 @@ pub struct Connections<S: Signal> {
     pub listeners: Slab<Listener<S>>,
     listener_ports: Ports,
     queue: Line,
-    timers: BTreeSet<(Instant, Id)>,
+    timers: Timers,
     time_wait: VecDeque<Id>,
     /// Connections that could not send because a neighbour's address is unknown.
     unresolved: Line,
@@ -61,7 +62,7 @@ impl<S: Signal> Connections<S> {
             listeners: Slab::new(),
             listener_ports: Ports::new(),
             queue: Line::new(),
-            timers: BTreeSet::new(),
+            timers: Timers::new(),
             time_wait: VecDeque::new(),
             unresolved: Line::new(),
             #[cfg(test)]
@@ -133,7 +134,7 @@ impl<S: Signal> Connections<S> {
 
     /// When the next timer fires.
     pub fn next_timer(&self) -> Option<Instant> {
-        self.timers.first().map(|(at, _)| *at)
+        self.timers.first()
     }
 
     /// Draws the conclusions from a change of a connection's state.
@@ -223,9 +224,7 @@ impl<S: Signal> Connections<S> {
         self.forget_tuple(id);
         let Some(connection) = self.connections.remove(id) else { return };
         self.uncount_buffers(&connection);
-        if let Some(armed) = connection.armed {
-            self.timers.remove(&(armed, id));
-        }
+        self.timers.forget(id, connection.armed);
         if let Owner::Listener(listener) = connection.owner
             && let Some(entry) = self.listeners.get_mut(listener)
         {
