@@ -7,7 +7,7 @@ use smoltcp::time::{Duration, Instant};
 use crate::net::slab::Id;
 
 /// A delayed acknowledgement waits this long for an answer to ride on: as Linux's does (`TCP_DELACK_MIN`).
-pub const ACK_DELAY: Duration = Duration::from_millis(10);
+pub const ACK_DELAY: Duration = Duration::from_millis(40);
 
 /// The times at which connections are looked at.
 ///

@@ -9,6 +9,7 @@ use smoltcp::wire::{
 
 use super::*;
 use crate::net::slaac::link_local;
+use crate::net::tcp::ACK_DELAY;
 
 /// The longest TCP payloads of an IP packet, over IPv4 and over IPv6.
 const LONGEST: [usize; 2] = [65_535 - 20 - 20, 65_535 - 20];
@@ -79,7 +80,7 @@ fn one_segment_alone_is_still_acknowledged_later() {
     net.to_server.borrow_mut().push_back(frame);
     while net.server.poll(net.now) {}
     assert!(net.to_client.borrow().is_empty());
-    net.now += Duration::from_millis(20);
+    net.now += ACK_DELAY;
     while net.server.poll(net.now) {}
     assert_eq!(net.to_client.borrow().len(), 1);
 }
