@@ -210,7 +210,7 @@ fn find_persistent_memory(acpi: &AcpiInfo, protection: Protection) {
     let ranges = nfit.ranges.iter().map(|range| PmemRange {
         physical: Range::of(range.base, range.length),
         read_only: range.read_only,
-        flushes_caches: range.capabilities.cpu_cache_flush,
+        durable_by: range.durable_by(),
     });
     let devices = dax::register(ranges, protection).unwrap_or_else(|error| refuse(format_args!("{error}")));
     for device in devices {

@@ -14,6 +14,8 @@ fn a_platform_that_flushes_caches_is_left_to_it() {
         let line = store.printed("holdfast: pmem0 ");
         assert_eq!(line.contains("eADR (the platform flushes caches: no write-backs)"), eadr, "{line}");
         let mut client = store.client();
+        let by = if eadr { "eadr" } else { "adr" };
+        assert_eq!((client.info("durable"), client.info("durable_by")), ("power".into(), by.into()));
         // The first write of a pool opens a segment.
         assert_eq!(client.set("first", b""), Reply::ok());
         let before = client.counts(["lines_written_back", "fences", "bytes_stored"]);

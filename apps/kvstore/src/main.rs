@@ -100,10 +100,13 @@ fn serve(options: &Options) -> Result<(), String> {
     let store = store::open(options, division.pool)?;
     stage("recovery");
     let report = store.pool.report();
+    let durable_by = store.pool.medium().durable_by();
     let info = ServerInfo {
         device: store.pool.medium().name(),
         device_bytes: store.pool.medium().size(),
         protection: store.protection,
+        durable_by: durable_by.to_string(),
+        durable: durable_by.durability().to_string(),
         opening: opening(report),
         run_id: format!("{:016x}{:016x}{:08x}", store::random(), store::random(), store::random() as u32),
         started_ms: clock::unix_micros() / 1000,
@@ -111,7 +114,10 @@ fn serve(options: &Options) -> Result<(), String> {
         ..ServerInfo::default()
     };
     let size = size(info.device_bytes, report.unused_bytes);
-    let ready = format!("{} {size}, protection {}", info.device, info.protection);
+    let ready = format!(
+        "{} {size}, protection {}, durable {} by {}",
+        info.device, info.protection, info.durable, info.durable_by
+    );
     let limits = ClientLimits::new(store.pool.value_limit(), division.clients, most_clients(options, division));
     let listener = handed.map_or_else(|| listen(SocketAddr::new(options.bind, options.port)), Ok)?;
     let mut shared = Shared::new(info, limits, store::random());

@@ -8,7 +8,7 @@ use std::os::hermit::ffi::{OsStrExt, OsStringExt};
 #[cfg(not(target_os = "hermit"))]
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
-use pmem::device::{Protection, ProtectionChoice};
+use pmem::device::{Durability, Protection, ProtectionChoice};
 
 /// What a person can choose.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -26,6 +26,8 @@ pub struct Options {
     /// What follows a stray access, if the choice was made. Only on the host: a guest's machine is told by its own
     /// command line.
     pub fault_policy: Option<&'static str>,
+    /// What acknowledged writes have to survive; none: what they can.
+    pub durable: Durability,
     /// Most clients at a time.
     pub clients: usize,
     /// Most bytes that requests and replies of all clients take together, if the choice was made.
@@ -73,9 +75,12 @@ pub const HELP: &str = if GUEST {
     "\
 kvstore: a Redis-protocol store in protected persistent memory
 
-usage: kvstore [--device NAME] [--port PORT] [--bind ADDRESS] [--maxclients COUNT]
+usage: kvstore [--device NAME] [--durable process|power] [--port PORT] [--bind ADDRESS] [--maxclients COUNT]
 
   --device NAME       the persistent-memory device that holds the pool (default: pmem0)
+  --durable process|power
+                      what acknowledged writes have to survive: the end of this program, or a loss of power; refused
+                      where the platform does not promise it (default: what the device has; INFO says it)
   --port PORT         the TCP port to listen on (default: 6379)
   --bind ADDRESS      the address to listen on (default: 0.0.0.0)
   --maxclients COUNT  most clients at a time (default: 10000)
@@ -89,13 +94,17 @@ usage: kvstore [--device NAME] [--port PORT] [--bind ADDRESS] [--maxclients COUN
     "\
 kvstore: a Redis-protocol store in persistent memory; on this system, in a mapped file
 
-usage: kvstore --pmem FILE [--size SIZE] [--protection auto|pku|none] [--port PORT] [--bind ADDRESS] [--maxclients COUNT]
+usage: kvstore --pmem FILE [--size SIZE] [--protection auto|pku|none] [--durable process|power] [--port PORT]
+               [--bind ADDRESS] [--maxclients COUNT]
 
-  --pmem FILE         the file that holds the pool; it is created if it does not exist
+  --pmem FILE         the file, or DAX device, that holds the pool; a file is created if it does not exist
   --size SIZE         the length of a file to be created, such as 512M or 1G (default: 1G)
   --protection auto|pku|none
                       keep the file's memory closed by a protection key of the CPU; without one the store is served
                       only with `none` (default: auto, which is pku)
+  --durable process|power
+                      what acknowledged writes have to survive: the end of the store, or a loss of power; refused where
+                      they do not, as in tmpfs (default: what the file's place has; the ready line and INFO say it)
   --fault-policy strict|relaxed
                       what follows a stray access to the closed memory, besides a report: the store ends, or this one
                       access goes through (default: strict; CONFIG SET changes it)
@@ -124,6 +133,7 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Request, U
         size: None,
         protection: ProtectionChoice::Auto,
         fault_policy: None,
+        durable: Durability::None,
         clients: CLIENTS,
         client_memory: None,
         timeout: 0,
@@ -149,6 +159,7 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Request, U
                     return Err(UsageError(format!("{name} needs a number of clients of at least 1")));
                 }
             }
+            "--durable" => options.durable = durability(name, value()?)?,
             "--timeout" => {
                 options.timeout = number(name, value()?, "a number of seconds")?;
                 if options.timeout > LONGEST_TIMEOUT {
@@ -210,6 +221,15 @@ fn protection(name: &str, value: OsString) -> Result<ProtectionChoice, UsageErro
     }
 }
 
+/// What can be asked for.
+fn durability(name: &str, value: OsString) -> Result<Durability, UsageError> {
+    match &*value.to_string_lossy() {
+        "process" => Ok(Durability::Process),
+        "power" => Ok(Durability::Power),
+        other => Err(UsageError(format!("{name} needs process or power, not '{other}'"))),
+    }
+}
+
 /// The policies that a process can have: the thread that has strayed cannot be ended by itself.
 fn fault_policy(name: &str, value: OsString) -> Result<&'static str, UsageError> {
     match &*value.to_string_lossy() {
@@ -256,7 +276,7 @@ mod tests {
         assert_eq!(options.device, "a=b");
         assert_eq!((options.port, options.size, options.clients), (0, Some(2 << 20), 7));
         assert_eq!((options.timeout, options.protection), (60, ProtectionChoice::Auto));
-        assert_eq!(options.fault_policy, Some("relaxed"));
+        assert_eq!((options.fault_policy, options.durable), (Some("relaxed"), Durability::None));
         assert_eq!(options.bind.to_string(), "::1");
         assert_eq!(parsed("--pmem x --help"), Ok(Request::Help));
         for protection in [ProtectionChoice::Auto, Protection::Pku.into(), Protection::None.into()] {
@@ -264,6 +284,12 @@ mod tests {
                 panic!("{protection} is refused");
             };
             assert_eq!(options.protection, protection);
+        }
+        for durable in [Durability::Process, Durability::Power] {
+            let Ok(Request::Serve(options)) = parsed(&format!("--pmem x --durable {durable}")) else {
+                panic!("{durable} is refused");
+            };
+            assert_eq!(options.durable, durable);
         }
         assert_eq!(parsed("--version"), Ok(Request::Version));
     }
@@ -298,6 +324,7 @@ mod tests {
             ),
             ("--pmem x --fault-policy end-thread", "--fault-policy needs strict or relaxed, not 'end-thread'"),
             ("--pmem x --protection off", "--protection needs auto, pku or none, not 'off'"),
+            ("--pmem x --durable none", "--durable needs process or power, not 'none'"),
             ("--pmem x --protected-mode off", "--protected-mode needs yes or no, not 'off'"),
         ] {
             assert_eq!(parsed(line), Err(error.into()), "{line}");

@@ -59,6 +59,10 @@ pub struct ServerInfo {
     pub device_bytes: u64,
     /// What protects the device from stray stores.
     pub protection: String,
+    /// What acknowledged writes survive: `process`, or `power`.
+    pub durable: String,
+    /// What makes them durable, such as `adr`.
+    pub durable_by: String,
     /// What the pool's opening found, for people.
     pub opening: String,
     /// Identifies this run, 40 hexadecimal digits.

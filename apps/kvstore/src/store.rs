@@ -3,6 +3,8 @@
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::time::Instant;
 
+#[cfg(target_os = "hermit")]
+use pmem::device::Durability;
 #[cfg(not(target_os = "hermit"))]
 use pmem::device::{OpenError, OpenOptions, Protection, ProtectionChoice};
 #[cfg(not(target_os = "hermit"))]
@@ -64,7 +66,16 @@ pub fn open(options: &Options, memory: u64) -> Result<Store, String> {
 /// On the guest the device is there or not.
 #[cfg(target_os = "hermit")]
 fn device(options: &Options) -> Result<Device, String> {
-    Device::open(options.device.to_string_lossy()).map_err(|error| error.to_string())
+    let device = Device::open(options.device.to_string_lossy()).map_err(|error| error.to_string())?;
+    // A device that keeps nothing is refused anyway.
+    if (device.durable_by().durability(), options.durable) == (Durability::Process, Durability::Power) {
+        return Err(format!(
+            "{}: by what the platform says, what is stored there does not survive a loss of power \
+             (`--durable process` serves there)",
+            device.name()
+        ));
+    }
+    Ok(device)
 }
 
 /// On the host it is a file, created when it does not exist.
@@ -72,7 +83,7 @@ fn device(options: &Options) -> Result<Device, String> {
 fn device(options: &Options) -> Result<Device, String> {
     const SIZE: u64 = 1 << 30;
     let path = std::path::Path::new(&options.device);
-    let open = OpenOptions::new().protection(match options.protection {
+    let open = OpenOptions::new().durability(options.durable).protection(match options.protection {
         // As in the guest: nothing is served unprotected unless it is asked for.
         ProtectionChoice::Auto => Protection::Pku.into(),
         chosen => chosen,
@@ -83,6 +94,7 @@ fn device(options: &Options) -> Result<Device, String> {
     };
     let device = opened.map_err(|error| match error {
         OpenError::NoKey(..) => format!("{error} (`--protection none` serves without)"),
+        OpenError::NotDurable { .. } => format!("{error} (`--durable process` serves there)"),
         _ => error.to_string(),
     })?;
     if let Some(policy) = options.fault_policy {

@@ -6,7 +6,7 @@ use core::fmt;
 use core::ops::Range;
 use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicUsize, Ordering};
 
-use pmem_medium::SharedCounters;
+use pmem_medium::{DurableBy, SharedCounters};
 
 use super::media;
 use crate::addr::{AddrRange, PhysAddr, VirtAddr};
@@ -29,6 +29,7 @@ pub struct Device {
     key: AtomicU8,
     protection: Protection,
     write_back: WriteBack,
+    durable_by: DurableBy,
     read_only: bool,
     /// What was done to it since boot.
     pub(super) counters: SharedCounters,
@@ -62,7 +63,7 @@ impl Device {
         physical: Range<PhysAddr>,
         protection: Protection,
         read_only: bool,
-        flushes_caches: bool,
+        durable_by: DurableBy,
     ) -> Self {
         Self {
             name,
@@ -71,7 +72,11 @@ impl Device {
             physical,
             key: AtomicU8::new(0),
             protection,
-            write_back: if flushes_caches { WriteBack::Unneeded } else { cpu::write_back_instruction() },
+            write_back: match durable_by {
+                DurableBy::Eadr => WriteBack::Unneeded,
+                _ => cpu::write_back_instruction(),
+            },
+            durable_by,
             read_only,
             counters: SharedCounters::default(),
             fault_handler: AtomicUsize::new(0),
@@ -108,6 +113,12 @@ impl Device {
     /// What makes a stored cache line of the device reach the persistence domain.
     pub fn write_back_instruction(&self) -> WriteBack {
         self.write_back
+    }
+
+    /// What makes stored bytes durable, as the platform says, and so what they survive:
+    /// [`DurableBy::durability`].
+    pub fn durable_by(&self) -> DurableBy {
+        self.durable_by
     }
 
     /// Whether the platform said that stores would not be kept (NFIT: not armed), so that the mapping is read-only.

@@ -23,6 +23,8 @@ use core::ops::Range;
 use core::sync::atomic::Ordering;
 use core::time::Duration;
 
+use pmem_medium::DurableBy;
+
 use super::device::{DEVICES, Device, devices};
 use super::owners;
 use crate::addr::PhysAddr;
@@ -47,8 +49,8 @@ pub(crate) struct PmemRange {
     pub(crate) physical: Range<PhysAddr>,
     /// The platform would not keep stores.
     pub(crate) read_only: bool,
-    /// The platform flushes the caches of the CPUs when power fails.
-    pub(crate) flushes_caches: bool,
+    /// What makes stored bytes durable.
+    pub(crate) durable_by: DurableBy,
 }
 
 /// Why a device could not be taken into use.
@@ -116,11 +118,11 @@ pub(crate) fn register(
     protection: Protection,
 ) -> Result<&'static [Device], RegisterError> {
     let mut all = Vec::new();
-    for (index, PmemRange { physical, read_only, flushes_caches }) in ranges.enumerate() {
+    for (index, PmemRange { physical, read_only, durable_by }) in ranges.enumerate() {
         if physical.end > layout::pmem_physical_end(mm::mode().levels) {
             return Err(RegisterError::TooHigh(physical.start));
         }
-        all.push(Device::new(format!("pmem{index}"), index, physical, protection, read_only, flushes_caches));
+        all.push(Device::new(format!("pmem{index}"), index, physical, protection, read_only, durable_by));
     }
     mm::set_persistent(all.iter().map(Device::physical_range).collect());
     let all = DEVICES.call_once(|| all);

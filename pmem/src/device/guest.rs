@@ -11,7 +11,7 @@ use core::ops::Range;
 use libos::dax;
 pub use libos::dax::{ReadGrant, ReadLock, WriteGrant};
 
-use crate::medium::{Counters, Gone, Medium, WriteError, WriteProtectError};
+use crate::medium::{Counters, DurableBy, Gone, Medium, WriteError, WriteProtectError};
 
 /// A persistent-memory device: on the guest, an NVDIMM.
 #[derive(Debug)]
@@ -65,6 +65,12 @@ impl Device {
     /// What keeps stray stores out, such as `pks`.
     pub fn protection(&self) -> String {
         self.inner.protection().to_string()
+    }
+
+    /// What makes stored bytes durable, as the platform says, and so what they survive:
+    /// [`DurableBy::durability`].
+    pub fn durable_by(&self) -> DurableBy {
+        self.inner.durable_by()
     }
 
     /// Holds the device in place: it cannot go away while the lock lives. Grants are taken inside it.

@@ -16,11 +16,15 @@ pub struct Scratch(PathBuf);
 impl Scratch {
     /// A new empty directory.
     pub fn new() -> Self {
+        Self::below(&std::env::temp_dir()).unwrap()
+    }
+
+    /// The same, in this directory.
+    pub fn below(directory: &Path) -> std::io::Result<Self> {
         static COUNT: AtomicUsize = AtomicUsize::new(0);
         let name = format!("kvstore-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
-        let path = std::env::temp_dir().join(name);
-        std::fs::create_dir_all(&path).unwrap();
-        Self(path)
+        let path = directory.join(name);
+        std::fs::create_dir(&path).map(|()| Self(path))
     }
 
     /// A file in it.

@@ -1,6 +1,8 @@
 //! Starting and stopping.
 
 use std::net::TcpListener;
+use std::path::Path;
+use std::process::Command;
 
 use crate::host::{Scratch, Server, program, protection, refusal};
 
@@ -26,9 +28,51 @@ fn the_ready_line_says_what_serves() {
     let file = scratch.file("pool");
     let server = Server::start(&file);
     let (port, file, protection) = (server.port, file.display(), protection());
-    let expected = format!("kvstore: ready on port {port} ({file} 64.0 MiB, protection {protection})\n");
+    let durable = durable(&std::env::temp_dir());
+    let expected = format!("kvstore: ready on port {port} ({file} 64.0 MiB, protection {protection}, {durable})\n");
     assert_eq!(server.ready, expected);
     assert_eq!(server.connect().ask(&["ping"]), "+PONG");
+}
+
+/// What the store says of a file in this directory, by what stat(1) says of its file system.
+fn durable(directory: &Path) -> &'static str {
+    let output = Command::new("stat").args(["--file-system", "--format=%T"]).arg(directory).output().unwrap();
+    match str::from_utf8(&output.stdout).unwrap().trim() {
+        "tmpfs" | "ramfs" => "durable process by memory",
+        _ => "durable power by sync",
+    }
+}
+
+#[test]
+fn what_acknowledged_writes_survive_is_said_and_can_be_asked_for() {
+    for directory in [Path::new(env!("CARGO_TARGET_TMPDIR")), Path::new("/dev/shm")] {
+        let Ok(scratch) = Scratch::below(directory) else { continue };
+        let says = durable(directory);
+        for asked in ["process", "power"] {
+            let path = scratch.file(asked);
+            let arguments = ["--pmem", path.to_str().unwrap(), "--size", "64M", "--port", "0", "--durable", asked];
+            if asked == "power" && says.starts_with("durable process") {
+                let (code, message) = run(&arguments);
+                assert_eq!(code, 1, "{message}");
+                let expected = "does not survive a loss of power: it is memory that goes with the power";
+                assert!(message.contains(expected) && message.contains("`--durable process`"), "{message}");
+                assert!(!path.exists(), "a refused start left a file");
+                continue;
+            }
+            let server = Server::spawn(&mut program(&arguments));
+            assert!(server.ready.contains(says), "{}", server.ready);
+            let mut client = server.connect();
+            let info = client.ask(&["info", "holdfast"]);
+            let mut words = says.split(' ').skip(1).step_by(2);
+            let [durable, by] = [words.next().unwrap(), words.next().unwrap()];
+            assert!(info.contains(&format!("\r\ndurable:{durable}\r\ndurable_by:{by}\r\n")), "{info}");
+            // One system call for what a write changes, wherever that lies, on a disk; none in memory.
+            assert_eq!(client.ask(&["set", "first", "opens a segment"]), "+OK");
+            let before = client.info("syncs");
+            assert_eq!(client.ask(&["mset", "a", "1", "b", "2"]), "+OK");
+            assert_eq!(client.info("syncs") - before, u64::from(by == "sync"));
+        }
+    }
 }
 
 #[test]
@@ -38,7 +82,7 @@ fn nothing_is_served_unprotected_unless_it_is_asked_for() {
         let file = scratch.file(choice);
         let arguments = ["--pmem", file.to_str().unwrap(), "--size", "64M", "--port", "0", "--protection", choice];
         if protection() == "pku" {
-            assert!(Server::spawn(&mut program(&arguments)).ready.ends_with(", protection pku)\n"));
+            assert!(Server::spawn(&mut program(&arguments)).ready.contains(", protection pku, "));
         } else {
             let (code, message) = run(&arguments);
             assert_eq!(code, 1, "{message}");
@@ -47,7 +91,7 @@ fn nothing_is_served_unprotected_unless_it_is_asked_for() {
         }
     }
     let server = Server::start_with(&scratch.file("none"), &["--protection", "none"]);
-    assert!(server.ready.ends_with(", protection none)\n"), "{}", server.ready);
+    assert!(server.ready.contains(", protection none, "), "{}", server.ready);
     let info = server.connect().ask(&["info", "holdfast"]);
     assert!(info.contains("protection:none"), "{info}");
 }

@@ -12,6 +12,7 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::ops::Range;
 
+use pmem_medium::DurableBy;
 pub use structures::{Attributes, Capabilities, Health, NfitError};
 use structures::{Structure, Structures};
 
@@ -34,10 +35,23 @@ pub struct SpaRange {
     pub read_only: bool,
     /// What the modules behind the range report.
     pub health: Health,
-    /// What the platform does when power fails.
-    pub capabilities: Capabilities,
+    /// What the platform does when power fails, if it says so.
+    pub capabilities: Option<Capabilities>,
     /// Where any write flushes the memory controller's queues. Often there is no such place.
     pub flush_hints: Vec<PhysAddr>,
+}
+
+impl SpaRange {
+    /// What makes bytes durable that are stored there. Platforms that describe no capabilities are older than their
+    /// description: with them, as with most, what has come to the memory controller is safe.
+    pub fn durable_by(&self) -> DurableBy {
+        match self.capabilities {
+            _ if self.read_only => DurableBy::Nothing,
+            Some(Capabilities { cpu_cache_flush: true, .. }) => DurableBy::Eadr,
+            Some(Capabilities { memory_controller_flush: false, .. }) => DurableBy::Memory,
+            _ => DurableBy::Adr,
+        }
+    }
 }
 
 /// A persistent range that cannot be used.
@@ -103,13 +117,10 @@ const PHYSICAL_ADDRESS_END: PhysAddr = PhysAddr::new(1 << 52);
 /// Reads an NFIT whose checksum has been verified. `memory` are the physical ranges of ordinary memory.
 pub fn parse(table: &[u8], memory: &[Range<PhysAddr>]) -> Result<Nfit, NfitError> {
     let structures = Structures::of(table).collect::<Result<Vec<_>, _>>()?;
-    let capabilities = structures
-        .iter()
-        .find_map(|structure| match structure {
-            Structure::Capabilities(capabilities) => Some(*capabilities),
-            _ => None,
-        })
-        .unwrap_or_default();
+    let capabilities = structures.iter().find_map(|structure| match structure {
+        Structure::Capabilities(capabilities) => Some(*capabilities),
+        _ => None,
+    });
 
     let mut found: Vec<SpaRange> = structures
         .iter()

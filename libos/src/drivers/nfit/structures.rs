@@ -44,9 +44,8 @@ bitflags! {
     }
 }
 
-/// What the platform does when power fails (structure type 7). Without that structure nothing is known, so nothing is
-/// promised.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// What the platform does when power fails (structure type 7).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Capabilities {
     /// CPU caches are flushed: data is durable once it is globally visible (eADR).
     pub cpu_cache_flush: bool,

@@ -1,3 +1,4 @@
+use std::iter;
 use std::string::ToString;
 use std::vec::Vec;
 
@@ -58,7 +59,7 @@ fn reads_the_table_of_qemu() {
         attributes: Attributes::WRITE_BACK | Attributes::NON_VOLATILE,
         read_only: false,
         health: Health::empty(),
-        capabilities: Capabilities::default(),
+        capabilities: None,
         flush_hints: Vec::new(),
     };
     assert_eq!(nfit, Nfit { ranges: vec![expected], refused: Vec::new() });
@@ -70,7 +71,21 @@ fn an_unarmed_module_is_read_only_and_capabilities_hold_for_every_range() {
     let seen: Vec<_> = nfit.ranges.iter().map(|r| (r.base, r.length, r.read_only, r.health)).collect();
     assert_eq!(seen, [(at(4 * GIB), GIB, false, Health::empty()), (at(5 * GIB), GIB / 2, true, Health::NOT_ARMED)]);
     let adr = Capabilities { cpu_cache_flush: false, memory_controller_flush: true };
-    assert!(nfit.ranges.iter().all(|range| range.capabilities == adr));
+    assert!(nfit.ranges.iter().all(|range| range.capabilities == Some(adr)));
+    assert_eq!(nfit.ranges.iter().map(SpaRange::durable_by).collect::<Vec<_>>(), [DurableBy::Adr, DurableBy::Nothing]);
+}
+
+#[test]
+fn what_survives_a_loss_of_power_is_what_the_platform_says() {
+    let with = |structure: Option<[u8; 16]>| {
+        let all: Vec<_> = iter::once(range(1, 4 * GIB, GIB)).chain(structure.map(Vec::from)).collect();
+        parse(&table(&all), &[]).unwrap().ranges[0].durable_by()
+    };
+    let says = |highest: u8, bits: u8| Some([7, 0, 16, 0, highest, 0, 0, 0, bits, 0, 0, 0, 0, 0, 0, 0]);
+    assert_eq!(with(None), DurableBy::Adr);
+    assert_eq!(with(says(31, 0b10)), DurableBy::Adr);
+    assert_eq!(with(says(31, 0b11)), DurableBy::Eadr);
+    assert_eq!(with(says(31, 0b00)), DurableBy::Memory, "it says that it flushes nothing");
 }
 
 #[test]
