@@ -12,6 +12,9 @@ use super::generic::object;
 use super::key_specs::KeySpec;
 use super::{Context, Request, docs, generic, key_specs, string};
 
+/// The longest name of a command or subcommand, in bytes.
+const LONGEST_NAME: usize = 16;
+
 /// Executes a command whose arity has been checked.
 pub type Run<M> = fn(&mut Context<'_, '_, M>, Request<'_>) -> Outcome;
 
@@ -19,6 +22,8 @@ pub type Run<M> = fn(&mut Context<'_, '_, M>, Request<'_>) -> Outcome;
 pub struct Command<M: Medium + 'static> {
     /// The word that calls it, in lower case.
     pub name: &'static str,
+    /// The same in one number, by which it is found.
+    word: u128,
     /// Its name with its container's: `client|id`.
     pub full_name: &'static str,
     /// Number of arguments with the names of the command and its container; negative: at least so many.
@@ -48,14 +53,15 @@ impl<M: Medium + 'static> Command<M> {
     ) -> Self {
         let (flags, (group, doc)) = (Flags::union(flags), docs::of(full_name));
         let name = own_name(full_name);
-        Self { name, full_name, arity, key_specs, flags, group, doc, run: Some(run), subcommands: &[] }
+        let word = word_of(name);
+        Self { name, word, full_name, arity, key_specs, flags, group, doc, run: Some(run), subcommands: &[] }
     }
 
     /// A command that does nothing by itself.
     const fn container(full_name: &'static str, subcommands: &'static [Self]) -> Self {
         let (flags, (group, doc)) = (Flags::union(&[]), docs::of(full_name));
-        let (name, key_specs) = (full_name, key_specs::NONE);
-        Self { name, full_name, arity: -2, key_specs, flags, group, doc, run: None, subcommands }
+        let (name, word, key_specs) = (full_name, word_of(full_name), key_specs::NONE);
+        Self { name, word, full_name, arity: -2, key_specs, flags, group, doc, run: None, subcommands }
     }
 
     /// The same with subcommands.
@@ -112,9 +118,32 @@ impl<M: Medium + 'static> Command<M> {
 }
 
 fn search<M: Medium>(table: &'static [Command<M>], name: &[u8]) -> Option<&'static Command<M>> {
-    let lower = name.iter().map(u8::to_ascii_lowercase);
-    let found = table.binary_search_by(|command| command.name.bytes().cmp(lower.clone()));
-    found.ok().map(|at| &table[at])
+    let word = in_a_word(name)?;
+    let found = table.binary_search_by(|command| command.word.cmp(&word)).ok().map(|at| &table[at]);
+    // Zeros behind a name do not show in its word.
+    found.filter(|command| command.name.len() == name.len())
+}
+
+/// A name in lower case, in one number: names are in the order of these numbers. None for what is longer than any name.
+const fn in_a_word(name: &[u8]) -> Option<u128> {
+    if name.len() > LONGEST_NAME {
+        return None;
+    }
+    let mut word = 0;
+    let mut at = 0;
+    while at < name.len() {
+        word |= (name[at].to_ascii_lowercase() as u128) << (8 * (LONGEST_NAME - 1 - at));
+        at += 1;
+    }
+    Some(word)
+}
+
+/// That of a command's name; one that is too long does not compile.
+const fn word_of(name: &str) -> u128 {
+    match in_a_word(name.as_bytes()) {
+        Some(word) => word,
+        None => panic!("the name is too long"),
+    }
 }
 
 fn unknown(request: Request<'_>) -> Failure {
@@ -353,6 +382,13 @@ mod tests {
         for command in Row::TABLE {
             assert_eq!(Row::named(command.name.to_uppercase().as_bytes()).unwrap().full_name, command.full_name);
             assert!(command.run.is_some() || !command.subcommands.is_empty());
+        }
+    }
+
+    #[test]
+    fn what_only_looks_like_a_name_is_none() {
+        for name in [&b"get\0"[..], b"", b"\0", b"ge", b"gett", b"get ", &[b'g'; 17], &[0; 40]] {
+            assert!(Row::named(name).is_none(), "{name:?}");
         }
     }
 }
