@@ -4,6 +4,8 @@
 //! where they arrived: a request is a list of ranges in the input buffer. What a request may cost is bounded before it
 //! is buffered; a request beyond the bounds is read to its end, forgotten as it arrives, and answered with an error.
 
+mod whole;
+
 use std::ops::Range;
 
 use super::inline;
@@ -262,8 +264,24 @@ impl Parser {
 
     fn start(&mut self, input: &Input) -> bool {
         let Some(&first) = input.pending().first() else { return false };
-        self.state = if first == b'*' { State::Count } else { State::Inline };
+        self.state = match first {
+            b'*' if self.whole(input) => State::Complete(Step::Request),
+            b'*' => State::Count,
+            _ => State::Inline,
+        };
         true
+    }
+
+    /// Whether the request is all there, and was read in one go.
+    fn whole(&mut self, input: &Input) -> bool {
+        if self.arguments.capacity() < FEW && self.charges[0].reserve(&mut self.arguments, FEW).is_err() {
+            return false;
+        }
+        match whole::read(input.pending(), &self.limits, &mut self.arguments) {
+            Some(length) => self.position = length,
+            None => self.arguments.clear(),
+        }
+        self.position > 0
     }
 
     fn inline(&mut self, input: &mut Input) -> Result<bool, ProtocolError> {
