@@ -16,9 +16,9 @@ use crate::statistics::Counters;
 
 /// Most bytes read from one connection in one round.
 const READ: usize = 256 * 1024;
-/// Whether a read that gets less than it has room for has got all: Linux tells anew of what arrives after it
-/// (epoll(7)), other systems only after a read that finds nothing.
-const SHORT_READS_ARE_LAST: bool = cfg!(target_os = "linux");
+/// Whether the system tells of what arrives after a read that has got all, without being asked anew: Linux does
+/// (epoll(7)). With poll(2) mio has to be told that the readiness is used up, which a read that finds nothing would do.
+const TELLS_ANEW: bool = cfg!(target_os = "linux");
 
 /// Why nothing can be read.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -105,7 +105,13 @@ impl Connection {
     }
 
     /// Reads what has arrived, within bounds, if the client is to be heard now.
-    pub fn receive(&mut self, limits: &ClientLimits, counters: &mut Counters, now: u64) -> Result<(), Trouble> {
+    pub fn receive(
+        &mut self,
+        registry: &Registry,
+        limits: &ClientLimits,
+        counters: &mut Counters,
+        now: u64,
+    ) -> Result<(), Trouble> {
         if !self.can_receive(limits) {
             return Ok(());
         }
@@ -128,8 +134,11 @@ impl Connection {
                     self.active = now;
                     counters.input_bytes += count as u64;
                     left -= count;
-                    // Of an end Linux has told once and for all, maybe with what arrived before it.
-                    self.readable = !SHORT_READS_ARE_LAST || self.hung_up || count == most;
+                    // Less than there is room for is all. Of an end we are told once, maybe with what arrived before it.
+                    self.readable = self.hung_up || count == most;
+                    if !self.readable && !TELLS_ANEW {
+                        self.watch(registry).map_err(|_| Trouble::Broken)?;
+                    }
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.readable = false,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -158,11 +167,16 @@ impl Connection {
         self.unread_since = self.blocked.then(|| self.unread_since.unwrap_or(now));
         if self.blocked != self.watching_writes {
             // Writability is watched only while it is missed: mostly it is there, and would wake the loop for nothing.
-            let interest = if self.blocked { Interest::READABLE | Interest::WRITABLE } else { Interest::READABLE };
-            registry.reregister(&mut self.stream, self.token, interest)?;
             self.watching_writes = self.blocked;
+            self.watch(registry)?;
         }
         Ok(())
+    }
+
+    /// Asks to be told of what it waits for.
+    fn watch(&mut self, registry: &Registry) -> io::Result<()> {
+        let interest = if self.watching_writes { Interest::READABLE | Interest::WRITABLE } else { Interest::READABLE };
+        registry.reregister(&mut self.stream, self.token, interest)
     }
 
     /// Notes in the client's session what its buffers hold.

@@ -21,7 +21,7 @@ impl<M: Medium + 'static> Server<M> {
     fn receive_from(&mut self, index: usize, now: u64) {
         let mut refused = false;
         while let Some(connection) = self.connections.get_mut(index) {
-            match connection.receive(&self.shared.limits, &mut self.shared.counters, now) {
+            match connection.receive(self.poll.registry(), &self.shared.limits, &mut self.shared.counters, now) {
                 Ok(()) => return connection.count_buffers(),
                 Err(Trouble::Broken) => return connection.client.abandon(),
                 Err(Trouble::NoMemory) => {}
