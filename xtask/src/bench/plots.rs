@@ -1,7 +1,6 @@
 //! Pictures of what was measured: for each load a bar for each server.
 
-use super::report::{Row, p99, processor, rate};
-use super::session::{Figure, Series};
+use super::rows::{Figure, Row, Series, p99, processor, rate};
 use super::statistics::display;
 use super::workload::Group;
 use crate::bars::{Bar, Chart, Group as Bars, Part};

@@ -6,21 +6,10 @@ use serde_json::{Value, json};
 
 use super::grants::Grants;
 use super::plots::{self, Picture};
-use super::session::{Figure, Measurement, Series};
+use super::rows::{FIGURES, Figure, Row, cycles, instructions, kernel, p50, p99, processor, rate};
 use super::statistics::{Spread, display};
 use super::targets::{Bound, Target, targets};
-use super::workload::{Group, Workload};
-
-/// All contenders under one load on one file system; the store comes first.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Row {
-    /// Where the servers' files were.
-    pub place: &'static str,
-    /// The load.
-    pub workload: Workload,
-    /// What each did.
-    pub series: Vec<Series>,
-}
+use super::workload::Group;
 
 /// The report.
 #[derive(Clone, Debug, PartialEq)]
@@ -32,48 +21,6 @@ pub struct Report {
     /// What grants cost.
     pub grants: Grants,
 }
-
-/// Requests a second.
-pub fn rate(run: &Measurement) -> Option<f64> {
-    Some(run.rate)
-}
-
-/// Milliseconds to 99 of 100 answers.
-pub fn p99(run: &Measurement) -> Option<f64> {
-    Some(run.p99)
-}
-
-/// Microseconds of processor time for a request.
-pub fn processor(run: &Measurement) -> Option<f64> {
-    Some(run.processor)
-}
-
-fn p50(run: &Measurement) -> Option<f64> {
-    Some(run.p50)
-}
-
-fn kernel(run: &Measurement) -> Option<f64> {
-    run.kernel
-}
-
-fn cycles(run: &Measurement) -> Option<f64> {
-    run.counted.map(|it| it.cycles)
-}
-
-fn instructions(run: &Measurement) -> Option<f64> {
-    run.counted.map(|it| it.instructions)
-}
-
-/// The figures, with their names for programs.
-const FIGURES: [(&str, Figure); 7] = [
-    ("requests_per_second", rate),
-    ("p50_milliseconds", p50),
-    ("p99_milliseconds", p99),
-    ("server_cpu_microseconds_per_request", processor),
-    ("server_cpu_kernel_share", kernel),
-    ("server_cycles_per_request", cycles),
-    ("server_instructions_per_request", instructions),
-];
 
 impl Report {
     /// For programs: every run, and what is said of them.
@@ -95,8 +42,11 @@ impl Report {
         }
         let _ = write!(text, "\n## Grants\n\n{}", self.grants);
         for place in self.places() {
-            let _ = write!(text, "\n## Targets, on {place}\n\n{TARGETS_HEAD}\n");
-            targets(&self.rows, place).iter().for_each(|target| text.push_str(&target_row(target)));
+            let targets = targets(&self.rows, place);
+            if targets.iter().any(|target| target.found.is_some()) {
+                let _ = write!(text, "\n## Targets, on {place}\n\n{TARGETS_HEAD}\n");
+                targets.iter().for_each(|target| text.push_str(&target_row(target)));
+            }
         }
         for (place, group, rows) in self.sections() {
             let _ = write!(text, "\n## {}, on {place}\n\n", group.title());
@@ -219,6 +169,9 @@ fn table_rows(row: &Row) -> String {
 pub(super) mod tests {
     use super::super::grants::Cost;
     use super::super::hardware::Counts;
+    use super::super::redis::Log;
+    use super::super::rows::{Measurement, Series};
+    use super::super::workload::Workload;
     use super::*;
 
     /// One load, of the store and a Redis that is half as fast.
@@ -270,12 +223,16 @@ pub(super) mod tests {
 
     #[test]
     fn targets_that_were_not_measured_are_told_as_such() {
-        let text = report().to_string();
+        let mut report = report();
+        assert!(!report.to_string().contains("## Targets"), "none of them was");
+        report.rows[0].series[1].contender = Log::Always.name().to_owned();
+        let text = report.to_string();
         let line = "| GET beside 8 that SET: 99th percentile, of that without them | at most 1.5 | not measured |  |\n";
         assert!(text.contains(line), "{text}");
-        let spread = Some(Spread { least: 0.4, median: 0.44, most: 0.5 });
+        assert!(text.contains("appendfsync always | at least 1.5 | **2.00** (2.00 to 2.00) | yes |\n"), "{text}");
+        let spread = Some(Spread { least: 0.4, median: 0.46, most: 0.5 });
         let target = Target { what: "that".to_owned(), asked: Bound::AtMost(0.45), found: spread };
-        assert_eq!(target_row(&target), "| that | at most 0.45 | **0.44** (0.40 to 0.50) | yes |\n");
+        assert_eq!(target_row(&target), "| that | at most 0.45 | **0.46** (0.40 to 0.50) | no |\n");
     }
 
     #[test]

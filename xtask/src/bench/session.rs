@@ -11,55 +11,12 @@ use super::computer::Computer;
 use super::hardware::{Counters, Counting, Counts};
 use super::load;
 use super::redis::Redis;
+use super::rows::{Measurement, Series};
 use super::server::{Contender, Server};
-use super::statistics::Spread;
 use super::workload::Workload;
 
 /// Requests that take long enough for the load to tell how many it made a second: its clock has milliseconds.
 const LEAST_TO_TIME: u64 = 1000;
-
-/// What one run measured.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Measurement {
-    /// Requests a second, of those that are measured.
-    pub rate: f64,
-    /// Milliseconds within which half of the answers came.
-    pub p50: f64,
-    /// And 99 of 100.
-    pub p99: f64,
-    /// Microseconds of processor time that the server took for a request, be it a measured one or a writer's beside.
-    pub processor: f64,
-    /// How much of that time the kernel worked for it, as a part of one. Linux tells it in hundredths of a second; of a
-    /// short run there is nothing to say.
-    pub kernel: Option<f64>,
-    /// What the processor counted for a request, where it can.
-    pub counted: Option<Counts>,
-}
-
-/// A figure of a run, if it has it.
-pub type Figure = fn(&Measurement) -> Option<f64>;
-
-/// All runs of one contender under one load.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Series {
-    /// What it is called.
-    pub contender: String,
-    /// The runs, in turn.
-    pub runs: Vec<Measurement>,
-}
-
-impl Series {
-    /// A figure of each run.
-    pub fn spread(&self, figure: Figure) -> Option<Spread> {
-        Spread::of(self.runs.iter().map(figure).collect::<Option<Vec<_>>>()?)
-    }
-
-    /// A figure of each run divided by that of the other's in the same round.
-    pub fn ratio(&self, other: &Self, figure: Figure) -> Option<Spread> {
-        let ratios = self.runs.iter().zip(&other.runs).map(|(mine, its)| Some(figure(mine)? / figure(its)?));
-        Spread::of(ratios.collect::<Option<Vec<_>>>()?)
-    }
-}
 
 /// How a session goes.
 #[derive(Clone, Debug)]
@@ -170,25 +127,5 @@ impl Drop for Writers {
         // They may have ended by themselves, with their server.
         let _ = self.0.kill();
         let _ = self.0.wait();
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn run(rate: f64) -> Measurement {
-        Measurement { rate, p50: 1.0, p99: 2.0, processor: 3.0, kernel: None, counted: None }
-    }
-
-    #[test]
-    fn runs_of_the_same_round_are_compared() {
-        let series = |rates: [f64; 3]| Series { contender: String::new(), runs: rates.map(run).into() };
-        // The computer got slower by the half in the third round, for both.
-        let (one, other) = (series([100.0, 110.0, 50.0]), series([50.0, 50.0, 25.0]));
-        let ratio = one.ratio(&other, |run| Some(run.rate)).unwrap();
-        assert_eq!((ratio.least, ratio.median, ratio.most), (2.0, 2.0, 2.2));
-        assert_eq!(one.spread(|run| Some(run.rate)).unwrap().median, 100.0);
-        assert_eq!(one.ratio(&other, |run| run.kernel), None);
     }
 }

@@ -1,8 +1,7 @@
 //! What the store is to reach on Linux, and whether it did.
 
 use super::redis::Log;
-use super::report::{Row, p99, processor, rate};
-use super::session::{Figure, Series};
+use super::rows::{Figure, Row, Series, p99, processor, rate};
 use super::statistics::Spread;
 use super::workload::{Group, Request};
 
@@ -94,7 +93,7 @@ fn beside_writers(rows: &[&Row]) -> Option<Spread> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::session::Measurement;
+    use super::super::rows::Measurement;
     use super::super::workload::Workload;
     use super::*;
 
