@@ -166,8 +166,8 @@ impl Store for WriteGrant<'_> {
         }
         let device = self.read.device;
         let lines = match device.way {
-            // SAFETY: the map begins with a page and lasts as long as the device; the check above keeps the range inside
-            // it, and this thread's window is open while a grant exists, for grants stay on their threads.
+            // SAFETY: the map begins with a page and lasts as long as the device; the check above keeps the range
+            // inside it, and this thread's window is open while a grant exists, for grants stay on their threads.
             Way::WrittenBack(by) => unsafe { cache::write_back(by, device.map.start(), &range) },
             Way::Cached => 0,
             Way::Synced | Way::Kept | Way::Forgotten => lines_touched(&range),

@@ -42,9 +42,9 @@ impl Map {
         Self::with_flags(file, len, flags, keeping, key)
     }
 
-    /// Maps persistent memory itself, if the file lies in it and its file system can do so: nothing of the file system's
-    /// stands between a store and its being in the file after a loss of power, once its cache lines are written back
-    /// (MAP_SYNC of mmap(2)).
+    /// Maps persistent memory itself, if the file lies in it and its file system can do so: nothing of the file
+    /// system's stands between a store and its being in the file after a loss of power, once its cache lines are
+    /// written back (MAP_SYNC of mmap(2)).
     pub(crate) fn of_persistent_memory(file: &File, len: u64, key: Option<&HeldKey>) -> io::Result<Option<Self>> {
         // The kernel ignores flags that it does not know, but with these.
         let flags = libc::MAP_SHARED_VALIDATE | libc::MAP_SYNC;

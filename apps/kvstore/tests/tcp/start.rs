@@ -45,7 +45,8 @@ fn durable(directory: &Path) -> &'static str {
 
 #[test]
 fn what_acknowledged_writes_survive_is_said_and_can_be_asked_for() {
-    for directory in [Path::new(env!("CARGO_TARGET_TMPDIR")), Path::new("/dev/shm")] {
+    let program_file = std::env::current_exe().unwrap();
+    for directory in [program_file.parent().unwrap(), Path::new("/dev/shm")] {
         let Ok(scratch) = Scratch::below(directory) else { continue };
         let says = durable(directory);
         for asked in ["process", "power"] {

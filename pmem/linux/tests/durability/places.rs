@@ -107,9 +107,10 @@ pub fn directory(variable: &str) -> Option<PathBuf> {
     env::var_os(variable).map(PathBuf::from)
 }
 
-/// Cargo's directory for tests, if it is on a disk.
+/// The directory of this program, if it is on a disk.
 fn target_directory() -> Option<PathBuf> {
-    let directory = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    let program = env::current_exe().unwrap();
+    let directory = program.parent().unwrap();
     let mounts = fs::read_to_string("/proc/self/mounts").unwrap();
     let mut kind = "";
     let mut longest = 0;
