@@ -73,8 +73,8 @@ impl WaitQueue {
         if let Some(value) = condition() {
             return Ok(value);
         }
-        // Before the condition is looked at once more: either this look sees what a waker has changed, or the waker sees
-        // that somebody waits ([`Self::somebody_waits`]).
+        // Before the condition is looked at once more: either this look sees what a waker has changed, or the waker
+        // sees that somebody waits ([`Self::somebody_waits`]).
         self.waiting.fetch_add(1, Ordering::Relaxed);
         fence(Ordering::SeqCst);
         let result = self.queue_until(deadline, condition);
