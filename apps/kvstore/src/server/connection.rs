@@ -134,7 +134,8 @@ impl Connection {
                     self.active = now;
                     counters.input_bytes += count as u64;
                     left -= count;
-                    // Less than there is room for is all. Of an end we are told once, maybe with what arrived before it.
+                    // Less than there is room for is all. Of an end we are told once, maybe with what arrived before
+                    // it.
                     self.readable = self.hung_up || count == most;
                     if !self.readable && !TELLS_ANEW {
                         self.watch(registry).map_err(|_| Trouble::Broken)?;
