@@ -7,6 +7,8 @@ use addr2line::Loader;
 use anyhow::{Context, Result, anyhow};
 use object::{Object, ObjectSection};
 
+use crate::workspace;
+
 /// Digits of an address as the guest prints it: `0x%016x`.
 const DIGITS: usize = 16;
 
@@ -180,8 +182,11 @@ fn without_hash(name: &str) -> &str {
 
 /// A source path without what depends on the machine: from the checkout, from the library source or from a crate on.
 fn short_path(path: &str) -> &str {
-    if let Ok(inside) = Path::new(path).strip_prefix(crate::workspace::root()) {
-        return inside.to_str().unwrap_or(path);
+    // The copy of the checkout is in the checkout, too.
+    for source in [&workspace::planted_source(), workspace::root()] {
+        if let Ok(inside) = Path::new(path).strip_prefix(source) {
+            return inside.to_str().unwrap_or(path);
+        }
     }
     // …/lib/rustlib/src/rust/library/core/src/…, or Debian's …/rustc-1.96.0/library/…
     if let Some(at) = path.find("/library/") {
@@ -276,8 +281,9 @@ mod tests {
 
     #[test]
     fn paths_lose_what_is_the_machines() {
-        let own = format!("{}/libos/src/lib.rs", crate::workspace::root().display());
-        assert_eq!(short_path(&own), "libos/src/lib.rs");
+        for root in [workspace::root(), &workspace::planted_source()] {
+            assert_eq!(short_path(&format!("{}/libos/src/lib.rs", root.display())), "libos/src/lib.rs");
+        }
         assert_eq!(short_path("/x/lib/rustlib/src/rust/library/core/src/a.rs"), "library/core/src/a.rs");
         assert_eq!(short_path("/x/registry/src/index-1/talc-5.1.1/src/lib.rs"), "talc-5.1.1/src/lib.rs");
         assert_eq!(short_path("libos/src/lib.rs"), "libos/src/lib.rs");

@@ -50,6 +50,11 @@ pub fn target_directory() -> PathBuf {
     }
 }
 
+/// Where the sources that get planted defects are copied to. What is built there has its files' paths from there.
+pub fn planted_source() -> PathBuf {
+    target_directory().join("planted/source")
+}
+
 /// Cargo's output directory for the guest. It is one of its own, so that a guest build never waits for the lock of a
 /// host build, and the other way round.
 pub fn guest_target_directory() -> PathBuf {

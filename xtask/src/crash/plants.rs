@@ -73,7 +73,7 @@ pub fn build(toolchain: &Toolchain, plants: &[Plant]) -> Result<PathBuf> {
     let images = directory.join("images");
     // One copy serves all, in turn: to cargo several would be the same packages, for they have the same places in their
     // workspaces.
-    let copy = directory.join("source");
+    let copy = workspace::planted_source();
     let sources = defects::sources(&MEMBERS)?;
     for Plant { program, defect } in plants {
         let mut hasher = DefaultHasher::new();
