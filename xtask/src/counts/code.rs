@@ -100,22 +100,22 @@ mod tests {
     use super::*;
 
     #[inline(never)]
-    fn landmark(value: u64) -> u64 {
+    fn signpost(value: u64) -> u64 {
         std::hint::black_box(value).wrapping_mul(3)
     }
 
     #[test]
     fn instructions_of_this_program_know_their_function() {
-        assert_eq!(landmark(1), 3);
+        assert_eq!(signpost(1), 3);
         let program = std::env::current_exe().unwrap();
         let bytes = std::fs::read(&program).unwrap();
         let file = object::File::parse(&*bytes).unwrap();
         let named = |symbol: &object::Symbol<'_, '_>| {
-            symbol.name().is_ok_and(|name| name.contains("counts") && name.contains("landmark"))
+            symbol.name().is_ok_and(|name| name.contains("counts") && name.contains("signpost"))
         };
         let address = file.symbols().find(named).unwrap().address();
         let block = Code::load(&program).unwrap().block(address, 2);
-        assert!(block.iter().all(|it| it.function == "xtask::counts::code::tests::landmark"), "{block:?}");
+        assert!(block.iter().all(|it| it.function == "xtask::counts::code::tests::signpost"), "{block:?}");
         assert_eq!((block[0].is_entry, block[1].is_entry), (true, false));
     }
 
