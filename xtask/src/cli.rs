@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 use xtask::bench::{Group, Place};
-use xtask::counts::{self, Load};
+use xtask::counts::{self, BudgetAction, Load};
 use xtask::qemu::{Protection, ProtectionChoice};
 use xtask::run::arguments::{MOST_PROCESSORS, NetworkArgument, RunArguments, one_of};
 use xtask::setup::toolchain::ToolchainArgument;
@@ -175,6 +175,9 @@ pub enum BenchCommand {
         /// Say what has changed since `--json` wrote this file
         #[arg(long, value_name = "FILE")]
         compare: Option<PathBuf>,
+        /// Count a little of each load for the budgets, which a test holds the store to, and nothing else
+        #[arg(long, value_enum, conflicts_with_all = ["loads", "requests", "keys", "protection", "net", "json", "compare"])]
+        budgets: Option<BudgetAction>,
         #[command(flatten)]
         toolchain: ToolchainArgument,
     },

@@ -14,6 +14,7 @@ use clap::{Parser, ValueEnum};
 
 use cli::{BenchCommand, Cli, Command, PoolCommand};
 use xtask::boot::{self, BootOptions};
+use xtask::counts::{BudgetAction, Budgets};
 use xtask::setup::toolchain::Choice;
 use xtask::{
     bench, check, counts, crash, faults, fuzz, miri, native, new, output, paths, pool, recovery, run, setup, test,
@@ -81,13 +82,23 @@ fn execute(command: Command) -> Result<u8> {
             }
             Ok(u8::from(!counts.excesses().is_empty()))
         }
+        Command::Bench { command: BenchCommand::Counts { budgets: Some(action), toolchain, .. } } => {
+            let image = counts::build(Choice::resolve(toolchain.toolchain)?)?;
+            let budgets = match action {
+                BudgetAction::Check => Budgets::count(&image)?,
+                BudgetAction::Record => Budgets::record(&image)?,
+            };
+            say(&budgets.to_string())?;
+            Ok(u8::from(!budgets.excesses().is_empty()))
+        }
         Command::Bench {
-            command: BenchCommand::Counts { loads, requests, keys, protection, net, json, compare, toolchain },
+            command: BenchCommand::Counts { loads, requests, keys, protection, net, json, compare, toolchain, .. },
         } => {
             let earlier = compare.as_deref().map(counts::Earlier::load).transpose()?;
             let with_details = !loads.is_empty();
-            let options =
-                counts::Options { loads: all_if_none(loads), requests, keys, protection, network: net.network() };
+            let loads =
+                all_if_none(loads).into_iter().map(|load| (load, requests.unwrap_or(load.requests()))).collect();
+            let options = counts::Options { loads, keys, protection, network: net.network() };
             let report = counts::measure(&options, Choice::resolve(toolchain.toolchain)?)?;
             write_json(json.as_deref(), &report.to_json())?;
             say(&report.to_string())?;

@@ -5,6 +5,7 @@
 //! source file it came. The guest's time goes with its instructions, so what it does does not depend on how fast this
 //! computer is; when a client's next request comes does, a little.
 
+mod budgets;
 mod clients;
 mod code;
 mod components;
@@ -15,7 +16,7 @@ mod report;
 mod store;
 mod tally;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use libos_contract::protection::ProtectionChoice;
@@ -24,6 +25,7 @@ use crate::guest::{self, Profile};
 use crate::output::say;
 use crate::qemu::Network;
 use crate::setup::{self, toolchain::Choice};
+pub use budgets::{BudgetAction, Budgets};
 pub use load::Load;
 pub use report::{Earlier, Report};
 use store::{Store, StoreOptions};
@@ -34,10 +36,8 @@ pub const KEYS: u64 = 100_000;
 /// What is to be counted.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// The loads, in turn.
-    pub loads: Vec<Load>,
-    /// Requests of each, in place of [`Load::requests`].
-    pub requests: Option<u64>,
+    /// The loads, in turn, and how many requests of each, at least.
+    pub loads: Vec<(Load, u64)>,
     /// How many keys the store has.
     pub keys: u64,
     /// What protects the pool.
@@ -51,8 +51,16 @@ pub struct Options {
 /// # Errors
 /// When something is missing, or the store does not do what it should.
 pub fn measure(options: &Options, choice: Choice) -> Result<Report> {
+    count(&build(choice)?, options)
+}
+
+/// Builds the store, and says where its image is.
+///
+/// # Errors
+/// When something is missing, or it does not build.
+pub fn build(choice: Choice) -> Result<PathBuf> {
     let toolchain = setup::ensure(choice, &[setup::QEMU])?;
-    count(&guest::build(&toolchain, &["kvstore"], Profile::Release)?.join("kvstore"), options)
+    Ok(guest::build(&toolchain, &["kvstore"], Profile::Release)?.join("kvstore"))
 }
 
 /// Counts the store of this image.
@@ -63,9 +71,8 @@ pub fn count(image: &Path, options: &Options) -> Result<Report> {
     let &Options { protection, network, keys, .. } = options;
     let mut store = Store::start(image, StoreOptions { protection, network, keys })?;
     let mut report = Report::new(options);
-    for &load in &options.loads {
-        let round = (load.connections() * load.pipeline()) as u64;
-        let requests = options.requests.unwrap_or(load.requests()).next_multiple_of(round);
+    for &(load, requests) in &options.loads {
+        let requests = requests.next_multiple_of((load.connections() * load.pipeline()) as u64);
         say(format_args!("{}: {requests} requests", load.name()));
         report.add(load, requests, store.count(load, requests)?);
     }

@@ -60,10 +60,15 @@ impl Report {
         self.loads.push(Counted { load, requests, tally });
     }
 
-    /// A figure of a load, a request.
-    pub fn each(&self, load: Load, figure: Figure) -> Option<f64> {
+    /// A figure of a load, a request: of the components whose names begin with `part`, or of all that was executed.
+    pub fn each(&self, load: Load, part: &str, figure: Figure) -> Option<f64> {
         let counted = self.loads.iter().find(|counted| counted.load == load)?;
-        Some(counted.each(counted.tally.total[figure]))
+        let components = counted.tally.components.iter().filter(|(name, _)| name.starts_with(part));
+        Some(counted.each(match part {
+            // Not all is some component's: frames are the card's.
+            "" => counted.tally.total[figure],
+            _ => components.map(|(_, figures)| figures[figure]).sum(),
+        }))
     }
 
     /// For programs: everything, a request.
@@ -167,7 +172,7 @@ fn details(counted: &Counted) -> String {
 }
 
 /// A number with as many digits as say something.
-fn number(value: f64) -> String {
+pub(super) fn number(value: f64) -> String {
     match value {
         0.0 => "0".to_owned(),
         value if value >= 100.0 => format!("{value:.0}"),
@@ -285,13 +290,8 @@ mod tests {
     use crate::qemu::Protection;
 
     fn report(instructions: u64) -> Report {
-        let options = Options {
-            loads: vec![Load::SetP1],
-            requests: None,
-            keys: 10,
-            protection: Protection::Pks.into(),
-            network: Network::User,
-        };
+        let options =
+            Options { loads: Vec::new(), keys: 10, protection: Protection::Pks.into(), network: Network::User };
         let mut figures = Figures::default();
         figures[Figure::Instructions] = instructions;
         figures[Figure::KeyWrites] = 13;
@@ -305,8 +305,10 @@ mod tests {
     #[test]
     fn figures_are_a_requests() {
         let report = report(1_234_500);
-        assert_eq!(report.each(Load::SetP1, Figure::Instructions), Some(12_345.0));
-        assert_eq!(report.each(Load::GetP1, Figure::Instructions), None);
+        assert_eq!(report.each(Load::SetP1, "", Figure::Instructions), Some(12_345.0));
+        assert_eq!(report.each(Load::SetP1, "pmem", Figure::Instructions), Some(12_345.0));
+        assert_eq!(report.each(Load::SetP1, "kvstore", Figure::Instructions), Some(0.0));
+        assert_eq!(report.each(Load::GetP1, "", Figure::Instructions), None);
         let text = report.to_string();
         assert!(text.contains("- protection: pks\n") && text.contains("|  12345 |"), "{text}");
         assert!(text.contains("| key-register writes       | 0.1300 |"), "{text}");
