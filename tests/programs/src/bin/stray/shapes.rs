@@ -29,7 +29,10 @@ enum Chosen {
     Own(fn(usize)),
 }
 
-const OWN: [(&str, fn(usize)); 4] =
+/// A shape that only the guest has: its name, and what it does at an address.
+type Own = (&'static str, fn(usize));
+
+const OWN: [Own; 4] =
     [("int", int), ("interrupted", interrupted), ("alias-walk", alias_walk), ("alias-make", alias_make)];
 
 /// The shape that this run makes: its name, and what it does.
