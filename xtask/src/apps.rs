@@ -20,7 +20,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use anyhow::{Context, Result, anyhow, bail};
 use serde_json::Value;
 
-use crate::cargo::{TEST_PROGRAMS, host_cargo};
+use crate::cargo::{TEST_PROGRAMS, metadata};
 use crate::{size, workspace};
 
 /// The program that `run` runs when none is named.
@@ -106,15 +106,6 @@ pub fn with_doc_tests(packages: &[&str]) -> Result<Vec<String>> {
         packages.iter().any(|name| package["name"] == *name) && targets.any(|target| target["doctest"] == true)
     });
     Ok(found.filter_map(|package| package["name"].as_str().map(str::to_owned)).collect())
-}
-
-fn metadata() -> Result<Value> {
-    let output =
-        host_cargo("metadata").args(["--format-version", "1", "--no-deps"]).output().context("cannot run cargo")?;
-    if !output.status.success() {
-        bail!("cargo metadata failed: {}", String::from_utf8_lossy(&output.stderr).trim());
-    }
-    serde_json::from_slice(&output.stdout).context("cargo metadata says no JSON")
 }
 
 /// The program of this name.

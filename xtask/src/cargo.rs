@@ -2,6 +2,9 @@
 
 use std::process::Command;
 
+use anyhow::{Context, Result, bail};
+use serde_json::Value;
+
 use crate::workspace;
 
 /// The package whose tests boot images.
@@ -14,4 +17,17 @@ pub(crate) fn host_cargo(subcommand: &str) -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.current_dir(workspace::root()).arg(subcommand);
     command
+}
+
+/// What cargo knows of the packages of this workspace: `packages`, a list.
+///
+/// # Errors
+/// When cargo cannot read the workspace.
+pub(crate) fn metadata() -> Result<Value> {
+    let output =
+        host_cargo("metadata").args(["--format-version", "1", "--no-deps"]).output().context("cannot run cargo")?;
+    if !output.status.success() {
+        bail!("cargo metadata failed: {}", String::from_utf8_lossy(&output.stderr).trim());
+    }
+    serde_json::from_slice(&output.stdout).context("cargo metadata says no JSON")
 }

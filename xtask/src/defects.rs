@@ -9,7 +9,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
+use serde_json::Value;
 
+use crate::cargo::metadata;
 use crate::workspace;
 
 /// A defect.
@@ -79,8 +81,9 @@ impl Defect {
     }
 }
 
-/// The files that the packages in these folders of the workspace are built from, the documents, which tests compare
-/// with the code, and a workspace's manifest that has no other members: their names and texts.
+/// The files that the packages in these folders of the workspace are built from, those of packages that these depend on
+/// among them, the documents, which tests compare with the code, and a workspace's manifest that names no other members:
+/// their names and texts.
 ///
 /// # Errors
 /// When one cannot be read.
@@ -91,7 +94,7 @@ pub fn sources(members: &[&str]) -> Result<Vec<(PathBuf, String)>> {
         (PathBuf::from("Cargo.toml"), reduce(&manifest, members)),
         (PathBuf::from("Cargo.lock"), fs::read_to_string(root.join("Cargo.lock"))?),
     ];
-    for folder in members.iter().chain(&["docs"]) {
+    for folder in needed(root, members)?.into_iter().chain([PathBuf::from("docs")]) {
         let copied = |file: &PathBuf| {
             file.extension().is_some_and(|extension| ["rs", "toml", "ld", "md"].iter().any(|known| extension == *known))
         };
@@ -102,6 +105,28 @@ pub fn sources(members: &[&str]) -> Result<Vec<(PathBuf, String)>> {
     }
     sources.sort();
     Ok(sources)
+}
+
+/// These folders of the workspace, and those of the packages that what is in them depends on, for its tests too.
+fn needed(root: &Path, members: &[&str]) -> Result<Vec<PathBuf>> {
+    let metadata = metadata()?;
+    let packages: Vec<_> = metadata["packages"].as_array().into_iter().flatten().collect();
+    let mut folders: Vec<PathBuf> = members.iter().map(PathBuf::from).collect();
+    let mut at = 0;
+    while let Some(folder) = folders.get(at).cloned() {
+        at += 1;
+        let is_in =
+            |manifest: &Value| manifest.as_str().is_some_and(|it| Path::new(it).starts_with(root.join(&folder)));
+        let of_folder = packages.iter().filter(|package| is_in(&package["manifest_path"]));
+        let dependencies = of_folder.flat_map(|package| package["dependencies"].as_array()).flatten();
+        for path in dependencies.filter_map(|dependency| dependency["path"].as_str()) {
+            let path = Path::new(path).strip_prefix(root)?;
+            if !folders.iter().any(|folder| path.starts_with(folder)) {
+                folders.push(path.to_owned());
+            }
+        }
+    }
+    Ok(folders)
 }
 
 /// Makes these files, and these alone, those of a copy: one that has been renamed since would be found under both
@@ -220,6 +245,15 @@ mod tests {
         let mut there = files(folder.path()).unwrap();
         there.sort();
         assert_eq!(there, ["a/mod.rs", "b/c.rs"].map(|name| folder.path().join(name)));
+    }
+
+    #[test]
+    fn the_copy_has_what_its_members_depend_on() {
+        let folders = needed(workspace::root(), &["pmem"]).unwrap();
+        for folder in ["pmem", "libos/contract", "tests/strays"] {
+            assert!(folders.contains(&PathBuf::from(folder)), "{folder} is not in {folders:?}");
+        }
+        assert!(!folders.contains(&PathBuf::from("xtask")));
     }
 
     #[test]

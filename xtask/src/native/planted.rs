@@ -16,7 +16,7 @@ use crate::workspace;
 /// Where the patches are, from the workspace's root.
 const FOLDER: &str = "pmem/linux/tests/planted";
 /// What of the workspace is copied.
-const MEMBERS: [&str; 4] = ["libos/contract", "pmem/linux", "pmem/medium", "tests/strays"];
+const MEMBERS: [&str; 1] = ["pmem/linux"];
 /// How a program of tests ends of which one fails: 101 is cargo's word for it.
 const FAILED: &str = "101";
 
