@@ -81,9 +81,9 @@ impl Defect {
     }
 }
 
-/// The files that the packages in these folders of the workspace are built from, those of packages that these depend on
-/// among them, the documents, which tests compare with the code, and a workspace's manifest that names no other members:
-/// their names and texts.
+/// The files that the packages in these folders of the workspace are built from, and those that these depend on; the
+/// documents, which tests compare with the code; and a workspace's manifest that names no other members. Their names
+/// and texts.
 ///
 /// # Errors
 /// When one cannot be read.
