@@ -439,7 +439,7 @@ fn expect_fault(outcome: &Outcome, way: &Way, device: usize, offset: u64) {
         .expect_in_headline(&format!(", key {})", device + 1))
         .expect_thread(way.thread)
         .expect_rights(way.rights)
-        .expect_backtrace("tests/programs/src/bin/stray/", way.culprits);
+        .expect_backtrace("tests/", way.culprits);
 }
 
 /// Fails unless the program survives and has changed exactly the bytes that it strayed to.
