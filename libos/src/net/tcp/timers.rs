@@ -13,7 +13,8 @@ pub const ACK_DELAY: Duration = Duration::from_millis(40);
 ///
 /// Nearly all are those of acknowledgements that wait, and when their time comes nearly all have gone with an answer.
 /// They wait equally long, so they come in the order in which they end, and a queue is enough for them; the others are
-/// in a tree. What a connection has in the queue stays there until its time, whatever became of the connection.
+/// in a tree. What a connection has in the queue stays there until its time, whatever became of the connection. The
+/// queue's room is made together with the connections; what finds none is in the tree.
 #[derive(Debug, Default)]
 pub struct Timers {
     soon: VecDeque<(Instant, Id)>,
@@ -27,15 +28,22 @@ pub struct Armed {
     late: Option<Instant>,
 }
 
+impl Armed {
+    /// Whether it is among the times at all.
+    pub fn is_armed(&self) -> bool {
+        self.soon.is_some() || self.late.is_some()
+    }
+}
+
 impl Timers {
     /// No times.
     pub const fn new() -> Self {
         Self { soon: VecDeque::new(), late: BTreeSet::new() }
     }
 
-    /// How many there are.
-    pub fn len(&self) -> usize {
-        self.soon.len() + self.late.len()
+    /// Makes room for `count` connections in all, and for as many that are gone; `false` when memory is short.
+    pub fn reserve(&mut self, count: usize) -> bool {
+        self.soon.try_reserve((2 * count).saturating_sub(self.soon.len())).is_ok()
     }
 
     /// The first of all.
@@ -51,7 +59,8 @@ impl Timers {
             return;
         }
         let in_order = self.soon.back().is_none_or(|(last, _)| *last <= at);
-        if at <= now + ACK_DELAY && in_order && armed.soon.is_none() && self.soon.try_reserve(1).is_ok() {
+        let has_room = self.soon.len() < self.soon.capacity();
+        if at <= now + ACK_DELAY && in_order && armed.soon.is_none() && has_room {
             self.soon.push_back((at, id));
             armed.soon = Some(at);
             return;
@@ -106,6 +115,7 @@ mod tests {
             let mut armed = BTreeMap::from_iter(ids.iter().map(|&id| (id, Armed::default())));
             let mut wanted: BTreeMap<Id, Instant> = BTreeMap::new();
             let mut timers = Timers::new();
+            assert!(timers.reserve(ids.len() / 2));
             let mut now = Instant::ZERO;
             for (which, wait, pass) in steps {
                 let id = ids[which];
@@ -124,7 +134,8 @@ mod tests {
                     }
                 }
                 prop_assert!(wanted.values().all(|at| *at > now), "{wanted:?} at {now}");
-                prop_assert!(timers.len() <= 2 * ids.len());
+                prop_assert!(timers.soon.len() + timers.late.len() <= 2 * ids.len());
+                prop_assert!(wanted.keys().all(|id| armed[id].is_armed()));
             }
             for (&id, &armed) in &armed {
                 timers.forget(id, armed);

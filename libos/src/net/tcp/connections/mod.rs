@@ -74,7 +74,7 @@ impl<S: Signal> Connections<S> {
 
     /// How many connections time alone may give something to do.
     pub fn timers(&self) -> usize {
-        self.timers.len()
+        self.connections.iter().filter(|(_, connection)| connection.armed.is_armed()).count()
     }
 
     /// Bytes of all connections' buffers.
@@ -96,7 +96,7 @@ impl<S: Signal> Connections<S> {
     pub fn reserve(&mut self) -> bool {
         let count = self.connections.len() + 1;
         let mut lines = [&mut self.queue, &mut self.unresolved, &mut self.room.line].into_iter();
-        self.connections.reserve() && lines.all(|line| line.reserve(count))
+        self.connections.reserve() && lines.all(|line| line.reserve(count)) && self.timers.reserve(count)
     }
 
     /// Adds a connection, for which there is room, found from now on by the frames that name its tuple.
