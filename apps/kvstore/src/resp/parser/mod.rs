@@ -277,11 +277,12 @@ impl Parser {
         if self.arguments.capacity() < FEW && self.charges[0].reserve(&mut self.arguments, FEW).is_err() {
             return false;
         }
-        match whole::read(input.pending(), &self.limits, &mut self.arguments) {
-            Some(length) => self.position = length,
-            None => self.arguments.clear(),
-        }
-        self.position > 0
+        let Some(length) = whole::read(input.pending(), &self.limits, &mut self.arguments) else {
+            self.arguments.clear();
+            return false;
+        };
+        self.position = length;
+        true
     }
 
     fn inline(&mut self, input: &mut Input) -> Result<bool, ProtocolError> {

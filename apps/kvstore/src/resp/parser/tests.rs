@@ -97,6 +97,31 @@ fn what_is_beyond_the_limits_is_dropped_as_it_arrives() {
     assert!(memory < 64 * 1024, "{memory}");
 }
 
+/// A request of so many arguments of so many bytes.
+fn arguments(count: usize, length: usize) -> Vec<u8> {
+    let argument = format!("${length}\r\n{}\r\n", "z".repeat(length));
+    format!("*{count}\r\n{}", argument.repeat(count)).into_bytes()
+}
+
+/// What arrives whole goes the short way, byte by byte the long one.
+#[test]
+fn the_short_way_takes_nothing_that_the_long_one_refuses() {
+    for (data, expected) in [
+        (b"*1\r\n$04\r\nPING\r\n".to_vec(), Event::Error(ProtocolError::InvalidLength)),
+        (b"*01\r\n$4\r\nPING\r\n".to_vec(), Event::Error(ProtocolError::InvalidCount)),
+        (arguments(LIMITS.arguments + 1, 1), Event::Refused(Step::RequestTooLong)),
+        (arguments(5, 900), Event::Refused(Step::RequestTooLong)),
+        (arguments(1, LIMITS.argument + 1), Event::Refused(Step::ArgumentTooLong)),
+    ] {
+        assert_eq!(parse(&data, &[]).0, [expected.clone()], "whole");
+        assert_eq!(parse(&data, &[1]).0, [expected], "byte by byte");
+    }
+    for data in [arguments(LIMITS.arguments, 1), arguments(FEW, 1), arguments(3, 1000), arguments(1, 0)] {
+        assert!(matches!(&parse(&data, &[]).0[..], [Event::Request(_)]));
+        assert_eq!(parse(&data, &[]).0, parse(&data, &[1]).0);
+    }
+}
+
 /// Pieces of the protocol, glued at random: deeper into the parser than random bytes get.
 fn fragments() -> impl Strategy<Value = Vec<u8>> {
     let fragment = prop_oneof![
