@@ -73,7 +73,7 @@ impl<D: Device> Link<D> {
     }
 
     /// When the sockets in `set` have something to send, as far as time alone decides: at once, if that is not in the
-    /// future. To ask costs a tenth of an attempt to send.
+    /// future. To ask costs less than to attempt it in vain.
     pub fn next_send(&mut self, now: Instant, set: &SocketSet<'static>) -> Option<Instant> {
         self.interface.poll_at(now, set)
     }

@@ -15,7 +15,7 @@ pub const ACK_DELAY: Duration = Duration::from_millis(40);
 /// They wait equally long, so they come in the order in which they end, and a queue is enough for them; the others are
 /// in a tree. What a connection has in the queue stays there until its time, whatever became of the connection. The
 /// queue's room is made together with the connections; what finds none is in the tree.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Timers {
     soon: VecDeque<(Instant, Id)>,
     late: BTreeSet<(Instant, Id)>,
