@@ -303,6 +303,24 @@ mod tests {
 
     const MAC: EthernetAddress = EthernetAddress([2, 0, 0, 0, 0, 1]);
 
+    #[test]
+    fn tuples_that_differ_in_any_part_are_told_apart() {
+        let ends = [1, 2].into_iter().flat_map(|port| {
+            let addresses =
+                [IpAddress::v4(10, 0, 2, 15), IpAddress::v4(10, 0, 2, 16), IpAddress::v6(0, 0, 0, 0, 0, 0, 0, 1)];
+            addresses.map(|address| IpEndpoint::new(address, port))
+        });
+        let ends: Vec<_> = ends.collect();
+        let tuples = ends.iter().flat_map(|&local| ends.iter().map(move |&remote| Tuple { local, remote }));
+        let tuples: Vec<_> = tuples.collect();
+        for (at, tuple) in tuples.iter().enumerate() {
+            for (other_at, other) in tuples.iter().enumerate() {
+                assert_eq!(tuple.cmp(other).is_eq(), at == other_at, "{tuple:?} {other:?}");
+                assert_eq!(tuple.cmp(other), other.cmp(tuple).reverse());
+            }
+        }
+    }
+
     fn syn(mac: EthernetAddress, from: Ipv4Address, ack: bool) -> Vec<u8> {
         let to = Ipv4Address::new(10, 0, 2, 15);
         let numbers = (TcpSeqNumber(7), ack.then_some(TcpSeqNumber(1)));
