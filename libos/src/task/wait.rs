@@ -53,8 +53,8 @@ impl WaitQueue {
         }
     }
 
-    /// Waits until `condition` gives a value. It is evaluated at first, before each sleep and after each wake, with no lock
-    /// held.
+    /// Waits until `condition` gives a value. It is evaluated at first, before each sleep and after each wake, with no
+    /// lock held.
     #[track_caller]
     pub fn wait<R>(&self, condition: impl FnMut() -> Option<R>) -> R {
         match self.wait_until(None, condition) {
