@@ -24,6 +24,7 @@ fn checks(protection: Protection) {
             "a-pinned-thread-stays-on-its-cpu",
             "a-grant-moves-with-its-thread",
             "registers-and-rights-move-at-any-instruction",
+            "a-wake-ends-one-wait",
             "resting-cpus-forget-what-was-unmapped",
         ] {
             outcome.expect_line(&format!("ok {check}"));

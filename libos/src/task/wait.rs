@@ -117,17 +117,17 @@ impl WaitQueue {
             if deadline.is_some() {
                 thread.timer.cancel();
             }
-            self.remove(&thread);
+            self.leave(&thread);
         }
     }
 
-    fn remove(&self, thread: &Thread) {
+    /// Takes the running thread out of the queue, if no waker did. The lock is needed in either case: a waker holds it
+    /// until it is done with the thread, which could otherwise wait elsewhere, or end, while it is being made ready.
+    fn leave(&self, thread: &Thread) {
+        let mut waiters = self.waiters.lock();
         if thread.wait_link.is_linked() {
-            let mut waiters = self.waiters.lock();
-            if thread.wait_link.is_linked() {
-                // SAFETY: the thread waits in this queue and in no other, and the queue's lock is held.
-                unsafe { waiters.cursor_mut_from_ptr(thread) }.remove();
-            }
+            // SAFETY: the thread waits in this queue and in no other, and the queue's lock is held.
+            unsafe { waiters.cursor_mut_from_ptr(thread) }.remove();
         }
     }
 
@@ -144,6 +144,7 @@ impl WaitQueue {
         }
         let mut waiters = self.waiters.lock();
         self.wakes.fetch_add(1, Ordering::Release);
+        // Under the lock, as [`Self::leave`] says.
         if let Some(thread) = waiters.pop_front() {
             thread.wake();
         }
@@ -156,7 +157,6 @@ impl WaitQueue {
         }
         let mut waiters = self.waiters.lock();
         self.wakes.fetch_add(1, Ordering::Release);
-        // Under the lock: a waiter whose deadline passes meanwhile must find itself in this list or in none.
         while let Some(thread) = waiters.pop_front() {
             thread.wake();
         }

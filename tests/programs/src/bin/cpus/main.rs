@@ -18,13 +18,15 @@ mod memory;
 mod moves;
 #[cfg(target_os = "hermit")]
 mod registers;
+#[cfg(target_os = "hermit")]
+mod waits;
 
 #[cfg(target_os = "hermit")]
 mod guest {
     use libos::arch::percpu;
     use libos::task::{self, ThreadId};
 
-    use crate::{costs, memory, moves};
+    use crate::{costs, memory, moves, waits};
 
     pub(crate) fn main() {
         match std::env::args().nth(1).as_deref() {
@@ -39,12 +41,13 @@ mod guest {
     }
 
     fn checks() {
-        let all: [(&str, fn()); 6] = [
+        let all: [(&str, fn()); 7] = [
             ("nobody-wakes-an-idle-machine", moves::idle),
             ("threads-spread-over-all-cpus", moves::spread),
             ("a-pinned-thread-stays-on-its-cpu", moves::pinned),
             ("a-grant-moves-with-its-thread", moves::granted),
             ("registers-and-rights-move-at-any-instruction", moves::preempted),
+            ("a-wake-ends-one-wait", waits::woken_once),
             ("resting-cpus-forget-what-was-unmapped", memory::unmapped),
         ];
         for (name, check) in all {
