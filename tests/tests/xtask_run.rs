@@ -20,7 +20,7 @@ fn ready(run: &mut Run, detail: &str) -> Client {
     Client::connect(address).unwrap()
 }
 
-const READY: &str = "pmem0 64.0 MiB, protection pks";
+const READY: &str = "pmem0 64.0 MiB, protection pks, durable power by adr";
 
 #[test]
 fn ctrl_c_shuts_down_cleanly() {
@@ -178,6 +178,6 @@ fn the_exit_status_is_the_guests() {
 fn a_run_without_protection_says_so_in_every_place() {
     let image = StoreImage::new(64 * MIB);
     let mut run = Run::start(image.path(), &["--protection", "none"]);
-    ready(&mut run, "pmem0 64.0 MiB, protection none");
+    ready(&mut run, "pmem0 64.0 MiB, protection none, durable power by adr");
     assert!(run.after("holdfast: WARNING: protection none").contains("corrupt"));
 }
