@@ -3,7 +3,7 @@
 use std::fmt;
 use std::io;
 use std::net::{SocketAddr, TcpStream};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use libos_contract::report::{ABORTED, FAULT};
@@ -34,8 +34,13 @@ pub const CPUS: [u32; 4] = [1, 2, 4, 8];
 
 /// A small machine with this guest program, and without a network.
 pub fn machine(program: &str, arguments: &[&str]) -> MachineOptions {
+    machine_of(guest::image(program).unwrap(), program, arguments)
+}
+
+/// The same machine with this image of the program.
+pub fn machine_of(image: PathBuf, program: &str, arguments: &[&str]) -> MachineOptions {
     MachineOptions {
-        image: guest::image(program).unwrap(),
+        image,
         name: program.to_owned(),
         arguments: arguments.iter().map(|&argument| argument.to_owned()).collect(),
         memory: 64 * MIB,

@@ -8,13 +8,16 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 use xtask::forward::Forwarder;
+use xtask::guest;
 use xtask::image::PmemImage;
 use xtask::qemu::{Exit, Machine, MachineOptions, Network};
 use xtask::size::MIB;
 
-use crate::machine::{Outcome, PATIENCE, machine, outcome};
+use crate::machine::{Outcome, PATIENCE, machine_of, outcome};
 use crate::resp::Client;
 
+/// The store's program.
+const STORE: &str = "kvstore";
 /// The port that the store listens on in the guest.
 const PORT: u16 = 6379;
 
@@ -59,7 +62,12 @@ impl StoreImage {
 
 /// The options of a machine that runs the store on this image.
 pub fn store_machine(image: PmemImage) -> MachineOptions {
-    MachineOptions { network: Network::User, memory: 256 * MIB, pmem: vec![image], ..machine("kvstore", &[]) }
+    store_machine_of(guest::image(STORE).unwrap(), image)
+}
+
+/// The options of a machine that runs the store in `program` on this image.
+pub fn store_machine_of(program: PathBuf, image: PmemImage) -> MachineOptions {
+    MachineOptions { network: Network::User, memory: 256 * MIB, pmem: vec![image], ..machine_of(program, STORE, &[]) }
 }
 
 /// A store that accepts clients. Dropping it kills the machine.

@@ -23,7 +23,7 @@ fn explored(recording: &Recording, images: u64, jobs: usize) -> Totals {
 fn a_booted_store_stands_every_power_cut_and_a_recorded_run_is_explored_alike_each_time() {
     let directory = tempfile::tempdir().unwrap();
     let size = Size { seed: 1, clients: 3, lives: 2, phases: 2, pipelines: 5 };
-    let recording = record(&guest::image("kvstore").unwrap(), size, 1, directory.path());
+    let recording = record(&guest::quick_image("kvstore").unwrap(), size, 1, directory.path());
     let totals = explored(&recording, 300, 2);
     if let Some(violation) = &totals.violation {
         panic!("{}", violation.explain(&recording).unwrap().join("\n"));
@@ -38,7 +38,7 @@ fn a_booted_store_stands_every_power_cut_and_a_recorded_run_is_explored_alike_ea
 fn a_store_on_two_processors_stands_power_cuts() {
     let directory = tempfile::tempdir().unwrap();
     let size = Size { seed: 2, clients: 2, lives: 1, phases: 1, pipelines: 4 };
-    let recording = record(&guest::image("kvstore").unwrap(), size, 2, directory.path());
+    let recording = record(&guest::quick_image("kvstore").unwrap(), size, 2, directory.path());
     let totals = explored(&recording, 50, 2);
     assert!(totals.violation.is_none() && totals.images >= 50, "{totals:?}");
 }

@@ -17,7 +17,7 @@ use xtask::qemu::Protection;
 
 static BENCH: LazyLock<(Bench, WorkingSet)> = LazyLock::new(|| {
     let directory = tempfile::tempdir().unwrap();
-    let bench = Bench::new(&guest::image("kvstore").unwrap(), 2, directory.path()).unwrap();
+    let bench = Bench::new(&guest::quick_image("kvstore").unwrap(), 2, directory.path()).unwrap();
     let set = bench.sample().unwrap();
     assert!(set.functions.len() > 20, "{set:?}");
     (bench, set)
@@ -57,7 +57,7 @@ fn a_change_of_the_images_is_found_and_is_not_excused() {
 
 #[test]
 fn a_small_campaign_runs_goes_on_and_finds_nothing_outside_of_grants() {
-    let (directory, image) = (tempfile::tempdir().unwrap(), guest::image("kvstore").unwrap());
+    let (directory, image) = (tempfile::tempdir().unwrap(), guest::quick_image("kvstore").unwrap());
     let groups = vec![Group::Pks, Group::None];
     let stop = Arc::new(AtomicBool::new(true));
     let mut options = CampaignOptions { seed: 1, count: 2, only: None, groups, smp: 1, jobs: 2, resume: false, stop };

@@ -12,6 +12,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::annotate::Annotator;
 use crate::apps;
+use crate::guest::Profile;
 use crate::output::{say, warn};
 use crate::qemu::{Event, Exit, Machine, MachineOptions, Network};
 use crate::setup::{self, toolchain::Choice};
@@ -41,7 +42,7 @@ pub struct BootOptions {
 /// When the image cannot be read or QEMU cannot be run.
 pub fn boot(options: BootOptions) -> Result<u8> {
     let mut annotator = Annotator::load(&options.image).with_context(|| {
-        let images = workspace::guest_image_directory("release");
+        let images = workspace::guest_image_directory(Profile::Quick.name());
         format!(
             "this is no image to boot; `cargo xtask run --app NAME` leaves NAME's in {}",
             workspace::display(&images)

@@ -16,7 +16,7 @@ const PROGRAM: &str = "faults";
 /// When something is missing that cannot be installed from here, or the programs do not build.
 pub fn faults(arguments: &[String], choice: Choice) -> Result<u8> {
     let toolchain = setup::ensure(choice, &[setup::QEMU])?;
-    let images = guest::build(&toolchain, &apps::image_packages()?, Profile::Release)?;
+    let images = guest::build(&toolchain, &apps::image_packages()?, Profile::Quick)?;
     let mut cargo = host_cargo("run");
     cargo.args(["--quiet", "--package", BOOTING_TESTS, "--bin", PROGRAM, "--"]);
     let status = cargo.args(arguments).env(IMAGES_VARIABLE, images).status().context("cannot run cargo")?;

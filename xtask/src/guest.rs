@@ -11,6 +11,12 @@ use crate::workspace;
 /// The variable that tells the tests where the guest images are.
 pub const IMAGES_VARIABLE: &str = "HOLDFAST_IMAGES";
 
+/// The variable that tells the tests where the images of [`RELEASED`] are.
+const RELEASE_IMAGES_VARIABLE: &str = "HOLDFAST_RELEASE_IMAGES";
+
+/// The program that tests boot as it is put to work.
+const RELEASED: &str = "kvstore";
+
 /// The variable that tells the tests where the guest images of the checked build are.
 pub const CHECKED_IMAGES_VARIABLE: &str = "HOLDFAST_CHECKED_IMAGES";
 
@@ -22,16 +28,20 @@ pub const DEBUGGER_IMAGES_VARIABLE: &str = "HOLDFAST_DEBUGGER_IMAGES";
 pub enum Profile {
     /// As `run` boots them.
     #[default]
+    Quick,
+    /// As they are put to work, by `run --release`: a tenth to a sixth fewer instructions, for a longer build.
     Release,
     /// With debug assertions: libos checks its own rules (lock order, sleeping and allocating in the wrong place).
     Checked,
-    /// As [`Self::Release`], with debug information for types and variables too.
+    /// As [`Self::Quick`], with debug information for types and variables too.
     Debugger,
 }
 
 impl Profile {
-    fn name(self) -> &'static str {
+    /// The profile's name, and that of the directory that its images are in.
+    pub(crate) fn name(self) -> &'static str {
         match self {
+            Self::Quick => "quick",
             Self::Release => "release",
             Self::Checked => "checked",
             Self::Debugger => "debugger",
@@ -59,6 +69,19 @@ pub fn build(toolchain: &Toolchain, packages: &[impl AsRef<str>], profile: Profi
     Ok(workspace::guest_image_directory(profile.name()))
 }
 
+/// Builds the guest programs of `packages` for tests that boot them, and returns the variables that tell the tests where
+/// they are.
+///
+/// # Errors
+/// As [`build`].
+pub fn build_for_tests(toolchain: &Toolchain, packages: &[impl AsRef<str>]) -> Result<Vec<(&'static str, PathBuf)>> {
+    let mut variables = vec![(IMAGES_VARIABLE, build(toolchain, packages, Profile::Quick)?)];
+    if packages.iter().any(|package| package.as_ref() == RELEASED) {
+        variables.push((RELEASE_IMAGES_VARIABLE, build(toolchain, &[RELEASED], Profile::Release)?));
+    }
+    Ok(variables)
+}
+
 /// The packages of `packages` that one command of cargo's may have, for each command: in one, a library has the
 /// features that any package asks for, and the programs are not to have libos's `testing`, for which the tests' ask.
 pub(crate) fn builds(packages: &[impl AsRef<str>]) -> Vec<Vec<&str>> {
@@ -75,21 +98,30 @@ pub(crate) fn builds(packages: &[impl AsRef<str>]) -> Vec<Vec<&str>> {
 pub fn build_copy(toolchain: &Toolchain, copy: &Path, package: &str) -> Result<PathBuf> {
     let target = workspace::target_directory().join("planted/target");
     let mut command = toolchain.guest_cargo_in("build", copy, &target);
-    command.args(["--quiet", "--release", "--package", package]);
+    command.args(["--quiet", "--profile", Profile::Quick.name(), "--package", package]);
     // The copy may lie in the checkout, whose configuration cargo would add to one of the copy's own.
     command.env("CARGO_ENCODED_RUSTFLAGS", workspace::guest_rustflags()?.join("\u{1f}"));
     let status = command.status().with_context(|| format!("cannot run {:?}", command.get_program()))?;
     if !status.success() {
         bail!("{package} did not build (cargo's messages are above)");
     }
-    Ok(target.join(workspace::GUEST_TARGET).join("release").join(package))
+    Ok(target.join(workspace::GUEST_TARGET).join(Profile::Quick.name()).join(package))
 }
 
 /// The image of the guest program `name`, for a test that boots it.
 ///
 /// # Errors
-/// When `HOLDFAST_IMAGES` does not name a directory with that image: the test was not started by `cargo xtask test`.
+/// When no variable names a directory with that image: the test was not started by `cargo xtask test`.
 pub fn image(name: &str) -> Result<PathBuf> {
+    image_of(name, if name == RELEASED { RELEASE_IMAGES_VARIABLE } else { IMAGES_VARIABLE })
+}
+
+/// The image of the guest program `name` as `run` boots it, for who looks for functions in it: a release has few of
+/// them apart from each other.
+///
+/// # Errors
+/// As [`image`].
+pub fn quick_image(name: &str) -> Result<PathBuf> {
     image_of(name, IMAGES_VARIABLE)
 }
 

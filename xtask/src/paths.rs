@@ -52,7 +52,7 @@ pub struct Counts([u64; RECORD.len()]);
 /// When something is missing, or the machine does not do what it should.
 pub fn measure(choice: Choice) -> Result<Counts> {
     let toolchain = setup::ensure(choice, &[setup::QEMU])?;
-    count(&guest::build(&toolchain, &[PACKAGE], Profile::Release)?.join(PROGRAM))
+    count(&guest::build(&toolchain, &[PACKAGE], Profile::Quick)?.join(PROGRAM))
 }
 
 /// Counts by the program of this image.

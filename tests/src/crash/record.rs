@@ -18,7 +18,7 @@ use crate::crash::load::{Life, Phase, Size};
 use crate::elf::Elf;
 use crate::machine::PATIENCE;
 use crate::resp::{Client, encode};
-use crate::store::{Store, store_machine};
+use crate::store::{Store, store_machine_of};
 
 /// Where libos maps persistent memory, plus the physical address at which QEMU puts the first NVDIMM of a machine with
 /// less than 2 GiB of RAM. A wrong address shows: what was traced would not make the image that is there in the end.
@@ -95,12 +95,10 @@ impl Run {
     fn live(&self, program: &Path, image: &Path, trace: &Path, number: usize, life: &Life) -> io::Result<u64> {
         let opened =
             PmemImage::open(image, Some(self.length)).map_err(|error| io::Error::other(format!("{error:#}")))?;
-        let options = store_machine(opened);
         let options = MachineOptions {
-            image: program.to_owned(),
             smp: self.smp,
             plugin: Some(self.plugin(program, image, trace)?),
-            ..options
+            ..store_machine_of(program.to_owned(), opened)
         };
         let store = Store::try_start(options)?;
         let mut connections = (0..self.size.clients)

@@ -22,7 +22,7 @@ use fastrand::Rng;
 
 use crate::elf::Elf;
 use crate::gdb::{Gdb, GdbError, Register, StopPoint};
-use crate::machine::{PATIENCE, machine};
+use crate::machine::{PATIENCE, machine_of};
 use crate::store::Store;
 
 /// The RAM of the guest.
@@ -110,14 +110,13 @@ impl Bench {
         let open = |path: &Path| PmemImage::open(path, None).map_err(|error| io::Error::other(format!("{error:#}")));
         let socket = directory.join("gdb");
         let options = MachineOptions {
-            image: self.image.clone(),
             pmem: vec![open(&pool)?, open(&canary)?],
             protection: protection.into(),
             smp: self.smp,
             memory: RAM,
             gdb_socket: Some(socket.clone()),
             network: Network::User,
-            ..machine("kvstore", &[])
+            ..machine_of(self.image.clone(), "kvstore", &[])
         };
         let store = Store::try_start(options)?;
         let load = Load::start(store.address(), load_seed, &self.template.ledger);

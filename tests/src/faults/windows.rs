@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use libos_contract::rights::Access;
 use serde::Serialize;
+use xtask::guest;
 use xtask::qemu::{MachineOptions, Protection};
 use xtask::size::MIB;
 
@@ -19,7 +20,7 @@ use crate::elf::Elf;
 use crate::gdb::{Gdb, Register, Result, StepMode, StopPoint};
 use crate::machine::PATIENCE;
 use crate::resp::{Client, Reply, encode};
-use crate::store::{Store, StoreImage, store_machine};
+use crate::store::{Store, StoreImage, store_machine_of};
 
 /// The key of the device that the store is on: the first that is given out.
 const KEY: u8 = 1;
@@ -65,7 +66,7 @@ pub fn measure(protection: Protection) -> Result<Vec<Windows>> {
         gdb_socket: Some(socket.clone()),
         protection: protection.into(),
         smp: 1,
-        ..store_machine(image.open())
+        ..store_machine_of(guest::quick_image("kvstore").unwrap(), image.open())
     };
     let elf = Elf::load(&options.image);
     let register = RightsRegister::find(&elf, protection).expect("there is no window without protection");

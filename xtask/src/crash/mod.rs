@@ -22,10 +22,10 @@ const PROGRAM: &str = "crash";
 /// When something is missing that cannot be installed from here, or the programs do not build.
 pub fn crash(arguments: &[String], choice: Choice) -> Result<u8> {
     let toolchain = setup::ensure(choice, &[setup::QEMU])?;
-    let images = guest::build(&toolchain, &apps::image_packages()?, Profile::Release)?;
+    let images = guest::build(&toolchain, &apps::image_packages()?, Profile::Quick)?;
     let mut cargo = host_cargo("run");
     // Images are opened by the ten thousand: optimised code pays at once.
-    cargo.args(["--quiet", "--release", "--package", BOOTING_TESTS, "--bin", PROGRAM, "--"]);
+    cargo.args(["--quiet", "--profile=quick", "--package", BOOTING_TESTS, "--bin", PROGRAM, "--"]);
     if let Some(plant) = planted(arguments)? {
         cargo.env(PLANTED_VARIABLE, plants::build(&toolchain, &[plant])?);
     }

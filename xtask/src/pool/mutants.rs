@@ -121,7 +121,7 @@ impl Copy {
     /// no more, since there is a build for each mutant.
     fn build(&self, programs: &[&str]) -> Result<Vec<PathBuf>> {
         let mut cargo = host_cargo("test");
-        cargo.current_dir(self.sources()).args(["--release", "--no-run", "--offline", "--package", LIBRARY]);
+        cargo.current_dir(self.sources()).args(["--profile=quick", "--no-run", "--offline", "--package", LIBRARY]);
         cargo.arg("--message-format=json-render-diagnostics");
         for program in programs {
             match *program {
@@ -129,7 +129,7 @@ impl Copy {
                 name => cargo.args(["--test", name]),
             };
         }
-        cargo.env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "1").env("CARGO_PROFILE_RELEASE_DEBUG", "0");
+        cargo.env("CARGO_PROFILE_QUICK_OPT_LEVEL", "1").env("CARGO_PROFILE_QUICK_DEBUG", "0");
         // Not the original's directory: cargo would take the two packages for the same, for they have the same place in
         // their workspaces.
         cargo.env("CARGO_INCREMENTAL", "1").env("CARGO_TARGET_DIR", self.directory.join("target"));

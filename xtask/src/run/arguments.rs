@@ -26,6 +26,9 @@ pub struct RunArguments {
     /// The program: a directory under apps/
     #[arg(long, value_name = "NAME", default_value = apps::DEFAULT)]
     app: String,
+    /// Build as what is put to work is built: it is faster, and the build takes longer
+    #[arg(long, conflicts_with = "gdb")]
+    release: bool,
     /// The image behind the NVDIMM [default: the program's own under var/, created when it is not there: for kvstore
     /// var/pmem0.img]
     #[arg(long, value_name = "FILE")]
@@ -161,6 +164,7 @@ impl RunArguments {
         };
         Ok(RunOptions {
             app: self.app,
+            release: self.release,
             pmem: self.pmem,
             pmem_size: self.pmem_size,
             listen: self.listen,

@@ -51,6 +51,8 @@ pub const GDB_SCRIPT: &str = "xtask/gdb/holdfast.py";
 pub struct RunOptions {
     /// The program's name: one of [`apps::all`].
     pub app: String,
+    /// Whether to build it as it is put to work.
+    pub release: bool,
     /// The image file; the program's default one, if it has one, if `None`.
     pub pmem: Option<PathBuf>,
     /// The size of an image that is to be created.
@@ -80,7 +82,7 @@ enum News {
 /// When something is missing, in use or wrong. Program, options, port and image are checked before anything is built or
 /// changed.
 pub fn run(options: RunOptions) -> Result<u8> {
-    let RunOptions { app, pmem, pmem_size, listen, port, trace, toolchain, mut machine } = options;
+    let RunOptions { app, release, pmem, pmem_size, listen, port, trace, toolchain, mut machine } = options;
     let app = apps::find(&app)?;
     machine.name.clone_from(&app.name);
     machine.check()?;
@@ -104,7 +106,11 @@ pub fn run(options: RunOptions) -> Result<u8> {
     let toolchain = setup::ensure(toolchain, &tools)?;
 
     say(format_args!("building {} for {} ({})", app.name, workspace::GUEST_TARGET, toolchain.description()));
-    let profile = if machine.gdb { Profile::Debugger } else { Profile::Release };
+    let profile = match (machine.gdb, release) {
+        (true, _) => Profile::Debugger,
+        (false, true) => Profile::Release,
+        (false, false) => Profile::Quick,
+    };
     machine.image = guest::build(&toolchain, &[&app.name], profile)?.join(&app.name);
     let annotator = Annotator::load(&machine.image)?;
     // It has to outlive the machine that uses it.

@@ -191,7 +191,7 @@ impl Toolchain {
         flags.extend(more_flags.iter().map(|&flag| flag.to_owned()));
         // Where the profile says otherwise, cargo would build the library twice and mix the two.
         command
-            .args(["--release", "--config", "profile.release.panic=\"unwind\""])
+            .args(["--profile=quick", "--config", "profile.quick.panic=\"unwind\""])
             .env("CARGO_ENCODED_RUSTFLAGS", flags.join("\u{1f}"));
         Ok(command)
     }

@@ -7,7 +7,7 @@ use anyhow::Result;
 
 use super::Only;
 use crate::cargo::TEST_PROGRAMS;
-use crate::guest::{self, CHECKED_IMAGES_VARIABLE, DEBUGGER_IMAGES_VARIABLE, IMAGES_VARIABLE, Profile};
+use crate::guest::{self, CHECKED_IMAGES_VARIABLE, DEBUGGER_IMAGES_VARIABLE, Profile};
 use crate::setup::toolchain::Toolchain;
 use crate::{apps, crash, workspace};
 
@@ -19,10 +19,8 @@ const DEBUGGED_PACKAGES: [&str; 1] = ["hello"];
 /// # Errors
 /// When one does not build.
 pub(super) fn build(only: &Only<'_>, toolchain: &Toolchain) -> Result<Vec<(&'static str, PathBuf)>> {
-    let mut images = vec![
-        (IMAGES_VARIABLE, guest::build(toolchain, &apps::image_packages()?, Profile::Release)?),
-        (CHECKED_IMAGES_VARIABLE, guest::build(toolchain, &[TEST_PROGRAMS], Profile::Checked)?),
-    ];
+    let mut images = guest::build_for_tests(toolchain, &apps::image_packages()?)?;
+    images.push((CHECKED_IMAGES_VARIABLE, guest::build(toolchain, &[TEST_PROGRAMS], Profile::Checked)?));
     let plants = plants(only)?;
     if !plants.is_empty() {
         images.push((crash::PLANTED_VARIABLE, crash::build_plants(toolchain, &plants)?));

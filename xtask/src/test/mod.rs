@@ -22,7 +22,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::cargo::{BOOTING_TESTS, TEST_PROGRAMS, host_cargo};
 use crate::clients::{self, CLIENTS_VARIABLE};
-use crate::guest::{self, IMAGES_VARIABLE, Profile};
+use crate::guest;
 use crate::native;
 use crate::output::{say, warn};
 use crate::pool::mutants;
@@ -252,7 +252,7 @@ fn run_native(only: &Only<'_>) -> Result<(Totals, bool)> {
 
 /// Has all tests of one file run, those too that are too long for every day, with the programs of this package.
 fn run_long(cargo: &mut Command, file: &str, package: &str, toolchain: &Toolchain) -> Result<()> {
-    cargo.env(IMAGES_VARIABLE, guest::build(toolchain, &[package], Profile::Release)?);
+    cargo.envs(guest::build_for_tests(toolchain, &[package])?);
     // One load at a time, the short ones first; what they print is shown as it comes.
     cargo.args(["--package", BOOTING_TESTS, "--test", file, "--"]);
     cargo.args(["--include-ignored", "--nocapture", "--test-threads=1"]);
@@ -271,7 +271,7 @@ fn build_for_host(package: &str) -> Result<()> {
 /// Runs the stage `pool`: the tests of `pmem` with as many power cuts as they are trusted for, and the mutants. Where
 /// some mutants are asked for by name, these alone.
 fn run_pool(mut cargo: Command) -> Result<(Totals, bool)> {
-    cargo.args(["--package", "pmem", "--release", "--lib", "--tests", "--", "--show-output", "--test-threads=1"]);
+    cargo.args(["--package", "pmem", "--profile=quick", "--lib", "--tests", "--", "--show-output", "--test-threads=1"]);
     cargo.env("HOLDFAST_CRASH_IMAGES", CRASH_IMAGES.to_string());
     let parts = std::env::var(mutants::PART_VARIABLE).unwrap_or_default();
     if !parts.is_empty() {

@@ -73,7 +73,7 @@ fn run(cli: &Cli) -> Result<ExitCode, Box<dyn std::error::Error>> {
         Recording::load(&directory)?
     } else {
         let image = match &cli.plant {
-            None => guest::image("kvstore")?,
+            None => guest::quick_image("kvstore")?,
             Some(plant) => {
                 say(format!("the image has a planted defect: {}", plant.defect.breaks));
                 plant.image()?

@@ -77,7 +77,7 @@ fn main() -> ExitCode {
 }
 
 fn run(cli: &Cli) -> Result<ExitCode, Box<dyn std::error::Error>> {
-    let image = guest::image("kvstore")?;
+    let image = guest::quick_image("kvstore")?;
     let default = || xtask::workspace::root().join(format!("var/faults/seed-{}", cli.seed));
     let directory = cli.output.clone().unwrap_or_else(default);
     let number = |text: &String| text.parse().map_err(|_| format!("--only {text}: the number of a run is asked for"));
