@@ -1,5 +1,6 @@
-//! Linux in a machine, as `cargo xtask test native` has it: what its programs do is told, and so is a kernel that
-//! panics or says nothing any more. Where Debian's kernel cannot be had there is no such machine, and nothing to test.
+//! Linux in a machine, as `cargo xtask test native` has it: its file system has room, what its programs do is told, and
+//! so is a kernel that panics or says nothing any more. Where Debian's kernel cannot be had there is no such machine,
+//! and nothing to test.
 
 use std::time::Duration;
 
@@ -27,6 +28,21 @@ fn a_program_that_fails_is_told_and_the_next_one_runs() {
     let programs = [program("/bin/false", ""), program("/bin/echo", "it's here")];
     let status = run_in_machine(&programs, &Hardware::default(), "", |line| lines.push(line.to_owned())).unwrap();
     assert_eq!((status, lines), (1, vec!["false failed: exit status 1".to_owned(), "it's here".to_owned()]));
+}
+
+#[test]
+fn a_file_system_of_any_size_is_there_as_a_whole() {
+    if !has_kernel() {
+        return;
+    }
+    // More than half of the RAM that is asked for, which is as much as the kernel gives to files.
+    let (memory, len) = (256 << 20, 200 << 20);
+    let mut initrd = Initrd::new().unwrap();
+    initrd.bytes("/large", vec![b'x'; len]);
+    let hardware = Hardware { memory, ..Hardware::default() };
+    let mut machine = Machine::start(&hardware, &initrd, "wc -c </large").unwrap();
+    assert_eq!(machine.next_line().unwrap(), Some(len.to_string()));
+    assert_eq!(machine.status().unwrap(), 0);
 }
 
 #[test]

@@ -29,7 +29,7 @@ const SHOWN_OF_PANIC: usize = 200;
 pub struct Hardware {
     /// Processors.
     pub smp: u32,
-    /// RAM, in bytes.
+    /// RAM, in bytes, beside what its file system takes, which lies in RAM.
     pub memory: u64,
     /// What else QEMU is told.
     pub arguments: Vec<String>,
@@ -70,10 +70,11 @@ impl Machine {
         let files = tempfile::Builder::new().prefix("holdfast-linux-").tempdir()?;
         let path = |name: &str| files.path().join(name);
         initrd.write(&path("initrd"), script).context("cannot write the machine's file system")?;
+        let memory = hardware.memory + for_file_system(fs::metadata(path("initrd"))?.len());
         let mut qemu = Command::new(QEMU.program);
         qemu.args(["-accel", "tcg", "-cpu", "max", "-machine", "q35,nvdimm=on", "-nodefaults", "-no-user-config"]);
         qemu.args(["-no-reboot", "-display", "none", "-smp", &hardware.smp.to_string()]);
-        qemu.arg("-m").arg(format!("{}M,slots=4,maxmem=64G", hardware.memory.div_ceil(MIB)));
+        qemu.arg("-m").arg(format!("{}M,slots=4,maxmem=64G", memory.div_ceil(MIB)));
         qemu.arg("-kernel").arg(kernel()?.image).arg("-initrd").arg(path("initrd"));
         qemu.args(["-append", "console=ttyS0 quiet panic=-1 nowatchdog"]);
         qemu.arg("-serial").arg(format!("file:{}", path("kernel").display()));
@@ -139,6 +140,12 @@ impl Drop for Machine {
         let _ = self.qemu.kill();
         let _ = self.qemu.wait();
     }
+}
+
+/// The RAM that a file system takes whose archive is this long: while the kernel unpacks it, it is there twice; and the
+/// kernel lets it take no more than half of all RAM.
+fn for_file_system(archive: u64) -> u64 {
+    3 * archive
 }
 
 /// Sends every line on until there are no more, or nobody listens.

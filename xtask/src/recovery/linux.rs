@@ -24,7 +24,7 @@ const ANSWERED: &str = "bench: redis answered ";
 /// When packages cannot be fetched, or Redis does not answer.
 pub fn measure(keys: u64, smp: u32) -> Result<Spent> {
     let log = (keys * (VALUE as u64 + 60)).next_multiple_of(MIB);
-    let memory = 512 * MIB + 2 * log + keys * 256;
+    let memory = 512 * MIB + log + keys * 256;
     let hardware = Hardware { smp, memory, ..Hardware::default() };
     let mut machine = Machine::start(&hardware, &initrd(keys)?, SCRIPT)?;
     let mut begun = None;
