@@ -1,9 +1,11 @@
-//! What a fence executes.
+//! What a fence executes, and what is executed before a device is there.
+
+use std::fs;
 
 use pmem_linux::Device;
 use pmem_medium::{Counters, DurableBy, Medium, Store};
 
-use crate::places;
+use crate::places::{self, LEN};
 use crate::steps::{self, Seen};
 
 /// Stores here and there, and writes it back. What lies apart is of several pages, and of two lines each.
@@ -71,6 +73,25 @@ fn a_fence_with_nothing_written_back_asks_the_kernel_for_nothing() {
 }
 
 #[test]
+fn what_another_grant_has_stored_is_durable_by_the_fence_of_the_one_that_writes_it_back() {
+    for place in places::all("another") {
+        let device = place.open();
+        commit(&device);
+        device.write(|grant| grant.store(64, b"not fenced").unwrap()).unwrap();
+        let seen = steps::seen(|| {
+            device
+                .write(|grant| {
+                    grant.write_back(64..74).unwrap();
+                    grant.fence();
+                })
+                .unwrap();
+        });
+        let write_backs = usize::from(place.by == DurableBy::Adr);
+        assert_eq!(seen, Seen { write_backs, ..expected(place.by) }, "{}", place.path.display());
+    }
+}
+
+#[test]
 fn what_a_process_left_without_a_fence_is_made_durable_before_anybody_builds_on_it() {
     for place in places::all("left") {
         let leaving = place.open();
@@ -85,5 +106,18 @@ fn what_a_process_left_without_a_fence_is_made_durable_before_anybody_builds_on_
         let seen = steps::seen(|| drop(place.open()));
         let synced = seen.system_calls.contains(&libc::SYS_fdatasync);
         assert_eq!(synced, place.by != DurableBy::Memory, "{}", place.path.display());
+    }
+}
+
+#[test]
+fn a_files_name_and_its_length_are_durable_before_anything_in_it() {
+    for place in [places::disk("named"), places::persistent("named")].into_iter().flatten() {
+        let name = place.path.display();
+        fs::remove_file(&place.path).unwrap();
+        let mut device = None;
+        let created = steps::seen(|| device = Some(Device::create(&place.path, LEN).unwrap()));
+        assert!(created.system_calls.contains(&libc::SYS_fsync), "{name}: the directory is not");
+        let extended = steps::seen(|| drop(device.take().unwrap().extend(2 * LEN).unwrap()));
+        assert!(extended.system_calls.contains(&libc::SYS_fsync), "{name}: the new length is not");
     }
 }
