@@ -1,7 +1,7 @@
 //! The native devices with one planted defect each, which the test that the defect's patch names must find.
 //!
 //! A copy of the sources has one after the other put in, and the program of the test built. All the programs meet
-//! their tests in one go, where there are keys.
+//! their tests in one go, where there are keys and, for what is durable, NVDIMMs.
 
 use std::fs;
 use std::path::{Path, PathBuf};
