@@ -3,13 +3,14 @@
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, LazyLock};
 
-use holdfast_tests::faults::campaign::{self, CampaignOptions};
+use holdfast_tests::faults::campaign;
 use holdfast_tests::faults::judge::Data;
 use holdfast_tests::faults::places::WorkingSet;
-use holdfast_tests::faults::plan::Plan;
+use holdfast_tests::faults::plan::{Plan, Target};
 use holdfast_tests::faults::record::{Ending, Group, Outcome, Record};
 use holdfast_tests::faults::report::Summary;
 use holdfast_tests::faults::run::{Bench, Certain};
+use holdfast_tests::faults::runs::CampaignOptions;
 use holdfast_tests::faults::windows;
 use libos_contract::exit;
 use xtask::guest;
@@ -25,7 +26,7 @@ static BENCH: LazyLock<(Bench, WorkingSet)> = LazyLock::new(|| {
 
 fn run(group: Group, certain: Certain) -> Record {
     // A lost lock: what is done besides is what matters.
-    let plan = Plan { writes_before: 40, writes_after: 60, ..Plan::new(1, 9) };
+    let plan = Plan { writes_before: 40, writes_after: 60, ..Plan::new(Target::Guest, 1, 9) };
     BENCH.0.run(&plan, group, &BENCH.1, Some(certain)).unwrap()
 }
 
@@ -60,7 +61,17 @@ fn a_small_campaign_runs_goes_on_and_finds_nothing_outside_of_grants() {
     let (directory, image) = (tempfile::tempdir().unwrap(), guest::quick_image("kvstore").unwrap());
     let groups = vec![Group::Pks, Group::None];
     let stop = Arc::new(AtomicBool::new(true));
-    let mut options = CampaignOptions { seed: 1, count: 2, only: None, groups, smp: 1, jobs: 2, resume: false, stop };
+    let mut options = CampaignOptions {
+        target: Target::Guest,
+        seed: 1,
+        count: 2,
+        only: None,
+        groups,
+        smp: 1,
+        jobs: 2,
+        resume: false,
+        stop,
+    };
     let stopped = campaign::run(&image, &options, directory.path()).unwrap_err();
     assert!(stopped.to_string().contains("--resume"), "{stopped}");
     options = CampaignOptions { resume: true, stop: Arc::default(), ..options };

@@ -1,122 +1,32 @@
-//! A campaign: many runs, several at a time, written down one by one, so that it can be interrupted and go on later.
-//!
-//! The file of finished runs has one line of JSON for each. Its first line says what they have in common; a campaign
-//! with another seed, another image or another number of CPUs is not mixed with them.
+//! A campaign: many runs, several at a time, written down one by one.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, BufRead, BufReader, Write};
+use std::io::{self, Write};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
 use super::places::WorkingSet;
-use super::plan::Plan;
+use super::plan::{Plan, Target};
 use super::record::{Group, Outcome, Record};
 use super::run::Bench;
+use super::runs::{CampaignOptions, Header, RUNS, Runs, VERSION, check_resumable, missing, wanted};
 
-/// The file of finished runs, in the campaign's directory.
-pub const RUNS: &str = "runs.jsonl";
-/// The version of the file and of what the numbers in it mean.
-const VERSION: u32 = 1;
 /// How often a run is tried whose store does not get under load: that is not the fault's doing.
 const ATTEMPTS: usize = 3;
 /// How often progress is shown.
 const PROGRESS: Duration = Duration::from_secs(10);
 
 /// What is said of a campaign that was told to stop.
-const INTERRUPTED: &str = "interrupted; what is finished is kept: go on by --resume";
+pub(super) const INTERRUPTED: &str = "interrupted; what is finished is kept: go on by --resume";
 
-/// What is asked for.
-#[derive(Clone, Debug)]
-pub struct CampaignOptions {
-    /// What everything random follows from.
-    pub seed: u64,
-    /// How many runs each group has.
-    pub count: u64,
-    /// Only this run.
-    pub only: Option<u64>,
-    /// The groups. Each gets the same faults.
-    pub groups: Vec<Group>,
-    /// CPUs of the guest.
-    pub smp: u32,
-    /// How many runs go on at once.
-    pub jobs: usize,
-    /// Whether to go on with what is there.
-    pub resume: bool,
-    /// Set when no further run is to begin. Those that are under way are finished, which takes some seconds.
-    pub stop: Arc<AtomicBool>,
-}
-
-/// What the runs of a campaign have in common: the first line of its file.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Header {
-    /// The version of the file.
-    pub version: u32,
-    /// The seed.
-    pub seed: u64,
-    /// CPUs of the guest.
-    pub smp: u32,
-    /// The checksum (CRC32C) of the guest image.
-    pub image: u32,
-    /// The functions in which faults are injected.
-    pub working_set: WorkingSet,
-}
-
-/// Finished runs.
-#[derive(Clone, Debug)]
-pub struct Runs {
-    /// What they have in common.
-    pub header: Header,
-    /// The runs, by number and group.
-    pub records: BTreeMap<(u64, Group), Record>,
-}
-
-impl Runs {
-    /// Reads a file of finished runs. A last line that was not written to its end is left out.
-    ///
-    /// # Errors
-    /// When it cannot be read, or is no such file.
-    pub fn read(path: &Path) -> io::Result<Self> {
-        let name = path.display();
-        let file = File::open(path).map_err(|error| io::Error::other(format!("{name}: {error}")))?;
-        let mut lines = BufReader::new(file).lines();
-        let first = lines.next().transpose()?.unwrap_or_default();
-        let header: Header = serde_json::from_str(&first)
-            .map_err(|error| io::Error::other(format!("{name} is no file of finished runs: {error}")))?;
-        if header.version != VERSION {
-            let message = format!("{name} is of version {}, not {VERSION}; use another --output", header.version);
-            return Err(io::Error::other(message));
-        }
-        let mut records = BTreeMap::new();
-        for line in lines {
-            match serde_json::from_str::<Record>(&line?) {
-                Ok(record) => drop(records.insert((record.plan.run, record.group), record)),
-                // The campaign was interrupted while it wrote; that run is repeated.
-                Err(_) => break,
-            }
-        }
-        Ok(Self { header, records })
-    }
-
-    /// Writes the file anew.
-    fn write(&self, path: &Path) -> io::Result<()> {
-        let mut text = serde_json::to_string(&self.header)?;
-        for record in self.records.values() {
-            text.push('\n');
-            text.push_str(&serde_json::to_string(record)?);
-        }
-        text.push('\n');
-        fs::write(path, text)
-    }
-}
-
-/// Carries a campaign out in `directory`, and returns all runs that are asked for.
+/// Carries a campaign in guests out in `directory`, and returns all runs that are asked for.
 ///
 /// # Errors
 /// When there are runs there already that are not to be gone on with, or that are of another campaign; when the guest
@@ -133,121 +43,127 @@ pub fn run(image: &Path, options: &CampaignOptions, directory: &Path) -> io::Res
             println!("looking for the functions that a store under load is in");
             let working_set = bench.sample()?;
             println!("{} functions", working_set.functions.len());
-            let header =
-                Header { version: VERSION, seed: options.seed, smp: options.smp, image: checksum, working_set };
-            Runs { header, records: BTreeMap::new() }
+            Runs::begin(Header {
+                version: VERSION,
+                target: options.target,
+                seed: options.seed,
+                smp: options.smp,
+                image: checksum,
+                working_set,
+            })
         }
     };
-    // A line that was not finished is gone with this.
-    runs.write(&path)?;
-    let missing = missing(options, &runs);
-    let mut runs = work(&bench, options, runs, missing, &path)?;
-    let wanted = wanted(options);
-    runs.records.retain(|key, _| wanted.contains(key));
-    Ok(runs)
-}
-
-/// The runs that are asked for.
-fn wanted(options: &CampaignOptions) -> BTreeSet<(u64, Group)> {
-    let numbers = options.only.map_or(0..options.count, |only| only..only + 1);
-    numbers.flat_map(|run| options.groups.iter().map(move |&group| (run, group))).collect()
-}
-
-/// Those of them that are not finished. A single run is repeated in any case.
-fn missing(options: &CampaignOptions, runs: &Runs) -> Vec<(u64, Group)> {
-    let is_missing = |key: &(u64, Group)| options.only.is_some() || !runs.records.contains_key(key);
-    wanted(options).into_iter().filter(is_missing).collect()
-}
-
-/// Reads what is there, if it is to be gone on with and of the same campaign.
-fn check_resumable(path: &Path, options: &CampaignOptions, checksum: u32) -> io::Result<Runs> {
-    let name = path.display();
-    if !options.resume && options.only.is_none() {
-        let message = format!("{name} has finished runs; go on with them by --resume, or use another --output");
-        return Err(io::Error::other(message));
-    }
-    let known = Runs::read(path)?;
-    let Header { seed, smp, image, .. } = known.header;
-    let differs = if seed != options.seed {
-        format!("was made with --seed {seed}, not {}", options.seed)
-    } else if smp != options.smp {
-        format!("was made with --smp {smp}, not {}", options.smp)
-    } else if image != checksum {
-        "was made with another build of the guest".to_owned()
-    } else {
-        return Ok(known);
+    let work = Work {
+        target: options.target,
+        seed: options.seed,
+        jobs: options.jobs,
+        missing: missing(options, &runs),
+        working_set: runs.header.working_set.clone(),
     };
-    Err(io::Error::other(format!("{name} {differs}; runs of both cannot be mixed: use another --output")))
+    let mut board = Board::new(runs, work.missing.len(), &path)?;
+    let carry = |plan: &Plan, group, set: &WorkingSet| bench.run(plan, group, set, None);
+    carry_out(&work, carry, &options.stop, |record| board.enter(record))?;
+    Ok(board.finish(options))
 }
 
-/// What the workers share.
-struct Board {
-    missing: Vec<(u64, Group)>,
-    runs: Runs,
-    file: File,
-    began: Instant,
-    shown: Instant,
-    finished: usize,
-    failure: Option<io::Error>,
+/// Runs that are to be carried out.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Work {
+    /// What everything random follows from.
+    pub seed: u64,
+    /// How many runs go on at once.
+    pub jobs: usize,
+    /// Which runs.
+    pub missing: Vec<(u64, Group)>,
+    /// Where they are.
+    pub target: Target,
+    /// The functions in which faults are injected.
+    pub working_set: WorkingSet,
 }
 
-fn work(
-    bench: &Bench,
-    options: &CampaignOptions,
-    runs: Runs,
-    mut missing: Vec<(u64, Group)>,
-    path: &Path,
-) -> io::Result<Runs> {
-    missing.reverse();
-    let file = OpenOptions::new().append(true).open(path)?;
-    let now = Instant::now();
-    let working_set = runs.header.working_set.clone();
-    let board = Mutex::new(Board { missing, runs, file, began: now, shown: now, finished: 0, failure: None });
-    let lock = || board.lock().unwrap_or_else(PoisonError::into_inner);
+/// Carries runs out, several at once, and hands each to `enter` when it is finished.
+///
+/// # Errors
+/// When it was told to `stop` before all were, or a run fails before its fault, or cannot be entered.
+pub fn carry_out(
+    work: &Work,
+    run: impl Fn(&Plan, Group, &WorkingSet) -> io::Result<Record> + Sync,
+    stop: &AtomicBool,
+    enter: impl FnMut(Record) -> io::Result<()> + Send,
+) -> io::Result<()> {
+    struct Shared<E> {
+        missing: Vec<(u64, Group)>,
+        enter: E,
+        failure: Option<io::Error>,
+    }
+    let missing = work.missing.iter().rev().copied().collect();
+    let shared = Mutex::new(Shared { missing, enter, failure: None });
+    let lock = || shared.lock().unwrap_or_else(PoisonError::into_inner);
+    let next = || {
+        let mut shared = lock();
+        if stop.load(Ordering::SeqCst) && !shared.missing.is_empty() {
+            shared.failure.get_or_insert(io::Error::other(INTERRUPTED));
+        }
+        if shared.failure.is_some() { None } else { shared.missing.pop() }
+    };
     thread::scope(|scope| {
-        for _ in 0..options.jobs.max(1) {
+        for _ in 0..work.jobs.max(1) {
             scope.spawn(|| {
-                loop {
-                    let next = {
-                        let mut board = lock();
-                        if options.stop.load(Ordering::SeqCst) && !board.missing.is_empty() {
-                            board.failure.get_or_insert(io::Error::other(INTERRUPTED));
-                        }
-                        if board.failure.is_some() { None } else { board.missing.pop() }
-                    };
-                    let Some((run, group)) = next else { return };
-                    let result = attempt(bench, &Plan::new(options.seed, run), group, &working_set);
-                    let mut board = lock();
-                    if let Err(error) = result.and_then(|record| board.enter(record)) {
-                        board.failure.get_or_insert(error);
+                while let Some((number, group)) = next() {
+                    let plan = Plan::new(work.target, work.seed, number);
+                    let result = attempt(|| run(&plan, group, &work.working_set));
+                    let mut shared = lock();
+                    if let Err(error) = result.and_then(|record| (shared.enter)(record)) {
+                        shared.failure.get_or_insert(error);
                     }
                 }
             });
         }
     });
-    let board = board.into_inner().unwrap_or_else(PoisonError::into_inner);
-    match board.failure {
-        Some(error) => Err(error),
-        None => {
-            board.show();
-            Ok(board.runs)
-        }
-    }
+    let shared = shared.into_inner().unwrap_or_else(PoisonError::into_inner);
+    shared.failure.map_or(Ok(()), Err)
 }
 
-fn attempt(bench: &Bench, plan: &Plan, group: Group, set: &WorkingSet) -> io::Result<Record> {
-    let mut result = bench.run(plan, group, set, None);
+fn attempt(run: impl Fn() -> io::Result<Record>) -> io::Result<Record> {
+    let mut result = run();
     for _ in 1..ATTEMPTS {
         if let Err(error) = &result {
             println!("once more: {error}");
-            result = bench.run(plan, group, set, None);
+            result = run();
         }
     }
     result
 }
 
+/// Where finished runs are entered: into the file, and what is shown of it.
+#[derive(Debug)]
+pub struct Board {
+    runs: Runs,
+    file: File,
+    /// How many runs there are to be, and how many of these are finished.
+    wanted: usize,
+    finished: usize,
+    began: Instant,
+    shown: Instant,
+}
+
 impl Board {
-    fn enter(&mut self, record: Record) -> io::Result<()> {
+    /// For so many more runs than are known. What was known is written anew, without a line that was not finished.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn new(runs: Runs, wanted: usize, path: &Path) -> io::Result<Self> {
+        runs.write(path)?;
+        let file = OpenOptions::new().append(true).open(path)?;
+        let now = Instant::now();
+        Ok(Self { runs, file, wanted, finished: 0, began: now, shown: now })
+    }
+
+    /// Enters a run that is finished.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn enter(&mut self, record: Record) -> io::Result<()> {
         let mut line = serde_json::to_string(&record)?;
         line.push('\n');
         self.file.write_all(line.as_bytes())?;
@@ -260,9 +176,17 @@ impl Board {
         Ok(())
     }
 
+    /// All runs that were asked for.
+    pub fn finish(mut self, options: &CampaignOptions) -> Runs {
+        self.show();
+        let wanted = wanted(options);
+        self.runs.records.retain(|key, _| wanted.contains(key));
+        self.runs
+    }
+
     /// One line: how far it is, and what came of it until now.
     fn show(&self) {
-        let left = self.missing.len();
+        let left = self.wanted.saturating_sub(self.finished);
         let mut line = format!("{} runs finished", self.runs.records.len());
         if left > 0 && self.finished > 0 {
             let each = self.began.elapsed().as_secs_f64() / self.finished as f64;
@@ -302,6 +226,3 @@ fn short(outcome: Outcome) -> &'static str {
         Outcome::OutsideGrant => "OUTSIDE",
     }
 }
-
-#[cfg(test)]
-mod tests;

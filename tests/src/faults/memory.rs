@@ -1,7 +1,7 @@
 //! A guest that stands still, as its physical memory has it: where its page tables map what, and where its live heap
 //! is.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::ops::Range;
@@ -10,6 +10,8 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use xtask::qemu::Machine;
+
+use super::debugger::{Memory, REACH, follow};
 
 const PAGE: u64 = 4096;
 /// What of a page-table entry is an address.
@@ -21,9 +23,14 @@ const LARGE: u64 = 1 << 7;
 const KEY_SHIFT: u64 = 59;
 /// CR4.LA57: five levels of page tables.
 const LA57: u64 = 1 << 12;
-/// How much around something that is pointed to counts as reached, in bytes, and how many such pieces are looked at.
-const REACH: u64 = 256;
-const MOST_REACHED: usize = 1 << 16;
+/// Where the stacks of threads and persistent memory are in the guest's address space.
+const PMEM: Range<u64> = 0x1000_0000_0000..0x6000_0000_0000;
+const STACKS: Range<u64> = 0x6000_0000_0000..0x8000_0000_0000;
+/// What the first word of a saved context is: MXCSR without its flags, and the x87 control word.
+const CONTEXT_MARK: u64 = 0x037f_0000_1f80;
+const CONTEXT_FLAGS: u64 = 0x3f;
+/// The words of a saved context: the mark, r15, r14, r13, r12, rbx, rbp and the return address.
+pub const CONTEXT_WORDS: u64 = 8;
 
 /// The guest's RAM, which begins at physical address 0.
 #[derive(Debug)]
@@ -117,8 +124,24 @@ impl Snapshot {
         self.leaves[..after].last().filter(|leaf| leaf.range().contains(&address))
     }
 
-    /// The addresses around `address` that are mapped without a hole.
-    pub fn mapped_around(&self, address: u64) -> Option<Range<u64>> {
+    /// Physical memory that is RAM, as a number. `None` outside of RAM.
+    fn word(&self, physical: u64) -> Option<u64> {
+        let bytes = self.ram.get(physical as usize..)?.first_chunk()?;
+        Some(u64::from_le_bytes(*bytes))
+    }
+}
+
+impl Memory for Snapshot {
+    fn read(&self, address: u64) -> Option<u64> {
+        let leaf = self.leaf(address)?;
+        self.word(leaf.physical_address + (address - leaf.virtual_address))
+    }
+
+    fn writable(&self) -> Vec<Range<u64>> {
+        self.leaves.iter().filter(|leaf| leaf.writable).map(Leaf::range).collect()
+    }
+
+    fn mapped_around(&self, address: u64) -> Option<Range<u64>> {
         let mut range = self.leaf(address)?.range();
         while let Some(leaf) = self.leaf(range.end) {
             range.end = leaf.range().end;
@@ -129,43 +152,33 @@ impl Snapshot {
         Some(range)
     }
 
-    /// Physical memory that is RAM, as a number. `None` outside of RAM.
-    fn word(&self, physical: u64) -> Option<u64> {
-        let bytes = self.ram.get(physical as usize..)?.first_chunk()?;
-        Some(u64::from_le_bytes(*bytes))
+    fn is_address(&self, word: u64) -> bool {
+        self.leaf(word).is_some() || PMEM.contains(&word)
     }
 
-    /// The eight bytes at a virtual address, if they are RAM.
-    pub fn read(&self, address: u64) -> Option<u64> {
-        let leaf = self.leaf(address)?;
-        self.word(leaf.physical_address + (address - leaf.virtual_address))
+    fn stacks(&self) -> Vec<Range<u64>> {
+        self.leaves.iter().map(Leaf::range).filter(|leaf| STACKS.contains(&leaf.start)).collect()
     }
 
-    /// Every page of RAM that is mapped at `virtual_address` and on, with its contents as numbers.
-    pub fn words(&self, range: Range<u64>) -> impl Iterator<Item = (u64, u64)> {
-        range.step_by(8).filter_map(|address| Some((address, self.read(address)?)))
+    /// Their contexts are there: on their stacks, and somewhere a word points to them.
+    fn waiting(&self, running: u64, text: &Range<u64>) -> Vec<u64> {
+        let running = self.mapped_around(running);
+        let stacks = self.stacks().into_iter();
+        let other = stacks.filter(|leaf| running.as_ref().is_none_or(|running| !running.contains(&leaf.start)));
+        let is_context = |&(at, word): &(u64, u64)| {
+            let back = self.read(at + 8 * (CONTEXT_WORDS - 1));
+            word & !CONTEXT_FLAGS == CONTEXT_MARK && back.is_some_and(|back| text.contains(&back))
+        };
+        other.flat_map(|leaf| self.words(leaf)).filter(is_context).map(|(at, _)| at).collect()
     }
 
-    /// The pieces of RAM, 64 bytes each, that can be reached from `roots` by following whatever looks like an address,
-    /// except for those in `outside` and page tables: the live heap, as a conservative garbage collector would find
-    /// it.
-    pub fn reachable(&self, roots: impl Iterator<Item = u64>, outside: &Range<u64>) -> Vec<u64> {
+    /// By physical addresses, which are the virtual ones of the heap; page tables are none of it.
+    fn reachable(&self, roots: &[u64], image: &Range<u64>) -> Vec<u64> {
         let is_heap = |address: u64| {
             let ram = PAGE << 8..self.ram.len() as u64 - REACH;
-            ram.contains(&address) && !outside.contains(&address) && !self.tables.contains(&(address & !(PAGE - 1)))
+            ram.contains(&address) && !image.contains(&address) && !self.tables.contains(&(address & !(PAGE - 1)))
         };
-        let mut reached = BTreeSet::new();
-        let mut open: VecDeque<u64> = roots.filter(|&root| root % 8 == 0 && is_heap(root)).collect();
-        while let Some(address) = open.pop_front() {
-            let line = address & !63;
-            for piece in (line..line + REACH).step_by(64).filter(|&piece| is_heap(piece)) {
-                if reached.len() < MOST_REACHED && reached.insert(piece) {
-                    let words = (piece..piece + 64).step_by(8).filter_map(|at| self.word(at));
-                    open.extend(words.filter(|&word| word % 8 == 0 && is_heap(word)));
-                }
-            }
-        }
-        reached.into_iter().collect()
+        follow(roots, is_heap, |at| self.word(at))
     }
 }
 
@@ -235,7 +248,7 @@ mod tests {
         put(&mut ram, heap + 0x1010, 2 << 20);
         let snapshot = Snapshot::new(ram, cr3, 0);
         let outside = heap + 0x2000..heap + 0x3000;
-        let found = snapshot.reachable([heap + 8, heap + 0x2000, 7].into_iter(), &outside);
+        let found = snapshot.reachable(&[heap + 8, heap + 0x2000, 7], &outside);
         let expected: Vec<u64> = (0..4).map(|n| heap + n * 64).chain((0..4).map(|n| heap + 0x1000 + n * 64)).collect();
         assert_eq!(found, expected, "page tables and what is outside are left out");
     }

@@ -8,17 +8,20 @@
 //! [`directed`] is a room of its own: its guest goes astray by itself, in every way that there is.
 
 pub mod campaign;
+pub mod debugger;
 pub mod directed;
 pub mod inject;
 pub mod integrity;
 pub mod judge;
 pub mod load;
 pub mod memory;
+pub mod moment;
 pub mod places;
 pub mod plan;
 pub mod record;
 pub mod report;
 pub mod rights;
 pub mod run;
+pub mod runs;
 pub mod template;
 pub mod windows;

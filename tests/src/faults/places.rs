@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::debugger::{Debugger, Result};
 use crate::elf::{Elf, Symbol};
-use crate::gdb::{Gdb, Register, Result};
+use crate::gdb::Register;
 
 /// How often the guest is stopped when its working set is looked for, and how many instructions it is then followed.
 const SAMPLES: usize = 24;
@@ -28,8 +29,8 @@ pub struct Places {
     pub functions: Vec<u64>,
     /// Where a byte or word is taken by compare-and-exchange, as locks are.
     pub locks: Vec<u64>,
-    /// `memcpy`, `memmove` and the copy to and from persistent memory: one function under three names.
-    pub copy: u64,
+    /// `memcpy`, `memmove` and the copy to and from persistent memory: in the guest one function under three names.
+    pub copies: Vec<u64>,
     /// The allocator's functions: `__rust_alloc(size, align)` and `__rust_dealloc(pointer, size, align)`.
     pub allocate: u64,
     /// See above.
@@ -50,7 +51,7 @@ impl Places {
             image: text.range.start..bss.range.end,
             functions: functions.into_iter().collect(),
             locks: compare_and_exchange(&text.bytes, text.range.start),
-            copy: elf.address("dax_copy"),
+            copies: vec![elf.address("dax_copy")],
             allocate: one(elf, "___rust_alloc"),
             free: one(elf, "___rust_dealloc"),
             exits: std::iter::once(one(elf, "drivers5power3off"))
@@ -96,18 +97,17 @@ impl WorkingSet {
     ///
     /// # Errors
     /// When the guest cannot be followed.
-    pub fn sample(gdb: &mut Gdb, places: &Places) -> Result<Self> {
+    pub fn sample(debugger: &mut dyn Debugger, places: &Places) -> Result<Self> {
         let mut functions = BTreeSet::new();
         for _ in 0..SAMPLES {
-            for cpu in gdb.cpus()? {
-                if !gdb.is_idle(cpu)? {
-                    functions.extend(trail(gdb, cpu, STEPS)?.into_iter().filter_map(|rip| places.function(rip)));
+            for cpu in debugger.cpus()? {
+                if !debugger.is_idle(cpu)? {
+                    functions.extend(trail(debugger, cpu, STEPS)?.into_iter().filter_map(|rip| places.function(rip)));
                 }
             }
-            gdb.resume()?;
-            gdb.wait(Duration::from_millis(3))?;
-            if gdb.is_running() {
-                gdb.halt()?;
+            debugger.resume()?;
+            if debugger.wait(Duration::from_millis(3))?.is_none() {
+                debugger.halt()?;
             }
         }
         Ok(Self { functions: functions.into_iter().collect() })
@@ -115,15 +115,15 @@ impl WorkingSet {
 }
 
 /// Lets a CPU execute `steps` instructions, fewer if it begins to wait for an interrupt, and returns where they were.
-pub fn trail(gdb: &mut Gdb, cpu: u32, steps: usize) -> Result<Vec<u64>> {
-    gdb.select(cpu)?;
-    let mut trail = vec![gdb.register(Register::RIP)? as u64];
+pub fn trail(debugger: &mut dyn Debugger, cpu: u32, steps: usize) -> Result<Vec<u64>> {
+    debugger.select(cpu)?;
+    let mut trail = vec![debugger.register(Register::RIP)?];
     for _ in 0..steps {
-        if gdb.try_step(cpu, STEP_PATIENCE)?.is_none() {
+        if debugger.try_step(cpu, STEP_PATIENCE)?.is_none() {
             break;
         }
-        gdb.select(cpu)?;
-        trail.push(gdb.register(Register::RIP)? as u64);
+        debugger.select(cpu)?;
+        trail.push(debugger.register(Register::RIP)?);
     }
     Ok(trail)
 }

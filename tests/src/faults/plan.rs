@@ -38,11 +38,45 @@ pub enum Kind {
     WildJump,
     /// Instructions are not executed any more.
     DeletedInstruction,
+    /// A store that the code does not have is executed, to any address.
+    WildStore,
+    /// Bits flip in the pool's index, which is on the heap.
+    Index,
+}
+
+/// What faults are injected into.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Target {
+    /// A store in the guest.
+    #[default]
+    Guest,
+    /// A store that is a process of Linux.
+    Native,
+}
+
+impl Target {
+    /// For people: where its runs are made.
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Guest => "in guests",
+            Self::Native => "in processes of Linux",
+        }
+    }
+
+    /// The kinds of faults that its runs get in turns.
+    pub fn kinds(self) -> &'static [Kind] {
+        match self {
+            // Adding one would change what each number of a run means.
+            Self::Guest => &Kind::ALL[..14],
+            Self::Native => &Kind::ALL,
+        }
+    }
 }
 
 impl Kind {
     /// All of them, in the order of reports.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 16] = [
         Self::Text,
         Self::Data,
         Self::Heap,
@@ -57,6 +91,8 @@ impl Kind {
         Self::Destination,
         Self::WildJump,
         Self::DeletedInstruction,
+        Self::WildStore,
+        Self::Index,
     ];
 }
 
@@ -77,6 +113,8 @@ impl fmt::Display for Kind {
             Self::Destination => "wrong result",
             Self::WildJump => "wild jump",
             Self::DeletedInstruction => "deleted instructions",
+            Self::WildStore => "wild store",
+            Self::Index => "bit flips in the index",
         })
     }
 }
@@ -117,12 +155,10 @@ pub struct Plan {
     pub load_seed: u64,
 }
 
-/// How many runs there are between two of the same kind.
-const KINDS: u64 = Kind::ALL.len() as u64;
-
 impl Plan {
     /// The plan of a run. The same numbers give the same plan, whatever protection it is carried out under.
-    pub fn new(seed: u64, run: u64) -> Self {
+    pub fn new(target: Target, seed: u64, run: u64) -> Self {
+        let kinds = target.kinds();
         let mut random = Rng::with_seed(seed.wrapping_mul(0x1_0000_0001).wrapping_add(run));
         let moment = match random.u64(..5) {
             0..2 => Moment::Anywhere,
@@ -134,7 +170,7 @@ impl Plan {
         };
         Self {
             run,
-            kind: Kind::ALL[(run % KINDS) as usize],
+            kind: kinds[(run % kinds.len() as u64) as usize],
             writes_before: 40 + random.u64(..300),
             writes_after: 400,
             moment,
@@ -151,18 +187,18 @@ mod tests {
 
     #[test]
     fn a_plan_follows_from_the_seed_and_the_run_alone() {
-        assert_eq!(Plan::new(1, 5), Plan::new(1, 5));
-        assert_ne!(Plan::new(1, 5), Plan::new(2, 5));
-        assert_ne!(Plan::new(1, 5).injection_seed, Plan::new(1, 6).injection_seed);
-        let seeds: BTreeSet<u64> = (0..1000).map(|run| Plan::new(1, run).injection_seed).collect();
+        assert_eq!(Plan::new(Target::Guest, 1, 5), Plan::new(Target::Guest, 1, 5));
+        assert_ne!(Plan::new(Target::Guest, 1, 5), Plan::new(Target::Guest, 2, 5));
+        assert_ne!(Plan::new(Target::Guest, 1, 5).injection_seed, Plan::new(Target::Guest, 1, 6).injection_seed);
+        let seeds: BTreeSet<u64> = (0..1000).map(|run| Plan::new(Target::Guest, 1, run).injection_seed).collect();
         assert_eq!(seeds.len(), 1000);
     }
 
     #[test]
     fn every_kind_and_every_moment_comes_about_as_often_as_it_should() {
-        let plans: Vec<Plan> = (0..1400).map(|run| Plan::new(3, run)).collect();
-        for kind in Kind::ALL {
-            assert_eq!(plans.iter().filter(|plan| plan.kind == kind).count(), 100);
+        let plans: Vec<Plan> = (0..1400).map(|run| Plan::new(Target::Guest, 3, run)).collect();
+        for kind in Target::Guest.kinds() {
+            assert_eq!(plans.iter().filter(|plan| plan.kind == *kind).count(), 100);
         }
         let anywhere = plans.iter().filter(|plan| plan.moment == Moment::Anywhere).count();
         assert!((460..660).contains(&anywhere), "{anywhere}");
@@ -171,8 +207,15 @@ mod tests {
     }
 
     #[test]
+    fn a_guest_has_the_kinds_that_it_had_before_there_were_others() {
+        assert_eq!(Target::Guest.kinds().last(), Some(&Kind::DeletedInstruction));
+        assert_eq!(Plan::new(Target::Native, 1, 14).kind, Kind::WildStore);
+        assert_eq!(Plan::new(Target::Guest, 1, 14).kind, Kind::Text);
+    }
+
+    #[test]
     fn a_plan_survives_being_written_down() {
-        let plan = Plan::new(1, 7);
+        let plan = Plan::new(Target::Guest, 1, 7);
         let text = serde_json::to_string(&plan).unwrap();
         assert_eq!(serde_json::from_str::<Plan>(&text).unwrap(), plan);
     }

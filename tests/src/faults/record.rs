@@ -158,6 +158,28 @@ pub struct Record {
 }
 
 impl Record {
+    /// Of a run that is about to begin.
+    pub fn new(plan: &Plan, group: Group) -> Self {
+        Self {
+            plan: plan.clone(),
+            group,
+            injected: Vec::new(),
+            cpu: 1,
+            rip: 0,
+            moment_reached: true,
+            before: None,
+            after: None,
+            writes: [0; 2],
+            ending: Ending::Completed,
+            complaints: Vec::new(),
+            console: Vec::new(),
+            judgement: Judgement::default(),
+            trouble: None,
+            seconds: 0.0,
+            outcome: Outcome::Unaffected,
+        }
+    }
+
     /// Whether the CPU could write to the pool's device when the fault was injected on it.
     pub fn was_writable(&self) -> bool {
         self.before.as_ref().and_then(|before| before.pool_access(self.cpu)) == Some(Access::Write)

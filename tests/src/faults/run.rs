@@ -8,35 +8,27 @@ use xtask::image::PmemImage;
 use xtask::qemu::{Exit, Machine, MachineOptions, Network, Protection};
 use xtask::size::MIB;
 
-use super::inject::{Injector, wait};
+use super::debugger::{Result, Unfollowed};
+use super::inject::Injector;
 use super::integrity::{Integrity, Mapping};
 use super::judge::Judgement;
 use super::load::Load;
 use super::memory::Snapshot;
-use super::places::{Places, WorkingSet, trail};
-use super::plan::{Moment, Plan};
-use super::record::{Ending, Group, Outcome, Record};
+use super::moment::{self, MOST_WRITES, Quiet};
+use super::places::{Places, WorkingSet};
+use super::plan::Plan;
+use super::record::{Ending, Group, Record};
 use super::rights::RightsRegister;
 use super::template::{FIRST_SEGMENT, Template, doctor};
 use fastrand::Rng;
 
 use crate::elf::Elf;
-use crate::gdb::{Gdb, GdbError, Register, StopPoint};
+use crate::gdb::{Gdb, Register, StopPoint};
 use crate::machine::{PATIENCE, machine_of};
 use crate::store::Store;
 
 /// The RAM of the guest.
 const RAM: u64 = 64 * MIB;
-/// Without an acknowledged write for this long the machine is looked at: whether it works without getting on, or
-/// sleeps.
-const QUIET: Duration = Duration::from_secs(3);
-/// It hangs if it has used this much processor time since, or at most that much.
-const BUSY: Duration = Duration::from_secs(1);
-const ASLEEP: Duration = Duration::from_millis(100);
-/// It hangs in any case after this long.
-const LONGEST_QUIET: Duration = Duration::from_secs(20);
-/// How many writes may be acknowledged before a place in the code counts as one that is not reached.
-const MOST_WRITES: u64 = 300;
 /// How long a machine may take to end when its debugger's connection has ended.
 const LAST_WORDS: Duration = Duration::from_secs(5);
 /// How often the load's progress is looked at.
@@ -144,24 +136,7 @@ impl Bench {
             load: &load,
             certain,
             cpu: 1,
-            record: Record {
-                plan: plan.clone(),
-                group,
-                injected: Vec::new(),
-                cpu: 1,
-                rip: 0,
-                moment_reached: true,
-                before: None,
-                after: None,
-                writes: [0; 2],
-                ending: Ending::Completed,
-                complaints: Vec::new(),
-                console: Vec::new(),
-                judgement: Judgement::default(),
-                trouble: None,
-                seconds: 0.0,
-                outcome: Outcome::Unaffected,
-            },
+            record: Record::new(plan, group),
         };
         let printed = store.machine().console().lines().len();
         if let Err(error) = trial.carry_out(&mut gdb, set) {
@@ -216,14 +191,16 @@ struct Trial<'a> {
 }
 
 impl Trial<'_> {
-    fn carry_out(&mut self, gdb: &mut Gdb, set: &WorkingSet) -> Result<(), GdbError> {
+    fn carry_out(&mut self, gdb: &mut Gdb, set: &WorkingSet) -> Result<()> {
         gdb.resume()?;
         self.load.wait_for(self.plan.writes_before, PATIENCE);
         if self.load.acknowledged() < self.plan.writes_before {
-            return Err(GdbError::Protocol("the load does not get going".into()));
+            return Err(Unfollowed("the load does not get going".into()));
         }
         gdb.halt()?;
-        self.reach_moment(gdb, set)?;
+        let enough = self.load.acknowledged() + MOST_WRITES;
+        let reached = moment::reach(gdb, self.plan, set, 0, &|| self.load.acknowledged() >= enough)?;
+        (self.cpu, self.record.moment_reached) = (reached.cpu, reached.planned);
 
         let snapshot = self.snapshot(gdb)?;
         let mapping = Mapping::of(&snapshot);
@@ -262,64 +239,26 @@ impl Trial<'_> {
         Ok(())
     }
 
-    fn snapshot(&self, gdb: &mut Gdb) -> Result<Snapshot, GdbError> {
+    fn snapshot(&self, gdb: &mut Gdb) -> Result<Snapshot> {
         gdb.select(self.cpu)?;
         let registers = gdb.registers()?;
-        Snapshot::take(self.machine, RAM, self.directory, registers.get(Register::CR3), registers.get(Register::CR4))
-            .map_err(GdbError::Socket)
+        let (cr3, cr4) = (registers.get(Register::CR3), registers.get(Register::CR4));
+        Ok(Snapshot::take(self.machine, RAM, self.directory, cr3, cr4)?)
     }
 
-    fn integrity(&self, gdb: &mut Gdb, mapping: &Mapping, now: &Snapshot) -> Result<Option<Integrity>, GdbError> {
+    fn integrity(&self, gdb: &mut Gdb, mapping: &Mapping, now: &Snapshot) -> Result<Option<Integrity>> {
         let Some(register) = &self.register else { return Ok(None) };
-        Integrity::check(gdb, register, self.protection, mapping, now).map(Some)
-    }
-
-    /// Goes to the moment of the plan, or stays where the guest is when its function is not called in time.
-    fn reach_moment(&mut self, gdb: &mut Gdb, set: &WorkingSet) -> Result<(), GdbError> {
-        let cpus = gdb.cpus()?;
-        let busy = cpus.iter().copied().filter(|&cpu| matches!(gdb.is_idle(cpu), Ok(false))).collect::<Vec<_>>();
-        let seed = self.plan.injection_seed;
-        self.cpu = if busy.is_empty() { 1 } else { busy[(seed % busy.len() as u64) as usize] };
-        let (function, calls, steps) = match self.plan.moment {
-            // A CPU that waits for an interrupt executes nothing that a fault could change.
-            Moment::Anywhere if busy.is_empty() => (seed, 0, 0),
-            Moment::Anywhere => return Ok(()),
-            Moment::InFunction { function, calls, steps } => (function, calls, steps),
-        };
-        let place = set.functions[(function % set.functions.len().max(1) as u64) as usize];
-        let enough = self.load.acknowledged() + MOST_WRITES;
-        let enough = || self.load.acknowledged() >= enough;
-        let mut left = calls;
-        loop {
-            gdb.insert(StopPoint::Execution, place)?;
-            gdb.resume()?;
-            let stop = wait(gdb, &enough)?;
-            gdb.remove(StopPoint::Execution, place)?;
-            let Some(stop) = stop else {
-                self.record.moment_reached = false;
-                return Ok(());
-            };
-            gdb.select(stop.cpu)?;
-            let is_there = gdb.register(Register::RIP)? as u64 == place;
-            gdb.step(stop.cpu)?;
-            self.cpu = stop.cpu;
-            if is_there && left == 0 {
-                break;
-            }
-            left -= u64::from(is_there);
-        }
-        trail(gdb, self.cpu, steps as usize).map(drop)
+        Ok(Some(Integrity::check(gdb, register, self.protection, mapping, now)?))
     }
 
     /// Lets the guest run until it has done its work, has ended, or hangs; it stands still then. How it ended is
     /// written down.
-    fn watch(&mut self, gdb: &mut Gdb) -> Result<(), GdbError> {
+    fn watch(&mut self, gdb: &mut Gdb) -> Result<()> {
         let wanted = self.record.writes[0] + self.plan.writes_after;
-        let (mut seen, mut since) = (self.load.acknowledged(), Instant::now());
         // None of it when it is gone.
         let machine = self.machine;
         let worked = || machine.processor_time().unwrap_or_default();
-        let mut before = worked();
+        let mut quiet = Quiet::new(self.load.acknowledged(), worked());
         loop {
             if let Some(stop) = gdb.wait(LOOK)? {
                 gdb.select(stop.cpu)?;
@@ -342,13 +281,7 @@ impl Trial<'_> {
                 self.record.ending = Ending::Refused;
                 break;
             }
-            if now > seen {
-                (seen, since, before) = (now, Instant::now(), worked());
-                continue;
-            }
-            let (quiet, used) = (since.elapsed(), worked().saturating_sub(before));
-            let hangs = used >= BUSY || used <= ASLEEP;
-            if quiet > LONGEST_QUIET || (quiet > QUIET && hangs) {
+            if quiet.hangs(now, worked) {
                 self.record.ending = Ending::Hung;
                 break;
             }

@@ -8,9 +8,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::Parser;
-use holdfast_tests::faults::campaign::{self, CampaignOptions};
+use holdfast_tests::faults::campaign;
+use holdfast_tests::faults::plan::Target;
 use holdfast_tests::faults::record::Group;
 use holdfast_tests::faults::report::{PAGE, SUMMARY, Summary};
+use holdfast_tests::faults::runs::{CampaignOptions, RUNS};
 use holdfast_tests::faults::windows;
 use xtask::guest;
 use xtask::qemu::Protection;
@@ -86,6 +88,7 @@ fn run(cli: &Cli) -> Result<ExitCode, Box<dyn std::error::Error>> {
     let told = Arc::clone(&stop);
     xtask::signals::on_interrupt(move || told.store(true, Ordering::SeqCst))?;
     let options = CampaignOptions {
+        target: Target::Guest,
         seed: cli.seed,
         count: cli.count,
         only,
@@ -106,10 +109,7 @@ fn run(cli: &Cli) -> Result<ExitCode, Box<dyn std::error::Error>> {
     summary.write(&runs, &directory)?;
     summary.print();
     let directory = xtask::workspace::display(&directory);
-    println!(
-        "the report: {directory}/{PAGE}, for machines: {directory}/{SUMMARY}, every run: {directory}/{}",
-        campaign::RUNS
-    );
+    println!("the report: {directory}/{PAGE}, for machines: {directory}/{SUMMARY}, every run: {directory}/{}", RUNS);
     Ok(if summary.verdict.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 

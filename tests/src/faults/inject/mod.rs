@@ -8,12 +8,14 @@ mod pointers;
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
-use super::memory::Snapshot;
+use super::debugger::{Debugger, Memory, Result};
+use super::memory::CONTEXT_WORDS;
 use super::places::{Places, trail};
 use super::plan::Kind;
+use super::template::{FIRST_SEGMENT, LENGTH};
 use fastrand::Rng;
 
-use crate::gdb::{Gdb, Register, Registers, Result, Stop};
+use crate::gdb::{Register, Registers, Stop};
 
 /// How often bits flip, where one flip would most often hit nothing that is used (Rio injected 20 faults in each run).
 const FLIPS: usize = 10;
@@ -23,13 +25,10 @@ const DELETIONS: usize = 3;
 const COPIES: usize = 3;
 /// How far up the stack the frames are that are looked at, in bytes.
 const NEAR: u64 = 2048;
+/// The bits of an index entry that are a place, in units of eight bytes (pmem/src/pool/index.rs).
+const INDEX_PLACE: u32 = 40;
 /// How long a place may take to be reached before it counts as one that is not reached any more.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// What the first word of a saved context is: MXCSR without its flags, and the x87 control word.
-const CONTEXT_MARK: u64 = 0x037f_0000_1f80;
-const CONTEXT_FLAGS: u64 = 0x3f;
-/// The words of a saved context: the mark, r15, r14, r13, r12, rbx, rbp and the return address.
-const CONTEXT_WORDS: u64 = 8;
 /// No operation, and `cmp al, al`, which says that a compare-and-exchange has succeeded.
 const NOP: u8 = 0x90;
 const SUCCEED: [u8; 2] = [0x38, 0xc0];
@@ -39,15 +38,11 @@ const INTERRUPTED: u8 = 2;
 /// How often it is looked whether there is still something to wait for.
 const LOOK: Duration = Duration::from_millis(5);
 
-/// Where the stacks of threads and persistent memory are in the guest's address space.
-const PMEM: Range<u64> = 0x1000_0000_0000..0x6000_0000_0000;
-const STACKS: Range<u64> = 0x6000_0000_0000..0x8000_0000_0000;
-
-/// Injects faults into one guest.
+/// Injects faults into one guest or process.
 pub struct Injector<'a> {
-    gdb: &'a mut Gdb,
+    debugger: &'a mut dyn Debugger,
     places: &'a Places,
-    snapshot: &'a Snapshot,
+    memory: &'a dyn Memory,
     random: Rng,
     cpu: u32,
     /// The registers of the CPU, as they were.
@@ -64,17 +59,17 @@ impl<'a> Injector<'a> {
     /// # Errors
     /// When the guest is gone.
     pub fn new(
-        gdb: &'a mut Gdb,
+        debugger: &'a mut dyn Debugger,
         places: &'a Places,
-        snapshot: &'a Snapshot,
+        memory: &'a dyn Memory,
         cpu: u32,
         random: Rng,
         enough: &'a dyn Fn() -> bool,
         done: &'a mut Vec<String>,
     ) -> Result<Self> {
-        gdb.select(cpu)?;
-        let registers = gdb.registers()?;
-        Ok(Self { gdb, places, snapshot, random, cpu, registers, enough, done })
+        debugger.select(cpu)?;
+        let registers = debugger.registers()?;
+        Ok(Self { debugger, places, memory, random, cpu, registers, enough, done })
     }
 
     /// Injects a fault of this kind. Nothing is done when there is nothing that it could be done to.
@@ -116,6 +111,8 @@ impl<'a> Injector<'a> {
             Kind::Destination => self.destination()?,
             Kind::WildJump => self.wild_jump()?,
             Kind::DeletedInstruction => self.delete_instructions()?,
+            Kind::WildStore => self.wild_store()?,
+            Kind::Index => self.index()?,
         }
         Ok(())
     }
@@ -135,8 +132,8 @@ impl<'a> Injector<'a> {
     /// Flips one bit of the byte at an address.
     fn flip(&mut self, at: u64) -> Result<()> {
         let bit = self.random.u64(..8);
-        let Ok(bytes) = self.gdb.read(at, 1) else { return Ok(()) };
-        self.gdb.write(at, &[bytes[0] ^ 1 << bit])?;
+        let Ok(bytes) = self.debugger.read(at, 1) else { return Ok(()) };
+        self.debugger.write(at, &[bytes[0] ^ 1 << bit])?;
         self.note(format!("bit {bit} of the byte at {at:#x} flipped"));
         Ok(())
     }
@@ -155,35 +152,47 @@ impl<'a> Injector<'a> {
     }
 
     fn trail(&mut self, steps: usize) -> Result<Vec<u64>> {
-        let trail = trail(self.gdb, self.cpu, steps)?;
-        self.registers = self.gdb.registers()?;
+        let trail = trail(self.debugger, self.cpu, steps)?;
+        self.registers = self.debugger.registers()?;
         Ok(trail)
     }
 
     /// The live heap, by pieces.
     fn heap(&self) -> Vec<u64> {
-        let stacks = self.snapshot.leaves().iter().filter(|leaf| STACKS.contains(&leaf.virtual_address));
-        let roots = self
-            .snapshot
-            .words(self.places.variables.start & !7..self.places.variables.end & !7)
-            .chain(stacks.flat_map(|leaf| self.snapshot.words(leaf.range())))
-            .map(|(_, word)| word);
-        let registers = Register::general().map(|register| self.registers.get(register));
-        self.snapshot.reachable(roots.chain(registers), &self.places.image)
+        let variables = self.places.variables.start & !7..self.places.variables.end & !7;
+        let mut roots = self.memory.words(variables);
+        roots.extend(self.memory.stacks().into_iter().flat_map(|stack| self.memory.words(stack)));
+        let mut roots: Vec<u64> = roots.into_iter().map(|(_, word)| word).collect();
+        roots.extend(Register::general().map(|register| self.registers.get(register)));
+        self.memory.reachable(&roots, &self.places.image)
     }
 
     /// What the running thread's stack holds near its top.
     fn near_frames(&self) -> Range<u64> {
         let rsp = self.registers.rsp() & !7;
-        let end = self.snapshot.mapped_around(rsp).map_or(rsp, |stack| stack.end);
+        let end = self.memory.mapped_around(rsp).map_or(rsp, |stack| stack.end);
         rsp..end.min(rsp + NEAR)
     }
 
+    /// Entries of the index are told by their looks: 24 bits of a hash above a place in the pool's device.
+    fn index(&mut self) -> Result<()> {
+        let places = FIRST_SEGMENT / 8..LENGTH / 8;
+        let is_entry = |word: u64| word >> INDEX_PLACE != 0 && places.contains(&(word & ((1 << INDEX_PLACE) - 1)));
+        let words = self.heap().into_iter().flat_map(|line| self.memory.words(line..line + 64));
+        let entries: Vec<u64> = words.filter(|&(_, word)| is_entry(word)).map(|(at, _)| at).collect();
+        for _ in 0..FLIPS {
+            let Some(entry) = self.pick(&entries) else { break };
+            let at = entry + self.random.u64(..8);
+            self.flip(at)?;
+        }
+        Ok(())
+    }
+
     fn stack(&mut self) -> Result<()> {
-        let others = if self.random.u64(..2) == 0 { self.contexts() } else { Vec::new() };
+        let others = if self.random.u64(..2) == 0 { self.waiting() } else { Vec::new() };
         let range = match self.pick(&others) {
             Some(context) => {
-                let end = self.snapshot.mapped_around(context).map_or(context, |stack| stack.end);
+                let end = self.memory.mapped_around(context).map_or(context, |stack| stack.end);
                 context..end.min(context + NEAR)
             }
             None => self.near_frames(),
@@ -207,33 +216,26 @@ impl<'a> Injector<'a> {
     }
 
     fn set(&mut self, register: Register, value: u128) -> Result<()> {
-        self.gdb.set_register(register, value)?;
+        self.debugger.set_register(register, value)?;
         self.note(format!("{register} {:#x} becomes {value:#x}", self.registers.wide(register)));
         Ok(())
     }
 
-    /// Where the contexts of threads that do not run are saved: on their stacks, and somewhere a word points to them.
-    fn contexts(&self) -> Vec<u64> {
-        let running = self.snapshot.mapped_around(self.registers.rsp());
-        let stacks = self.snapshot.leaves().iter().map(|leaf| leaf.range()).filter(|leaf| STACKS.contains(&leaf.start));
-        let other = stacks.filter(|leaf| running.as_ref().is_none_or(|running| !running.contains(&leaf.start)));
-        let is_context = |&(at, word): &(u64, u64)| {
-            let back = self.snapshot.read(at + 8 * (CONTEXT_WORDS - 1));
-            word & !CONTEXT_FLAGS == CONTEXT_MARK && back.is_some_and(|back| self.places.text.contains(&back))
-        };
-        other.flat_map(|leaf| self.snapshot.words(leaf)).filter(is_context).map(|(at, _)| at).collect()
+    /// Where the stacks of threads that do not run end.
+    fn waiting(&self) -> Vec<u64> {
+        self.memory.waiting(self.registers.rsp(), &self.places.text)
     }
 
     fn saved_context(&mut self) -> Result<()> {
-        let contexts = self.contexts();
+        let contexts = self.waiting();
         let heap = self.heap();
-        let words = heap.iter().flat_map(|&line| self.snapshot.words(line..line + 64));
+        let words = heap.iter().flat_map(|&line| self.memory.words(line..line + 64));
         let saved: Vec<(u64, u64)> = words.filter(|(_, word)| contexts.contains(word)).collect();
         let Some((place, context)) = self.pick(&saved) else { return Ok(()) };
         match self.random.u64(..10) {
             0 => self.flip_word(place, "the saved stack pointer"),
             // The rights follow the stack pointer, if the compiler has left them there: their value tells.
-            1 if self.snapshot.read(place + 8).is_some_and(|word| word as u32 >> 12 == 0x5_5555) => {
+            1 if self.memory.read(place + 8).is_some_and(|word| word as u32 >> 12 == 0x5_5555) => {
                 self.flip_word(place + 8, "the saved rights")
             }
             choice => {
@@ -256,14 +258,14 @@ impl<'a> Injector<'a> {
 ///
 /// # Errors
 /// When the guest is gone.
-pub fn wait(gdb: &mut Gdb, enough: &dyn Fn() -> bool) -> Result<Option<Stop>> {
+pub fn wait(debugger: &mut dyn Debugger, enough: &dyn Fn() -> bool) -> Result<Option<Stop>> {
     let deadline = Instant::now() + PATIENCE;
     loop {
-        if let Some(stop) = gdb.wait(LOOK)? {
+        if let Some(stop) = debugger.wait(LOOK)? {
             return Ok(Some(stop));
         }
         if enough() || Instant::now() >= deadline {
-            let stop = gdb.halt()?;
+            let stop = debugger.halt()?;
             // It may have been about to stop by itself.
             return Ok((stop.signal != INTERRUPTED).then_some(stop));
         }

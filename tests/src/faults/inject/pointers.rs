@@ -1,17 +1,14 @@
 //! Wrong addresses.
 
-use std::ops::Range;
-
-use super::{Injector, PMEM, POINTERS};
-use crate::faults::memory::Snapshot;
-use crate::gdb::{Register, Result};
+use super::{Injector, POINTERS};
+use crate::faults::debugger::Result;
+use crate::gdb::Register;
 
 impl Injector<'_> {
     /// An address that is mapped and can be written to, as far as ordinary paging goes: uniform over all such bytes,
     /// persistent memory among them.
     pub(super) fn mapped_address(&mut self) -> u64 {
-        let writable: Vec<Range<u64>> =
-            self.snapshot.leaves().iter().filter(|leaf| leaf.writable).map(|leaf| leaf.range()).collect();
+        let writable = self.memory.writable();
         let total: u64 = writable.iter().map(|range| range.end - range.start).sum();
         let mut left = self.random.u64(..total.max(1));
         for range in writable {
@@ -35,16 +32,15 @@ impl Injector<'_> {
     }
 
     pub(super) fn pointers(&mut self) -> Result<()> {
-        let is_pointer =
-            |snapshot: &Snapshot, word: u64| word > 4096 && (snapshot.leaf(word).is_some() || PMEM.contains(&word));
-        let snapshot = self.snapshot;
+        let memory = self.memory;
+        let is_pointer = |word: u64| word > 4096 && memory.is_address(word);
         let registers: Vec<Register> = Register::general()
-            .filter(|&register| register != Register::RSP && is_pointer(snapshot, self.registers.get(register)))
+            .filter(|&register| register != Register::RSP && is_pointer(self.registers.get(register)))
             .collect();
-        let pointing = |(at, word): (u64, u64)| is_pointer(snapshot, word).then_some(at);
-        let stack: Vec<u64> = snapshot.words(self.near_frames()).filter_map(pointing).collect();
+        let pointing = |(at, word): (u64, u64)| is_pointer(word).then_some(at);
+        let stack: Vec<u64> = memory.words(self.near_frames()).into_iter().filter_map(pointing).collect();
         let heap: Vec<u64> =
-            self.heap().into_iter().flat_map(|line| snapshot.words(line..line + 64)).filter_map(pointing).collect();
+            self.heap().into_iter().flat_map(|line| memory.words(line..line + 64)).filter_map(pointing).collect();
         let mut register_left = true;
         for _ in 0..POINTERS {
             let choice = self.random.u64(..3);
@@ -57,9 +53,9 @@ impl Injector<'_> {
                 continue;
             }
             let Some(at) = self.pick(if choice == 1 { &stack } else { &heap }) else { continue };
-            let Ok(right) = self.gdb.read_u64(at) else { continue };
+            let Ok(right) = self.debugger.read_u64(at) else { continue };
             let wrong = self.wrong_address(right);
-            self.gdb.write(at, &wrong.to_le_bytes())?;
+            self.debugger.write(at, &wrong.to_le_bytes())?;
             self.note(format!("the address {right:#x} at {at:#x} becomes {wrong:#x}"));
         }
         Ok(())

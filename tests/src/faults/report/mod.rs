@@ -10,9 +10,10 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use super::campaign::{Runs, counts};
-use super::plan::Kind;
+use super::campaign::counts;
+use super::plan::{Kind, Target};
 use super::record::{Group, Outcome, Record};
+use super::runs::Runs;
 use super::windows::Windows;
 
 /// The page, in the campaign's directory.
@@ -26,6 +27,8 @@ pub type Counts = BTreeMap<Outcome, u64>;
 /// What a campaign came to: the file for machines.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Summary {
+    /// What faults were injected into.
+    pub target: Target,
     /// The seed.
     pub seed: u64,
     /// CPUs of the guest.
@@ -83,6 +86,7 @@ impl Summary {
         };
         let by_kind = Kind::ALL.iter().map(|&kind| (kind, counts(records().filter(|record| record.plan.kind == kind))));
         Self {
+            target: runs.header.target,
             seed: runs.header.seed,
             smp: runs.header.smp,
             image: format!("{:08x}", runs.header.image),

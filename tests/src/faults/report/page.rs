@@ -4,9 +4,9 @@ use std::fmt::Write as _;
 
 use super::Summary;
 use super::chart::{chart, class};
-use crate::faults::campaign::Runs;
-use crate::faults::plan::Kind;
+use crate::faults::plan::{Kind, Target};
 use crate::faults::record::{Group, Outcome, Record};
+use crate::faults::runs::Runs;
 
 const STYLE: &str = include_str!("style.css");
 /// How many runs are told in full.
@@ -26,7 +26,7 @@ pub(super) fn page(summary: &Summary, runs: &Runs) -> String {
     table(&mut page, summary);
     residue(&mut page, summary, runs);
     windows(&mut page, summary);
-    faults(&mut page);
+    faults(&mut page, summary.target);
     page.push_str(JUDGEMENT);
     page.push_str(LIMITS);
     page.push_str("</body>\n</html>\n");
@@ -214,13 +214,13 @@ fn windows(page: &mut String, summary: &Summary) {
     page.push_str("</ul>\n");
 }
 
-fn faults(page: &mut String) {
+fn faults(page: &mut String, target: Target) {
     page.push_str("<h2>What is injected, and when</h2>\n<p>A store boots on a pool with 4500 acknowledged records. Two clients write (1 to 8 commands \
         at once, values mostly of 16 to 515 bytes, sometimes up to 20 KB, some DELs) and read back. After 40 to 339 acknowledged writes the guest is stopped, in two of five runs \
         wherever it is, else in one of the functions that a store under load was found in when it was sampled, after up to 11 calls and 199 instructions. The fault is injected \
         and the guest goes on until 400 further writes are acknowledged, or it ends, or hangs (no acknowledgement for 3 s while it works or sleeps, 20 s at most). \
         Then the machine is killed.</p>\n<table>\n<tr><th>fault</th><th>how it is chosen</th></tr>\n");
-    for kind in Kind::ALL {
+    for &kind in target.kinds() {
         let _ = writeln!(page, "<tr><td>{kind}</td><td>{}</td></tr>", how(kind));
     }
     page.push_str("</table>\n<p>A wrong address is in half of the cases the right one plus or minus 8 to 4096 bytes (a power of two), in the other half any address that is mapped and writable, \
@@ -258,6 +258,8 @@ fn how(kind: Kind) -> &'static str {
             "execution goes on at any byte of the code (40 %), at any function (30 %), at any mapped address (30 %)"
         }
         Kind::DeletedInstruction => "3 of the next instructions become no-operations for good",
+        Kind::WildStore => "8 bytes are stored to any mapped and writable address, with the rights of that moment",
+        Kind::Index => "10 bits in entries of the pool's index",
     }
 }
 

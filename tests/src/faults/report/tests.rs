@@ -1,29 +1,19 @@
 use super::*;
-use crate::faults::campaign::Header;
-use crate::faults::judge::{Findings, Judgement};
+use crate::faults::judge::Findings;
 use crate::faults::places::WorkingSet;
-use crate::faults::plan::Plan;
+use crate::faults::plan::{Plan, Target};
 use crate::faults::record::Ending;
+use crate::faults::runs::Header;
 use libos_contract::exit;
 
 fn record(run: u64, group: Group, change: impl Fn(&mut Record)) -> Record {
     let mut record = Record {
-        plan: Plan::new(1, run),
-        group,
         injected: vec!["<b> & a bit".into()],
-        cpu: 1,
         rip: 0x20_0000,
-        moment_reached: true,
-        before: None,
         after: Some(Default::default()).filter(|_| group.is_protected()),
         writes: [100, 500],
-        ending: Ending::Completed,
-        complaints: Vec::new(),
-        console: Vec::new(),
-        judgement: Judgement::default(),
-        trouble: None,
         seconds: 1.0,
-        outcome: Outcome::Unaffected,
+        ..Record::new(&Plan::new(Target::Guest, 1, run), group)
     };
     change(&mut record);
     record.outcome = record.decide();
@@ -31,7 +21,14 @@ fn record(run: u64, group: Group, change: impl Fn(&mut Record)) -> Record {
 }
 
 fn runs(records: Vec<Record>) -> Runs {
-    let header = Header { version: 1, seed: 1, smp: 2, image: 0xabcd, working_set: WorkingSet::default() };
+    let header = Header {
+        version: 1,
+        target: Target::Guest,
+        seed: 1,
+        smp: 2,
+        image: 0xabcd,
+        working_set: WorkingSet::default(),
+    };
     Runs { header, records: records.into_iter().map(|record| ((record.plan.run, record.group), record)).collect() }
 }
 

@@ -1,10 +1,11 @@
 use super::*;
-use crate::faults::judge::Judgement;
-use crate::faults::record::Ending;
+use crate::faults::plan::Plan;
+use crate::faults::record::{Ending, Outcome};
 use libos_contract::exit;
 
 fn options(seed: u64, resume: bool) -> CampaignOptions {
     CampaignOptions {
+        target: Target::Guest,
         seed,
         count: 3,
         only: None,
@@ -18,27 +19,24 @@ fn options(seed: u64, resume: bool) -> CampaignOptions {
 
 fn record(run: u64, group: Group) -> Record {
     Record {
-        plan: Plan::new(1, run),
-        group,
         injected: vec!["a bit".into()],
-        cpu: 1,
-        rip: 1,
-        moment_reached: true,
-        before: None,
-        after: None,
         writes: [1, 2],
         ending: Ending::Exited(exit::PANIC),
         complaints: vec!["ü".into()],
-        console: Vec::new(),
-        judgement: Judgement::default(),
-        trouble: None,
-        seconds: 0.5,
         outcome: Outcome::Crashed,
+        ..Record::new(&Plan::new(Target::Guest, 1, run), group)
     }
 }
 
 fn header() -> Header {
-    Header { version: VERSION, seed: 1, smp: 2, image: 7, working_set: WorkingSet { functions: vec![1, 2] } }
+    Header {
+        version: VERSION,
+        target: Target::Guest,
+        seed: 1,
+        smp: 2,
+        image: 7,
+        working_set: WorkingSet { functions: vec![1, 2] },
+    }
 }
 
 fn saved(directory: &Path) -> std::path::PathBuf {
@@ -76,6 +74,8 @@ fn only_the_same_campaign_is_gone_on_with_and_only_when_asked() {
     assert!(refusal(&options(1, false), 7).contains("--resume"));
     assert!(refusal(&options(2, true), 7).contains("--seed 1, not 2"));
     assert!(refusal(&options(1, true), 8).contains("another build"));
+    let native = CampaignOptions { target: Target::Native, ..options(1, true) };
+    assert!(refusal(&native, 7).contains("in guests"));
     assert!(refusal(&CampaignOptions { smp: 4, ..options(1, true) }, 7).contains("--smp 2, not 4"));
     // A single run is repeated without touching the others.
     assert!(check_resumable(&path, &CampaignOptions { only: Some(9), ..options(1, false) }, 7).is_ok());
