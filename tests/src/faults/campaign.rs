@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,7 +16,7 @@ use super::places::WorkingSet;
 use super::plan::{Plan, Target};
 use super::record::{Group, Outcome, Record};
 use super::run::Bench;
-use super::runs::{CampaignOptions, Header, RUNS, Runs, VERSION, check_resumable, missing, wanted};
+use super::runs::{CampaignOptions, Header, RUNS, Runs, VERSION, known, missing, wanted};
 
 /// How often a run is tried whose store does not get under load: that is not the fault's doing.
 const ATTEMPTS: usize = 3;
@@ -32,10 +32,7 @@ pub(super) const INTERRUPTED: &str = "interrupted; what is finished is kept: go 
 /// When there are runs there already that are not to be gone on with, or that are of another campaign; when the guest
 /// cannot be run, or the files not written.
 pub fn run(image: &Path, options: &CampaignOptions, directory: &Path) -> io::Result<Runs> {
-    fs::create_dir_all(directory)?;
-    let path = directory.join(RUNS);
-    let checksum = pmem::crc32c::crc32c(&fs::read(image)?);
-    let known = if path.exists() { Some(check_resumable(&path, options, checksum)?) } else { None };
+    let (known, checksum) = known(image, options, directory)?;
     let bench = Bench::new(image, options.smp, directory)?;
     let runs = match known {
         Some(known) => known,
@@ -60,7 +57,7 @@ pub fn run(image: &Path, options: &CampaignOptions, directory: &Path) -> io::Res
         missing: missing(options, &runs),
         working_set: runs.header.working_set.clone(),
     };
-    let mut board = Board::new(runs, work.missing.len(), &path)?;
+    let mut board = Board::new(runs, work.missing.len(), &directory.join(RUNS))?;
     let carry = |plan: &Plan, group, set: &WorkingSet| bench.run(plan, group, set, None);
     carry_out(&work, carry, &options.stop, |record| board.enter(record))?;
     Ok(board.finish(options))
@@ -124,7 +121,8 @@ pub fn carry_out(
     shared.failure.map_or(Ok(()), Err)
 }
 
-fn attempt(run: impl Fn() -> io::Result<Record>) -> io::Result<Record> {
+/// Does what may fail where a computer is busy, some times at most.
+pub(super) fn attempt<T>(run: impl Fn() -> io::Result<T>) -> io::Result<T> {
     let mut result = run();
     for _ in 1..ATTEMPTS {
         if let Err(error) = &result {

@@ -108,8 +108,8 @@ pub trait Memory {
     }
 }
 
-/// The pieces of 64 bytes that can be reached from `roots`, where `is_heap` says what is followed at all and `word` what
-/// is there.
+/// The pieces of 64 bytes that can be reached from `roots`, where `is_heap` says what is followed at all and `word`
+/// what is there.
 pub fn follow(roots: &[u64], is_heap: impl Fn(u64) -> bool, word: impl Fn(u64) -> Option<u64>) -> Vec<u64> {
     let mut reached = BTreeSet::new();
     let mut open: VecDeque<u64> = roots.iter().copied().filter(|&root| root % 8 == 0 && is_heap(root)).collect();

@@ -16,6 +16,7 @@ pub mod judge;
 pub mod load;
 pub mod memory;
 pub mod moment;
+pub mod native;
 pub mod places;
 pub mod plan;
 pub mod record;

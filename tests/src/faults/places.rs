@@ -10,8 +10,7 @@ use super::debugger::{Debugger, Result};
 use crate::elf::{Elf, Symbol};
 use crate::gdb::Register;
 
-/// How often the guest is stopped when its working set is looked for, and how many instructions it is then followed.
-const SAMPLES: usize = 24;
+/// How many instructions each CPU is followed when the working set is looked for.
 const STEPS: usize = 250;
 /// How long a step may take before the CPU counts as one that waits for an interrupt.
 const STEP_PATIENCE: Duration = Duration::from_millis(250);
@@ -40,6 +39,26 @@ pub struct Places {
 }
 
 impl Places {
+    /// Those of a program of Linux whose process has it `bias` further up than its file says. It copies by `copies`.
+    pub fn of_process(elf: &Elf, bias: u64, copies: Vec<u64>) -> Self {
+        let up = |range: &Range<u64>| range.start + bias..range.end + bias;
+        let (text, data, bss) = (elf.section(".text"), elf.section(".data"), elf.section(".bss"));
+        let functions: BTreeSet<u64> =
+            elf.symbols().iter().filter(|symbol| symbol.is_function).map(|symbol| symbol.range.start + bias).collect();
+        Self {
+            text: up(&text.range),
+            variables: up(&(data.range.start..bss.range.end)),
+            image: up(&(text.range.start..bss.range.end)),
+            functions: functions.into_iter().collect(),
+            locks: compare_and_exchange(&text.bytes, text.range.start + bias),
+            copies,
+            allocate: one(elf, "___rust_alloc") + bias,
+            free: one(elf, "___rust_dealloc") + bias,
+            // Its end is seen otherwise.
+            exits: Vec::new(),
+        }
+    }
+
     /// Looks for them. An image that does not have them fails.
     pub fn find(elf: &Elf) -> Self {
         let (text, data, bss) = (elf.section(".text"), elf.section(".data"), elf.section(".bss"));
@@ -93,15 +112,16 @@ pub struct WorkingSet {
 }
 
 impl WorkingSet {
-    /// Stops a guest that runs under load again and again, and follows each CPU that does something for a while.
+    /// Stops what runs under load so often, and follows each CPU or thread that does something for a while, and those
+    /// of `waiting` even if they wait.
     ///
     /// # Errors
     /// When the guest cannot be followed.
-    pub fn sample(debugger: &mut dyn Debugger, places: &Places) -> Result<Self> {
+    pub fn sample(debugger: &mut dyn Debugger, places: &Places, samples: usize, waiting: &[u32]) -> Result<Self> {
         let mut functions = BTreeSet::new();
-        for _ in 0..SAMPLES {
+        for _ in 0..samples {
             for cpu in debugger.cpus()? {
-                if !debugger.is_idle(cpu)? {
+                if waiting.contains(&cpu) || !debugger.is_idle(cpu)? {
                     functions.extend(trail(debugger, cpu, STEPS)?.into_iter().filter_map(|rip| places.function(rip)));
                 }
             }

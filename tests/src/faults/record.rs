@@ -46,8 +46,15 @@ impl Group {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Ending {
-    /// The load went on to its end; then the machine was killed.
+    /// The load went on to its end; then the machine or the process was killed.
     Completed,
+    /// The process was ended by a signal.
+    Killed {
+        /// Which.
+        signal: u8,
+        /// Whether a protection key has denied an access to a device before.
+        by_key: bool,
+    },
     /// The guest ended the machine with this exit status.
     Exited(u8),
     /// QEMU ended without the guest's word: a triple fault, for example.
@@ -202,7 +209,8 @@ impl Record {
                 Ending::Exited(PROTECTION_FAULT) if !self.console.iter().any(|line| line.contains(EXECUTION)) => {
                     Outcome::Stopped
                 }
-                Ending::Exited(_) | Ending::Lost => Outcome::Crashed,
+                Ending::Killed { by_key: true, .. } => Outcome::Stopped,
+                Ending::Exited(_) | Ending::Lost | Ending::Killed { .. } => Outcome::Crashed,
                 Ending::Hung | Ending::Unfollowed => Outcome::Hung,
                 Ending::Refused => Outcome::ClientErrors,
                 Ending::Completed if !self.complaints.is_empty() => Outcome::ClientErrors,

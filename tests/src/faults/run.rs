@@ -29,12 +29,14 @@ use crate::store::Store;
 
 /// The RAM of the guest.
 const RAM: u64 = 64 * MIB;
+/// How often the guest is stopped when its working set is looked for.
+const SAMPLES: usize = 24;
 /// How long a machine may take to end when its debugger's connection has ended.
 const LAST_WORDS: Duration = Duration::from_secs(5);
 /// How often the load's progress is looked at.
 const LOOK: Duration = Duration::from_millis(5);
 /// How many lines of the console are written down.
-const CONSOLE_LINES: usize = 6;
+pub(super) const CONSOLE_LINES: usize = 6;
 
 /// What all runs of a campaign have in common.
 #[derive(Debug)]
@@ -88,7 +90,7 @@ impl Bench {
         gdb.resume().map_err(io::Error::other)?;
         load.wait_for(100, PATIENCE);
         gdb.halt().map_err(io::Error::other)?;
-        let set = WorkingSet::sample(&mut gdb, &self.places).map_err(io::Error::other)?;
+        let set = WorkingSet::sample(&mut gdb, &self.places, SAMPLES, &[]).map_err(io::Error::other)?;
         load.end();
         drop(gdb);
         store.kill();
@@ -170,7 +172,7 @@ impl Bench {
 }
 
 /// A directory for the files of one run, in memory where there is such a place.
-fn work_directory() -> io::Result<tempfile::TempDir> {
+pub(super) fn work_directory() -> io::Result<tempfile::TempDir> {
     let mut builder = tempfile::Builder::new();
     builder.prefix("holdfast-faults-");
     builder.tempdir_in("/dev/shm").or_else(|_| builder.tempdir())

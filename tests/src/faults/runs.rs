@@ -1,7 +1,7 @@
 //! The file of a campaign's finished runs, which can be interrupted and go on later.
 //!
-//! It has one line of JSON for each. Its first line says what they have in common; a campaign with another seed, another
-//! image or another number of CPUs is not mixed with them.
+//! It has one line of JSON for each. Its first line says what they have in common; a campaign with another seed,
+//! another image or another number of CPUs is not mixed with them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
@@ -114,6 +114,14 @@ impl Runs {
     }
 }
 
+/// What is known already of a campaign in `directory`, if anything is, and the checksum of its program or image.
+pub(super) fn known(image: &Path, options: &CampaignOptions, directory: &Path) -> io::Result<(Option<Runs>, u32)> {
+    fs::create_dir_all(directory)?;
+    let (path, checksum) = (directory.join(RUNS), pmem::crc32c::crc32c(&fs::read(image)?));
+    let known = path.exists().then(|| check_resumable(&path, options, checksum)).transpose()?;
+    Ok((known, checksum))
+}
+
 /// The runs that are asked for.
 pub(super) fn wanted(options: &CampaignOptions) -> BTreeSet<(u64, Group)> {
     let numbers = options.only.map_or(0..options.count, |only| only..only + 1);
@@ -127,7 +135,7 @@ pub(super) fn missing(options: &CampaignOptions, runs: &Runs) -> Vec<(u64, Group
 }
 
 /// Reads what is there, if it is to be gone on with and of the same campaign.
-pub(super) fn check_resumable(path: &Path, options: &CampaignOptions, checksum: u32) -> io::Result<Runs> {
+fn check_resumable(path: &Path, options: &CampaignOptions, checksum: u32) -> io::Result<Runs> {
     let name = path.display();
     if !options.resume && options.only.is_none() {
         let message = format!("{name} has finished runs; go on with them by --resume, or use another --output");

@@ -124,6 +124,12 @@ impl Registers {
         Some(Self(bytes.get(..Self::LENGTH)?.to_vec()))
     }
 
+    /// Registers with these values, each cut to its width.
+    pub fn of(mut value: impl FnMut(Register) -> u128) -> Self {
+        let bytes = |register: Register| value(register).to_le_bytes().into_iter().take(register.size());
+        Self((0..=MXCSR).map(Register).flat_map(bytes).collect())
+    }
+
     /// The value of a register, zero-extended.
     pub fn wide(&self, register: Register) -> u128 {
         let bytes = &self.0[register.offset()..][..register.size()];

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use tempfile::TempDir;
@@ -19,6 +19,8 @@ use crate::size::MIB;
 
 /// How long a machine may say nothing before it is taken for stuck. Nobody waits for it where nothing is wrong.
 const PATIENCE: Duration = Duration::from_secs(900);
+/// How often it is asked whether a line is still wanted.
+const ASK: Duration = Duration::from_millis(200);
 /// How many of the kernel's last lines are shown with an error.
 const SHOWN: usize = 40;
 /// How many are where it panicked: the first of them says why, and how many follow depends on what its stack holds.
@@ -99,12 +101,25 @@ impl Machine {
     /// # Errors
     /// When the machine has said nothing for too long.
     pub fn next_line(&mut self) -> Result<Option<String>> {
-        match self.printed.recv_timeout(self.patience) {
-            Ok(line) => Ok(Some(String::from_utf8_lossy(&line).trim_end().to_owned())),
-            Err(RecvTimeoutError::Disconnected) => Ok(None),
-            Err(RecvTimeoutError::Timeout) => {
-                let seconds = self.patience.as_secs();
-                bail!("Linux has said nothing for {seconds} s and was ended. {}", self.kernel_says())
+        self.next_line_unless(|| false)
+    }
+
+    /// The same; but none, too, once nobody wants a line any more, which is asked a few times a second.
+    ///
+    /// # Errors
+    /// As [`Self::next_line`].
+    pub fn next_line_unless(&mut self, unwanted: impl Fn() -> bool) -> Result<Option<String>> {
+        let deadline = Instant::now() + self.patience;
+        loop {
+            match self.printed.recv_timeout(ASK.min(self.patience)) {
+                Ok(line) => return Ok(Some(String::from_utf8_lossy(&line).trim_end().to_owned())),
+                Err(RecvTimeoutError::Disconnected) => return Ok(None),
+                Err(RecvTimeoutError::Timeout) if unwanted() => return Ok(None),
+                Err(RecvTimeoutError::Timeout) if Instant::now() < deadline => {}
+                Err(RecvTimeoutError::Timeout) => {
+                    let seconds = self.patience.as_secs();
+                    bail!("Linux has said nothing for {seconds} s and was ended. {}", self.kernel_says())
+                }
             }
         }
     }

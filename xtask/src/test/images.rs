@@ -32,7 +32,7 @@ pub(super) fn build(only: &Only<'_>, toolchain: &Toolchain) -> Result<Vec<(&'sta
 }
 
 /// Whether tests of this file (`NAME.rs`, or `NAME/main.rs` of a folder) are among these.
-fn includes(only: &Only<'_>, path: &str) -> bool {
+pub(super) fn includes(only: &Only<'_>, path: &str) -> bool {
     let name = path.split(['/', '.']).next().unwrap_or_default();
     match only {
         Only::Usual | Only::All => true,

@@ -3,7 +3,7 @@
 //! The stage `host` tests what runs without an emulator. The stage `guest` builds the guest programs and boots them.
 //! The stage `std` runs Rust's own library tests in the guest: those of std, which libos can break; those of core and
 //! alloc too when it is named. The stage `native` runs the tests of `pmem` on Linux under hardware keys and on
-//! NVDIMMs.
+//! NVDIMMs; when it is named, those that inject faults into the store as a process, too.
 //! The stage `pool`, which runs only when it is named, tests `pmem` optimised and at full strength: a hundred thousand
 //! power cuts, and mutants of the pool that the tests must find. The stage `soak`, which runs only when it is named,
 //! keeps a machine under load for ten minutes, or `HOLDFAST_SOAK_SECONDS`, and looks for what is left. The stage
@@ -22,7 +22,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::cargo::{BOOTING_TESTS, TEST_PROGRAMS, host_cargo};
 use crate::clients::{self, CLIENTS_VARIABLE};
-use crate::guest;
+use crate::guest::{self, Profile};
 use crate::native;
 use crate::output::{say, warn};
 use crate::pool::mutants;
@@ -31,6 +31,8 @@ use crate::{setup, std_tests, workspace};
 
 /// The store's package.
 const STORE: &str = "kvstore";
+/// The file of the tests that inject faults into the store as a process of the host.
+const INJECTED: &str = "faults_native.rs";
 /// How many images of power cuts the stage `pool` explores at least.
 const CRASH_IMAGES: u64 = 110_000;
 
@@ -192,7 +194,7 @@ fn run(stage: Stage, only: &Only<'_>, processors: u32, toolchain: &Toolchain) ->
         Stage::Soak => run_long(&mut cargo, "soak", TEST_PROGRAMS, toolchain)?,
         Stage::Hostile => run_long(&mut cargo, "hostile", STORE, toolchain)?,
         Stage::Clients => {
-            build_for_host(STORE)?;
+            build_for_host(STORE, &[])?;
             cargo.env(CLIENTS_VARIABLE, clients::install());
             run_long(&mut cargo, "clients", STORE, toolchain)?;
         }
@@ -213,6 +215,9 @@ fn run(stage: Stage, only: &Only<'_>, processors: u32, toolchain: &Toolchain) ->
                     return Ok((Totals::default(), false));
                 }
             };
+            if images::includes(only, INJECTED) {
+                build_for_host(STORE, &[])?;
+            }
             cargo.args(["--package", BOOTING_TESTS]).envs(variables);
         }
     }
@@ -243,11 +248,27 @@ fn run_native(only: &Only<'_>) -> Result<(Totals, bool)> {
             totals += result;
         }
     });
-    let succeeded = succeeded.unwrap_or_else(|error| {
+    let mut succeeded = succeeded.unwrap_or_else(|error| {
         warn(format_args!("error: {error:#}"));
         false
     });
+    if planted {
+        let (injected, all) = run_injected()?;
+        totals += injected;
+        succeeded &= all;
+    }
     Ok((totals, succeeded))
+}
+
+/// Runs the tests that inject faults into the store as a process, those too that need a processor with keys. Optimised,
+/// for it may be an emulated one.
+fn run_injected() -> Result<(Totals, bool)> {
+    let quick = Profile::Quick.name();
+    build_for_host(STORE, &["--profile", quick])?;
+    let mut cargo = host_cargo("test");
+    cargo.args(["--profile", quick, "--package", BOOTING_TESTS, "--test", INJECTED.trim_end_matches(".rs"), "--"]);
+    cargo.args(["--include-ignored", "--test-threads=1"]);
+    show_and_count(cargo, |_| {})
 }
 
 /// Has all tests of one file run, those too that are too long for every day, with the programs of this package.
@@ -260,8 +281,8 @@ fn run_long(cargo: &mut Command, file: &str, package: &str, toolchain: &Toolchai
 }
 
 /// Builds a program for the host, which tests find beside them.
-fn build_for_host(package: &str) -> Result<()> {
-    let status = host_cargo("build").args(["--package", package]).status().context("cannot run cargo")?;
+fn build_for_host(package: &str, options: &[&str]) -> Result<()> {
+    let status = host_cargo("build").args(["--package", package]).args(options).status().context("cannot run cargo")?;
     if !status.success() {
         bail!("{package} did not build for the host (cargo's messages are above)");
     }

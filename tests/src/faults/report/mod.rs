@@ -2,6 +2,7 @@
 
 mod chart;
 mod page;
+mod words;
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -4,7 +4,8 @@ use std::fmt::Write as _;
 
 use super::Summary;
 use super::chart::{chart, class};
-use crate::faults::plan::{Kind, Target};
+use super::words::{how, words};
+use crate::faults::plan::Target;
 use crate::faults::record::{Group, Outcome, Record};
 use crate::faults::runs::Runs;
 
@@ -27,8 +28,8 @@ pub(super) fn page(summary: &Summary, runs: &Runs) -> String {
     residue(&mut page, summary, runs);
     windows(&mut page, summary);
     faults(&mut page, summary.target);
-    page.push_str(JUDGEMENT);
-    page.push_str(LIMITS);
+    page.push_str(words(summary.target).judgement);
+    page.push_str(words(summary.target).limits);
     page.push_str("</body>\n</html>\n");
     page
 }
@@ -83,12 +84,14 @@ fn parameters(page: &mut String, summary: &Summary) {
     let runs: Vec<String> = summary.runs.iter().map(|(group, runs)| format!("{runs} on {}", group.name())).collect();
     let _ = writeln!(
         page,
-        "<p>Seed {}, runs {}, {} CPUs, guest image {} (CRC32C), 64 MiB of RAM, two NVDIMMs of 16 MiB, QEMU's TCG. \
-         Every group gets the same plans. A run alone: <code>cargo xtask faults --seed {} --only RUN</code>.</p>",
+        "<p>Seed {}, runs {}, {} CPUs, {} {} (CRC32C). Every group gets the same plans. A run alone: \
+         <code>cargo xtask faults {}--seed {} --only RUN</code>.</p>",
         summary.seed,
         runs.join(", "),
         summary.smp,
+        words(summary.target).place,
         summary.image,
+        words(summary.target).option,
         summary.seed
     );
 }
@@ -215,72 +218,17 @@ fn windows(page: &mut String, summary: &Summary) {
 }
 
 fn faults(page: &mut String, target: Target) {
-    page.push_str("<h2>What is injected, and when</h2>\n<p>A store boots on a pool with 4500 acknowledged records. Two clients write (1 to 8 commands \
-        at once, values mostly of 16 to 515 bytes, sometimes up to 20 KB, some DELs) and read back. After 40 to 339 acknowledged writes the guest is stopped, in two of five runs \
-        wherever it is, else in one of the functions that a store under load was found in when it was sampled, after up to 11 calls and 199 instructions. The fault is injected \
-        and the guest goes on until 400 further writes are acknowledged, or it ends, or hangs (no acknowledgement for 3 s while it works or sleeps, 20 s at most). \
-        Then the machine is killed.</p>\n<table>\n<tr><th>fault</th><th>how it is chosen</th></tr>\n");
+    let words = words(target);
+    let _ = writeln!(
+        page,
+        "<h2>What is injected, and when</h2>\n<p>{}</p>\n<table>\n<tr><th>fault</th><th>how it is chosen</th></tr>",
+        words.run
+    );
     for &kind in target.kinds() {
-        let _ = writeln!(page, "<tr><td>{kind}</td><td>{}</td></tr>", how(kind));
+        let _ = writeln!(page, "<tr><td>{kind}</td><td>{}</td></tr>", how(target, kind));
     }
-    page.push_str("</table>\n<p>A wrong address is in half of the cases the right one plus or minus 8 to 4096 bytes (a power of two), in the other half any address that is mapped and writable, \
-        each byte as likely as any other. A third of those bytes are persistent memory, because the guest has 64 MiB of RAM and 32 MiB of it; nothing is aimed at \
-        persistent memory beyond that.</p>\n");
+    let _ = writeln!(page, "</table>\n<p>{}</p>", words.wrong_addresses);
 }
-
-fn how(kind: Kind) -> &'static str {
-    match kind {
-        Kind::Text => "10 bits: 5 in instructions that the CPU has just executed, 5 anywhere in the code",
-        Kind::Data => "10 bits anywhere in the initialised and zeroed variables",
-        Kind::Heap => {
-            "10 bits anywhere on the heap that can be reached from variables, stacks and registers (found as a conservative collector would)"
-        }
-        Kind::Stack => "4 bits in the 2 KiB at the top of the running thread's stack, or of one that waits",
-        Kind::Registers => "1 bit of a general register, in one of five runs of a vector register",
-        Kind::SavedContext => {
-            "1 bit of what a waiting thread has saved: a register, the return address, the stack pointer or the rights"
-        }
-        Kind::Pointer => {
-            "4 words that hold an address: on the stack near its top, on the heap, at most one in a register"
-        }
-        Kind::CopyOverrun => {
-            "3 of the next copies (memcpy, memmove, copies to persistent memory) get longer: by 1 byte (50 %), 2 to 1024 (44 %), 2 to 4 KiB (6 %), as in Rio"
-        }
-        Kind::OffByOne => {
-            "3 of the next copies are one byte longer or shorter; or one executed conditional jump takes equality the other way"
-        }
-        Kind::LostLock => "one executed compare-and-exchange always says that it has succeeded and changes nothing",
-        Kind::UseAfterFree => "3 of the next blocks that are allocated are freed at once, and used on",
-        Kind::Destination => {
-            "the general register that the next instruction changes gets one bit flipped, or a wrong address"
-        }
-        Kind::WildJump => {
-            "execution goes on at any byte of the code (40 %), at any function (30 %), at any mapped address (30 %)"
-        }
-        Kind::DeletedInstruction => "3 of the next instructions become no-operations for good",
-        Kind::WildStore => "8 bytes are stored to any mapped and writable address, with the rights of that moment",
-        Kind::Index => "10 bits in entries of the pool's index",
-    }
-}
-
-const JUDGEMENT: &str = "<h2>How a run is judged</h2>\n<ul>\n\
-<li><b>The canary</b>: a second NVDIMM filled with a pattern. Nobody ever gets a grant for it, so any change is a store outside of an open grant, whatever else is known.</li>\n\
-<li><b>The rest of the pool's device</b>: its superblocks, the segments that were full before the run, and space never used (which holds a pattern) are compared byte by byte.</li>\n\
-<li><b>Every record</b> is read by the pool's own code, which checks its checksum, and every key is compared with what the clients were told.</li>\n\
-<li>A value that is wrong in a whole record with a right checksum, or was never stored, was wrong <b>before the store</b>.</li>\n\
-<li>Bytes of the pool's device that are overwritten, or records that are not readable, are <b>inside an open grant</b> only if protection was found whole on every CPU at the end: \
-CR4 and CR0.WP, the canary's key closed in the register itself (the guest's own RDMSR is executed to read it), every leaf that maps persistent memory, or carries a key, as before the fault. \
-Where the machine was gone before that could be looked at, or the fault was aimed at saved rights, it is <b>undecided</b> and counts against protection.</li>\n\
-<li>In the control group no grant means anything. What is overwritten where nothing had to be stored counts as <b>outside of grants</b>; records that the run \
-itself stored and that are not readable count as <b>inside</b>, since the store may have spoilt them itself.</li>\n</ul>\n";
-
-const LIMITS: &str = "<h2>What this does not show</h2>\n<ul>\n\
-<li>The plan of a run follows from the seed exactly; where the CPUs are when it is carried out does not. QEMU's TCG with several CPUs and a network is not deterministic, and \
-<code>-icount</code> alone would not make it so, since packets and the debugger come from outside. So a run that is repeated gets the same fault at the same place in the code, on slightly different memory.</li>\n\
-<li>The evidence for <b>inside an open grant</b> is that of the beginning and the end. Something that opened a key and closed it again in between would not be seen on the pool's device; on the canary it would leave its trace.</li>\n\
-<li>The end of the last segments that a run filled is judged by checksums only: a stray byte in the free part of a segment in use is not seen.</li>\n\
-<li>A run lasts some hundred writes. A fault that shows later counts as unaffected.</li>\n\
-<li>An emulator was used: DMA, caches and speculation of real machines were not.</li>\n</ul>\n";
 
 fn escape(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")

@@ -48,6 +48,8 @@ fn each_ending_is_an_outcome_of_its_own() {
     assert_eq!(ending(Ending::Exited(exit::PANIC)), Outcome::Crashed);
     assert_eq!(ending(Ending::Exited(0)), Outcome::Crashed);
     assert_eq!(ending(Ending::Lost), Outcome::Crashed);
+    assert_eq!(ending(Ending::Killed { signal: 11, by_key: true }), Outcome::Stopped);
+    assert_eq!(ending(Ending::Killed { signal: 6, by_key: false }), Outcome::Crashed);
     assert_eq!(ending(Ending::Hung), Outcome::Hung);
     assert_eq!(ending(Ending::Unfollowed), Outcome::Hung);
     assert_eq!(ending(Ending::Refused), Outcome::ClientErrors);
