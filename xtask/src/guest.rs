@@ -69,8 +69,8 @@ pub fn build(toolchain: &Toolchain, packages: &[impl AsRef<str>], profile: Profi
     Ok(workspace::guest_image_directory(profile.name()))
 }
 
-/// Builds the guest programs of `packages` for tests that boot them, and returns the variables that tell the tests where
-/// they are.
+/// Builds the guest programs of `packages` for tests that boot them, and returns the variables that tell the tests
+/// where they are.
 ///
 /// # Errors
 /// As [`build`].
