@@ -49,7 +49,8 @@ pub fn machine_of(image: PathBuf, program: &str, arguments: &[&str]) -> MachineO
     }
 }
 
-/// The same machine with the program's checked build, in which libos checks its own rules.
+/// The same machine with the program's checked build, in which libos checks its own rules. There is one of each of
+/// `CHECKED_PROGRAMS` in xtask.
 pub fn checked(options: MachineOptions, program: &str) -> MachineOptions {
     MachineOptions { image: guest::checked_image(program).unwrap(), ..options }
 }

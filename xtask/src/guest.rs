@@ -56,17 +56,31 @@ impl Profile {
 /// When cargo cannot be run or the build fails.
 pub fn build(toolchain: &Toolchain, packages: &[impl AsRef<str>], profile: Profile) -> Result<PathBuf> {
     for together in builds(packages) {
-        let mut command = toolchain.guest_cargo("build");
-        command.args(["--profile", profile.name()]);
-        for package in together {
-            command.args(["--package", package]);
-        }
-        let status = command.status().with_context(|| format!("cannot run {:?}", command.get_program()))?;
-        if !status.success() {
-            bail!("the guest did not build (cargo's messages are above)");
-        }
+        let packages = together.into_iter().flat_map(|package| ["--package", package]);
+        build_with(toolchain, packages, profile)?;
     }
     Ok(workspace::guest_image_directory(profile.name()))
+}
+
+/// As [`build`], these programs of one package alone.
+///
+/// # Errors
+/// As [`build`].
+pub fn build_programs(toolchain: &Toolchain, package: &str, programs: &[&str], profile: Profile) -> Result<PathBuf> {
+    let programs = programs.iter().flat_map(|&program| ["--bin", program]);
+    build_with(toolchain, ["--package", package].into_iter().chain(programs), profile)?;
+    Ok(workspace::guest_image_directory(profile.name()))
+}
+
+/// One command of cargo's, which is told by these arguments what to build.
+fn build_with<'a>(toolchain: &Toolchain, what: impl Iterator<Item = &'a str>, profile: Profile) -> Result<()> {
+    let mut command = toolchain.guest_cargo("build");
+    command.args(["--profile", profile.name()]).args(what);
+    let status = command.status().with_context(|| format!("cannot run {:?}", command.get_program()))?;
+    if !status.success() {
+        bail!("the guest did not build (cargo's messages are above)");
+    }
+    Ok(())
 }
 
 /// Builds the guest programs of `packages` for tests that boot them, and returns the variables that tell the tests

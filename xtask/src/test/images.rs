@@ -11,6 +11,8 @@ use crate::guest::{self, CHECKED_IMAGES_VARIABLE, DEBUGGER_IMAGES_VARIABLE, Prof
 use crate::setup::toolchain::Toolchain;
 use crate::{apps, crash, workspace};
 
+/// The tests' programs of which there is a checked build too.
+const CHECKED_PROGRAMS: [&str; 7] = ["cpus", "files", "grants", "rules", "servers", "sockets", "std_suite"];
 /// The packages of which there is a build for a debugger too.
 const DEBUGGED_PACKAGES: [&str; 1] = ["hello"];
 
@@ -20,7 +22,8 @@ const DEBUGGED_PACKAGES: [&str; 1] = ["hello"];
 /// When one does not build.
 pub(super) fn build(only: &Only<'_>, toolchain: &Toolchain) -> Result<Vec<(&'static str, PathBuf)>> {
     let mut images = guest::build_for_tests(toolchain, &apps::image_packages()?)?;
-    images.push((CHECKED_IMAGES_VARIABLE, guest::build(toolchain, &[TEST_PROGRAMS], Profile::Checked)?));
+    let checked = guest::build_programs(toolchain, TEST_PROGRAMS, &CHECKED_PROGRAMS, Profile::Checked)?;
+    images.push((CHECKED_IMAGES_VARIABLE, checked));
     let plants = plants(only)?;
     if !plants.is_empty() {
         images.push((crash::PLANTED_VARIABLE, crash::build_plants(toolchain, &plants)?));
