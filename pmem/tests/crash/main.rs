@@ -26,6 +26,8 @@ use life::{Act, Begin, Life, Mix, Model, Step, contents, take_turn};
 const IMAGES: u64 = 2000;
 /// The smallest pool: images are made and opened fastest.
 const SMALL: u64 = 640 << 10;
+/// A segment of such a pool.
+const SEGMENT: u64 = 64 << 10;
 
 fn number(variable: &str) -> Option<u64> {
     let text = std::env::var(variable).ok()?;
@@ -172,18 +174,21 @@ fn leaving_a_segment_survives_a_power_cut_anywhere() {
         let memory = formatted(SMALL, 9);
         let mut pool = Pool::open(&memory).unwrap();
         let mut model = Model::new();
-        let fill = |pool: &mut Pool<_>, model: &mut Model, len: u64| {
-            let step = Step::Put(b"filler".to_vec(), vec![1; len as usize], None);
-            take_turn(pool, &[step], model, |_| {});
-        };
-        // Batches of 4096 bytes, then one that leaves little.
         for _ in 0..15 {
-            fill(&mut pool, &mut model, 4096 - 40);
+            fill(&mut pool, &mut model, 4096);
         }
-        fill(&mut pool, &mut model, 3000 + random.u64(..900));
+        // One that leaves little, or nothing.
+        fill(&mut pool, &mut model, 3056 + random.usize(..=848));
         drop(pool);
         Life::live(&memory, Begin::Open, model, &mix.acts(random, 7))
     });
+}
+
+/// Puts a batch of this many bytes, all of them counted, into the first segment, where there has to be room for it.
+fn fill(pool: &mut Pool<&Memory>, model: &mut Model, batch: usize) {
+    const AROUND_THE_VALUE: usize = 48;
+    take_turn(pool, &[Step::Put(b"filler".to_vec(), vec![1; batch - AROUND_THE_VALUE], None)], model, |_| {});
+    assert_eq!(pool.stats().used_bytes, SEGMENT, "a batch of {batch} bytes went into another segment");
 }
 
 /// Records and headers of a few words, torn in every way, twice: what the first cut left of one must not become whole
@@ -199,12 +204,10 @@ fn parts_never_become_whole() {
         // In the middle of a segment, or at its very end.
         let batches = if random.u64(..2) == 0 { 2 } else { 15 };
         for _ in 0..batches {
-            let step = Step::Put(b"filler".to_vec(), vec![1; 4096 - 40], None);
-            take_turn(&mut pool, &[step], &mut model, |_| {});
+            fill(&mut pool, &mut model, 4096);
         }
         if batches == 15 {
-            let step = Step::Put(b"filler".to_vec(), vec![1; 3840 - 40], None);
-            take_turn(&mut pool, &[step], &mut model, |_| {});
+            fill(&mut pool, &mut model, 3840);
         }
         drop(pool);
         Life::live(&memory, Begin::Open, model, &mix.acts(random, 2))

@@ -5,9 +5,7 @@ use pmem::sim::Memory;
 use pmem::{FormatOptions, Pool};
 
 use crate::life::{Act, Begin, Life, Mix, Model, contents};
-use crate::{SMALL, explore};
-
-const SEGMENT: u64 = 64 << 10;
+use crate::{SEGMENT, SMALL, explore};
 
 /// What precedes the first segment, so many segments, and what follows.
 const fn len_of(segments: u64, rest: u64) -> u64 {
