@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use holdfast_tests::faults::native::campaign::{self, Programs};
+use holdfast_tests::faults::native::strays::Strays;
 use holdfast_tests::faults::plan::{Kind, Plan, Target};
 use holdfast_tests::faults::record::{Group, Outcome};
 use holdfast_tests::faults::runs::{CampaignOptions, Runs};
@@ -34,6 +35,16 @@ fn options(groups: &[Group]) -> CampaignOptions {
     }
 }
 
+/// What comes of this many directed strays in one group, after it was found to be what has to.
+fn strays(group: Group, count: u64) -> Strays {
+    let directory = tempfile::tempdir().unwrap();
+    let options = CampaignOptions { count, ..options(&[group]) };
+    let found = campaign::strays(&programs(), &options, directory.path()).unwrap();
+    let [(of, strays)] = &found[..] else { panic!("{found:?}") };
+    assert!(*of == group && strays.is_good(group), "{strays:?}");
+    strays.clone()
+}
+
 /// Whether stores can be run under a key somewhere.
 fn has_keys() -> bool {
     xtask::keys::are_here() || linux::kernel().inspect_err(|error| println!("skipped: {error:#}")).is_ok()
@@ -41,11 +52,7 @@ fn has_keys() -> bool {
 
 #[test]
 fn without_protection_every_stray_is_stored() {
-    let directory = tempfile::tempdir().unwrap();
-    let options = CampaignOptions { count: 500, ..options(&[Group::None]) };
-    let found = campaign::strays(&programs(), &options, directory.path()).unwrap();
-    let [(group, strays)] = &found[..] else { panic!("{found:?}") };
-    assert!(strays.is_good(*group) && strays.stored == 500, "{strays:?}");
+    assert_eq!(strays(Group::None, 500).stored, 500);
 }
 
 #[test]
@@ -54,11 +61,7 @@ fn under_a_key_every_stray_is_denied() {
     if !has_keys() {
         return;
     }
-    let directory = tempfile::tempdir().unwrap();
-    let options = CampaignOptions { count: 200, ..options(&[Group::Pku]) };
-    let found = campaign::strays(&programs(), &options, directory.path()).unwrap();
-    let [(group, strays)] = &found[..] else { panic!("{found:?}") };
-    assert!(strays.is_good(*group) && strays.denied == 200, "{strays:?}");
+    assert_eq!(strays(Group::Pku, 200).denied, 200);
 }
 
 #[test]

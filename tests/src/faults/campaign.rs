@@ -16,7 +16,7 @@ use super::places::WorkingSet;
 use super::plan::{Plan, Target};
 use super::record::{Group, Outcome, Record};
 use super::run::Bench;
-use super::runs::{CampaignOptions, Header, RUNS, Runs, VERSION, known, missing, wanted};
+use super::runs::{CampaignOptions, Header, RUNS, Runs, known, missing, wanted};
 
 /// How often a run is tried whose store does not get under load: that is not the fault's doing.
 const ATTEMPTS: usize = 3;
@@ -40,14 +40,7 @@ pub fn run(image: &Path, options: &CampaignOptions, directory: &Path) -> io::Res
             println!("looking for the functions that a store under load is in");
             let working_set = bench.sample()?;
             println!("{} functions", working_set.functions.len());
-            Runs::begin(Header {
-                version: VERSION,
-                target: options.target,
-                seed: options.seed,
-                smp: options.smp,
-                image: checksum,
-                working_set,
-            })
+            Runs::begin(Header::of(options, checksum, working_set))
         }
     };
     let work = Work {

@@ -61,6 +61,14 @@ pub struct Header {
     pub working_set: WorkingSet,
 }
 
+impl Header {
+    /// Of the campaign with these options, at an image or a program with this checksum.
+    pub fn of(options: &CampaignOptions, image: u32, working_set: WorkingSet) -> Self {
+        let CampaignOptions { target, seed, smp, .. } = *options;
+        Self { version: VERSION, target, seed, smp, image, working_set }
+    }
+}
+
 /// Finished runs.
 #[derive(Clone, Debug)]
 pub struct Runs {

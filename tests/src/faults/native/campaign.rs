@@ -12,7 +12,7 @@ use super::worker::{Order, Said};
 use crate::faults::campaign::{Board, Work};
 use crate::faults::places::WorkingSet;
 use crate::faults::record::Group;
-use crate::faults::runs::{CampaignOptions, Header, RUNS, Runs, VERSION, known, missing};
+use crate::faults::runs::{CampaignOptions, Header, RUNS, Runs, known, missing};
 
 /// The file with what came of directed strays, in the campaign's directory.
 pub const STRAYS: &str = "strays.json";
@@ -33,14 +33,7 @@ pub struct Programs {
 /// cannot be run, or the files not written.
 pub fn run(programs: &Programs, options: &CampaignOptions, directory: &Path) -> io::Result<Runs> {
     let (known, checksum) = known(&programs.store, options, directory)?;
-    let header = |working_set| Header {
-        version: VERSION,
-        target: options.target,
-        seed: options.seed,
-        smp: options.smp,
-        image: checksum,
-        working_set,
-    };
+    let header = |working_set| Header::of(options, checksum, working_set);
     let runs = known.unwrap_or_else(|| Runs::begin(header(WorkingSet::default())));
     let missing = missing(options, &runs);
     let wanted = missing.len();

@@ -145,9 +145,7 @@ impl Process {
             Unfollowed(format!("system call {number}: {}", std::io::Error::from_raw_os_error(-result as i32)))
         })
     }
-}
 
-impl Process {
     /// Changes several registers of the selected thread at once; it is in no system call any more.
     ///
     /// # Errors
