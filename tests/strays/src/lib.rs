@@ -162,6 +162,15 @@ impl Shape {
         Self { stores, ..self }
     }
 
+    /// Where the byte is that a processor names as the first one denied, if this is it: of the state that FXSAVE stores
+    /// AMD's processors name the last.
+    pub fn named(&self, first: u64) -> Range<u64> {
+        match self.stores {
+            Stores::State(size) => first..first + size,
+            _ => first..first + 1,
+        }
+    }
+
     /// Whether it is an atomic read-modify-write.
     pub fn is_atomic(&self) -> bool {
         self.instruction.starts_with("lock ")

@@ -12,6 +12,7 @@ use crate::contexts::Open;
 use crate::denials::{self, By, Denial, NO_FRAME};
 use crate::devices::{BEFORE, LEN};
 use crate::neighbours::{Neighbour, Neighbours};
+use crate::signals;
 
 /// Where in its device most are: not the first byte of its page, nor of the map, at the alignment that XSAVE wants.
 const MIDDLE: u64 = 0x4440;
@@ -22,7 +23,7 @@ static SIGNAL: Stray = Stray {
     code: Code::Store(signal),
 };
 
-fn signal(at: usize) {
+pub fn signal(at: usize) {
     let (process, thread) = (std::process::id(), rustix::thread::gettid().as_raw_nonzero().get());
     // SAFETY: none for the frame, which goes astray. The stack pointer is put back.
     unsafe {
@@ -77,7 +78,10 @@ impl Plan {
         match shape.name {
             "vmovups" => is_x86_feature_detected!("avx"),
             // The frame would be stored, and the handler be closed to it.
-            name if has_frame(name) => self.neighbours.both[0].key.is_none() || self.open != Open::LoadsAndStores,
+            name if has_frame(name) => {
+                let stored = self.open == Open::LoadsAndStores || signals::frames_go_past_keys();
+                self.neighbours.both[0].key.is_none() || !stored
+            }
             _ => true,
         }
     }
@@ -98,11 +102,19 @@ impl Plan {
         }
     }
 
+    /// A denial of a shape as at its first byte, if it is at one that a processor may name for it.
+    fn from_its_first_byte(&self, denial: Denial, shape: &Shape) -> Denial {
+        let (start, first) = (self.neighbours.both[0].start, shape.place.first(MIDDLE, LEN as u64));
+        let is_named = shape.named(first).contains(&(denial.address.wrapping_sub(start) as u64));
+        if is_named { Denial { address: start + first as usize, ..denial } } else { denial }
+    }
+
     /// Makes it, and says what is wrong with what comes of it.
     fn make(&self, stray: &Stray) -> Result<(), String> {
         let (shape, before) = (&stray.shape, u64::from_ne_bytes([BEFORE; 8]));
         let at = self.neighbours.both[0].start + shape.place.anchor(MIDDLE, LEN as u64) as usize;
         let (loaded, denial) = denials::catch(|| stray.code.run(at, [before; 2]));
+        let denial = denial.map(|denial| self.from_its_first_byte(denial, shape));
         let bytes = self.neighbours.bytes();
         self.neighbours.put_back();
         match (denial, loaded) {

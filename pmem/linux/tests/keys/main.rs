@@ -18,5 +18,6 @@ mod neighbours;
 mod others;
 mod permissions;
 mod selftests;
+mod signals;
 mod system_calls;
 mod uring;
