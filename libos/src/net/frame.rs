@@ -25,6 +25,7 @@ pub struct Tuple {
 
 /// The peers' ports come first: they tell nearly all connections apart, and are compared by one instruction.
 impl Ord for Tuple {
+    #[inline]
     fn cmp(&self, other: &Self) -> Ordering {
         let ports = |tuple: &Self| u32::from(tuple.remote.port) << 16 | u32::from(tuple.local.port);
         let addresses = |tuple: &Self| (tuple.remote.addr, tuple.local.addr);
@@ -33,8 +34,27 @@ impl Ord for Tuple {
 }
 
 impl PartialOrd for Tuple {
+    #[inline]
     fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
         Some(self.cmp(other))
+    }
+}
+
+/// A TCP segment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Segment<'f> {
+    /// Its receiver and sender.
+    pub tuple: Tuple,
+    /// It is the first segment of a connection: SYN without ACK or RST.
+    pub opens: bool,
+    /// The whole segment, and nothing of what pads the frame.
+    pub bytes: &'f [u8],
+}
+
+impl<'f> Segment<'f> {
+    /// The segment, to be read.
+    pub fn packet(&self) -> TcpPacket<&'f [u8]> {
+        TcpPacket::new_unchecked(self.bytes)
     }
 }
 
@@ -42,12 +62,7 @@ impl PartialOrd for Tuple {
 #[derive(Debug, PartialEq, Eq)]
 pub enum Payload<'f> {
     /// A TCP segment.
-    Segment {
-        /// Its receiver and sender.
-        tuple: Tuple,
-        /// It is the first segment of a connection: SYN without ACK or RST.
-        opens: bool,
-    },
+    Segment(Segment<'f>),
     /// A UDP datagram to this address.
     Datagram(IpEndpoint),
     /// A packet of this machine's did not arrive (ICMP).
@@ -91,7 +106,7 @@ pub fn classify(medium: Medium, mac: EthernetAddress, frame: &[u8]) -> Payload<'
             };
             match payload {
                 // An address of this machine's own loopback network cannot come from a wire.
-                Payload::Segment { tuple, .. } if is_own(tuple.remote.addr) || is_own(tuple.local.addr) => {
+                Payload::Segment(Segment { tuple, .. }) if is_own(tuple.remote.addr) || is_own(tuple.local.addr) => {
                     Payload::Malformed
                 }
                 Payload::Datagram(to) if is_own(to.addr) => Payload::Malformed,
@@ -186,7 +201,7 @@ fn classify_transport(
     to: IpAddress,
     payload: &[u8],
     unicast: bool,
-) -> Payload<'static> {
+) -> Payload<'_> {
     match protocol {
         IpProtocol::Tcp => {
             let Ok(segment) = TcpPacket::new_checked(payload) else { return Payload::Malformed };
@@ -194,13 +209,14 @@ fn classify_transport(
             {
                 return Payload::Malformed;
             }
-            Payload::Segment {
+            Payload::Segment(Segment {
                 tuple: Tuple {
                     local: IpEndpoint::new(to, segment.dst_port()),
                     remote: IpEndpoint::new(from, segment.src_port()),
                 },
                 opens: segment.syn() && !segment.ack() && !segment.rst() && !segment.fin(),
-            }
+                bytes: payload,
+            })
         }
         IpProtocol::Udp => match UdpPacket::new_checked(payload) {
             Ok(datagram) => Payload::Datagram(IpEndpoint::new(to, datagram.dst_port())),
@@ -245,8 +261,8 @@ fn undelivered(
     })
 }
 
-/// Whether the IP and TCP checksums of a segment are right. `frame` has been classified as a segment.
-pub fn checksums_are_right(medium: Medium, frame: &[u8]) -> bool {
+/// Whether the IP checksum of a segment is right, and with `verify` its own. `frame` has been classified as a segment.
+pub fn is_intact(medium: Medium, frame: &[u8], verify: bool) -> bool {
     let packet = match medium {
         Medium::Ethernet => frame.get(ETHERNET_HEADER_LEN..).unwrap_or_default(),
         Medium::Ip => frame,
@@ -264,7 +280,7 @@ pub fn checksums_are_right(medium: Medium, frame: &[u8]) -> bool {
         },
         _ => return false,
     };
-    TcpPacket::new_checked(payload).is_ok_and(|segment| segment.verify_checksum(&from, &to))
+    !verify || TcpPacket::new_checked(payload).is_ok_and(|segment| segment.verify_checksum(&from, &to))
 }
 
 /// A segment without options and data: from one port to the other, with its number and what it acknowledges.
@@ -347,19 +363,25 @@ mod tests {
     #[test]
     fn a_syn_names_its_connection() {
         let frame = syn(MAC, Ipv4Address::new(10, 0, 2, 2), false);
-        let Payload::Segment { tuple, opens } = classify(Medium::Ethernet, MAC, &frame) else { panic!() };
+        let Payload::Segment(Segment { tuple, opens, bytes }) = classify(Medium::Ethernet, MAC, &frame) else {
+            panic!()
+        };
         assert!(opens);
+        assert_eq!(bytes, &frame[ETHERNET_HEADER_LEN + 20..]);
         assert_eq!((tuple.local.port, tuple.remote.port), (6379, 4000));
-        assert!(checksums_are_right(Medium::Ethernet, &frame));
+        assert!(is_intact(Medium::Ethernet, &frame, true));
         let acknowledged = syn(MAC, Ipv4Address::new(10, 0, 2, 2), true);
-        assert!(matches!(classify(Medium::Ethernet, MAC, &acknowledged), Payload::Segment { opens: false, .. }));
+        assert!(matches!(
+            classify(Medium::Ethernet, MAC, &acknowledged),
+            Payload::Segment(Segment { opens: false, .. })
+        ));
     }
 
     #[test]
     fn a_damaged_segment_is_noticed() {
         let mut frame = syn(MAC, Ipv4Address::new(10, 0, 2, 2), false);
         *frame.last_mut().unwrap() ^= 1;
-        assert!(!checksums_are_right(Medium::Ethernet, &frame));
+        assert!(!is_intact(Medium::Ethernet, &frame, true));
     }
 
     #[test]
@@ -388,7 +410,7 @@ mod tests {
         fn any_bytes_are_classified_without_a_panic(frame in proptest::collection::vec(any::<u8>(), 0..128)) {
             classify(Medium::Ethernet, MAC, &frame);
             classify(Medium::Ip, MAC, &frame);
-            checksums_are_right(Medium::Ethernet, &frame);
+            is_intact(Medium::Ethernet, &frame, true);
         }
 
         #[test]
@@ -397,7 +419,7 @@ mod tests {
             frame[at] = value;
             frame.truncate(frame.len() - cut);
             classify(Medium::Ethernet, MAC, &frame);
-            checksums_are_right(Medium::Ethernet, &frame);
+            is_intact(Medium::Ethernet, &frame, true);
         }
     }
 }

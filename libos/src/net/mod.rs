@@ -9,6 +9,8 @@
 //! - **A connection's socket is made when its SYN arrives**, after the checksums were verified, so a listener needs no
 //!   spare sockets and takes hundreds of clients at once. Handshakes, waiting connections and connections in all are
 //!   bounded; who comes beyond the last is refused (`tcp::room`).
+//! - **A connection on which all goes well bypasses smoltcp** (`tcp::fast_path`): the next segment in order, of a
+//!   connection that is up, takes a few comparisons and a copy. For all else smoltcp has the connection.
 //! - **Buffers follow their use.** A connection that rests has the least, and others with much to carry have large
 //!   ones. smoltcp cannot change them, so the connection moves to another socket (`tcp::resize`).
 //! - **One sleeping mutex guards the stack** (`service`), and whoever holds it runs it: a program's thread sends its

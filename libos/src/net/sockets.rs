@@ -84,7 +84,7 @@ impl<S: Signal> Sockets<S> {
     ) -> Option<(Ipv6Address, &'f [u8])> {
         match frame::classify(rx.medium, rx.mac, rx.frame) {
             Payload::Malformed => {}
-            Payload::Segment { tuple, opens } => self.tcp.segment(interface, shared, rx, (tuple, opens), answer),
+            Payload::Segment(segment) => self.tcp.segment(interface, shared, rx, &segment, answer),
             Payload::Datagram(to) => {
                 let (one, many) = match is_for_many(interface, to.addr) {
                     true => (None, self.udp.receivers(to)),

@@ -11,7 +11,7 @@ use crate::net::address::{CARD_INDEX, LOOPBACK_INDEX, canonical};
 use crate::net::error::Error;
 use crate::net::service::{self, GuestStack};
 use crate::net::slab::Id;
-use crate::net::tcp::connection::{BufferSizes, KeepAlive};
+use crate::net::tcp::settings::{BufferSizes, KeepAlive};
 use crate::net::udp::Settings;
 use crate::sync::IrqLock;
 
@@ -102,7 +102,7 @@ impl Socket {
             stack.set_nodelay(id, true, now)?;
         }
         stack.set_keep_alive(id, self.options.keep_alive(), now)?;
-        stack.set_hop_limit(id, self.options.datagram().hop_limit)
+        stack.set_hop_limit(id, self.options.datagram().hop_limit, now)
     }
 
     /// Sends small segments at once, or not.
@@ -135,7 +135,7 @@ impl Socket {
             *settings
         };
         match self.role.get() {
-            Some(Role::Stream(id)) => service::with(|stack, _| stack.set_hop_limit(*id, settings.hop_limit)),
+            Some(Role::Stream(id)) => service::with(|stack, now| stack.set_hop_limit(*id, settings.hop_limit, now)),
             Some(Role::Datagram(id)) => service::with(|stack, _| stack.datagrams().configure(*id, settings)),
             _ => Ok(()),
         }

@@ -4,7 +4,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use smoltcp::phy::Device;
-use smoltcp::socket::tcp::State;
+use smoltcp::socket::tcp::{Socket, State};
 use smoltcp::time::Instant;
 use smoltcp::wire::IpEndpoint;
 
@@ -15,7 +15,12 @@ use crate::net::error::Error;
 use crate::net::frame::Tuple;
 use crate::net::link::Via;
 use crate::net::slab::Id;
-use crate::net::tcp::connection::{BufferSizes, Connection, KeepAlive, ORPHAN_TIMEOUT, Owner};
+#[cfg(test)]
+use crate::net::tcp::Connections;
+use crate::net::tcp::connection::{Connection, ORPHAN_TIMEOUT, Owner};
+use crate::net::tcp::engine::Engine;
+use crate::net::tcp::fast_path::Flight;
+use crate::net::tcp::settings::{BufferSizes, KeepAlive};
 
 /// The fewest connections that a listener lets wait, whatever backlog it asks for: clients that come all at once are to
 /// be served, not to be told to try again.
@@ -95,9 +100,10 @@ impl<D: Device, S: Signal> Stack<D, S> {
             (Via::Nic, Some(nic)) => &mut nic.interface,
             (Via::Nic, None) => return Err(Error::Unreachable),
         };
-        let started = connection.socket_mut().connect(interface.context(), tuple.remote, tuple.local);
+        let socket = connection.engine.socket_mut().ok_or(Error::NoBuffers)?;
+        let started = socket.connect(interface.context(), tuple.remote, tuple.local);
         started.map_err(|_| Error::AddressNotAvailable)?;
-        connection.seen = connection.socket().state();
+        connection.seen = connection.engine.state();
         connection.publish();
         let id = self.sockets.tcp.insert(connection);
         self.serve(id, now);
@@ -106,6 +112,21 @@ impl<D: Device, S: Signal> Stack<D, S> {
 
     fn connection(&mut self, id: Id) -> Result<&mut Connection<S>, Error> {
         self.sockets.tcp.connections.get_mut(id).map(|connection| &mut **connection).ok_or(Error::NotConnected)
+    }
+
+    /// A connection that smoltcp runs from now on, until it is calm again.
+    fn whole(&mut self, id: Id, now: Instant) -> Result<&mut Connection<S>, Error> {
+        self.connection(id)?;
+        if self.sockets.tcp.leave_fast_path(id, Flight::UnderWay, now) {
+            self.connection(id)
+        } else {
+            Err(Error::NoBuffers)
+        }
+    }
+
+    /// Its socket.
+    fn socket(&mut self, id: Id, now: Instant) -> Result<&mut Socket<'static>, Error> {
+        self.whole(id, now)?.engine.socket_mut().ok_or(Error::NotConnected)
     }
 
     /// Sends what one connection has to send.
@@ -131,7 +152,7 @@ impl<D: Device, S: Signal> Stack<D, S> {
         if connection.is_opening() {
             return Err(Error::WouldBlock);
         }
-        if connection.write_shutdown || !connection.socket().may_send() {
+        if connection.write_shutdown || !connection.engine.may_send() {
             return Err(Error::BrokenPipe);
         }
         let mut slices = slices.peekable();
@@ -143,7 +164,7 @@ impl<D: Device, S: Signal> Stack<D, S> {
         let (mut sent, mut asked) = (0, 0);
         for slice in slices {
             asked += slice.len();
-            let queued = connection.socket_mut().send_slice(slice).unwrap_or(0);
+            let queued = connection.engine.send_slice(slice);
             sent += queued;
             if queued < slice.len() {
                 break;
@@ -169,15 +190,15 @@ impl<D: Device, S: Signal> Stack<D, S> {
         if connection.read_shutdown {
             return Ok(0);
         }
-        let queued = connection.socket().recv_queue();
+        let queued = connection.engine.recv_queue();
         let (mut received, mut asked) = (0, 0);
         for slice in slices {
             asked += slice.len();
             let len = if peek {
                 // Only the first slice: what smoltcp shows is not taken away, so a second look would show the same.
-                connection.socket_mut().peek_slice(slice).unwrap_or(0)
+                connection.engine.peek_slice(slice)
             } else {
-                connection.socket_mut().recv_slice(slice).unwrap_or(0)
+                connection.engine.recv_slice(slice)
             };
             received += len;
             if len < slice.len() || peek {
@@ -186,7 +207,7 @@ impl<D: Device, S: Signal> Stack<D, S> {
         }
         if received > 0 || asked == 0 {
             // A nearly full buffer held the peer back; tell it about the room. Otherwise the next segment does.
-            let news = !peek && 4 * queued >= connection.socket().recv_capacity();
+            let news = !peek && 4 * queued >= connection.engine.recv_capacity();
             connection.publish();
             if news {
                 self.serve(id, now);
@@ -206,10 +227,11 @@ impl<D: Device, S: Signal> Stack<D, S> {
         if connection.is_opening() || connection.is_over() {
             return Err(Error::NotConnected);
         }
+        let connection = self.whole(id, now)?;
         connection.read_shutdown |= halves.read;
         if halves.write && !connection.write_shutdown {
             connection.write_shutdown = true;
-            connection.socket_mut().close();
+            connection.engine.close();
         }
         self.serve(id, now);
         Ok(())
@@ -219,28 +241,33 @@ impl<D: Device, S: Signal> Stack<D, S> {
     pub fn close(&mut self, id: Id, linger: Linger, now: Instant) {
         let Ok(connection) = self.connection(id) else { return };
         // Data that nobody will read was lost, and the peer must learn that (RFC 1122, section 4.2.2.13).
-        let lost = !connection.read_shutdown && connection.socket().can_recv();
+        let lost = !connection.read_shutdown && connection.engine.can_recv();
         if lost || linger == Linger::Reset || connection.is_opening() {
             return self.abort(id, now);
         }
-        if connection.socket().state() == State::Closed {
+        if connection.engine.state() == State::Closed {
             return self.sockets.tcp.discard(id);
         }
-        let unsent = connection.socket().send_queue();
+        // Without memory for smoltcp's socket there is no other way.
+        let Ok(connection) = self.whole(id, now) else { return self.sockets.tcp.discard(id) };
+        let unsent = connection.engine.send_queue();
         connection.owner = Owner::Nobody { deadline: now + ORPHAN_TIMEOUT, unsent };
         connection.read_shutdown = true;
-        connection.socket_mut().close();
+        connection.engine.close();
         self.serve(id, now);
     }
 
     /// Resets a connection and forgets it.
     fn abort(&mut self, id: Id, now: Instant) {
         let Some(connection) = self.sockets.tcp.connections.get_mut(id) else { return };
-        connection.socket_mut().abort();
-        match (connection.via, &mut self.nic) {
-            (Via::Loopback, _) => _ = self.loopback.transmit(now, &mut connection.set),
-            (Via::Nic, Some(nic)) => _ = nic.transmit_observed(now, &mut connection.set, Some(&mut connection.sent)),
-            (Via::Nic, None) => {}
+        connection.engine.abort();
+        match (&mut connection.engine, connection.via, &mut self.nic) {
+            (Engine::Fast(fast), _, Some(nic)) => fast.reset(&mut nic.device, now),
+            (Engine::Smoltcp(set, _), Via::Loopback, _) => _ = self.loopback.transmit(now, set),
+            (Engine::Smoltcp(set, _), Via::Nic, Some(nic)) => {
+                let _ = nic.transmit_observed(now, set, Some(&mut connection.sent));
+            }
+            (_, _, None) => {}
         }
         self.sockets.tcp.discard(id);
     }
@@ -275,32 +302,32 @@ impl<D: Device, S: Signal> Stack<D, S> {
     /// Whether a connection has a peer now.
     pub fn has_peer(&mut self, id: Id) -> bool {
         self.connection(id)
-            .is_ok_and(|connection| !connection.is_opening() && connection.socket().state() != State::Closed)
+            .is_ok_and(|connection| !connection.is_opening() && connection.engine.state() != State::Closed)
     }
 
     /// Sends small segments at once (`true`), or waits for acknowledgements of earlier ones to send fewer (`false`).
     pub fn set_nodelay(&mut self, id: Id, nodelay: bool, now: Instant) -> Result<(), Error> {
-        self.connection(id)?.socket_mut().set_nagle_enabled(!nodelay);
+        self.socket(id, now)?.set_nagle_enabled(!nodelay);
         self.serve(id, now);
         Ok(())
     }
 
     /// Asks an idle peer for signs of life, or does not.
     pub fn set_keep_alive(&mut self, id: Id, keep_alive: KeepAlive, now: Instant) -> Result<(), Error> {
-        self.connection(id)?.set_keep_alive(keep_alive);
+        self.whole(id, now)?.set_keep_alive(keep_alive);
         self.serve(id, now);
         Ok(())
     }
 
     /// Sets the time to live of outgoing packets, 1 to 255.
-    pub fn set_hop_limit(&mut self, id: Id, limit: u8) -> Result<(), Error> {
-        self.connection(id)?.socket_mut().set_hop_limit(Some(limit.max(1)));
+    pub fn set_hop_limit(&mut self, id: Id, limit: u8, now: Instant) -> Result<(), Error> {
+        self.socket(id, now)?.set_hop_limit(Some(limit.max(1)));
         Ok(())
     }
 
     /// Bytes of buffer for receiving and for sending.
     pub fn capacities(&mut self, id: Id) -> Result<(usize, usize), Error> {
-        let socket = self.connection(id)?.socket();
+        let socket = &self.connection(id)?.engine;
         Ok((socket.recv_capacity(), socket.send_capacity()))
     }
 
@@ -313,6 +340,12 @@ impl<D: Device, S: Signal> Stack<D, S> {
     #[cfg(test)]
     pub fn reset_touched(&mut self) -> usize {
         core::mem::take(&mut self.sockets.tcp.touched)
+    }
+
+    /// All connections.
+    #[cfg(test)]
+    pub fn tcp(&mut self) -> &mut Connections<S> {
+        &mut self.sockets.tcp
     }
 
     /// The number of connections of any kind.
@@ -346,7 +379,7 @@ impl<D: Device, S: Signal> Stack<D, S> {
         let open = self.sockets.tcp.connections.iter().filter(|(_, connection)| !connection.is_drained());
         let waiting = self.sockets.udp.unsent();
         open.fold((waiting, waiting), |(count, left), (_, connection)| {
-            (count + 1, left + connection.socket().send_queue() + 1)
+            (count + 1, left + connection.engine.send_queue() + 1)
         })
     }
 }

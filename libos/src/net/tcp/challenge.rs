@@ -31,8 +31,9 @@ pub enum Verdict {
 /// Judges an Ethernet frame for a connection that expects the number `expected` next, has room for `window` bytes, and
 /// has sent all below `sent`.
 pub fn judge(frame: &[u8], expected: TcpSeqNumber, window: usize, sent: TcpSeqNumber) -> Verdict {
-    let Some(at) = segment(frame) else { return Verdict::Take };
-    let Ok(packet) = TcpPacket::new_checked(&frame[at..]) else { return Verdict::Take };
+    let Some(place) = segment(frame) else { return Verdict::Take };
+    let at = place.start;
+    let Ok(packet) = TcpPacket::new_checked(&frame[place]) else { return Verdict::Take };
     let ahead = packet.seq_number().0.wrapping_sub(expected.0);
     match (packet.rst(), packet.syn()) {
         (false, false) => Verdict::Take,

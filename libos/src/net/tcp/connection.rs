@@ -1,15 +1,17 @@
-//! One TCP connection: smoltcp's socket in a set of its own, and what the socket layer knows beside it.
+//! One TCP connection: what runs its protocol, and what the socket layer knows beside it.
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use smoltcp::iface::{SocketHandle, SocketSet, SocketStorage};
 use smoltcp::socket::tcp::{CongestionControl, Socket, SocketBuffer, State};
 use smoltcp::time::{Duration, Instant};
 
 use super::challenge::{self, Verdict};
+use super::engine::Engine;
+use super::fast_path::{self, FastPath};
 use super::fixups::{Received, Sent};
 use super::resize::{MOST_UNREAD, Nursery, Standing};
+use super::settings::{BufferSizes, KeepAlive};
 use super::timers::{ACK_DELAY, Armed};
 use crate::io::{Ready, Signal};
 use crate::mm::{CALL_ROOM, has_room};
@@ -27,66 +29,6 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(60);
 pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(63);
 /// How long a connection that its program has closed may be without progress.
 pub const ORPHAN_TIMEOUT: Duration = Duration::from_secs(20);
-
-/// Whether and how an idle peer is asked whether it is still there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct KeepAlive {
-    /// It is asked.
-    pub on: bool,
-    /// The silence after which it is asked, in seconds (`TCP_KEEPIDLE`).
-    pub idle: u32,
-    /// The time between two questions, in seconds (`TCP_KEEPINTVL`).
-    pub interval: u32,
-    /// The questions without an answer after which it is gone (`TCP_KEEPCNT`).
-    pub count: u32,
-}
-
-impl Default for KeepAlive {
-    /// On from the start: `std` has no way to turn it on, and a server must not keep a connection for ever whose peer
-    /// lost its power.
-    fn default() -> Self {
-        Self { on: true, idle: 60, interval: 60, count: 4 }
-    }
-}
-
-impl KeepAlive {
-    /// How often the peer is asked: smoltcp knows one interval, and an early question does no harm.
-    fn period(&self) -> Option<Duration> {
-        self.on.then(|| Duration::from_secs(self.idle.min(self.interval).into()))
-    }
-
-    /// The silence after which the peer is gone. smoltcp counts any silence, so it makes sense only while it is asked.
-    fn timeout(&self) -> Option<Duration> {
-        let seconds = u64::from(self.idle) + u64::from(self.interval) * u64::from(self.count);
-        self.on.then(|| Duration::from_secs(seconds))
-    }
-}
-
-/// Bytes of buffer that a program wants to have for each direction; 0 leaves it to the machine.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct BufferSizes {
-    /// `SO_RCVBUF`.
-    pub receive: usize,
-    /// `SO_SNDBUF`.
-    pub send: usize,
-}
-
-impl BufferSizes {
-    /// The least that makes sense, and how many times the usual may be wished for.
-    const LEAST: usize = 4096;
-    const TIMES: usize = 4;
-
-    /// What is granted where `usual` is what others get: for receiving and for sending.
-    pub fn capacities(self, usual: usize) -> (usize, usize) {
-        let grant = |wish: usize| match wish {
-            0 => usual,
-            // There is no room for more.
-            _ if usual <= LEAST_BUFFER => usual,
-            wish => wish.clamp(Self::LEAST, usual.max(Self::LEAST) * Self::TIMES),
-        };
-        (grant(self.receive), grant(self.send))
-    }
-}
 
 /// Why a socket can have changed its state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -115,12 +57,12 @@ pub enum Owner {
 
 /// A connection.
 pub struct Connection<S: Signal> {
-    pub set: SocketSet<'static>,
+    /// What runs its protocol.
+    pub engine: Engine,
     /// What it has sent, where segments can be lost.
     pub sent: Sent,
     /// What it has received, where strangers can send.
-    received: Received,
-    handle: SocketHandle,
+    pub(super) received: Received,
     pub tuple: Tuple,
     pub via: Via,
     pub owner: Owner,
@@ -135,7 +77,9 @@ pub struct Connection<S: Signal> {
     pub queued: bool,
     /// Whether it waits for a neighbour's address.
     pub unresolved: bool,
-    keep_alive: KeepAlive,
+    pub(super) keep_alive: KeepAlive,
+    /// Segments that have to come, none of them odd, before it has the fast path.
+    pub(super) calm_in: u32,
     /// What the program wants of its buffers.
     pub sizes: BufferSizes,
     /// Something came or went since it was last looked at for buffers to take back.
@@ -150,12 +94,38 @@ pub struct Connection<S: Signal> {
     published: Option<Ready>,
 }
 
+/// Buffers of so many bytes for receiving and for sending, or `None` when memory is short.
+pub(super) fn pair((receive, send): (usize, usize)) -> Option<(Vec<u8>, Vec<u8>)> {
+    Some((buffer(receive)?, buffer(send)?))
+}
+
 /// `len` zero bytes, or `None` when memory is short.
-fn buffer(len: usize) -> Option<Vec<u8>> {
+pub(super) fn buffer(len: usize) -> Option<Vec<u8>> {
     let mut bytes = Vec::new();
     bytes.try_reserve_exact(len).ok()?;
     bytes.resize(len, 0);
     Some(bytes)
+}
+
+/// Sets what is the same for all of smoltcp's sockets of a link; before the handshake, since on a connection that is up
+/// smoltcp would ask for a sign of life at once.
+pub(super) fn configure(socket: &mut Socket<'static>, via: Via, keep_alive: KeepAlive) {
+    socket.set_ack_delay(Some(ACK_DELAY));
+    socket.set_keep_alive(keep_alive.period());
+    socket.set_congestion_control(match via {
+        Via::Nic => CongestionControl::Reno,
+        Via::Loopback => CongestionControl::None,
+    });
+}
+
+/// Gives a connection on the fast path other buffers, if there is memory and they hold what is queued.
+fn resize_fast(fast: &mut FastPath, capacities: (usize, usize)) -> Option<()> {
+    if !fast.fits(capacities) {
+        return None;
+    }
+    let (receive, send) = pair(capacities)?;
+    fast.resize(SocketBuffer::new(receive), SocketBuffer::new(send));
+    Some(())
 }
 
 impl<S: Signal> Connection<S> {
@@ -166,33 +136,21 @@ impl<S: Signal> Connection<S> {
         via: Via,
         owner: Owner,
         signal: Arc<S>,
-        (receive, send): (usize, usize),
+        capacities: (usize, usize),
         now: Instant,
     ) -> Option<Self> {
-        let pair = |receive, send| Some((buffer(receive)?, buffer(send)?));
-        let buffers = pair(receive, send).or_else(|| pair(LEAST_BUFFER, LEAST_BUFFER))?;
+        let (receive, send) = pair(capacities).or_else(|| pair((LEAST_BUFFER, LEAST_BUFFER)))?;
         // And for the connection itself, and its places in the tables.
         if !has_room(CALL_ROOM) {
             return None;
         }
-        let mut socket = Socket::new(SocketBuffer::new(buffers.0), SocketBuffer::new(buffers.1));
-        socket.set_ack_delay(Some(ACK_DELAY));
+        let mut socket = Socket::new(SocketBuffer::new(receive), SocketBuffer::new(send));
         let keep_alive = KeepAlive::default();
-        // Before the handshake: set on a connection that is up, smoltcp would ask at once.
-        socket.set_keep_alive(keep_alive.period());
-        socket.set_congestion_control(match via {
-            Via::Nic => CongestionControl::Reno,
-            Via::Loopback => CongestionControl::None,
-        });
-        let mut storage: Vec<SocketStorage<'static>> = Vec::new();
-        storage.try_reserve_exact(1).ok()?;
-        let mut set = SocketSet::new(storage);
-        let handle = set.add(socket);
+        configure(&mut socket, via, keep_alive);
         Some(Self {
-            set,
+            engine: Engine::of(socket)?,
             sent: Sent::default(),
             received: Received::default(),
-            handle,
             tuple,
             via,
             owner,
@@ -204,6 +162,7 @@ impl<S: Signal> Connection<S> {
             queued: false,
             unresolved: false,
             keep_alive,
+            calm_in: fast_path::CALM,
             sizes: BufferSizes::default(),
             used: true,
             in_line: false,
@@ -214,23 +173,17 @@ impl<S: Signal> Connection<S> {
         })
     }
 
-    pub fn socket(&self) -> &Socket<'static> {
-        self.set.get(self.handle)
-    }
-
-    pub fn socket_mut(&mut self) -> &mut Socket<'static> {
-        self.set.get_mut(self.handle)
-    }
-
     /// Whether what arrives from now on may be acknowledged later. Of two segments, one at least is acknowledged at
     /// once (RFC 9293, section 3.8.6.3); smoltcp counts frames, of which one may be many segments.
     pub fn delay_acknowledgements(&mut self, may_wait: bool) {
-        self.socket_mut().set_ack_delay(Some(if may_wait { ACK_DELAY } else { Duration::ZERO }));
+        if let Some(socket) = self.engine.socket_mut() {
+            socket.set_ack_delay(Some(if may_wait { ACK_DELAY } else { Duration::ZERO }));
+        }
     }
 
     /// What becomes of an Ethernet frame for this connection.
     pub fn judge(&self, frame: &[u8]) -> Verdict {
-        let socket = self.socket();
+        let socket = &self.engine;
         let is_up = !matches!(socket.state(), State::Closed | State::Listen | State::SynSent);
         match (self.received.next(), self.sent.next()) {
             (Some(expected), Some(sent)) if is_up => {
@@ -243,52 +196,53 @@ impl<S: Signal> Connection<S> {
 
     /// Lets `take` give this Ethernet frame to smoltcp, and notes what of it has come in.
     pub fn receiving(&mut self, frame: &[u8], take: impl FnOnce(&mut Self)) {
-        let begins = matches!(self.socket().state(), State::Listen | State::SynSent);
-        let (queued, finished) = (self.socket().recv_queue(), self.peer_finished());
-        self.received.see(frame, self.socket().recv_capacity() - queued);
+        let begins = matches!(self.engine.state(), State::Listen | State::SynSent);
+        let (queued, finished) = (self.engine.recv_queue(), self.peer_finished());
+        self.received.see(frame, self.engine.recv_capacity() - queued);
         take(self);
         if begins {
             self.received.begin(frame);
         }
-        let bytes = self.socket().recv_queue().saturating_sub(queued);
+        let bytes = self.engine.recv_queue().saturating_sub(queued);
         self.received.advance(bytes + usize::from(!finished && self.peer_finished()));
+        self.calm_in = self.calm_in.saturating_sub(1);
     }
 
     /// Whether its buffers are too small for what comes or goes.
     pub fn needs_more(&self, coming: usize, going: usize) -> bool {
-        let socket = self.socket();
+        let socket = &self.engine;
         let more_comes = coming > 0 && 2 * (socket.recv_queue() + coming) > socket.recv_capacity();
         more_comes || socket.send_queue() + going > socket.send_capacity()
     }
 
     /// Whether its buffers are the least.
     pub fn is_least(&self) -> bool {
-        self.socket().recv_capacity().min(self.socket().send_capacity()) <= LEAST_BUFFER
+        self.engine.recv_capacity().min(self.engine.send_capacity()) <= LEAST_BUFFER
     }
 
     /// Whether it would gain by buffers of these sizes for receiving and for sending.
     pub fn gains_by(&self, (receive, send): (usize, usize)) -> bool {
-        receive >= 2 * self.socket().recv_capacity() || send >= 2 * self.socket().send_capacity()
+        receive >= 2 * self.engine.recv_capacity() || send >= 2 * self.engine.send_capacity()
     }
 
     /// Notes whether the program has more to send than there was room for, in the least buffers.
     pub fn leaves_over(&mut self, more: bool) {
-        self.wants_more = more && self.via == Via::Nic && self.socket().send_capacity() <= LEAST_BUFFER;
+        self.wants_more = more && self.via == Via::Nic && self.engine.send_capacity() <= LEAST_BUFFER;
     }
 
     /// Whether it takes no more to send before it has got larger buffers, for which all has to be acknowledged.
     pub fn holds_back(&self) -> bool {
-        self.wants_more && self.socket().send_queue() > 0
+        self.wants_more && self.engine.send_queue() > 0
     }
 
     /// Whether it has got rid of what kept it from larger buffers that it wants.
     pub fn can_grow_now(&self) -> bool {
-        self.wants_more && self.socket().send_queue() == 0
+        self.wants_more && self.engine.send_queue() == 0
     }
 
     /// Where it stands, if it can have other buffers now.
-    fn standing(&self) -> Option<Standing> {
-        let socket = self.socket();
+    pub(super) fn standing(&self) -> Option<Standing> {
+        let socket = &self.engine;
         let is_up = socket.state() == State::Established && !self.read_shutdown && !self.write_shutdown;
         if !is_up || self.via != Via::Nic || socket.send_queue() > 0 || socket.recv_queue() > MOST_UNREAD {
             return None;
@@ -300,19 +254,25 @@ impl<S: Signal> Connection<S> {
     /// Whether nothing is under way: neither bytes nor acknowledgements.
     pub fn rests(&self) -> bool {
         let told = |standing: Standing| self.sent.acknowledged() == Some(standing.expected);
-        self.socket().recv_queue() == 0 && self.standing().is_some_and(told)
+        match &self.engine {
+            Engine::Fast(fast) => fast.rests(),
+            Engine::Smoltcp(..) => self.engine.recv_queue() == 0 && self.standing().is_some_and(told),
+        }
     }
 
     /// Gives it buffers of these sizes for receiving and for sending, if it can have others now and there is memory.
     pub fn resize(&mut self, (receive, send): (usize, usize), nursery: &mut Nursery, now: Instant) -> Option<()> {
+        if let Engine::Fast(fast) = &mut self.engine {
+            return resize_fast(fast, (receive, send)).inspect(|()| self.wants_more = false);
+        }
         let standing = self.standing()?;
-        let mut unread = buffer(self.socket().recv_queue())?;
+        let mut unread = buffer(self.engine.recv_queue())?;
         let mut socket = Socket::new(SocketBuffer::new(buffer(receive)?), SocketBuffer::new(buffer(send)?));
         // And for what leads it through its handshake.
         if !has_room(CALL_ROOM) {
             return None;
         }
-        let old = self.socket_mut();
+        let old = self.engine.socket_mut()?;
         socket.set_ack_delay(old.ack_delay());
         socket.set_keep_alive(old.keep_alive());
         socket.set_timeout(old.timeout());
@@ -323,26 +283,30 @@ impl<S: Signal> Connection<S> {
         if unread.len() > receive {
             return None;
         }
-        let ((set, handle), wire) = nursery.raise(socket, self.sent.wire, &standing, &unread, now)?;
-        (self.set, self.handle, self.sent.wire) = (set, handle, wire);
+        (self.engine, self.sent.wire) = nursery.raise(socket, self.sent.wire, &standing, &unread, now)?;
         self.wants_more = false;
         Some(())
     }
 
     /// The bytes of its buffers.
     pub fn buffered(&self) -> usize {
-        self.socket().recv_capacity() + self.socket().send_capacity()
+        self.engine.recv_capacity() + self.engine.send_capacity()
     }
 
     /// Bounds the wait for the handshake of a connect.
     pub fn expect_answer(&mut self) {
-        self.socket_mut().set_timeout(Some(CONNECT_TIMEOUT));
+        self.set_timeout(Some(CONNECT_TIMEOUT));
     }
 
     /// From now on the connection is up: a peer that does not answer when it is asked is dropped.
     pub fn established(&mut self) {
-        let timeout = self.keep_alive.timeout();
-        self.socket_mut().set_timeout(timeout);
+        self.set_timeout(self.keep_alive.timeout());
+    }
+
+    fn set_timeout(&mut self, timeout: Option<Duration>) {
+        if let Some(socket) = self.engine.socket_mut() {
+            socket.set_timeout(timeout);
+        }
     }
 
     /// Whether and how an idle peer is asked for a sign of life.
@@ -350,7 +314,8 @@ impl<S: Signal> Connection<S> {
         if core::mem::replace(&mut self.keep_alive, keep_alive) == keep_alive {
             return;
         }
-        self.socket_mut().set_keep_alive(keep_alive.period());
+        let Some(socket) = self.engine.socket_mut() else { return };
+        socket.set_keep_alive(keep_alive.period());
         if !self.is_opening() {
             self.established();
         }
@@ -358,53 +323,58 @@ impl<S: Signal> Connection<S> {
 
     /// The peer has sent all that it will send.
     pub fn peer_finished(&self) -> bool {
-        matches!(self.socket().state(), State::CloseWait | State::LastAck | State::Closing | State::TimeWait)
+        matches!(self.engine.state(), State::CloseWait | State::LastAck | State::Closing | State::TimeWait)
     }
 
     /// No segment will be sent or received any more.
     pub fn is_over(&self) -> bool {
-        matches!(self.socket().state(), State::Closed | State::TimeWait)
+        matches!(self.engine.state(), State::Closed | State::TimeWait)
     }
 
     /// The handshake is not done yet.
     pub fn is_opening(&self) -> bool {
-        matches!(self.socket().state(), State::SynSent | State::SynReceived | State::Listen)
+        matches!(self.engine.state(), State::SynSent | State::SynReceived | State::Listen)
     }
 
     /// Whether a read would not block.
     pub fn readable(&self) -> bool {
-        self.socket().can_recv() || self.read_shutdown || self.peer_finished() || self.socket().state() == State::Closed
+        self.engine.can_recv() || self.read_shutdown || self.peer_finished() || self.engine.state() == State::Closed
     }
 
     /// Whether nothing is to be acknowledged any more but that this end is closed.
     pub fn awaits_only_its_end(&self) -> bool {
-        let ending = matches!(self.socket().state(), State::FinWait1 | State::Closing | State::LastAck);
-        ending && self.socket().send_queue() == 0
+        let ending = matches!(self.engine.state(), State::FinWait1 | State::Closing | State::LastAck);
+        ending && self.engine.send_queue() == 0
     }
 
     /// Whether the program's data has all reached the peer.
     pub fn is_drained(&self) -> bool {
-        match self.socket().state() {
+        match self.engine.state() {
             State::Closed | State::TimeWait | State::FinWait2 => true,
             State::FinWait1 | State::Closing | State::LastAck => false,
-            _ => self.socket().send_queue() == 0,
+            _ => self.engine.send_queue() == 0,
         }
     }
 
     /// What the connection's owner can do with it.
     pub fn readiness(&self) -> Ready {
         let mut ready = Ready::empty();
+        let (send_capacity, send_queue) = (self.engine.send_capacity(), self.engine.send_queue());
+        // A third of the buffer, as elsewhere: waking a writer for a few bytes costs more than it brings.
+        let room = 3 * (send_capacity - send_queue) >= send_capacity && !self.holds_back();
+        if let Engine::Fast(_) = &self.engine {
+            // Nothing of it has ended or failed.
+            ready.set(Ready::IN, self.engine.can_recv());
+            ready.set(Ready::OUT, room);
+            return ready;
+        }
         if self.is_opening() {
             return ready;
         }
-        let socket = self.socket();
-        let closed = socket.state() == State::Closed;
-        let (finished, sends) = (self.peer_finished() || closed, socket.may_send() && !self.write_shutdown);
+        let closed = self.engine.state() == State::Closed;
+        let (finished, sends) = (self.peer_finished() || closed, self.engine.may_send() && !self.write_shutdown);
         ready.set(Ready::IN, self.readable() || self.error.is_some());
         ready.set(Ready::RDHUP, finished || self.read_shutdown);
-        // A third of the buffer, as elsewhere: waking a writer for a few bytes costs more than it brings.
-        let mut room = 3 * (socket.send_capacity() - socket.send_queue()) >= socket.send_capacity();
-        room &= !self.holds_back();
         ready.set(Ready::OUT, !sends || room);
         ready.set(Ready::HUP, closed || (finished && !sends));
         ready.set(Ready::ERR, self.error.is_some());

@@ -11,6 +11,7 @@
 //! any more. After a minute it asks for a sign of life with a byte in the FIN's place, which the peer takes for data.
 //! So duplicate acknowledgements are kept from a connection that has nothing but its FIN to be acknowledged.
 
+use super::fast_path::Headers;
 use super::segment::{Peer, corrected, packet, segment};
 use super::wire::Wire;
 use smoltcp::phy::{self, TxToken};
@@ -21,8 +22,10 @@ use smoltcp::wire::{TcpPacket, TcpSeqNumber};
 pub struct Sent {
     /// The number after the last byte, SYN or FIN that was ever sent.
     next: Option<TcpSeqNumber>,
-    /// The last number that was acknowledged to the peer.
-    acknowledged: Option<TcpSeqNumber>,
+    /// The last number that was acknowledged to the peer, and the window in that header.
+    told: Option<(TcpSeqNumber, u16)>,
+    /// What comes before the segment in the frame.
+    headers: Option<Headers>,
     /// How the peer knows the numbers.
     pub wire: Wire,
 }
@@ -30,7 +33,22 @@ pub struct Sent {
 impl Sent {
     /// The last number that was acknowledged to the peer.
     pub fn acknowledged(&self) -> Option<TcpSeqNumber> {
-        self.acknowledged
+        self.told.map(|(acknowledged, _)| acknowledged)
+    }
+
+    /// The same, and the window in that header.
+    pub fn told(&self) -> Option<(TcpSeqNumber, u16)> {
+        self.told
+    }
+
+    /// The headers of the last frame before its segment.
+    pub fn headers(&self) -> Option<Headers> {
+        self.headers
+    }
+
+    /// Others have sent until the number before `next`, and acknowledged.
+    pub fn went_on(&mut self, next: TcpSeqNumber, told: (TcpSeqNumber, u16)) {
+        (self.next, self.told) = (Some(next), Some(told));
     }
 
     /// The number after all that was ever sent, once there is one.
@@ -48,14 +66,15 @@ impl Sent {
 
     /// Looks at an outgoing Ethernet frame, and corrects it.
     fn note(&mut self, frame: &mut [u8]) {
-        let Some(at) = segment(frame) else { return };
-        let Ok(mut segment) = TcpPacket::new_checked(&mut frame[at..]) else { return };
+        let Some(place) = segment(frame) else { return };
+        self.headers = Headers::of(frame, place.start);
+        let Ok(mut segment) = TcpPacket::new_checked(&mut frame[place]) else { return };
         if segment.syn() {
             self.wire.tell(window_scale(&segment).unwrap_or(0));
         }
         self.wire.translate_out(&mut segment);
         if segment.ack() {
-            self.acknowledged = Some(segment.ack_number());
+            self.told = Some((segment.ack_number(), segment.window_len()));
         }
         if segment.rst() {
             return;
@@ -113,6 +132,11 @@ impl Received {
     pub fn in_order(&self) -> Option<(Peer, TcpSeqNumber)> {
         let next = self.next.filter(|next| self.highest.is_some_and(|highest| highest <= *next))?;
         Some((self.peer, next))
+    }
+
+    /// Others have received all before `next`, and this window with the last of it.
+    pub fn went_on(&mut self, next: TcpSeqNumber, window: u16) {
+        (self.next, self.highest, self.peer.window) = (Some(next), Some(next), window);
     }
 
     /// So many more bytes have come in order, an end counted as one.

@@ -8,7 +8,7 @@
 use alloc::vec;
 use alloc::vec::Vec;
 
-use smoltcp::iface::{Config, Interface, SocketHandle, SocketSet};
+use smoltcp::iface::{Config, Interface, PollResult, SocketSet};
 use smoltcp::phy::{ChecksumCapabilities, Device, DeviceCapabilities, Medium, RxToken, TxToken};
 use smoltcp::socket::tcp::{Socket, State};
 use smoltcp::time::Instant;
@@ -16,6 +16,7 @@ use smoltcp::wire::{
     HardwareAddress, IpCidr, IpProtocol, IpRepr, IpVersion, TcpControl, TcpPacket, TcpRepr, TcpSeqNumber,
 };
 
+use super::engine::Engine;
 use super::segment::Peer;
 use super::wire::Wire;
 use crate::net::frame::{Tuple, bare_segment};
@@ -23,6 +24,9 @@ use crate::net::link::inject;
 
 /// More than this is not carried over from one receive buffer to the next.
 pub const MOST_UNREAD: usize = 16 * 1024;
+
+/// The most bytes in one segment of the peer that is played.
+const MOST_SAID: usize = 32 * 1024;
 
 /// Where a connection stands.
 #[derive(Clone, Copy, Debug)]
@@ -40,9 +44,6 @@ pub struct Nursery {
     interface: Interface,
 }
 
-/// A socket in a set of its own.
-pub type Housed = (SocketSet<'static>, SocketHandle);
-
 impl Nursery {
     pub fn new() -> Self {
         let interface = Interface::new(Config::new(HardwareAddress::Ip), &mut Silent::default(), Instant::ZERO);
@@ -58,18 +59,16 @@ impl Nursery {
         standing: &Standing,
         unread: &[u8],
         now: Instant,
-    ) -> Option<(Housed, Wire)> {
+    ) -> Option<(Engine, Wire)> {
         let Standing { tuple, peer, expected, sent } = *standing;
         let prefix_len = if tuple.local.addr.version() == IpVersion::Ipv4 { 32 } else { 128 };
         self.interface.update_ip_addrs(|addresses| {
             addresses.clear();
             let _ = addresses.push(IpCidr::new(tuple.local.addr, prefix_len));
         });
-        let mut storage = Vec::new();
-        storage.try_reserve_exact(1).ok()?;
-        let mut set = SocketSet::new(storage);
-        let handle = set.add(socket);
-        set.get_mut::<Socket<'_>>(handle).listen(tuple.local).ok()?;
+        let mut engine = Engine::of(socket)?;
+        engine.socket_mut()?.listen(tuple.local).ok()?;
+        let Engine::Smoltcp(set, handle) = &mut engine else { return None };
 
         let first = expected - unread.len();
         let syn = TcpRepr {
@@ -81,21 +80,28 @@ impl Nursery {
             sack_permitted: peer.sack,
             ..from_peer(tuple, first, sent, peer.window)
         };
-        self.say(&mut set, tuple, &syn, now)?;
+        self.say(set, tuple, &syn, now)?;
         let mut answer = Silent::default();
-        self.interface.poll_egress(now, &mut answer, &mut set);
+        self.interface.poll_egress(now, &mut answer, set);
         let begun = answer.sequence_number(tuple)?;
         let own = begun + 1;
-        self.say(&mut set, tuple, &from_peer(tuple, first, own, peer.window), now)?;
-        if !unread.is_empty() {
-            self.say(&mut set, tuple, &TcpRepr { payload: unread, ..from_peer(tuple, first, own, peer.window) }, now)?;
+        self.say(set, tuple, &from_peer(tuple, first, own, peer.window), now)?;
+        for (index, payload) in unread.chunks(MOST_SAID).enumerate() {
+            let number = first + index * MOST_SAID;
+            self.say(set, tuple, &TcpRepr { payload, ..from_peer(tuple, number, own, peer.window) }, now)?;
         }
-        let socket = set.get::<Socket<'_>>(handle);
+        let socket = set.get::<Socket<'_>>(*handle);
         let stands = socket.state() == State::Established && socket.recv_queue() == unread.len();
         // Where the peer does not scale windows, nobody does (RFC 7323, section 2.2).
         let (told, does) = peer.scale().map_or((0, 0), |_| (wire.told, scale_of(socket.recv_capacity())));
         let wire = Wire { shift: sent.0.wrapping_sub(own.0), told, does };
-        stands.then_some(((set, handle), wire))
+        stands.then_some((engine, wire))
+    }
+
+    /// Has the socket that was raised last send what it has to send, so that it counts as sent, and to nobody.
+    pub fn silence(&mut self, engine: &mut Engine, now: Instant) {
+        let Some(set) = engine.set_mut() else { return };
+        while self.interface.poll_egress(now, &mut Silent::default(), set) == PollResult::SocketStateChanged {}
     }
 
     /// Gives the socket a segment from its peer.

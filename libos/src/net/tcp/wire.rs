@@ -22,6 +22,11 @@ impl Wire {
         (self.told, self.does) = (scale, scale);
     }
 
+    /// By how many bits the peer takes windows to be shifted.
+    pub fn scale(&self) -> u8 {
+        self.told
+    }
+
     /// Translates a segment that goes out.
     pub fn translate_out(&self, packet: &mut TcpPacket<&mut [u8]>) {
         if self.shift == 0 && self.told == self.does {
@@ -40,10 +45,10 @@ impl Wire {
     /// An Ethernet frame that came in, as the socket understands it; empty: as it is. `None` when memory is short.
     pub fn translate_in(&self, original: &[u8]) -> Option<Vec<u8>> {
         let mut frame = Vec::new();
-        let Some(at) = segment(original).filter(|_| self.shift != 0) else { return Some(frame) };
+        let Some(place) = segment(original).filter(|_| self.shift != 0) else { return Some(frame) };
         frame.try_reserve_exact(original.len()).ok()?;
         frame.extend_from_slice(original);
-        let mut packet = TcpPacket::new_checked(&mut frame[at..]).ok()?;
+        let mut packet = TcpPacket::new_checked(&mut frame[place]).ok()?;
         if packet.ack() {
             let number = packet.ack_number().0;
             let here = number.wrapping_sub(self.shift);

@@ -6,7 +6,8 @@ use smoltcp::time::Duration;
 
 use super::*;
 use crate::net::stack::{Linger, Shutdown};
-use crate::net::tcp::connection::{HANDSHAKE_TIMEOUT, KeepAlive};
+use crate::net::tcp::connection::HANDSHAKE_TIMEOUT;
+use crate::net::tcp::settings::KeepAlive;
 
 const MINUTE: Duration = Duration::from_secs(60);
 

@@ -55,6 +55,15 @@ fn neighbours_find_each_other_and_talk() {
     assert_eq!(net.client_sends(client, &data), Ok(data.len()));
     net.pass(Duration::from_millis(100));
     assert_eq!(net.server_reads(id).unwrap(), data);
+    for _ in 0..20 {
+        net.client_sends(client, b"request").unwrap();
+        net.run();
+        assert_eq!(net.server_reads(id).unwrap(), b"request");
+        net.server_sends(id, b"reply").unwrap();
+        net.run();
+        assert_eq!(net.client_reads(client).unwrap(), b"reply");
+    }
+    assert!(net.server.tcp().is_fast(id) && net.client.tcp().is_fast(client));
 }
 
 #[test]

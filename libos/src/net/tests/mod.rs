@@ -3,6 +3,7 @@
 mod addresses;
 mod datagrams;
 mod endings;
+mod fast_path;
 mod faults;
 mod floods;
 mod hostile;
@@ -31,7 +32,7 @@ use super::error::Error;
 use super::fault_injector::{Burst, FaultInjector, LinkFaults};
 use super::slab::Id;
 use super::stack::Stack;
-use super::tcp::connection::BufferSizes;
+use super::tcp::settings::BufferSizes;
 use crate::io::{Ready, Signal};
 
 pub const SERVER: Ipv4Address = Ipv4Address::new(10, 0, 2, 15);

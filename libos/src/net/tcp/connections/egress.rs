@@ -9,9 +9,10 @@ use crate::io::Signal;
 use crate::net::link::{Link, Outcome, Via};
 use crate::net::slab::Id;
 use crate::net::tcp::connection::{Cause, HANDSHAKE_TIMEOUT, ORPHAN_TIMEOUT, Owner};
+use crate::net::tcp::engine::Engine;
 
 /// Segments that one connection may send before the next one's turn.
-const BURST: usize = 32;
+pub(super) const BURST: usize = 32;
 
 impl<S: Signal> Connections<S> {
     /// A neighbour's address was resolved: whoever waits for one goes on.
@@ -52,21 +53,25 @@ impl<S: Signal> Connections<S> {
         {
             self.touched += 1;
         }
+        if let Some(more) = self.transmit_fast(id, link, now) {
+            return more;
+        }
         self.state_changed(id, Cause::Segment);
         if self.connections.get(id).is_some_and(|connection| connection.can_grow_now()) {
             self.grow(id, 0, usize::MAX / 2, now);
         }
         let Some(connection) = self.connections.get_mut(id) else { return false };
         // smoltcp forgets unread data when it leaves TIME-WAIT; it stays there until the program has read it.
-        let unread = connection.socket().state() == State::TimeWait
+        let unread = connection.engine.state() == State::TimeWait
             && connection.owner == Owner::Program
-            && connection.socket().can_recv();
+            && connection.engine.can_recv();
+        let Some(set) = connection.engine.set_mut() else { return false };
         let mut more = false;
         let mut due = None;
         if !unread {
             // smoltcp resets who has lost his address when it attempts to send.
             due = match link.has_address(connection.tuple.local.addr) {
-                true => link.next_send(now, &connection.set),
+                true => link.next_send(now, set),
                 false => Some(now),
             };
             let mut outcome = Outcome::Sent;
@@ -75,11 +80,11 @@ impl<S: Signal> Connections<S> {
                     outcome = Outcome::Nothing;
                     break;
                 }
-                outcome = link.transmit_observed(now, &mut connection.set, Some(&mut connection.sent));
+                outcome = link.transmit_observed(now, set, Some(&mut connection.sent));
                 if outcome != Outcome::Sent {
                     break;
                 }
-                due = link.next_send(now, &connection.set);
+                due = link.next_send(now, set);
             }
             more = matches!(outcome, Outcome::Full | Outcome::Sent);
             if outcome == Outcome::Unresolved {
@@ -98,10 +103,13 @@ impl<S: Signal> Connections<S> {
         if unread || more {
             return more;
         }
-        // What the socket said after the last segment still holds, unless something was done with it since.
-        if sent_in != Some((connection.seen, false)) {
-            due = link.next_send(now, &connection.set);
-        }
+        connection.enter_fast_path(link, now);
+        due = match &connection.engine {
+            Engine::Fast(fast) => fast.next_turn(),
+            // What the socket said after the last segment still holds, unless something was done with it since.
+            Engine::Smoltcp(..) if sent_in == Some((connection.seen, false)) => due,
+            Engine::Smoltcp(set, _) => link.next_send(now, set),
+        };
         let by_owner = match connection.owner {
             Owner::Listener(_) if connection.is_opening() => Some(connection.born + HANDSHAKE_TIMEOUT),
             Owner::Nobody { deadline, .. } => Some(deadline),
@@ -123,7 +131,7 @@ impl<S: Signal> Connections<S> {
                 self.discard(id);
             }
             Owner::Nobody { deadline, unsent } if now >= deadline => {
-                let left = connection.socket().send_queue();
+                let left = connection.engine.send_queue();
                 if left < unsent {
                     connection.owner = Owner::Nobody { deadline: now + ORPHAN_TIMEOUT, unsent: left };
                 } else {

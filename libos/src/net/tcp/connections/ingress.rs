@@ -7,13 +7,12 @@ use smoltcp::socket::tcp::State;
 use super::Connections;
 use crate::io::Signal;
 use crate::net::error::Error;
-use crate::net::frame::{self, Tuple};
+use crate::net::frame::{self, Segment, Tuple};
 use crate::net::link::{RxFrame, inject};
 use crate::net::slab::Id;
 use crate::net::tcp::challenge::Verdict;
 use crate::net::tcp::connection::{Cause, Connection, Owner};
 use crate::net::tcp::fixups::Observed;
-use crate::net::tcp::segment::payload_len;
 
 /// Gives a connection a segment, unless it is not to be believed.
 fn deliver<S: Signal, T: TxToken>(
@@ -24,7 +23,10 @@ fn deliver<S: Signal, T: TxToken>(
 ) {
     let (frame, now) = (rx.frame, rx.now);
     if rx.medium != Medium::Ethernet {
-        return inject(interface, now, frame, Some(answer), &mut connection.set);
+        if let Some(set) = connection.engine.set_mut() {
+            inject(interface, now, frame, Some(answer), set);
+        }
+        return;
     }
     if connection.awaits_only_its_end() && connection.sent.only_repeats(frame) {
         return;
@@ -33,11 +35,13 @@ fn deliver<S: Signal, T: TxToken>(
         Verdict::Take => {}
         Verdict::Ignore => return,
         Verdict::Challenge(question) => {
-            if !rx.verify || frame::checksums_are_right(rx.medium, frame) {
+            if !rx.verify || frame::is_intact(rx.medium, frame, true) {
                 let Some(translated) = connection.sent.wire.translate_in(&question) else { return };
                 let question = if translated.is_empty() { question } else { translated };
                 let answer = Observed::new(answer, Some(&mut connection.sent));
-                inject(interface, now, &question, Some(answer), &mut connection.set);
+                if let Some(set) = connection.engine.set_mut() {
+                    inject(interface, now, &question, Some(answer), set);
+                }
             }
             return;
         }
@@ -50,7 +54,9 @@ fn deliver<S: Signal, T: TxToken>(
     connection.receiving(frame, |connection| {
         let frame = if translated.is_empty() { frame } else { &translated };
         let answer = Observed::new(answer, Some(&mut connection.sent));
-        inject(interface, now, frame, Some(answer), &mut connection.set);
+        if let Some(set) = connection.engine.set_mut() {
+            inject(interface, now, frame, Some(answer), set);
+        }
     });
     if rx.combined {
         connection.delay_acknowledgements(true);
@@ -58,16 +64,16 @@ fn deliver<S: Signal, T: TxToken>(
 }
 
 impl<S: Signal> Connections<S> {
-    /// Takes one received segment; `opens`: it is a SYN alone. `answer` is room for one frame in reply.
+    /// Takes one received segment. `answer` is room for one frame in reply.
     pub fn segment<T: TxToken>(
         &mut self,
         interface: &mut Interface,
         shared: &mut SocketSet<'static>,
         rx: &RxFrame<'_>,
-        (tuple, opens): (Tuple, bool),
+        segment: &Segment<'_>,
         answer: T,
     ) {
-        let (frame, now) = (rx.frame, rx.now);
+        let (frame, now, tuple, opens) = (rx.frame, rx.now, segment.tuple, segment.opens);
         let known = self.by_tuple.get(&tuple).copied().filter(|&id| self.still_there(id, opens));
         let listener = if known.is_none() && opens && interface.has_ip_addr(tuple.local.addr) {
             self.listener_for(&tuple)
@@ -76,7 +82,7 @@ impl<S: Signal> Connections<S> {
         };
         let id = match listener {
             None => known,
-            Some(_) if rx.verify && !frame::checksums_are_right(rx.medium, frame) => return,
+            Some(_) if rx.verify && !frame::is_intact(rx.medium, frame, true) => return,
             Some(listener) => match self.open_passively(listener, tuple, rx.via, now) {
                 Some(id) => Some(id),
                 // There may be no more: the peer is told, by the reset of who finds nobody to answer.
@@ -91,7 +97,10 @@ impl<S: Signal> Connections<S> {
         if let Some(id) = id
             && rx.medium == Medium::Ethernet
         {
-            self.grow(id, payload_len(frame), 0, now);
+            self.grow(id, segment.packet().payload().len(), 0, now);
+            if self.receive_fast(id, rx, segment) {
+                return;
+            }
         }
         match id.and_then(|id| Some((id, self.connections.get_mut(id)?))) {
             Some((id, connection)) => {
@@ -107,9 +116,9 @@ impl<S: Signal> Connections<S> {
     pub fn undelivered(&mut self, tuple: &Tuple, reason: Error) {
         let Some(&id) = self.by_tuple.get(tuple) else { return };
         let Some(connection) = self.connections.get_mut(id) else { return };
-        if connection.owner == Owner::Program && connection.socket().state() == State::SynSent {
+        if connection.owner == Owner::Program && connection.engine.state() == State::SynSent {
             connection.error = Some(reason);
-            connection.socket_mut().abort();
+            connection.engine.abort();
             self.enqueue(id);
         }
     }
@@ -117,7 +126,7 @@ impl<S: Signal> Connections<S> {
     /// Whether the connection `id` still takes segments. One that is over gives way to a new one between the same ends.
     fn still_there(&mut self, id: Id, opens: bool) -> bool {
         let Some(connection) = self.connections.get(id) else { return false };
-        match connection.socket().state() {
+        match connection.engine.state() {
             State::Closed | State::Listen => {
                 self.state_changed(id, Cause::Segment);
                 false

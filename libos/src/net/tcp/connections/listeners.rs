@@ -14,7 +14,8 @@ use crate::net::error::Error;
 use crate::net::frame::Tuple;
 use crate::net::link::Via;
 use crate::net::slab::Id;
-use crate::net::tcp::connection::{BufferSizes, Connection, LEAST_BUFFER, Owner};
+use crate::net::tcp::connection::{Connection, LEAST_BUFFER, Owner};
+use crate::net::tcp::settings::BufferSizes;
 
 /// Handshakes under way per listener. Beyond it the oldest gives way if it has had [`FAIR_TIME`]; else the new SYN is
 /// ignored, and its sender tries again. So a flood of SYNs that nobody follows up does not shut others out.
@@ -81,7 +82,7 @@ impl<S: Signal> Connections<S> {
         let capacities = sizes.capacities(capacity);
         let owner = Owner::Listener(listener);
         let mut connection = Connection::new(tuple, via, owner, Arc::new(S::default()), capacities, now)?;
-        connection.socket_mut().listen(tuple.local).ok()?;
+        connection.engine.socket_mut()?.listen(tuple.local).ok()?;
         connection.seen = State::SynReceived;
         connection.sizes = sizes;
         let id = self.insert(connection);

@@ -8,6 +8,7 @@
 //! walks over all connections, except when this machine's own addresses have changed.
 
 mod egress;
+mod fast;
 mod ingress;
 mod line;
 mod listeners;
@@ -140,17 +141,19 @@ impl<S: Signal> Connections<S> {
     /// Draws the conclusions from a change of a connection's state.
     fn state_changed(&mut self, id: Id, cause: Cause) {
         let Some(connection) = self.connections.get_mut(id) else { return };
-        let (before, state) = (connection.seen, connection.socket().state());
+        let (before, state) = (connection.seen, connection.engine.state());
         if connection.read_shutdown {
             // Nobody will read it, but the peer must not stand before a closed window.
             let mut lost = false;
-            while matches!(connection.socket_mut().recv(|bytes| (bytes.len(), bytes.len())), Ok(1..)) {
+            while let Some(socket) = connection.engine.socket_mut()
+                && matches!(socket.recv(|bytes| (bytes.len(), bytes.len())), Ok(1..))
+            {
                 lost = true;
             }
             // A peer that goes on writing to who has closed must learn that (RFC 1122, section 4.2.2.13), once all that
             // was written before the close has arrived there.
             if lost && state == State::FinWait2 && matches!(connection.owner, Owner::Nobody { .. }) {
-                return connection.socket_mut().abort();
+                return connection.engine.abort();
             }
         }
         if before == state {
@@ -222,8 +225,8 @@ impl<S: Signal> Connections<S> {
     /// Removes a connection without a word to its peer.
     pub fn discard(&mut self, id: Id) {
         self.forget_tuple(id);
+        self.uncount_buffers(id);
         let Some(connection) = self.connections.remove(id) else { return };
-        self.uncount_buffers(&connection);
         self.timers.forget(id, connection.armed);
         if let Owner::Listener(listener) = connection.owner
             && let Some(entry) = self.listeners.get_mut(listener)

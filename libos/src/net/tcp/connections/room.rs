@@ -93,8 +93,9 @@ impl<S: Signal> Connections<S> {
         }
     }
 
-    /// Forgets the buffers of a connection that is gone.
-    pub(super) fn uncount_buffers(&mut self, connection: &Connection<S>) {
+    /// Forgets a connection's buffers, before it goes or gets others.
+    pub(super) fn uncount_buffers(&mut self, id: Id) {
+        let Some(connection) = self.connections.get(id) else { return };
         self.room.grown -= beyond_least(connection);
     }
 
@@ -140,9 +141,10 @@ impl<S: Signal> Connections<S> {
 
     /// Gives a connection buffers of these sizes, if it can have others now.
     fn resize(&mut self, id: Id, capacities: (usize, usize), now: Instant) {
-        let Some(connection) = self.connections.get_mut(id) else { return };
-        self.room.grown -= beyond_least(connection);
-        connection.resize(capacities, &mut self.nursery, now);
+        self.uncount_buffers(id);
+        if let Some(connection) = self.connections.get_mut(id) {
+            connection.resize(capacities, &mut self.nursery, now);
+        }
         self.count_buffers(id);
     }
 }
