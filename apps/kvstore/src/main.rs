@@ -1,7 +1,7 @@
 //! A Redis-protocol store whose data lives in protected persistent memory.
 //!
-//! An ordinary std program: a server of one thread on mio. On the guest it is linked with `libos` into an image that
-//! boots, and keeps its pool on an NVDIMM; on the host it runs unchanged over a mapped file.
+//! An ordinary std program: a server of one thread, on mio's sockets. On the guest it is linked with `libos` into an
+//! image that boots, and keeps its pool on an NVDIMM; on the host it runs unchanged over a mapped file.
 //!
 //! Rooms, the highest floor first; a room uses only rooms on lower floors (`cargo xtask check floors`). What is durable
 //! is the crate `pmem`'s.

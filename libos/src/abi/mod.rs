@@ -3,6 +3,9 @@
 //! Nothing but translation: each function turns C types into the types of the room that does the work, and the outcome
 //! back. A failed call returns the negative error number *and* leaves it in the thread's errno: `std` reads the former,
 //! `io::Error::last_os_error` and mio read the latter. [`table`] lists the functions.
+//!
+//! One thing is no part of that ABI, for programs that know libos: sets of sockets that say when they become ready
+//! (`ReadySet`).
 
 pub mod table;
 
@@ -25,6 +28,8 @@ mod poll;
 #[cfg(target_os = "hermit")]
 mod process;
 #[cfg(target_os = "hermit")]
+mod ready_set;
+#[cfg(target_os = "hermit")]
 mod socket;
 #[cfg(target_os = "hermit")]
 mod stdio;
@@ -35,3 +40,5 @@ mod time;
 
 #[cfg(target_os = "hermit")]
 pub(crate) use fd::open_count as open_descriptors;
+#[cfg(target_os = "hermit")]
+pub use ready_set::{AddError, Event, Ready, ReadySet, Waker};

@@ -12,6 +12,8 @@ mod poll;
 #[cfg(target_os = "hermit")]
 pub mod pollers;
 mod readiness;
+#[cfg(target_os = "hermit")]
+mod ready_set;
 mod table;
 #[cfg(target_os = "hermit")]
 mod watch;
@@ -21,6 +23,8 @@ pub use io_slices::{IoSlices, IoSlicesMut};
 #[cfg(target_os = "hermit")]
 pub(crate) use poll::{Source, poll, set_source};
 pub use readiness::{Ready, Signal};
+#[cfg(target_os = "hermit")]
+pub use ready_set::{Event, Member, ReadySet};
 pub use table::{Full, Table};
 #[cfg(target_os = "hermit")]
 pub use watch::Watch;

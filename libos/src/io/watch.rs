@@ -1,10 +1,13 @@
 //! Readiness with somebody waiting for it.
 
+use alloc::sync::Arc;
 use core::sync::atomic::{AtomicU16, AtomicU32, Ordering};
 
 use super::pollers;
 use super::readiness::{Ready, Signal};
+use super::ready_set::Member;
 use crate::instant::Instant;
+use crate::sync::Once;
 use crate::task::{NoKill, TimedOut, WaitQueue};
 
 /// An object's readiness, the threads that block on it, and whether a poller is interested in it.
@@ -17,6 +20,8 @@ pub struct Watch {
     interest: AtomicU16,
     blocked: AtomicU32,
     queue: WaitQueue,
+    /// Its place in a set, once it has one.
+    member: Once<Arc<Member>>,
 }
 
 impl Default for Watch {
@@ -26,6 +31,7 @@ impl Default for Watch {
             interest: AtomicU16::new(0),
             blocked: AtomicU32::new(0),
             queue: WaitQueue::for_descriptors(),
+            member: Once::new(),
         }
     }
 }
@@ -33,13 +39,18 @@ impl Default for Watch {
 impl Signal for Watch {
     fn publish(&self, ready: Ready) {
         // Sequentially consistent against `look`: either the poller sees the new readiness, or we see its interest.
-        self.ready.store(ready.bits(), Ordering::SeqCst);
+        let before = Ready::from_bits_retain(self.ready.swap(ready.bits(), Ordering::SeqCst));
         if self.blocked.load(Ordering::SeqCst) > 0 {
             self.queue.wake_all();
         }
         if self.interest.load(Ordering::SeqCst) & ready.bits() != 0 {
             self.interest.store(0, Ordering::SeqCst);
             pollers::notify();
+        }
+        if let Some(member) = self.member.get()
+            && !before.contains(ready)
+        {
+            member.becomes(ready.difference(before));
         }
     }
 }
@@ -57,6 +68,20 @@ impl Watch {
             self.interest.fetch_or(wanted, Ordering::SeqCst);
         }
         self.ready()
+    }
+
+    /// Takes a place in a set, which is told at once of what the object is ready for. `false`: it has one already.
+    pub fn join(&self, place: Arc<Member>) -> bool {
+        let mut mine = false;
+        let member = self.member.call_once(|| {
+            mine = true;
+            place
+        });
+        // After it was set: whatever is published from here on reaches the set by itself.
+        if mine && !self.ready().is_empty() {
+            member.becomes(self.ready());
+        }
+        mine
     }
 
     /// Blocks until the object is ready for any of `wanted`, or `deadline` has passed.

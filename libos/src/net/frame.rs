@@ -28,9 +28,17 @@ impl Ord for Tuple {
     #[inline]
     fn cmp(&self, other: &Self) -> Ordering {
         let ports = |tuple: &Self| u32::from(tuple.remote.port) << 16 | u32::from(tuple.local.port);
-        let addresses = |tuple: &Self| (tuple.remote.addr, tuple.local.addr);
-        ports(self).cmp(&ports(other)).then_with(|| addresses(self).cmp(&addresses(other)))
+        match ports(self).cmp(&ports(other)) {
+            Ordering::Equal => compare_addresses(self, other),
+            order => order,
+        }
     }
+}
+
+#[inline(never)]
+fn compare_addresses(one: &Tuple, other: &Tuple) -> Ordering {
+    let addresses = |tuple: &Tuple| (tuple.remote.addr, tuple.local.addr);
+    addresses(one).cmp(&addresses(other))
 }
 
 impl PartialOrd for Tuple {

@@ -3,10 +3,10 @@
 use std::io::{self, Read, Write};
 
 use mio::net::TcpStream;
-use mio::{Interest, Registry, Token};
 
 use super::client::Client;
 use super::eviction::Holding;
+use super::readiness::{Poller, Ready};
 use super::slab::Rest;
 use crate::memory::NoMemory;
 use crate::resp::KEEP;
@@ -16,9 +16,6 @@ use crate::statistics::Counters;
 
 /// Most bytes read from one connection in one round.
 const READ: usize = 256 * 1024;
-/// Whether the system tells of what arrives after a read that has got all, without being asked anew: Linux does
-/// (epoll(7)). With poll(2) mio has to be told that the readiness is used up, which a read that finds nothing would do.
-const TELLS_ANEW: bool = cfg!(target_os = "linux");
 
 /// Why nothing can be read.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -35,14 +32,14 @@ impl From<NoMemory> for Trouble {
     }
 }
 
-/// A connection. Readiness is remembered here, because mio reports a change of it once.
+/// A connection. Readiness is remembered here, because a change of it is reported once.
 pub struct Connection {
     /// The client behind it.
     pub client: Client,
     /// Whether it is in the queue of connections with something to do.
     pub queued: bool,
     stream: TcpStream,
-    token: Token,
+    index: usize,
     /// There may be something to read.
     readable: bool,
     /// The client sends no more, or the connection has failed: the read behind all that has arrived tells which.
@@ -67,14 +64,14 @@ pub struct Connection {
 
 impl Connection {
     /// Takes over an accepted stream, which is now being waited for.
-    pub fn new(mut stream: TcpStream, token: Token, registry: &Registry, client: Client, now: u64) -> io::Result<Self> {
+    pub fn new(mut stream: TcpStream, index: usize, poller: &Poller, client: Client, now: u64) -> io::Result<Self> {
         stream.set_nodelay(true)?;
-        registry.register(&mut stream, token, Interest::READABLE)?;
+        poller.add(&mut stream, index)?;
         Ok(Self {
             client,
             queued: false,
             stream,
-            token,
+            index,
             readable: false,
             hung_up: false,
             ended: false,
@@ -88,30 +85,15 @@ impl Connection {
         })
     }
 
-    /// Remembers that the socket can be read from, or that trying will tell why not.
-    pub fn set_readable(&mut self) {
-        self.readable = true;
-    }
-
-    /// Remembers that behind what can be read there is an end, or a failure.
-    pub fn set_hung_up(&mut self) {
-        self.readable = true;
-        self.hung_up = true;
-    }
-
-    /// Remembers that the socket can be written to, or that trying will tell why not.
-    pub fn set_writable(&mut self) {
-        self.blocked = false;
+    /// Remembers what the socket has become ready for.
+    pub fn becomes(&mut self, ready: Ready) {
+        self.hung_up |= ready.hung_up;
+        self.readable |= ready.readable || ready.hung_up;
+        self.blocked &= !ready.writable;
     }
 
     /// Reads what has arrived, within bounds, if the client is to be heard now.
-    pub fn receive(
-        &mut self,
-        registry: &Registry,
-        limits: &ClientLimits,
-        counters: &mut Counters,
-        now: u64,
-    ) -> Result<(), Trouble> {
+    pub fn receive(&mut self, limits: &ClientLimits, counters: &mut Counters, now: u64) -> Result<(), Trouble> {
         if !self.can_receive(limits) {
             return Ok(());
         }
@@ -137,9 +119,6 @@ impl Connection {
                     // Less than there is room for is all. Of an end we are told once, maybe with what arrived before
                     // it.
                     self.readable = self.hung_up || count == most;
-                    if !self.readable && !TELLS_ANEW {
-                        self.watch(registry).map_err(|_| Trouble::Broken)?;
-                    }
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.readable = false,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -150,7 +129,7 @@ impl Connection {
     }
 
     /// Sends what a receipt has released, as far as the socket takes it.
-    pub fn send(&mut self, registry: &Registry, counters: &mut Counters, now: u64) -> io::Result<()> {
+    pub fn send(&mut self, poller: &Poller, counters: &mut Counters, now: u64) -> io::Result<()> {
         while !self.blocked && !self.client.outbox.sendable().is_empty() {
             match self.stream.write(self.client.outbox.sendable()) {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
@@ -167,17 +146,10 @@ impl Connection {
         }
         self.unread_since = self.blocked.then(|| self.unread_since.unwrap_or(now));
         if self.blocked != self.watching_writes {
-            // Writability is watched only while it is missed: mostly it is there, and would wake the loop for nothing.
             self.watching_writes = self.blocked;
-            self.watch(registry)?;
+            poller.watch_writes(&mut self.stream, self.index, self.blocked)?;
         }
         Ok(())
-    }
-
-    /// Asks to be told of what it waits for.
-    fn watch(&mut self, registry: &Registry) -> io::Result<()> {
-        let interest = if self.watching_writes { Interest::READABLE | Interest::WRITABLE } else { Interest::READABLE };
-        registry.reregister(&mut self.stream, self.token, interest)
     }
 
     /// Notes in the client's session what its buffers hold.

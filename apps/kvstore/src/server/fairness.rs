@@ -4,8 +4,6 @@ use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpStream};
 use std::time::Duration;
 
-use mio::Events;
-
 use super::Server;
 use crate::shared::{ClientLimits, ServerInfo, Shared};
 use crate::testing::{self, Memory};
@@ -19,7 +17,6 @@ const MOVED: u64 = 12 << 20;
 pub(super) struct Scene {
     /// The server.
     pub(super) server: Server<Memory>,
-    events: Events,
 }
 
 impl Scene {
@@ -30,7 +27,7 @@ impl Scene {
         let mut server = Server::new(testing::listener(), pool, shared).unwrap();
         // However slow the machine is, what is counted bounds a turn.
         server.clock = || Duration::ZERO;
-        Self { server, events: Events::with_capacity(64) }
+        Self { server }
     }
 
     /// A client that is connected, and does not wait when it reads.
@@ -45,7 +42,7 @@ impl Scene {
     /// One round of the loop. Returns how many bytes the pool moved in it.
     pub(super) fn round(&mut self) -> u64 {
         let before = self.moved();
-        self.server.round(&mut self.events).unwrap();
+        self.server.round().unwrap();
         self.moved() - before
     }
 

@@ -14,6 +14,7 @@ mod fairness;
 mod idle;
 mod outbox;
 mod protected_mode;
+mod readiness;
 #[cfg(test)]
 mod shortage;
 mod slab;

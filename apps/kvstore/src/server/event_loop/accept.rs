@@ -5,7 +5,6 @@ use std::net::SocketAddr;
 use std::os::fd::AsRawFd;
 use std::time::{Duration, Instant};
 
-use mio::Token;
 use mio::net::TcpStream;
 use pmem::Medium;
 
@@ -71,10 +70,10 @@ impl<M: Medium + 'static> Server<M> {
         let session = Session::new(self.next_id, ends, clock::unix_micros() / 1000);
         self.next_id += 1;
         let client = Client::new(session, &self.shared);
-        let token = Token(self.connections.next_index());
+        let index = self.connections.next_index();
         let now = self.now();
-        if let Ok(mut connection) = Connection::new(stream, token, self.poll.registry(), client, now) {
-            connection.look = self.idle.watch(token.0, now);
+        if let Ok(mut connection) = Connection::new(stream, index, &self.poller, client, now) {
+            connection.look = self.idle.watch(index, now);
             self.connections.insert(connection);
             self.shared.clients += 1;
         }

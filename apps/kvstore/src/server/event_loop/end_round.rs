@@ -3,7 +3,6 @@
 use std::io;
 use std::time::{Duration, Instant};
 
-use mio::Events;
 use pmem::Medium;
 
 use super::Server;
@@ -66,7 +65,7 @@ impl<M: Medium + 'static> Server<M> {
     }
 
     /// Gives the clients a little time to read what they are owed.
-    pub(super) fn finish(&mut self, events: &mut Events) -> io::Result<()> {
+    pub(super) fn finish(&mut self) -> io::Result<()> {
         let deadline = Instant::now() + GRACE;
         self.connections.enqueue_all(|_| true);
         loop {
@@ -81,7 +80,7 @@ impl<M: Medium + 'static> Server<M> {
             if self.connections.queued() == 0 || left.is_zero() {
                 return Ok(());
             }
-            self.wait(events, Some(left))?;
+            self.wait(Some(left))?;
         }
     }
 }

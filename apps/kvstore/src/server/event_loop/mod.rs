@@ -14,26 +14,20 @@ use std::io;
 use std::time::{Duration, Instant};
 
 use mio::net::TcpListener;
-use mio::{Events, Interest, Poll, Token};
 use pmem::{Medium, Pool};
 
 use super::connections::Connections;
 use super::idle::Idle;
+use super::readiness::{Poller, Source, Stopper};
 use crate::clock::{self, Monotonic};
 use crate::shared::Shared;
 
-/// The listening socket's token; connections have their index.
-const LISTENER: Token = Token(usize::MAX);
-/// The token of a request to stop from outside the loop.
-const STOP: Token = Token(usize::MAX - 1);
-/// Most events taken in one round.
-const EVENTS: usize = 1024;
 /// How long an expiry is waited for without looking at the clock again.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
 /// The server.
 pub struct Server<M: Medium + 'static> {
-    poll: Poll,
+    poller: Poller,
     listener: TcpListener,
     pub(super) pool: Pool<M>,
     pub(super) shared: Shared,
@@ -60,12 +54,11 @@ pub struct Server<M: Medium + 'static> {
 impl<M: Medium + 'static> Server<M> {
     /// A server for clients of `pool`, who come by `listener`.
     pub fn new(mut listener: TcpListener, pool: Pool<M>, mut shared: Shared) -> io::Result<Self> {
-        let poll = Poll::new()?;
-        poll.registry().register(&mut listener, LISTENER, Interest::READABLE)?;
+        let poller = Poller::new(&mut listener)?;
         let address = listener.local_addr()?;
         (shared.info.bind, shared.info.port) = (address.ip().to_string(), address.port());
         Ok(Self {
-            poll,
+            poller,
             listener,
             pool,
             shared,
@@ -93,25 +86,24 @@ impl<M: Medium + 'static> Server<M> {
     }
 
     /// What wakes the loop to stop it, from any thread. One per server.
-    pub fn stopper(&self) -> io::Result<mio::Waker> {
-        mio::Waker::new(self.poll.registry(), STOP)
+    pub fn stopper(&self) -> io::Result<Stopper> {
+        self.poller.stopper()
     }
 
     /// Serves until it is told to stop; then everything acknowledged is durable, and the pool is handed back.
     pub fn run(mut self) -> io::Result<Pool<M>> {
-        let mut events = Events::with_capacity(EVENTS);
         self.report_damage();
         while !self.shared.stopping {
-            self.round(&mut events)?;
+            self.round()?;
         }
-        self.finish(&mut events)?;
+        self.finish()?;
         Ok(self.pool)
     }
 
     /// Waits for something to do, and does a part of it: at most one turn.
-    pub(super) fn round(&mut self, events: &mut Events) -> io::Result<()> {
+    pub(super) fn round(&mut self) -> io::Result<()> {
         let timeout = self.timeout();
-        self.wait(events, timeout)?;
+        self.wait(timeout)?;
         self.accept();
         self.send();
         self.receive();
@@ -139,25 +131,18 @@ impl<M: Medium + 'static> Server<M> {
     }
 
     /// Waits, and notes what has become ready.
-    fn wait(&mut self, events: &mut Events, timeout: Option<Duration>) -> io::Result<()> {
-        match self.poll.poll(events, timeout) {
+    fn wait(&mut self, timeout: Option<Duration>) -> io::Result<()> {
+        match self.poller.wait(timeout) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(()),
             result => result?,
         }
-        for event in events.iter() {
-            match event.token() {
-                LISTENER => self.acceptable = true,
-                STOP => self.shared.stopping = true,
-                Token(index) => {
+        for (source, ready) in self.poller.events() {
+            match source {
+                Source::Listener => self.acceptable = true,
+                Source::Stopper => self.shared.stopping = true,
+                Source::Connection(index) => {
                     let Some(connection) = self.connections.get_mut(index) else { continue };
-                    if event.is_read_closed() || event.is_error() {
-                        connection.set_hung_up();
-                    } else if event.is_readable() {
-                        connection.set_readable();
-                    }
-                    if event.is_writable() || event.is_write_closed() || event.is_error() {
-                        connection.set_writable();
-                    }
+                    connection.becomes(ready);
                     self.connections.enqueue(index);
                 }
             }

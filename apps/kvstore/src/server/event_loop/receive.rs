@@ -21,7 +21,7 @@ impl<M: Medium + 'static> Server<M> {
     fn receive_from(&mut self, index: usize, now: u64) {
         let mut refused = false;
         while let Some(connection) = self.connections.get_mut(index) {
-            match connection.receive(self.poll.registry(), &self.shared.limits, &mut self.shared.counters, now) {
+            match connection.receive(&self.shared.limits, &mut self.shared.counters, now) {
                 Ok(()) => return connection.count_buffers(),
                 Err(Trouble::Broken) => return connection.client.abandon(),
                 Err(Trouble::NoMemory) => {}
@@ -44,7 +44,7 @@ impl<M: Medium + 'static> Server<M> {
     pub(super) fn send(&mut self) {
         let now = self.now();
         self.connections.each_queued(|_, connection| {
-            if connection.send(self.poll.registry(), &mut self.shared.counters, now).is_err() {
+            if connection.send(&self.poller, &mut self.shared.counters, now).is_err() {
                 connection.client.abandon();
             }
         });

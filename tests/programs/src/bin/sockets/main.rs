@@ -13,6 +13,8 @@ mod families;
 mod groups;
 #[cfg(target_os = "hermit")]
 mod raw_options;
+#[cfg(target_os = "hermit")]
+mod ready_sets;
 
 fn main() {
     addresses();
@@ -32,6 +34,8 @@ fn main() {
     groups::check();
     #[cfg(target_os = "hermit")]
     raw_options::check();
+    #[cfg(target_os = "hermit")]
+    ready_sets::check();
     println!("sockets: ok");
 }
 
