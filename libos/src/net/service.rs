@@ -100,11 +100,12 @@ pub fn init(config: &Config) {
 /// again and again: it is about to come back, and to tell the card of twenty replies costs no more than of one. The
 /// network thread naps meanwhile and sees to it that nothing waits for longer than that.
 pub fn with<R>(work: impl FnOnce(&mut GuestStack, Instant) -> R) -> R {
-    serve(attention::is_promised(now()), work)
+    serve(attention::is_promised(now()), work).0
 }
 
-/// Does something with the stack; tells the card of what is to be sent, unless somebody will do so `later`.
-fn serve<R>(later: bool, work: impl FnOnce(&mut GuestStack, Instant) -> R) -> R {
+/// Does something with the stack; tells the card of what is to be sent, unless somebody will do so `later`. Returns
+/// with its outcome when the stack has to be looked at though nothing happens.
+fn serve<R>(later: bool, work: impl FnOnce(&mut GuestStack, Instant) -> R) -> (R, time::Instant) {
     let mut guard = STACK.lock();
     let stack = guard.as_mut().expect("the network is initialised at boot");
     // The clock is read under the lock, so that for the stack it never goes back.
@@ -125,7 +126,7 @@ fn serve<R>(later: bool, work: impl FnOnce(&mut GuestStack, Instant) -> R) -> R 
     }
     changes.into_iter().for_each(announce);
     attention::demand(next);
-    result
+    (result, next)
 }
 
 fn announce(change: AddressChange) {
@@ -153,31 +154,33 @@ fn announce(change: AddressChange) {
     ADDRESS.wake_all();
 }
 
-/// Takes what has been received and sends what is due, as long as there is something, but not for ever.
-pub fn pump() {
-    for _ in 0..16 {
-        if !serve(false, |stack, now| stack.poll(now)) {
-            return;
+/// Takes what has been received and sends what is due, as long as there is something, but not for ever. Returns when the
+/// stack has to be looked at though nothing happens.
+pub fn pump() -> time::Instant {
+    let mut rounds = 16;
+    loop {
+        let (more, next) = serve(false, |stack, now| stack.poll(now));
+        rounds -= 1;
+        if !more || rounds == 0 {
+            return next;
         }
     }
 }
 
 /// Wants interrupts again. `false`: a frame came in meanwhile, without one.
-fn listen_to_card() -> bool {
-    with(|stack, _| {
-        let Some(card) = stack.device() else { return true };
-        card::itself(card).interrupts()[0].enable();
-        !card.has_received()
-    })
+fn listen_to_card(stack: &mut GuestStack) -> bool {
+    let Some(card) = stack.device() else { return true };
+    card::itself(card).interrupts()[0].enable();
+    !card.has_received()
 }
 
 /// Pumps until nothing more is received, and wants interrupts from then on. Returns when the stack has to be looked at
 /// though nothing happens.
 fn pump_until_idle() -> time::Instant {
-    for _ in 0..16 {
-        pump();
-        if listen_to_card() {
-            return with(|stack, _| next_look(stack));
+    for _ in 0..256 {
+        let (idle, next) = serve(false, |stack, now| !stack.poll(now) && listen_to_card(stack));
+        if idle {
+            return next;
         }
     }
     // It does not end; others shall have their turn, but not for long.
@@ -189,7 +192,7 @@ struct Network;
 
 impl Source for Network {
     fn pump(&self) {
-        pump();
+        let _ = pump();
     }
 
     fn settle(&self) -> time::Instant {
@@ -208,9 +211,7 @@ fn run() {
         let now = now();
         let next = if attention::polls_often(now) {
             // The program takes what comes in by itself; an interrupt would only disturb it.
-            pump();
-            let next = with(|stack, _| next_look(stack));
-            next.min(now + NAP)
+            pump().min(now + NAP)
         } else {
             let next = pump_until_idle();
             if IS_POLLED.load(Ordering::Relaxed) { next.min(now + NAP) } else { next }
