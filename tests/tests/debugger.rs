@@ -15,7 +15,7 @@ use holdfast_tests::gdb::{Gdb, Register, StepMode, StopPoint};
 use holdfast_tests::machine::{PATIENCE, machine};
 use holdfast_tests::resp::Reply;
 use holdfast_tests::store::{Store, StoreImage, store_machine};
-use xtask::guest::debugger_image;
+use xtask::guest::checked_image;
 use xtask::qemu::{Machine, MachineOptions, Network};
 use xtask::run::GDB_SCRIPT;
 use xtask::size::MIB;
@@ -115,7 +115,7 @@ fn backtrace_of<'p>(printed: &'p str, thread: &str) -> &'p str {
 fn gdb_lists_the_threads_of_the_guest_and_looks_at_the_stacks_of_those_that_do_not_run() {
     let directory = tempfile::tempdir().unwrap();
     let socket = directory.path().join("gdb");
-    let image = debugger_image("hello").unwrap();
+    let image = checked_image("hello").unwrap();
     let machine = Machine::start(
         MachineOptions {
             image: image.clone(),
@@ -174,7 +174,7 @@ gdb.selected_inferior().write_memory(int(queue["seen"].address), seen)
 fn a_network_card_that_breaks_the_rules_is_named_on_the_console() {
     let directory = tempfile::tempdir().unwrap();
     let socket = directory.path().join("gdb");
-    let image = debugger_image("hello").unwrap();
+    let image = checked_image("hello").unwrap();
     let options = machine("hello", &[]);
     let options = MachineOptions { gdb_socket: Some(socket.clone()), network: Network::User, ..options };
     let machine = Machine::start(MachineOptions { image: image.clone(), ..options }, None).unwrap();
@@ -198,7 +198,7 @@ fn a_network_card_that_breaks_the_rules_is_named_on_the_console() {
 fn gdb_sees_what_an_interrupt_interrupted() {
     let directory = tempfile::tempdir().unwrap();
     let socket = directory.path().join("gdb");
-    let image = debugger_image("hello").unwrap();
+    let image = checked_image("hello").unwrap();
     let machine = Machine::start(
         MachineOptions { image: image.clone(), gdb_socket: Some(socket.clone()), ..machine("hello", &[]) },
         None,

@@ -20,9 +20,6 @@ const RELEASED: &str = "kvstore";
 /// The variable that tells the tests where the guest images of the checked build are.
 pub const CHECKED_IMAGES_VARIABLE: &str = "HOLDFAST_CHECKED_IMAGES";
 
-/// The variable that tells the tests where the guest images for a debugger are.
-pub const DEBUGGER_IMAGES_VARIABLE: &str = "HOLDFAST_DEBUGGER_IMAGES";
-
 /// How guest programs are built: cargo's profiles of the same names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Profile {
@@ -31,10 +28,9 @@ pub enum Profile {
     Quick,
     /// As they are put to work, by `run --release`: a tenth to a sixth fewer instructions, for a longer build.
     Release,
-    /// With debug assertions: libos checks its own rules (lock order, sleeping and allocating in the wrong place).
+    /// With debug assertions: libos checks its own rules (lock order, sleeping and allocating in the wrong place). And
+    /// with debug information for types and variables, as `run --gdb` boots them.
     Checked,
-    /// As [`Self::Quick`], with debug information for types and variables too.
-    Debugger,
 }
 
 impl Profile {
@@ -44,7 +40,6 @@ impl Profile {
             Self::Quick => "quick",
             Self::Release => "release",
             Self::Checked => "checked",
-            Self::Debugger => "debugger",
         }
     }
 }
@@ -145,14 +140,6 @@ pub fn quick_image(name: &str) -> Result<PathBuf> {
 /// As [`image`].
 pub fn checked_image(name: &str) -> Result<PathBuf> {
     image_of(name, CHECKED_IMAGES_VARIABLE)
-}
-
-/// The image of the guest program `name` for a debugger.
-///
-/// # Errors
-/// As [`image`].
-pub fn debugger_image(name: &str) -> Result<PathBuf> {
-    image_of(name, DEBUGGER_IMAGES_VARIABLE)
 }
 
 fn image_of(name: &str, variable: &str) -> Result<PathBuf> {

@@ -107,7 +107,7 @@ pub fn run(options: RunOptions) -> Result<u8> {
 
     say(format_args!("building {} for {} ({})", app.name, workspace::GUEST_TARGET, toolchain.description()));
     let profile = match (machine.gdb, release) {
-        (true, _) => Profile::Debugger,
+        (true, _) => Profile::Checked,
         (false, true) => Profile::Release,
         (false, false) => Profile::Quick,
     };

@@ -1,5 +1,5 @@
-//! The images that the tests of the stage `guest` boot: programs as they are run, with debug assertions, for a
-//! debugger, and with planted defects.
+//! The images that the tests of the stage `guest` boot: programs as they are run, with debug assertions, and with
+//! planted defects.
 
 use std::path::PathBuf;
 
@@ -7,14 +7,14 @@ use anyhow::Result;
 
 use super::Only;
 use crate::cargo::TEST_PROGRAMS;
-use crate::guest::{self, CHECKED_IMAGES_VARIABLE, DEBUGGER_IMAGES_VARIABLE, Profile};
+use crate::guest::{self, CHECKED_IMAGES_VARIABLE, Profile};
 use crate::setup::toolchain::Toolchain;
 use crate::{apps, crash, workspace};
 
 /// The tests' programs of which there is a checked build too.
 const CHECKED_PROGRAMS: [&str; 7] = ["cpus", "files", "grants", "rules", "servers", "sockets", "std_suite"];
-/// The packages of which there is a build for a debugger too.
-const DEBUGGED_PACKAGES: [&str; 1] = ["hello"];
+/// The package that is looked into with a debugger, which boots its checked build.
+const DEBUGGED: &str = "hello";
 
 /// Builds all that tests need, and returns the variables that tell them where it is.
 ///
@@ -29,7 +29,7 @@ pub(super) fn build(only: &Only<'_>, toolchain: &Toolchain) -> Result<Vec<(&'sta
         images.push((crash::PLANTED_VARIABLE, crash::build_plants(toolchain, &plants)?));
     }
     if includes(only, "debugger.rs") || includes(only, "xtask_run.rs") {
-        images.push((DEBUGGER_IMAGES_VARIABLE, guest::build(toolchain, &DEBUGGED_PACKAGES, Profile::Debugger)?));
+        guest::build(toolchain, &[DEBUGGED], Profile::Checked)?;
     }
     Ok(images)
 }
