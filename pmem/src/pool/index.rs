@@ -200,6 +200,7 @@ impl Index {
         if bucket < self.split { hash as usize & ((2 << self.level) - 1) } else { bucket }
     }
 
+    #[inline(always)]
     fn bucket(&self, at: BucketRef) -> &Bucket {
         match at {
             BucketRef::Main(bucket) => &self.pages[bucket / PAGE][bucket % PAGE],
@@ -218,14 +219,6 @@ impl Index {
         (self.bucket(at)[SLOTS] as usize).checked_sub(1).map(BucketRef::Overflow)
     }
 
-    /// The entries that may be of a key with this hash.
-    fn candidates(&self, hash: u32) -> impl Iterator<Item = (Slot, u64)> {
-        let tag = hash >> 8;
-        self.slots(BucketRef::Main(self.home(hash)))
-            .filter(move |(_, entry)| tag_of(*entry) == tag)
-            .map(|(slot, entry)| (slot, place_of(entry)))
-    }
-
     /// All entries of a chain.
     fn slots(&self, first: BucketRef) -> impl Iterator<Item = (Slot, u64)> {
         core::iter::successors(Some(first), |at| self.next(*at)).flat_map(move |at| {
@@ -238,8 +231,22 @@ impl Index {
     }
 
     /// The first entry of this hash whose place `accept` takes.
+    // Plain loops: as a chain of iterators it took three times the instructions.
     pub(crate) fn find(&self, hash: u64, mut accept: impl FnMut(u64) -> bool) -> Option<(Slot, u64)> {
-        self.candidates(short(hash)).find(|(_, place)| accept(*place))
+        let hash = short(hash);
+        let may_be = |entry: &u64| tag_of(*entry) == hash >> 8 && *entry != 0;
+        let mut bucket = BucketRef::Main(self.home(hash));
+        loop {
+            let mut rest = &self.bucket(bucket)[..SLOTS];
+            while let Some(position) = rest.iter().position(may_be) {
+                let (slot, place) = (SLOTS - rest.len() + position, place_of(rest[position]));
+                if accept(place) {
+                    return Some((Slot { bucket, slot }, place));
+                }
+                rest = &rest[position + 1..];
+            }
+            bucket = self.next(bucket)?;
+        }
     }
 
     /// Visits every entry: the low 32 bits of its hash, and its place.

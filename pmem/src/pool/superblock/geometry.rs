@@ -84,7 +84,8 @@ impl Geometry {
 
     /// The segment that holds a byte, if one does.
     pub(crate) fn segment_at(&self, offset: u64) -> Option<u32> {
-        let segment = offset.checked_sub(self.first_segment)? / u64::from(self.segment_size);
+        // A division by the size, a power of two.
+        let segment = offset.checked_sub(self.first_segment)? >> self.segment_size.trailing_zeros();
         u32::try_from(segment).ok().filter(|segment| *segment < self.segments)
     }
 }
