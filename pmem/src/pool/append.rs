@@ -12,7 +12,7 @@ use crate::pool::catalog::Which;
 use crate::pool::chain::Chain;
 use crate::pool::frontier::Head;
 use crate::pool::index::Slot;
-use crate::pool::log::{Found, Log};
+use crate::pool::log::{Found, Log, Window};
 use crate::pool::record::{Kind, Large, OpHeader, Salt, set_link};
 use crate::pool::segment::{Header, State};
 use crate::pool::stage::{Frames, StagedOp};
@@ -356,7 +356,8 @@ impl Log {
             // The index has it already.
             Kind::Lost => self.space.count_removal(place, cost),
             Kind::Chunk => {
-                let old = self.find_in(self.catalog.chunks(), load, hash, key).ok().flatten();
+                let window = &mut Window::for_key(key);
+                let old = self.find_in(self.catalog.chunks(), load, hash, key, window).ok().flatten();
                 if let Some(old) = &old {
                     self.space.count_dead(old.place, old.header.cost());
                 }

@@ -35,6 +35,13 @@ pub(crate) fn with_room<T>(len: usize) -> Result<Vec<T>, NoRoom> {
     Ok(list)
 }
 
+/// Appends bytes to a list of them.
+pub(crate) fn append(list: &mut Vec<u8>, bytes: &[u8]) -> Result<(), NoRoom> {
+    list.try_reserve(bytes.len()).map_err(|_| NoRoom)?;
+    list.extend_from_slice(bytes);
+    Ok(())
+}
+
 /// Makes a list of bytes so long, as [`Vec::resize`] does.
 pub(crate) fn resize(bytes: &mut Vec<u8>, len: usize) -> Result<(), NoRoom> {
     bytes.try_reserve(len.saturating_sub(bytes.len())).map_err(|_| NoRoom)?;

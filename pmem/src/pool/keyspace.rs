@@ -197,8 +197,8 @@ impl<M: Medium> Turn<'_, M> {
     /// Appends the key of the live operation at `place` to `key`.
     fn key_at(&self, place: u64, key: &mut Vec<u8>) -> Result<Meta, Error> {
         let damaged = Error::Damaged { offset: place };
-        let mut window = Window::new();
-        let Some(header) = self.log.peek(&self.reader, place, PEEK, &mut window)? else { return Err(damaged) };
+        let mut window = Window::new(PEEK);
+        let Some(header) = self.log.peek(&self.reader, place, &mut window)? else { return Err(damaged) };
         match window.bytes().get(header.key_at()..header.value_at()) {
             Some(name) => key.extend_from_slice(name),
             None => self.log.append(&self.reader, place + header.key_at() as u64, header.key_len, key)?,

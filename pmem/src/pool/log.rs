@@ -24,8 +24,7 @@ use crate::pool::sums::Sums;
 use crate::pool::superblock::{Geometry, Superblock};
 use crate::pool::totals::Totals;
 
-/// How much of an operation one look at it copies at most. The header and most keys fit; a value is copied once, from
-/// where it lies to where it is wanted.
+/// How much of an operation one look at it copies at most. The header and most keys fit, and small values.
 pub(crate) const PEEK: usize = 128;
 
 /// See the module's documentation.
@@ -49,12 +48,19 @@ pub(crate) struct Log {
 #[derive(Debug)]
 pub(crate) struct Window {
     bytes: [u8; PEEK],
+    want: usize,
     len: usize,
 }
 
 impl Window {
-    pub(crate) fn new() -> Window {
-        Window { bytes: [0; PEEK], len: 0 }
+    /// One for a look at so many bytes, if so many fit and can be read; at a header at least.
+    pub(crate) fn new(want: usize) -> Window {
+        Window { bytes: [0; PEEK], want: want.clamp(OP_HEADER + 8, PEEK), len: 0 }
+    }
+
+    /// One for the header of an operation on `key`, and the key.
+    pub(crate) fn for_key(key: &[u8]) -> Window {
+        Self::new(OP_HEADER + 8 + key.len())
     }
 
     /// What the last look has copied.
@@ -154,22 +160,17 @@ impl Log {
     /// The header of the operation at `place`. `None` if there is none that lies within its segment, or its header
     /// cannot be read.
     pub(crate) fn header_at(&self, load: &impl Load, place: u64) -> Result<Option<OpHeader>, Error> {
-        self.peek(load, place, 0, &mut Window::new())
+        self.peek(load, place, &mut Window::new(0))
     }
 
-    /// As [`Self::header_at`], with the operation's first bytes in `window`: `want` of them, if so many fit and can be
-    /// read.
-    pub(crate) fn peek(
-        &self,
-        load: &impl Load,
-        place: u64,
-        want: usize,
-        window: &mut Window,
-    ) -> Result<Option<OpHeader>, Error> {
+    /// As [`Self::header_at`], with the operation's first bytes in `window`.
+    // Inlined, as `OpHeader::decode` is, so that the header is not moved from result to result.
+    #[inline(always)]
+    pub(crate) fn peek(&self, load: &impl Load, place: u64, window: &mut Window) -> Result<Option<OpHeader>, Error> {
         let geometry = self.geometry();
         let Some(segment) = geometry.segment_at(place) else { return Ok(None) };
         let end = geometry.start_of(segment) + u64::from(geometry.segment_size);
-        let mut want = (want.clamp(OP_HEADER + 8, PEEK) as u64).min(end - place) as usize;
+        let mut want = (window.want as u64).min(end - place) as usize;
         loop {
             match self.media.bad().load(load, place, &mut window.bytes[..want]) {
                 Ok(()) => break,
@@ -188,18 +189,19 @@ impl Log {
         self.media.bad().within(&(place..place + header.len() as u64)).is_some()
     }
 
-    /// Finds the operation of a key that `index` holds.
+    /// Finds the operation of a key that `index` holds. Its first bytes are in `window` then.
     pub(crate) fn find_in(
         &self,
         index: &Index,
         load: &impl Load,
         hash: u64,
         key: &[u8],
+        window: &mut Window,
     ) -> Result<Option<Found>, Error> {
         let mut found = None;
         let mut failed = None;
         let hit = index.find(hash, |place| {
-            match self.match_at(load, place, key) {
+            match self.match_at(load, place, key, window) {
                 Ok(header) => found = header,
                 // Another entry may still be the one.
                 Err(error) => failed = Some(error),
@@ -215,12 +217,15 @@ impl Log {
 
     /// The header of the operation at `place`, if it is on `key`. [`Error::Damaged`] names the place if that cannot be
     /// read.
-    fn match_at(&self, load: &impl Load, place: u64, key: &[u8]) -> Result<Option<OpHeader>, Error> {
+    fn match_at(
+        &self,
+        load: &impl Load,
+        place: u64,
+        key: &[u8],
+        window: &mut Window,
+    ) -> Result<Option<OpHeader>, Error> {
         let damaged = Error::Damaged { offset: place };
-        let mut window = Window::new();
-        let Some(header) = self.peek(load, place, OP_HEADER + 8 + key.len(), &mut window)? else {
-            return Err(damaged);
-        };
+        let Some(header) = self.peek(load, place, window)? else { return Err(damaged) };
         if header.key_len != key.len() {
             return Ok(None);
         }
@@ -243,20 +248,21 @@ impl Log {
 
     /// Finds a key's live operation.
     pub(crate) fn find(&self, load: &impl Load, hash: u64, key: &[u8]) -> Result<Option<Found>, Error> {
-        self.find_in(self.catalog.keys(), load, hash, key)
+        self.find_in(self.catalog.keys(), load, hash, key, &mut Window::for_key(key))
     }
 
     /// Finds a chunk of a large value.
     pub(crate) fn find_chunk(&self, load: &impl Load, key: &[u8; CHUNK_KEY]) -> Result<Option<Found>, Error> {
-        self.find_in(self.catalog.chunks(), load, self.hash(key), key)
+        self.find_in(self.catalog.chunks(), load, self.hash(key), key, &mut Window::for_key(key))
     }
 
     /// Appends bytes of the value of the operation found, which lies in it, to `out`: at most `len`, from byte `from`
-    /// on.
+    /// on. `window` has the operation's first bytes.
     pub(crate) fn read_value(
         &self,
         load: &impl Load,
         found: &Found,
+        window: &Window,
         from: u64,
         len: u64,
         out: &mut Vec<u8>,
@@ -264,7 +270,11 @@ impl Log {
         let total = found.header.value_len as u64;
         let from = from.min(total);
         let bytes = len.min(total - from) as usize;
-        self.append(load, found.place + found.header.value_at() as u64 + from, bytes, out)?;
+        let at = found.header.value_at() + from as usize;
+        match window.bytes().get(at..at + bytes) {
+            Some(value) => dram::append(out, value)?,
+            None => self.append(load, found.place + at as u64, bytes, out)?,
+        }
         Ok(total)
     }
 

@@ -80,6 +80,7 @@ impl OpHeader {
     }
 
     /// Reads a header from the first bytes of an operation. `None` if they are none.
+    #[inline(always)]
     pub(crate) fn decode(bytes: &[u8]) -> Option<OpHeader> {
         let fixed: &[u8; OP_HEADER] = bytes.first_chunk()?;
         let [kind] = operation::KIND.get(fixed);

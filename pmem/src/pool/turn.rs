@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use crate::error::Error;
 use crate::medium::Medium;
 use crate::pool::catalog::Which;
-use crate::pool::log::{Found, Log};
+use crate::pool::log::{Found, Log, PEEK, Window};
 use crate::pool::record::{Kind, Large, OpHeader};
 use crate::pool::{Meta, Op, ValueType};
 
@@ -82,22 +82,26 @@ impl<'t, M: Medium> Turn<'t, M> {
 
     fn read_range(&mut self, key: &[u8], offset: u64, len: u64, value: &mut Vec<u8>) -> Result<Option<Meta>, Error> {
         self.prepare(key)?;
-        let Some(current) = self.current(key)? else { return Ok(None) };
-        let (place, header) = (current.place(), *current.header());
-        let total = match (self.large_of(&current)?, &current) {
-            (Some(large), _) => {
-                self.read_chunks(place, &large, offset, len, value)?;
-                large.len
+        let mut window = Window::new(PEEK);
+        match self.look(key, &mut window)? {
+            None => Ok(None),
+            Some(Current::Stored(found)) if found.header.kind != Kind::PutLarge => {
+                let total = self.log.read_value(&self.reader, &found, &window, offset, len, value)?;
+                Ok(Some(found.header.meta(total)))
             }
-            (None, Current::Stored(found)) => self.log.read_value(&self.reader, found, offset, len, value)?,
-            (None, Current::Staged(_, staged)) => {
+            Some(Current::Staged(header, staged)) if header.kind != Kind::PutLarge => {
                 let from = offset.min(staged.len() as u64) as usize;
                 let bytes = len.min((staged.len() - from) as u64) as usize;
                 value.extend_from_slice(&staged[from..from + bytes]);
-                staged.len() as u64
+                Ok(Some(header.meta(staged.len() as u64)))
             }
-        };
-        Ok(Some(header.meta(total)))
+            Some(current) => {
+                let (place, header) = (current.place(), *current.header());
+                let large = self.large_of(&current)?.ok_or(Error::Damaged { offset: place })?;
+                self.read_chunks(place, &large, offset, len, value)?;
+                Ok(Some(header.meta(large.len)))
+            }
+        }
     }
 
     /// Appends bytes of a large value. `place` is what an error names.
@@ -206,6 +210,13 @@ impl<'t, M: Medium> Turn<'t, M> {
 
     /// What a key has now, this turn's own writes included. The index was prepared.
     pub(super) fn current(&self, key: &[u8]) -> Result<Option<Current<'_>>, Error> {
+        self.look(key, &mut Window::for_key(key))
+    }
+
+    /// As [`Self::current`]; if that is stored, its first bytes are in `window`.
+    // Inlined, so that what was found is not moved from result to result.
+    #[inline(always)]
+    fn look(&self, key: &[u8], window: &mut Window) -> Result<Option<Current<'_>>, Error> {
         let hash = self.log.hash(key);
         if let Some((header, value)) = self.log.stage.latest(hash, key) {
             return Ok((header.kind != Kind::Remove).then_some(Current::Staged(header, value)));
@@ -213,7 +224,8 @@ impl<'t, M: Medium> Turn<'t, M> {
         if self.log.stage.is_clearing() {
             return Ok(None);
         }
-        Ok(self.log.find(&self.reader, hash, key)?.map(Current::Stored))
+        let keys = self.log.catalog.keys();
+        Ok(self.log.find_in(keys, &self.reader, hash, key, window)?.map(Current::Stored))
     }
 
     /// Ends the turn: what is staged becomes durable.

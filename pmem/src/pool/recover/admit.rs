@@ -124,7 +124,8 @@ impl Log {
         let header = self.header_at(load, op.place).ok()??;
         let mut key = Vec::new();
         self.append(load, op.place + header.key_at() as u64, header.key_len, &mut key).ok()?;
-        indices.find_map(|index| self.find_in(index, load, op.hash, &key).ok().flatten())
+        let mut window = log::Window::for_key(&key);
+        indices.find_map(|index| self.find_in(index, load, op.hash, &key, &mut window).ok().flatten())
     }
 
     /// Takes chunks out of the index again whose value is not there any more.
