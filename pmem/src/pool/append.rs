@@ -173,8 +173,8 @@ impl Log {
 
     /// Puts the operations of a batch into the index that is durable; `start` is where it would begin without a link.
     fn index_batch(&mut self, load: &impl Load, frames: &Frames, batch: Range<usize>, start: u64) {
-        for (op, bytes, at) in frames.ops_of_batch(batch) {
-            self.index_staged(load, bytes, op, start + at);
+        for (op, at) in frames.ops_of_batch(batch) {
+            self.index_staged(load, frames, op, start + at);
         }
     }
 
@@ -302,14 +302,12 @@ impl Log {
     /// Puts an operation that is durable at `place` into the index.
     ///
     /// It is too late to fail: what cannot be read any more of an older operation is left out of the accounts.
-    fn index_staged(&mut self, load: &impl Load, bytes: &[u8], op: &StagedOp, place: u64) {
-        let Some(header) = OpHeader::decode(bytes) else { return };
+    fn index_staged(&mut self, load: &impl Load, frames: &Frames, op: &StagedOp, place: u64) {
         if let Some(from) = op.from {
-            self.space.note_length(header.cost());
-            return self.index_move(op.hash, &header, from, place);
+            self.space.note_length(op.header.cost());
+            return self.index_move(op.hash, &op.header, from, place);
         }
-        let (key, value) = bytes[header.key_at()..][..header.key_len + header.value_len].split_at(header.key_len);
-        self.index_op(load, op.hash, &header, key, value, place);
+        self.index_op(load, op.hash, &op.header, frames.key_of(op), frames.value_of(op), place);
     }
 
     /// The same for an operation that is new, and not moved.

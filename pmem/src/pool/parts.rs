@@ -65,7 +65,7 @@ impl Log {
         let mut first = 0;
         while first < frames.len() {
             let (start, last) = self.write_batch(store, &mut frames, first, State::Part)?;
-            parts.ops.extend(frames.ops_of_batch(first..last).map(|(op, _, at)| (op.hash, start + at)));
+            parts.ops.extend(frames.ops_of_batch(first..last).map(|(op, at)| (op.hash, start + at)));
             first = last;
         }
         parts.bytes += frames.byte_len() as u64;

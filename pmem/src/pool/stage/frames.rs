@@ -19,6 +19,7 @@ struct Frame {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct StagedOp {
     pub hash: u64,
+    pub header: OpHeader,
     /// Where its header begins in [`Frames::bytes`].
     pub(super) at: usize,
     /// Where the operation lies on the medium now, if it is moved rather than new.
@@ -76,7 +77,7 @@ impl Frames {
             self.bytes.resize(LINK, 0);
         }
         let mark = Mark { bytes: self.bytes.len(), ops: self.ops.len() };
-        self.bytes.resize(mark.bytes + FRAME_HEADER, 0);
+        self.bytes.extend_from_slice(&[0; FRAME_HEADER]);
         mark
     }
 
@@ -87,7 +88,7 @@ impl Frames {
 
     /// Adds an operation to the frame begun last.
     pub(crate) fn push(&mut self, hash: u64, from: Option<u64>, header: &OpHeader, key: &[u8], value: &[&[u8]]) {
-        self.ops.push(StagedOp { hash, at: self.bytes.len(), from, before: None });
+        self.ops.push(StagedOp { hash, header: *header, at: self.bytes.len(), from, before: None });
         record::encode_op(&mut self.bytes, header, key, value);
     }
 
@@ -139,12 +140,27 @@ impl Frames {
         &self.bytes[from..to]
     }
 
-    /// The operations of these frames, which are a batch, with their bytes and where they begin in it, without its
-    /// link.
-    pub(crate) fn ops_of_batch(&self, batch: Range<usize>) -> impl Iterator<Item = (&StagedOp, &[u8], u64)> {
+    /// The operations of these frames, which are a batch, and where they begin in it, without its link.
+    pub(crate) fn ops_of_batch(&self, batch: Range<usize>) -> impl Iterator<Item = (&StagedOp, u64)> {
         let from = self.frames[batch.start].bytes.start;
         let ops = self.frames[batch.start].ops.start..self.frames[batch.end - 1].ops.end;
-        self.ops[ops].iter().map(move |op| (op, &self.bytes[op.at..], (op.at - from) as u64))
+        self.ops[ops].iter().map(move |op| (op, (op.at - from) as u64))
+    }
+
+    /// Whether an operation is on this key, which has this hash.
+    pub(super) fn is_on(&self, position: usize, hash: u64, key: &[u8]) -> bool {
+        let op = &self.ops[position];
+        op.hash == hash && self.key_of(op) == key
+    }
+
+    /// The key of an operation.
+    pub(crate) fn key_of(&self, op: &StagedOp) -> &[u8] {
+        &self.bytes[op.at + op.header.key_at()..][..op.header.key_len]
+    }
+
+    /// The value of an operation, or what is in its place.
+    pub(crate) fn value_of(&self, op: &StagedOp) -> &[u8] {
+        &self.bytes[op.at + op.header.value_at()..][..op.header.value_len]
     }
 
     /// The operations of the last frame, by their positions.

@@ -9,6 +9,7 @@ use alloc::collections::BTreeSet;
 use core::ops::RangeInclusive;
 
 use hashbrown::HashTable;
+use hashbrown::hash_table::Entry;
 
 use crate::error::Error;
 use crate::pool::catalog::Room;
@@ -173,27 +174,26 @@ impl Stage {
 
     /// Makes the operations of the last frame what later reads of the turn see.
     pub(crate) fn publish_last_frame(&mut self) {
-        for op in self.frames.last_frame() {
-            let is_chunk = matches!(self.op(op), Some((Kind::Chunk, _)));
-            let Frames { bytes, ops, .. } = &mut self.frames;
-            let StagedOp { hash, at, .. } = ops[op];
-            let key = key_of(bytes, at);
-            let latest = if is_chunk { &mut self.latest_chunks } else { &mut self.latest };
-            let known = latest.find_mut(hash, |known| ops[*known].hash == hash && key_of(bytes, ops[*known].at) == key);
-            match known {
-                Some(known) => ops[op].before = Some(core::mem::replace(known, op)),
-                None => {
-                    latest.insert_unique(hash, op, |known| ops[*known].hash);
+        for position in self.frames.last_frame() {
+            let Stage { frames, latest, latest_chunks, .. } = self;
+            let op = &frames.ops[position];
+            let latest = if op.header.kind == Kind::Chunk { latest_chunks } else { latest };
+            let is_same = |known: &usize| frames.is_on(*known, op.hash, frames.key_of(op));
+            let before = match latest.entry(op.hash, is_same, |known| frames.ops[*known].hash) {
+                Entry::Occupied(mut known) => Some(core::mem::replace(known.get_mut(), position)),
+                Entry::Vacant(free) => {
+                    free.insert(position);
+                    None
                 }
-            }
+            };
+            frames.ops[position].before = before;
         }
     }
 
     /// The kind and the key of an operation.
     pub(crate) fn op(&self, position: usize) -> Option<(Kind, &[u8])> {
-        let bytes = &self.frames.bytes[self.frames.ops.get(position)?.at..];
-        let header = OpHeader::decode(bytes)?;
-        Some((header.kind, &bytes[header.key_at()..header.value_at()]))
+        let op = self.frames.ops.get(position)?;
+        Some((op.header.kind, self.frames.key_of(op)))
     }
 
     /// The newest staged operation on a key: its header and its value.
@@ -207,16 +207,13 @@ impl Stage {
     }
 
     fn newest(&self, latest: &HashTable<usize>, hash: u64, key: &[u8]) -> Option<(OpHeader, &[u8])> {
+        // In a turn that only reads, nothing is looked for.
         if latest.is_empty() {
             return None;
         }
-        let matches = |known: &usize| {
-            self.frames.ops[*known].hash == hash && key_of(&self.frames.bytes, self.frames.ops[*known].at) == key
-        };
-        let op = self.frames.ops[*latest.find(hash, matches)?];
-        let bytes = &self.frames.bytes[op.at..];
-        let header = OpHeader::decode(bytes)?;
-        Some((header, &bytes[header.value_at()..header.value_at() + header.value_len]))
+        let position = latest.find(hash, |known| self.frames.is_on(*known, hash, key))?;
+        let op = &self.frames.ops[*position];
+        Some((op.header, self.frames.value_of(op)))
     }
 
     /// Whether no later staged operation is on the same key.
@@ -284,14 +281,6 @@ impl Stage {
         let order = self.order.len() * 2 * size_of::<(u64, usize)>();
         let tables = (self.latest.capacity() + self.latest_chunks.capacity()) * size_of::<usize>();
         (self.frames.capacity() + order + tables) as u64
-    }
-}
-
-/// The key of the operation that begins at `at`.
-fn key_of(bytes: &[u8], at: usize) -> &[u8] {
-    match OpHeader::decode(&bytes[at..]) {
-        Some(header) => &bytes[at + header.key_at()..at + header.value_at()],
-        None => &[],
     }
 }
 
