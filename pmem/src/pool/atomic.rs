@@ -23,10 +23,13 @@ impl<M: Medium> Turn<'_, M> {
     /// [`Error::OldVersion`] if one of them is on a value of another type than string, and the pool is of version 1.
     pub fn atomically(&mut self, ops: &[Op<'_>]) -> Result<(), Error> {
         let mut size = self.measure(ops)?;
+        let mut removes_only = true;
         for op in ops {
-            self.allow_type(op.parts().0.value_type)?;
+            if let Op::Put { value_type, .. } = op {
+                self.allow_type(*value_type)?;
+                removes_only = false;
+            }
         }
-        let removes_only = ops.iter().all(|op| matches!(op, Op::Remove { .. }));
         if !removes_only {
             size.keys = self.admit(ops, size.growth)?;
         }
@@ -57,10 +60,16 @@ impl<M: Medium> Turn<'_, M> {
 
     /// Makes sure that a value of this type may be written: before the first one that is no string, the pool says that
     /// it has some.
+    #[inline]
     pub(super) fn allow_type(&mut self, value_type: ValueType) -> Result<(), Error> {
         if value_type == ValueType::STRING || self.log.superblock.features.to_read & TYPED != 0 {
             return Ok(());
         }
+        self.say_typed()
+    }
+
+    #[cold]
+    fn say_typed(&mut self) -> Result<(), Error> {
         self.medium.write(|store| self.log.require_to_read(&store, TYPED))?
     }
 
@@ -194,6 +203,7 @@ impl<M: Medium> Turn<'_, M> {
     }
 
     /// Makes sure that what is staged and one more frame fit into free segments, `reserve` of which stay free.
+    #[inline(always)]
     pub(super) fn make_room(&mut self, frame_len: usize, reserve: u32) -> Result<(), Error> {
         self.clean_until(|log| {
             let plan = log.frontier.planned(frame_len);
@@ -202,7 +212,13 @@ impl<M: Medium> Turn<'_, M> {
     }
 
     /// Cleans segments until there is `enough` room.
+    #[inline(always)]
     pub(super) fn clean_until(&mut self, enough: impl Fn(&Log) -> bool) -> Result<(), Error> {
+        if enough(self.log) { Ok(()) } else { self.clean_on(enough) }
+    }
+
+    #[cold]
+    fn clean_on(&mut self, enough: impl Fn(&Log) -> bool) -> Result<(), Error> {
         for _ in 0..2 * self.log.geometry().segments {
             if enough(self.log) {
                 return Ok(());
@@ -262,10 +278,10 @@ impl<M: Medium> Turn<'_, M> {
         for op in ops {
             let (header, key, value) = op.parts();
             let large = if self.is_large(value) { larges.next().map(Large::encode) } else { None };
-            record = match &large {
-                Some(large) => self.add(record, header.in_chunks(), key, large)?,
-                None => self.add(record, header, key, value)?,
-            };
+            match &large {
+                Some(large) => self.add(&mut record, header.in_chunks(), key, large)?,
+                None => self.add(&mut record, header, key, value)?,
+            }
         }
         self.end_record(record)
     }

@@ -116,10 +116,10 @@ impl<M: Medium> Turn<'_, M> {
         let mut record = self.begin_record(&size, PUT_RESERVE)?;
         let mut ahead = large.ahead;
         for chunk in change.chunks.0..change.chunks.1 {
-            record = self.write_chunk(record, change, chunk, &mut ahead)?;
+            self.write_chunk(&mut record, change, chunk, &mut ahead)?;
         }
         let value = Large { ahead, ..large }.encode();
-        record = self.add(record, put, key, &value)?;
+        self.add(&mut record, put, key, &value)?;
         self.end_record(record)?;
         self.count_staged(&size);
         self.settle_if_large()
@@ -128,17 +128,17 @@ impl<M: Medium> Turn<'_, M> {
     /// Writes a chunk as it is after the change.
     fn write_chunk(
         &mut self,
-        record: Record,
+        record: &mut Record,
         change: &Change<'_>,
         chunk: u32,
         ahead: &mut u32,
-    ) -> Result<Record, Error> {
+    ) -> Result<(), Error> {
         let Change { key, before, large, offset, bytes, .. } = *change;
         let start = u64::from(chunk) * u64::from(large.chunk_size);
         let content = self.patched(key, start..start + large.chunk_len(chunk), before.len, offset, bytes);
         let (content, old) = match content.and_then(|content| Ok((content, self.sequence_of(change, chunk)?))) {
             Ok(found) => found,
-            Err(error) => return Err(self.abandon_record(&record, error)),
+            Err(error) => return Err(self.abandon_record(record, error)),
         };
         let without = old.map_or(0, |old| large.ahead_by(chunk, old));
         *ahead = ahead.wrapping_sub(without).wrapping_add(large.ahead_by(chunk, self.log.frontier.next_sequence()));

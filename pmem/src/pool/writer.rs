@@ -1,6 +1,8 @@
 //! Writing one record: as a frame, staged with the others of the turn, or, if it is too long for a frame, in parts
 //! that lie in segments of their own and count together (`parts`).
 
+use alloc::boxed::Box;
+
 use crate::error::Error;
 use crate::medium::Medium;
 use crate::pool::catalog::Room;
@@ -48,24 +50,31 @@ impl Size {
 #[derive(Debug)]
 pub(super) struct Record {
     frame: Mark,
-    parts: Option<Parts>,
+    /// Few records have any.
+    parts: Option<Box<Parts>>,
 }
 
 impl<M: Medium> Turn<'_, M> {
     /// Begins a record, and makes room for it.
+    // Inlined, as adding to it and ending it are: what most records take are a few steps of each.
+    #[inline(always)]
     pub(super) fn begin_record(&mut self, size: &Size, reserve: u32) -> Result<Record, Error> {
-        if size.len <= self.log.frame_limit() {
-            self.make_room(size.len, reserve)?;
-            self.reserve_entries(size)?;
-            return Ok(Record { frame: self.log.stage.begin_frame(), parts: None });
+        if size.len > self.log.frame_limit() {
+            return self.begin_parts(size, reserve);
         }
+        self.make_room(size.len, reserve)?;
+        self.reserve_entries(size)?;
+        Ok(Record { frame: self.log.stage.begin_frame(), parts: None })
+    }
+
+    fn begin_parts(&mut self, size: &Size, reserve: u32) -> Result<Record, Error> {
         self.settle()?;
         // One more, for the segment that joins them.
         let segments = self.log.segments_for_parts(size.len as u64, size.longest as u64) + 1;
         self.clean_until(|log| u64::from(log.space.free()) >= segments + u64::from(reserve))?;
         self.reserve_entries(size)?;
         let parts = self.medium.write(|store| self.log.begin_parts(&store))??;
-        Ok(Record { frame: self.log.stage.begin_frame(), parts: Some(parts) })
+        Ok(Record { frame: self.log.stage.begin_frame(), parts: Some(Box::new(parts)) })
     }
 
     /// Makes sure that the index has room for what the record adds to it, next to what is staged.
@@ -75,43 +84,54 @@ impl<M: Medium> Turn<'_, M> {
         keys.and(chunks).map_err(|_| Error::IndexFull)
     }
 
-    /// Adds an operation, which gets the next number. After an error the record is given up.
+    /// Adds an operation, which gets the next number. After an error the record is given up: nothing is added to it any
+    /// more, and it is not ended.
+    #[inline(always)]
     pub(super) fn add(
         &mut self,
-        mut record: Record,
-        header: OpHeader,
+        record: &mut Record,
+        mut header: OpHeader,
         key: &[u8],
         value: &[u8],
-    ) -> Result<Record, Error> {
-        let log = &mut *self.log;
-        let header = OpHeader { sequence: log.frontier.take_sequence(), ..header };
-        let hash = log.hash(key);
-        log.stage.push(hash, &header, key, value);
+    ) -> Result<(), Error> {
+        header.sequence = self.log.frontier.take_sequence();
+        let hash = self.log.hash(key);
+        self.log.stage.push(hash, &header, key, value);
         if let Some(parts) = &mut record.parts
             && self.log.stage.begun_len(&record.frame) > self.log.part_frame()
         {
-            self.log.stage.end_frame(record.frame);
-            if self.log.stage.byte_len() >= self.stage_limit()
-                && let Err(error) = self.write_parts(parts)
-            {
-                return Err(self.give_up_parts(error));
-            }
-            record.frame = self.log.stage.begin_frame();
+            record.frame = self.next_part_frame(record.frame, parts)?;
         }
-        Ok(record)
+        Ok(())
+    }
+
+    /// Ends a frame of a record in parts, and begins the next one.
+    fn next_part_frame(&mut self, frame: Mark, parts: &mut Parts) -> Result<Mark, Error> {
+        self.log.stage.end_frame(frame);
+        if self.log.stage.byte_len() >= self.stage_limit()
+            && let Err(error) = self.write_parts(parts)
+        {
+            return Err(self.give_up_parts(error));
+        }
+        Ok(self.log.stage.begin_frame())
     }
 
     /// Ends a record: it is staged as one frame, or, if it has parts, durable. After an error it is given up. Where it
     /// is not known whether it counts, that is the turn's error and not this one's, so that nobody takes back what
     /// belongs to a record that does.
+    #[inline(always)]
     pub(super) fn end_record(&mut self, record: Record) -> Result<(), Error> {
         let Record { frame, parts } = record;
-        let Some(mut parts) = parts else {
-            self.log.frontier.plan_frame(self.log.stage.begun_len(&frame));
-            self.log.stage.end_frame(frame);
-            self.log.stage.publish_last_frame();
-            return Ok(());
-        };
+        if let Some(parts) = parts {
+            return self.end_parts(frame, parts);
+        }
+        self.log.frontier.plan_frame(self.log.stage.begun_len(&frame));
+        self.log.stage.end_frame(frame);
+        self.log.stage.publish_last_frame();
+        Ok(())
+    }
+
+    fn end_parts(&mut self, frame: Mark, mut parts: Box<Parts>) -> Result<(), Error> {
         self.log.stage.end_frame(frame);
         if let Err(error) = self.write_parts(&mut parts) {
             return Err(self.give_up_parts(error));
@@ -122,7 +142,7 @@ impl<M: Medium> Turn<'_, M> {
         };
         let joined = self.medium.write(|store| {
             let bytes = parts.bytes();
-            self.log.join_parts(&store, parts, key)?;
+            self.log.join_parts(&store, *parts, key)?;
             self.log.maintain(&store, bytes)
         });
         if let Err(error) = joined.map_err(Error::from).and_then(|joined| joined) {
