@@ -127,14 +127,29 @@ impl Log {
 
     /// Makes sure that so many keys can enter the index.
     pub(crate) fn reserve_keys(&mut self, inserts: usize) -> Result<(), NoRoom> {
-        let room = self.catalog.memory_limit().saturating_sub(self.dram());
-        self.catalog.reserve(Which::Keys, inserts, room)
+        self.reserve(Which::Keys, inserts)
     }
 
     /// Makes sure that so many chunks can enter the index.
     pub(crate) fn reserve_chunks(&mut self, inserts: usize) -> Result<(), NoRoom> {
+        self.reserve(Which::Chunks, inserts)
+    }
+
+    #[inline]
+    fn reserve(&mut self, which: Which, inserts: usize) -> Result<(), NoRoom> {
+        match inserts <= self.catalog.index(which).reserved() {
+            true => Ok(()),
+            false => self.reserve_more(which, inserts),
+        }
+    }
+
+    #[cold]
+    fn reserve_more(&mut self, which: Which, inserts: usize) -> Result<(), NoRoom> {
+        /// For so many insertions at once, if that is possible: to reckon what there is takes longer than an insertion.
+        const AT_ONCE: usize = 64;
         let room = self.catalog.memory_limit().saturating_sub(self.dram());
-        self.catalog.reserve(Which::Chunks, inserts, room)
+        let ahead = self.catalog.reserve(which, inserts.next_multiple_of(AT_ONCE), room);
+        ahead.or_else(|NoRoom| self.catalog.reserve(which, inserts, room))
     }
 
     /// Where batches end at most, in bytes from a segment's start.
