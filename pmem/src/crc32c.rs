@@ -66,23 +66,30 @@ const fn tables() -> [[u32; 256]; 8] {
 }
 
 fn update_tables(mut crc: u32, bytes: &[u8]) -> u32 {
-    let (words, rest) = bytes.as_chunks::<8>();
-    for word in words {
-        // Written out: a loop over the tables takes most of the time of an unoptimised build.
-        let [a, b, c, d, e, f, g, h] = (u64::from_le_bytes(*word) ^ u64::from(crc)).to_le_bytes();
-        crc = TABLES[7][a as usize]
-            ^ TABLES[6][b as usize]
-            ^ TABLES[5][c as usize]
-            ^ TABLES[4][d as usize]
-            ^ TABLES[3][e as usize]
-            ^ TABLES[2][f as usize]
-            ^ TABLES[1][g as usize]
-            ^ TABLES[0][h as usize];
+    let (halves, rest) = bytes.as_chunks::<4>();
+    let (words, half) = halves.as_chunks::<2>();
+    // Each half by itself: the bytes of a word of eight take more instructions to come by.
+    for [first, second] in words {
+        crc = effect::<4>(u32::from_le_bytes(*first) ^ crc) ^ effect::<0>(u32::from_le_bytes(*second));
+    }
+    for half in half {
+        crc = effect::<0>(u32::from_le_bytes(*half) ^ crc);
     }
     for byte in rest {
         crc = (crc >> 8) ^ TABLES[0][((crc ^ u32::from(*byte)) & 0xFF) as usize];
     }
     crc
+}
+
+/// The effect of four bytes followed by `ZEROS` zero bytes.
+#[inline(always)]
+fn effect<const ZEROS: usize>(bytes: u32) -> u32 {
+    // Written out: a loop over the tables takes most of the time of an unoptimised build.
+    let [a, b, c, d] = bytes.to_le_bytes();
+    TABLES[ZEROS + 3][a as usize]
+        ^ TABLES[ZEROS + 2][b as usize]
+        ^ TABLES[ZEROS + 1][c as usize]
+        ^ TABLES[ZEROS][d as usize]
 }
 
 #[cfg(test)]
