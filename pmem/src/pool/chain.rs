@@ -42,7 +42,8 @@ impl Chain {
     /// Adds a frame of the batch.
     pub(crate) fn add(&mut self, checksum: u32) {
         if let Some(newest) = &mut self.newest {
-            newest.write(&checksum.to_le_bytes());
+            // The same as its bytes, in half as many steps.
+            newest.write_u32(checksum.to_le());
         }
     }
 }
