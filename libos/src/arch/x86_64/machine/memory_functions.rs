@@ -32,7 +32,9 @@ global_asm!(
         movups [rdi], xmm0
         movups [rdi + rdx - 16], xmm1
         ret
-    10: mov rcx, rdi
+    10: cmp rdx, 128
+        jbe 18f
+        mov rcx, rdi
         sub rcx, rsi
         cmp rcx, rdx
         jb 15f
@@ -65,6 +67,32 @@ global_asm!(
         add rdi, 16
         jmp 13b
     14: movups [r8], xmm4
+        ret
+    18: // Up to 128 bytes: all of them are read before any is written, so it does not matter how the two overlap.
+        lea r8, [rdi + rdx - 16]
+        movups xmm0, [rsi]
+        movups xmm1, [rsi + 16]
+        movups xmm2, [rsi + rdx - 32]
+        movups xmm3, [rsi + rdx - 16]
+        cmp rdx, 64
+        ja 19f
+        movups [rdi], xmm0
+        movups [rdi + 16], xmm1
+        movups [rdi + rdx - 32], xmm2
+        movups [r8], xmm3
+        ret
+    19: movups xmm4, [rsi + 32]
+        movups xmm5, [rsi + 48]
+        movups xmm6, [rsi + rdx - 64]
+        movups xmm7, [rsi + rdx - 48]
+        movups [rdi], xmm0
+        movups [rdi + 16], xmm1
+        movups [rdi + 32], xmm4
+        movups [rdi + 48], xmm5
+        movups [rdi + rdx - 64], xmm6
+        movups [rdi + rdx - 48], xmm7
+        movups [rdi + rdx - 32], xmm2
+        movups [r8], xmm3
     .global copy_forward_end
     copy_forward_end:
         ret
@@ -224,9 +252,9 @@ pub(in crate::arch) fn contain(address: VirtAddr) -> bool {
     is_between(&raw const memory_functions_start, &raw const memory_functions_end, address)
 }
 
-/// Whether the address is in the loop of a large copy or fill. There R8 is the address of the target's last 16 bytes,
-/// RDI and RSI are how far it has come.
-pub(in crate::arch) fn is_in_large_loop(address: VirtAddr) -> bool {
+/// Whether the address is where more than 32 bytes are copied forward, or 16 and more are filled. There R8 is the
+/// address of the target's last 16 bytes, RDI and RSI are how far it has come.
+pub(in crate::arch) fn is_in_long_copy_or_fill(address: VirtAddr) -> bool {
     is_between(&raw const copy_forward_start, &raw const copy_forward_end, address)
         || is_between(&raw const fill_start, &raw const fill_end, address)
 }

@@ -16,7 +16,7 @@ pub(crate) fn remaining(frame: &TrapFrame, address: VirtAddr, write: bool) -> Op
 
 /// How many bytes from `address` on a large copy or fill that was interrupted there has left; `None` elsewhere.
 fn remaining_of_large(frame: &TrapFrame, address: VirtAddr, write: bool) -> Option<u64> {
-    if !memory_functions::is_in_large_loop(frame.rip) {
+    if !memory_functions::is_in_long_copy_or_fill(frame.rip) {
         return None;
     }
     let address = address.as_u64();
