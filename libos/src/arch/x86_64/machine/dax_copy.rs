@@ -11,6 +11,8 @@ use crate::addr::{AddrRange, VirtAddr};
 
 /// The size of a cache line in bytes, the unit of write-back.
 const CACHE_LINE: u64 = 64;
+/// Words of eight bytes in a cache line.
+const LINE_WORDS: usize = CACHE_LINE as usize / 8;
 
 /// What makes a stored cache line reach the persistence domain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,7 +71,34 @@ pub unsafe fn fill(to: *mut u8, byte: u8, bytes: usize) {
 /// `from` is readable and `to` writable for that long, under the running context's rights too, and `to` is a multiple
 /// of eight.
 pub unsafe fn stream(to: *mut u64, from: *const u8, words: usize) {
-    for word in 0..words {
+    let lines = words / LINE_WORDS;
+    for line in 0..lines {
+        // SAFETY: the caller's.
+        unsafe {
+            let [a, b, c, d, e, f, g, h] = from.cast::<[u64; LINE_WORDS]>().add(line).read_unaligned();
+            asm!(
+                "movnti [{to}], {a}",
+                "movnti [{to} + 8], {b}",
+                "movnti [{to} + 16], {c}",
+                "movnti [{to} + 24], {d}",
+                "movnti [{to} + 32], {e}",
+                "movnti [{to} + 40], {f}",
+                "movnti [{to} + 48], {g}",
+                "movnti [{to} + 56], {h}",
+                to = in(reg) to.add(line * LINE_WORDS),
+                a = in(reg) a,
+                b = in(reg) b,
+                c = in(reg) c,
+                d = in(reg) d,
+                e = in(reg) e,
+                f = in(reg) f,
+                g = in(reg) g,
+                h = in(reg) h,
+                options(nostack, preserves_flags),
+            );
+        }
+    }
+    for word in lines * LINE_WORDS..words {
         // SAFETY: the caller's.
         unsafe {
             let value = from.cast::<u64>().add(word).read_unaligned();
