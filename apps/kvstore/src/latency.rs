@@ -3,10 +3,14 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
+use crate::by_command::{ByCommand, Id};
+
 /// Most samples of an event, as in Redis.
 const SAMPLES: usize = 160;
 /// Classes of times in a histogram: up to about 1 µs, 2 µs, 4 µs and so on, up to a second.
 const CLASSES: usize = 21;
+/// The first class ends a little above this power of two, in nanoseconds.
+const FIRST_LIMIT: u32 = 10;
 
 /// A time that was long: when, in Unix seconds, and how long, in milliseconds.
 pub type Sample = (u64, u64);
@@ -34,7 +38,7 @@ impl Event {
 }
 
 /// How often a command took how long.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Default)]
 pub struct Histogram {
     counts: [u64; CLASSES],
 }
@@ -42,14 +46,16 @@ pub struct Histogram {
 impl Histogram {
     /// The longest time of a class, in nanoseconds: where Redis's histogram, of two digits, draws the line.
     fn limit(class: usize) -> u64 {
-        let exponent = 10 + class as u32;
+        let exponent = FIRST_LIMIT + class as u32;
         (1 << exponent) + (1 << (exponent - 7)) - 1
     }
 
     fn count(&mut self, took: Duration) {
         let nanos = took.as_nanos() as u64;
-        let class = (0..CLASSES).find(|class| nanos <= Self::limit(*class)).unwrap_or(CLASSES - 1);
-        self.counts[class] += 1;
+        // A limit is a little above a power of two.
+        let class = (nanos.max(1).ilog2() as usize).saturating_sub(FIRST_LIMIT as usize).min(CLASSES - 1);
+        let is_above = nanos > Self::limit(class);
+        self.counts[(class + usize::from(is_above)).min(CLASSES - 1)] += 1;
     }
 
     /// How often it was counted.
@@ -74,21 +80,21 @@ pub struct Latency {
     /// Whether the times of commands are counted (`latency-tracking`).
     pub tracking: bool,
     events: BTreeMap<&'static str, Event>,
-    commands: BTreeMap<&'static str, Histogram>,
+    commands: ByCommand<Histogram>,
 }
 
 impl Default for Latency {
     /// As Redis begins.
     fn default() -> Self {
-        Self { threshold: 0, tracking: true, events: BTreeMap::new(), commands: BTreeMap::new() }
+        Self { threshold: 0, tracking: true, events: BTreeMap::new(), commands: ByCommand::default() }
     }
 }
 
 impl Latency {
     /// Notes how long a command took that ended in this Unix second.
-    pub fn note(&mut self, command: &'static str, is_fast: bool, second: u64, took: Duration) {
+    pub fn note(&mut self, command: Id, is_fast: bool, second: u64, took: Duration) {
         if self.tracking {
-            self.commands.entry(command).or_insert(Histogram { counts: [0; CLASSES] }).count(took);
+            self.commands.of(command).count(took);
         }
         let millis = took.as_millis() as u64;
         if self.threshold > 0 && millis >= self.threshold {
@@ -110,12 +116,12 @@ impl Latency {
 
     /// How long commands took, by their names.
     pub fn commands(&self) -> impl ExactSizeIterator<Item = (&'static str, &Histogram)> {
-        self.commands.iter().map(|(name, histogram)| (*name, histogram))
+        self.commands.iter()
     }
 
     /// Counts commands anew.
     pub fn reset_commands(&mut self) {
-        self.commands.clear();
+        self.commands = ByCommand::default();
     }
 }
 
@@ -123,32 +129,49 @@ impl Latency {
 mod tests {
     use super::*;
 
+    const GET: Id = Id { number: 0, name: "get" };
+    const SORT: Id = Id { number: 1, name: "sort" };
+
     #[test]
     fn classes_are_those_of_redis() {
         let limits: Vec<u64> = (0..14).map(|class| Histogram::limit(class) / 1000).collect();
         assert_eq!(limits, [1, 2, 4, 8, 16, 33, 66, 132, 264, 528, 1056, 2113, 4227, 8454]);
         let mut latency = Latency::default();
         for micros in [0, 1, 3, 3, 40, 5_000_000] {
-            latency.note("get", true, 1, Duration::from_micros(micros));
+            latency.note(GET, true, 1, Duration::from_micros(micros));
         }
         let (name, histogram) = latency.commands().next().unwrap();
         assert_eq!((name, histogram.calls()), ("get", 6));
         assert_eq!(histogram.cumulated().collect::<Vec<_>>(), [(1, 2), (4, 4), (66, 5), (1082130, 6)]);
         latency.tracking = false;
-        latency.note("set", true, 1, Duration::ZERO);
+        latency.note(SORT, true, 1, Duration::ZERO);
         assert_eq!(latency.commands().len(), 1);
+    }
+
+    #[test]
+    fn a_class_ends_with_its_limit() {
+        for class in 0..CLASSES {
+            let mut histogram = Histogram::default();
+            for more in 0..2 {
+                histogram.count(Duration::from_nanos(Histogram::limit(class) + more));
+            }
+            let mut expected = [0; CLASSES];
+            expected[class] += 1;
+            expected[(class + 1).min(CLASSES - 1)] += 1;
+            assert_eq!(histogram.counts, expected);
+        }
     }
 
     #[test]
     fn events_keep_the_longest_of_each_second() {
         let mut latency = Latency { threshold: 10, ..Latency::default() };
         for (second, millis) in [(1, 9), (1, 10), (1, 30), (1, 20), (2, 15)] {
-            latency.note("sort", false, second, Duration::from_millis(millis));
+            latency.note(SORT, false, second, Duration::from_millis(millis));
         }
         let (name, event) = latency.events().next().unwrap();
         assert_eq!((name, event.longest), ("command", 30));
         assert_eq!(event.samples, [(1, 30), (2, 15)]);
-        (3..1000).for_each(|second| latency.note("get", true, second, Duration::from_secs(1)));
+        (3..1000).for_each(|second| latency.note(GET, true, second, Duration::from_secs(1)));
         let (name, event) = latency.events().last().unwrap();
         assert_eq!((name, event.samples.len(), event.samples[0].0), ("fast-command", SAMPLES, 1000 - SAMPLES as u64));
         assert_eq!(latency.forget(|name| name == "command"), 1);

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use crate::by_command::{ByCommand, Id};
+
 /// Counts since the server started or `CONFIG RESETSTAT`.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Counters {
@@ -60,7 +62,7 @@ pub struct CommandStatistics {
 /// Counts since the server started or `CONFIG RESETSTAT`.
 #[derive(Default)]
 pub struct Statistics {
-    commands: BTreeMap<&'static str, CommandStatistics>,
+    commands: ByCommand<CommandStatistics>,
     errors: BTreeMap<String, u64>,
     samples: Samples,
     /// The most bytes that were alive in the pool; not counted anew.
@@ -74,13 +76,13 @@ impl Statistics {
     }
 
     /// Counts a command that was refused before it was executed.
-    pub fn count_rejected(&mut self, command: &'static str) {
-        self.commands.entry(command).or_default().rejected += 1;
+    pub fn count_rejected(&mut self, command: Id) {
+        self.commands.of(command).rejected += 1;
     }
 
     /// Counts a command, or a piece of one, that took so long. `outcome`: whether it has failed, if it has ended.
-    pub fn count_call(&mut self, command: &'static str, time: Duration, outcome: Option<bool>) {
-        let command = self.commands.entry(command).or_default();
+    pub fn count_call(&mut self, command: Id, time: Duration, outcome: Option<bool>) {
+        let command = self.commands.of(command);
         command.time += time;
         if let Some(failed) = outcome {
             command.calls += 1;
@@ -98,7 +100,7 @@ impl Statistics {
 
     /// Every command that was asked for, by name.
     pub fn commands(&self) -> impl Iterator<Item = (&'static str, CommandStatistics)> {
-        self.commands.iter().map(|(name, command)| (*name, *command))
+        self.commands.iter().map(|(name, command)| (name, *command))
     }
 
     /// How many errors of every code there were.

@@ -97,7 +97,7 @@ pub fn execute<M: Medium + 'static>(
         let took = clock::monotonic() - began;
         context.session.spent = spent_before + took;
         let outcome = (progress == Progress::Done).then_some(failed);
-        context.shared.statistics.count_call(command.full_name, took, outcome);
+        context.shared.statistics.count_call(command.id(), took, outcome);
         if progress == Progress::Done {
             note_duration(context, command, request);
         }
@@ -109,7 +109,7 @@ pub fn execute<M: Medium + 'static>(
 fn note_duration<M: Medium>(context: &mut Context<'_, '_, M>, command: &'static Command<M>, request: Request<'_>) {
     let took = context.session.spent;
     let is_fast = command.flags.has(flags::FAST);
-    context.shared.latency.note(command.full_name, is_fast, context.shared.now_ms / 1000, took);
+    context.shared.latency.note(command.id(), is_fast, context.shared.now_ms / 1000, took);
     slowlog::note(context, request, took);
 }
 
@@ -122,7 +122,7 @@ fn admit<M: Medium + 'static>(
     let full = command.flags.has(flags::DENYOOM) && shared.is_over_maxmemory();
     let run = command.function_for(request.len()).and_then(|run| if full { Err(failure::FULL) } else { Ok(run) });
     if run.is_err() {
-        shared.statistics.count_rejected(command.full_name);
+        shared.statistics.count_rejected(command.id());
     }
     run
 }

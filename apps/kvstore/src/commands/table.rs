@@ -11,6 +11,7 @@ use super::flags::*;
 use super::generic::object;
 use super::key_specs::KeySpec;
 use super::{Context, Request, docs, generic, key_specs, string};
+use crate::by_command::Id;
 
 /// The longest name of a command or subcommand, in bytes.
 const LONGEST_NAME: usize = 16;
@@ -26,6 +27,8 @@ pub struct Command<M: Medium + 'static> {
     word: u128,
     /// Its name with its container's: `client|id`.
     pub full_name: &'static str,
+    /// Its number, for [`Id`].
+    number: usize,
     /// Number of arguments with the names of the command and its container; negative: at least so many.
     pub arity: i32,
     /// Which arguments are keys.
@@ -51,22 +54,27 @@ impl<M: Medium + 'static> Command<M> {
         flags: &[Flags],
         run: Run<M>,
     ) -> Self {
-        let (flags, (group, doc)) = (Flags::union(flags), docs::of(full_name));
+        let (flags, (number, group, doc)) = (Flags::union(flags), docs::of(full_name));
         let name = own_name(full_name);
         let word = word_of(name);
-        Self { name, word, full_name, arity, key_specs, flags, group, doc, run: Some(run), subcommands: &[] }
+        Self { name, word, full_name, number, arity, key_specs, flags, group, doc, run: Some(run), subcommands: &[] }
     }
 
     /// A command that does nothing by itself.
     const fn container(full_name: &'static str, subcommands: &'static [Self]) -> Self {
-        let (flags, (group, doc)) = (Flags::union(&[]), docs::of(full_name));
+        let (flags, (number, group, doc)) = (Flags::union(&[]), docs::of(full_name));
         let (name, word, key_specs) = (full_name, word_of(full_name), key_specs::NONE);
-        Self { name, word, full_name, arity: -2, key_specs, flags, group, doc, run: None, subcommands }
+        Self { name, word, full_name, number, arity: -2, key_specs, flags, group, doc, run: None, subcommands }
     }
 
     /// The same with subcommands.
     const fn with(self, subcommands: &'static [Self]) -> Self {
         Self { subcommands, ..self }
+    }
+
+    /// How what is kept of it is found.
+    pub fn id(&self) -> Id {
+        Id { number: self.number, name: self.full_name }
     }
 
     /// The command that a request asks for. Fails as Redis does if there is none.

@@ -70,17 +70,17 @@ const GROUPS: &[Group] = &[
     Group { name: "string", docs: string::DOCS },
 ];
 
-/// The documentation of a command, by its full name, and its group's name. For the constant table of commands: one
-/// without documentation does not compile.
-pub const fn of(name: &str) -> (&'static str, &'static Doc) {
-    let mut group = 0;
+/// The documentation of a command, by its full name; its number among all, and its group's name. For the constant table
+/// of commands: one without documentation does not compile.
+pub const fn of(name: &str) -> (usize, &'static str, &'static Doc) {
+    let (mut number, mut group) = (0, 0);
     while group < GROUPS.len() {
         let mut at = 0;
         while at < GROUPS[group].docs.len() {
             if equal(GROUPS[group].docs[at].name, name) {
-                return (GROUPS[group].name, &GROUPS[group].docs[at]);
+                return (number, GROUPS[group].name, &GROUPS[group].docs[at]);
             }
-            at += 1;
+            (at, number) = (at + 1, number + 1);
         }
         group += 1;
     }
