@@ -39,13 +39,13 @@ use crate::budget::Budget;
 use crate::clock;
 use crate::memory::NoMemory;
 use crate::resp::{Reply, Request};
-use crate::session::{Closing, Others, Session};
+use crate::session::{Closing, Multi, Others, Session};
 use crate::shared::Shared;
 
 use admin::slowlog;
 use failure::Outcome;
 pub use failure::{Failure, NO_MEMORY, REQUEST_TOO_LONG, TOO_LONG};
-use table::{Command, Run};
+use table::{Command, Run, unknown};
 pub use task::{Progress, Task};
 
 /// What a command works on.
@@ -148,15 +148,18 @@ fn run<M: Medium + 'static>(
     request: Request<'_>,
     called: &mut Option<&'static Command<M>>,
 ) -> Outcome {
+    let named = Command::<M>::named(request.get(0));
     // A browser that was lured into sending us a form must not get far: Redis closes on its first word, too.
-    if is_http(request.get(0)) {
+    if named.is_none() && is_http(request.get(0)) {
         context.session.closing = Some(Closing::Now);
         return Ok(());
     }
-    if let Some(outcome) = transaction::answer(context, request) {
+    if (named.is_none() || context.session.multi != Multi::None)
+        && let Some(outcome) = transaction::answer(context, request)
+    {
         return outcome;
     }
-    let command = Command::<M>::find(request)?;
+    let command = named.ok_or_else(|| unknown(request))?.meant_by(request)?;
     let run = admit(context.shared, command, request)?;
     context.session.command = command.full_name;
     *called = Some(command);

@@ -14,7 +14,9 @@ use super::{Context, Request, docs, generic, key_specs, string};
 use crate::by_command::Id;
 
 /// The longest name of a command or subcommand, in bytes.
-const LONGEST_NAME: usize = 16;
+const LONGEST_NAME: usize = size_of::<u128>() - 1;
+/// How many places the commands are spread over to be found, as a power of two.
+const PLACES: u32 = 9;
 
 /// Executes a command whose arity has been checked.
 pub type Run<M> = fn(&mut Context<'_, '_, M>, Request<'_>) -> Outcome;
@@ -77,13 +79,12 @@ impl<M: Medium + 'static> Command<M> {
         Id { number: self.number, name: self.full_name }
     }
 
-    /// The command that a request asks for. Fails as Redis does if there is none.
-    pub fn find(request: Request<'_>) -> Result<&'static Self, Failure> {
-        let command = Self::named(request.get(0)).ok_or_else(|| unknown(request))?;
-        if request.len() == 1 || command.subcommands.is_empty() {
-            return Ok(command);
+    /// The command or subcommand that a request for this command asks for. Fails as Redis does if there is none.
+    pub fn meant_by(&'static self, request: Request<'_>) -> Result<&'static Self, Failure> {
+        if request.len() == 1 || self.subcommands.is_empty() {
+            return Ok(self);
         }
-        search(command.subcommands, request.get(1)).ok_or_else(|| unknown_subcommand(command.name, request))
+        self.subcommand(request.get(1)).ok_or_else(|| unknown_subcommand(self.name, request))
     }
 
     /// What executes it with so many arguments. Fails as Redis does if the number is wrong.
@@ -93,8 +94,37 @@ impl<M: Medium + 'static> Command<M> {
 
     /// The command of that name.
     pub fn named(name: &[u8]) -> Option<&'static Self> {
-        search(Self::TABLE, name)
+        let word = in_a_word(name)?;
+        let mut place = place_of(word);
+        loop {
+            let command = Self::PLACED[place]?;
+            if command.word == word {
+                return Some(command);
+            }
+            place = next_place(place);
+        }
     }
+
+    fn subcommand(&self, name: &[u8]) -> Option<&'static Self> {
+        let word = in_a_word(name)?;
+        self.subcommands.iter().find(|command| command.word == word)
+    }
+
+    /// The commands at the places where they are looked for: at the one that is its name's, or, where that was taken,
+    /// at the next free one.
+    const PLACED: &'static [Option<&'static Self>; 1 << PLACES] = &{
+        let mut placed = [None; 1 << PLACES];
+        let mut at = 0;
+        while at < Self::TABLE.len() {
+            let mut place = place_of(Self::TABLE[at].word);
+            while placed[place].is_some() {
+                place = next_place(place);
+            }
+            placed[place] = Some(&Self::TABLE[at]);
+            at += 1;
+        }
+        placed
+    };
 
     /// The command or subcommand of that full name: `client|id`.
     pub fn fully_named(name: &[u8]) -> Option<&'static Self> {
@@ -102,7 +132,7 @@ impl<M: Medium + 'static> Command<M> {
         let command = Self::named(words.next()?)?;
         match (words.next(), words.next()) {
             (None, _) => Some(command),
-            (Some(word), None) => search(command.subcommands, word),
+            (Some(word), None) => command.subcommand(word),
             _ => None,
         }
     }
@@ -111,7 +141,7 @@ impl<M: Medium + 'static> Command<M> {
     pub fn called(name: &[u8], next: Option<&[u8]>) -> Option<&'static Self> {
         let command = Self::named(name)?;
         match next {
-            Some(word) if !command.subcommands.is_empty() => search(command.subcommands, word),
+            Some(word) if !command.subcommands.is_empty() => command.subcommand(word),
             _ => Some(command),
         }
     }
@@ -125,25 +155,32 @@ impl<M: Medium + 'static> Command<M> {
     }
 }
 
-fn search<M: Medium>(table: &'static [Command<M>], name: &[u8]) -> Option<&'static Command<M>> {
-    let word = in_a_word(name)?;
-    let found = table.binary_search_by(|command| command.word.cmp(&word)).ok().map(|at| &table[at]);
-    // Zeros behind a name do not show in its word.
-    found.filter(|command| command.name.len() == name.len())
-}
-
-/// A name in lower case, in one number: names are in the order of these numbers. None for what is longer than any name.
+/// A name in lower case, in one number that no other name has. None for what is longer than any name.
 const fn in_a_word(name: &[u8]) -> Option<u128> {
     if name.len() > LONGEST_NAME {
         return None;
     }
-    let mut word = 0;
+    // Before the first byte there is a mark, so that zeros there show.
+    let mut word = 1;
     let mut at = 0;
     while at < name.len() {
-        word |= (name[at].to_ascii_lowercase() as u128) << (8 * (LONGEST_NAME - 1 - at));
+        word = word << 8 | name[at].to_ascii_lowercase() as u128;
         at += 1;
     }
     Some(word)
+}
+
+/// Where a name is looked for first.
+const fn place_of(word: u128) -> usize {
+    /// The golden ratio, in 64 bits: near numbers come far apart.
+    const FACTOR: u64 = 0x9e37_79b9_7f4a_7c15;
+    let folded = word as u64 ^ (word >> 64) as u64;
+    (folded.wrapping_mul(FACTOR) >> (u64::BITS - PLACES)) as usize
+}
+
+/// Where it is looked for next.
+const fn next_place(place: usize) -> usize {
+    (place + 1) % (1 << PLACES)
 }
 
 /// That of a command's name; one that is too long does not compile.
@@ -154,7 +191,8 @@ const fn word_of(name: &str) -> u128 {
     }
 }
 
-fn unknown(request: Request<'_>) -> Failure {
+/// There is no command of the name that a request begins with.
+pub fn unknown(request: Request<'_>) -> Failure {
     const MOST: usize = 128;
     let mut arguments = Vec::new();
     for argument in request.from(1) {
@@ -195,7 +233,7 @@ const fn own_name(full_name: &'static str) -> &'static str {
 
 /// The rows of the table.
 impl<M: Medium + 'static> Command<M> {
-    /// Every command, sorted by name.
+    /// Every command, sorted by name, as they are listed.
     pub const TABLE: &'static [Self] = &[
         Self::new("append", 3, key_specs::EXTEND, &[WRITE, DENYOOM, FAST, STRING], string::append),
         Self::new(
@@ -383,19 +421,22 @@ mod tests {
     type Row = Command<&'static pmem::Device>;
 
     #[test]
-    fn the_table_is_sorted_for_the_search() {
+    fn the_table_is_sorted_and_each_command_is_found() {
         for table in std::iter::once(Row::TABLE).chain(Row::TABLE.iter().map(|command| command.subcommands)) {
             assert!(table.is_sorted_by(|a, b| a.name < b.name));
         }
         for command in Row::TABLE {
             assert_eq!(Row::named(command.name.to_uppercase().as_bytes()).unwrap().full_name, command.full_name);
             assert!(command.run.is_some() || !command.subcommands.is_empty());
+            let distance = Row::PLACED.iter().position(|placed| placed.is_some_and(|it| it.name == command.name));
+            let away = (distance.unwrap() + Row::PLACED.len() - place_of(command.word)) % Row::PLACED.len();
+            assert!(away <= 2, "{} is found {away} places away from its own", command.name);
         }
     }
 
     #[test]
     fn what_only_looks_like_a_name_is_none() {
-        for name in [&b"get\0"[..], b"", b"\0", b"ge", b"gett", b"get ", &[b'g'; 17], &[0; 40]] {
+        for name in [&b"get\0"[..], b"\0get", b"", b"\0", b"ge", b"gett", b"get ", &[b'g'; 16], &[0; 40]] {
             assert!(Row::named(name).is_none(), "{name:?}");
         }
     }
