@@ -33,6 +33,8 @@ pub struct Budget {
     /// What the pool had moved when work was last counted, in bytes.
     moved: u64,
     clock: Monotonic,
+    /// When the last request ended, or the turn began, by `clock`.
+    ended: Duration,
     /// When the time is over, by `clock`.
     until: Duration,
     /// Looks at the budget until the clock is looked at.
@@ -43,8 +45,9 @@ pub struct Budget {
 impl Budget {
     /// The budget of a turn that begins now, with a pool that has moved so many bytes.
     pub fn new(clock: Monotonic, moved: u64) -> Self {
-        let until = clock() + TIME;
-        Self { requests: REQUESTS, work: WORK, moved, clock, until, looks: LOOK, late: false }
+        let began = clock();
+        let until = began + TIME;
+        Self { requests: REQUESTS, work: WORK, moved, clock, ended: began, until, looks: LOOK, late: false }
     }
 
     /// One client's part of what is left, which goes back by [`Self::put_back`].
@@ -65,6 +68,7 @@ impl Budget {
         self.requests += share.requests;
         self.work += share.work;
         self.moved = share.moved;
+        self.ended = share.ended;
         self.late |= share.late;
     }
 
@@ -82,6 +86,12 @@ impl Budget {
     pub fn count_moved(&mut self, moved: u64) {
         self.charge(moved.saturating_sub(self.moved));
         self.moved = moved;
+    }
+
+    /// A request ends, or a piece of one: how long it is since the one before it ended.
+    pub fn lap(&mut self) -> Duration {
+        let now = (self.clock)();
+        now.saturating_sub(std::mem::replace(&mut self.ended, now))
     }
 
     /// Whether nothing is left of it.
@@ -132,6 +142,21 @@ mod tests {
         NOW.set(TIME);
         assert_eq!((0..LOOK).take_while(|_| !time.is_spent()).count(), LOOK as usize - 1);
         assert!(time.is_overworked());
+    }
+
+    #[test]
+    fn requests_follow_each_other_in_time_whose_ever_they_are() {
+        let at = |millis| NOW.set(Duration::from_millis(millis));
+        at(1);
+        let mut turn = budget();
+        at(3);
+        let mut share = turn.share();
+        assert_eq!(share.lap(), Duration::from_millis(2));
+        at(7);
+        assert_eq!(share.lap(), Duration::from_millis(4));
+        turn.put_back(share);
+        at(8);
+        assert_eq!(turn.share().lap(), Duration::from_millis(1));
     }
 
     #[test]

@@ -36,7 +36,6 @@ use std::time::Duration;
 use pmem::{Medium, Turn};
 
 use crate::budget::Budget;
-use crate::clock;
 use crate::memory::NoMemory;
 use crate::resp::{Reply, Request};
 use crate::session::{Closing, Multi, Others, Session};
@@ -75,7 +74,6 @@ pub fn execute<M: Medium + 'static>(
     let (end, begins, hearing) = (context.reply.position(), context.task.is_none(), context.session.hearing);
     let (start, used) = (begin(context), context.shared.memory.used());
     context.shared.counters.commands += u64::from(begins);
-    let began = clock::monotonic();
     let spent_before = if begins { Duration::ZERO } else { context.session.spent };
     let mut called = None;
     let outcome = run(context, request, &mut called).and_then(|()| Ok(context.reply.check()?));
@@ -93,8 +91,8 @@ pub fn execute<M: Medium + 'static>(
     }
     let failed = outcome.is_err();
     let progress = answer(context, start, outcome);
+    let took = context.budget.lap();
     if let Some(command) = called {
-        let took = clock::monotonic() - began;
         context.session.spent = spent_before + took;
         let outcome = (progress == Progress::Done).then_some(failed);
         context.shared.statistics.count_call(command.id(), took, outcome);

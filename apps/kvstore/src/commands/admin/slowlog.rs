@@ -1,7 +1,8 @@
 //! `SLOWLOG`: the commands that took long.
 //!
-//! What is measured is the execution of a command, in all its pieces if it has several. What it changes is committed
-//! together with what other commands of the turn change: that is no command's time.
+//! What is measured is the execution of a command, in all its pieces if it has several, and the reading of its request:
+//! the clock is looked at once a request, when it ends, and its time is what has passed since the one before it ended.
+//! What it changes is committed together with what other commands of the turn change: that is no command's time.
 
 use std::time::Duration;
 

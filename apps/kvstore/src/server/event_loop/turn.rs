@@ -120,7 +120,8 @@ fn serve<M: Medium + 'static>(
             return;
         }
         match make_room(connections, shared, index, now) {
-            Room::Now => {}
+            // That was no command's time.
+            Room::Now => _ = share.lap(),
             Room::Later => return,
             Room::Never => {
                 let Some((Connection { client, .. }, mut others)) = connections.apart(index) else { return };
