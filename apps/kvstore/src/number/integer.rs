@@ -1,6 +1,6 @@
 //! Decimal integers.
 
-/// Most bytes that [`format()`] writes: a sign and 19 digits.
+/// Most bytes that [`format()`] and [`format_at_end`] write: a sign and 19 digits.
 pub const DIGITS: usize = 20;
 
 /// Reads a 64-bit integer as Redis's `string2ll` does: no spaces, no plus, no leading zeros, nothing behind it.
@@ -49,8 +49,14 @@ pub fn unsigned(text: &[u8]) -> Option<u64> {
 
 /// Writes `value` into `buffer` without allocating; the digits are what is returned.
 pub fn format(value: i64, buffer: &mut [u8; DIGITS]) -> &[u8] {
+    let start = format_at_end(value, buffer);
+    &buffer[start..]
+}
+
+/// The same at the end of `buffer`, which has [`DIGITS`] bytes at least. Returns where the digits begin.
+pub fn format_at_end(value: i64, buffer: &mut [u8]) -> usize {
     let mut rest = value.unsigned_abs();
-    let mut at = DIGITS;
+    let mut at = buffer.len();
     loop {
         at -= 1;
         buffer[at] = b'0' + (rest % 10) as u8;
@@ -63,7 +69,7 @@ pub fn format(value: i64, buffer: &mut [u8; DIGITS]) -> &[u8] {
         at -= 1;
         buffer[at] = b'-';
     }
-    &buffer[at..]
+    at
 }
 
 #[cfg(test)]

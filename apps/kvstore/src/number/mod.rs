@@ -8,4 +8,4 @@ mod extended;
 mod integer;
 
 pub use extended::Extended;
-pub use integer::{DIGITS, format, integer, unsigned};
+pub use integer::{DIGITS, format, format_at_end, integer, unsigned};

@@ -115,7 +115,18 @@ impl Blocks {
     }
 
     /// Appends `bytes`. Where there is no memory they are missing, and [`Self::is_short`].
-    pub fn extend(&mut self, mut bytes: &[u8]) {
+    #[inline]
+    pub fn extend(&mut self, bytes: &[u8]) {
+        match self.blocks.back_mut() {
+            Some(last) if last.capacity() - last.len() >= bytes.len() && !self.short => {
+                last.extend_from_slice(bytes);
+                self.len += bytes.len();
+            }
+            _ => self.extend_in_pieces(bytes),
+        }
+    }
+
+    fn extend_in_pieces(&mut self, mut bytes: &[u8]) {
         while !bytes.is_empty() && !self.short {
             let appended = self.append(1, |block, room| {
                 let (now, later) = bytes.split_at(room.min(bytes.len()));

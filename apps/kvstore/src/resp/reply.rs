@@ -2,6 +2,7 @@
 
 use super::blocks::Blocks;
 use crate::memory::NoMemory;
+use crate::number;
 
 /// The protocol that a client speaks; `HELLO` changes it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -13,8 +14,12 @@ pub enum Protocol {
     Resp3,
 }
 
-/// Room left for the head of a value whose length is not known yet, `$<up to 9 digits>\r\n`.
-const HEAD: usize = 12;
+/// What ends a line.
+const LINE_END: &[u8; 2] = b"\r\n";
+/// The longest head, in bytes: what is announced, the number, the line's end.
+const HEAD: usize = 1 + number::DIGITS + LINE_END.len();
+/// Room left for the head of a value whose length is not known yet: it is the right one for two digits.
+const GAP: usize = b"$64\r\n".len();
 /// Where less room is left, a value begins in a block of its own.
 const LEAST_ROOM: usize = 512;
 
@@ -80,7 +85,7 @@ impl<'a> Reply<'a> {
     pub fn bulk(&mut self, value: &[u8]) {
         self.head(b'$', value.len() as i64);
         self.out.extend(value);
-        self.out.extend(b"\r\n");
+        self.out.extend(LINE_END);
     }
 
     /// A string that is read piece by piece, straight to where it is sent from. `read` appends at most so many bytes
@@ -90,19 +95,25 @@ impl<'a> Reply<'a> {
         &mut self,
         mut read: impl FnMut(u64, u64, &mut Vec<u8>) -> Result<Option<u64>, E>,
     ) -> Result<Option<u64>, E> {
-        let (length, mut at) = self.out.append(LEAST_ROOM, |block, room| {
+        let first = self.out.append(LEAST_ROOM, |block, room| {
             let start = block.len();
-            block.extend_from_slice(&[0; HEAD]);
-            let result = read(0, (room - HEAD) as u64, block);
-            match result {
-                Ok(Some(length)) => put_head(block, start, length),
-                _ => block.truncate(start),
+            block.extend_from_slice(&[0; GAP]);
+            let result = read(0, (room - HEAD - LINE_END.len()) as u64, block);
+            let Ok(Some(length)) = result else {
+                block.truncate(start);
+                return result.map(|_| None);
+            };
+            let here = block.len() - start - GAP;
+            put_head(block, start, length);
+            if here as u64 == length {
+                block.extend_from_slice(LINE_END);
             }
-            let at = block.len() - start;
-            result.map(|length| (length, at))
-        })??;
-        let Some(length) = length else { return Ok(None) };
-        at -= head(length, &mut [0; HEAD]).len();
+            Ok(Some((length, here)))
+        })?;
+        let Some((length, mut at)) = first? else { return Ok(None) };
+        if at as u64 == length {
+            return Ok(Some(length));
+        }
         self.out.check((length as usize).saturating_sub(at))?;
         while (at as u64) < length {
             let left = length - at as u64;
@@ -116,7 +127,7 @@ impl<'a> Reply<'a> {
             }
             at += more;
         }
-        self.out.extend(b"\r\n");
+        self.out.extend(LINE_END);
         Ok(Some(length))
     }
 
@@ -128,7 +139,7 @@ impl<'a> Reply<'a> {
                 self.head(b'=', value.len() as i64 + 4);
                 self.out.extend(b"txt:");
                 self.out.extend(value.as_bytes());
-                self.out.extend(b"\r\n");
+                self.out.extend(LINE_END);
             }
         }
     }
@@ -176,36 +187,31 @@ impl<'a> Reply<'a> {
             self.out.extend(if number == 0 { b"" } else { b" " });
             self.out.extend(part);
         }
-        self.out.extend(b"\r\n");
+        self.out.extend(LINE_END);
     }
 
     fn head(&mut self, kind: u8, value: i64) {
-        let mut digits = [0; crate::number::DIGITS];
-        self.out.extend(&[kind]);
-        self.out.extend(crate::number::format(value, &mut digits));
-        self.out.extend(b"\r\n");
+        self.out.extend(head(kind, value, &mut [0; HEAD]));
     }
 }
 
-/// The head of a string of `length` bytes.
-fn head(length: u64, out: &mut [u8; HEAD]) -> &[u8] {
-    let mut digits = [0; crate::number::DIGITS];
-    let digits = crate::number::format(length as i64, &mut digits);
-    let end = 1 + digits.len() + 2;
-    out[0] = b'$';
-    out[1..end - 2].copy_from_slice(digits);
-    out[end - 2..end].copy_from_slice(b"\r\n");
-    &out[..end]
+/// The line that announces a `value` of this `kind`.
+fn head(kind: u8, value: i64, out: &mut [u8; HEAD]) -> &[u8] {
+    let (line, end) = out.split_at_mut(HEAD - LINE_END.len());
+    end.copy_from_slice(LINE_END);
+    let start = number::format_at_end(value, line) - 1;
+    line[start] = kind;
+    &out[start..]
 }
 
-/// Puts the head of a string of `length` bytes into the gap of [`HEAD`] bytes at `start`, and closes what is
-/// left of it.
+/// Puts the head of a string of `length` bytes into the gap of [`GAP`] bytes at `start`, which becomes as long.
 fn put_head(block: &mut Vec<u8>, start: usize, length: u64) {
     let mut out = [0; HEAD];
-    let head = head(length, &mut out);
-    block.copy_within(start + HEAD.., start + head.len());
-    block.truncate(block.len() - (HEAD - head.len()));
-    block[start..start + head.len()].copy_from_slice(head);
+    let (head, gap) = (head(b'$', length as i64, &mut out), start..start + GAP);
+    match <&[u8; GAP]>::try_from(head) {
+        Ok(head) => block[gap].copy_from_slice(head),
+        Err(_) => drop(block.splice(gap, head.iter().copied())),
+    }
 }
 
 #[cfg(test)]
@@ -252,7 +258,7 @@ mod tests {
     #[test]
     fn a_value_is_read_in_pieces() {
         for before in [0, 3000, 4000] {
-            for length in [0, 1, 9, 10, 4000, 5000, 99_999, 1_234_567] {
+            for length in [0, 1, 9, 10, 99, 100, 4000, 5000, 99_999, 1_234_567] {
                 let value = vec![b'x'; length];
                 let with = written(Protocol::Resp2, |reply| {
                     reply.bulk(&vec![b'-'; before]);
