@@ -11,39 +11,43 @@ const DIGITS: usize = 9;
 /// anything is lacking, wrong or beyond a limit: what that is, and what follows, the long way knows. `arguments` has
 /// room for [`FEW`], and holds nothing of use then.
 pub(super) fn read(text: &[u8], limits: &Limits, arguments: &mut Vec<Range<usize>>) -> Option<usize> {
-    let (count, mut at) = number(text, 0, b'*')?;
+    let (count, mut rest) = number(text, b'*')?;
     if !(1..=FEW.min(limits.arguments)).contains(&count) {
         return None;
     }
     for _ in 0..count {
-        let (length, start) = number(text, at, b'$')?;
+        let (length, argument) = number(rest, b'$')?;
+        let start = text.len() - argument.len();
         let end = start + length;
-        if length > limits.argument || end > limits.request || end + LINE_END > text.len() {
+        if length > limits.argument || end > limits.request {
             return None;
         }
+        rest = argument.get(length + LINE_END..)?;
         arguments.push(start..end);
-        at = end + LINE_END;
     }
-    Some(at)
+    Some(text.len() - rest.len())
 }
 
-/// The number in the line that begins at `at` with this mark, and where the next line begins.
-fn number(text: &[u8], at: usize, mark: u8) -> Option<(usize, usize)> {
-    let (&first, digits) = text.get(at..)?.split_first()?;
-    if first != mark {
-        return None;
-    }
-    let mut value = 0;
-    for (place, &byte) in digits.iter().take(DIGITS + 1).enumerate() {
-        match byte {
-            b'0'..=b'9' => value = 10 * value + usize::from(byte - b'0'),
-            // Of several digits the first is no zero.
-            b'\r' if place == 1 || place > 1 && digits[0] != b'0' => {
-                let next = at + 1 + place + LINE_END;
-                return (next <= text.len()).then_some((value, next));
-            }
-            _ => return None,
+/// The number in the line at the start of `text`, which has this mark, and what follows the line.
+fn number(text: &[u8], mark: u8) -> Option<(usize, &[u8])> {
+    let digit = |byte: u8| usize::from(byte - b'0');
+    match *text {
+        [first, ..] if first != mark => None,
+        [_, one @ b'0'..=b'9', b'\r', _, ref rest @ ..] => Some((digit(one), rest)),
+        [_, ten @ b'1'..=b'9', one @ b'0'..=b'9', b'\r', _, ref rest @ ..] => {
+            Some((10 * digit(ten) + digit(one), rest))
         }
+        [_, b'1'..=b'9', ..] => long_number(&text[1..]),
+        _ => None,
     }
-    None
+}
+
+/// The number of several digits at the start of a line, and what follows the line.
+fn long_number(text: &[u8]) -> Option<(usize, &[u8])> {
+    let digits = text.iter().take(DIGITS).take_while(|byte| byte.is_ascii_digit()).count();
+    let value = text[..digits].iter().fold(0, |value, digit| 10 * value + usize::from(digit - b'0'));
+    match text[digits..] {
+        [b'\r', _, ref rest @ ..] => Some((value, rest)),
+        _ => None,
+    }
 }
