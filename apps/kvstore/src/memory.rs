@@ -1,7 +1,8 @@
 //! The memory that clients' requests and replies take together. It is asked for before it is taken, so that who cannot
 //! have it is the only one to notice.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+use std::ops::Range;
 use std::rc::Rc;
 
 /// There is no memory for what was asked.
@@ -22,12 +23,32 @@ struct Counts {
     limit: usize,
     used: Cell<usize>,
     wanted: Cell<usize>,
+    spares: Spares,
 }
+
+/// First buffers that clients have given back, for who needs one next: they are not asked of the heap, nor filled.
+/// Those of a kind are of one capacity.
+#[derive(Default)]
+pub struct Spares {
+    requests: Stock<u8>,
+    arguments: Stock<Range<usize>>,
+    replies: Stock<u8>,
+}
+
+/// Spares of one kind.
+type Stock<T> = RefCell<Vec<Vec<T>>>;
+/// Which kind.
+pub type Kind<T> = fn(&Spares) -> &Stock<T>;
+
+/// Most spares of a kind.
+const SPARES: usize = 64;
+/// Most memory of all spares together, in bytes, which count as free: if no more is, there are none.
+const SPARE_BYTES: usize = 3 * SPARES * FIRST;
 
 impl Memory {
     /// Memory of `limit` bytes.
     pub fn new(limit: usize) -> Self {
-        Self(Rc::new(Counts { limit, used: Cell::new(0), wanted: Cell::new(0) }))
+        Self(Rc::new(Counts { limit, used: Cell::new(0), wanted: Cell::new(0), spares: Spares::default() }))
     }
 
     /// Bytes in use.
@@ -76,6 +97,36 @@ impl Memory {
     }
 }
 
+impl Counts {
+    fn has_room_for_spares(&self) -> bool {
+        self.limit.saturating_sub(self.used.get()) >= SPARE_BYTES
+    }
+}
+
+impl Spares {
+    /// For requests. All of such a buffer is in use.
+    pub fn requests(&self) -> &Stock<u8> {
+        &self.requests
+    }
+
+    /// For where a request's arguments are.
+    pub fn arguments(&self) -> &Stock<Range<usize>> {
+        &self.arguments
+    }
+
+    /// For replies.
+    pub fn replies(&self) -> &Stock<u8> {
+        &self.replies
+    }
+
+    #[cold]
+    fn clear(&self) {
+        self.requests.take();
+        self.arguments.take();
+        self.replies.take();
+    }
+}
+
 /// What one buffer takes of the memory; it is given back when this goes.
 pub struct Charge {
     memory: Memory,
@@ -103,6 +154,9 @@ impl Charge {
         let used = &self.memory.0.used;
         used.set(used.get() + bytes);
         self.bytes += bytes;
+        if !self.memory.0.has_room_for_spares() {
+            self.memory.0.spares.clear();
+        }
         Ok(())
     }
 
@@ -134,6 +188,39 @@ impl Charge {
         }
         self.shrink(old);
         Ok(())
+    }
+
+    /// As [`Self::reserve`] for first entries of this kind, which have that capacity: they may be spare ones, with what
+    /// is in them.
+    pub fn reserve_first<T>(&mut self, entries: &mut Vec<T>, capacity: usize, kind: Kind<T>) -> Result<(), NoMemory> {
+        let spare = if entries.capacity() == 0 { self.take_spare(kind) } else { None };
+        let Some(spare) = spare else { return self.reserve(entries, capacity) };
+        self.grow(capacity * size_of::<T>())?;
+        *entries = spare;
+        Ok(())
+    }
+
+    /// As [`Self::release`] for `entries` that may be first ones of this kind, which have that capacity.
+    pub fn release_first<T>(&mut self, entries: &mut Vec<T>, capacity: usize, kind: Kind<T>) {
+        let entries = std::mem::take(entries);
+        self.shrink(entries.capacity() * size_of::<T>());
+        if entries.capacity() == capacity {
+            self.keep_spare(entries, kind);
+        }
+    }
+
+    /// A spare buffer, which is not paid for yet.
+    pub fn take_spare<T>(&self, kind: Kind<T>) -> Option<Vec<T>> {
+        kind(&self.memory.0.spares).borrow_mut().pop()
+    }
+
+    /// Keeps a first buffer, which is not paid for any more, as a spare one.
+    pub fn keep_spare<T>(&self, buffer: Vec<T>, kind: Kind<T>) {
+        let mut spares = kind(&self.memory.0.spares).borrow_mut();
+        let has_room = spares.len() < SPARES && self.memory.0.has_room_for_spares();
+        if has_room && spares.try_reserve(1).is_ok() {
+            spares.push(buffer);
+        }
     }
 
     /// Gives back the memory of `entries`, whose charge this is.
@@ -206,6 +293,25 @@ mod tests {
         assert_eq!(two.grow(FIRST + 1), Ok(()));
         drop(one);
         assert_eq!(memory.used(), FIRST + 1);
+    }
+
+    #[test]
+    fn a_first_buffer_is_used_again_unless_memory_is_short() {
+        let requests: Kind<u8> = Spares::requests;
+        let memory = Memory::new(1 << 20);
+        let (mut charge, mut bytes) = (memory.charge(), Vec::new());
+        assert_eq!(charge.reserve_first(&mut bytes, FIRST, requests), Ok(()));
+        bytes.resize(FIRST, 0);
+        charge.release_first(&mut bytes, FIRST, requests);
+        assert_eq!((memory.used(), bytes.capacity()), (0, 0));
+        assert_eq!(charge.reserve_first(&mut bytes, FIRST, requests), Ok(()));
+        assert_eq!((memory.used(), bytes.len()), (FIRST, FIRST), "it is as it was");
+        charge.release_first(&mut bytes, FIRST, requests);
+        let mut greedy = memory.charge();
+        assert_eq!(greedy.grow((1 << 20) - SPARE_BYTES + 1), Ok(()));
+        assert!(charge.take_spare(requests).is_none());
+        charge.keep_spare(vec![0; FIRST], requests);
+        assert!(charge.take_spare(requests).is_none());
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use crate::memory::{Charge, FIRST, Memory, NoMemory};
+use crate::memory::{Charge, FIRST, Memory, NoMemory, Spares};
 
 /// The longest block that is made for its own sake, in bytes.
 const LONGEST: usize = 64 * 1024;
@@ -10,6 +10,8 @@ const LONGEST: usize = 64 * 1024;
 const STEP: usize = 4;
 /// What a block costs in the list of blocks, which has room for twice as many as there are.
 const ENTRY: usize = 2 * size_of::<Vec<u8>>();
+/// The length of the first block, in bytes.
+const FIRST_BLOCK: usize = FIRST - ENTRY;
 
 /// Bytes that are appended at the end and taken at the start. No block is empty, except for the last one.
 pub struct Blocks {
@@ -203,7 +205,7 @@ impl Blocks {
             let empty = self.blocks.pop_back();
             self.give_back(empty);
         }
-        let usual = self.blocks.back().map_or(FIRST - ENTRY, |last| (last.capacity() * STEP).min(LONGEST));
+        let usual = self.blocks.back().map_or(FIRST_BLOCK, |last| (last.capacity() * STEP).min(LONGEST));
         let block = self.block(room.max(usual))?;
         self.blocks.push_back(block);
         Ok(())
@@ -212,7 +214,9 @@ impl Blocks {
     /// A block of this capacity, with room for it in the list of blocks.
     fn block(&mut self, capacity: usize) -> Result<Vec<u8>, NoMemory> {
         self.charge.grow(capacity + ENTRY)?;
-        let mut block = Vec::new();
+        let is_first = capacity == FIRST_BLOCK;
+        let spare = if is_first { self.charge.take_spare(Spares::replies) } else { None };
+        let mut block = spare.unwrap_or_default();
         if self.blocks.try_reserve(1).is_err() || block.try_reserve_exact(capacity).is_err() {
             self.charge.shrink(capacity + ENTRY);
             return Err(NoMemory);
@@ -222,8 +226,12 @@ impl Blocks {
 
     /// Gives back what a block took.
     fn give_back(&mut self, block: Option<Vec<u8>>) {
-        if let Some(block) = block {
+        if let Some(mut block) = block {
             self.charge.shrink(block.capacity() + ENTRY);
+            if block.capacity() == FIRST_BLOCK {
+                block.clear();
+                self.charge.keep_spare(block, Spares::replies);
+            }
         }
         if self.blocks.is_empty() && self.blocks.capacity() > STEP {
             self.blocks = VecDeque::new();

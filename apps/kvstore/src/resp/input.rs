@@ -1,6 +1,6 @@
 //! The bytes that a client has sent and that have not been executed yet.
 
-use crate::memory::{Charge, FIRST, Memory, NoMemory};
+use crate::memory::{Charge, FIRST, Memory, NoMemory, Spares};
 
 /// A byte queue: the network fills its end, the parser consumes its start.
 ///
@@ -48,7 +48,7 @@ impl Input {
     pub fn rest(&mut self) {
         if self.start == self.end {
             (self.start, self.end) = (0, 0);
-            self.charge.release(&mut self.bytes);
+            self.charge.release_first(&mut self.bytes, FIRST, Spares::requests);
         }
     }
 
@@ -68,7 +68,10 @@ impl Input {
                 // The rest and a little for the next request's head, so that the last read is not a short one.
                 _ => step_towards(length.saturating_add(wanted).saturating_add(FIRST / 2), length).max(FIRST),
             };
-            self.charge.reserve(&mut self.bytes, grown)?;
+            match grown {
+                FIRST => self.charge.reserve_first(&mut self.bytes, FIRST, Spares::requests)?,
+                _ => self.charge.reserve(&mut self.bytes, grown)?,
+            }
             self.bytes.resize(grown, 0);
         }
         Ok(&mut self.bytes[self.end..])

@@ -10,7 +10,7 @@ use std::ops::Range;
 
 use super::inline;
 use super::input::Input;
-use crate::memory::{Charge, Memory, NoMemory};
+use crate::memory::{Charge, Memory, NoMemory, Spares};
 
 /// Redis's bound for inline requests and for the lines that announce lengths, in bytes.
 const MAX_LINE: usize = 64 * 1024;
@@ -235,7 +235,7 @@ impl Parser {
     /// Gives its memory back if no request is arriving.
     pub fn rest(&mut self) {
         if self.state == State::Start {
-            self.charges[0].release(&mut self.arguments);
+            self.charges[0].release_first(&mut self.arguments, FEW, Spares::arguments);
         }
     }
 
@@ -274,8 +274,11 @@ impl Parser {
 
     /// Whether the request is all there, and was read in one go.
     fn whole(&mut self, input: &Input) -> bool {
-        if self.arguments.capacity() < FEW && self.charges[0].reserve(&mut self.arguments, FEW).is_err() {
-            return false;
+        if self.arguments.capacity() < FEW {
+            let room = self.charges[0].reserve_first(&mut self.arguments, FEW, Spares::arguments);
+            if room.is_err() {
+                return false;
+            }
         }
         let Some(length) = whole::read(input.pending(), &self.limits, &mut self.arguments) else {
             self.arguments.clear();
