@@ -23,7 +23,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 impl<M: Medium + 'static> Server<M> {
     /// Accepts who has come, within bounds.
-    pub(super) fn accept(&mut self) {
+    pub(super) fn accept(&mut self, now: u64) {
         if self.paused.is_some_and(|until| until <= Instant::now()) {
             self.paused = None;
         }
@@ -35,7 +35,7 @@ impl<M: Medium + 'static> Server<M> {
                 return;
             }
             match self.listener.accept() {
-                Ok((stream, address)) => self.admit(stream, address),
+                Ok((stream, address)) => self.admit(stream, address, now),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.acceptable = false,
                 // The client has gone again.
                 Err(error) if matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::Interrupted) => {
@@ -50,7 +50,7 @@ impl<M: Medium + 'static> Server<M> {
     }
 
     /// Takes a client in, or tells it why not.
-    fn admit(&mut self, mut stream: TcpStream, address: SocketAddr) {
+    fn admit(&mut self, mut stream: TcpStream, address: SocketAddr, now: u64) {
         if protected_mode::refuses(&self.shared.settings, address.ip()) {
             self.shared.counters.rejected += 1;
             // Whether it gets through is the client's concern.
@@ -71,7 +71,6 @@ impl<M: Medium + 'static> Server<M> {
         self.next_id += 1;
         let client = Client::new(session, &self.shared);
         let index = self.connections.next_index();
-        let now = self.now();
         if let Ok(mut connection) = Connection::new(stream, index, &self.poller, client, now) {
             connection.look = self.idle.watch(index, now);
             self.connections.insert(connection);

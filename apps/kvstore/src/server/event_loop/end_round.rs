@@ -36,8 +36,7 @@ impl<M: Medium + 'static> Server<M> {
     }
 
     /// Closes those that have been idle for as long as `timeout` says.
-    pub(super) fn close_idle(&mut self) {
-        let now = self.now();
+    pub(super) fn close_idle(&mut self, now: u64) {
         if self.idle.set_timeout(self.shared.settings.timeout.saturating_mul(1000)) {
             for (index, connection) in self.connections.iter_mut() {
                 connection.look = self.idle.watch(index, connection.active());
@@ -69,7 +68,7 @@ impl<M: Medium + 'static> Server<M> {
         let deadline = Instant::now() + GRACE;
         self.connections.enqueue_all(|_| true);
         loop {
-            self.send();
+            self.send(self.now());
             for _ in 0..self.connections.queued() {
                 let Some(index) = self.connections.dequeue() else { break };
                 if self.connections.get_mut(index).is_some_and(|connection| connection.owes()) {

@@ -104,12 +104,15 @@ impl<M: Medium + 'static> Server<M> {
     pub(super) fn round(&mut self) -> io::Result<()> {
         let timeout = self.timeout();
         self.wait(timeout)?;
-        self.accept();
-        self.send();
-        self.receive();
-        self.turn();
-        self.send();
-        self.close_idle();
+        let now = self.now();
+        self.accept(now);
+        self.send(now);
+        self.receive(now);
+        self.turn(now);
+        // A turn may take long.
+        let now = self.now();
+        self.send(now);
+        self.close_idle(now);
         self.end_round();
         self.background_step();
         self.scrub();

@@ -8,8 +8,7 @@ use crate::server::connection::Trouble;
 
 impl<M: Medium + 'static> Server<M> {
     /// Reads from every connection in the queue.
-    pub(super) fn receive(&mut self) {
-        let now = self.now();
+    pub(super) fn receive(&mut self, now: u64) {
         for place in 0..self.connections.queued() {
             let Some(index) = self.connections.queued_at(place) else { break };
             self.receive_from(index, now);
@@ -41,8 +40,7 @@ impl<M: Medium + 'static> Server<M> {
     }
 
     /// Sends what is released to every connection in the queue.
-    pub(super) fn send(&mut self) {
-        let now = self.now();
+    pub(super) fn send(&mut self, now: u64) {
         self.connections.each_queued(|_, connection| {
             if connection.send(&self.poller, &mut self.shared.counters, now).is_err() {
                 connection.client.abandon();

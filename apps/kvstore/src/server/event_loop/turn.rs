@@ -20,7 +20,7 @@ const SHOWN_RANGES: usize = 32;
 
 impl<M: Medium + 'static> Server<M> {
     /// Executes what is complete, commits, and releases the replies.
-    pub(super) fn turn(&mut self) {
+    pub(super) fn turn(&mut self, now: u64) {
         self.gather();
         let now_us = clock::unix_micros();
         // A pass over the keys would have the pool read all that it has left for later.
@@ -30,7 +30,6 @@ impl<M: Medium + 'static> Server<M> {
         }
         self.begin_turn(now_us);
         let (connections, shared, participants) = (&mut self.connections, &mut self.shared, &self.participants);
-        let now = self.started.elapsed().as_millis() as u64;
         let (has_backlog, clock, mut served) = (self.has_backlog, self.clock, 0);
         let result = self.pool.turn(|turn| {
             let mut budget = Budget::new(clock, turn.moved());
