@@ -126,6 +126,7 @@ impl From<NoMemory> for Failure {
 }
 
 impl From<pmem::Error> for Failure {
+    #[cold]
     fn from(error: pmem::Error) -> Self {
         match error {
             pmem::Error::Full | pmem::Error::IndexFull | pmem::Error::NoMemory { .. } => FULL,

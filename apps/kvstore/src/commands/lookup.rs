@@ -165,14 +165,19 @@ impl<M: Medium> Context<'_, '_, M> {
     }
 
     fn live(&mut self, key: &[u8], found: Option<Meta>) -> Result<Option<Meta>, Failure> {
-        match found {
-            Some(meta) if self.shared.expired(meta) => {
-                self.turn.remove(key)?;
-                self.shared.counters.expired += 1;
-                Ok(None)
-            }
-            found => Ok(found),
+        if found.is_some_and(|meta| self.shared.expired(meta)) {
+            self.bury(key)?;
+            return Ok(None);
         }
+        Ok(found)
+    }
+
+    /// Removes a key that has been found to have expired.
+    #[cold]
+    fn bury(&mut self, key: &[u8]) -> Result<(), Failure> {
+        self.turn.remove(key)?;
+        self.shared.counters.expired += 1;
+        Ok(())
     }
 }
 

@@ -171,36 +171,41 @@ fn run<M: Medium + 'static>(
 /// cannot ask whether there is memory, so it is asked here: fails if there is none for two copies.
 fn expect_room_for_copies(request: Request<'_>) -> Outcome {
     const LONG: usize = 16 * 1024;
-    let longest = request.longest();
-    if longest > LONG {
-        Vec::<u8>::new().try_reserve_exact(2 * longest)?;
+    if request.span() > LONG && request.longest() > LONG {
+        Vec::<u8>::new().try_reserve_exact(2 * request.longest())?;
     }
     Ok(())
 }
 
 /// Ends a reply, or a piece of one, that began at `start`.
 fn answer<M: Medium>(context: &mut Context<'_, '_, M>, start: usize, outcome: Outcome) -> Progress {
-    if context.task.is_some() && outcome.is_ok() {
-        return Progress::Paused;
-    }
-    if room::was_made(context, &outcome) {
+    let progress = match outcome {
+        Ok(()) if context.task.is_some() => Progress::Paused,
+        Ok(()) => Progress::Done,
+        Err(failure) => fail(context, start, failure),
+    };
+    if progress == Progress::Done && !context.session.hearing.end() {
         context.reply.rewind(start);
+    }
+    progress
+}
+
+/// A request that began to reply at `start` has failed: says so, unless it can be tried again.
+#[cold]
+fn fail<M: Medium>(context: &mut Context<'_, '_, M>, start: usize, failure: Failure) -> Progress {
+    let room_was_made = room::was_made(context, &failure);
+    context.reply.rewind(start);
+    if room_was_made {
         return Progress::Paused;
     }
     *context.task = None;
-    if let Err(failure) = outcome {
-        context.reply.rewind(start);
-        context.shared.counters.errors += 1;
-        context.shared.statistics.count_error(failure.code());
-        context.shared.turn_failed |= failure.is_fatal();
-        failure.write(&mut context.reply);
-        if context.reply.check().is_err() {
-            // There is no memory even to say so.
-            context.session.closing = Some(Closing::Now);
-        }
-    }
-    if !context.session.hearing.end() {
-        context.reply.rewind(start);
+    context.shared.counters.errors += 1;
+    context.shared.statistics.count_error(failure.code());
+    context.shared.turn_failed |= failure.is_fatal();
+    failure.write(&mut context.reply);
+    if context.reply.check().is_err() {
+        // There is no memory even to say so.
+        context.session.closing = Some(Closing::Now);
     }
     Progress::Done
 }

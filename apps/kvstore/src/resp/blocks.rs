@@ -99,6 +99,7 @@ impl Blocks {
     }
 
     /// Makes sure that there is room for at least `room` bytes in the last block.
+    #[inline]
     pub fn reserve(&mut self, room: usize) -> Result<(), NoMemory> {
         match self.blocks.back() {
             Some(last) if last.capacity() - last.len() >= room => Ok(()),
@@ -200,6 +201,7 @@ impl Blocks {
     }
 
     /// Begins a block with room for `room` bytes.
+    #[cold]
     fn open(&mut self, room: usize) -> Result<(), NoMemory> {
         if self.blocks.back().is_some_and(Vec::is_empty) {
             let empty = self.blocks.pop_back();

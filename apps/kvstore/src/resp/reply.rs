@@ -23,6 +23,9 @@ const GAP: usize = b"$64\r\n".len();
 /// Where less room is left, a value begins in a block of its own.
 const LEAST_ROOM: usize = 512;
 
+/// What reads a value: see [`Reply::bulk_from`].
+type Read<'a, E> = dyn FnMut(u64, u64, &mut Vec<u8>) -> Result<Option<u64>, E> + 'a;
+
 /// Appends replies to the queue of one connection. Aggregates are announced first, then come their elements. What finds
 /// no memory is left out, and the reply is short from then on.
 pub struct Reply<'a> {
@@ -110,10 +113,20 @@ impl<'a> Reply<'a> {
             }
             Ok(Some((length, here)))
         })?;
-        let Some((length, mut at)) = first? else { return Ok(None) };
+        let Some((length, at)) = first? else { return Ok(None) };
         if at as u64 == length {
             return Ok(Some(length));
         }
+        self.rest_from(length, at, &mut read)
+    }
+
+    /// Goes on with [`Self::bulk_from`]: of `length` bytes, `at` are there.
+    fn rest_from<E: From<NoMemory>>(
+        &mut self,
+        length: u64,
+        mut at: usize,
+        read: &mut Read<'_, E>,
+    ) -> Result<Option<u64>, E> {
         self.out.check((length as usize).saturating_sub(at))?;
         while (at as u64) < length {
             let left = length - at as u64;
@@ -206,11 +219,12 @@ fn head(kind: u8, value: i64, out: &mut [u8; HEAD]) -> &[u8] {
 
 /// Puts the head of a string of `length` bytes into the gap of [`GAP`] bytes at `start`, which becomes as long.
 fn put_head(block: &mut Vec<u8>, start: usize, length: u64) {
-    let mut out = [0; HEAD];
-    let (head, gap) = (head(b'$', length as i64, &mut out), start..start + GAP);
-    match <&[u8; GAP]>::try_from(head) {
-        Ok(head) => block[gap].copy_from_slice(head),
-        Err(_) => drop(block.splice(gap, head.iter().copied())),
+    let gap = start..start + GAP;
+    if let 10..=99 = length {
+        let digit = |value: u64| b'0' + value as u8;
+        block[gap].copy_from_slice(&[b'$', digit(length / 10), digit(length % 10), b'\r', b'\n']);
+    } else {
+        drop(block.splice(gap, head(b'$', length as i64, &mut [0; HEAD]).iter().copied()));
     }
 }
 

@@ -102,6 +102,15 @@ impl<'a> Request<'a> {
         self.arguments.get(index).map_or(&[], |range| &self.text[range.clone()])
     }
 
+    /// How many bytes lie between its first argument's beginning and its last one's end.
+    pub fn span(&self) -> usize {
+        match self.arguments {
+            [first, .., last] => last.end - first.start,
+            [only] => only.len(),
+            [] => 0,
+        }
+    }
+
     /// The length of its longest argument, in bytes.
     pub fn longest(&self) -> usize {
         self.arguments.iter().map(Range::len).max().unwrap_or(0)
@@ -175,6 +184,20 @@ impl Parser {
     /// Looks at the input as far as it goes, at most to the end of one request. Asking again changes nothing until more
     /// bytes arrive or [`Self::finish`] is called.
     pub fn step(&mut self, input: &mut Input) -> Result<Step, ProtocolError> {
+        let state = self.state;
+        match state {
+            State::Complete(step) => Ok(step),
+            State::Start if input.pending().is_empty() => Ok(Step::Incomplete),
+            State::Start if self.whole(input) => {
+                self.state = State::Complete(Step::Request);
+                Ok(Step::Request)
+            }
+            _ => self.step_by_step(input),
+        }
+    }
+
+    /// As [`Self::step`], the long way.
+    fn step_by_step(&mut self, input: &mut Input) -> Result<Step, ProtocolError> {
         loop {
             let progress = match self.state {
                 State::Start => Ok(self.start(input)),
@@ -265,7 +288,6 @@ impl Parser {
     fn start(&mut self, input: &Input) -> bool {
         let Some(&first) = input.pending().first() else { return false };
         self.state = match first {
-            b'*' if self.whole(input) => State::Complete(Step::Request),
             b'*' => State::Count,
             _ => State::Inline,
         };
@@ -274,6 +296,9 @@ impl Parser {
 
     /// Whether the request is all there, and was read in one go.
     fn whole(&mut self, input: &Input) -> bool {
+        if input.pending().first() != Some(&b'*') {
+            return false;
+        }
         if self.arguments.capacity() < FEW {
             let room = self.charges[0].reserve_first(&mut self.arguments, FEW, Spares::arguments);
             if room.is_err() {

@@ -29,6 +29,7 @@ pub(super) fn read(text: &[u8], limits: &Limits, arguments: &mut Vec<Range<usize
 }
 
 /// The number in the line at the start of `text`, which has this mark, and what follows the line.
+#[inline(always)]
 fn number(text: &[u8], mark: u8) -> Option<(usize, &[u8])> {
     let digit = |byte: u8| usize::from(byte - b'0');
     match *text {
