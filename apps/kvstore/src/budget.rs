@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use crate::clock::Monotonic;
+use crate::clock::{Monotonic, Nanos};
 
 /// Most requests executed in one turn.
 const REQUESTS: usize = 2048;
@@ -34,7 +34,7 @@ pub struct Budget {
     moved: u64,
     clock: Monotonic,
     /// When the last request ended, or the turn began, by `clock`.
-    ended: Duration,
+    ended: Nanos,
     /// When the time is over, by `clock`.
     until: Duration,
     /// Looks at the budget until the clock is looked at.
@@ -47,7 +47,7 @@ impl Budget {
     pub fn new(clock: Monotonic, moved: u64) -> Self {
         let began = clock();
         let until = began + TIME;
-        Self { requests: REQUESTS, work: WORK, moved, clock, ended: began, until, looks: LOOK, late: false }
+        Self { requests: REQUESTS, work: WORK, moved, clock, ended: nanos(began), until, looks: LOOK, late: false }
     }
 
     /// One client's part of what is left, which goes back by [`Self::put_back`].
@@ -89,8 +89,8 @@ impl Budget {
     }
 
     /// A request ends, or a piece of one: how long it is since the one before it ended.
-    pub fn lap(&mut self) -> Duration {
-        let now = (self.clock)();
+    pub fn lap(&mut self) -> Nanos {
+        let now = nanos((self.clock)());
         now.saturating_sub(std::mem::replace(&mut self.ended, now))
     }
 
@@ -108,6 +108,10 @@ impl Budget {
     pub fn is_overworked(&self) -> bool {
         self.late || self.work <= 0
     }
+}
+
+fn nanos(time: Duration) -> Nanos {
+    time.as_nanos() as Nanos
 }
 
 #[cfg(test)]
@@ -151,12 +155,12 @@ mod tests {
         let mut turn = budget();
         at(3);
         let mut share = turn.share();
-        assert_eq!(share.lap(), Duration::from_millis(2));
+        assert_eq!(share.lap(), 2_000_000);
         at(7);
-        assert_eq!(share.lap(), Duration::from_millis(4));
+        assert_eq!(share.lap(), 4_000_000);
         turn.put_back(share);
         at(8);
-        assert_eq!(turn.share().lap(), Duration::from_millis(1));
+        assert_eq!(turn.share().lap(), 1_000_000);
     }
 
     #[test]

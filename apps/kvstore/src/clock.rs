@@ -6,6 +6,9 @@ use std::sync::OnceLock;
 use std::time::Instant;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+/// A span in nanoseconds, in one word: each request adds some up. It reaches over 584 years.
+pub type Nanos = u64;
+
 /// A clock that never goes back: the time since some moment. A function, so that tests have a time of their own.
 pub type Monotonic = fn() -> Duration;
 

@@ -1,9 +1,9 @@
 //! How long commands took: the worst moments, if they are watched for, and how the times of each are distributed.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::time::Duration;
 
 use crate::by_command::{ByCommand, Id};
+use crate::clock::Nanos;
 
 /// Most samples of an event, as in Redis.
 const SAMPLES: usize = 160;
@@ -50,11 +50,10 @@ impl Histogram {
         (1 << exponent) + (1 << (exponent - 7)) - 1
     }
 
-    fn count(&mut self, took: Duration) {
-        let nanos = took.as_nanos() as u64;
+    fn count(&mut self, took: Nanos) {
         // A limit is a little above a power of two.
-        let class = (nanos.max(1).ilog2() as usize).saturating_sub(FIRST_LIMIT as usize).min(CLASSES - 1);
-        let is_above = nanos > Self::limit(class);
+        let class = (took.max(1).ilog2() as usize).saturating_sub(FIRST_LIMIT as usize).min(CLASSES - 1);
+        let is_above = took > Self::limit(class);
         self.counts[(class + usize::from(is_above)).min(CLASSES - 1)] += 1;
     }
 
@@ -92,11 +91,11 @@ impl Default for Latency {
 
 impl Latency {
     /// Notes how long a command took that ended in this Unix second.
-    pub fn note(&mut self, command: Id, is_fast: bool, second: u64, took: Duration) {
+    pub fn note(&mut self, command: Id, is_fast: bool, second: u64, took: Nanos) {
         if self.tracking {
             self.commands.of(command).count(took);
         }
-        let millis = took.as_millis() as u64;
+        let millis = took / 1_000_000;
         if self.threshold > 0 && millis >= self.threshold {
             self.events.entry(if is_fast { "fast-command" } else { "command" }).or_default().note(second, millis);
         }
@@ -138,13 +137,13 @@ mod tests {
         assert_eq!(limits, [1, 2, 4, 8, 16, 33, 66, 132, 264, 528, 1056, 2113, 4227, 8454]);
         let mut latency = Latency::default();
         for micros in [0, 1, 3, 3, 40, 5_000_000] {
-            latency.note(GET, true, 1, Duration::from_micros(micros));
+            latency.note(GET, true, 1, micros * 1000);
         }
         let (name, histogram) = latency.commands().next().unwrap();
         assert_eq!((name, histogram.calls()), ("get", 6));
         assert_eq!(histogram.cumulated().collect::<Vec<_>>(), [(1, 2), (4, 4), (66, 5), (1082130, 6)]);
         latency.tracking = false;
-        latency.note(SORT, true, 1, Duration::ZERO);
+        latency.note(SORT, true, 1, 0);
         assert_eq!(latency.commands().len(), 1);
     }
 
@@ -153,7 +152,7 @@ mod tests {
         for class in 0..CLASSES {
             let mut histogram = Histogram::default();
             for more in 0..2 {
-                histogram.count(Duration::from_nanos(Histogram::limit(class) + more));
+                histogram.count(Histogram::limit(class) + more);
             }
             let mut expected = [0; CLASSES];
             expected[class] += 1;
@@ -166,12 +165,12 @@ mod tests {
     fn events_keep_the_longest_of_each_second() {
         let mut latency = Latency { threshold: 10, ..Latency::default() };
         for (second, millis) in [(1, 9), (1, 10), (1, 30), (1, 20), (2, 15)] {
-            latency.note(SORT, false, second, Duration::from_millis(millis));
+            latency.note(SORT, false, second, millis * 1_000_000);
         }
         let (name, event) = latency.events().next().unwrap();
         assert_eq!((name, event.longest), ("command", 30));
         assert_eq!(event.samples, [(1, 30), (2, 15)]);
-        (3..1000).for_each(|second| latency.note(GET, true, second, Duration::from_secs(1)));
+        (3..1000).for_each(|second| latency.note(GET, true, second, 1_000_000_000));
         let (name, event) = latency.events().last().unwrap();
         assert_eq!((name, event.samples.len(), event.samples[0].0), ("fast-command", SAMPLES, 1000 - SAMPLES as u64));
         assert_eq!(latency.forget(|name| name == "command"), 1);

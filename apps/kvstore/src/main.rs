@@ -12,8 +12,8 @@
 //! expire
 //! shared, session
 //! store, resp, budget, glob, schedule: the pool's opening; requests and replies; …
-//! clock, division, latency, log, memory, number, options, recovery, scrub, settings, slowlog, statistics, usage
-//! by_command
+//! division, latency, log, memory, number, options, recovery, scrub, settings, slowlog, statistics, usage
+//! by_command, clock
 //! ```
 #![forbid(unsafe_code)]
 #![deny(clippy::print_stdout, clippy::print_stderr, reason = "they panic when nobody reads: say it by `log`")]

@@ -1,8 +1,8 @@
 //! What the server remembers of one client.
 
 use std::net::SocketAddr;
-use std::time::Duration;
 
+use crate::clock::Nanos;
 use crate::resp::Protocol;
 
 /// How a connection ends.
@@ -119,7 +119,7 @@ pub struct Session {
     /// The last command's name, empty before the first.
     pub command: &'static str,
     /// How long the command that is under way has taken so far, in all turns.
-    pub spent: Duration,
+    pub spent: Nanos,
     /// Where it stands in a transaction.
     pub multi: Multi,
     /// What it wants to hear.
@@ -145,7 +145,7 @@ impl Session {
             library: Vec::new(),
             library_version: Vec::new(),
             command: "",
-            spent: Duration::ZERO,
+            spent: 0,
             multi: Multi::None,
             hearing: Hearing::All,
             no_evict: false,

@@ -1,7 +1,8 @@
 //! The commands that took long, the latest first.
 
 use std::collections::VecDeque;
-use std::time::Duration;
+
+use crate::clock::Nanos;
 
 /// Most arguments of a request that are kept; the last of them tells how many more there were.
 const ARGUMENTS: usize = 32;
@@ -18,7 +19,7 @@ pub struct Entry {
     /// When it ended, in Unix seconds.
     pub time: u64,
     /// How long it took.
-    pub took: Duration,
+    pub took: Nanos,
     /// Its arguments, its name among them, shortened.
     pub arguments: Vec<Vec<u8>>,
     /// Where the client was.
@@ -56,14 +57,14 @@ impl Default for SlowLog {
 
 impl SlowLog {
     /// Whether a command that took so long is to be logged.
-    pub fn wants(&self, took: Duration) -> bool {
-        u128::try_from(self.slower_than).is_ok_and(|slow| took.as_micros() >= slow)
+    pub fn wants(&self, took: Nanos) -> bool {
+        u64::try_from(self.slower_than).is_ok_and(|slow| took / 1000 >= slow)
     }
 
     /// Logs a command: its arguments are shortened. Old entries go.
     pub fn log<'a>(
         &mut self,
-        (time, took): (u64, Duration),
+        (time, took): (u64, Nanos),
         arguments: impl ExactSizeIterator<Item = &'a [u8]>,
         (address, name): (String, &[u8]),
     ) {
@@ -111,7 +112,7 @@ mod tests {
     use super::*;
 
     fn log(slow: &mut SlowLog, arguments: &[&[u8]]) {
-        slow.log((7, Duration::from_millis(20)), arguments.iter().copied(), ("a:1".into(), b""));
+        slow.log((7, 20_000_000), arguments.iter().copied(), ("a:1".into(), b""));
     }
 
     #[test]
@@ -145,10 +146,10 @@ mod tests {
     #[test]
     fn what_is_slow_can_be_chosen() {
         let mut slow = SlowLog::default();
-        assert!(!slow.wants(Duration::from_micros(9_999)) && slow.wants(Duration::from_micros(10_000)));
+        assert!(!slow.wants(9_999_999) && slow.wants(10_000_000));
         slow.slower_than = 0;
-        assert!(slow.wants(Duration::ZERO));
+        assert!(slow.wants(0));
         slow.slower_than = -1;
-        assert!(!slow.wants(Duration::MAX));
+        assert!(!slow.wants(Nanos::MAX));
     }
 }

@@ -1,9 +1,9 @@
 //! What is counted of commands and errors, and how much happens per second.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use crate::by_command::{ByCommand, Id};
+use crate::clock::Nanos;
 
 /// Counts since the server started or `CONFIG RESETSTAT`.
 #[derive(Clone, Copy, Debug, Default)]
@@ -52,7 +52,7 @@ pub struct CommandStatistics {
     /// How often it was executed.
     pub calls: u64,
     /// How long that took in all.
-    pub time: Duration,
+    pub time: Nanos,
     /// How often it was refused before it was executed.
     pub rejected: u64,
     /// How often it was executed and failed.
@@ -81,7 +81,7 @@ impl Statistics {
     }
 
     /// Counts a command, or a piece of one, that took so long. `outcome`: whether it has failed, if it has ended.
-    pub fn count_call(&mut self, command: Id, time: Duration, outcome: Option<bool>) {
+    pub fn count_call(&mut self, command: Id, time: Nanos, outcome: Option<bool>) {
         let command = self.commands.of(command);
         command.time += time;
         if let Some(failed) = outcome {

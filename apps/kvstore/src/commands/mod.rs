@@ -31,8 +31,6 @@ mod transaction;
 mod types;
 mod version;
 
-use std::time::Duration;
-
 use pmem::{Medium, Turn};
 
 use crate::budget::Budget;
@@ -74,7 +72,7 @@ pub fn execute<M: Medium + 'static>(
     let (end, begins, hearing) = (context.reply.position(), context.task.is_none(), context.session.hearing);
     let (start, used) = (begin(context), context.shared.memory.used());
     context.shared.counters.commands += u64::from(begins);
-    let spent_before = if begins { Duration::ZERO } else { context.session.spent };
+    let spent_before = if begins { 0 } else { context.session.spent };
     let mut called = None;
     let outcome = run(context, request, &mut called).and_then(|()| Ok(context.reply.check()?));
     if outcome.as_ref().is_err_and(Failure::is_no_memory) {

@@ -155,8 +155,6 @@ pub fn help<M: Medium>(context: &mut Context<'_, '_, M>, _: Request<'_>) -> Outc
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use crate::by_command::Id;
     use crate::commands::table::Command;
     use crate::testing::{Harness, Memory};
@@ -172,9 +170,9 @@ mod tests {
         assert_eq!(client.send("config set latency-monitor-threshold 100"), "+OK|");
         assert!(client.send("latency doctor").contains("Dave, no latency spike was observed"));
         for (second, millis) in [(10, 100), (12, 300), (12, 200)] {
-            client.shared.latency.note(id("keys"), false, second, Duration::from_millis(millis));
+            client.shared.latency.note(id("keys"), false, second, millis * 1_000_000);
         }
-        client.shared.latency.note(id("get"), true, 13, Duration::from_millis(150));
+        client.shared.latency.note(id("get"), true, 13, 150_000_000);
         for (line, reply) in [
             ("latency latest", "*2|*4|$7|command|:12|:300|:300|*4|$12|fast-command|:13|:150|:150|"),
             ("latency history command", "*2|*2|:10|:100|*2|:12|:300|"),

@@ -4,10 +4,9 @@
 //! the clock is looked at once a request, when it ends, and its time is what has passed since the one before it ended.
 //! What it changes is committed together with what other commands of the turn change: that is no command's time.
 
-use std::time::Duration;
-
 use pmem::Medium;
 
+use crate::clock::Nanos;
 use crate::commands::arguments::is;
 use crate::commands::failure::{Failure, Outcome};
 use crate::commands::help::reply_help;
@@ -33,7 +32,7 @@ pub fn get<M: Medium>(context: &mut Context<'_, '_, M>, request: Request<'_>) ->
         reply.array(6);
         reply.integer(entry.id as i64);
         reply.integer(entry.time as i64);
-        reply.integer(entry.took.as_micros() as i64);
+        reply.integer((entry.took / 1000) as i64);
         reply.array(entry.arguments.len());
         entry.arguments.iter().for_each(|argument| reply.bulk(argument));
         reply.bulk(entry.address.as_bytes());
@@ -76,7 +75,7 @@ pub fn help<M: Medium>(context: &mut Context<'_, '_, M>, _: Request<'_>) -> Outc
 }
 
 /// Notes how long a request took that has been executed.
-pub fn note<M: Medium>(context: &mut Context<'_, '_, M>, request: Request<'_>, took: Duration) {
+pub fn note<M: Medium>(context: &mut Context<'_, '_, M>, request: Request<'_>, took: Nanos) {
     let (shared, session) = (&mut *context.shared, &*context.session);
     if shared.slow_log.wants(took) {
         let shown = (0..request.len()).map(|at| if is_secret(request, at) { b"(redacted)" } else { request.get(at) });

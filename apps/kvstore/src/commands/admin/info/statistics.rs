@@ -7,7 +7,7 @@ use crate::shared::Shared;
 /// The lines of the section for commands.
 pub fn commands(text: &mut String, shared: &Shared) {
     for (name, command) in shared.statistics.commands() {
-        let micros = command.time.as_nanos() as f64 / 1000.0;
+        let micros = command.time as f64 / 1000.0;
         let each = if command.calls == 0 { 0.0 } else { micros / command.calls as f64 };
         let _ = write!(
             text,
