@@ -129,6 +129,7 @@ impl Blocks {
         }
     }
 
+    #[cold]
     fn extend_in_pieces(&mut self, mut bytes: &[u8]) {
         while !bytes.is_empty() && !self.short {
             let appended = self.append(1, |block, room| {

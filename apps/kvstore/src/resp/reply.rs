@@ -1,5 +1,7 @@
 //! Writing replies.
 
+use std::ops::Range;
+
 use super::blocks::Blocks;
 use crate::memory::NoMemory;
 use crate::number;
@@ -224,8 +226,14 @@ fn put_head(block: &mut Vec<u8>, start: usize, length: u64) {
         let digit = |value: u64| b'0' + value as u8;
         block[gap].copy_from_slice(&[b'$', digit(length / 10), digit(length % 10), b'\r', b'\n']);
     } else {
-        drop(block.splice(gap, head(b'$', length as i64, &mut [0; HEAD]).iter().copied()));
+        put_other_head(block, gap, length);
     }
+}
+
+/// The same for a head that is shorter or longer than the gap.
+#[inline(never)]
+fn put_other_head(block: &mut Vec<u8>, gap: Range<usize>, length: u64) {
+    drop(block.splice(gap, head(b'$', length as i64, &mut [0; HEAD]).iter().copied()));
 }
 
 #[cfg(test)]
