@@ -154,8 +154,8 @@ fn announce(change: AddressChange) {
     ADDRESS.wake_all();
 }
 
-/// Takes what has been received and sends what is due, as long as there is something, but not for ever. Returns when the
-/// stack has to be looked at though nothing happens.
+/// Takes what has been received and sends what is due, as long as there is something, but not for ever. Returns when
+/// the stack has to be looked at though nothing happens.
 pub fn pump() -> time::Instant {
     let mut rounds = 16;
     loop {

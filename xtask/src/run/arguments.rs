@@ -70,7 +70,7 @@ pub struct RunArguments {
     /// A file of the host's that the program finds, read-only, under a path of its own; may be given more than once
     #[arg(long = "file", value_name = "GUEST=HOST")]
     files: Vec<HostFile>,
-    /// Build with debug assertions and all debug information, and wait for a debugger on port 1234 before the guest starts
+    /// Build with debug assertions and all debug information, and wait for a debugger on port 1234 before the start
     #[arg(long)]
     gdb: bool,
     // Help shows it as it stands, and documentation would have the address as a link.

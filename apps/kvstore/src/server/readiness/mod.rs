@@ -1,11 +1,15 @@
 //! Which sockets have become ready, told once for each change: on Linux by mio, on the guest by libos itself, where mio
 //! has only poll(2) and has to be told of every readiness that is used up.
 
-#[cfg_attr(target_os = "hermit", path = "guest.rs")]
-#[cfg_attr(not(target_os = "hermit"), path = "host.rs")]
-mod system;
+#[cfg(target_os = "hermit")]
+mod guest;
+#[cfg(not(target_os = "hermit"))]
+mod host;
 
-pub use system::{Poller, Stopper};
+#[cfg(target_os = "hermit")]
+pub use guest::{Poller, Stopper};
+#[cfg(not(target_os = "hermit"))]
+pub use host::{Poller, Stopper};
 
 /// Whose news it is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
