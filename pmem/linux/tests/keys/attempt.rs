@@ -103,7 +103,7 @@ impl Plan {
     }
 
     /// A denial of a shape as at its first byte, if it is at one that a processor may name for it.
-    fn from_its_first_byte(&self, denial: Denial, shape: &Shape) -> Denial {
+    fn at_its_first_byte(&self, denial: Denial, shape: &Shape) -> Denial {
         let (start, first) = (self.neighbours.both[0].start, shape.place.first(MIDDLE, LEN as u64));
         let is_named = shape.named(first).contains(&(denial.address.wrapping_sub(start) as u64));
         if is_named { Denial { address: start + first as usize, ..denial } } else { denial }
@@ -114,7 +114,7 @@ impl Plan {
         let (shape, before) = (&stray.shape, u64::from_ne_bytes([BEFORE; 8]));
         let at = self.neighbours.both[0].start + shape.place.anchor(MIDDLE, LEN as u64) as usize;
         let (loaded, denial) = denials::catch(|| stray.code.run(at, [before; 2]));
-        let denial = denial.map(|denial| self.from_its_first_byte(denial, shape));
+        let denial = denial.map(|denial| self.at_its_first_byte(denial, shape));
         let bytes = self.neighbours.bytes();
         self.neighbours.put_back();
         match (denial, loaded) {
