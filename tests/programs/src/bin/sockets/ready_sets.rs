@@ -50,10 +50,9 @@ fn an_event_comes_for_each_change() {
     assert_eq!(server.read(&mut bytes).unwrap(), 3);
     client.write_all(b"two").unwrap();
     assert_eq!(wait(&set, LONG), [Event { token: 7, ready: Ready::IN }], "what came after all was read");
-    // Room that was missing.
+    // Room that was missing. While bytes move on to the other end there is room again and again.
     server.set_nonblocking(true).unwrap();
-    while server.write(&[0; 4096]).is_ok() {}
-    assert_eq!(now(&set), []);
+    while !now(&set).is_empty() || server.write(&[0; 4096]).is_ok() {}
     let mut rest = vec![0; 1 << 20];
     let mut events = Vec::new();
     let began = Instant::now();
