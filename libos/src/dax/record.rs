@@ -224,6 +224,7 @@ pub(super) fn end_grant(device: &Device, access: Access, number: usize) {
     trace(kind::RELEASE, device, access);
 }
 
+#[inline]
 fn trace(kind: u8, device: &Device, access: Access) {
     let detail = u8::from(access == Access::Write) | u8::from(crate::arch::percpu::in_trap()) << 1;
     trace::record(kind, detail, device.index() as u64);
