@@ -63,14 +63,16 @@ impl Member {
 impl ReadySet {
     /// A place in the set; `None` when memory is short. The list has room for every place.
     pub fn place(&self, token: usize) -> Option<Arc<Member>> {
-        // Each place holds on to the list, and this set does.
-        let places = Arc::strong_count(&self.list);
-        let mut list = self.list.lock();
-        let missing = places.saturating_sub(list.len());
-        list.try_reserve(missing).ok()?;
-        drop(list);
+        // Each place holds on to the list. This one does before they are counted, so that of two that are made at the
+        // same time one sees both.
+        let list = self.list.clone();
+        let places = Arc::strong_count(&list);
+        let mut queue = list.lock();
+        let missing = places.saturating_sub(queue.len());
+        queue.try_reserve(missing).ok()?;
+        drop(queue);
         let (news, queued) = (AtomicU16::new(0), AtomicBool::new(false));
-        Some(Arc::new(Member { token, list: self.list.clone(), news, queued }))
+        Some(Arc::new(Member { token, list, news, queued }))
     }
 
     /// Waits until a member is ready, or for `timeout`, and fills `events` with as many as it has room for.

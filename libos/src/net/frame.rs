@@ -35,6 +35,7 @@ impl Ord for Tuple {
     }
 }
 
+/// Apart, so that the comparison of ports is small enough to be in line.
 #[inline(never)]
 fn compare_addresses(one: &Tuple, other: &Tuple) -> Ordering {
     let addresses = |tuple: &Tuple| (tuple.remote.addr, tuple.local.addr);

@@ -218,6 +218,18 @@ mod tests {
     }
 
     #[test]
+    fn what_pads_a_frame_is_not_taken_for_bytes_out_of_order() {
+        let mut frame = acknowledgement(7);
+        let mut received = Received::default();
+        received.begin(&frame);
+        received.next = Some(TcpSeqNumber(1_000_000));
+        received.highest = received.next;
+        frame.resize(60, 0);
+        received.see(&frame, 1000);
+        assert!(received.in_order().is_some());
+    }
+
+    #[test]
     fn an_acknowledgement_whose_checksum_is_zero_is_corrected_with_a_right_one() {
         let zeros = (0..0x1_0000).map(acknowledgement).filter(|frame| frame[AT + 16..AT + 18] == [0, 0]);
         let zeros: Vec<_> = zeros.collect();

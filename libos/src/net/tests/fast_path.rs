@@ -149,6 +149,20 @@ fn what_is_under_way_when_it_is_closed_arrives() {
 }
 
 #[test]
+fn what_has_come_is_acknowledged_though_smoltcp_takes_over() {
+    let mut net = Net::new();
+    let ((server, _), (client, _)) = calm(&mut net, true);
+    net.pass(Duration::from_secs(1));
+    net.server_sends(server, b"under way").unwrap();
+    net.client_sends(client, b"request").unwrap();
+    net.server.poll(net.now);
+    net.server.set_hop_limit(server, 65, net.now).unwrap();
+    assert!(!net.server.tcp().is_fast(server));
+    net.pass(Duration::from_millis(100));
+    assert_eq!(net.client.undelivered().0, 0, "its request is acknowledged before it is sent again");
+}
+
+#[test]
 fn a_lost_segment_is_sent_again() {
     let mut net = Net::new();
     let ((server, _), (client, _)) = calm(&mut net, true);

@@ -5,7 +5,7 @@ use alloc::boxed::Box;
 use smoltcp::phy::{Device, Medium};
 use smoltcp::socket::tcp::{Socket, SocketBuffer};
 use smoltcp::time::Instant;
-use smoltcp::wire::ETHERNET_HEADER_LEN;
+use smoltcp::wire::{ETHERNET_HEADER_LEN, TCP_HEADER_LEN};
 
 use super::{Acknowledgement, FastPath};
 use crate::io::Signal;
@@ -22,8 +22,6 @@ pub const CALM: u32 = 16;
 const CALM_AGAIN: u32 = 64;
 /// Segments that may be under way before the first acknowledgement (RFC 6928).
 const INITIAL_WINDOW: usize = 10;
-/// A header without options.
-const TCP_HEADER_LEN: usize = 20;
 
 /// What has become of that which is under way when the fast path is left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,13 +50,13 @@ impl<S: Signal> Connection<S> {
         if !has_room(CALL_ROOM) {
             return None;
         }
-        let socket = self.engine.socket_mut()?;
         if peer.window == 0 || self.error.is_some() {
             return None;
         }
+        let most = mtu.checked_sub(headers.len() - ETHERNET_HEADER_LEN + TCP_HEADER_LEN)?;
+        let segment_len = most.min(peer.segment_len());
+        let socket = self.engine.socket_mut()?;
         while let Ok(1..) = socket.recv(|bytes| (received.enqueue_slice(bytes), bytes.len())) {}
-        let segment_len =
-            (mtu.checked_sub(headers.len() - ETHERNET_HEADER_LEN + TCP_HEADER_LEN)?).min(peer.segment_len());
         let acknowledgement = match told.0 == expected {
             true => Acknowledgement::None,
             false => Acknowledgement::Delayed(now + ACK_DELAY),
@@ -97,6 +95,18 @@ impl<S: Signal> Connection<S> {
         let capacities = (fast.received.capacity(), fast.sent.capacity());
         let needed = (fast.received.len().max(LEAST_BUFFER), fast.sent.len().max(LEAST_BUFFER));
         let (receive, send) = pair(capacities).or_else(|| pair(needed))?;
+        let (mut unread, mut pending) = pair((fast.received.len(), fast.sent.len()))?;
+        // And for what leads it through its handshake.
+        if !has_room(CALL_ROOM) {
+            return None;
+        }
+        let _ = fast.received.read_allocated(0, &mut unread);
+        let _ = fast.sent.read_allocated(0, &mut pending);
+        // What counts as sent would be taken for the acknowledgement of all that has come: then it is sent again.
+        let (under_way, unsent) = pending.split_at(match flight {
+            Flight::UnderWay if fast.told.0 == fast.expected => fast.flight(),
+            _ => 0,
+        });
         let mut socket = Socket::new(SocketBuffer::new(receive), SocketBuffer::new(send));
         self.sent.went_on(fast.next, fast.told);
         self.received.went_on(fast.expected, fast.peer.window);
@@ -107,19 +117,12 @@ impl<S: Signal> Connection<S> {
         socket.set_timeout(self.keep_alive.timeout());
         let standing =
             Standing { tuple: fast.tuple, peer: fast.peer, expected: fast.expected, sent: fast.unacknowledged };
-        let mut unread = buffer(fast.received.len())?;
-        let _ = fast.received.read_allocated(0, &mut unread);
         let (mut engine, wire) = nursery.raise(socket, self.sent.wire, &standing, &unread, now)?;
-        if flight == Flight::UnderWay {
-            let mut under_way = fast.flight();
-            while under_way > 0 {
-                let count =
-                    fast.sent.dequeue_many_with(|bytes| (engine.send_slice(&bytes[..bytes.len().min(under_way)]), ()));
-                under_way -= count.0;
-            }
+        if !under_way.is_empty() {
+            engine.send_slice(under_way);
             nursery.silence(&mut engine, now);
         }
-        while fast.sent.dequeue_many_with(|bytes| (engine.send_slice(bytes), ())).0 > 0 {}
+        engine.send_slice(unsent);
         engine.socket_mut()?.set_nagle_enabled(fast.nagle);
         (self.engine, self.sent.wire) = (engine, wire);
         self.calm_in = CALM_AGAIN;

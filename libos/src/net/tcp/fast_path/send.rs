@@ -2,12 +2,11 @@
 
 use smoltcp::phy::{Device, TxToken};
 use smoltcp::time::Instant;
-use smoltcp::wire::TcpPacket;
+use smoltcp::wire::{TCP_HEADER_LEN, TcpPacket};
 
 use super::{Acknowledgement, FastPath, RETRANSMISSION_TIMEOUT};
 
-/// The header of a segment without options, and its flags (RFC 9293, section 3.1).
-const TCP_HEADER_LEN: usize = 20;
+/// Flags of a segment (RFC 9293, section 3.1).
 const ACK: u8 = 0x10;
 const PSH: u8 = 0x08;
 const RST: u8 = 0x04;
@@ -67,6 +66,13 @@ impl FastPath {
     /// behind all that was sent.
     pub fn reset<D: Device>(&mut self, device: &mut D, now: Instant) {
         let _ = self.emit(device, Due::Reset, now);
+    }
+
+    /// Acknowledges what waits for it, before smoltcp takes over, if the device has room.
+    pub fn acknowledge<D: Device>(&mut self, device: &mut D, now: Instant) {
+        if self.acknowledgement != Acknowledgement::None {
+            let _ = self.emit(device, Due::Bytes(0), now);
+        }
     }
 
     /// When a turn to send is due though nothing happens.
