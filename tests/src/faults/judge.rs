@@ -16,7 +16,7 @@ use pmem::{Device, Pool};
 use serde::{Deserialize, Serialize};
 
 use super::load::{Known, Ledger, Value, length};
-use super::template::{self, Area, Template};
+use super::template::{self, Area, Changes, Template};
 
 /// How many findings of one sort are written down. Their number is kept in any case.
 const MOST: usize = 8;
@@ -70,16 +70,16 @@ pub enum Data {
 }
 
 impl Judgement {
-    /// Judges the images that a run left. The pool's image is repaired by that, as by a boot.
+    /// Judges the images that a run left, in which this has changed.
     ///
     /// # Errors
     /// When an image cannot be read.
-    pub fn new(template: &Template, [pool, canary]: [&Path; 2], ledger: &Ledger) -> io::Result<Self> {
+    pub fn new(template: &Template, pool: &Path, changes: &Changes, ledger: &Ledger) -> io::Result<Self> {
         let mut judgement = Self::default();
-        for change in template.canary_changes(canary)? {
-            judgement.canary.note(|| shown(&change));
+        for change in &changes.canary {
+            judgement.canary.note(|| shown(change));
         }
-        for (change, area) in template.pool_changes(pool)? {
+        for (change, area) in template.overwritten(pool, &changes.pool)? {
             let place = match area {
                 Area::Superblock => "a superblock",
                 Area::Sealed => "records acknowledged before the run",
@@ -208,7 +208,7 @@ mod tests {
         fn with(put: &[(&str, &[u8])]) -> Self {
             let directory = tempfile::tempdir().unwrap();
             let paths = TEMPLATE.copy(directory.path()).unwrap();
-            let mut pool = template::open(&paths[0]).unwrap();
+            let mut pool = Pool::open(Device::open(&paths[0]).unwrap()).unwrap();
             let mut ledger = Ledger::new();
             for (key, value) in put {
                 pool.turn(|turn| turn.put(key.as_bytes(), value, None)).unwrap().0.unwrap();
@@ -220,7 +220,8 @@ mod tests {
 
         fn judge(&self) -> Judgement {
             assert!(self.directory.path().is_dir());
-            Judgement::new(&TEMPLATE, [&self.paths[0], &self.paths[1]], &self.ledger).unwrap()
+            let changes = TEMPLATE.changes([&self.paths[0], &self.paths[1]]).unwrap();
+            Judgement::new(&TEMPLATE, &self.paths[0], &changes, &self.ledger).unwrap()
         }
 
         fn find(&self, bytes: &[u8]) -> u64 {
@@ -252,6 +253,17 @@ mod tests {
             assert_eq!(judgement.canary.first, [format!("1 bytes at {offset:#x}")]);
             assert!(!judgement.lost_acknowledged());
         }
+    }
+
+    #[test]
+    fn what_a_run_has_changed_is_put_back() {
+        let images = Images::with(&[("key", VALUE)]);
+        doctor(&images.paths[1], 12345, &[0]).unwrap();
+        let changes = TEMPLATE.changes([&images.paths[0], &images.paths[1]]).unwrap();
+        assert!(images.judge().canary.count == 1 && !changes.pool.is_empty());
+        TEMPLATE.restore(&images.paths, &changes).unwrap();
+        let left = TEMPLATE.changes([&images.paths[0], &images.paths[1]]).unwrap();
+        assert_eq!(left, Changes::default());
     }
 
     #[test]

@@ -164,7 +164,8 @@ impl Bench {
             Some(Certain::RecordChanged) => doctor(&pool, FIRST_SEGMENT + 5000, &[0xff; 8])?,
             Some(Certain::CopyToCanary) | None => {}
         }
-        record.judgement = Judgement::new(&self.template, [&pool, &canary], &ledger)?;
+        let changes = self.template.changes([&pool, &canary])?;
+        record.judgement = Judgement::new(&self.template, &pool, &changes, &ledger)?;
         record.outcome = record.decide();
         record.seconds = began.elapsed().as_secs_f64();
         Ok(record)

@@ -5,7 +5,7 @@
 //! shows.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read};
+use std::io;
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
@@ -43,6 +43,10 @@ pub const HEADER: u64 = 64;
 const RECORDS: u64 = 4500;
 /// How many of them are stored at once.
 const BATCH: usize = 50;
+/// How much of a file is compared at once: it stays in the processor's caches, and most of it is as it was.
+const PIECE: usize = 128 << 10;
+/// How much of that is looked at byte by byte if anything in it has changed.
+const BLOCK: usize = 4096;
 /// The seeds of the two patterns.
 const POOL_PATTERN: u64 = 3;
 const CANARY_PATTERN: u64 = 4;
@@ -54,6 +58,15 @@ pub struct Template {
     canary: Vec<u8>,
     /// What the pool holds.
     pub ledger: Arc<Ledger>,
+}
+
+/// What a run has changed in the files, in any way.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Changes {
+    /// In the pool's.
+    pub pool: Vec<Range<u64>>,
+    /// In the canary's.
+    pub canary: Vec<Range<u64>>,
 }
 
 /// Where in the pool something lies, for who judges what has changed.
@@ -109,9 +122,9 @@ impl Template {
 
     /// Checks that the pool has what the judgement relies on: sealed segments, and unused ones that hold the pattern.
     fn check(&self, pattern: &[u8]) -> io::Result<()> {
-        let used = segments().filter(|segment| is_used(&self.pool, segment)).count();
-        let checkpoint = segments().filter(|segment| begins_with(&self.pool, segment.start, CHECKPOINT)).count();
-        let unused = segments().filter(|segment| generation(&self.pool, segment) == 0);
+        let used = segments().filter(|segment| self.header(segment).starts_with(USED)).count();
+        let checkpoint = segments().filter(|segment| self.header(segment).starts_with(CHECKPOINT)).count();
+        let unused = segments().filter(|segment| generation(self.header(segment)) == 0);
         let mut bodies = unused.map(|segment| segment.start + HEADER..segment.end - HEADER).peekable();
         let whole = bodies.peek().is_some() && bodies.all(|body| slice(&self.pool, &body) == slice(pattern, &body));
         if used < 8 || checkpoint == 0 || !whole {
@@ -132,23 +145,36 @@ impl Template {
         Ok(paths)
     }
 
-    /// Where in the canary's image bytes have changed.
+    /// Where bytes of the files have changed.
     ///
     /// # Errors
-    /// When the file cannot be read.
-    pub fn canary_changes(&self, path: &Path) -> io::Result<Vec<Range<u64>>> {
-        Ok(changes(&self.canary, &read(path)?))
+    /// When a file cannot be read.
+    pub fn changes(&self, [pool, canary]: [&Path; 2]) -> io::Result<Changes> {
+        Ok(Changes { pool: changes(&self.pool, pool)?, canary: changes(&self.canary, canary)? })
     }
 
-    /// Where in the pool's image bytes have changed that nobody had to change, and what was there. What the run stored
-    /// as it should is not among them, and what it did to that has to be judged by reading the records.
+    /// Makes files in which nothing but that has changed what [`copy`](Self::copy) writes.
+    ///
+    /// # Errors
+    /// When a file cannot be written.
+    pub fn restore(&self, paths: &[PathBuf; 2], changes: &Changes) -> io::Result<()> {
+        for (path, image, changes) in
+            [(&paths[0], &self.pool, &changes.pool), (&paths[1], &self.canary, &changes.canary)]
+        {
+            let file = OpenOptions::new().write(true).open(path)?;
+            changes.iter().try_for_each(|change| file.write_all_at(slice(image, change), change.start))?;
+        }
+        Ok(())
+    }
+
+    /// Which of these changes of the pool's image nobody had to make, and what was there. What the run stored as it
+    /// should is not among them, and what it did to that has to be judged by reading the records.
     ///
     /// # Errors
     /// When the file cannot be read.
-    pub fn pool_changes(&self, path: &Path) -> io::Result<Vec<(Range<u64>, Area)>> {
-        let now = read(path)?;
-        let areas = self.areas(&now);
-        let found = changes(&self.pool, &now).into_iter().flat_map(|change| {
+    pub fn overwritten(&self, path: &Path, changes: &[Range<u64>]) -> io::Result<Vec<(Range<u64>, Area)>> {
+        let areas = self.areas(&open_image(path)?)?;
+        let found = changes.iter().flat_map(|change| {
             let touched = areas.iter().filter(move |(area, _)| area.start < change.end && change.start < area.end);
             let clipped = move |(area, kind): &(Range<u64>, Area)| {
                 (change.start.max(area.start)..change.end.min(area.end), *kind)
@@ -159,22 +185,23 @@ impl Template {
     }
 
     /// What every part of the pool is for, in a run that left it as `now`.
-    fn areas(&self, now: &[u8]) -> Vec<(Range<u64>, Area)> {
-        let root = if slice(now, &ROOT).iter().all(|byte| *byte == 0) { Area::Active } else { Area::Superblock };
+    fn areas(&self, now: &File) -> io::Result<Vec<(Range<u64>, Area)>> {
+        let root = if header(now, ROOT.start)? == [0; HEADER as usize] { Area::Active } else { Area::Superblock };
         let mut areas = vec![
             (0..ROOT.start, Area::Superblock),
             (ROOT, root),
             (ROOT.end..FIRST_SEGMENT, Area::Superblock),
             (LENGTH - SUPERBLOCK..LENGTH, Area::Superblock),
         ];
-        let newest =
-            segments().filter(|segment| is_used(&self.pool, segment)).max_by_key(|s| generation(&self.pool, s));
-        let most = segments().map(|segment| generation(&self.pool, &segment)).max().unwrap_or(0);
+        let used = segments().filter(|segment| self.header(segment).starts_with(USED));
+        let newest = used.max_by_key(|segment| generation(self.header(segment)));
+        let most = segments().map(|segment| generation(self.header(&segment))).max().unwrap_or(0);
         for segment in segments() {
-            let is_checkpoint = begins_with(&self.pool, segment.start, CHECKPOINT);
-            let unused = is_checkpoint || generation(&self.pool, &segment) == 0;
+            let (before, now_there) = (self.header(&segment), header(now, segment.start)?);
+            let is_checkpoint = before.starts_with(CHECKPOINT);
+            let unused = is_checkpoint || generation(before) == 0;
             // The run takes free segments into use one after the other; a header that only looks so is not believed.
-            let taken = is_used(now, &segment) && (most + 1..most + 40).contains(&generation(now, &segment));
+            let taken = now_there.starts_with(USED) && (most + 1..most + 40).contains(&generation(&now_there));
             let area = match unused {
                 true if taken => Area::Active,
                 true => Area::Unused,
@@ -182,14 +209,19 @@ impl Template {
                 false => Area::Sealed,
             };
             if is_checkpoint && area == Area::Unused {
-                areas.extend(freed(now, &segment));
+                areas.extend(freed(now, &segment)?);
             } else {
                 areas.push((segment, area));
             }
         }
         let end = segments().last().map_or(FIRST_SEGMENT, |segment| segment.end);
         areas.push((end..LENGTH - SUPERBLOCK, Area::Unused));
-        areas
+        Ok(areas)
+    }
+
+    /// The image of the pool from a segment's header on.
+    fn header(&self, segment: &Range<u64>) -> &[u8] {
+        &self.pool[segment.start as usize..]
     }
 }
 
@@ -199,24 +231,26 @@ fn segments() -> impl Iterator<Item = Range<u64>> {
     (0..count).map(|index| FIRST_SEGMENT + index * SEGMENT..FIRST_SEGMENT + (index + 1) * SEGMENT)
 }
 
-fn is_used(image: &[u8], segment: &Range<u64>) -> bool {
-    begins_with(image, segment.start, USED)
-}
-
-fn begins_with(image: &[u8], at: u64, word: &[u8; 8]) -> bool {
-    image[at as usize..].starts_with(word)
+/// What a file has where a header may be.
+fn header(file: &File, at: u64) -> io::Result<[u8; HEADER as usize]> {
+    let mut bytes = [0; HEADER as usize];
+    file.read_exact_at(&mut bytes, at)?;
+    Ok(bytes)
 }
 
 /// The parts of a segment that held the checkpoint: freeing it changes the first word of each of its two headers.
-fn freed(now: &[u8], segment: &Range<u64>) -> impl Iterator<Item = (Range<u64>, Area)> {
+fn freed(now: &File, segment: &Range<u64>) -> io::Result<[(Range<u64>, Area); 4]> {
     let (first, second) = (segment.start, segment.end - HEADER);
-    let word = |at: u64| (at..at + 8, if begins_with(now, at, FREE) { Area::Active } else { Area::Unused });
+    let word = |at: u64| {
+        let area = if header(now, at)?.starts_with(FREE) { Area::Active } else { Area::Unused };
+        Ok::<_, io::Error>((at..at + 8, area))
+    };
     let between = (first + 8..second, Area::Unused);
-    [word(first), between, word(second), (second + 8..segment.end, Area::Unused)].into_iter()
+    Ok([word(first)?, between, word(second)?, (second + 8..segment.end, Area::Unused)])
 }
 
-fn generation(image: &[u8], segment: &Range<u64>) -> u64 {
-    let header = &image[segment.start as usize..];
+/// The generation in a segment's header.
+fn generation(header: &[u8]) -> u64 {
     header[GENERATION].iter().rev().fold(0, |value, &byte| value << 8 | u64::from(byte))
 }
 
@@ -233,27 +267,30 @@ fn patterned(seed: u64) -> Vec<u8> {
     image
 }
 
-fn read(path: &Path) -> io::Result<Vec<u8>> {
-    let mut image = Vec::with_capacity(LENGTH as usize);
-    File::open(path)?.read_to_end(&mut image)?;
-    if image.len() == LENGTH as usize { Ok(image) } else { Err(io::Error::other("the image has another length")) }
+fn open_image(path: &Path) -> io::Result<File> {
+    let file = File::open(path)?;
+    if file.metadata()?.len() == LENGTH { Ok(file) } else { Err(io::Error::other("the image has another length")) }
 }
 
-/// The ranges of bytes that differ.
-fn changes(before: &[u8], after: &[u8]) -> Vec<Range<u64>> {
-    const BLOCK: usize = 4096;
-    let mut changes: Vec<Range<u64>> = Vec::new();
-    let blocks = before.chunks(BLOCK).zip(after.chunks(BLOCK)).zip((0..).step_by(BLOCK));
-    for ((before, after), start) in blocks.filter(|((before, after), _)| before != after) {
-        for (at, _) in (start..).zip(before.iter().zip(after)).filter(|(_, (was, is))| was != is) {
-            match changes.last_mut() {
-                // Bytes that happen to be as before do not divide what was stored at once.
-                Some(last) if at < last.end + 16 => last.end = at + 1,
-                _ => changes.push(at..at + 1),
+/// The ranges of bytes of a file that are not as `before` has them.
+fn changes(before: &[u8], path: &Path) -> io::Result<Vec<Range<u64>>> {
+    let file = open_image(path)?;
+    let (mut piece, mut changes) = (vec![0; PIECE], Vec::<Range<u64>>::new());
+    for (before, start) in before.chunks(PIECE).zip((0..).step_by(PIECE)) {
+        let now = &mut piece[..before.len()];
+        file.read_exact_at(now, start)?;
+        let blocks = before.chunks(BLOCK).zip(now.chunks(BLOCK)).zip((start..).step_by(BLOCK));
+        for ((before, now), start) in blocks.filter(|((before, now), _)| before != now) {
+            for (at, _) in (start..).zip(before.iter().zip(now)).filter(|(_, (was, is))| was != is) {
+                match changes.last_mut() {
+                    // Bytes that happen to be as before do not divide what was stored at once.
+                    Some(last) if at < last.end + 16 => last.end = at + 1,
+                    _ => changes.push(at..at + 1),
+                }
             }
         }
     }
-    changes
+    Ok(changes)
 }
 
 /// Changes an image at one place, as a stray store would: for tests of who judges.
@@ -264,9 +301,9 @@ pub fn doctor(path: &Path, offset: u64, bytes: &[u8]) -> io::Result<()> {
     OpenOptions::new().write(true).open(path)?.write_all_at(bytes, offset)
 }
 
-/// Opens the pool as a boot would, with repairs. What is in the way of that is for people.
+/// Opens the pool as a boot would, with repairs that the file does not get. What is in the way of that is for people.
 pub(super) fn open(path: &Path) -> Result<Pool<Device>, String> {
-    let device = Device::open(path).map_err(|error| error.to_string())?;
+    let device = Device::open_copy_on_write(path).map_err(|error| error.to_string())?;
     Pool::open(device).map_err(|error| error.to_string())
 }
 

@@ -4,16 +4,17 @@ use std::fs;
 use std::io;
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use fastrand::Rng;
 use libc::{SIGSEGV, WEXITSTATUS, WIFSIGNALED, WTERMSIG};
 use libos_contract::report::FAULT;
 use object::{Object, ObjectSymbol, RelocationTarget};
+use tempfile::TempDir;
 
-use super::store::Store;
+use super::store::{self, Store};
 use crate::elf::Elf;
 use crate::faults::debugger::{Debugger, Result, Unfollowed};
 use crate::faults::inject::Injector;
@@ -37,6 +38,14 @@ const REPORT: Duration = Duration::from_secs(10);
 /// How many ticks of a processor's time a second has, for programs.
 const TICKS: u64 = 100;
 
+/// Where a run is made, and the next one, which finds the files as this one found them.
+#[derive(Debug)]
+pub(super) struct Workplace {
+    directory: TempDir,
+    /// The pool's device and the canary.
+    pub(super) files: [PathBuf; 2],
+}
+
 /// What all runs of a campaign have in common.
 #[derive(Debug)]
 pub struct Bench {
@@ -47,6 +56,8 @@ pub struct Bench {
     template: Template,
     /// The places in every process of it: addresses are not randomised.
     places: OnceLock<(u64, Places)>,
+    /// Where no run is made at the moment.
+    free: Mutex<Vec<Workplace>>,
     /// How many stores have been started: each listens on an address of its own, so that no client of one that is gone
     /// ever reaches another.
     started: AtomicU32,
@@ -60,18 +71,32 @@ impl Bench {
     pub fn new(program: &Path, directory: &Path) -> io::Result<Self> {
         let copies = imports(&fs::read(program)?, &["memcpy", "memmove"])?;
         let (elf, template) = (Elf::load(program), Template::make(directory)?);
-        let places = OnceLock::new();
-        Ok(Self { program: program.to_owned(), elf, copies, template, places, started: AtomicU32::new(0) })
+        store::keep_addresses()?;
+        let (places, free, started) = (OnceLock::new(), Mutex::default(), AtomicU32::new(0));
+        Ok(Self { program: program.to_owned(), elf, copies, template, places, free, started })
     }
 
-    /// Starts a store on fresh files in `directory`. It stands still.
-    pub(super) fn start(&self, group: Group, directory: &Path) -> Result<(Store, [PathBuf; 2])> {
-        let files = self.template.copy(directory)?;
+    /// A place for a run, with fresh files.
+    ///
+    /// # Errors
+    /// When they cannot be written.
+    pub(super) fn workplace(&self) -> io::Result<Workplace> {
+        let free = self.free.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        match free {
+            Some(place) => Ok(place),
+            None => {
+                let directory = work_directory()?;
+                Ok(Workplace { files: self.template.copy(directory.path())?, directory })
+            }
+        }
+    }
+
+    /// Starts a store. It stands still.
+    pub(super) fn start(&self, group: Group, place: &Workplace) -> Result<Store> {
         let number = self.started.fetch_add(1, Ordering::SeqCst);
         // 127.1.0.0 and on: addresses of this computer that nobody else listens on.
         let address = Ipv4Addr::from_bits(u32::from(Ipv4Addr::new(127, 1, 0, 0)) + number);
-        let store = Store::start(&self.program, files.clone(), group, address, directory)?;
-        Ok((store, files))
+        Store::start(&self.program, place.files.clone(), group, address, place.directory.path())
     }
 
     fn places(&self, store: &mut Store) -> Result<&Places> {
@@ -92,8 +117,8 @@ impl Bench {
     /// # Errors
     /// When the store cannot be started or followed.
     pub fn sample(&self) -> Result<WorkingSet> {
-        let directory = work_directory()?;
-        let (mut store, _) = self.start(Group::None, directory.path())?;
+        let place = self.workplace()?;
+        let mut store = self.start(Group::None, &place)?;
         let places = self.places(&mut store)?;
         store.process.resume()?;
         let load = Load::start(store.address, 1, &self.template.ledger);
@@ -113,9 +138,9 @@ impl Bench {
     /// When the store does not get under load: before the fault is injected nothing may go wrong.
     pub fn run(&self, plan: &Plan, group: Group, set: &WorkingSet) -> io::Result<Record> {
         let began = Instant::now();
-        let directory = work_directory()?;
+        let place = self.workplace()?;
         let early = |error: Unfollowed| io::Error::other(format!("run {} of {}: {error}", plan.run, group.name()));
-        let (mut store, files) = self.start(group, directory.path()).map_err(early)?;
+        let mut store = self.start(group, &place).map_err(early)?;
         let places = self.places(&mut store).map_err(early)?;
         store.process.resume().map_err(early)?;
         let load = Load::start(store.address, plan.load_seed, &self.template.ledger);
@@ -138,7 +163,10 @@ impl Bench {
         record.writes[1] = load.acknowledged();
         let (ledger, complaints) = load.finish();
         record.complaints = complaints;
-        record.judgement = Judgement::new(&self.template, [&files[0], &files[1]], &ledger)?;
+        let changes = self.template.changes([&place.files[0], &place.files[1]])?;
+        record.judgement = Judgement::new(&self.template, &place.files[0], &changes, &ledger)?;
+        self.template.restore(&place.files, &changes)?;
+        self.free.lock().unwrap_or_else(PoisonError::into_inner).push(place);
         record.outcome = record.decide();
         record.seconds = began.elapsed().as_secs_f64();
         Ok(record)

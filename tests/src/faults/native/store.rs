@@ -8,7 +8,6 @@ use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::ops::Range;
-use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -53,6 +52,18 @@ pub struct Store {
     _output: BufReader<ChildStdout>,
 }
 
+/// From now on, programs that this process starts have the same addresses each time.
+///
+/// # Errors
+/// When the kernel does not let it have that.
+pub fn keep_addresses() -> io::Result<()> {
+    // SAFETY: it changes how programs are loaded, and nothing of this one, which is.
+    match unsafe { libc::personality(libc::ADDR_NO_RANDOMIZE as libc::c_ulong) } {
+        -1 => Err(io::Error::last_os_error()),
+        _ => Ok(()),
+    }
+}
+
 impl Store {
     /// Starts the program on these files, the pool's and the canary's, and stops it when it serves. What it writes to
     /// its error output goes to a file in `directory`.
@@ -64,14 +75,9 @@ impl Store {
         let mut command = Command::new(program);
         command.arg("--pmem").arg(&files[0]).args(["--protection", group.name(), "--port", "0"]);
         command.args(["--bind", &at.to_string()]);
+        // Names of functions take longer to find than all else in a run takes; a stray's report has them in any case.
+        command.env("RUST_BACKTRACE", "0");
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(File::create(&errors)?);
-        // SAFETY: between fork and exec it makes one system call and touches nothing else.
-        unsafe {
-            command.pre_exec(|| match libc::personality(libc::ADDR_NO_RANDOMIZE as libc::c_ulong) {
-                -1 => Err(io::Error::last_os_error()),
-                _ => Ok(()),
-            })
-        };
         let mut child = command.spawn()?;
         let Some(output) = child.stdout.take() else { return Err(Unfollowed("the store has no output".into())) };
         let mut output = BufReader::new(output);

@@ -15,7 +15,6 @@ use super::run::Bench;
 use crate::faults::campaign::INTERRUPTED;
 use crate::faults::debugger::{Debugger, Result, Unfollowed};
 use crate::faults::record::Group;
-use crate::faults::run::work_directory;
 use crate::faults::template::LENGTH;
 use crate::gdb::Register;
 
@@ -78,8 +77,8 @@ impl Strays {
 /// # Errors
 /// When the store cannot be followed, or it is told to stop.
 pub fn run(bench: &Bench, group: Group, seed: u64, count: u64, stop: &AtomicBool) -> Result<Strays> {
-    let directory = work_directory()?;
-    let (mut store, paths) = bench.start(group, directory.path())?;
+    let place = bench.workplace()?;
+    let (mut store, paths) = (bench.start(group, &place)?, &place.files);
     store.settle()?;
     let devices = store.devices.clone();
     let open = |path: &PathBuf| File::options().read(true).write(true).open(path);
