@@ -117,8 +117,11 @@ impl<D: Device, S: Signal> Stack<D, S> {
     /// A connection that smoltcp runs from now on, until it is calm again.
     fn whole(&mut self, id: Id, now: Instant) -> Result<&mut Connection<S>, Error> {
         let connection = self.sockets.tcp.connections.get_mut(id).ok_or(Error::NotConnected)?;
-        if let (Engine::Fast(fast), Some(nic)) = (&mut connection.engine, &mut self.nic) {
-            fast.acknowledge(&mut nic.device, now);
+        if let (Engine::Fast(fast), Some(nic)) = (&mut connection.engine, &mut self.nic)
+            && fast.owes()
+            && let Some(frame) = nic.device.transmit(now)
+        {
+            fast.acknowledge(frame, now);
         }
         if self.sockets.tcp.leave_fast_path(id, Flight::UnderWay, now) {
             self.connection(id)

@@ -163,6 +163,29 @@ fn what_has_come_is_acknowledged_though_smoltcp_takes_over() {
 }
 
 #[test]
+fn what_has_come_is_acknowledged_before_what_is_odd() {
+    let mut net = Net::new();
+    let ((server, _), (client, _)) = calm(&mut net, true);
+    net.pass(Duration::from_secs(1));
+    net.client_sends(client, b"old").unwrap();
+    let old = net.to_server.borrow()[0].clone();
+    net.run();
+    net.server_reads(server).unwrap();
+    net.pass(Duration::from_secs(1));
+    net.server_sends(server, b"under way").unwrap();
+    net.client_sends(client, b"request").unwrap();
+    net.server.poll(net.now);
+    assert_eq!(net.server_reads(server).unwrap(), b"request");
+    net.to_server.borrow_mut().push_back(old);
+    net.server.poll(net.now);
+    assert!(!net.server.tcp().is_fast(server));
+    assert_eq!(net.to_client.borrow().len(), 2, "a reply, and one acknowledgement");
+    net.pass(Duration::from_millis(100));
+    assert_eq!(net.client.undelivered().0, 0, "its request is acknowledged before it is sent again");
+    assert_eq!(net.client_reads(client).unwrap(), b"under way");
+}
+
+#[test]
 fn a_lost_segment_is_sent_again() {
     let mut net = Net::new();
     let ((server, _), (client, _)) = calm(&mut net, true);

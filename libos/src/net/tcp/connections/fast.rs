@@ -1,6 +1,6 @@
 //! Connections on the fast path, and the ways there and back.
 
-use smoltcp::phy::Device;
+use smoltcp::phy::{Device, TxToken};
 use smoltcp::time::{Duration, Instant};
 
 use super::Connections;
@@ -27,8 +27,15 @@ impl<S: Signal> Connections<S> {
         }
     }
 
-    /// Has the fast path take a segment, if it runs the connection. `false`: smoltcp is to take it.
-    pub(super) fn receive_fast(&mut self, id: Id, rx: &RxFrame<'_>, segment: &Segment<'_>) -> bool {
+    /// Has the fast path take a segment, if it runs the connection. `false`: smoltcp is to take it. `answer` may be used
+    /// up either way, for what came before it.
+    pub(super) fn receive_fast<T: TxToken>(
+        &mut self,
+        id: Id,
+        rx: &RxFrame<'_>,
+        segment: &Segment<'_>,
+        answer: &mut Option<T>,
+    ) -> bool {
         let Some(connection) = self.connections.get_mut(id) else { return false };
         let Engine::Fast(fast) = &mut connection.engine else { return false };
         if !frame::is_intact(rx.medium, rx.frame, rx.verify) {
@@ -36,6 +43,12 @@ impl<S: Signal> Connections<S> {
         }
         // For all else it is looked at in time: those times do not come nearer by a segment.
         let (taken, due) = (fast.receive(&segment.packet(), rx.combined, rx.now), fast.acknowledge_at());
+        if taken == Taken::Odd
+            && fast.owes()
+            && let Some(frame) = answer.take()
+        {
+            fast.acknowledge(frame, rx.now);
+        }
         // Without memory for smoltcp's socket, the segment is lost.
         match taken {
             Taken::Odd => return !self.leave_fast_path(id, Flight::UnderWay, rx.now),

@@ -14,17 +14,17 @@ use crate::net::tcp::challenge::Verdict;
 use crate::net::tcp::connection::{Cause, Connection, Owner};
 use crate::net::tcp::fixups::Observed;
 
-/// Gives a connection a segment, unless it is not to be believed.
+/// Gives a connection a segment, unless it is not to be believed. `answer`: room for one frame in reply.
 fn deliver<S: Signal, T: TxToken>(
     connection: &mut Connection<S>,
     interface: &mut Interface,
     rx: &RxFrame<'_>,
-    answer: T,
+    answer: Option<T>,
 ) {
     let (frame, now) = (rx.frame, rx.now);
     if rx.medium != Medium::Ethernet {
         if let Some(set) = connection.engine.set_mut() {
-            inject(interface, now, frame, Some(answer), set);
+            inject(interface, now, frame, answer, set);
         }
         return;
     }
@@ -38,9 +38,9 @@ fn deliver<S: Signal, T: TxToken>(
             if !rx.verify || frame::is_intact(rx.medium, frame, true) {
                 let Some(translated) = connection.sent.wire.translate_in(&question) else { return };
                 let question = if translated.is_empty() { question } else { translated };
-                let answer = Observed::new(answer, Some(&mut connection.sent));
+                let answer = answer.map(|answer| Observed::new(answer, Some(&mut connection.sent)));
                 if let Some(set) = connection.engine.set_mut() {
-                    inject(interface, now, &question, Some(answer), set);
+                    inject(interface, now, &question, answer, set);
                 }
             }
             return;
@@ -53,9 +53,9 @@ fn deliver<S: Signal, T: TxToken>(
     let Some(translated) = connection.sent.wire.translate_in(frame) else { return };
     connection.receiving(frame, |connection| {
         let frame = if translated.is_empty() { frame } else { &translated };
-        let answer = Observed::new(answer, Some(&mut connection.sent));
+        let answer = answer.map(|answer| Observed::new(answer, Some(&mut connection.sent)));
         if let Some(set) = connection.engine.set_mut() {
-            inject(interface, now, frame, Some(answer), set);
+            inject(interface, now, frame, answer, set);
         }
     });
     if rx.combined {
@@ -94,11 +94,12 @@ impl<S: Signal> Connections<S> {
                 None => return,
             },
         };
+        let mut answer = Some(answer);
         if let Some(id) = id
             && rx.medium == Medium::Ethernet
         {
             self.grow(id, segment.packet().payload().len(), 0, now);
-            if self.receive_fast(id, rx, segment) {
+            if self.receive_fast(id, rx, segment, &mut answer) {
                 return;
             }
         }
@@ -107,7 +108,7 @@ impl<S: Signal> Connections<S> {
                 deliver(connection, interface, rx, answer);
                 self.enqueue(id);
             }
-            None => inject(interface, now, frame, Some(answer), shared),
+            None => inject(interface, now, frame, answer, shared),
         }
     }
 

@@ -68,11 +68,15 @@ impl FastPath {
         let _ = self.emit(device, Due::Reset, now);
     }
 
-    /// Acknowledges what waits for it, before smoltcp takes over, if the device has room.
-    pub fn acknowledge<D: Device>(&mut self, device: &mut D, now: Instant) {
-        if self.acknowledgement != Acknowledgement::None {
-            let _ = self.emit(device, Due::Bytes(0), now);
-        }
+    /// Whether what has come waits for its acknowledgement.
+    pub fn owes(&self) -> bool {
+        self.acknowledgement != Acknowledgement::None
+    }
+
+    /// Acknowledges all that has come by this frame, before smoltcp takes over.
+    pub fn acknowledge<T: TxToken>(&mut self, frame: T, now: Instant) {
+        // Who completes checksums does not care what is there.
+        self.write(frame, true, Due::Bytes(0), now);
     }
 
     /// When a turn to send is due though nothing happens.
@@ -130,6 +134,12 @@ impl FastPath {
     fn emit<D: Device>(&mut self, device: &mut D, due: Due, now: Instant) -> bool {
         let fill = device.capabilities().checksum.tcp.tx();
         let Some(token) = device.transmit(now) else { return false };
+        self.write(token, fill, due, now);
+        true
+    }
+
+    /// Sends a segment by `token`. `fill`: with its checksum.
+    fn write<T: TxToken>(&mut self, token: T, fill: bool, due: Due, now: Instant) {
         let flight = self.flight();
         let (number, len, flags) = match due {
             Due::Bytes(len @ 1..) if flight + len == self.sent.len() => (self.next, len, ACK | PSH),
@@ -165,6 +175,5 @@ impl FastPath {
             self.next += len;
             self.retransmit_at.get_or_insert(now + RETRANSMISSION_TIMEOUT);
         }
-        true
     }
 }
