@@ -1,6 +1,7 @@
 //! Builds guest images, std included: the programs in one cargo build, those of the tests in another.
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
@@ -100,12 +101,15 @@ pub(crate) fn builds(packages: &[impl AsRef<str>]) -> Vec<Vec<&str>> {
 }
 
 /// Builds a guest program of a copy of this workspace, or of a part of it, as `run` would there, and returns its image.
-/// All copies share one output directory, apart from this workspace's: std is built once for them.
+/// All copies share one output directory, apart from this workspace's, whose std they begin with.
 ///
 /// # Errors
 /// As [`build`].
 pub fn build_copy(toolchain: &Toolchain, copy: &Path, package: &str) -> Result<PathBuf> {
     let target = workspace::target_directory().join("planted/target");
+    if !target.exists() {
+        begin_with_own(&target)?;
+    }
     let mut command = toolchain.guest_cargo_in("build", copy, &target);
     command.args(["--quiet", "--profile", Profile::Quick.name(), "--package", package]);
     // The copy may lie in the checkout, whose configuration cargo would add to one of the copy's own.
@@ -115,6 +119,23 @@ pub fn build_copy(toolchain: &Toolchain, copy: &Path, package: &str) -> Result<P
         bail!("{package} did not build (cargo's messages are above)");
     }
     Ok(target.join(workspace::GUEST_TARGET).join(Profile::Quick.name()).join(package))
+}
+
+/// Gives a new output directory what this workspace's own build has made: std and other people's crates are the same,
+/// down to their names. Cargo finds that the copy's own sources are younger, and builds those.
+fn begin_with_own(target: &Path) -> Result<()> {
+    let quick = Profile::Quick.name();
+    for part in [PathBuf::from(quick), Path::new(workspace::GUEST_TARGET).join(quick)] {
+        let (from, to) = (workspace::guest_target_directory().join(&part), target.join(&part));
+        let Some(parent) = to.parent().filter(|_| from.exists()) else { continue };
+        std::fs::create_dir_all(parent)?;
+        // With their times, by which cargo tells what is old.
+        let status = Command::new("cp").arg("--archive").args([&from, &to]).status().context("cannot run cp")?;
+        if !status.success() {
+            bail!("{} could not be copied to {}", from.display(), to.display());
+        }
+    }
+    Ok(())
 }
 
 /// The image of the guest program `name`, for a test that boots it.

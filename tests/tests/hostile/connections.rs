@@ -2,8 +2,8 @@
 
 use holdfast_tests::resp::{Client, Reply};
 
-use crate::scene::Scene;
-use crate::{SIZES, SMALLEST};
+use super::scene::Scene;
+use super::{SIZES, SMALLEST};
 
 /// Clients that begin a large request, send a little of it and go.
 fn half_a_request_each(scene: &Scene) {

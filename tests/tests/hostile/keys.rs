@@ -4,9 +4,9 @@ use std::io;
 
 use holdfast_tests::resp::{Client, Reply, encode};
 
-use crate::memory::large_sets_at_once;
-use crate::scene::Scene;
-use crate::{LARGEST, SIZES, SMALLEST};
+use super::memory::large_sets_at_once;
+use super::scene::Scene;
+use super::{LARGEST, SIZES, SMALLEST};
 
 /// How many requests one send has.
 const BATCH: u64 = 2000;

@@ -4,8 +4,8 @@ use std::thread;
 
 use holdfast_tests::resp::{Client, Reply, encode};
 
-use crate::scene::Scene;
-use crate::{SIZES, SMALLEST};
+use super::scene::Scene;
+use super::{SIZES, SMALLEST};
 
 /// Fails unless it is an error that a client can understand: memory is short, or what was asked for is too long.
 fn expect_refusal(reply: &Reply) {

@@ -6,8 +6,8 @@ use std::time::Duration;
 use holdfast_tests::resp::{Client, Reply, encode};
 use xtask::size::MIB;
 
-use crate::scene::Scene;
-use crate::{SIZES, SMALLEST};
+use super::scene::Scene;
+use super::{SIZES, SMALLEST};
 
 /// Keys that the commands on many keys have before them.
 const KEYS: usize = 40_000;

@@ -9,8 +9,8 @@ use xtask::crash::Plant;
 use xtask::qemu::{Exit, Protection};
 use xtask::size::MIB;
 
-use crate::history::entries;
-use crate::{Ledger, program};
+use super::history::entries;
+use super::{Ledger, program};
 
 /// With this entry the planted store goes astray; by then the first page is full, of entries of 32 bytes and more.
 const LAST: u64 = 150;

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 
-use super::Only;
+use super::select::Only;
 use crate::cargo::TEST_PROGRAMS;
 use crate::guest::{self, CHECKED_IMAGES_VARIABLE, Profile};
 use crate::setup::toolchain::Toolchain;
@@ -34,21 +34,23 @@ pub(super) fn build(only: &Only<'_>, toolchain: &Toolchain) -> Result<Vec<(&'sta
     Ok(images)
 }
 
-/// Whether tests of this file (`NAME.rs`, or `NAME/main.rs` of a folder) are among these.
+/// Whether tests of this file (`NAME.rs`, or `NAME/mod.rs` of a folder) are among these.
 pub(super) fn includes(only: &Only<'_>, path: &str) -> bool {
     let name = path.split(['/', '.']).next().unwrap_or_default();
     match only {
         Only::Usual | Only::All => true,
         Only::Files(names) => names.iter().any(|only| only == name),
-        Only::Named(part) => std::fs::read_to_string(workspace::root().join("tests/tests").join(path))
-            .is_ok_and(|tests| tests.contains(part)),
+        Only::Named(part) => {
+            let text = std::fs::read_to_string(workspace::root().join("tests/tests").join(path)).unwrap_or_default();
+            name.contains(part) || text.contains(part.rsplit("::").next().unwrap_or(part))
+        }
     }
 }
 
 /// The planted defects that these tests look for.
 fn plants(only: &Only<'_>) -> Result<Vec<crash::Plant>> {
     let mut plants = Vec::new();
-    for (path, program) in [("crash_exploration.rs", "kvstore"), ("ledger/main.rs", "ledger")] {
+    for (path, program) in [("crash_exploration.rs", "kvstore"), ("ledger/mod.rs", "ledger")] {
         if includes(only, path) {
             plants.extend(crash::Plant::all(program)?);
         }

@@ -12,13 +12,16 @@
 //! in which no test ran has not tested anything, and counts as a failure.
 
 mod images;
+mod select;
 
 use std::io::{BufRead, BufReader};
 use std::ops::AddAssign;
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
+use std::thread::{self, ScopedJoinHandle};
 use std::time::Instant;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 
 use crate::cargo::{BOOTING_TESTS, TEST_PROGRAMS, host_cargo};
 use crate::clients::{self, CLIENTS_VARIABLE};
@@ -27,10 +30,13 @@ use crate::native;
 use crate::output::{say, warn};
 use crate::pool::mutants;
 use crate::setup::toolchain::{Choice, Toolchain};
-use crate::{setup, std_tests, workspace};
+use crate::{setup, std_tests};
+use select::{MATRIX, Only, Stage, select};
 
 /// The store's package.
 const STORE: &str = "kvstore";
+/// The program of the tests that boot images, all files of `tests/tests`, but for those of [`MATRIX`].
+const GUEST_TESTS: &str = "guest";
 /// The file of the tests that inject faults into the store as a process of the host.
 const INJECTED: &str = "faults_native.rs";
 /// How many images of power cuts the stage `pool` explores at least.
@@ -50,41 +56,6 @@ impl AddAssign for Totals {
     }
 }
 
-/// One part of the whole, which a filter can name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stage {
-    Host,
-    Guest,
-    Native,
-    Library,
-    Pool,
-    Soak,
-    Hostile,
-    Clients,
-}
-
-impl Stage {
-    /// Those that run when none is named.
-    const USUAL: [Self; 4] = [Self::Host, Self::Native, Self::Guest, Self::Library];
-    /// Those with tests of our own, which a name selects.
-    const OWN: [Self; 2] = [Self::Host, Self::Guest];
-    const ALL: [Self; 8] =
-        [Self::Host, Self::Native, Self::Guest, Self::Library, Self::Pool, Self::Soak, Self::Hostile, Self::Clients];
-
-    fn name(self) -> &'static str {
-        match self {
-            Self::Host => "host",
-            Self::Guest => "guest",
-            Self::Native => "native",
-            Self::Library => "std",
-            Self::Pool => "pool",
-            Self::Soak => "soak",
-            Self::Hostile => "hostile",
-            Self::Clients => "clients",
-        }
-    }
-}
-
 /// Runs the tests whose name, or the name of whose stage, contains `filter`, or all. Prints the totals as the last
 /// line and returns the exit status: 0 if every test passed.
 ///
@@ -100,24 +71,33 @@ pub fn test(filter: Option<&str>, processors: Option<u32>, choice: Choice) -> Re
     let began = Instant::now();
     let mut totals = Totals::default();
     let mut broken = Vec::new();
-    for stage in stages {
-        say(format_args!("\n== {} ==", stage.name()));
-        let stage_began = Instant::now();
-        let (stage_totals, succeeded) = run(stage, &only, processors, &toolchain)?;
-        say(format_args!(
-            "== {}: {} passed, {} failed in {:.1} s ==",
-            stage.name(),
-            stage_totals.passed,
-            stage_totals.failed,
-            stage_began.elapsed().as_secs_f64()
-        ));
-        if !succeeded {
-            broken.push(format!("the stage {} failed", stage.name()));
-        } else if matches!(only, Only::Usual | Only::All) && stage_totals == Totals::default() {
-            broken.push(format!("the stage {} ran no test", stage.name()));
+    thread::scope(|scope| {
+        let mut building = None;
+        for &stage in &stages {
+            say(format_args!("\n== {} ==", stage.name()));
+            let stage_began = Instant::now();
+            if stage == Stage::Native && stages.contains(&Stage::Guest) {
+                // Its tests have one processor, in an emulator.
+                say("the images that the stage guest boots are built meanwhile");
+                building = Some(scope.spawn(|| images::build(&only, &toolchain)));
+            }
+            let (stage_totals, succeeded) = run(stage, &only, processors, &toolchain, &mut building)?;
+            say(format_args!(
+                "== {}: {} passed, {} failed in {:.1} s ==",
+                stage.name(),
+                stage_totals.passed,
+                stage_totals.failed,
+                stage_began.elapsed().as_secs_f64()
+            ));
+            if !succeeded {
+                broken.push(format!("the stage {} failed", stage.name()));
+            } else if matches!(only, Only::Usual | Only::All) && stage_totals == Totals::default() {
+                broken.push(format!("the stage {} ran no test", stage.name()));
+            }
+            totals += stage_totals;
         }
-        totals += stage_totals;
-    }
+        Ok::<_, anyhow::Error>(())
+    })?;
     if totals == Totals::default() && broken.is_empty() {
         broken.push(format!("no test's name contains `{}`", filter.unwrap_or_default()));
     }
@@ -129,61 +109,17 @@ pub fn test(filter: Option<&str>, processors: Option<u32>, choice: Choice) -> Re
     Ok(u8::from(totals.failed > 0 || !broken.is_empty()))
 }
 
-/// Which of a stage's tests to run.
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Only<'a> {
-    /// Those that run when nobody says which.
-    Usual,
-    /// All of them.
-    All,
-    /// Those in the files with these names under `tests/tests`.
-    Files(Vec<String>),
-    /// Those with this in their names.
-    Named(&'a str),
-}
+/// Images that are being built, and what tells tests where they are.
+type Building<'scope> = ScopedJoinHandle<'scope, Result<Vec<(&'static str, PathBuf)>>>;
 
-/// The stages to run, and which tests in them. A filter that names a stage selects all of it; one that names a file of
-/// booting tests selects that file, and those whose names go on after it with an underscore. `std::` and a name selects
-/// library tests, `native::` and a name those under hardware keys.
-fn select(filter: Option<&str>) -> (Vec<Stage>, Only<'_>) {
-    let Some(filter) = filter else { return (Stage::USUAL.to_vec(), Only::Usual) };
-    let mut named: Vec<Stage> = Stage::ALL.into_iter().filter(|stage| stage.name().contains(filter)).collect();
-    // `host` names one stage, not `hostile` too.
-    if let Some(&exact) = named.iter().find(|stage| stage.name() == filter) {
-        named = vec![exact];
-    }
-    if !named.is_empty() {
-        return (named, Only::All);
-    }
-    if let Some(part) = filter.strip_prefix("std::") {
-        return (vec![Stage::Library], Only::Named(part));
-    }
-    if let Some(part) = filter.strip_prefix("native::") {
-        return (vec![Stage::Native], Only::Named(part));
-    }
-    let files = files_of_tests(filter);
-    if files.is_empty() { (Stage::OWN.to_vec(), Only::Named(filter)) } else { (vec![Stage::Guest], Only::Files(files)) }
-}
-
-/// The files and folders under `tests/tests` that a filter names, in order: one of its name, and with it those whose
-/// names go on after an underscore.
-fn files_of_tests(filter: &str) -> Vec<String> {
-    // Who cannot read the directory finds no test by its file, and is told so.
-    let entries = std::fs::read_dir(workspace::root().join("tests/tests")).into_iter().flatten().flatten();
-    let mut files: Vec<String> = entries
-        .filter(|entry| entry.path().is_dir() || entry.path().extension().is_some_and(|extension| extension == "rs"))
-        .filter_map(|entry| entry.path().file_stem()?.to_str().map(str::to_owned))
-        .filter(|name| name.strip_prefix(filter).is_some_and(|rest| rest.is_empty() || rest.starts_with('_')))
-        .collect();
-    files.sort();
-    if files.first().is_none_or(|first| first != filter) {
-        files.clear();
-    }
-    files
-}
-
-/// Runs one stage and says whether every command of it succeeded.
-fn run(stage: Stage, only: &Only<'_>, processors: u32, toolchain: &Toolchain) -> Result<(Totals, bool)> {
+/// Runs one stage and says whether every command of it succeeded. Its images may be under way already.
+fn run(
+    stage: Stage,
+    only: &Only<'_>,
+    processors: u32,
+    toolchain: &Toolchain,
+    building: &mut Option<Building<'_>>,
+) -> Result<(Totals, bool)> {
     let mut cargo = host_cargo("test");
     // One failing program does not keep the others from running.
     cargo.arg("--no-fail-fast");
@@ -208,7 +144,11 @@ fn run(stage: Stage, only: &Only<'_>, processors: u32, toolchain: &Toolchain) ->
             return Ok((Totals { passed: totals.passed, failed: totals.failed }, totals.failed == 0));
         }
         Stage::Guest => {
-            let variables = match images::build(only, toolchain) {
+            let built = match building.take() {
+                Some(building) => building.join().unwrap_or_else(|_| Err(anyhow!("building the images panicked"))),
+                None => images::build(only, toolchain),
+            };
+            let variables = match built {
                 Ok(variables) => variables,
                 Err(error) => {
                     warn(format_args!("error: {error:#}"));
@@ -224,8 +164,19 @@ fn run(stage: Stage, only: &Only<'_>, processors: u32, toolchain: &Toolchain) ->
     match only {
         Only::Usual | Only::All => {}
         Only::Files(names) => {
-            for name in names {
-                cargo.args(["--test", name]);
+            let (matrix, files): (Vec<&String>, Vec<&String>) = names.iter().partition(|&name| name == MATRIX);
+            if files.is_empty() {
+                cargo.args(["--test", MATRIX]);
+            } else {
+                // The names of tests begin with those of their files.
+                cargo.args(["--test", GUEST_TESTS, "--"]).args(files.iter().map(|name| format!("{name}::")));
+            }
+            if !files.is_empty() && !matrix.is_empty() {
+                let (mut totals, succeeded) = show_and_count(cargo, |_| {})?;
+                let (of_matrix, all) =
+                    run(stage, &Only::Files(vec![MATRIX.to_owned()]), processors, toolchain, building)?;
+                totals += of_matrix;
+                return Ok((totals, succeeded && all));
             }
         }
         Only::Named(part) => drop(cargo.args(["--", part])),
@@ -266,8 +217,8 @@ fn run_injected() -> Result<(Totals, bool)> {
     let quick = Profile::Quick.name();
     build_for_host(STORE, &["--profile", quick])?;
     let mut cargo = host_cargo("test");
-    cargo.args(["--profile", quick, "--package", BOOTING_TESTS, "--test", INJECTED.trim_end_matches(".rs"), "--"]);
-    cargo.args(["--include-ignored", "--test-threads=1"]);
+    cargo.args(["--profile", quick, "--package", BOOTING_TESTS, "--test", GUEST_TESTS, "--"]);
+    cargo.args([INJECTED.trim_end_matches(".rs"), "--include-ignored", "--test-threads=1"]);
     show_and_count(cargo, |_| {})
 }
 
@@ -275,7 +226,7 @@ fn run_injected() -> Result<(Totals, bool)> {
 fn run_long(cargo: &mut Command, file: &str, package: &str, toolchain: &Toolchain) -> Result<()> {
     cargo.envs(guest::build_for_tests(toolchain, &[package])?);
     // One load at a time, the short ones first; what they print is shown as it comes.
-    cargo.args(["--package", BOOTING_TESTS, "--test", file, "--"]);
+    cargo.args(["--package", BOOTING_TESTS, "--test", GUEST_TESTS, "--", &format!("{file}::")]);
     cargo.args(["--include-ignored", "--nocapture", "--test-threads=1"]);
     Ok(())
 }
@@ -378,28 +329,6 @@ mod tests {
         ] {
             assert_eq!(parse_result(line), None, "{line}");
         }
-    }
-
-    #[test]
-    fn a_filter_names_stages_files_or_tests() {
-        let usual = vec![Stage::Host, Stage::Native, Stage::Guest, Stage::Library];
-        assert_eq!(select(None), (usual, Only::Usual));
-        assert_eq!(select(Some("host")), (vec![Stage::Host], Only::All));
-        assert_eq!(select(Some("guest")), (vec![Stage::Guest], Only::All));
-        assert_eq!(select(Some("pool")), (vec![Stage::Pool], Only::All));
-        assert_eq!(select(Some("soak")), (vec![Stage::Soak], Only::All));
-        assert_eq!(select(Some("hostile")), (vec![Stage::Hostile], Only::All));
-        assert_eq!(select(Some("clients")), (vec![Stage::Clients], Only::All));
-        let files = |names: &[&str]| Only::Files(names.iter().map(|&name| name.to_owned()).collect());
-        assert_eq!(select(Some("protection")), (vec![Stage::Guest], files(&["protection", "protection_matrix"])));
-        assert_eq!(select(Some("protection_matrix")), (vec![Stage::Guest], files(&["protection_matrix"])));
-        assert_eq!(select(Some("std")), (vec![Stage::Library], Only::All));
-        assert_eq!(select(Some("std::net")), (vec![Stage::Library], Only::Named("net")));
-        assert_eq!(select(Some("native")), (vec![Stage::Native], Only::All));
-        assert_eq!(select(Some("native::key")), (vec![Stage::Native], Only::Named("key")));
-        assert_eq!(select(Some("protect")), (vec![Stage::Host, Stage::Guest], Only::Named("protect")));
-        assert_eq!(select(Some("stray")), (vec![Stage::Host, Stage::Guest], Only::Named("stray")));
-        assert_eq!(select(Some("../x")), (vec![Stage::Host, Stage::Guest], Only::Named("../x")));
     }
 
     #[test]

@@ -1,0 +1,47 @@
+//! The tests that boot images, in one program: a file or folder for each thing that is tried. Cargo runs programs one
+//! after the other, and tests of one program side by side.
+
+mod abi;
+mod apps;
+mod boot_stages;
+mod checked;
+mod clients;
+mod counts;
+mod cpus;
+mod crash_exploration;
+mod debugger;
+mod directed;
+mod durability;
+mod ending;
+mod exhaust;
+mod faults;
+mod faults_native;
+mod files;
+mod guest_test;
+mod hostile;
+mod idle;
+mod internet;
+mod kvstore;
+mod kvstore_protection;
+mod leave;
+mod ledger;
+mod lifecycle;
+mod linux;
+mod log_level;
+mod media_errors;
+mod nesting;
+mod network;
+mod new_app;
+mod paging;
+mod paths;
+mod persistence;
+mod programs;
+mod protection;
+mod read_only;
+mod scrub;
+mod servers;
+mod soak;
+mod std_programs;
+mod tap;
+mod trace;
+mod xtask_run;
