@@ -44,6 +44,9 @@ static ADDRESS: WaitQueue = WaitQueue::for_descriptors();
 /// The name servers of the command line.
 static NAME_SERVERS: Once<Vec<SocketAddr>> = Once::new();
 
+/// Why there is a stack whenever somebody asks for it.
+const INITIALISED: &str = "the network is initialised at boot";
+
 /// smoltcp's clock.
 fn instant(at: time::Instant) -> Instant {
     Instant::from_micros((at.as_nanos() / 1000) as i64)
@@ -100,19 +103,31 @@ pub fn init(config: &Config) {
 /// again and again: it is about to come back, and to tell the card of twenty replies costs no more than of one. The
 /// network thread naps meanwhile and sees to it that nothing waits for longer than that.
 pub fn with<R>(work: impl FnOnce(&mut GuestStack, Instant) -> R) -> R {
-    serve(attention::is_promised(now()), work).0
+    if attention::is_promised(now()) { in_passing(work) } else { serve(work).0 }
 }
 
-/// Does something with the stack; tells the card of what is to be sent, unless somebody will do so `later`. Returns
-/// with its outcome when the stack has to be looked at though nothing happens.
-fn serve<R>(later: bool, work: impl FnOnce(&mut GuestStack, Instant) -> R) -> (R, time::Instant) {
+/// Does something with the stack at which somebody looks soon in any case: what is due then, what has changed, and what
+/// the card has to be told, is left to who does. Only what did not go out now has to go on at once.
+fn in_passing<R>(work: impl FnOnce(&mut GuestStack, Instant) -> R) -> R {
     let mut guard = STACK.lock();
-    let stack = guard.as_mut().expect("the network is initialised at boot");
+    let stack = guard.as_mut().expect(INITIALISED);
+    let result = work(stack, instant(now()));
+    let goes_on = stack.has_work();
+    drop(guard);
+    if goes_on {
+        attention::demand(time::Instant::BOOT);
+    }
+    result
+}
+
+/// Does something with the stack, and tells the card of what is to be sent. Returns with its outcome when the stack has
+/// to be looked at though nothing happens.
+fn serve<R>(work: impl FnOnce(&mut GuestStack, Instant) -> R) -> (R, time::Instant) {
+    let mut guard = STACK.lock();
+    let stack = guard.as_mut().expect(INITIALISED);
     // The clock is read under the lock, so that for the stack it never goes back.
     let result = work(stack, instant(now()));
-    if let Some(card) = stack.device()
-        && !later
-    {
+    if let Some(card) = stack.device() {
         card.flush();
     }
     let next = next_look(stack);
@@ -159,7 +174,7 @@ fn announce(change: AddressChange) {
 pub fn pump() -> time::Instant {
     let mut rounds = 16;
     loop {
-        let (more, next) = serve(false, |stack, now| stack.poll(now));
+        let (more, next) = serve(|stack, now| stack.poll(now));
         rounds -= 1;
         if !more || rounds == 0 {
             return next;
@@ -178,7 +193,7 @@ fn listen_to_card(stack: &mut GuestStack) -> bool {
 /// though nothing happens.
 fn pump_until_idle() -> time::Instant {
     for _ in 0..256 {
-        let (idle, next) = serve(false, |stack, now| !stack.poll(now) && listen_to_card(stack));
+        let (idle, next) = serve(|stack, now| !stack.poll(now) && listen_to_card(stack));
         if idle {
             return next;
         }

@@ -142,7 +142,7 @@ impl<D: Device, S: Signal> Stack<D, S> {
     }
 
     /// Whether connections have something to send and the device has room for it.
-    fn has_work(&self) -> bool {
+    pub fn has_work(&self) -> bool {
         self.sockets.tcp.has_work() && !self.nic.as_ref().is_some_and(|nic| nic.full)
     }
 
