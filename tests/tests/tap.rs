@@ -9,7 +9,7 @@ use std::thread;
 
 use holdfast_tests::machine::{PATIENCE, machine};
 use xtask::qemu::{Machine, MachineOptions, Network};
-use xtask::tap::{GUEST_ADDRESS, NAME, Tap};
+use xtask::tap::{FIRST, Tap};
 
 /// The bytes of each transfer, and the most of them that one segment on the wire carries.
 const LEN: usize = 4 << 20;
@@ -19,13 +19,13 @@ const TRANSFERS: u32 = 20;
 
 /// The frames that the host has given the device until now.
 fn frames() -> usize {
-    let count = fs::read_to_string(format!("/sys/class/net/{NAME}/statistics/tx_packets")).unwrap();
+    let count = fs::read_to_string(format!("/sys/class/net/{}/statistics/tx_packets", FIRST.name)).unwrap();
     count.trim().parse().unwrap()
 }
 
 /// Sends bytes to the guest's echo, and takes them back. How many frames that took, with those that acknowledge.
 fn transfer() -> usize {
-    let stream = TcpStream::connect(SocketAddr::from((GUEST_ADDRESS, 7777))).unwrap();
+    let stream = TcpStream::connect(SocketAddr::from((FIRST.guest, 7777))).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
     stream.set_write_timeout(Some(PATIENCE)).unwrap();
     let sent: Vec<u8> = (0..LEN).map(|at| (at % 251) as u8).collect();
@@ -41,7 +41,7 @@ fn transfer() -> usize {
 
 #[test]
 fn segments_come_together_in_fewer_frames_than_there_are_segments() {
-    let _tap = match Tap::create() {
+    let _tap = match Tap::create(FIRST) {
         Ok(tap) => tap,
         Err(error) => {
             // Past the test harness, which would keep it to itself.
@@ -49,7 +49,8 @@ fn segments_come_together_in_fewer_frames_than_there_are_segments() {
             return;
         }
     };
-    let machine = Machine::start(MachineOptions { network: Network::Tap, ..machine("hello", &[]) }, None).unwrap();
+    let machine =
+        Machine::start(MachineOptions { network: Network::Tap(FIRST), ..machine("hello", &[]) }, None).unwrap();
     let ready = |line: &str| line.starts_with("hello: ready").then_some(());
     assert!(machine.console().wait_for_line(PATIENCE, ready).is_some(), "{:?}", machine.console().lines());
     let counts: Vec<usize> = (0..TRANSFERS).map(|_| transfer()).take_while(|&count| count >= LEN / SEGMENT).collect();

@@ -311,6 +311,7 @@ mod tests {
     use anyhow::Result;
     use xtask::qemu::{Network, Protection, ProtectionChoice};
     use xtask::run::RunOptions;
+    use xtask::tap::FIRST;
 
     use super::*;
 
@@ -359,7 +360,7 @@ mod tests {
         ])
         .unwrap();
         assert_eq!(options.pmem_size, Some(64 * size::MIB));
-        assert_eq!(options.machine.network, Network::Tap);
+        assert_eq!(options.machine.network, Network::Tap(FIRST));
         assert_eq!(options.machine.protection, Protection::None.into());
         assert_eq!(options.machine.smp, 2);
         assert_eq!(options.machine.arguments, ["--port", "7"]);

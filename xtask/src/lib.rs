@@ -22,7 +22,7 @@
 //! apps, defects, forward, guest, image, symbols
 //! setup
 //! cargo
-//! bars, cpio, handed, instruction, keys, new, output, processor_time, resp, signals, size, workspace
+//! bars, cpio, handed, instruction, keys, launcher, new, output, processor_time, resp, signals, size, workspace
 //! ```
 
 #![deny(clippy::print_stdout, clippy::print_stderr, reason = "they panic when nobody reads: say it by `output`")]
@@ -47,6 +47,7 @@ mod handed;
 pub mod image;
 mod instruction;
 pub mod keys;
+mod launcher;
 pub mod linux;
 pub mod miri;
 pub mod native;

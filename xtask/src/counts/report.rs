@@ -11,7 +11,6 @@ use super::Options;
 use super::figures::{Figure, Figures};
 use super::load::{Load, VALUE};
 use super::tally::Tally;
-use crate::qemu::Network;
 
 /// Functions that a table shows of each load.
 const TOP: usize = 40;
@@ -41,15 +40,10 @@ impl Counted {
 impl Report {
     /// One without figures yet.
     pub(super) fn new(options: &Options) -> Self {
-        let network = match options.network {
-            Network::Tap => "tap",
-            Network::User => "QEMU's user network",
-            Network::None => "none",
-        };
         let configuration = vec![
             ("machine", "QEMU's TCG, one processor, two nanoseconds an instruction".to_owned()),
             ("protection", options.protection.to_string()),
-            ("network", network.to_owned()),
+            ("network", options.network.to_string()),
             ("keys", options.keys.to_string()),
             ("bytes of a value", VALUE.to_string()),
         ];
@@ -287,7 +281,7 @@ impl fmt::Display for Table {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::qemu::Protection;
+    use crate::qemu::{Network, Protection};
 
     fn report(instructions: u64) -> Report {
         let options =

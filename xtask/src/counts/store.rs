@@ -67,7 +67,7 @@ impl Store {
         let directory = tempfile::Builder::new().prefix("holdfast-counts-").tempdir()?;
         let [pmem, socket, frames] = ["pmem0.img", "socket", "frames"].map(|name| directory.path().join(name));
         put_keys(&pmem, POOL, options.keys, VALUE)?;
-        let tap = if options.network == Network::Tap { Some(Tap::create()?) } else { None };
+        let tap = options.network.tap()?;
         let plugin = Plugin::own(vec![("mode", "count".into()), ("socket", socket.clone().into())], false)?;
         let machine = MachineOptions {
             image: program.to_owned(),
@@ -135,7 +135,7 @@ impl Store {
     }
 
     fn frames(&self) -> Result<Frames> {
-        Frames::count(&self.frames, self.options.network == Network::Tap)
+        Frames::count(&self.frames, matches!(self.options.network, Network::Tap(_)))
     }
 
     fn snapshot(&self) -> Result<Vec<Block>> {

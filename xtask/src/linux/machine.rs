@@ -1,5 +1,6 @@
 //! A machine with Linux in it, from its start to the script's exit status.
 
+use std::ffi::OsString;
 use std::fmt;
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -14,6 +15,7 @@ use tempfile::TempDir;
 
 use super::Initrd;
 use super::packages::kernel;
+use crate::launcher;
 use crate::setup::QEMU;
 use crate::size::MIB;
 
@@ -34,7 +36,7 @@ pub struct Hardware {
     /// RAM, in bytes, beside what its file system takes, which lies in RAM.
     pub memory: u64,
     /// What else QEMU is told.
-    pub arguments: Vec<String>,
+    pub arguments: Vec<OsString>,
     /// How long the machine may say nothing before it is taken for stuck.
     pub patience: Duration,
 }
@@ -83,7 +85,8 @@ impl Machine {
         qemu.args(["-serial", "stdio"]);
         qemu.arg("-serial").arg(format!("file:{}", path("status").display()));
         qemu.args(&hardware.arguments);
-        let mut qemu = qemu.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().context("cannot run QEMU")?;
+        qemu.stdin(Stdio::null()).stdout(Stdio::piped());
+        let mut qemu = launcher::spawn(qemu, &[]).context("cannot run QEMU")?;
         let (sender, printed) = channel();
         if let Some(output) = qemu.stdout.take() {
             thread::spawn(move || forward(BufReader::new(output), &sender));

@@ -13,4 +13,8 @@ mod packages;
 
 pub use initrd::Initrd;
 pub use machine::{Hardware, Machine};
-pub use packages::{kernel, redis, unpacked};
+pub use packages::{kernel, mke2fs, redis, unpacked};
+
+/// A function of the shell: `namespace REGION KIND DRIVER` makes a region of the NVDIMMs a `pfn` (a disk that can be
+/// mapped directly, of the driver `nd_pmem`) or a `dax` (one device, of `dax_pmem`).
+pub const NAMESPACE: &str = include_str!("namespace.sh");

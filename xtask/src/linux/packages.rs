@@ -13,9 +13,12 @@ use crate::workspace;
 
 /// The package that depends on the kernel.
 const PACKAGE: &str = "linux-image-amd64";
-/// What is not built into the kernel and machines have to be able to: NVDIMMs, as disks and as memory, and ext4 on them
-/// and on files.
-const MODULES: [&str; 7] = ["nfit", "nd_pmem", "dax_pmem", "device_dax", "crc32c_generic", "ext4", "loop"];
+/// What is not built into the kernel and machines have to be able to: NVDIMMs, as disks and as memory, ext4 on them and
+/// on files, and QEMU's network card.
+const MODULES: [&str; 9] =
+    ["nfit", "nd_pmem", "dax_pmem", "device_dax", "crc32c_generic", "ext4", "loop", "virtio_pci", "virtio_net"];
+/// The program that makes file systems, and its libraries but the C library.
+const FILE_SYSTEMS: [&str; 6] = ["e2fsprogs", "libblkid1", "libcom-err2", "libext2fs2", "libss2", "libuuid1"];
 /// Redis and its libraries, down to the C library: it runs on any Linux.
 const REDIS: [&str; 16] = [
     "redis-server",
@@ -69,6 +72,14 @@ pub fn kernel() -> Result<Kernel> {
 /// When it cannot be fetched or unpacked.
 pub fn redis() -> Result<PathBuf> {
     unpacked("redis", &REDIS)
+}
+
+/// A directory with Debian's `mke2fs` and all that it needs but the C library, which [`redis`] has.
+///
+/// # Errors
+/// When it cannot be fetched or unpacked.
+pub fn mke2fs() -> Result<PathBuf> {
+    unpacked("e2fsprogs", &FILE_SYSTEMS)
 }
 
 /// A directory with what these packages have but documentation and settings; `name` is what people call them together.

@@ -19,7 +19,7 @@ use anyhow::{Context, Result, bail};
 use crate::cargo::host_cargo;
 use crate::defects::Defect;
 use crate::keys;
-use crate::linux::{self, Hardware, Initrd, Machine};
+use crate::linux::{self, Hardware, Initrd, Machine, NAMESPACE};
 use crate::output::say;
 use crate::workspace;
 
@@ -132,7 +132,7 @@ fn is_about_durability(program: &Program) -> bool {
 
 /// Runs all programs in one machine that has all places. Returns whether all succeeded.
 fn run_in_places(programs: &[Program], domain: &Domain, line: impl FnMut(&str)) -> Result<bool> {
-    let first = format!("{PLACES}\nexport HOLDFAST_PLACES=1 HOLDFAST_DOMAIN={}", domain.kernel);
+    let first = format!("{NAMESPACE}\n{PLACES}\nexport HOLDFAST_PLACES=1 HOLDFAST_DOMAIN={}", domain.kernel);
     Ok(run_in_machine(programs, &hardware(domain), &first, line)? == 0)
 }
 
@@ -155,9 +155,9 @@ fn places() -> Places {
 fn hardware(domain: &Domain) -> Hardware {
     let nvdimm = |name: &str| {
         let backend = format!("memory-backend-ram,id={name},size={NVDIMM}M");
-        ["-object".to_owned(), backend, "-device".to_owned(), format!("nvdimm,memdev={name}")]
+        ["-object".into(), backend.into(), "-device".into(), format!("nvdimm,memdev={name}").into()]
     };
-    let persistence = ["-machine".to_owned(), format!("nvdimm-persistence={}", domain.qemu)];
+    let persistence = ["-machine".into(), format!("nvdimm-persistence={}", domain.qemu).into()];
     let arguments = persistence.into_iter().chain(nvdimm("first")).chain(nvdimm("second")).collect();
     Hardware { arguments, ..Hardware::default() }
 }

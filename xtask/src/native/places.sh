@@ -2,18 +2,7 @@
 # mapped directly (DAX); an NVDIMM as one device, without a file system; ext4 on an ordinary disk; and ext4 on a disk
 # that can be made to fail: it is a sparse file in a file system which has less room than the disk seems to have, so
 # that writes to it fail as soon as the file "filler" there has taken the rest. /tmp is memory.
-
-devices=/sys/bus/nd/devices
-
-# Makes region $1 of the NVDIMMs a $2 (pfn: a disk that can be mapped directly; dax: one device), whose driver is $3.
-namespace() {
-    echo "namespace$1.0" >/sys/bus/nd/drivers/nd_pmem/unbind
-    seed=$(cat "$devices/region$1/$2_seed")
-    cat /proc/sys/kernel/random/uuid >"$devices/$seed/uuid"
-    echo ram >"$devices/$seed/mode"
-    echo "namespace$1.0" >"$devices/$seed/namespace"
-    echo "$seed" >"/sys/bus/nd/drivers/$3/bind"
-}
+# The function "namespace" is that of linux/namespace.sh.
 
 # Makes the file $1, of size $2, a disk with ext4, mounted at $3.
 disk() {

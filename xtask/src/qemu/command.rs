@@ -1,6 +1,7 @@
 //! QEMU's command line and the guest's.
 
 use std::ffi::{OsStr, OsString};
+use std::fmt;
 use std::fs::File;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -18,6 +19,7 @@ use super::translator::{GuestTime, Plugin};
 use crate::handed;
 use crate::image::{ALIGNMENT, PmemImage};
 use crate::size::{GIB, MIB};
+use crate::tap::{Link, Tap};
 use crate::trace::Region;
 
 /// QEMU's boot loader for PVH keeps the command line in a buffer of 4,096 bytes, with a zero at the end, and writes
@@ -46,10 +48,33 @@ pub enum Network {
     /// QEMU's user network: needs no rights, gives an address by DHCP.
     #[default]
     User,
-    /// The tap device of [`crate::tap::Tap`], which has to exist, with the static addresses of that module.
-    Tap,
+    /// The tap device of this link, which has to exist ([`crate::tap::Tap`]), with its static addresses.
+    Tap(Link),
     /// No network device.
     None,
+}
+
+impl Network {
+    /// Makes the tap device, if this network is one. It has to outlive the machine that uses it.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub fn tap(self) -> Result<Option<Tap>> {
+        match self {
+            Self::Tap(link) => Tap::create(link).map(Some),
+            Self::User | Self::None => Ok(None),
+        }
+    }
+}
+
+impl fmt::Display for Network {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Tap(_) => "tap",
+            Self::User => "QEMU's user network",
+            Self::None => "none",
+        })
+    }
 }
 
 /// Everything about a machine that is to be started. The default is a machine as `run` starts it, without pmem and
@@ -175,23 +200,8 @@ impl MachineOptions {
         arguments.option("-chardev", &format!("socket,id=qmp,fd={}", qmp.as_raw_fd()));
         arguments.option("-mon", "chardev=qmp,mode=control");
         arguments.option("-device", &format!("isa-debug-exit,iobase={DEBUG_PORT:#x},iosize=4"));
-        let (backend, device) = if self.unarmed { (",readonly=on", ",unarmed=on") } else { ("", "") };
-        for (index, image) in self.pmem.iter().enumerate() {
-            let prefix = format!("memory-backend-file,id=pmem{index},share=on,mem-path=");
-            let suffix = format!(",size={},align={ALIGNMENT}{backend}", image.length());
-            arguments.path_option("-object", &prefix, image.path(), &suffix);
-            arguments.option("-device", &format!("nvdimm,id=nvdimm{index},memdev=pmem{index}{device}"));
-        }
-        match self.network {
-            Network::User => arguments.option("-netdev", "user,id=n0"),
-            Network::Tap => {
-                arguments.option("-netdev", &format!("tap,id=n0,ifname={},script=no,downscript=no", crate::tap::NAME));
-            }
-            Network::None => {}
-        }
-        if self.network != Network::None {
-            arguments.option("-device", "virtio-net-pci,disable-legacy=on,netdev=n0");
-        }
+        arguments.nvdimms(&self.pmem, self.unarmed);
+        arguments.card(self.network);
         if let Some(file) = &self.frames {
             let prefix = "filter-dump,id=frames,netdev=n0,file=";
             arguments.path_option("-object", prefix, file, &format!(",maxlen={DUMPED}"));
@@ -268,7 +278,7 @@ impl MachineOptions {
         }
         match self.network {
             Network::User => words.push(format!("{IP}=dhcp")),
-            Network::Tap => words.push(crate::tap::guest_option()),
+            Network::Tap(link) => words.push(link.guest_option()),
             Network::None => {}
         }
         words.push(format!("{NAME}={}", encode(&self.name)));
@@ -315,9 +325,39 @@ fn escape_commas(value: &str) -> String {
     value.replace(',', ",,")
 }
 
+/// QEMU's arguments for NVDIMMs with these images and a card on this network: for a machine that has something else in
+/// it, and the same devices.
+pub fn devices(pmem: &[PmemImage], network: Network) -> Vec<OsString> {
+    let mut arguments = Arguments(Vec::new());
+    arguments.nvdimms(pmem, false);
+    arguments.card(network);
+    arguments.0
+}
+
 struct Arguments(Vec<OsString>);
 
 impl Arguments {
+    fn nvdimms(&mut self, images: &[PmemImage], unarmed: bool) {
+        let (backend, device) = if unarmed { (",readonly=on", ",unarmed=on") } else { ("", "") };
+        for (index, image) in images.iter().enumerate() {
+            let prefix = format!("memory-backend-file,id=pmem{index},share=on,mem-path=");
+            let suffix = format!(",size={},align={ALIGNMENT}{backend}", image.length());
+            self.path_option("-object", &prefix, image.path(), &suffix);
+            self.option("-device", &format!("nvdimm,id=nvdimm{index},memdev=pmem{index}{device}"));
+        }
+    }
+
+    fn card(&mut self, network: Network) {
+        match network {
+            Network::User => self.option("-netdev", "user,id=n0"),
+            Network::Tap(Link { name, .. }) => {
+                self.option("-netdev", &format!("tap,id=n0,ifname={name},script=no,downscript=no"));
+            }
+            Network::None => return,
+        }
+        self.option("-device", "virtio-net-pci,disable-legacy=on,netdev=n0");
+    }
+
     fn option(&mut self, name: &str, value: &str) {
         self.0.push(name.into());
         self.0.push(value.into());
@@ -451,7 +491,7 @@ mod tests {
     fn features_network_and_debugger_reach_qemu() {
         let options = MachineOptions {
             cpu_features: vec!["-pks".into()],
-            network: Network::Tap,
+            network: Network::Tap(crate::tap::FIRST),
             protection: Protection::None.into(),
             gdb: true,
             ..MachineOptions::default()

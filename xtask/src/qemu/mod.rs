@@ -8,12 +8,11 @@ mod command;
 mod console;
 mod exit;
 mod files;
-mod launcher;
 mod process;
 mod qmp;
 mod translator;
 
-pub use command::{Accelerator, MachineOptions, Network};
+pub use command::{Accelerator, MachineOptions, Network, devices};
 pub use console::{Console, Event};
 pub use exit::Exit;
 pub use files::HostFile;

@@ -1,7 +1,7 @@
 //! A machine from its start to its end.
 
 use std::fs::File;
-use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::process::{Child, Command, Stdio};
@@ -15,11 +15,12 @@ use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use serde_json::json;
 
 use super::console::read_lines;
-use super::qmp::{Qmp, host_port};
-use super::{Console, Event, Exit, MachineOptions, Network, files, launcher};
+use super::qmp::Qmp;
+use super::{Console, Event, Exit, MachineOptions, Network, files};
 use crate::forward::{Forwarder, Target};
 use crate::handed;
 use crate::image::PmemImage;
+use crate::launcher;
 use crate::processor_time::processor_time;
 use crate::setup::QEMU;
 use crate::trace::Region;
@@ -116,8 +117,8 @@ impl Machine {
     /// When the machine has no network, or QEMU refuses to forward.
     pub fn forward(&self, listener: TcpListener, guest_port: u16) -> Result<Forwarder> {
         let target = match self.network {
-            Network::User => Target::Paced(self.user_network_port(guest_port)?),
-            Network::Tap => Target::Direct(SocketAddr::V4(SocketAddrV4::new(crate::tap::GUEST_ADDRESS, guest_port))),
+            Network::User => Target::Paced(self.qmp().user_network_port(guest_port)?),
+            Network::Tap(link) => Target::Direct(SocketAddr::from((link.guest, guest_port))),
             Network::None => bail!("the machine has no network to forward to"),
         };
         Forwarder::start(listener, target).context("cannot start the forwarder")
@@ -130,19 +131,6 @@ impl Machine {
     pub fn forward_any(&self, guest_port: u16) -> Result<Forwarder> {
         let listener = crate::forward::listen(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))?;
         self.forward(listener, guest_port)
-    }
-
-    /// Lets QEMU's user network forward a port of its own to `guest_port`, and says which.
-    fn user_network_port(&self, guest_port: u16) -> Result<SocketAddrV4> {
-        let mut qmp = self.qmp();
-        let complaint = qmp.human(&format!("hostfwd_add n0 tcp:127.0.0.1:0-:{guest_port}"))?;
-        if !complaint.trim().is_empty() {
-            bail!("QEMU cannot forward to port {guest_port}: {}", complaint.trim());
-        }
-        let usernet = qmp.human("info usernet")?;
-        let port = host_port(&usernet, guest_port)
-            .with_context(|| format!("QEMU does not say which port it forwards:\n{usernet}"))?;
-        Ok(SocketAddrV4::new(Ipv4Addr::LOCALHOST, port))
     }
 
     /// Presses the power button: the guest shuts down cleanly by itself.

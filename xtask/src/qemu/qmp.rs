@@ -1,6 +1,7 @@
 //! QEMU's machine protocol: JSON, one message a line, over a socket that QEMU inherits.
 
 use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{Ipv4Addr, SocketAddrV4};
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
@@ -14,13 +15,13 @@ const LONGEST_MESSAGE: u64 = 1 << 20;
 
 /// A connection to QEMU's monitor.
 #[derive(Debug)]
-pub(super) struct Qmp {
+pub(crate) struct Qmp {
     reader: BufReader<UnixStream>,
 }
 
 impl Qmp {
     /// Greets QEMU, which has been given the other end of this socket and may take so long to start.
-    pub(super) fn new(stream: UnixStream, start_patience: Duration) -> Result<Self> {
+    pub(crate) fn new(stream: UnixStream, start_patience: Duration) -> Result<Self> {
         stream.set_read_timeout(Some(start_patience))?;
         stream.set_write_timeout(Some(PATIENCE))?;
         let mut qmp = Self { reader: BufReader::new(stream) };
@@ -34,7 +35,7 @@ impl Qmp {
     }
 
     /// Runs `command` and returns what it returns. Events that come in between are nobody's business here.
-    pub(super) fn execute(&mut self, command: &str, arguments: Value) -> Result<Value> {
+    pub(crate) fn execute(&mut self, command: &str, arguments: Value) -> Result<Value> {
         let request = format!("{}\n", json!({ "execute": command, "arguments": arguments }));
         self.reader
             .get_mut()
@@ -52,9 +53,21 @@ impl Qmp {
     }
 
     /// Runs a command of QEMU's human monitor and returns what it prints.
-    pub(super) fn human(&mut self, command_line: &str) -> Result<String> {
+    pub(crate) fn human(&mut self, command_line: &str) -> Result<String> {
         let printed = self.execute("human-monitor-command", json!({ "command-line": command_line }))?;
         Ok(printed.as_str().unwrap_or_default().to_owned())
+    }
+
+    /// Lets QEMU's user network forward a port of its own to `guest_port`, and says which.
+    pub(crate) fn user_network_port(&mut self, guest_port: u16) -> Result<SocketAddrV4> {
+        let complaint = self.human(&format!("hostfwd_add n0 tcp:127.0.0.1:0-:{guest_port}"))?;
+        if !complaint.trim().is_empty() {
+            bail!("QEMU cannot forward to port {guest_port}: {}", complaint.trim());
+        }
+        let usernet = self.human("info usernet")?;
+        let port = host_port(&usernet, guest_port)
+            .with_context(|| format!("QEMU does not say which port it forwards:\n{usernet}"))?;
+        Ok(SocketAddrV4::new(Ipv4Addr::LOCALHOST, port))
     }
 
     fn message(&mut self) -> Result<Value> {
@@ -73,7 +86,7 @@ impl Qmp {
 ///   Protocol[State]    FD  Source Address  Port   Dest. Address  Port RecvQ SendQ
 ///   TCP[HOST_FORWARD]  14       127.0.0.1 41879       10.0.2.15  6379     0     0
 /// ```
-pub(super) fn host_port(usernet: &str, guest_port: u16) -> Option<u16> {
+fn host_port(usernet: &str, guest_port: u16) -> Option<u16> {
     usernet.lines().find_map(|line| {
         let fields: Vec<&str> = line.split_whitespace().collect();
         match fields[..] {

@@ -16,6 +16,7 @@ use crate::apps;
 use crate::qemu::{Accelerator, FaultPolicy, HostFile, MachineOptions, Network, ProtectionChoice};
 use crate::setup::toolchain::{Choice, ToolchainArgument};
 use crate::size;
+use crate::tap;
 
 /// As many processors as libos runs on.
 pub const MOST_PROCESSORS: i64 = MAX_CPUS as i64;
@@ -113,7 +114,7 @@ impl NetworkArgument {
     pub fn network(self) -> Network {
         match self {
             Self::User => Network::User,
-            Self::Tap => Network::Tap,
+            Self::Tap => Network::Tap(tap::FIRST),
         }
     }
 }

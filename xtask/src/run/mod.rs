@@ -31,12 +31,11 @@ use crate::forward::{self, Forwarder};
 use crate::guest::{self, Profile};
 use crate::image::PmemImage;
 use crate::output::{say, warn};
-use crate::qemu::{Accelerator, Event, Exit, Machine, MachineOptions, Network};
+use crate::qemu::{Accelerator, Event, Exit, Machine, MachineOptions};
 use crate::setup::{
     self,
     toolchain::{Choice, find_program},
 };
-use crate::tap::Tap;
 use crate::trace::{Output, Region};
 use crate::workspace;
 
@@ -114,7 +113,7 @@ pub fn run(options: RunOptions) -> Result<u8> {
     machine.image = guest::build(&toolchain, &[&app.name], profile)?.join(&app.name);
     let annotator = Annotator::load(&machine.image)?;
     // It has to outlive the machine that uses it.
-    let _tap = if machine.network == Network::Tap { Some(Tap::create()?) } else { None };
+    let _tap = machine.network.tap()?;
 
     let (news, inbox) = mpsc::channel();
     let interrupts = news.clone();

@@ -46,7 +46,7 @@ fn raise_descriptor_limit() {
 /// Spawns `command`, which is killed when this process ends, in a process group of its own, so that Ctrl-C in the
 /// terminal reaches only xtask. The child inherits these open descriptors, under the same numbers, and with files their
 /// locks.
-pub(super) fn spawn(mut command: Command, inherited: &[BorrowedFd<'_>]) -> io::Result<Child> {
+pub(crate) fn spawn(mut command: Command, inherited: &[BorrowedFd<'_>]) -> io::Result<Child> {
     let descriptors: Vec<RawFd> = inherited.iter().map(AsRawFd::as_raw_fd).collect();
     command.process_group(0);
     let in_child = move || {
