@@ -19,7 +19,7 @@
 //! qemu
 //! annotate, clients, crash, linux, tap
 //! trace, pool
-//! apps, defects, forward, guest, image, symbols
+//! apps, defects, forward, guest, image, symbols, traffic
 //! setup
 //! cargo
 //! bars, cpio, handed, instruction, keys, launcher, new, output, processor_time, resp, signals, size, workspace
@@ -68,4 +68,5 @@ mod symbols;
 pub mod tap;
 pub mod test;
 pub mod trace;
+pub mod traffic;
 pub mod workspace;

@@ -2,6 +2,8 @@
 
 use clap::ValueEnum;
 
+use crate::traffic::{Popularity, Traffic};
+
 /// Bytes of a value.
 pub const VALUE: usize = 64;
 
@@ -39,6 +41,18 @@ impl Load {
     /// Whether the clients write; else they read.
     pub fn writes(self) -> bool {
         matches!(self, Self::SetP1 | Self::SetP16 | Self::SetOne)
+    }
+
+    /// What the clients do, with so many keys.
+    pub fn traffic(self, keys: u64) -> Traffic {
+        Traffic {
+            connections: self.connections(),
+            pipeline: self.pipeline(),
+            value: VALUE,
+            keys,
+            popularity: Popularity::Uniform,
+            reads: if self.writes() { 0 } else { 100 },
+        }
     }
 
     /// How many there are.

@@ -6,7 +6,6 @@
 //! computer is; when a client's next request comes does, a little.
 
 mod budgets;
-mod clients;
 mod code;
 mod components;
 mod figures;

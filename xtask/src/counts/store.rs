@@ -11,7 +11,6 @@ use holdfast_trace::snapshot::{self, Block};
 use libos_contract::protection::ProtectionChoice;
 use tempfile::TempDir;
 
-use super::clients::Clients;
 use super::code::Code;
 use super::figures::Figure;
 use super::frames::Frames;
@@ -24,6 +23,7 @@ use crate::qemu::{GuestTime, Machine, MachineOptions, Network, Plugin};
 use crate::resp::Client;
 use crate::size::{GIB, MIB};
 use crate::tap::Tap;
+use crate::traffic::Clients;
 
 /// The port that the store listens on in the guest.
 const PORT: u16 = 6379;
@@ -107,7 +107,7 @@ impl Store {
     /// # Errors
     /// When the store does not answer as it should.
     pub fn count(&mut self, load: Load, requests: u64) -> Result<Tally> {
-        let mut clients = Clients::connect(load, self.options.keys, self.forwarder.address())?;
+        let mut clients = Clients::connect(load.traffic(self.options.keys), self.forwarder.address())?;
         clients.run(requests / 4)?;
         let (blocks, frames) = (self.at_rest()?, self.frames()?);
         clients.run(requests)?;
