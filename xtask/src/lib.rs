@@ -22,7 +22,7 @@
 //! apps, defects, forward, guest, image, symbols, traffic
 //! setup
 //! cargo
-//! bars, cpio, handed, instruction, keys, launcher, new, output, processor_time, resp, signals, size, workspace
+//! bars, cpio, handed, instruction, keys, launcher, new, output, processor_time, resp, signals, size, tables, workspace
 //! ```
 
 #![deny(clippy::print_stdout, clippy::print_stderr, reason = "they panic when nobody reads: say it by `output`")]
@@ -65,6 +65,7 @@ pub mod signals;
 pub mod size;
 pub mod std_tests;
 mod symbols;
+mod tables;
 pub mod tap;
 pub mod test;
 pub mod trace;

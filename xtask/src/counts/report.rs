@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use serde_json::{Value, json};
 
 use super::Options;
 use super::figures::{Figure, Figures};
 use super::load::{Load, VALUE};
 use super::tally::Tally;
+use crate::tables::{Table, change, read_report};
 
 /// Functions that a table shows of each load.
 const TOP: usize = 40;
@@ -186,9 +187,7 @@ impl Earlier {
     /// # Errors
     /// When it is none.
     pub fn load(file: &Path) -> Result<Self> {
-        let text = std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
-        let value = serde_json::from_slice(&text).with_context(|| format!("{} is no report", file.display()))?;
-        Ok(Self(value))
+        read_report(file).map(Self)
     }
 
     /// What has changed since: the totals, and the components that have changed by one instruction or more.
@@ -236,46 +235,7 @@ fn changes(counted: &Counted, parts: &BTreeMap<String, Figures>, earlier: &Value
 }
 
 fn changed(then: f64, now: f64) -> [String; 3] {
-    let change = if then == now { "=".to_owned() } else { format!("{:+.1} %", (now / then - 1.0) * 100.0) };
-    [number(then), number(now), if then == 0.0 && now != 0.0 { "new".to_owned() } else { change }]
-}
-
-/// A table in Markdown, whose columns stand below each other for who reads it as it is.
-struct Table(Vec<Vec<String>>);
-
-impl Table {
-    fn new(what: &str, columns: impl IntoIterator<Item = String>) -> Self {
-        let mut table = Self(Vec::new());
-        table.row(what, columns);
-        table
-    }
-
-    fn row(&mut self, name: &str, cells: impl IntoIterator<Item = String>) {
-        // A bar would end the cell.
-        let name = name.replace('|', "\\|");
-        self.0.push([name].into_iter().chain(cells).collect());
-    }
-}
-
-impl fmt::Display for Table {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let columns = self.0.first().map_or(0, Vec::len);
-        let width = |column: usize| self.0.iter().map(|row| row[column].chars().count()).max().unwrap_or(0).max(3);
-        let widths: Vec<_> = (0..columns).map(width).collect();
-        for (number, row) in self.0.iter().enumerate() {
-            write!(f, "| {:<width$} |", row[0], width = widths[0])?;
-            for (cell, width) in row.iter().zip(&widths).skip(1) {
-                write!(f, " {cell:>width$} |")?;
-            }
-            writeln!(f)?;
-            if number == 0 {
-                write!(f, "|{:-<width$}|", "", width = widths[0] + 2)?;
-                widths.iter().skip(1).try_for_each(|width| write!(f, "{:->width$}:|", "", width = width + 1))?;
-                writeln!(f)?;
-            }
-        }
-        Ok(())
-    }
+    [number(then), number(now), change(then, now)]
 }
 
 #[cfg(test)]
