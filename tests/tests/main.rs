@@ -3,6 +3,7 @@
 
 mod abi;
 mod apps;
+mod bench;
 mod boot_stages;
 mod checked;
 mod clients;

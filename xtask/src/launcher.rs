@@ -1,4 +1,4 @@
-//! Starts QEMU so that it never outlives this process.
+//! Starts QEMU, and other servers, so that they never outlive this process.
 //!
 //! `PR_SET_PDEATHSIG` makes Linux kill a child when its parent dies, and the parent it means is the *thread* that
 //! forked. A test starts machines from threads of its own, which may end earlier than the machine. So one

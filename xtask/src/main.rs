@@ -12,7 +12,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 use clap::{Parser, ValueEnum};
 
-use cli::{BenchCommand, Cli, Command, PoolCommand};
+use cli::{BenchCommand, Cli, Command, PoolCommand, Results};
 use xtask::boot::{self, BootOptions};
 use xtask::counts::{BudgetAction, Budgets};
 use xtask::setup::toolchain::Choice;
@@ -64,7 +64,19 @@ fn execute(command: Command) -> Result<u8> {
         Command::Miri => miri::miri(),
         Command::Crash { options, toolchain } => crash::crash(&options, Choice::resolve(toolchain.toolchain)?),
         Command::Check { name, toolchain } => check::check(name.as_deref(), Choice::resolve(toolchain.toolchain)?),
-        Command::Bench { command: BenchCommand::Pool { keys, json } } => {
+        Command::Bench { command, guest } => measure(command.unwrap_or(BenchCommand::Guest(guest))),
+        Command::Pool { command } => look_at_pool(command),
+    }
+}
+
+/// Measures.
+fn measure(command: BenchCommand) -> Result<u8> {
+    match command {
+        BenchCommand::Guest(arguments) => {
+            let choice = Choice::resolve(arguments.toolchain.toolchain)?;
+            show(&arguments.results, || bench::guest::measure(&arguments.options(), choice))
+        }
+        BenchCommand::Pool { keys, json } => {
             let costs = pool::bench::measure(keys)?;
             if json {
                 say(&format!("{:#}", costs.to_json()))?;
@@ -73,7 +85,7 @@ fn execute(command: Command) -> Result<u8> {
             }
             Ok(u8::from(!costs.excesses().is_empty()))
         }
-        Command::Bench { command: BenchCommand::Paths { json, toolchain } } => {
+        BenchCommand::Paths { json, toolchain } => {
             let counts = paths::measure(Choice::resolve(toolchain.toolchain)?)?;
             if json {
                 say(&format!("{:#}", counts.to_json()))?;
@@ -82,7 +94,7 @@ fn execute(command: Command) -> Result<u8> {
             }
             Ok(u8::from(!counts.excesses().is_empty()))
         }
-        Command::Bench { command: BenchCommand::Counts { budgets: Some(action), toolchain, .. } } => {
+        BenchCommand::Counts { budgets: Some(action), toolchain, .. } => {
             let image = counts::build(Choice::resolve(toolchain.toolchain)?)?;
             let budgets = match action {
                 BudgetAction::Check => Budgets::count(&image)?,
@@ -91,9 +103,7 @@ fn execute(command: Command) -> Result<u8> {
             say(&budgets.to_string())?;
             Ok(u8::from(!budgets.excesses().is_empty()))
         }
-        Command::Bench {
-            command: BenchCommand::Counts { loads, requests, keys, protection, net, json, compare, toolchain, .. },
-        } => {
+        BenchCommand::Counts { loads, requests, keys, protection, net, json, compare, toolchain, .. } => {
             let earlier = compare.as_deref().map(counts::Earlier::load).transpose()?;
             let with_details = !loads.is_empty();
             let loads =
@@ -110,21 +120,17 @@ fn execute(command: Command) -> Result<u8> {
             }
             Ok(0)
         }
-        Command::Bench { command: BenchCommand::Native { against, places, groups, rounds, seconds, json, write } } => {
-            let options = bench::Options {
-                against: against.as_deref().map(bench::Against::of),
+        BenchCommand::Native { against, places, groups, results } => {
+            let options = bench::native::Options {
+                against: against.as_deref().map(bench::native::Against::of),
                 places: all_if_none(places),
-                groups: all_if_none(groups),
-                rounds,
-                seconds,
-                document: write,
+                groups: if groups.is_empty() { bench::native::GROUPS.to_vec() } else { groups },
+                runs: results.runs(),
+                document: results.write.clone(),
             };
-            let report = bench::measure(&options)?;
-            write_json(json.as_deref(), &report.to_json())?;
-            say(&report.to_string())?;
-            Ok(0)
+            show(&results, || bench::native::measure(&options))
         }
-        Command::Bench { command: BenchCommand::Recovery { keys, smp, no_redis, json, toolchain } } => {
+        BenchCommand::Recovery { keys, smp, no_redis, json, toolchain } => {
             let recovery = recovery::measure(keys, smp, !no_redis, Choice::resolve(toolchain.toolchain)?)?;
             if json {
                 say(&format!("{:#}", recovery.to_json()))?;
@@ -133,8 +139,19 @@ fn execute(command: Command) -> Result<u8> {
             }
             Ok(u8::from(!recovery.keeps_target()))
         }
-        Command::Pool { command } => look_at_pool(command),
     }
+}
+
+/// Measures servers beside each other, and shows what came of it as asked for.
+fn show(results: &Results, measure: impl FnOnce() -> Result<bench::Report>) -> Result<u8> {
+    let earlier = results.compare.as_deref().map(bench::Earlier::load).transpose()?;
+    let report = measure()?;
+    write_json(results.json.as_deref(), &report.to_json())?;
+    say(&report.to_string())?;
+    if let Some(earlier) = earlier {
+        say(&earlier.compare(&report))?;
+    }
+    Ok(0)
 }
 
 /// Carries out a command on an image.

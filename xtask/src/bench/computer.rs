@@ -6,12 +6,10 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
-use crate::keys;
-
 /// Where servers and loads run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Computer {
-    /// The processor for the server and that for the load, if there are two.
+    /// The processor for the server and that for the load, if they are to have one each.
     pub processors: Option<[u32; 2]>,
     /// How many there are.
     count: usize,
@@ -27,6 +25,14 @@ impl Computer {
         let list = field(&status, "Cpus_allowed_list").context("Linux does not say which processors there are")?;
         let processors = list_of_processors(list).with_context(|| format!("these are no processors: {list}"))?;
         Ok(Self { processors: processors.first_chunk().copied(), count: processors.len() })
+    }
+
+    /// This one, whose kernel chooses the processors for servers and loads.
+    ///
+    /// # Errors
+    /// As [`Self::this`].
+    pub fn unpinned() -> Result<Self> {
+        Ok(Self { processors: None, ..Self::this()? })
     }
 
     /// `command`, on the processor for servers.
@@ -54,25 +60,14 @@ impl Computer {
 pub fn description(computer: &Computer) -> Result<Vec<(String, String)>> {
     let info = fs::read_to_string("/proc/cpuinfo")?;
     let model = field(&info, "model name").unwrap_or("unknown");
-    let pinned = match computer.processors {
-        Some([server, load]) => format!("the server on processor {server}, the load on processor {load}"),
-        None => "server and load share the only processor".to_owned(),
-    };
     let kernel = fs::read_to_string("/proc/sys/kernel/osrelease")?;
     let count = format!("{}{}", computer.count, if is_virtual(&info) { ", of a virtual machine" } else { "" });
     // Linux tells of it where it can choose how fast a processor runs.
     let governor = fs::read_to_string("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor");
     let governor = governor.unwrap_or_else(|_| "none: the kernel does not choose the processors' speed".to_owned());
-    Ok([
-        ("processor", model),
-        ("processors", &count),
-        ("governor", governor.trim()),
-        ("protection keys", if keys::are_here() { "yes" } else { "none: the store runs without protection" }),
-        ("kernel", kernel.trim()),
-        ("pinned", &pinned),
-    ]
-    .map(|(name, value)| (name.to_owned(), value.to_owned()))
-    .into())
+    Ok([("processor", model), ("processors", &count), ("governor", governor.trim()), ("kernel", kernel.trim())]
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .into())
 }
 
 /// The type and the options of the file system that a directory is on.

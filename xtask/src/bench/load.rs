@@ -1,5 +1,6 @@
-//! The load: Debian's `redis-benchmark`, and what it prints.
+//! The load: Debian's `redis-benchmark`, and what it prints; and our own clients where that cannot do it.
 
+use std::net::SocketAddr;
 use std::process::{Child, Stdio};
 
 use anyhow::{Context, Result, bail};
@@ -7,6 +8,7 @@ use anyhow::{Context, Result, bail};
 use super::computer::Computer;
 use super::redis::Redis;
 use super::workload::{Request, Workload};
+use crate::traffic::{Clients, Traffic};
 
 /// What a run of the load saw.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -23,9 +25,18 @@ pub struct Seen {
 ///
 /// # Errors
 /// When it cannot be run, or a server answers with an error.
-pub fn run(workload: &Workload, requests: u64, port: u16, redis: &Redis, computer: &Computer) -> Result<Seen> {
+pub fn run(
+    workload: &Workload,
+    requests: u64,
+    address: SocketAddr,
+    redis: &Redis,
+    computer: &Computer,
+) -> Result<Seen> {
+    if let Some(traffic) = workload.traffic() {
+        return run_clients(traffic, requests, address);
+    }
     let mut command = computer.on_load_cpu(redis.program("redis-benchmark"));
-    command.args(arguments(workload, requests, port)).stdin(Stdio::null());
+    command.args(arguments(workload, requests, address)).stdin(Stdio::null());
     let output = command.output().context("cannot run redis-benchmark")?;
     let text = String::from_utf8_lossy(&output.stdout);
     match parse(&text) {
@@ -34,22 +45,29 @@ pub fn run(workload: &Workload, requests: u64, port: u16, redis: &Redis, compute
     }
 }
 
+/// Runs clients of our own, on a thread of this process.
+fn run_clients(traffic: Traffic, requests: u64, address: SocketAddr) -> Result<Seen> {
+    let answers = Clients::connect(traffic, address)?.run(requests)?;
+    let milliseconds = |percent| answers.percentile(percent).as_secs_f64() * 1e3;
+    Ok(Seen { rate: answers.rate(), p50: milliseconds(50), p99: milliseconds(99) })
+}
+
 /// Starts the connections of a load that only write. They go on until they are ended.
 ///
 /// # Errors
 /// When they cannot be started.
-pub fn start_writers(workload: &Workload, port: u16, redis: &Redis, computer: &Computer) -> Result<Child> {
+pub fn start_writers(workload: &Workload, address: SocketAddr, redis: &Redis, computer: &Computer) -> Result<Child> {
     let writers = Workload { request: Request::Set, connections: workload.writers, writers: 0, ..*workload };
     let mut command = computer.on_load_cpu(redis.program("redis-benchmark"));
-    command.args(arguments(&writers, 1_000_000, port)).arg("-l");
+    command.args(arguments(&writers, 1_000_000, address)).arg("-l");
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     command.spawn().context("cannot run redis-benchmark")
 }
 
 /// The arguments of `redis-benchmark` for the measured part of a load.
-pub fn arguments(workload: &Workload, requests: u64, port: u16) -> Vec<String> {
+pub fn arguments(workload: &Workload, requests: u64, address: SocketAddr) -> Vec<String> {
     let options = [
-        ("-p", u64::from(port)),
+        ("-p", u64::from(address.port())),
         ("-c", workload.connections.into()),
         ("-P", workload.pipeline.into()),
         ("-d", workload.value),
@@ -57,7 +75,9 @@ pub fn arguments(workload: &Workload, requests: u64, port: u16) -> Vec<String> {
         ("-n", requests),
     ];
     let options = options.into_iter().flat_map(|(name, value)| [name.to_owned(), value.to_string()]);
-    options.chain(["-t".to_owned(), workload.request.word().to_lowercase(), "--csv".to_owned()]).collect()
+    let host = ["-h".to_owned(), address.ip().to_string()].into_iter();
+    let rest = ["-t".to_owned(), workload.request.to_string().to_lowercase(), "--csv".to_owned()];
+    host.chain(options).chain(rest).collect()
 }
 
 /// The last line that `redis-benchmark --csv` prints: the request, then the rate, and the mean, least, 50th, 95th, and
@@ -96,7 +116,7 @@ mod tests {
 
     #[test]
     fn a_load_is_told_in_full() {
-        let arguments = arguments(&Workload::of(Group::Standard)[1], 800, 7000).join(" ");
-        assert_eq!(arguments, "-p 7000 -c 50 -P 16 -d 64 -r 100000 -n 800 -t get --csv");
+        let arguments = arguments(&Workload::of(Group::Standard)[1], 800, ([10, 7, 0, 2], 7000).into()).join(" ");
+        assert_eq!(arguments, "-h 10.7.0.2 -p 7000 -c 50 -P 16 -d 64 -r 100000 -n 800 -t get --csv");
     }
 }

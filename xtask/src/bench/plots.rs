@@ -34,7 +34,7 @@ pub struct Picture {
 pub fn of_section(place: &str, group: Group, rows: &[Row]) -> Vec<Picture> {
     let shown: &[(&str, &str, Figure)] = match group {
         Group::Mixed => &[("p99", "milliseconds to 99 of 100 answers, shorter is better", p99)],
-        Group::Standard | Group::Sizes => &[
+        _ => &[
             ("rate", "requests a second, longer is better", rate),
             ("cpu", "microseconds of the server's processor time for a request, shorter is better", processor),
         ],
@@ -42,7 +42,7 @@ pub fn of_section(place: &str, group: Group, rows: &[Row]) -> Vec<Picture> {
     let picture = |&(short, what, figure): &(&str, &str, Figure)| {
         let title = format!("{}, on {place}: {what}", group.title());
         let svg = chart(&title, rows, figure).svg();
-        Picture { name: format!("{place}-{}-{short}.svg", group.word()), title, svg }
+        Picture { name: format!("{}-{}-{short}.svg", place.to_lowercase(), group.word()), title, svg }
     };
     shown.iter().map(picture).collect()
 }

@@ -8,8 +8,9 @@ use super::grants::Grants;
 use super::plots::{self, Picture};
 use super::rows::{FIGURES, Figure, Row, cycles, instructions, kernel, p50, p99, processor, rate};
 use super::statistics::{Spread, display};
-use super::targets::{Bound, Target, targets};
+use super::targets::{Bound, Target};
 use super::workload::Group;
+use crate::traffic::Popularity;
 
 /// The report.
 #[derive(Clone, Debug, PartialEq)]
@@ -18,8 +19,10 @@ pub struct Report {
     pub configuration: Vec<(String, String)>,
     /// What was measured.
     pub rows: Vec<Row>,
-    /// What grants cost.
-    pub grants: Grants,
+    /// What is asked of it, place by place.
+    pub targets: Vec<(&'static str, Vec<Target>)>,
+    /// What grants cost, if that was measured.
+    pub grants: Option<Grants>,
 }
 
 impl Report {
@@ -29,7 +32,9 @@ impl Report {
             self.configuration.iter().map(|(name, value)| (name.clone(), json!(value))).collect();
         json!({
             "configuration": configuration,
-            "grants": self.grants.to_json(),
+            "grants": self.grants.as_ref().map(Grants::to_json),
+            "targets": self.targets.iter().flat_map(|(place, targets)| targets.iter().map(|it| target_json(place, it)))
+                .collect::<Vec<_>>(),
             "rows": self.rows.iter().map(row_json).collect::<Vec<_>>(),
         })
     }
@@ -40,9 +45,10 @@ impl Report {
         for (name, value) in &self.configuration {
             let _ = writeln!(text, "- {name}: {value}");
         }
-        let _ = write!(text, "\n## Grants\n\n{}", self.grants);
-        for place in self.places() {
-            let targets = targets(&self.rows, place);
+        if let Some(grants) = &self.grants {
+            let _ = write!(text, "\n## Grants\n\n{grants}");
+        }
+        for (place, targets) in &self.targets {
             if targets.iter().any(|target| target.found.is_some()) {
                 let _ = write!(text, "\n## Targets, on {place}\n\n{TARGETS_HEAD}\n");
                 targets.iter().for_each(|target| text.push_str(&target_row(target)));
@@ -72,13 +78,6 @@ impl Report {
         let sections = self.rows.chunk_by(same);
         sections.filter_map(|rows| rows.first().map(|row| (row.place, row.workload.group, rows))).collect()
     }
-
-    /// Where was measured, in turn.
-    fn places(&self) -> Vec<&'static str> {
-        let mut places: Vec<_> = self.rows.iter().map(|row| row.place).collect();
-        places.dedup();
-        places
-    }
 }
 
 fn row_json(row: &Row) -> Value {
@@ -92,13 +91,29 @@ fn row_json(row: &Row) -> Value {
     });
     json!({
         "place": row.place,
+        "group": load.group.word(),
         "load": load.to_string(),
-        "request": load.request.word(),
+        "request": load.request.to_string(),
         "connections": load.connections,
         "pipeline": load.pipeline,
         "value_bytes": load.value,
+        "keys_by_zipfs_law": load.popularity == Popularity::Zipf,
         "writers_beside": load.writers,
         "contenders": contenders.collect::<Vec<_>>(),
+    })
+}
+
+fn target_json(place: &str, target: &Target) -> Value {
+    let (asked, bound) = match target.asked {
+        Bound::AtLeast(bound) => ("at_least", bound),
+        Bound::AtMost(bound) => ("at_most", bound),
+    };
+    json!({
+        "place": place,
+        "what": target.what,
+        asked: bound,
+        "found": target.found.map(Spread::to_json),
+        "reached": target.is_reached(),
     })
 }
 
@@ -169,7 +184,6 @@ fn table_rows(row: &Row) -> String {
 pub(super) mod tests {
     use super::super::grants::Cost;
     use super::super::hardware::Counts;
-    use super::super::redis::Log;
     use super::super::rows::{Measurement, Series};
     use super::super::workload::Workload;
     use super::*;
@@ -197,13 +211,14 @@ pub(super) mod tests {
                 workload: Workload::of(Group::Standard)[0],
                 series: vec![series("store", 2.0, counted), series("Redis, no log", 1.0, None)],
             }],
-            grants: Grants {
+            targets: Vec::new(),
+            grants: Some(Grants {
                 ticks_per_microsecond: 2000.0,
                 costs: vec![Cost {
                     name: "read grant".to_owned(),
                     ticks: Spread { least: 1.0, median: 2.0, most: 3.0 },
                 }],
-            },
+            }),
         }
     }
 
@@ -224,15 +239,18 @@ pub(super) mod tests {
     #[test]
     fn targets_that_were_not_measured_are_told_as_such() {
         let mut report = report();
+        let target = |what: &str, asked, found| Target { what: what.to_owned(), asked, found };
+        report.targets = vec![("tmpfs", vec![target("that", Bound::AtLeast(1.5), None)])];
         assert!(!report.to_string().contains("## Targets"), "none of them was");
-        report.rows[0].series[1].contender = Log::Always.name().to_owned();
-        let text = report.to_string();
-        let line = "| GET beside 8 that SET: 99th percentile, of that without them | at most 1.5 | not measured |  |\n";
-        assert!(text.contains(line), "{text}");
-        assert!(text.contains("appendfsync always | at least 1.5 | **2.00** (2.00 to 2.00) | yes |\n"), "{text}");
         let spread = Some(Spread { least: 0.4, median: 0.46, most: 0.5 });
-        let target = Target { what: "that".to_owned(), asked: Bound::AtMost(0.45), found: spread };
-        assert_eq!(target_row(&target), "| that | at most 0.45 | **0.46** (0.40 to 0.50) | no |\n");
+        report.targets[0].1.push(target("this", Bound::AtMost(0.45), spread));
+        let text = report.to_string();
+        assert!(text.contains("## Targets, on tmpfs"), "{text}");
+        assert!(text.contains("| that | at least 1.5 | not measured |  |\n"), "{text}");
+        assert!(text.contains("| this | at most 0.45 | **0.46** (0.40 to 0.50) | no |\n"), "{text}");
+        let json = &report.to_json()["targets"];
+        assert_eq!((&json[0]["reached"], &json[1]["reached"]), (&Value::Null, &json!(false)));
+        assert_eq!((&json[1]["at_most"], &json[1]["found"]["median"]), (&json!(0.45), &json!(0.46)));
     }
 
     #[test]

@@ -1,132 +1,78 @@
-//! The servers that are compared: how each is started, and when it has.
+//! The servers that are compared: what a session has to know of each, and how long processors work for one.
 
-use std::fs::{self, File};
-use std::net::TcpListener;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 
 use super::computer::Computer;
-use super::redis::{Log, Redis};
 use crate::processor_time::{exact_processor_time, processor_times};
 use crate::resp::Client;
-
-/// The length of the store's file: its own default.
-const POOL: &str = "1G";
-/// How long a server may take to get ready.
-const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The least processor time of which the kernel's share is said: twenty of the steps that Linux tells it in.
 const LEAST_TO_DIVIDE: Duration = Duration::from_millis(200);
 
-/// A server that takes part.
-#[derive(Clone, Debug)]
-pub enum Contender {
-    /// A build of the store, by its name here.
-    Store {
-        /// What it is called.
-        name: String,
-        /// Its file.
-        program: PathBuf,
-        /// What keeps stray accesses out of its data.
-        protection: &'static str,
-    },
-    /// Redis.
-    Redis {
-        /// Where its programs are.
-        redis: Redis,
-        /// What it keeps.
-        log: Log,
-    },
-}
-
-impl Contender {
+/// A server that takes part: it can be started.
+pub trait Contender: fmt::Debug {
     /// What it is called.
-    pub fn name(&self) -> &str {
-        match self {
-            Self::Store { name, .. } => name,
-            Self::Redis { log, .. } => log.name(),
-        }
-    }
+    fn name(&self) -> &str;
 
-    /// How it is started with its files in `directory`.
-    pub fn command(&self, directory: &Path, port: u16) -> Command {
-        match self {
-            Self::Store { program, protection, .. } => {
-                let mut command = Command::new(program);
-                command.arg("--pmem").arg(directory.join("pool.img"));
-                command.args(["--size", POOL, "--port", &port.to_string()]);
-                command.args(["--protection", protection]);
-                command
-            }
-            Self::Redis { redis, log } => {
-                let mut command = redis.program("redis-server");
-                command.arg("--dir").arg(directory).args(["--port", &port.to_string()]).args(log.options());
-                command
-            }
-        }
-    }
-}
+    /// How it is started, as a person would type it.
+    fn command(&self) -> String;
 
-/// A server that runs. It ends with this.
-#[derive(Debug)]
-pub struct Server {
-    process: Child,
-    /// The port that it listens on.
-    pub port: u16,
-    /// A connection to it.
-    pub client: Client,
-}
-
-impl Server {
-    /// Starts a contender with its files in `directory`, and waits until it answers.
+    /// Starts it with its files in `directory`, which is there, and waits until it answers.
     ///
     /// # Errors
     /// When it does not.
-    pub fn start(contender: &Contender, directory: &Path, computer: &Computer) -> Result<Self> {
-        fs::create_dir_all(directory)?;
-        // Free when it was asked for; who takes it meanwhile is found out below.
-        let port = TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port();
-        let printed = directory.join("printed");
-        let output = File::create(&printed)?;
-        let mut command = computer.on_server_cpu(contender.command(directory, port));
-        command.stdin(Stdio::null()).stdout(output.try_clone()?).stderr(output);
-        let mut process = command.spawn().with_context(|| format!("cannot run {command:?}"))?;
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            if let Some(status) = process.try_wait()? {
-                let printed = fs::read_to_string(printed)?;
-                bail!("{} ended ({status}) before it was ready:\n{printed}", contender.name());
-            }
-            if let Ok(mut client) = Client::connect(("127.0.0.1", port), PATIENCE)
-                && client.ping().is_ok()
-            {
-                return Ok(Self { process, port, client });
-            }
-            if Instant::now() > deadline {
-                let _ = process.kill();
-                bail!("{} does not get ready:\n{}", contender.name(), fs::read_to_string(printed)?);
-            }
-            thread::sleep(Duration::from_millis(20));
-        }
-    }
+    fn start(&self, directory: &Path, computer: &Computer) -> Result<Box<dyn Server>>;
+}
 
-    /// Its number for Linux.
-    pub fn process(&self) -> u32 {
-        self.process.id()
-    }
+/// A server that runs. It ends with this.
+pub trait Server {
+    /// Where clients connect.
+    fn address(&self) -> SocketAddr;
 
-    /// How long processors have worked for it.
+    /// The process that serves: its number for Linux.
+    fn process(&self) -> u32;
+
+    /// Lets it do nothing until it is resumed. One that does nothing unless it is asked needs not be paused.
     ///
     /// # Errors
     /// When it has ended.
-    pub fn used(&self) -> Result<Used> {
-        let exact = exact_processor_time(self.process.id()).context("a server has ended")?;
-        let [own, kernel] = processor_times(self.process.id()).context("a server has ended")?;
-        Ok(Used { exact, own, kernel })
+    fn pause(&mut self) -> Result<()> {
+        Ok(())
+    }
+
+    /// Lets it go on.
+    ///
+    /// # Errors
+    /// When it has ended.
+    fn resume(&mut self) -> Result<()> {
+        Ok(())
+    }
+
+    /// What it has told of itself that figures depend on: names and values.
+    fn told(&self) -> Vec<(String, String)> {
+        Vec::new()
+    }
+}
+
+/// Waits until a server answers there. Meanwhile `look` says whether it still may.
+///
+/// # Errors
+/// When it does not for so long, or what `look` says.
+pub fn wait_for_answer(address: SocketAddr, patience: Duration, mut look: impl FnMut() -> Result<()>) -> Result<()> {
+    let deadline = Instant::now() + patience;
+    loop {
+        look()?;
+        match Client::connect(address, patience).and_then(|mut client| client.ping()) {
+            Ok(()) => return Ok(()),
+            Err(error) if Instant::now() > deadline => return Err(error.context("it does not answer")),
+            Err(_) => thread::sleep(Duration::from_millis(20)),
+        }
     }
 }
 
@@ -141,6 +87,16 @@ pub struct Used {
 }
 
 impl Used {
+    /// By this process until now.
+    ///
+    /// # Errors
+    /// When it has ended.
+    pub fn by(process: u32) -> Result<Self> {
+        let exact = exact_processor_time(process).context("a server has ended")?;
+        let [own, kernel] = processor_times(process).context("a server has ended")?;
+        Ok(Self { exact, own, kernel })
+    }
+
     /// Since what it was before. The time of threads that have ended meanwhile is not in it.
     pub fn since(self, before: Self) -> Self {
         let since = |of: fn(&Self) -> Duration| of(&self).saturating_sub(of(&before));
@@ -154,17 +110,40 @@ impl Used {
     }
 }
 
-impl Drop for Server {
-    fn drop(&mut self) {
-        // It may have ended by itself.
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::io::{Read, Write};
+    use std::net::TcpListener;
+
+    use anyhow::bail;
+
     use super::*;
+
+    #[test]
+    fn an_answer_is_waited_for_as_long_as_it_may_come() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let server = thread::spawn(move || {
+            // The first client is sent away, as by a server that is not ready yet.
+            for answer in ["", "+PONG\r\n"] {
+                let (mut client, _) = listener.accept().unwrap();
+                client.write_all(answer.as_bytes()).unwrap();
+                let _ = client.read(&mut [0; 64]);
+            }
+        });
+        let mut looks = 0;
+        let look = || {
+            looks += 1;
+            Ok(())
+        };
+        wait_for_answer(address, Duration::from_secs(60), look).unwrap();
+        assert_eq!(looks, 2);
+        server.join().unwrap();
+        let error = wait_for_answer(address, Duration::from_secs(60), || bail!("it has ended")).unwrap_err();
+        assert_eq!(error.to_string(), "it has ended");
+        let error = wait_for_answer(address, Duration::ZERO, || Ok(())).unwrap_err();
+        assert_eq!(error.to_string(), "it does not answer");
+    }
 
     #[test]
     fn the_kernels_share_is_of_what_was_used_since() {

@@ -1,5 +1,6 @@
 //! A session: the contenders under one load in turns, round by round, so that what else the computer does meets all.
 
+use std::fs;
 use std::path::Path;
 use std::process::Child;
 use std::thread;
@@ -7,49 +8,104 @@ use std::time::Duration;
 
 use anyhow::Result;
 
+use super::Runs;
 use super::computer::Computer;
 use super::hardware::{Counters, Counting, Counts};
 use super::load;
 use super::redis::Redis;
-use super::rows::{Measurement, Series};
-use super::server::{Contender, Server};
-use super::workload::Workload;
+use super::rows::{Measurement, Row, Series};
+use super::server::{Contender, Server, Used};
+use super::workload::{Group, Workload};
+use crate::output::say;
+use crate::resp::Client;
 
 /// Requests that take long enough for the load to tell how many it made a second: its clock has milliseconds.
 const LEAST_TO_TIME: u64 = 1000;
+/// How long a server may leave a question unanswered, once it serves.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// How a session goes.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Session<'a> {
-    /// Who takes part.
-    pub contenders: &'a [Contender],
+    /// Who takes part; the store comes first.
+    contenders: &'a [Box<dyn Contender>],
     /// Who makes the load.
-    pub redis: &'a Redis,
+    redis: &'a Redis,
     /// Where.
     pub computer: &'a Computer,
     /// What the processor can be asked.
-    pub counting: &'a Counting,
-    /// How many runs each has.
-    pub rounds: u32,
-    /// How long each is to last, about.
-    pub seconds: f64,
+    counting: &'a Counting,
+    runs: Runs,
+    /// What servers have told of themselves.
+    told: Vec<(String, String)>,
 }
 
-impl Session<'_> {
-    /// Measures all contenders under a set of loads, with their files in `directory`. For each load: what each did.
+impl<'a> Session<'a> {
+    /// One of these contenders.
+    pub fn new(
+        contenders: &'a [Box<dyn Contender>],
+        redis: &'a Redis,
+        computer: &'a Computer,
+        counting: &'a Counting,
+        runs: Runs,
+    ) -> Self {
+        Self { contenders, redis, computer, counting, runs, told: Vec::new() }
+    }
+
+    /// Measures all contenders under all loads of these groups in turn, in a place of this name, with their files in
+    /// `directory`.
     ///
     /// # Errors
     /// When a server or the load fails.
-    pub fn measure(&self, workloads: &[Workload], directory: &Path) -> Result<Vec<Vec<Series>>> {
+    pub fn rows(&mut self, groups: &[Group], place: &'static str, directory: &Path) -> Result<Vec<Row>> {
+        let mut rows = Vec::new();
+        for workloads in groups.iter().flat_map(|&group| Workload::sets(group)) {
+            workloads.iter().for_each(|workload| say(format_args!("{place}: {workload}")));
+            let series = self.measure(&workloads, directory)?;
+            rows.extend(workloads.into_iter().zip(series).map(|(workload, series)| Row { place, workload, series }));
+        }
+        Ok(rows)
+    }
+
+    /// What figures depend on, as far as the session knows it: names and values.
+    ///
+    /// # Errors
+    /// When Redis does not say which it is.
+    pub fn description(&self) -> Result<Vec<(String, String)>> {
+        let Runs { rounds, seconds } = self.runs;
+        let mut description = self.told.clone();
+        description.push(("counted".to_owned(), self.counting.to_string()));
+        description.push(("Redis".to_owned(), format!("{}, Debian's", self.redis.version()?)));
+        let runs = format!("{rounds} of about {seconds} s for each server and load, in turns");
+        description.push(("runs".to_owned(), runs));
+        for contender in self.contenders {
+            description.push((format!("command, {}", contender.name()), contender.command()));
+        }
+        let load = load::arguments(&Workload::of(Group::Standard)[0], 100_000, ([127, 0, 0, 1], 6379).into());
+        description.push(("load, for example".to_owned(), format!("redis-benchmark {}", load.join(" "))));
+        Ok(description)
+    }
+
+    /// Measures all contenders under a set of loads. For each load: what each did.
+    fn measure(&mut self, workloads: &[Workload], directory: &Path) -> Result<Vec<Vec<Series>>> {
         let directory = tempfile::Builder::new().prefix("holdfast-bench-").tempdir_in(directory)?;
         let mut running = Vec::new();
         for (number, contender) in self.contenders.iter().enumerate() {
-            running.push(self.start(contender, workloads, &directory.path().join(number.to_string()))?);
+            let of_its_own = directory.path().join(number.to_string());
+            fs::create_dir(&of_its_own)?;
+            running.push(self.start(contender.as_ref(), workloads, &of_its_own)?);
         }
-        for _ in 0..self.rounds {
+        for (name, value) in running.iter().flat_map(|it| it.server.told()) {
+            if self.told.iter().all(|(known, _)| *known != name) {
+                self.told.push((name, value));
+            }
+        }
+        for _ in 0..self.runs.rounds {
             for (number, workload) in workloads.iter().enumerate() {
                 for it in &mut running {
-                    let run = self.run(workload, it.requests[number], &mut it.server)?;
+                    it.server.resume()?;
+                    let run = self.run(workload, it.requests[number], it.server.as_ref(), &mut it.client)?;
+                    it.server.pause()?;
                     it.series[number].runs.push(run);
                 }
             }
@@ -58,32 +114,35 @@ impl Session<'_> {
         Ok((0..workloads.len()).map(by_load).collect())
     }
 
-    /// Starts a contender, fills it, and finds out how much it can do under each load, which warms it up too.
-    fn start(&self, contender: &Contender, workloads: &[Workload], directory: &Path) -> Result<Running> {
-        let mut server = Server::start(contender, directory, self.computer)?;
+    /// Starts a contender, fills it, and finds out how much it can do under each load, which warms it up too. Then it
+    /// is paused.
+    fn start(&self, contender: &dyn Contender, workloads: &[Workload], directory: &Path) -> Result<Running> {
+        let mut server = contender.start(directory, self.computer)?;
+        let mut client = Client::connect(server.address(), PATIENCE)?;
         if let Some(one) = workloads.first() {
-            server.client.fill(one.keys(), one.value)?;
+            client.fill(one.keys(), one.value)?;
         }
         let mut requests = Vec::new();
         for workload in workloads {
             let few = (workload.requests(0.0, 0.0) * 10).max(LEAST_TO_TIME);
-            let rate = self.run(workload, few, &mut server)?.rate;
-            requests.push(workload.requests(rate, self.seconds));
+            let rate = self.run(workload, few, server.as_ref(), &mut client)?.rate;
+            requests.push(workload.requests(rate, self.runs.seconds));
         }
+        server.pause()?;
         let none = Series { contender: contender.name().to_owned(), runs: Vec::new() };
-        Ok(Running { server, requests, series: vec![none; workloads.len()] })
+        Ok(Running { server, client, requests, series: vec![none; workloads.len()] })
     }
 
     /// One run.
-    fn run(&self, workload: &Workload, requests: u64, server: &mut Server) -> Result<Measurement> {
-        let writers = self.writers(workload, server)?;
-        let commands = server.client.commands()?;
-        let before = server.used()?;
+    fn run(&self, workload: &Workload, requests: u64, server: &dyn Server, client: &mut Client) -> Result<Measurement> {
+        let writers = self.writers(workload, server, client)?;
+        let commands = client.commands()?;
+        let before = Used::by(server.process())?;
         let mut counters = self.counting.begin(server.process())?;
-        let seen = load::run(workload, requests, server.port, self.redis, self.computer)?;
+        let seen = load::run(workload, requests, server.address(), self.redis, self.computer)?;
         let counted = counters.as_mut().map(Counters::read).transpose()?;
-        let used = server.used()?.since(before);
-        let commands = (server.client.commands()? - commands) as f64;
+        let used = Used::by(server.process())?.since(before);
+        let commands = (client.commands()? - commands) as f64;
         drop(writers);
         Ok(Measurement {
             rate: seen.rate,
@@ -97,13 +156,13 @@ impl Session<'_> {
     }
 
     /// Starts the writers of a load, and waits until they write.
-    fn writers(&self, workload: &Workload, server: &mut Server) -> Result<Option<Writers>> {
+    fn writers(&self, workload: &Workload, server: &dyn Server, client: &mut Client) -> Result<Option<Writers>> {
         if workload.writers == 0 {
             return Ok(None);
         }
-        let before = server.client.commands()?;
-        let writers = Writers(load::start_writers(workload, server.port, self.redis, self.computer)?);
-        while server.client.commands()? < before + 100 {
+        let before = client.commands()?;
+        let writers = Writers(load::start_writers(workload, server.address(), self.redis, self.computer)?);
+        while client.commands()? < before + 100 {
             thread::sleep(Duration::from_millis(1));
         }
         Ok(Some(writers))
@@ -112,7 +171,9 @@ impl Session<'_> {
 
 /// A contender that serves.
 struct Running {
-    server: Server,
+    server: Box<dyn Server>,
+    /// A connection to it.
+    client: Client,
     /// How many requests a run of each load has.
     requests: Vec<u64>,
     /// Its runs of each load.

@@ -4,6 +4,8 @@ use std::fmt;
 
 use clap::ValueEnum;
 
+use crate::traffic::{Popularity, Traffic};
+
 /// Keys in a server before it is measured, if their values are small.
 const KEYS: u64 = 100_000;
 /// Bytes of all values, if they are large.
@@ -14,8 +16,15 @@ const BYTES: u64 = 64 << 20;
 pub enum Group {
     /// SET and GET of 64 bytes: 50 connections with pipelines of 1 and 16, and one connection
     Standard,
+    /// SET and GET of 64 bytes by 50 connections with pipelines of 1 to 64
+    Pipelines,
+    /// SET and GET of 64 bytes by 1 to 1000 connections
+    Connections,
     /// GET by 50 connections, alone and beside 8 connections that SET
     Mixed,
+    /// GET and SET by the same 50 connections, 90:10 and 50:50, of keys that are asked for equally often and by Zipf's
+    /// law
+    Shares,
     /// SET and GET of 16 bytes to 64 KiB
     Sizes,
 }
@@ -25,7 +34,10 @@ impl Group {
     pub fn word(self) -> &'static str {
         match self {
             Self::Standard => "standard",
+            Self::Pipelines => "pipelines",
+            Self::Connections => "connections",
             Self::Mixed => "mixed",
+            Self::Shares => "shares",
             Self::Sizes => "sizes",
         }
     }
@@ -34,7 +46,10 @@ impl Group {
     pub fn title(self) -> &'static str {
         match self {
             Self::Standard => "SET and GET of 64 bytes",
+            Self::Pipelines => "Pipelines of 1 to 64",
+            Self::Connections => "1 to 1000 connections",
             Self::Mixed => "GET alone and beside writers",
+            Self::Shares => "GET and SET in one, and keys by Zipf's law",
             Self::Sizes => "SET and GET of 16 bytes to 64 KiB",
         }
     }
@@ -47,14 +62,16 @@ pub enum Request {
     Set,
     /// They read.
     Get,
+    /// So many of a hundred requests read, the others write.
+    Mix(u32),
 }
 
-impl Request {
-    /// Its word.
-    pub fn word(self) -> &'static str {
+impl fmt::Display for Request {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Set => "SET",
-            Self::Get => "GET",
+            Self::Set => f.write_str("SET"),
+            Self::Get => f.write_str("GET"),
+            Self::Mix(reads) => write!(f, "GET:SET {reads}:{}", 100 - reads),
         }
     }
 }
@@ -72,6 +89,8 @@ pub struct Workload {
     pub pipeline: u32,
     /// Bytes of a value.
     pub value: u64,
+    /// How often they ask for each key.
+    pub popularity: Popularity,
     /// Connections that SET meanwhile, each one value at a time.
     pub writers: u32,
 }
@@ -85,25 +104,48 @@ impl Workload {
 
     /// All loads of a group.
     pub fn of(group: Group) -> Vec<Self> {
-        use Request::{Get, Set};
-        let load = |request, connections, pipeline, value, writers| Self {
+        use Popularity::{Uniform, Zipf};
+        use Request::{Get, Mix, Set};
+        let load = |request, connections, pipeline, value| Self {
             group,
             request,
             connections,
             pipeline,
             value,
-            writers,
+            popularity: Uniform,
+            writers: 0,
         };
+        let both = |connections, pipeline, value| [Set, Get].map(|it| load(it, connections, pipeline, value));
         match group {
-            Group::Standard => [(50, 16), (50, 1), (1, 1)]
-                .iter()
-                .flat_map(|&(connections, pipeline)| [Set, Get].map(|it| load(it, connections, pipeline, 64, 0)))
+            Group::Standard => [both(50, 16, 64), both(50, 1, 64), both(1, 1, 64)].concat(),
+            Group::Pipelines => [1, 4, 16, 64].into_iter().flat_map(|pipeline| both(50, pipeline, 64)).collect(),
+            Group::Connections => [1, 10, 100, 1000].into_iter().flat_map(|count| both(count, 1, 64)).collect(),
+            Group::Mixed => [0, 8].map(|writers| Self { writers, ..load(Get, 50, 1, 64) }).into(),
+            Group::Shares => [90, 50]
+                .into_iter()
+                .flat_map(|reads| [Uniform, Zipf].map(|popularity| Self { popularity, ..load(Mix(reads), 50, 1, 64) }))
                 .collect(),
-            Group::Mixed => [0, 8].map(|writers| load(Get, 50, 1, 64, writers)).into(),
-            Group::Sizes => {
-                (4..=16).step_by(2).flat_map(|bits| [Set, Get].map(|it| load(it, 50, 1, 1 << bits, 0))).collect()
-            }
+            Group::Sizes => (4..=16).step_by(2).flat_map(|bits| both(50, 1, 1 << bits)).collect(),
         }
+    }
+
+    /// What the measured clients do where that is more than `redis-benchmark` can: both requests in one, or keys that
+    /// are not asked for equally often.
+    pub fn traffic(&self) -> Option<Traffic> {
+        let reads = match (self.request, self.popularity) {
+            (Request::Mix(reads), _) => reads,
+            (Request::Set | Request::Get, Popularity::Uniform) => return None,
+            (Request::Set, Popularity::Zipf) => 0,
+            (Request::Get, Popularity::Zipf) => 100,
+        };
+        Some(Traffic {
+            connections: self.connections as usize,
+            pipeline: self.pipeline as usize,
+            value: self.value as usize,
+            keys: self.keys(),
+            popularity: self.popularity,
+            reads,
+        })
     }
 
     /// How many keys there are.
@@ -122,8 +164,11 @@ impl Workload {
 
 impl fmt::Display for Workload {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (request, pipeline) = (self.request.word(), self.pipeline);
-        write!(f, "{request} {}, {} conn., P={pipeline}", bytes(self.value), self.connections)?;
+        let Self { request, connections, pipeline, .. } = self;
+        write!(f, "{request} {}, {connections} conn., P={pipeline}", bytes(self.value))?;
+        if self.popularity == Popularity::Zipf {
+            f.write_str(", Zipf")?;
+        }
         match self.writers {
             0 => Ok(()),
             writers => write!(f, ", beside {writers} that SET"),
@@ -142,12 +187,26 @@ mod tests {
 
     #[test]
     fn every_load_has_a_name_of_its_own() {
-        let all: Vec<_> = [Group::Standard, Group::Mixed, Group::Sizes].into_iter().flat_map(Workload::of).collect();
+        let all: Vec<_> = Group::value_variants().iter().copied().flat_map(Workload::of).collect();
         let names: std::collections::HashSet<_> = all.iter().map(|load| (load.group as u8, load.to_string())).collect();
-        assert_eq!((all.len(), names.len()), (6 + 2 + 14, 6 + 2 + 14));
-        assert_eq!(all[0].to_string(), "SET 64 B, 50 conn., P=16");
-        assert_eq!(all[7].to_string(), "GET 64 B, 50 conn., P=1, beside 8 that SET");
-        assert_eq!(all[21].to_string(), "GET 64 KiB, 50 conn., P=1");
+        assert_eq!((all.len(), names.len()), (6 + 8 + 8 + 2 + 4 + 14, 6 + 8 + 8 + 2 + 4 + 14));
+        let name = |group, number: usize| Workload::of(group)[number].to_string();
+        assert_eq!(name(Group::Standard, 0), "SET 64 B, 50 conn., P=16");
+        assert_eq!(name(Group::Connections, 7), "GET 64 B, 1000 conn., P=1");
+        assert_eq!(name(Group::Mixed, 1), "GET 64 B, 50 conn., P=1, beside 8 that SET");
+        assert_eq!(name(Group::Shares, 1), "GET:SET 90:10 64 B, 50 conn., P=1, Zipf");
+        assert_eq!(name(Group::Sizes, 13), "GET 64 KiB, 50 conn., P=1");
+    }
+
+    #[test]
+    fn what_redis_benchmark_cannot_do_is_told_in_full() {
+        assert!(Workload::of(Group::Standard).iter().all(|load| load.traffic().is_none()));
+        let load = Workload::of(Group::Shares)[3];
+        let popularity = Popularity::Zipf;
+        let traffic = Traffic { connections: 50, pipeline: 1, value: 64, keys: KEYS, popularity, reads: 50 };
+        assert_eq!(load.traffic(), Some(traffic));
+        let reads = |request| Workload { request, ..load }.traffic().map(|traffic| traffic.reads);
+        assert_eq!([Request::Set, Request::Get].map(reads), [Some(0), Some(100)]);
     }
 
     #[test]

@@ -20,4 +20,5 @@ pub use libos_contract::log_level::LogLevel;
 pub use libos_contract::policy::FaultPolicy;
 pub use libos_contract::protection::{Protection, ProtectionChoice};
 pub use process::Machine;
+pub(crate) use qmp::Qmp;
 pub use translator::{GuestTime, Plugin};

@@ -1,14 +1,15 @@
 //! The command line: what can be typed, and what is not supported yet.
 
+mod bench;
+
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
-use xtask::bench::{Group, Place};
-use xtask::counts::{self, BudgetAction, Load};
-use xtask::qemu::{Protection, ProtectionChoice};
-use xtask::run::arguments::{MOST_PROCESSORS, NetworkArgument, RunArguments, one_of};
+use xtask::run::arguments::{MOST_PROCESSORS, RunArguments};
 use xtask::setup::toolchain::ToolchainArgument;
 use xtask::size;
+
+pub use bench::{BenchCommand, GuestArguments, Results};
 
 /// Builds, runs, tests and checks Holdfast.
 #[derive(Debug, Parser)]
@@ -113,116 +114,20 @@ pub enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "OPTIONS")]
         options: Vec<String>,
     },
-    /// Measure
+    /// Measure the store in its machine, or what else is named
+    #[command(args_conflicts_with_subcommands = true)]
     Bench {
         /// What to measure.
         #[command(subcommand)]
-        command: BenchCommand,
+        command: Option<BenchCommand>,
+        #[command(flatten)]
+        guest: Box<GuestArguments>,
     },
     /// Make, look into, check, repair, empty, fill, enlarge and migrate a pmem image from the host
     Pool {
         /// What to do with it.
         #[command(subcommand)]
         command: PoolCommand,
-    },
-}
-
-/// What can be measured.
-#[derive(Debug, Subcommand)]
-pub enum BenchCommand {
-    /// Count what operations of the pool cost: write-backs, fences, bytes of pmem and DRAM
-    Pool {
-        /// How many keys to put to see what DRAM they take
-        #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(10_000..=100_000_000))]
-        keys: u64,
-        /// Print JSON
-        #[arg(long)]
-        json: bool,
-    },
-    /// Count the instructions of the library's hot paths: sections, grants, traps and switches
-    Paths {
-        /// Print JSON
-        #[arg(long)]
-        json: bool,
-        #[command(flatten)]
-        toolchain: ToolchainArgument,
-    },
-    /// Count what a request costs the store in the guest: instructions by component and function, memory accesses,
-    /// exits, key-register writes, write-backs, fences, frames
-    Counts {
-        /// Which loads, and their components and functions; may be given more than once [default: all, without]
-        #[arg(long = "load", value_enum)]
-        loads: Vec<Load>,
-        /// How many requests are counted of each load [default: 20000, with pipelines 96000, with one connection 4000]
-        #[arg(long, value_parser = clap::value_parser!(u64).range(1..=10_000_000))]
-        requests: Option<u64>,
-        /// How many keys the store has
-        #[arg(long, default_value_t = counts::KEYS, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
-        keys: u64,
-        /// What protects pmem from stray accesses
-        #[arg(
-            long,
-            value_parser = one_of::<ProtectionChoice>(ProtectionChoice::ALL.map(ProtectionChoice::word)),
-            default_value_t = Protection::Pks.into()
-        )]
-        protection: ProtectionChoice,
-        /// How clients reach the store
-        #[arg(long, value_enum, default_value_t = NetworkArgument::Tap)]
-        net: NetworkArgument,
-        /// Write everything that was counted to this file, as JSON
-        #[arg(long, value_name = "FILE")]
-        json: Option<PathBuf>,
-        /// Say what has changed since `--json` wrote this file
-        #[arg(long, value_name = "FILE")]
-        compare: Option<PathBuf>,
-        /// Count a little of each load for the budgets, which a test holds the store to, and nothing else
-        #[arg(long, value_enum, conflicts_with_all = ["loads", "requests", "keys", "protection", "net", "json", "compare"])]
-        budgets: Option<BudgetAction>,
-        #[command(flatten)]
-        toolchain: ToolchainArgument,
-    },
-    /// Measure the store on Linux, on this computer: requests a second, times to an answer, processor time of the
-    /// server
-    Native {
-        /// What to measure in turns with it: `redis` (Debian's, with `appendfsync always`, `everysec`, and no log), or
-        /// the file of another build of the store
-        #[arg(long, value_name = "redis|FILE")]
-        against: Option<String>,
-        /// Where the servers' files are; may be given more than once [default: both]
-        #[arg(long = "place", value_enum)]
-        places: Vec<Place>,
-        /// Which loads; may be given more than once [default: all]
-        #[arg(long = "loads", value_enum)]
-        groups: Vec<Group>,
-        /// Runs of each server under each load
-        #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1000))]
-        rounds: u32,
-        /// How long each run is to last, about
-        #[arg(long, default_value_t = 1.0, value_parser = seconds)]
-        seconds: f64,
-        /// Write every run to this file, as JSON
-        #[arg(long, value_name = "FILE")]
-        json: Option<PathBuf>,
-        /// Write the tables into this document, and pictures into the folder beside it: docs/benchmarks.md
-        #[arg(long, value_name = "FILE")]
-        write: Option<PathBuf>,
-    },
-    /// Measure the time to the first answer after a crash and after a shutdown, and Redis's from its log on Linux
-    Recovery {
-        /// How many keys there are
-        #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(2000..=10_000_000))]
-        keys: u64,
-        /// Processors of the machines
-        #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=MOST_PROCESSORS))]
-        smp: u32,
-        /// Do not measure Redis
-        #[arg(long)]
-        no_redis: bool,
-        /// Print JSON
-        #[arg(long)]
-        json: bool,
-        #[command(flatten)]
-        toolchain: ToolchainArgument,
     },
 }
 
@@ -298,12 +203,6 @@ pub enum PoolCommand {
     },
 }
 
-/// A length of time that is worth measuring.
-fn seconds(text: &str) -> Result<f64, String> {
-    let seconds = text.parse().ok().filter(|seconds| (0.01..=600.0).contains(seconds));
-    seconds.ok_or_else(|| "it is to be a number of seconds from 0.01 to 600".to_owned())
-}
-
 #[cfg(test)]
 mod tests {
     use std::net::Ipv4Addr;
@@ -367,9 +266,30 @@ mod tests {
         assert_eq!(options.app, "hello");
     }
 
+    /// What is to be measured by these words.
+    fn bench(line: &str) -> Result<BenchCommand> {
+        match Cli::try_parse_from(["xtask", "bench"].into_iter().chain(line.split_whitespace()))?.command {
+            Command::Bench { command, guest } => Ok(command.unwrap_or(BenchCommand::Guest(guest))),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn the_machine_is_measured_if_nothing_else_is_named() {
+        for line in ["", "guest", "--against redis-linux", "guest --against redis-linux --rounds 3"] {
+            let BenchCommand::Guest(guest) = bench(line).unwrap() else { panic!("{line}") };
+            let against = line.contains("redis-linux").then_some("redis-linux");
+            assert_eq!(guest.against.as_deref(), against, "{line}");
+            assert_eq!(guest.options().protection, Protection::Pks.into());
+        }
+        assert!(matches!(bench("native").unwrap(), BenchCommand::Native { .. }));
+        assert!(bench("--rounds 3 native").is_err(), "it would not be native's");
+        assert!(bench("--memory 1M").is_err());
+    }
+
     #[test]
     fn no_command_takes_more_processors_than_the_guest_uses() {
-        for command in ["run", "test", "guest-test", "boot image", "bench recovery"] {
+        for command in ["run", "test", "guest-test", "boot image", "bench", "bench recovery"] {
             let words = |count| format!("xtask {command} --smp {count}");
             let parse = |line: String| Cli::try_parse_from(line.split(' '));
             assert!(parse(words(64)).is_ok(), "{command}");
