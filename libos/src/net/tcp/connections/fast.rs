@@ -27,8 +27,8 @@ impl<S: Signal> Connections<S> {
         }
     }
 
-    /// Has the fast path take a segment, if it runs the connection. `false`: smoltcp is to take it. `answer` may be used
-    /// up either way, for what came before it.
+    /// Has the fast path take a segment, if it runs the connection. `false`: smoltcp is to take it. `answer` may be
+    /// used up either way, for what came before it.
     pub(super) fn receive_fast<T: TxToken>(
         &mut self,
         id: Id,
