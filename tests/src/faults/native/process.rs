@@ -93,6 +93,11 @@ impl Process {
         self.pid as u32
     }
 
+    /// Whether there is nothing left of it.
+    pub fn is_gone(&self) -> bool {
+        self.gone
+    }
+
     /// Its status of waitpid(2), once it is about to end.
     pub fn ending(&self) -> Option<c_int> {
         self.ending
