@@ -85,11 +85,15 @@ pub(crate) extern "C" fn start(start_info: PhysAddr) -> ! {
     };
     let (command_line, rsdp) = (info.command_line(), info.rsdp());
     let ram = info.ram().map(|range| range.length()).sum::<u64>();
-    if ram + mm::FIRMWARE_RAM < LEAST_RAM {
+    let loaded = mm::layout::image().length() + info.module().length();
+    let least = (LEAST_RAM + loaded).next_multiple_of(1 << 20);
+    if ram + mm::FIRMWARE_RAM < least {
         refuse(format_args!(
-            "this machine has {} of RAM, and needs {}; give it more (under QEMU: -m 64M, with xtask: --memory 64M)",
+            "this machine has {} of RAM, and needs {}; give it more (under QEMU: -m {megabytes}M, with xtask: --memory \
+             {megabytes}M)",
             units::Bytes(ram),
-            units::Bytes(LEAST_RAM)
+            units::Bytes(least),
+            megabytes = least >> 20
         ));
     }
     HOST_FILES.call_once(|| info.module());

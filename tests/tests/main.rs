@@ -24,6 +24,7 @@ mod idle;
 mod internet;
 mod kvstore;
 mod kvstore_protection;
+mod least_memory;
 mod leave;
 mod ledger;
 mod lifecycle;

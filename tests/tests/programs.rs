@@ -291,15 +291,6 @@ fn grants_end_before_a_panics_hook_runs() {
 }
 
 #[test]
-fn a_machine_with_too_little_memory_is_refused_with_the_least_that_there_has_to_be() {
-    for megabytes in [14, 48] {
-        let mut options = machine("crash", &["return"]);
-        options.memory = megabytes * MIB;
-        run(options).expect_exit(exit::BOOT_REFUSED).expect_text("of RAM, and needs 64.0 MiB");
-    }
-}
-
-#[test]
 fn a_program_all_of_whose_threads_wait_for_ever_is_told_once() {
     for processors in [1, 2] {
         let mut options = machine("crash", &["stuck"]);

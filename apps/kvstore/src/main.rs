@@ -186,14 +186,17 @@ fn stage(_: &'static str) {}
 /// On the guest, the power button ends the server in good order.
 #[cfg(target_os = "hermit")]
 fn stop_with_the_machine(server: &Server<Device>) -> Result<(), String> {
+    /// It waits, and says a line at most.
+    const STACK: usize = 64 << 10;
     let stopper = server.stopper().map_err(|error| format!("cannot wake the loop: {error}"))?;
-    std::thread::spawn(move || {
+    let waiting = move || {
         libos::power::wait_for_shutdown();
         if let Err(error) = stopper.wake() {
             log::warn(format_args!("cannot wake the loop: {error}"));
         }
-    });
-    Ok(())
+    };
+    let thread = std::thread::Builder::new().stack_size(STACK).spawn(waiting);
+    thread.map(drop).map_err(|error| format!("nobody can wait for the power button: {error}"))
 }
 
 /// On the host, Ctrl-C and its kin end the server in good order; once more ends it at once, which loses nothing that

@@ -20,7 +20,7 @@ pub struct Traffic {
     pub notifications: u64,
     /// The card's interrupts.
     pub interrupts: u64,
-    /// Clients that were refused because there were as many connections as there may be.
+    /// Clients that were refused: there were as many connections as there may be, or no memory for another.
     pub refused: u64,
     /// Frames that the option `link-faults` has lost.
     pub lost: u64,

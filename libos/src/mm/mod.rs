@@ -48,8 +48,8 @@ use core::ops::Range;
 #[cfg(target_os = "hermit")]
 use crate::addr::PhysAddr;
 
-/// What of [`LEAST_RAM`](libos_contract::limits::LEAST_RAM) the firmware may keep for itself.
-pub const FIRMWARE_RAM: u64 = 2 << 20;
+/// What of the RAM that a machine has to have the firmware may keep for itself: QEMU's keeps less than half of it.
+pub const FIRMWARE_RAM: u64 = 1 << 20;
 
 /// What a call may need of memory beside what it was asked for: its objects, and entries of tables. Less than what the
 /// heap takes for large, so that it may be of the part that is kept.

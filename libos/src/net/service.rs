@@ -29,7 +29,7 @@ use crate::{console, kprintln};
 
 /// The part of free memory that connections' buffers may take, and the least that they get in bytes.
 const SHARE: usize = 4;
-const MIN_BUDGET: usize = 4 << 20;
+const MIN_BUDGET: usize = 1 << 20;
 /// How long a connect waits for the machine to get an address.
 const ADDRESS_LIMIT: Duration = Duration::from_secs(10);
 

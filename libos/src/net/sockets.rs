@@ -31,7 +31,7 @@ pub struct SocketCounts {
     pub buffered: usize,
     /// The most connections that there may be.
     pub limit: usize,
-    /// SYNs that were refused because there were as many.
+    /// SYNs that were refused: there were as many, or there was no memory.
     pub refused: u64,
 }
 

@@ -13,14 +13,13 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use anyhow::{Context, Error, Result, bail, ensure};
+use libos_contract::limits::LEAST_RAM;
 use rustix::fs::OFlags;
 
 use crate::cpio::Archive;
 use crate::size::{self, MIB};
 use crate::workspace;
 
-/// What the guest needs of RAM besides the files.
-const ROOM: u64 = 32 * MIB;
 /// What the guest takes for names and paths, as Linux does.
 const LONGEST_NAME: usize = 255;
 const LONGEST_PATH: usize = 4095;
@@ -95,7 +94,8 @@ impl fmt::Display for HostFile {
 /// Looks whether these files can be handed to a guest with so much RAM.
 ///
 /// # Errors
-/// When one is missing or cannot be read, two have the same path or one lies in another, or RAM does not suffice.
+/// When one is missing or cannot be read, two have the same path or one lies in another, or RAM does not suffice. What
+/// the image takes beside them only the guest knows, and says.
 pub fn check(files: &[HostFile], memory: u64) -> Result<()> {
     let mut paths = BTreeMap::new();
     let mut total = 0;
@@ -111,12 +111,12 @@ pub fn check(files: &[HostFile], memory: u64) -> Result<()> {
             bail!("the guest's /{} cannot be in /{}, which is a file too", file.guest, other.guest);
         }
     }
-    if !files.is_empty() && total + ROOM > memory {
+    if !files.is_empty() && total + LEAST_RAM > memory {
         bail!(
             "the guest's files have {}, and its RAM has {}; give it at least {} with --memory",
             size::display(total),
             size::display(memory),
-            size::display((total + ROOM).next_multiple_of(MIB))
+            size::display((total + LEAST_RAM).next_multiple_of(MIB))
         );
     }
     Ok(())
@@ -184,7 +184,7 @@ mod tests {
             (vec![file("a", &fifo)], 64 * MIB, "fifo is no regular file"),
             (vec![file("a", &there), file("/a", &there)], 64 * MIB, "/a is given twice"),
             (vec![file("a/b/c", &there), file("a", &there)], 64 * MIB, "/a/b/c cannot be in /a"),
-            (vec![file("a", &there)], 32 * MIB, "give it at least 33.0 MiB with --memory"),
+            (vec![file("a", &there)], 14 * MIB, "give it at least 15.0 MiB with --memory"),
         ] {
             let error = format!("{:#}", check(&files, memory).unwrap_err());
             assert!(error.contains(reason), "{error}");

@@ -142,7 +142,7 @@ impl RunArguments {
         }
         if self.memory < LEAST_RAM {
             bail!(
-                "--memory {} is too little: the guest needs at least {}",
+                "--memory {} is too little: the guest needs at least {} beside its image",
                 size::display(self.memory),
                 size::display(LEAST_RAM)
             );

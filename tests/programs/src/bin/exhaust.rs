@@ -1,5 +1,7 @@
 //! Asks the library for more and more of each thing that there is, until that is an error. Then the things are given
 //! back, and one can be had again; and all of it once more while the heap is full. Each prints `ok NAME: …`.
+//!
+//! Asked to `refuse`, it listens on port 80 in a full heap until a client was refused.
 
 fn main() {
     #[cfg(target_os = "hermit")]
@@ -18,7 +20,7 @@ mod guest {
     use std::thread;
     use std::time::Duration;
 
-    use libos as _;
+    use libos::accounts::Traffic;
 
     const HERE: (Ipv4Addr, u16) = (Ipv4Addr::LOCALHOST, 0);
     /// What may be missing: descriptors, buffers, memory, room for files, ports.
@@ -27,10 +29,27 @@ mod guest {
     const MOST: usize = 100_000;
 
     pub(crate) fn main() {
+        if std::env::args().any(|argument| argument == "refuse") {
+            return refuse();
+        }
         all_in_turn("");
         fill_the_heap(|| all_in_turn(" in a full heap"));
         all_in_turn(" again");
         println!("exhaust: the machine is still there");
+    }
+
+    /// Waits for a client whom the network refuses, for there is no memory for the connection.
+    fn refuse() {
+        let _listener = TcpListener::bind((Ipv4Addr::UNSPECIFIED, 80)).unwrap();
+        // Nobody is there; but it waits until the machine has an address.
+        assert!(TcpStream::connect((Ipv4Addr::new(10, 0, 2, 2), 1)).is_err());
+        fill_the_heap(|| {
+            println!("exhaust: ready on port 80");
+            while Traffic::now().refused == 0 {
+                thread::sleep(Duration::from_millis(10));
+            }
+        });
+        println!("ok refused");
     }
 
     fn all_in_turn(when: &str) {

@@ -5,6 +5,7 @@ use smoltcp::phy::{Medium, TxToken};
 use smoltcp::socket::tcp::State;
 
 use super::Connections;
+use super::listeners::Declined;
 use crate::io::Signal;
 use crate::net::error::Error;
 use crate::net::frame::{self, Segment, Tuple};
@@ -84,14 +85,14 @@ impl<S: Signal> Connections<S> {
             None => known,
             Some(_) if rx.verify && !frame::is_intact(rx.medium, frame, true) => return,
             Some(listener) => match self.open_passively(listener, tuple, rx.via, now) {
-                Some(id) => Some(id),
-                // There may be no more: the peer is told, by the reset of who finds nobody to answer.
-                None if self.is_full() => {
+                Ok(id) => Some(id),
+                // The peer is told, by the reset of who finds nobody to answer.
+                Err(Declined::NoRoom) => {
                     self.room.refused += 1;
                     None
                 }
-                // Too many at once: say nothing, the peer will ask again.
-                None => return,
+                // Say nothing, the peer will ask again.
+                Err(Declined::Busy) => return,
             },
         };
         let mut answer = Some(answer);

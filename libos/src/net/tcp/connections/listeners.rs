@@ -26,6 +26,15 @@ const FAIR_TIME: Duration = Duration::from_millis(500);
 /// Beyond this many handshakes under way, the buffers of another connection are the least: most of them are a flood's.
 const MANY_HANDSHAKES: usize = 64;
 
+/// Why a SYN leads to no connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Declined {
+    /// Too many come at once: a later one of this peer's may be taken.
+    Busy,
+    /// There are as many connections as there may be, or no memory for another.
+    NoRoom,
+}
+
 /// A port on which connections are accepted.
 pub struct Listener<S: Signal> {
     pub local: Local,
@@ -62,38 +71,47 @@ impl<S: Signal> Connections<S> {
     }
 
     /// Makes the socket that will answer a SYN.
-    pub(super) fn open_passively(&mut self, listener: Id, tuple: Tuple, via: Via, now: Instant) -> Option<Id> {
+    pub(super) fn open_passively(
+        &mut self,
+        listener: Id,
+        tuple: Tuple,
+        via: Via,
+        now: Instant,
+    ) -> Result<Id, Declined> {
         let full = self.is_full();
-        let entry = self.listeners.get(listener)?;
+        let declined = if full { Declined::NoRoom } else { Declined::Busy };
+        let entry = self.listeners.get(listener).ok_or(declined)?;
         if entry.queue.len() >= entry.backlog
             || (entry.handshakes >= MAX_HANDSHAKES || full) && !self.evict_handshake(listener, now)
         {
-            return None;
+            return Err(declined);
         }
-        let entry = self.listeners.get(listener)?;
+        let entry = self.listeners.get(listener).ok_or(declined)?;
         let mut capacity = self.capacity(via);
         if entry.handshakes >= MANY_HANDSHAKES && via == Via::Nic {
             capacity = LEAST_BUFFER;
         }
         let sizes = entry.sizes;
         if !self.reserve() {
-            return None;
+            return Err(Declined::NoRoom);
         }
         let capacities = sizes.capacities(capacity);
         let owner = Owner::Listener(listener);
-        let mut connection = Connection::new(tuple, via, owner, Arc::new(S::default()), capacities, now)?;
-        connection.engine.socket_mut()?.listen(tuple.local).ok()?;
+        let connection = Connection::new(tuple, via, owner, Arc::new(S::default()), capacities, now);
+        let mut connection = connection.ok_or(Declined::NoRoom)?;
+        let socket = connection.engine.socket_mut().ok_or(declined)?;
+        socket.listen(tuple.local).map_err(|_| declined)?;
         connection.seen = State::SynReceived;
         connection.sizes = sizes;
         let id = self.insert(connection);
-        let entry = self.listeners.get_mut(listener)?;
+        let entry = self.listeners.get_mut(listener).ok_or(declined)?;
         entry.handshakes += 1;
         if entry.begun.len() >= 2 * MAX_HANDSHAKES {
             let connections = &self.connections;
             entry.begun.retain(|&id| connections.get(id).is_some_and(|begun| begun.seen == State::SynReceived));
         }
         entry.begun.push_back(id);
-        Some(id)
+        Ok(id)
     }
 
     /// Gives up the oldest unfinished handshake, unless it is too young for that.

@@ -83,7 +83,7 @@ impl<S: Signal> Connections<S> {
         self.connections.len() * 2 * LEAST_BUFFER + self.room.grown
     }
 
-    /// SYNs that were refused because there were as many connections as there may be.
+    /// SYNs that were refused: there were as many connections as there may be, or no memory for another.
     pub fn refused(&self) -> u64 {
         self.room.refused
     }

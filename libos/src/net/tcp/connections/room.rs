@@ -33,7 +33,7 @@ pub struct Room {
     pub(super) grown: usize,
     /// The connections that have some, those first that were longest not looked at.
     pub(super) line: Line,
-    /// SYNs that were refused because there were as many connections as there may be.
+    /// SYNs that were refused: there were as many connections as there may be, or no memory for another.
     pub(super) refused: u64,
 }
 
