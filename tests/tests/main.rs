@@ -44,6 +44,7 @@ mod scrub;
 mod servers;
 mod soak;
 mod std_programs;
+mod stripped;
 mod tap;
 mod trace;
 mod xtask_run;

@@ -9,6 +9,7 @@ use anyhow::Result;
 use libos_contract::report::FAULT;
 
 use crate::instruction::{self, Registers};
+use crate::stripped;
 use crate::symbols::Symbols;
 
 /// Annotates the console of one machine, line by line.
@@ -19,12 +20,12 @@ pub struct Annotator {
 }
 
 impl Annotator {
-    /// For a machine that runs this image.
+    /// For a machine that runs this image, or one that was made of it by [`stripped::make`].
     ///
     /// # Errors
     /// When the file cannot be read or is no ELF image with code in it.
     pub fn load(image: &Path) -> Result<Self> {
-        Ok(Self { symbols: Symbols::load(image)?, registers: Registers::default() })
+        Ok(Self { symbols: Symbols::load(&stripped::with_symbols(image))?, registers: Registers::default() })
     }
 
     /// The next line, with what it means added: functions, files and lines behind the addresses of code, and the

@@ -22,7 +22,7 @@
 //! apps, defects, forward, guest, image, symbols, traffic
 //! setup
 //! cargo
-//! bars, cpio, handed, instruction, keys, launcher, new, output, processor_time, resp, signals, size, tables, workspace
+//! bars, cpio, handed, instruction, keys, launcher, new, output, processor_time, resp, signals, size, stripped, tables, workspace
 //! ```
 
 #![deny(clippy::print_stdout, clippy::print_stderr, reason = "they panic when nobody reads: say it by `output`")]
@@ -64,6 +64,7 @@ pub mod setup;
 pub mod signals;
 pub mod size;
 pub mod std_tests;
+pub mod stripped;
 mod symbols;
 mod tables;
 pub mod tap;

@@ -36,6 +36,7 @@ use crate::setup::{
     self,
     toolchain::{Choice, find_program},
 };
+use crate::{size, stripped};
 use crate::trace::{Output, Region};
 use crate::workspace;
 
@@ -111,6 +112,10 @@ pub fn run(options: RunOptions) -> Result<u8> {
         (false, false) => Profile::Quick,
     };
     machine.image = guest::build(&toolchain, &[&app.name], profile)?.join(&app.name);
+    if profile == Profile::Release {
+        machine.image = stripped::make(&machine.image)?;
+        say(format_args!("the image to put to work: {}", describe(&machine.image)?));
+    }
     let annotator = Annotator::load(&machine.image)?;
     // It has to outlive the machine that uses it.
     let _tap = machine.network.tap()?;
@@ -166,6 +171,13 @@ pub fn run(options: RunOptions) -> Result<u8> {
         say(output.write(region)?);
     }
     end
+}
+
+/// Where an image is, how long it is, and where what its reports mean is told.
+fn describe(image: &Path) -> Result<String> {
+    let length = size::display(std::fs::metadata(image)?.len());
+    let symbols = stripped::with_symbols(image);
+    Ok(format!("{}, {length} (names and lines: {})", workspace::display(image), workspace::display(&symbols)))
 }
 
 /// What a person types to look into a machine that waits for a debugger. `rust-gdb` knows how to show Rust's own types.
