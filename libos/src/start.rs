@@ -97,6 +97,7 @@ pub(crate) extern "C" fn start(start_info: PhysAddr) -> ! {
         ));
     }
     HOST_FILES.call_once(|| info.module());
+    let free_for_devices = info.free_for_devices();
     let mode =
         arch::paging::mode(cmdline::paging(command_line)).unwrap_or_else(|error| refuse(format_args!("{error}")));
     // SAFETY: the loader's map says what is RAM; what the start info occupies is kept out.
@@ -131,6 +132,7 @@ pub(crate) extern "C" fn start(start_info: PhysAddr) -> ! {
     let protection = close_keys(options.protection);
     dax::set_fault_policy(options.fault_policy);
     arch::init_interrupts().unwrap_or_else(|error| refuse(format_args!("{error}")));
+    pci::place(&pci::Ports, &free_for_devices);
     ivshmem::find_trace_region();
     boot::reached("cpu");
     let acpi = find_devices(rsdp, protection, &options.net);

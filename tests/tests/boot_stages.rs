@@ -2,8 +2,9 @@
 
 use holdfast_tests::http::Client;
 use holdfast_tests::machine::{PATIENCE, machine};
+use holdfast_tests::resp::Reply;
 use holdfast_tests::store::{Store, StoreImage, store_machine};
-use xtask::qemu::{Machine, MachineOptions, Network};
+use xtask::qemu::{Firmware, Machine, MachineOptions, Network};
 use xtask::size::MIB;
 
 /// What the library itself does, before the program begins.
@@ -77,4 +78,18 @@ fn the_store_tells_its_clients_the_same() {
     let times = stages.split(',').map(|stage| stage.split_once('=').unwrap());
     assert_eq!(times.clone().map(|(_, time)| time.parse::<u64>().unwrap()).sum::<u64>(), total);
     assert!(times.map(|(name, _)| name.to_owned()).eq(parse(&line).1.into_iter().map(|(name, _)| name)));
+}
+
+/// One gives the network card no addresses, the other does; both hand over the NVDIMM and what ends the machine.
+#[test]
+fn the_machine_is_whole_whatever_firmware_starts_it() {
+    let image = StoreImage::new(64 * MIB);
+    for (firmware, value) in [(Firmware::Quick, None), (Firmware::Usual, Some(b"kept".to_vec()))] {
+        let store = Store::start(MachineOptions { firmware, ..store_machine(image.open()) });
+        let mut client = store.client();
+        assert_eq!(client.get("key"), value, "{firmware:?}");
+        assert_eq!(client.set("key", b"kept"), Reply::ok());
+        store.press_power_button();
+        store.wait().expect_exit(0);
+    }
 }

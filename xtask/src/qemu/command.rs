@@ -15,6 +15,7 @@ use libos_contract::policy::FaultPolicy;
 use libos_contract::protection::ProtectionChoice;
 
 use super::files::{self, HostFile};
+use super::firmware::Firmware;
 use super::translator::{GuestTime, Plugin};
 use crate::handed;
 use crate::image::{ALIGNMENT, PmemImage};
@@ -103,6 +104,8 @@ pub struct MachineOptions {
     pub smp: u32,
     /// What executes the guest.
     pub accelerator: Accelerator,
+    /// What runs before the image.
+    pub firmware: Firmware,
     /// Changes to the processor's features, each as QEMU writes it: `-pks` takes protection keys away.
     pub cpu_features: Vec<String>,
     /// What protects pmem.
@@ -147,6 +150,7 @@ impl Default for MachineOptions {
             memory: 256 * MIB,
             smp: 1,
             accelerator: Accelerator::default(),
+            firmware: Firmware::default(),
             cpu_features: Vec::new(),
             protection: ProtectionChoice::default(),
             fault_policy: FaultPolicy::default(),
@@ -189,6 +193,9 @@ impl MachineOptions {
         }
         if let Some(option) = self.time.option() {
             arguments.option("-icount", option);
+        }
+        if let Some(file) = self.firmware.file() {
+            arguments.path_option("-bios", "", &file, "");
         }
         arguments.option("-cpu", &self.processor_option());
         arguments.option("-smp", &self.smp.to_string());

@@ -161,6 +161,22 @@ impl<'a, C: ConfigSpace> Function<'a, C> {
         (mask & 0xffff_ffff != 0 || (is_64 && mask != 0)).then_some(Bar { address: PhysAddr::new(address), len })
     }
 
+    /// Gives the memory region number `index`, which does not decode yet, a place. `false`: it cannot be there, since
+    /// its address has 32 bits only, or it does not keep it.
+    pub fn place(&self, index: u8, address: PhysAddr) -> bool {
+        let offset = BAR0 + 4 * index;
+        let is_64 = self.read(offset) & 7 == 4;
+        let (low, high) = (address.as_u64() as u32, (address.as_u64() >> 32) as u32);
+        if high != 0 && !is_64 {
+            return false;
+        }
+        self.write(offset, low);
+        if is_64 {
+            self.write(offset + 4, high);
+        }
+        self.bar(index).is_some_and(|bar| bar.address == address)
+    }
+
     /// The capabilities, in the order of their list. A list that does not end is cut off.
     pub fn capabilities(&self) -> impl Iterator<Item = Capability> {
         let listed = self.read(COMMAND) & STATUS_CAPABILITIES != 0;

@@ -1,13 +1,15 @@
 //! PCI: which devices there are, and how their registers and interrupts are reached.
 //!
-//! Owns configuration space. Finds functions behind bridges, measures their memory regions, walks their capabilities
-//! and sets up MSI-X; hands what it finds to the driver that knows the device. What a device says of itself is checked:
-//! no content of configuration space makes a walk endless or an address wrap. Never: legacy interrupt lines.
+//! Owns configuration space. Finds functions behind bridges, measures their memory regions, gives them places where the
+//! firmware has not, walks their capabilities and sets up MSI-X; hands what it finds to the driver that knows the
+//! device. What a device says of itself is checked: no content of configuration space makes a walk endless or an
+//! address wrap. Never: legacy interrupt lines.
 
 mod config;
 #[cfg(test)]
 pub(crate) mod fake;
 mod msix;
+mod place;
 #[cfg(target_os = "hermit")]
 mod ports;
 mod scan;
@@ -16,6 +18,7 @@ mod tests;
 
 pub use config::{Address, Bar, Capability, ConfigSpace, Function, VENDOR_SPECIFIC};
 pub use msix::{ENTRY_LEN, MsixCapability, entry};
+pub use place::place;
 #[cfg(target_os = "hermit")]
 pub use ports::Ports;
 pub use scan::scan;

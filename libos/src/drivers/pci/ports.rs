@@ -30,7 +30,8 @@ impl ConfigSpace for Ports {
 
     fn write(&self, address: Address, offset: u8, value: u32) {
         let _guard = PORTS.lock();
-        // SAFETY: what is written there are BARs while they are measured, put back at once; the enabling of decoding
+        // SAFETY: what is written there are BARs while they are measured, put back at once; places for BARs that have
+        // none, where the memory map has nothing and before anything decodes there; the enabling of decoding
         // and of transfers into memory that a driver has allocated for them; and MSI-X control. None of it
         // touches memory that anybody else owns.
         unsafe {

@@ -1,13 +1,15 @@
 //! Walks over a fake configuration space.
 
+use core::ops::Range;
 use std::vec;
 use std::vec::Vec;
 
 use proptest::prelude::*;
 
-use super::config::{Bar, Capability};
+use super::config::{Address, Bar, Capability};
 use super::fake::{Fake, at};
 use super::msix::MsixCapability;
+use super::place::place;
 use super::scan;
 use crate::addr::PhysAddr;
 
@@ -48,6 +50,52 @@ fn regions_have_an_address_and_a_length() {
     assert_eq!(function.read(4), 0x406);
 }
 
+/// A function with a region of 4 KiB, I/O ports, one of 16 KiB with a 64-bit address, and one of 512 MiB.
+fn with_regions(fake: &mut Fake, function: Address, places: [u32; 3]) {
+    fake.add(function, 0x1041_1af4, &[(0x10, places[0]), (0x14, 0xc001), (0x18, places[1] | 0xc), (0x20, places[2])]);
+    for (offset, mask) in [(0x10, !0xfff), (0x18, !0x3fff), (0x1c, !0), (0x20, !0x1fff_ffff)] {
+        fake.writable.insert((function, offset), mask);
+    }
+}
+
+fn places(fake: &Fake, function: Address) -> [u64; 3] {
+    [0, 2, 4].map(|index| fake.function(function).bar(index).unwrap().address.as_u64())
+}
+
+const FREE: Range<PhysAddr> = PhysAddr::new(0xc000_0000)..PhysAddr::new(0xfec0_0000);
+
+#[test]
+fn regions_without_a_place_are_given_one_where_nothing_is() {
+    let mut fake = Fake::default();
+    let [first, second, behind] = [at(0, 1, 0), at(0, 2, 0), at(1, 0, 0)];
+    [first, second, behind].iter().for_each(|&function| with_regions(&mut fake, function, [0; 3]));
+    fake.add(at(0, 3, 0), 0x000c_1b36, &[(0x08, 0x0604_0000), (0x0c, 1 << 16), (0x18, 1 << 8)]);
+    place(&fake, &FREE);
+    assert_eq!(places(&fake, first), [0xfebf_f000, 0xfebf_8000, 0xc000_0000]);
+    // After 512 MiB, which are aligned, there is no room for as much again.
+    assert_eq!(places(&fake, second), [0; 3]);
+    assert_eq!(places(&fake, behind), [0; 3], "the bridge has no window");
+    assert_eq!(fake.function(first).read(0x14), 0xc001, "I/O ports are left alone");
+}
+
+#[test]
+fn places_of_the_firmware_stay_and_no_other_is_given() {
+    let mut fake = Fake::default();
+    let [first, second] = [at(0, 1, 0), at(0, 2, 0)];
+    with_regions(&mut fake, first, [0; 3]);
+    with_regions(&mut fake, second, [0, 0xfe00_0000, 0]);
+    place(&fake, &FREE);
+    assert_eq!([places(&fake, first), places(&fake, second)], [[0; 3], [0, 0xfe00_0000, 0]]);
+}
+
+#[test]
+fn a_region_with_a_32_bit_address_gets_no_place_above() {
+    let mut fake = Fake::default();
+    with_regions(&mut fake, at(0, 1, 0), [0; 3]);
+    place(&fake, &(PhysAddr::new(1 << 32)..PhysAddr::new((1 << 32) + 0x8000)));
+    assert_eq!(places(&fake, at(0, 1, 0)), [0, (1 << 32) + 0x4000, 0]);
+}
+
 #[test]
 fn capabilities_are_walked_and_msi_x_is_read() {
     let mut fake = Fake::default();
@@ -84,5 +132,6 @@ proptest! {
             }
             MsixCapability::find(function);
         });
+        place(&fake, &FREE);
     }
 }

@@ -44,6 +44,9 @@ const MAGIC: u32 = 0x336e_c578;
 /// The type of usable RAM in the memory map, as in E820.
 const RAM: u32 = 1;
 
+/// Where the I/O APICs' registers begin, and what follows up to 4 GiB is taken.
+const DEVICES_END: PhysAddr = PhysAddr::new(0xfec0_0000);
+
 impl StartInfo {
     /// The start info at this physical address; `None` if there is none, or one without a memory map.
     ///
@@ -62,18 +65,29 @@ impl StartInfo {
 
     /// The ranges of usable RAM.
     pub fn ram(&self) -> impl Iterator<Item = Range<PhysAddr>> {
+        self.memory_map()
+            .iter()
+            .filter(|entry| entry.kind == RAM)
+            .map(|entry| entry.base..entry.base.saturating_add(entry.length))
+    }
+
+    /// Where nothing is, as far as the memory map tells, up to the registers of interrupt controllers below 4 GiB: the
+    /// part of the address space that PCs have for devices. It is read now, since the map is not kept.
+    pub fn free_for_devices(&self) -> Range<PhysAddr> {
+        let below = self.memory_map().iter().filter(|entry| entry.base < DEVICES_END);
+        let ends = below.map(|entry| entry.base.saturating_add(entry.length).min(DEVICES_END));
+        ends.max().unwrap_or(DEVICES_END)..DEVICES_END
+    }
+
+    fn memory_map(&self) -> &[MemoryMapEntry] {
         let map = self.memory_map_range();
         // SAFETY: the loader wrote `memory_map_entries` entries there (the contract of `at`).
-        let entries = unsafe {
+        unsafe {
             slice::from_raw_parts(
                 map.start.identity_mapped().as_ptr::<MemoryMapEntry>(),
                 self.memory_map_entries as usize,
             )
-        };
-        entries
-            .iter()
-            .filter(|entry| entry.kind == RAM)
-            .map(|entry| entry.base..entry.base.saturating_add(entry.length))
+        }
     }
 
     fn memory_map_range(&self) -> Range<PhysAddr> {
