@@ -131,7 +131,8 @@ pub(crate) extern "C" fn start(start_info: PhysAddr) -> ! {
     });
     let protection = close_keys(options.protection);
     dax::set_fault_policy(options.fault_policy);
-    arch::init_interrupts().unwrap_or_else(|error| refuse(format_args!("{error}")));
+    let frequency = arch::init_interrupts().unwrap_or_else(|error| refuse(format_args!("{error}")));
+    console::debug(format_args!("the time-stamp counter: {frequency}"));
     pci::place(&pci::Ports, &free_for_devices);
     ivshmem::find_trace_region();
     boot::reached("cpu");

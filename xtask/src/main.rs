@@ -130,6 +130,16 @@ fn measure(command: BenchCommand) -> Result<u8> {
             };
             show(&results, || bench::native::measure(&options))
         }
+        BenchCommand::Boot { boots, against, usual_firmware, memory, json, toolchain } => {
+            let options = bench::boot::Options { boots, against, usual_firmware, memory };
+            let report = bench::boot::measure(&options, Choice::resolve(toolchain.toolchain)?)?;
+            if json {
+                say(&format!("{:#}", report.to_json()))?;
+            } else {
+                say(&report.to_string())?;
+            }
+            Ok(0)
+        }
         BenchCommand::Recovery { keys, smp, no_redis, json, toolchain } => {
             let recovery = recovery::measure(keys, smp, !no_redis, Choice::resolve(toolchain.toolchain)?)?;
             if json {

@@ -1,5 +1,7 @@
 //! Numbers that are taken and given back, one bit each: of frames, and of the places for stacks.
 
+use core::ops::Range;
+
 /// Numbers from 0 on: a set bit is a number in use (or one that there is not).
 #[derive(Debug)]
 pub struct Bitmap<'a> {
@@ -27,31 +29,23 @@ impl<'a> Bitmap<'a> {
         self.free
     }
 
-    fn is_used(&self, number: u64) -> bool {
-        self.words[(number / 64) as usize] & 1 << (number % 64) != 0
-    }
-
     /// Frees `count` numbers from `first` on; those already free or beyond the end are left alone.
     pub fn release(&mut self, first: u64, count: u64) {
-        let end = first.saturating_add(count).min(self.capacity());
-        for number in first..end {
-            if self.is_used(number) {
-                self.words[(number / 64) as usize] &= !(1 << (number % 64));
-                self.free += 1;
-            }
+        let range = self.within(first, count);
+        for (word, numbers) in by_words(range.clone()) {
+            self.free += u64::from((self.words[word] & numbers).count_ones());
+            self.words[word] &= !numbers;
         }
-        if first < end {
+        if !range.is_empty() {
             self.lowest_free = self.lowest_free.min(first);
         }
     }
 
     /// Takes `count` numbers from `first` on out of use; those already taken or beyond the end are left alone.
     pub fn reserve(&mut self, first: u64, count: u64) {
-        for number in first..first.saturating_add(count).min(self.capacity()) {
-            if !self.is_used(number) {
-                self.words[(number / 64) as usize] |= 1 << (number % 64);
-                self.free -= 1;
-            }
+        for (word, numbers) in by_words(self.within(first, count)) {
+            self.free -= u64::from((!self.words[word] & numbers).count_ones());
+            self.words[word] |= numbers;
         }
     }
 
@@ -63,7 +57,7 @@ impl<'a> Bitmap<'a> {
         self.lowest_free = self.next_free(self.lowest_free)?;
         let mut start = self.lowest_free;
         while start + count <= self.capacity() {
-            match (start..start + count).rev().find(|&number| self.is_used(number)) {
+            match self.last_used(start..start + count) {
                 None => {
                     self.reserve(start, count);
                     return Some(start);
@@ -72,6 +66,20 @@ impl<'a> Bitmap<'a> {
             }
         }
         None
+    }
+
+    /// `count` numbers from `first` on, as far as there are so many.
+    fn within(&self, first: u64, count: u64) -> Range<u64> {
+        let end = first.saturating_add(count).min(self.capacity());
+        first.min(end)..end
+    }
+
+    /// The highest number of the range that is in use.
+    fn last_used(&self, range: Range<u64>) -> Option<u64> {
+        by_words(range).rev().find_map(|(word, numbers)| {
+            let used = self.words[word] & numbers;
+            (used != 0).then(|| word as u64 * 64 + u64::from(used.ilog2()))
+        })
     }
 
     fn next_free(&self, from: u64) -> Option<u64> {
@@ -87,6 +95,14 @@ impl<'a> Bitmap<'a> {
         }
         None
     }
+}
+
+/// The words that the numbers of a range are in, and which bits of each they are.
+fn by_words(range: Range<u64>) -> impl DoubleEndedIterator<Item = (usize, u64)> {
+    (range.start / 64..range.end.div_ceil(64)).map(move |word| {
+        let (from, to) = (range.start.saturating_sub(word * 64), (range.end - word * 64).min(64));
+        (word as usize, u64::MAX << from & u64::MAX >> (64 - to))
+    })
 }
 
 #[cfg(test)]
@@ -113,6 +129,29 @@ mod tests {
         assert_eq!(bitmap.allocate(11), Some(11));
         assert_eq!(bitmap.allocate(10), Some(0));
         assert_eq!(bitmap.free(), 128 - 22);
+    }
+
+    #[test]
+    fn whole_words_and_parts_of_them_are_counted_once() {
+        for first in [0, 1, 63, 64, 65, 127, 128] {
+            for count in [0, 1, 2, 62, 63, 64, 65, 128, 129, 1000, u64::MAX] {
+                let mut words = [0; 4];
+                let mut bitmap = Bitmap::new(&mut words);
+                let expected = count.min(256 - first);
+                bitmap.release(first, count);
+                bitmap.release(first, count);
+                assert_eq!((bitmap.free(), bitmap.allocate(expected + 1)), (expected, None), "{count} from {first}");
+                bitmap.reserve(first, count.saturating_sub(1));
+                bitmap.reserve(first, count.saturating_sub(1));
+                let left = u64::from(count > 0 && first.saturating_add(count) <= 256);
+                assert_eq!(bitmap.free(), left, "{count} from {first}");
+                assert_eq!(bitmap.allocate(1), (left == 1).then(|| first + count - 1));
+            }
+        }
+        let mut words = [0; 4];
+        let mut bitmap = Bitmap::new(&mut words);
+        bitmap.release(300, 5);
+        assert_eq!((bitmap.free(), bitmap.allocate(1)), (0, None), "beyond the end there is nothing");
     }
 
     proptest! {

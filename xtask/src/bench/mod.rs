@@ -5,6 +5,7 @@
 //! median of several runs with its spread, and the ratios are medians of those in each round. The processor time is the
 //! server's alone, and the steadiest figure.
 
+pub mod boot;
 mod compare;
 mod computer;
 mod document;

@@ -85,6 +85,26 @@ pub enum BenchCommand {
         #[command(flatten)]
         results: Results,
     },
+    /// Measure how long the store takes from the machine's reset until it is ready, stage by stage
+    Boot {
+        /// Boots of each image, on an empty image of pmem and on a pool
+        #[arg(long, default_value_t = 7, value_parser = clap::value_parser!(u32).range(1..=1000))]
+        boots: u32,
+        /// Another image of the store, to take turns with this one
+        #[arg(long, value_name = "FILE")]
+        against: Option<PathBuf>,
+        /// Boot the other one by SeaBIOS, where this one is booted by qboot
+        #[arg(long, requires = "against")]
+        usual_firmware: bool,
+        /// RAM of the machine
+        #[arg(long, value_name = "SIZE", default_value = "256M", value_parser = size::parse)]
+        memory: u64,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+        #[command(flatten)]
+        toolchain: ToolchainArgument,
+    },
     /// Measure the time to the first answer after a crash and after a shutdown, and Redis's from its log on Linux
     Recovery {
         /// How many keys there are

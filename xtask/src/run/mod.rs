@@ -36,9 +36,9 @@ use crate::setup::{
     self,
     toolchain::{Choice, find_program},
 };
-use crate::{size, stripped};
 use crate::trace::{Output, Region};
 use crate::workspace;
+use crate::{size, stripped};
 
 /// How long a program may take from saying that it is ready to its first answer.
 const ANSWER_PATIENCE: Duration = Duration::from_secs(20);

@@ -9,7 +9,7 @@ use spin::Once;
 use volatile::VolatilePtr;
 use x86_64::registers::model_specific::{ApicBase, ApicBaseFlags, Msr};
 
-use super::{cpu, percpu, pit};
+use super::{cpu, percpu};
 use crate::addr::PhysAddr;
 
 /// Registers, by their offset in memory; the MSR's number is 0x800 + offset / 16.
@@ -78,7 +78,7 @@ pub(in crate::arch) fn registers() -> Option<PhysAddr> {
     (!cpu::has_x2apic()).then(|| PhysAddr::new(ApicBase::read().0.start_address().as_u64()))
 }
 
-/// Enables the boot CPU's local APIC and finds the timer's frequency.
+/// Enables the boot CPU's local APIC. Where its timer counts, it does so from now on, to be measured.
 ///
 /// # Safety
 /// `mapped` is where the page that [`registers`] says is mapped, uncacheable and for ever.
@@ -89,7 +89,17 @@ pub(in crate::arch) unsafe fn init_boot(mapped: Option<NonNull<u8>>) {
         write(register::TIMER_DIVIDE, DIVIDE);
         write(register::LVT_TIMER, LVT_MASKED);
         write(register::TIMER_INITIAL_COUNT, u32::MAX);
-        let frequency = pit::frequency_of(|| u64::from(u32::MAX - read(register::TIMER_CURRENT_COUNT)));
+    }
+}
+
+/// How far the timer has counted since [`init_boot`].
+pub(super) fn timer_count() -> u64 {
+    u64::from(u32::MAX - read(register::TIMER_CURRENT_COUNT))
+}
+
+/// Prepares the boot CPU's timer, which counts at this frequency in Hz unless it goes by the time-stamp counter.
+pub(super) fn start_timer(frequency: u64) {
+    if !cpu::has_tsc_deadline() {
         COUNT_FREQUENCY.store(frequency.max(1), Ordering::Relaxed);
     }
     init_timer();

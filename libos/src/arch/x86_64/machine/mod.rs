@@ -4,6 +4,7 @@
 //! of the interrupt controller are in memory, their mapped address is handed in.
 
 pub(in crate::arch) mod apic;
+pub mod calibration;
 pub mod cpu;
 mod cpu_local;
 pub mod dax_copy;

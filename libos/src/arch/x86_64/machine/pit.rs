@@ -5,85 +5,83 @@ use super::port;
 /// The timer's frequency in Hz.
 const FREQUENCY: u64 = 1_193_182;
 
-/// How long a calibration lasts, in the timer's ticks: 20 ms.
-const CALIBRATION_TICKS: u64 = FREQUENCY / 50;
+/// How many of the timer's ticks a measurement takes: 5 ms, and longer ones for machines on which those are inexact.
+const LENGTHS: [u16; 5] = [5966, 5966, 23_864, 23_864, 59_659];
 
-/// How often each end of a calibration is read; the reading that took the shortest time counts.
-const READINGS: usize = 16;
+/// One part in so many may be unsure of a measurement that is exact enough.
+const EXACT: u64 = 5000;
 
 const CHANNEL_2: u16 = 0x42;
 const COMMAND: u16 = 0x43;
 const CONTROL: u16 = 0x61;
 
-/// The frequency in Hz of the counter that `read` reads, measured over 20 ms. An interruption of the virtual CPU by its
-/// host does not spoil it: both clocks are read together, and a pair between which much time passed is read again.
-pub(super) fn frequency_of(read: impl Fn() -> u64) -> u64 {
-    loop {
-        start();
-        let first = read_both(&read);
-        // The host may have taken so long that the count comes to its end before.
-        while elapsed() < first.ticks + CALIBRATION_TICKS && !has_expired() {}
-        let last = read_both(&read);
-        // After 55 ms the timer starts over, and its ticks mean nothing.
-        if !has_expired() && last.ticks > first.ticks {
-            stop();
-            let counts = u128::from(last.count - first.count) * u128::from(FREQUENCY);
-            return (counts / u128::from(last.ticks - first.ticks)) as u64;
+/// What the timer has measured.
+#[derive(Clone, Copy, Debug)]
+pub struct Frequencies {
+    /// The counter's, in Hz.
+    pub counter: u64,
+    /// How much more or less that may be, in Hz.
+    pub unsure: u64,
+    /// The other counter's.
+    pub other: u64,
+}
+
+/// The frequencies of two counters, measured at once. Both ends of a measurement lie between readings of the first
+/// counter, so it is known how exact it is. Where the host has interrupted the virtual CPU at an end, it is done again.
+pub(super) fn frequencies(counter: impl Fn() -> u64, other: impl Fn() -> u64) -> Frequencies {
+    let mut best: Option<Frequencies> = None;
+    for ticks in LENGTHS {
+        let measured = measure(ticks, &counter, &other);
+        if best.is_none_or(|best| measured.unsure < best.unsure) {
+            best = Some(measured);
         }
+        if measured.unsure <= measured.counter / EXACT {
+            break;
+        }
+    }
+    best.unwrap_or(Frequencies { counter: 1, unsure: 1, other: 1 })
+}
+
+/// Measures while the timer ticks so often.
+fn measure(ticks: u16, counter: &impl Fn() -> u64, other: &impl Fn() -> u64) -> Frequencies {
+    let start = start(ticks, counter);
+    let (other_first, at_first) = (other(), counter());
+    // Before the last look at which the output was low, and before the one at which it was high.
+    let mut looked = [start[0], counter()];
+    while !has_expired() {
+        looked = [looked[1], counter()];
+    }
+    let end = counter();
+    let (other_last, at_last) = (other(), counter());
+    let began = start[0] + (start[1] - start[0]) / 2;
+    let unsure = (start[1] - start[0]) + (end - looked[0]);
+    let per_second = |counts: u64| (u128::from(counts) * u128::from(FREQUENCY) / u128::from(ticks)) as u64;
+    let frequency = per_second(looked[1] - began).max(1);
+    let others = u128::from(other_last.saturating_sub(other_first)) * u128::from(frequency);
+    Frequencies {
+        counter: frequency,
+        unsure: per_second(unsure) / 2,
+        other: (others / u128::from((at_last - at_first).max(1))) as u64,
     }
 }
 
-/// The timer and the other counter at the same time.
-#[derive(Clone, Copy)]
-struct Reading {
-    ticks: u64,
-    count: u64,
-}
-
-fn read_both(read: &impl Fn() -> u64) -> Reading {
-    let mut best = (u64::MAX, Reading { ticks: 0, count: 0 });
-    for _ in 0..READINGS {
-        let before = read();
-        let ticks = elapsed();
-        let after = read();
-        if after - before < best.0 {
-            best = (after - before, Reading { ticks, count: before + (after - before) / 2 });
-        }
-    }
-    best.1
-}
-
-/// Starts channel 2 at its highest count.
-fn start() {
+/// Starts channel 2; what the counter showed before and after. In mode 0 the count begins with its last byte, and the
+/// output rises at its end and stays high.
+fn start(ticks: u16, counter: &impl Fn() -> u64) -> [u64; 2] {
+    let [low, high] = ticks.to_le_bytes();
     // SAFETY: channel 2 drives the speaker, which is kept off; nothing else uses it.
     unsafe {
-        let control = port::inb(CONTROL) & !0b11;
-        port::outb(CONTROL, control);
-        // Channel 2, low byte then high byte, mode 0: the output rises at the end of the count.
+        port::outb(CONTROL, port::inb(CONTROL) & !0b11 | 0b1);
         port::outb(COMMAND, 0b1011_0000);
-        port::outb(CHANNEL_2, 0xff);
-        port::outb(CHANNEL_2, 0xff);
-        port::outb(CONTROL, control | 0b1);
+        port::outb(CHANNEL_2, low);
+        let before = counter();
+        port::outb(CHANNEL_2, high);
+        [before, counter()]
     }
-}
-
-/// How many ticks have passed since [`start`].
-fn elapsed() -> u64 {
-    // SAFETY: as in `start`; latching the count changes nothing.
-    let count = unsafe {
-        port::outb(COMMAND, 0b1000_0000);
-        u16::from_le_bytes([port::inb(CHANNEL_2), port::inb(CHANNEL_2)])
-    };
-    u64::from(u16::MAX - count)
 }
 
 /// Whether the count has come to its end.
 fn has_expired() -> bool {
     // SAFETY: as in `start`.
     unsafe { port::inb(CONTROL) & 0b10_0000 != 0 }
-}
-
-fn stop() {
-    // SAFETY: as in `start`.
-    unsafe { port::outb(CONTROL, port::inb(CONTROL) & !0b11) };
 }

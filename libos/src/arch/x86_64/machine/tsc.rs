@@ -3,7 +3,6 @@
 use core::arch::x86_64::{__cpuid, __cpuid_count, _rdtsc};
 use core::sync::atomic::{AtomicU64, Ordering};
 
-use super::pit;
 use crate::instant::Instant;
 
 /// The counter's value when time began.
@@ -18,15 +17,14 @@ pub fn read() -> u64 {
     unsafe { _rdtsc() }
 }
 
-/// Finds the counter's frequency: from CPUID leaf 15H where it says so, else by comparison with the interval timer.
-pub(in crate::arch) fn calibrate() {
-    let start = read();
-    let frequency = from_cpuid().unwrap_or_else(|| pit::frequency_of(read));
+/// Takes the counter as the clock from `epoch` on, when it was read.
+pub(super) fn set_frequency(frequency: u64, epoch: u64) {
     SCALE.store(((1_000_000_000u128 << 32) / u128::from(frequency.max(1))) as u64, Ordering::Relaxed);
-    EPOCH.store(start, Ordering::Relaxed);
+    EPOCH.store(epoch, Ordering::Relaxed);
 }
 
-fn from_cpuid() -> Option<u64> {
+/// The counter's frequency in Hz, where CPUID leaf 15H says it.
+pub(super) fn frequency_by_cpuid() -> Option<u64> {
     if __cpuid(0).eax < 0x15 {
         return None;
     }

@@ -2,7 +2,8 @@
 
 use super::{gdt, idt};
 use crate::arch::paging::PAGE;
-use crate::arch::x86_64::machine::{apic, interrupts, percpu, tsc};
+use crate::arch::x86_64::machine::calibration::{self, CounterFrequency};
+use crate::arch::x86_64::machine::{apic, interrupts, percpu};
 use crate::mm::{DeviceMapError, StackError, map_mmio};
 
 /// Prepares the boot CPU for traps: from here on an exception is reported instead of resetting the machine.
@@ -30,12 +31,11 @@ pub(crate) unsafe fn init_stacks() -> Result<(), StackError> {
     unsafe { gdt::init() }
 }
 
-/// Prepares the boot CPU's local APIC and the timer; interrupts may be enabled afterwards.
-pub fn init_interrupts() -> Result<(), DeviceMapError> {
+/// Prepares the boot CPU's local APIC and the timer, and begins to tell the time; interrupts may be enabled afterwards.
+pub fn init_interrupts() -> Result<CounterFrequency, DeviceMapError> {
     interrupts::mask_legacy_controller();
-    tsc::calibrate();
     let registers = apic::registers().map(|physical| map_mmio(physical, PAGE as usize)).transpose()?;
     // SAFETY: where they are mapped, uncacheable and for ever.
     unsafe { apic::init_boot(registers) };
-    Ok(())
+    Ok(calibration::calibrate())
 }
