@@ -19,10 +19,10 @@
 //! qemu
 //! annotate, clients, crash, linux, tap
 //! trace, pool
-//! apps, defects, forward, guest, image, symbols, traffic
+//! apps, defects, forward, guest, image, stripped, symbols, traffic
 //! setup
 //! cargo
-//! bars, cpio, handed, instruction, keys, launcher, new, output, processor_time, resp, signals, size, stripped, tables, workspace
+//! bars, cpio, handed, instruction, keys, launcher, new, output, processor_time, resp, signals, size, tables, workspace
 //! ```
 
 #![deny(clippy::print_stdout, clippy::print_stderr, reason = "they panic when nobody reads: say it by `output`")]
