@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
+use rustix::thread::{CpuSet, sched_setaffinity};
 
 /// Where servers and loads run.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,6 +44,17 @@ impl Computer {
     /// `command`, on the processor for loads.
     pub fn on_load_cpu(&self, command: Command) -> Command {
         self.pinned(command, 1)
+    }
+
+    /// Keeps the calling thread on the processor for loads.
+    ///
+    /// # Errors
+    /// When Linux refuses it.
+    pub fn stay_on_load_cpu(&self) -> Result<()> {
+        let Some([_, load]) = self.processors else { return Ok(()) };
+        let mut set = CpuSet::new();
+        set.set(load as usize);
+        Ok(sched_setaffinity(None, &set)?)
     }
 
     fn pinned(&self, command: Command, which: usize) -> Command {

@@ -1,13 +1,14 @@
 //! The load: Debian's `redis-benchmark`, and what it prints; and our own clients where that cannot do it.
 
 use std::net::SocketAddr;
-use std::process::{Child, Stdio};
+use std::process::Stdio;
+use std::thread;
 
 use anyhow::{Context, Result, bail};
 
 use super::computer::Computer;
 use super::redis::Redis;
-use super::workload::{Request, Workload};
+use super::workload::Workload;
 use crate::traffic::{Clients, Traffic};
 
 /// What a run of the load saw.
@@ -21,7 +22,7 @@ pub struct Seen {
     pub p99: f64,
 }
 
-/// Runs the measured part of a load to its end.
+/// Runs a load to its end.
 ///
 /// # Errors
 /// When it cannot be run, or a server answers with an error.
@@ -33,7 +34,7 @@ pub fn run(
     computer: &Computer,
 ) -> Result<Seen> {
     if let Some(traffic) = workload.traffic() {
-        return run_clients(traffic, requests, address);
+        return run_clients(traffic, requests, address, computer);
     }
     let mut command = computer.on_load_cpu(redis.program("redis-benchmark"));
     command.args(arguments(workload, requests, address)).stdin(Stdio::null());
@@ -46,25 +47,17 @@ pub fn run(
 }
 
 /// Runs clients of our own, on a thread of this process.
-fn run_clients(traffic: Traffic, requests: u64, address: SocketAddr) -> Result<Seen> {
-    let answers = Clients::connect(traffic, address)?.run(requests)?;
+fn run_clients(traffic: Traffic, requests: u64, address: SocketAddr, computer: &Computer) -> Result<Seen> {
+    let run = || {
+        computer.stay_on_load_cpu()?;
+        Clients::connect(traffic, address)?.run(requests)
+    };
+    let answers = thread::scope(|scope| scope.spawn(run).join().unwrap_or_else(|_| bail!("the clients panicked")))?;
     let milliseconds = |percent| answers.percentile(percent).as_secs_f64() * 1e3;
     Ok(Seen { rate: answers.rate(), p50: milliseconds(50), p99: milliseconds(99) })
 }
 
-/// Starts the connections of a load that only write. They go on until they are ended.
-///
-/// # Errors
-/// When they cannot be started.
-pub fn start_writers(workload: &Workload, address: SocketAddr, redis: &Redis, computer: &Computer) -> Result<Child> {
-    let writers = Workload { request: Request::Set, connections: workload.writers, writers: 0, ..*workload };
-    let mut command = computer.on_load_cpu(redis.program("redis-benchmark"));
-    command.args(arguments(&writers, 1_000_000, address)).arg("-l");
-    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    command.spawn().context("cannot run redis-benchmark")
-}
-
-/// The arguments of `redis-benchmark` for the measured part of a load.
+/// The arguments of `redis-benchmark` for a load.
 pub fn arguments(workload: &Workload, requests: u64, address: SocketAddr) -> Vec<String> {
     let options = [
         ("-p", u64::from(address.port())),

@@ -2,8 +2,6 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::Child;
-use std::thread;
 use std::time::Duration;
 
 use anyhow::Result;
@@ -135,7 +133,6 @@ impl<'a> Session<'a> {
 
     /// One run.
     fn run(&self, workload: &Workload, requests: u64, server: &dyn Server, client: &mut Client) -> Result<Measurement> {
-        let writers = self.writers(workload, server, client)?;
         let commands = client.commands()?;
         let before = Used::by(server.process())?;
         let mut counters = self.counting.begin(server.process())?;
@@ -143,7 +140,6 @@ impl<'a> Session<'a> {
         let counted = counters.as_mut().map(Counters::read).transpose()?;
         let used = Used::by(server.process())?.since(before);
         let commands = (client.commands()? - commands) as f64;
-        drop(writers);
         Ok(Measurement {
             rate: seen.rate,
             p50: seen.p50,
@@ -153,19 +149,6 @@ impl<'a> Session<'a> {
             counted: counted
                 .map(|it| Counts { cycles: it.cycles / commands, instructions: it.instructions / commands }),
         })
-    }
-
-    /// Starts the writers of a load, and waits until they write.
-    fn writers(&self, workload: &Workload, server: &dyn Server, client: &mut Client) -> Result<Option<Writers>> {
-        if workload.writers == 0 {
-            return Ok(None);
-        }
-        let before = client.commands()?;
-        let writers = Writers(load::start_writers(workload, server.address(), self.redis, self.computer)?);
-        while client.commands()? < before + 100 {
-            thread::sleep(Duration::from_millis(1));
-        }
-        Ok(Some(writers))
     }
 }
 
@@ -178,15 +161,4 @@ struct Running {
     requests: Vec<u64>,
     /// Its runs of each load.
     series: Vec<Series>,
-}
-
-/// Writers, which end with this.
-struct Writers(Child);
-
-impl Drop for Writers {
-    fn drop(&mut self) {
-        // They may have ended by themselves, with their server.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
 }

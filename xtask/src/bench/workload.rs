@@ -129,14 +129,15 @@ impl Workload {
         }
     }
 
-    /// What the measured clients do where that is more than `redis-benchmark` can: both requests in one, or keys that
-    /// are not asked for equally often.
+    /// What the clients do where that is more than `redis-benchmark` can: both requests in one, keys that are not asked
+    /// for equally often, and readers beside writers. (Two `redis-benchmark`s on one processor wait for each other
+    /// longer than for any server.)
     pub fn traffic(&self) -> Option<Traffic> {
-        let reads = match (self.request, self.popularity) {
-            (Request::Mix(reads), _) => reads,
-            (Request::Set | Request::Get, Popularity::Uniform) => return None,
-            (Request::Set, Popularity::Zipf) => 0,
-            (Request::Get, Popularity::Zipf) => 100,
+        let reads = match self.request {
+            Request::Mix(reads) => reads,
+            _ if self.popularity == Popularity::Uniform && self.group != Group::Mixed => return None,
+            Request::Set => 0,
+            Request::Get => 100,
         };
         Some(Traffic {
             connections: self.connections as usize,
@@ -145,6 +146,7 @@ impl Workload {
             keys: self.keys(),
             popularity: self.popularity,
             reads,
+            writers: self.writers as usize,
         })
     }
 
@@ -203,7 +205,7 @@ mod tests {
         assert!(Workload::of(Group::Standard).iter().all(|load| load.traffic().is_none()));
         let load = Workload::of(Group::Shares)[3];
         let popularity = Popularity::Zipf;
-        let traffic = Traffic { connections: 50, pipeline: 1, value: 64, keys: KEYS, popularity, reads: 50 };
+        let traffic = Traffic { connections: 50, pipeline: 1, value: 64, keys: KEYS, popularity, reads: 50, writers: 0 };
         assert_eq!(load.traffic(), Some(traffic));
         let reads = |request| Workload { request, ..load }.traffic().map(|traffic| traffic.reads);
         assert_eq!([Request::Set, Request::Get].map(reads), [Some(0), Some(100)]);

@@ -52,6 +52,7 @@ impl Load {
             keys,
             popularity: Popularity::Uniform,
             reads: if self.writes() { 0 } else { 100 },
+            writers: 0,
         }
     }
 

@@ -68,7 +68,7 @@ mod tests {
     const TIMES: usize = 100_000;
 
     fn choice(popularity: Popularity, reads: u32) -> Choice {
-        Choice::new(&Traffic { connections: 1, pipeline: 1, value: 1, keys: 1000, popularity, reads }, 1)
+        Choice::new(&Traffic { connections: 1, pipeline: 1, value: 1, keys: 1000, popularity, reads, writers: 0 }, 1)
     }
 
     /// How often each key was chosen.

@@ -44,7 +44,7 @@ impl Clients {
     pub fn connect(traffic: Traffic, address: SocketAddr) -> Result<Self> {
         let poll = Poll::new()?;
         let mut connections = Vec::new();
-        for number in 0..traffic.connections {
+        for number in 0..traffic.connections + traffic.writers {
             let stream = std::net::TcpStream::connect(address).context("cannot connect to the store")?;
             stream.set_nodelay(true)?;
             stream.set_nonblocking(true)?;
@@ -55,23 +55,24 @@ impl Clients {
         Ok(Self { traffic, choice: Choice::new(&traffic, SEED), poll, connections })
     }
 
-    /// Sends so many requests, whole pipelines, and takes the answers.
+    /// Sends so many requests, whole pipelines, and takes the answers. Who is beside goes on until then.
     ///
     /// # Errors
     /// When the store answers something else, or not at all.
     pub fn run(&mut self, requests: u64) -> Result<Answers> {
         let begun = Instant::now();
         let pipelines = requests / self.traffic.pipeline as u64;
-        let mut unsent = pipelines;
-        let mut waits = Vec::new();
+        let (mut unsent, mut under_way) = (pipelines, 0);
+        let (mut waits, mut took) = (Vec::new(), begun.elapsed());
         for number in 0..self.connections.len() {
-            if unsent > 0 {
+            if self.is_beside(number) || unsent > 0 {
                 self.send(number)?;
-                unsent -= 1;
+                under_way += 1;
+                unsent -= u64::from(!self.is_beside(number));
             }
         }
         let mut events = Events::with_capacity(self.connections.len());
-        while (waits.len() as u64) < pipelines {
+        while under_way > 0 {
             self.poll.poll(&mut events, Some(PATIENCE))?;
             if events.is_empty() {
                 bail!("the store does not answer");
@@ -79,26 +80,41 @@ impl Clients {
             for event in &events {
                 let Token(number) = event.token();
                 let connection = &mut self.connections[number];
-                if connection.receive()? {
-                    waits.push(connection.sent.elapsed());
-                    if unsent > 0 {
-                        self.send(number)?;
-                        unsent -= 1;
-                    }
+                if !connection.receive()? {
+                    continue;
+                }
+                under_way -= 1;
+                let goes_on = if self.is_beside(number) {
+                    (waits.len() as u64) < pipelines
+                } else {
+                    waits.push(self.connections[number].sent.elapsed());
+                    took = begun.elapsed();
+                    unsent > 0
+                };
+                if goes_on {
+                    self.send(number)?;
+                    under_way += 1;
+                    unsent -= u64::from(!self.is_beside(number));
                 }
             }
         }
-        Ok(Answers::new(pipelines * self.traffic.pipeline as u64, begun.elapsed(), waits))
+        Ok(Answers::new(pipelines * self.traffic.pipeline as u64, took, waits))
+    }
+
+    /// Whether a client is one of those of whom nothing is told.
+    fn is_beside(&self, number: usize) -> bool {
+        number >= self.traffic.connections
     }
 
     /// Sends a pipeline.
     fn send(&mut self, number: usize) -> Result<()> {
+        let beside = self.is_beside(number);
         let connection = &mut self.connections[number];
         let mut requests = String::new();
         connection.reply.clear();
         connection.received = 0;
-        for _ in 0..self.traffic.pipeline {
-            let reads = self.choice.reads();
+        for _ in 0..if beside { 1 } else { self.traffic.pipeline } {
+            let reads = !beside && self.choice.reads();
             requests.push_str(&request(reads, &key(self.choice.key()), self.traffic.value));
             connection.reply.extend(reply(reads, self.traffic.value));
         }
@@ -157,8 +173,15 @@ mod tests {
     use super::super::Popularity;
     use super::*;
 
-    const WRITES: Traffic =
-        Traffic { connections: 1, pipeline: 1, value: 64, keys: 10, popularity: Popularity::Uniform, reads: 0 };
+    const WRITES: Traffic = Traffic {
+        connections: 1,
+        pipeline: 1,
+        value: 64,
+        keys: 10,
+        popularity: Popularity::Uniform,
+        reads: 0,
+        writers: 0,
+    };
 
     #[test]
     fn requests_are_whole() {
@@ -194,5 +217,31 @@ mod tests {
             let error = run_against(wrong, wrong.len()).unwrap_err().to_string();
             assert!(error.contains(&String::from_utf8_lossy(wrong).escape_debug().to_string()), "{error}");
         }
+    }
+
+    #[test]
+    fn who_is_beside_writes_until_the_others_have_their_answers() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let server = thread::spawn(move || {
+            let clients: Vec<_> = (0..2).map(|_| listener.accept().unwrap().0).collect();
+            let serve = |mut client: std::net::TcpStream| {
+                let (mut count, mut asked) = (0, [0; 4096]);
+                while let Ok(1..) = client.read(&mut asked) {
+                    let answer = if asked.starts_with(b"*2") { reply(true, 64) } else { reply(false, 64) };
+                    client.write_all(&answer).unwrap();
+                    count += 1;
+                }
+                (asked.starts_with(b"*2"), count)
+            };
+            let served: Vec<_> = clients.into_iter().map(|client| thread::spawn(move || serve(client))).collect();
+            served.into_iter().map(|it| it.join().unwrap()).collect::<Vec<_>>()
+        });
+        let traffic = Traffic { reads: 100, writers: 1, ..WRITES };
+        let answers = Clients::connect(traffic, address).unwrap().run(50).unwrap();
+        assert!(answers.rate() > 0.0);
+        let served = server.join().unwrap();
+        assert_eq!(served.iter().find(|(reads, _)| *reads).unwrap().1, 50);
+        assert!(served.iter().find(|(reads, _)| !*reads).unwrap().1 > 1);
     }
 }

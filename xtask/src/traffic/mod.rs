@@ -27,4 +27,6 @@ pub struct Traffic {
     pub popularity: Popularity,
     /// Of a hundred requests so many read; the others write.
     pub reads: u32,
+    /// How many more there are beside them that only write, one value at a time, and of which nothing is told.
+    pub writers: usize,
 }
