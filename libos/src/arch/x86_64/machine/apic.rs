@@ -22,6 +22,7 @@ mod register {
     pub const INTERRUPT_COMMAND_HIGH: u32 = 0x310;
     pub const LVT_TIMER: u32 = 0x320;
     pub const LVT_LINT0: u32 = 0x350;
+    pub const LVT_LINT1: u32 = 0x360;
     pub const TIMER_INITIAL_COUNT: u32 = 0x380;
     pub const TIMER_CURRENT_COUNT: u32 = 0x390;
     pub const TIMER_DIVIDE: u32 = 0x3e0;
@@ -30,6 +31,7 @@ mod register {
 const IA32_TSC_DEADLINE: u32 = 0x6e0;
 const SOFTWARE_ENABLE: u32 = 1 << 8;
 const LVT_MASKED: u32 = 1 << 16;
+const LVT_NMI: u32 = 0b100 << 8;
 const LVT_TSC_DEADLINE: u32 = 0b10 << 17;
 /// Divide by 16.
 const DIVIDE: u32 = 0b0011;
@@ -78,13 +80,15 @@ pub(in crate::arch) fn registers() -> Option<PhysAddr> {
     (!cpu::has_x2apic()).then(|| PhysAddr::new(ApicBase::read().0.start_address().as_u64()))
 }
 
-/// Enables the boot CPU's local APIC. Where its timer counts, it does so from now on, to be measured.
+/// Enables the boot CPU's local APIC, which non-maskable interrupts from outside come to, whether the firmware has seen
+/// to that or not. Where its timer counts, it does so from now on, to be measured.
 ///
 /// # Safety
 /// `mapped` is where the page that [`registers`] says is mapped, uncacheable and for ever.
 pub(in crate::arch) unsafe fn init_boot(mapped: Option<NonNull<u8>>) {
     ACCESS.call_once(|| mapped.map_or(Access::Msr, Access::Memory));
     enable();
+    write(register::LVT_LINT1, LVT_NMI);
     if !cpu::has_tsc_deadline() {
         write(register::TIMER_DIVIDE, DIVIDE);
         write(register::LVT_TIMER, LVT_MASKED);
