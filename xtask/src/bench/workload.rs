@@ -205,7 +205,8 @@ mod tests {
         assert!(Workload::of(Group::Standard).iter().all(|load| load.traffic().is_none()));
         let load = Workload::of(Group::Shares)[3];
         let popularity = Popularity::Zipf;
-        let traffic = Traffic { connections: 50, pipeline: 1, value: 64, keys: KEYS, popularity, reads: 50, writers: 0 };
+        let traffic =
+            Traffic { connections: 50, pipeline: 1, value: 64, keys: KEYS, popularity, reads: 50, writers: 0 };
         assert_eq!(load.traffic(), Some(traffic));
         let reads = |request| Workload { request, ..load }.traffic().map(|traffic| traffic.reads);
         assert_eq!([Request::Set, Request::Get].map(reads), [Some(0), Some(100)]);
