@@ -103,12 +103,13 @@ fn measure(command: BenchCommand) -> Result<u8> {
             say(&budgets.to_string())?;
             Ok(u8::from(!budgets.excesses().is_empty()))
         }
-        BenchCommand::Counts { loads, requests, keys, protection, net, json, compare, toolchain, .. } => {
+        BenchCommand::Counts { loads, requests, keys, machine, json, compare, toolchain, .. } => {
             let earlier = compare.as_deref().map(counts::Earlier::load).transpose()?;
             let with_details = !loads.is_empty();
             let loads =
                 all_if_none(loads).into_iter().map(|load| (load, requests.unwrap_or(load.requests()))).collect();
-            let options = counts::Options { loads, keys, protection, network: net.network() };
+            let options =
+                counts::Options { loads, keys, protection: machine.protection, network: machine.net.network() };
             let report = counts::measure(&options, Choice::resolve(toolchain.toolchain)?)?;
             write_json(json.as_deref(), &report.to_json())?;
             say(&report.to_string())?;

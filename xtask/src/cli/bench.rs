@@ -47,16 +47,8 @@ pub enum BenchCommand {
         /// How many keys the store has
         #[arg(long, default_value_t = counts::KEYS, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
         keys: u64,
-        /// What protects pmem from stray accesses
-        #[arg(
-            long,
-            value_parser = one_of::<ProtectionChoice>(ProtectionChoice::ALL.map(ProtectionChoice::word)),
-            default_value_t = Protection::Pks.into()
-        )]
-        protection: ProtectionChoice,
-        /// How clients reach the store
-        #[arg(long, value_enum, default_value_t = NetworkArgument::Tap)]
-        net: NetworkArgument,
+        #[command(flatten)]
+        machine: MachineArguments,
         /// Write everything that was counted to this file, as JSON
         #[arg(long, value_name = "FILE")]
         json: Option<PathBuf>,
@@ -124,6 +116,21 @@ pub enum BenchCommand {
     },
 }
 
+/// What the store's machine is like, in all that is measured over a network.
+#[derive(Debug, Args)]
+pub struct MachineArguments {
+    /// What protects pmem from stray accesses
+    #[arg(
+        long,
+        value_parser = one_of::<ProtectionChoice>(ProtectionChoice::ALL.map(ProtectionChoice::word)),
+        default_value_t = Protection::Pks.into()
+    )]
+    pub protection: ProtectionChoice,
+    /// How clients reach the store
+    #[arg(long, value_enum, default_value_t = NetworkArgument::Tap)]
+    pub net: NetworkArgument,
+}
+
 /// How to measure the store in its machine.
 #[derive(Debug, Args)]
 pub struct GuestArguments {
@@ -134,16 +141,8 @@ pub struct GuestArguments {
     /// Which loads; may be given more than once [default: all]
     #[arg(long = "loads", value_enum)]
     groups: Vec<Group>,
-    /// What protects pmem from stray accesses
-    #[arg(
-        long,
-        value_parser = one_of::<ProtectionChoice>(ProtectionChoice::ALL.map(ProtectionChoice::word)),
-        default_value_t = Protection::Pks.into()
-    )]
-    protection: ProtectionChoice,
-    /// How clients reach the machines
-    #[arg(long, value_enum, default_value_t = NetworkArgument::Tap)]
-    net: NetworkArgument,
+    #[command(flatten)]
+    machine: MachineArguments,
     /// Processors of the machines
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=MOST_PROCESSORS))]
     smp: u32,
@@ -164,8 +163,8 @@ impl GuestArguments {
             against: self.against.as_deref().map(guest::Against::of),
             groups,
             runs: self.results.runs(),
-            protection: self.protection,
-            hardware: guest::Hardware { smp: self.smp, memory: self.memory, network: self.net.network() },
+            protection: self.machine.protection,
+            hardware: guest::Hardware { smp: self.smp, memory: self.memory, network: self.machine.net.network() },
             document: self.results.write.clone(),
         }
     }
